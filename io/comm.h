@@ -1,0 +1,57 @@
+/* The ranks: the only room where MPI is spelled.
+ *
+ * Every function returns a status. *Collective* functions must be entered by all ranks in the same
+ * order; a rank that failed locally first goes through comm_agree(), after which all ranks hold the
+ * same code and message and leave together. Counts are 64-bit: longer messages are cut in pieces.
+ */
+#ifndef CTAUG_IO_COMM_H
+#define CTAUG_IO_COMM_H
+
+#include "io/status.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct comm comm;
+
+/* Starts MPI and takes the world. The caller ends it with comm_stop(). Collective. */
+status comm_start(int *argc, char ***argv, comm **out);
+void comm_stop(comm *c);
+
+int comm_rank(const comm *c);
+int comm_size(const comm *c);
+/* How many ranks share this node; decides the threads a rank may use. Local (known since start). */
+int comm_local_size(const comm *c);
+
+/* One shared truth: the worst local status (largest code; of equals the lowest rank's message) is
+ * returned on every rank, with its message, prefixed "rank N: " when more than one rank runs and
+ * it is not rank 0's. Collective. */
+status comm_agree(const comm *c, status local);
+
+/* Elementwise sums over ranks, in place; every rank gets the same bits. Collective. */
+status comm_sum_f32(const comm *c, float *data, int64_t n);
+status comm_sum_f64(const comm *c, double *data, int64_t n);
+status comm_sum_i64(const comm *c, int64_t *data, int64_t n);
+status comm_max_f64(const comm *c, double *data, int64_t n);
+
+/* `bytes` bytes from rank `root` to all. Collective. */
+status comm_broadcast(const comm *c, void *data, int64_t bytes, int root);
+
+/* A block of bytes whose size only `root` knows: *data is allocated (free()) on the others.
+ * Collective. */
+status comm_broadcast_block(const comm *c, void **data, int64_t *bytes, int root);
+
+/* Every rank's block, concatenated in rank order, on every rank: *all (free()) and, if sizes is not
+ * NULL, comm_size() sizes in bytes (free()). Collective. */
+status comm_all_gather(const comm *c, const void *mine, int64_t bytes, void **all, int64_t *total,
+                       int64_t **sizes);
+
+/* Whether all ranks hold the same value. Collective. */
+status comm_all_equal(const comm *c, uint64_t value, bool *equal);
+
+status comm_barrier(const comm *c);
+
+/* For broken invariants only: prints and ends all ranks at once. */
+_Noreturn void comm_abort(const comm *c, const char *why);
+
+#endif

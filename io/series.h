@@ -1,0 +1,38 @@
+/* From a folder of files to volumes: groups CT slices in series, orders them along the normal of
+ * ImageOrientationPatient by ImagePositionPatient, takes the spacing from there (never from Slice
+ * Thickness), and joins the segmentations that refer to each series. */
+#ifndef CTAUG_IO_SERIES_H
+#define CTAUG_IO_SERIES_H
+
+#include "io/comm.h"
+#include "io/dicom.h"
+
+typedef struct series {
+    char series_uid[DICOM_UID];
+    char pseudonym[VOLUME_ID]; /* "p-" + 16 hex digits of SHA-256(patient ID) + "-" + 8 of (series
+                                  UID) */
+    geometry space;
+    int contrast;
+    dicom_header *slices; /* ordered; space.shape[0] of them */
+    char (*segmentations)[PATH_SIZE];
+    int64_t segmentation_count;
+} series;
+
+typedef struct series_list {
+    series *items; /* sorted by pseudonym */
+    int64_t count;
+} series_list;
+
+/* Walks `directory` recursively (sorted; hidden files skipped; symbolic links to files followed),
+ * the headers read in turn by the ranks, and returns the same list on every rank. ST_INPUT, naming
+ * what is at fault: an empty or missing directory; a file that is not DICOM; a series with unequal
+ * sizes, orientations, duplicate positions, or a slice missing (uneven spacing beyond 1 %); fewer
+ * than 2 slices. DICOM that is neither CT nor SEG is left out and counted in *left_out. Collective.
+ */
+status series_scan(const comm *c, const char *directory, series_list *out, int64_t *left_out);
+void series_list_free(series_list *list);
+
+/* Decodes the slices, in order, into a new volume (volume_free()); labels are all 0. Local. */
+status series_read(const series *s, volume *out);
+
+#endif

@@ -1,0 +1,38 @@
+/* Sizes and arrays at the borders: 64-bit counts whose products are checked, memory whose failure
+ * is a status. Everything that multiplies numbers from a file goes through here. */
+#ifndef CTAUG_IO_SPAN_H
+#define CTAUG_IO_SPAN_H
+
+#include "io/status.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+/* A run of numbers somebody else owns. */
+typedef struct span_f32 {
+    float *at;
+    int64_t n;
+} span_f32;
+
+/* *out = a * b; false if either is negative or the product does not fit. */
+static inline bool size_mul(int64_t a, int64_t b, int64_t *out) {
+    return a >= 0 && b >= 0 && !__builtin_mul_overflow(a, b, out);
+}
+
+/* *out = a + b; false if either is negative or the sum does not fit. */
+static inline bool size_add(int64_t a, int64_t b, int64_t *out) {
+    return a >= 0 && b >= 0 && !__builtin_add_overflow(a, b, out);
+}
+
+/* Zeroed memory for n elements of `size` bytes in *(void **)out, which the caller frees with
+ * free(); n = 0 gives a non-null pointer. On failure *out is NULL. Local. */
+static inline status array_alloc(void *out, int64_t n, int64_t size, const char *what) {
+    int64_t bytes = 0;
+    void *memory = NULL;
+    if (size_mul(n, size, &bytes)) memory = calloc(bytes > 0 ? (size_t)bytes : 1, 1);
+    __builtin_memcpy(out, &memory, sizeof memory);
+    return memory ? ST_OK : status_memory(what, bytes);
+}
+
+#endif

@@ -1,0 +1,44 @@
+/* A CT volume: what DICOM series become and stores hold.
+ *
+ * Axis order is z y x everywhere, x fastest; slice 0 is the first along the normal
+ * (row direction x column direction, patient coordinates LPS, mm). HU are int16.
+ */
+#ifndef CTAUG_IO_VOLUME_H
+#define CTAUG_IO_VOLUME_H
+
+#include "io/span.h"
+
+enum { VOLUME_ID = 65, LABELS_MOST = 32, LABEL_NAME = 64 };
+
+/* Label values 0..count-1 and their names; 0 is always "background". */
+typedef struct label_set {
+    int count;
+    char name[LABELS_MOST][LABEL_NAME];
+} label_set;
+
+typedef struct geometry {
+    int64_t shape[3];    /* z y x, voxels */
+    double spacing[3];   /* z y x, mm between voxel centres */
+    double origin[3];    /* patient position (x y z, LPS, mm) of the centre of voxel 0 0 0 */
+    double direction[9]; /* rows: unit vectors (LPS) along which z, y, x grow */
+} geometry;
+
+typedef struct volume {
+    char id[VOLUME_ID]; /* pseudonym, unique in a store */
+    geometry space;
+    int contrast;    /* the class: 1 when contrast agent was given, 0 when not */
+    int16_t *hu;     /* shape[0]*shape[1]*shape[2], HU; owned */
+    uint8_t *labels; /* same shape; values < label_set.count; owned */
+} volume;
+
+/* Voxels of a shape; ST_INPUT if a side is < 1 or the product is beyond 2^40. Local. */
+status geometry_voxels(const geometry *space, int64_t *voxels);
+
+/* Allocates hu and labels (zeroed) after v->space.shape. Local. */
+status volume_alloc(volume *v);
+void volume_free(volume *v);
+
+/* Index of a name, or -1. Local. */
+int label_find(const label_set *set, const char *name);
+
+#endif

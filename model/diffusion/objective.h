@@ -1,0 +1,28 @@
+/* What the network predicts, and how its answer is turned into x_0 and eps.
+ *
+ * With alpha = sqrt(alpha_bar), sigma = sqrt(1 - alpha_bar): x_t = alpha x_0 + sigma eps;
+ * v = alpha eps - sigma x_0 (Salimans & Ho 2022, eq. in section 4). A new objective is a new row.
+ */
+#ifndef CTAUG_MODEL_DIFFUSION_OBJECTIVE_H
+#define CTAUG_MODEL_DIFFUSION_OBJECTIVE_H
+
+#include "io/status.h"
+
+#include <stdint.h>
+
+typedef struct objective {
+    const char *name; /* "eps", "x0", "v" */
+    /* target[n] of one sample, from x_0 and eps. */
+    void (*target)(double alpha_bar, const float *x0, const float *eps, float *target, int64_t n);
+    /* The prediction turned into x_0 and eps (either may be NULL), given x_t. */
+    void (*split)(double alpha_bar, const float *x_t, const float *predicted, float *x0, float *eps,
+                  int64_t n);
+} objective;
+
+/* ST_USAGE naming the known ones. Local; *out is static. */
+status objective_find(const char *name, const objective **out);
+
+/* x_t = sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) eps (Ho et al. 2020, eq. 4). */
+void diffuse(double alpha_bar, const float *x0, const float *eps, float *x_t, int64_t n);
+
+#endif

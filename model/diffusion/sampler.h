@@ -1,0 +1,37 @@
+/* Samplers: from noise to data with the same interface for all. A sampler is a row in a table.
+ *
+ * A sampler owns no network: it asks `denoise` for predictions and takes its noise from Philox
+ * streams keyed by (seed, RNG_SAMPLE, global sample index, step), so that a sample's bytes do not
+ * depend on the batch or rank it is made in.
+ */
+#ifndef CTAUG_MODEL_DIFFUSION_SAMPLER_H
+#define CTAUG_MODEL_DIFFUSION_SAMPLER_H
+
+#include "model/diffusion/objective.h"
+#include "model/diffusion/schedule.h"
+
+/* predicted[batch*n] for x_t[batch*n], all samples at time t (1..T). conditional false: conditions
+ * dropped (needed for guidance). */
+typedef status (*denoise_fn)(void *context, const float *x_t, int64_t t, int conditional,
+                             float *predicted);
+
+typedef struct sampling {
+    const char *sampler; /* "ddpm": Ho et al. 2020, algorithm 2, on a subset of the steps;
+                            "ddim": Song et al. 2021, eq. 12 and 16 */
+    int64_t steps;       /* 1..T, the times evenly spread, ending at t = 1 -> 0 */
+    double eta;          /* DDIM: 0 deterministic .. 1 */
+    double guidance;     /* Ho & Salimans 2022: cond + (w - 1)(cond - uncond); 1: one call a step */
+    double clip;         /* x_0 is clamped to [-clip, clip]; 0: not */
+    uint64_t seed;
+    const schedule *schedule;
+    const objective *objective;
+} sampling;
+
+/* Draws x[batch*n] in place of whatever it held. index[batch]: global sample indices. Local. */
+status sampler_run(const sampling *how, denoise_fn denoise, void *context, const uint64_t *index,
+                   int64_t batch, int64_t n, float *x);
+
+/* ST_USAGE naming the known ones. Local. */
+status sampler_check(const char *name);
+
+#endif

@@ -1,0 +1,28 @@
+/* The segmenter: a plain U-Net (Ronneberger et al. 2015) with group norm and SiLU, two convolutions
+ * a level; its encoder's deepest features, averaged over pixels, are what FID is computed on.
+ *
+ * Inputs: x [size, size, 1] in [-1, 1]; for training labels u8 [size, size, 1], weight [1,1,1].
+ */
+#ifndef CTAUG_MODEL_NET_SEGNET_H
+#define CTAUG_MODEL_NET_SEGNET_H
+
+#include "model/nn/graph.h"
+
+typedef struct segnet_config {
+    int64_t size;
+    int64_t labels; /* classes, background among them */
+    int64_t base;   /* 16; doubles at each of 4 levels */
+} segnet_config;
+
+typedef struct segnet_nodes {
+    node logits;   /* [size, size, labels] */
+    node features; /* [1, 1, dim]: means over pixels of the encoder's two deepest levels */
+    node loss;     /* [1,1,1] */
+} segnet_nodes;
+
+segnet_nodes segnet_build(graph *g, const segnet_config *c);
+
+/* Length of the feature vector. */
+int64_t segnet_feature_dim(const segnet_config *c);
+
+#endif

@@ -1,0 +1,41 @@
+/* The denoiser: the U-Net of Ho et al. 2020 (residual blocks with scale-shift time conditioning as
+ * in Nichol & Dhariwal 2021, self-attention at low resolutions), conditioned on a label map, the
+ * slice position and a class.
+ *
+ * Without conditions it is the network that tests compare with PyTorch, weight by weight. Inputs:
+ *   x         [size, size, 1 + labels]: the noised slice, then the one-hot label map (all 0:
+ * dropped) t         [1,1,1]: diffusion time 0..T-1 position  [1,1,1]: slice position in the
+ * volume, 0 (first) .. 1 (last); -1: dropped class     [1,1,classes + 1]: one-hot; the last:
+ * dropped The last two exist only where the config asks for them.
+ */
+#ifndef CTAUG_MODEL_NET_UNET_H
+#define CTAUG_MODEL_NET_UNET_H
+
+#include "model/nn/graph.h"
+
+enum { UNET_LEVELS = 6 };
+
+typedef struct unet_config {
+    int64_t size;    /* pixels along y and x */
+    int64_t labels;  /* one-hot channels beside the slice, 0: none */
+    int64_t classes; /* 0: no class input */
+    bool position;   /* position input */
+    int64_t base;    /* channels at the first level; time embedding has 4 * base */
+    int levels;
+    int64_t mult[UNET_LEVELS];      /* channels = base * mult at each level */
+    int blocks;                     /* residual blocks a level going down; one more going up */
+    int64_t attention[UNET_LEVELS]; /* resolutions with attention; 0 ends the list */
+    int64_t head;                   /* channels a head, 32 */
+    double dropout;                 /* before the second convolution of a block */
+} unet_config;
+
+/* A row of the table of networks: "R64", "R32" (base 64, 32; mult 1 2 2 4, 2 blocks, attention at
+ * 16 and 8), "R16" (base 16, mult 1 2 2, 1 block, attention at 16: for tests and trials). Sets
+ * everything but size, conditions and dropout. ST_USAGE naming the known ones. Local. */
+status unet_config_find(const char *name, unet_config *out);
+
+/* Describes the network in g; returns the prediction [size, size, 1]. Faults go to graph_check().
+ */
+node unet_build(graph *g, const unet_config *c);
+
+#endif

@@ -1,0 +1,75 @@
+/* The graph: a network described once by calling builders.
+ *
+ *     graph *g;  graph_create(&g);
+ *     node x = graph_input(g, "x", TYPE_F32, 64, 64, 3);
+ *     node h = graph_conv(g, "in", x, 32, 3, 1, INIT_UNIFORM);
+ *     ...
+ *     params_create(g, &p);                      (model/nn/params.h)
+ *     plan_create(g, p, &options, &plan);        (model/nn/plan.h)
+ *
+ * A description has no batch size and no memory. Builders never fail at the call: the first fault
+ * (shapes that do not fit, out of memory) is kept and returned by graph_check(), params_create()
+ * and plan_create(), so that a network reads as the list of its layers. Shapes below are height,
+ * width, channels of one sample. What an op computes, and its source, stands in its file
+ * model/nn/op_*.c.
+ */
+#ifndef CTAUG_MODEL_NN_GRAPH_H
+#define CTAUG_MODEL_NN_GRAPH_H
+
+#include "io/status.h"
+#include "model/nn/tensor.h"
+
+#include <stdbool.h>
+
+typedef struct graph graph;
+typedef int32_t node; /* index of an op's output; NODE_NONE: no node */
+enum { NODE_NONE = -1 };
+
+/* How a parameter begins. UNIFORM: U(-1/sqrt(fan_in), 1/sqrt(fan_in)), PyTorch's default for
+ * convolutions and linear layers; ZERO: for the last layer of a residual branch (Ho et al. 2020).
+ */
+typedef enum weight_init { INIT_UNIFORM, INIT_ZERO } weight_init;
+
+typedef enum loss_kind { LOSS_L1, LOSS_L2, LOSS_HUBER } loss_kind;
+
+status graph_create(graph **out);
+void graph_destroy(graph *g);
+status graph_check(const graph *g);
+
+/* A named tensor that the caller fills before each run. */
+node graph_input(graph *g, const char *name, tensor_type type, int64_t h, int64_t w, int64_t c);
+
+/* [h,w,ci] -> [(h-1)/stride+1, (w-1)/stride+1, out]; kernel 1 or 3, stride 1 or 2. Parameters
+ * name.weight [out,ci,k,k], name.bias [out]. */
+node graph_conv(graph *g, const char *name, node x, int64_t out, int kernel, int stride,
+                weight_init init);
+/* [1,1,ci] -> [1,1,out]. Parameters name.weight [out,ci], name.bias [out]. */
+node graph_linear(graph *g, const char *name, node x, int64_t out, weight_init init);
+/* Group norm; scale_shift: NODE_NONE or [1,1,2c]; silu: apply SiLU behind. Parameters name.weight,
+ * name.bias [c]. */
+node graph_norm(graph *g, const char *name, node x, int64_t groups, node scale_shift, bool silu);
+node graph_silu(graph *g, node x);
+/* qkv [h,w,3c] -> [h,w,c], softmax attention over the h*w pixels. */
+node graph_attention(graph *g, node qkv, int64_t heads);
+node graph_add(graph *g, node a, node b);
+node graph_concat(graph *g, node a, node b);    /* along channels */
+node graph_upsample(graph *g, node x);          /* twice as high and wide, nearest */
+node graph_dropout(graph *g, node x, double p); /* in training plans; identity elsewhere */
+/* [1,1,1] -> [1,1,dim]: cos, then sin of x * scale * 10000^(-i/(dim/2)) (Vaswani et al. 2017, 3.5).
+ */
+node graph_sinusoid(graph *g, node x, int64_t dim, double scale);
+/* [h,w,c] -> [1,1,c]: mean over pixels. */
+node graph_mean(graph *g, node x);
+
+/* Losses give one number a sample, [1,1,1], already multiplied by weight [1,1,1]: the sum over the
+ * batch is the loss, so a global batch is summed over ranks and a padded sample has weight 0. */
+/* Mean over h*w*c of |d|, d^2 or Huber(d) (delta 1), d = predicted - target. */
+node graph_regression_loss(graph *g, node predicted, node target, node weight, loss_kind kind);
+/* Cross-entropy (mean over pixels) + 1 - mean over classes of soft Dice (Milletari et al. 2016,
+ * with plain sums in the denominator and +1 above and below); logits [h,w,k], labels u8 [h,w,1]. */
+node graph_dice_ce_loss(graph *g, node logits, node labels, node weight);
+
+/* The shape of a node with batch 1. */
+void graph_shape(const graph *g, node x, int64_t shape[4]);
+
+#endif

@@ -1,0 +1,41 @@
+/* Parameters: named spans over one flat f32 buffer, and the gradient that mirrors it.
+ *
+ * Optimiser, EMA, all-reduce, checkpoint and export walk the same list. Order: as the graph's
+ * builders were called.
+ */
+#ifndef CTAUG_MODEL_NN_PARAMS_H
+#define CTAUG_MODEL_NN_PARAMS_H
+
+#include "model/nn/graph.h"
+
+enum { PARAM_NAME = 96 };
+
+typedef enum param_init { PARAM_UNIFORM, PARAM_ZERO, PARAM_ONE } param_init;
+
+typedef struct param {
+    char name[PARAM_NAME];
+    int rank;
+    int64_t shape[4];
+    int64_t offset, count; /* in floats, in the flat buffer */
+    param_init init;
+    int64_t fan_in;
+    bool decay; /* weight decay applies: weights of convolutions and linear layers */
+} param;
+
+typedef struct params {
+    param *list;
+    int64_t count;
+    int64_t total;  /* floats */
+    float *value;   /* total; owned */
+    float *grad;    /* total, zeroed; owned */
+    uint8_t *decay; /* total; 1 where weight decay applies */
+} params;
+
+/* Buffers for a description, values zero until params_init() or a checkpoint. Local. */
+status params_create(const graph *g, params **out);
+void params_destroy(params *p);
+
+/* Begins as the description says; parameter i draws from stream (seed, RNG_INIT, i). Local. */
+void params_init(params *p, uint64_t seed);
+
+#endif

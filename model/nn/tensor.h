@@ -1,0 +1,29 @@
+/* A tensor: shape, type and a pointer; owns nothing.
+ *
+ * Activations have four axes, batch height width channels, channels fastest ("channels-last": every
+ * 1x1 convolution, attention and normalisation is then a plain row-major matrix). A vector per
+ * sample is [B,1,1,C], a number per sample [B,1,1,1].
+ */
+#ifndef CTAUG_MODEL_NN_TENSOR_H
+#define CTAUG_MODEL_NN_TENSOR_H
+
+#include <stdint.h>
+
+typedef enum tensor_type { TYPE_F32, TYPE_U8 } tensor_type;
+
+typedef struct tensor {
+    tensor_type type;
+    int64_t shape[4]; /* batch, height, width, channels */
+    void *at;
+} tensor;
+
+static inline int64_t tensor_count(const tensor *t) {
+    return t->shape[0] * t->shape[1] * t->shape[2] * t->shape[3];
+}
+
+/* Values of one sample. */
+static inline int64_t tensor_sample(const tensor *t) {
+    return t->shape[1] * t->shape[2] * t->shape[3];
+}
+
+#endif

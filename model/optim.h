@@ -1,0 +1,30 @@
+/* AdamW, its learning rate, gradient clipping and the EMA of the parameters: all walk the one flat
+ * parameter buffer. */
+#ifndef CTAUG_MODEL_OPTIM_H
+#define CTAUG_MODEL_OPTIM_H
+
+#include <stdint.h>
+
+/* Linear warm-up over `warmup` steps to `peak`, then half a cosine to peak / 100 at `total`
+ * (Loshchilov & Hutter 2017, SGDR eq. 5, one cycle). step counts from 0. */
+double learning_rate(int64_t step, int64_t warmup, int64_t total, double peak);
+
+/* Sum of squares in f64, in a fixed order whatever the thread count. */
+double gradient_square(const float *grad, int64_t n);
+
+typedef struct adamw {
+    double lr, beta1, beta2, eps, weight_decay;
+    int64_t step; /* from 1: the step being made */
+    double scale; /* factor on the gradient: clipping */
+} adamw;
+
+/* Decoupled weight decay (Loshchilov & Hutter 2019, Algorithm 2; decay not multiplied by a second
+ * schedule). decay may be NULL (none) or n 0/1 bytes: biases and norm gains are not decayed. */
+void adamw_update(const adamw *a, float *value, const float *grad, float *m, float *v,
+                  const uint8_t *decay, int64_t n);
+
+/* The EMA decay at a step: min(decay, (1 + step) / (10 + step)). */
+double ema_decay(double decay, int64_t step);
+void ema_update(float *ema, const float *value, double decay, int64_t n);
+
+#endif

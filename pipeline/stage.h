@@ -1,0 +1,36 @@
+/* A stage: reads what is published, writes to a temporary place, publishes at the end, can be run
+ * again. Stages never call each other; pipeline/run.c is the list of their order. */
+#ifndef CTAUG_PIPELINE_STAGE_H
+#define CTAUG_PIPELINE_STAGE_H
+
+#include "io/comm.h"
+#include "io/file.h"
+#include "io/log.h"
+#include "io/study.h"
+#include "model/nn/kernels.h"
+
+typedef struct stage_context {
+    const comm *comm;
+    const study *study;
+    journal *log;
+    const kernels *engine;
+    /* Set by the signal handler of main (SIGTERM, SIGINT, SIGUSR1): finish the unit of work, keep
+     * it, return ST_STOPPED on all ranks. Read it through stage_should_stop(). */
+    const volatile int *stop_requested;
+} stage_context;
+
+/* Whether any rank was asked to stop. Collective. */
+status stage_should_stop(const stage_context *s, bool *stop);
+
+/* Run directory places: <out>/<name>. Local. */
+status stage_path(const stage_context *s, const char *name, char out[PATH_SIZE]);
+
+/* All stages: Collective; messages agreed; a stage that finds its output current says so and
+ * returns. */
+status ingest_stage(const stage_context *s);
+status train_stage(const stage_context *s);
+status generate_stage(const stage_context *s);
+status evaluate_stage(const stage_context *s);
+status report_stage(const stage_context *s);
+
+#endif
