@@ -10,7 +10,7 @@ SRC ?= $(wildcard io/*.c io/*.cpp model/*.c model/*/*.c $(filter-out pipeline/ma
 MPI_CFLAGS := $(shell pkg-config --cflags ompi-c 2>/dev/null)
 MPI_LIBS := $(shell pkg-config --libs ompi-c 2>/dev/null)
 WARN = -Wall -Wextra
-CPPFLAGS += -I. -D_GNU_SOURCE $(shell pkg-config --cflags hdf5 dcmtk libcyaml jansson libpng openssl openblas 2>/dev/null) $(MPI_CFLAGS)
+CPPFLAGS += -I. -D_GNU_SOURCE $(shell pkg-config --cflags hdf5 libcyaml jansson libpng openssl openblas 2>/dev/null) $(MPI_CFLAGS)
 CFLAGS ?= -O3 -g
 CFLAGS += -std=gnu17 -fopenmp -ffp-contract=fast -MMD -MP $(WARN)
 CXXFLAGS ?= -O2 -g
