@@ -3,6 +3,11 @@
  * A stream is named by (seed, purpose, index, step) and has no state: what a sample gets depends on
  * which sample it is, never on the rank or the order in which it is made. `index` is the global
  * sample index (or volume, or parameter), `step` the training or sampling step.
+ *
+ * How names become numbers: the key (2 x 32 bits) is Philox itself applied to the purpose under the
+ * seed, so that neighbouring seeds and purposes share nothing; the counter (4 x 32 bits) is block,
+ * index (two words), step. A stream holds 2^33 numbers. rng_normal draws from blocks of its own, so
+ * that mixing normals with other numbers in one stream never uses a word twice.
  */
 #ifndef CTAUG_MODEL_RNG_H
 #define CTAUG_MODEL_RNG_H
@@ -25,20 +30,22 @@ typedef enum rng_purpose {
 } rng_purpose;
 
 typedef struct rng_stream {
-    uint64_t seed, index;
-    uint32_t purpose, step;
-    uint64_t at; /* position: numbers drawn so far */
+    uint32_t key[2]; /* from seed and purpose */
+    uint32_t step;
+    uint64_t index;
+    uint64_t at; /* position: words drawn so far; rng_below takes two a try, others one */
 } rng_stream;
 
 rng_stream rng_open(uint64_t seed, rng_purpose purpose, uint64_t index, uint32_t step);
 
 uint32_t rng_u32(rng_stream *r);
-double rng_uniform(rng_stream *r);                     /* [0, 1) */
+double rng_uniform(rng_stream *r);                     /* [0, 1), multiples of 2^-32 */
 double rng_between(rng_stream *r, double a, double b); /* [a, b) */
 double rng_normal(rng_stream *r);                      /* mean 0, variance 1 (Box-Muller) */
 uint64_t rng_below(rng_stream *r, uint64_t n);         /* 0..n-1, unbiased; n > 0 */
 
-/* n numbers from the present position on; the same as n single calls, only faster. */
+/* n numbers from the present position on; the same as n single calls, only faster. Uniform numbers
+ * are cut, not rounded, to 24 bits: 1 is never reached. */
 void rng_fill_normal(rng_stream *r, float *out, int64_t n);
 void rng_fill_uniform(rng_stream *r, float *out, int64_t n);
 
