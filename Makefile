@@ -1,46 +1,114 @@
-# Build, check and show ctaug; on a fresh Debian 12 `make demo` or `make check` alone does everything.
+# Build, check and show ctaug. On a fresh Debian 12 `make demo` or `make check` alone does everything:
+# it installs what is missing, builds and runs. `make help` lists the targets.
 #
-# BUILD=dir builds elsewhere (asan does); SRC="..." restricts the library to some files.
+# BUILD=dir builds elsewhere; CC, CXX, CFLAGS, CXXFLAGS, LDFLAGS as usual; SRC="..." restricts the
+# library to some files. The flags of packages are asked for while this file is read: targets that
+# install therefore call make again for the rest.
 
 BUILD ?= build
 CC = gcc
 CXX = g++
 SRC ?= $(wildcard io/*.c io/*.cpp model/*.c model/*/*.c $(filter-out pipeline/main.c,$(wildcard pipeline/*.c)))
 
-MPI_CFLAGS := $(shell pkg-config --cflags ompi-c 2>/dev/null)
-MPI_LIBS := $(shell pkg-config --libs ompi-c 2>/dev/null)
+PYTHON = /usr/bin/python3
+CORES := $(shell nproc)
+MAKE_ALL = $(MAKE) --no-print-directory -j$(CORES)
+
+# openblas-openmp rather than -pthread: one pool of threads, shared with oneDNN and our own loops.
+BUILD_PACKAGES = build-essential pkg-config libopenmpi-dev openmpi-bin libhdf5-dev libdcmtk-dev \
+    libopenblas-openmp-dev liblapacke-dev libdnnl-dev librandom123-dev libcyaml-dev libjansson-dev \
+    libpng-dev libssl-dev
+DEMO_PACKAGES = $(BUILD_PACKAGES) python3-numpy python3-pydicom invesalius-examples
+LINT_PACKAGES = $(BUILD_PACKAGES) libcmocka-dev python3 clang clang-format cppcheck libomp-dev
+CHECK_PACKAGES = $(DEMO_PACKAGES) $(LINT_PACKAGES) python3-h5py python3-pil dcmtk slurm-wlm munge
+
+# gcc and clang share libgomp: a second OpenMP run-time beside the one of oneDNN and OpenBLAS would
+# fight it for the cores. clang then leaves our own parallel loops serial.
+OPENMP := -fopenmp$(if $(findstring clang,$(CC)),=libgomp)
 WARN = -Wall -Wextra
-CPPFLAGS += -I. -D_GNU_SOURCE $(shell pkg-config --cflags hdf5 libcyaml jansson libpng openssl openblas 2>/dev/null) $(MPI_CFLAGS)
+CPPFLAGS += -I. -D_GNU_SOURCE \
+    $(shell pkg-config --cflags ompi-c hdf5 libcyaml jansson libpng openssl openblas 2>/dev/null)
 CFLAGS ?= -O3 -g
-CFLAGS += -std=gnu17 -fopenmp -ffp-contract=fast -MMD -MP $(WARN)
 CXXFLAGS ?= -O2 -g
-CXXFLAGS += -std=c++17 -MMD -MP $(WARN)
-LDLIBS += $(shell pkg-config --libs hdf5 dcmtk libcyaml jansson libpng openssl openblas lapacke 2>/dev/null) \
-    -ldnnl $(MPI_LIBS) -lstdc++ -lm -lpthread
+ALL_CFLAGS = -std=gnu17 $(OPENMP) -ffp-contract=fast -MMD -MP $(WARN) $(CFLAGS)
+ALL_CXXFLAGS = -std=c++17 -MMD -MP $(WARN) $(CXXFLAGS)
+ALL_LDLIBS = $(shell pkg-config --libs hdf5 dcmtk libcyaml jansson libpng openssl openblas lapacke ompi-c 2>/dev/null) \
+    -ldnnl -lstdc++ -lm -lpthread $(LDLIBS)
+
+# Open MPI refuses to start as root and to put more ranks than cores on a machine unless told; tests
+# and demo do both. Ranks are not bound: ctaug divides the cores among the ranks of a node itself.
+# Single-copy transfers need ptrace rights that containers often lack.
+export OMPI_ALLOW_RUN_AS_ROOT = 1
+export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM = 1
+export OMPI_MCA_rmaps_base_oversubscribe = 1
+export OMPI_MCA_hwloc_base_binding_policy = none
+export OMPI_MCA_btl_vader_single_copy_mechanism = none
 
 OBJ = $(patsubst %,$(BUILD)/%.o,$(SRC))
-TESTS = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
+TESTS = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c tests/tool_*.c))
 
-all: $(BUILD)/ctaug
+all: $(BUILD)/ctaug ## build the program, build/ctaug (the default)
+
+demo: ## a real head CT to a report: installs what is missing, builds, runs (runs/head)
+	@$(MAKE) --no-print-directory deps PACKAGES="$(DEMO_PACKAGES)"
+	@$(MAKE_ALL) all
+	$(PYTHON) tests/data/cranium_dicom.py runs/head-dicom
+	mpirun -n 2 $(BUILD)/ctaug run jobs/demo-head.yaml
+	@echo "The report is $(CURDIR)/runs/head/report/report.html"
+
+check: ## lint and every test: installs what is missing, builds, runs; FILTER=word runs some
+	@$(MAKE) --no-print-directory deps PACKAGES="$(CHECK_PACKAGES)"
+	@$(MAKE_ALL) all test-programs WARN="$(WARN) -Werror"
+	@BUILD=$(BUILD) tests/run.sh $(FILTER)
+
+lint: ## format, cppcheck, warnings of gcc and clang, headers alone, arrows between floors
+	@$(MAKE) --no-print-directory deps PACKAGES="$(LINT_PACKAGES)"
+	@$(MAKE) --no-print-directory run-lint
+
+asan: ## the C tests under the address and undefined-behaviour sanitizers (build-asan)
+	@$(MAKE) --no-print-directory deps PACKAGES="$(CHECK_PACKAGES)"
+	@$(MAKE_ALL) BUILD=build-asan CFLAGS="$(SANITIZE)" CXXFLAGS="$(SANITIZE)" LDFLAGS="$(SANITIZE)" all test-programs
+	@LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 \
+	    UBSAN_OPTIONS=print_stacktrace=1 BUILD=build-asan tests/run.sh build-asan/
+
+bench: all ## training and sampling speed of this machine
+	mpirun -n 1 $(BUILD)/ctaug bench
+
+clean: ## remove what was built (runs/ stays)
+	rm -rf $(BUILD) build-asan
+
+deps: ## install missing Debian packages (as root or with sudo), or name them
+	@tests/deps.sh $(PACKAGES)
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+
+PACKAGES ?= $(CHECK_PACKAGES)
+SANITIZE = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+
+test-programs: $(TESTS)
+
+run-lint:
+	@$(PYTHON) tests/lint.py
 
 $(BUILD)/%.c.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c $< -o $@
 
 $(BUILD)/%.cpp.o: %.cpp
 	@mkdir -p $(@D)
-	$(CXX) $(CPPFLAGS) $(CXXFLAGS) -c $< -o $@
+	$(CXX) $(CPPFLAGS) $(ALL_CXXFLAGS) -c $< -o $@
 
 $(BUILD)/libctaug.a: $(OBJ)
 	@rm -f $@
 	ar rcs $@ $^
 
 $(BUILD)/ctaug: $(BUILD)/pipeline/main.c.o $(BUILD)/libctaug.a
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ $(LDLIBS)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ -o $@ $(ALL_LDLIBS)
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.c.o $(BUILD)/libctaug.a
-	$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@ -lcmocka $(LDLIBS)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ -o $@ -lcmocka $(ALL_LDLIBS)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all
+.PHONY: all demo check lint asan bench clean deps help test-programs run-lint
 .SECONDARY:
