@@ -24,6 +24,9 @@ bool file_exists(const char *path);
 /* Writes all bytes to `path` by way of a temporary name beside it. Local. */
 status file_write_atomic(const char *path, const void *data, int64_t bytes);
 
+/* fsync of a closed file or of a directory: what a full disk hid so far comes out here. Local. */
+status file_sync(const char *path);
+
 /* Moves a finished, closed temporary file to its published name: fsync, rename, fsync directory.
  * Local. */
 status file_publish(const char *temporary, const char *path);
@@ -31,8 +34,8 @@ status file_publish(const char *temporary, const char *path);
 /* Removes leftovers "*.tmp.*" of dead runs directly inside a directory. Local. */
 status file_remove_temporaries(const char *directory);
 
-/* Removes a directory and all in it; a missing one is fine; symbolic links are not followed. Local.
- */
+/* Removes a file, or a directory and all in it; a missing one is fine; symbolic links are removed,
+ * not followed. Local. */
 status file_remove_tree(const char *path);
 
 /* The whole file, with a 0 byte added behind the end; the caller frees *data. ST_INPUT when

@@ -1,0 +1,216 @@
+/* Everything MPI: one communicator, its errors as statuses, messages of any length.
+ *
+ * MPI counts are ints, so longer messages go in pieces below 2^30 elements. Sums rest on
+ * MPI_Allreduce, of which the standard demands identical results on all processes of the group
+ * (MPI 3.1, 5.9.6); tests/test_comm.c holds the installed library to that with odd sizes.
+ */
+#include "io/comm.h"
+#include "io/span.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <mpi.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { PIECE = 1 << 29, MESSAGE = 1024 };
+
+struct comm {
+    MPI_Comm world;
+    MPI_Op max_nan; /* maximum that a NaN on any rank turns to NaN on all */
+    int rank, size, local_size;
+};
+
+static status check(int code, const char *call) {
+    if (code == MPI_SUCCESS) return ST_OK;
+    char text[MPI_MAX_ERROR_STRING] = "unknown error";
+    int length = 0;
+    MPI_Error_string(code, text, &length);
+    return status_fail(ST_INTERNAL, "%s failed: %s", call, text);
+}
+
+/* MPI_MAX leaves open what becomes of a NaN: ranks could disagree. */
+static void max_nan(void *in, void *inout, int *count, MPI_Datatype *type) {
+    (void)type;
+    const double *a = in;
+    double *b = inout;
+    for (int i = 0; i < *count; i++)
+        if (isnan(a[i]) || a[i] > b[i]) b[i] = a[i];
+}
+
+static status find_local_size(comm *c) {
+    status st;
+    MPI_Comm node = MPI_COMM_NULL;
+    TRY(check(MPI_Comm_split_type(c->world, MPI_COMM_TYPE_SHARED, c->rank, MPI_INFO_NULL, &node),
+              "MPI_Comm_split_type"));
+    TRY(check(MPI_Comm_size(node, &c->local_size), "MPI_Comm_size"));
+    TRY(check(MPI_Comm_free(&node), "MPI_Comm_free"));
+done:
+    return st;
+}
+
+status comm_start(int *argc, char ***argv, comm **out) {
+    status st;
+    comm *c = NULL;
+    int given = 0;
+    *out = NULL;
+    TRY(check(MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &given), "MPI_Init_thread"));
+    TRY(array_alloc(&c, 1, sizeof *c, "the communicator"));
+    c->world = MPI_COMM_NULL;
+    c->max_nan = MPI_OP_NULL;
+    if (given < MPI_THREAD_FUNNELED)
+        TRY(status_fail(ST_INTERNAL, "this MPI library supports no threads beside it "
+                                     "(MPI_THREAD_FUNNELED)"));
+    TRY(check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN),
+              "MPI_Comm_set_errhandler"));
+    TRY(check(MPI_Comm_dup(MPI_COMM_WORLD, &c->world), "MPI_Comm_dup"));
+    TRY(check(MPI_Comm_set_errhandler(c->world, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler"));
+    TRY(check(MPI_Comm_rank(c->world, &c->rank), "MPI_Comm_rank"));
+    TRY(check(MPI_Comm_size(c->world, &c->size), "MPI_Comm_size"));
+    TRY(check(MPI_Op_create(max_nan, 1, &c->max_nan), "MPI_Op_create"));
+    TRY(find_local_size(c));
+    *out = c;
+    c = NULL;
+done:
+    comm_stop(c);
+    return st;
+}
+
+void comm_stop(comm *c) {
+    if (!c) return;
+    if (c->max_nan != MPI_OP_NULL) MPI_Op_free(&c->max_nan);
+    if (c->world != MPI_COMM_NULL) MPI_Comm_free(&c->world);
+    MPI_Finalize();
+    free(c);
+}
+
+int comm_rank(const comm *c) { return c->rank; }
+int comm_size(const comm *c) { return c->size; }
+int comm_local_size(const comm *c) { return c->local_size; }
+
+status comm_agree(const comm *c, status local) {
+    status st;
+    char text[MESSAGE] = "";
+    struct {
+        int code, rank;
+    } mine = {(int)local, c->rank}, worst = {0, 0};
+    /* MPI_MAXLOC: the largest code and, of equal ones, the lowest rank. */
+    TRY(check(MPI_Allreduce(&mine, &worst, 1, MPI_2INT, MPI_MAXLOC, c->world), "MPI_Allreduce"));
+    if (worst.code == ST_OK) goto done;
+    if (worst.rank == c->rank) snprintf(text, sizeof text, "%s", status_message());
+    TRY(check(MPI_Bcast(text, sizeof text, MPI_CHAR, worst.rank, c->world), "MPI_Bcast"));
+    if (worst.rank == 0) /* also the second time round, when all hold "rank N: ..." already */
+        st = status_fail((status)worst.code, "%s", text);
+    else
+        st = status_fail((status)worst.code, "rank %d: %s", worst.rank, text);
+done:
+    return st;
+}
+
+static status reduce(const comm *c, void *data, int64_t n, int64_t size, MPI_Datatype type,
+                     MPI_Op op) {
+    status st = ST_OK;
+    char *at = data;
+    for (int64_t i = 0; i < n; i += PIECE) {
+        int piece = (int)(n - i < PIECE ? n - i : PIECE);
+        TRY(check(MPI_Allreduce(MPI_IN_PLACE, at + i * size, piece, type, op, c->world),
+                  "MPI_Allreduce"));
+    }
+done:
+    return st;
+}
+
+status comm_sum_f32(const comm *c, float *data, int64_t n) {
+    return reduce(c, data, n, sizeof *data, MPI_FLOAT, MPI_SUM);
+}
+
+status comm_sum_f64(const comm *c, double *data, int64_t n) {
+    return reduce(c, data, n, sizeof *data, MPI_DOUBLE, MPI_SUM);
+}
+
+status comm_sum_i64(const comm *c, int64_t *data, int64_t n) {
+    return reduce(c, data, n, sizeof *data, MPI_INT64_T, MPI_SUM);
+}
+
+status comm_max_f64(const comm *c, double *data, int64_t n) {
+    return reduce(c, data, n, sizeof *data, MPI_DOUBLE, c->max_nan);
+}
+
+status comm_broadcast(const comm *c, void *data, int64_t bytes, int root) {
+    status st = ST_OK;
+    char *at = data;
+    for (int64_t i = 0; i < bytes; i += PIECE) {
+        int piece = (int)(bytes - i < PIECE ? bytes - i : PIECE);
+        TRY(check(MPI_Bcast(at + i, piece, MPI_BYTE, root, c->world), "MPI_Bcast"));
+    }
+done:
+    return st;
+}
+
+status comm_broadcast_block(const comm *c, void **data, int64_t *bytes, int root) {
+    status st, local = ST_OK;
+    bool receives = c->rank != root;
+    if (receives) *data = NULL;
+    TRY(comm_broadcast(c, bytes, sizeof *bytes, root));
+    if (receives) local = array_alloc(data, *bytes, 1, "a broadcast");
+    TRY(comm_agree(c, local));
+    TRY(comm_broadcast(c, *data, *bytes, root));
+done:
+    if (st != ST_OK && receives) {
+        free(*data);
+        *data = NULL;
+    }
+    return st;
+}
+
+status comm_all_gather(const comm *c, const void *mine, int64_t bytes, void **all, int64_t *total,
+                       int64_t **sizes) {
+    status st, local;
+    int64_t *size = NULL, sum = 0, at = 0;
+    char *joined = NULL;
+    *all = NULL;
+    if (sizes) *sizes = NULL;
+    TRY(comm_agree(c, array_alloc(&size, c->size, sizeof *size, "gathered sizes")));
+    TRY(check(MPI_Allgather(&bytes, 1, MPI_INT64_T, size, 1, MPI_INT64_T, c->world),
+              "MPI_Allgather"));
+    local = ST_OK;
+    for (int r = 0; r < c->size && local == ST_OK; r++)
+        if (!size_add(sum, size[r], &sum))
+            local = status_fail(ST_INTERNAL, "rank %d gathers %" PRId64 " bytes", r, size[r]);
+    if (local == ST_OK) local = array_alloc(&joined, sum, 1, "gathered blocks");
+    TRY(comm_agree(c, local));
+    for (int r = 0; r < c->size; at += size[r++]) {
+        if (r == c->rank && bytes > 0) memcpy(joined + at, mine, (size_t)bytes);
+        TRY(comm_broadcast(c, joined + at, size[r], r));
+    }
+    *all = joined;
+    *total = sum;
+    joined = NULL;
+    if (sizes) {
+        *sizes = size;
+        size = NULL;
+    }
+done:
+    free(joined);
+    free(size);
+    return st;
+}
+
+status comm_all_equal(const comm *c, uint64_t value, bool *equal) {
+    status st;
+    /* min(~x) is ~max(x): one reduction gives both ends. */
+    uint64_t ends[2] = {value, ~value};
+    TRY(check(MPI_Allreduce(MPI_IN_PLACE, ends, 2, MPI_UINT64_T, MPI_MIN, c->world),
+              "MPI_Allreduce"));
+    *equal = ends[0] == ~ends[1];
+done:
+    return st;
+}
+
+status comm_barrier(const comm *c) { return check(MPI_Barrier(c->world), "MPI_Barrier"); }
+
+_Noreturn void comm_abort(const comm *c, const char *why) {
+    fprintf(stderr, "ctaug: rank %d: broken invariant: %s\n", c->rank, why);
+    MPI_Abort(c->world, ST_INTERNAL);
+    abort();
+}

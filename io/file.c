@@ -1,0 +1,272 @@
+/* Files by way of POSIX calls whose every return value is looked at.
+ *
+ * A file system may report a full disk as late as fsync() or close(), so nothing counts as written
+ * before both returned; a rename is durable only after an fsync of the directory that holds it.
+ */
+#include "io/file.h"
+#include "io/span.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <inttypes.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { HASH_BUFFER = 1 << 18, OPEN_DIRECTORIES = 16 };
+
+static status storage(const char *what, const char *path) {
+    return status_fail(ST_STORAGE, "%s: cannot %s: %s", path, what, strerror(errno));
+}
+
+status path_join(char out[PATH_SIZE], const char *directory, const char *name) {
+    size_t length = strlen(directory);
+    const char *between = length > 0 && directory[length - 1] != '/' ? "/" : "";
+    int need = snprintf(out, PATH_SIZE, "%s%s%s", directory, between, name);
+    if (need >= 0 && need < PATH_SIZE) return ST_OK;
+    return status_fail(ST_USAGE, "path is longer than %d bytes: %s/%s", PATH_SIZE - 1, directory,
+                       name);
+}
+
+static status make_dir(const char *path) {
+    struct stat s;
+    if (mkdir(path, 0777) == 0) return ST_OK;
+    int reason = errno; /* EROFS or EACCES also come where the directory is there already */
+    if (stat(path, &s) == 0 && S_ISDIR(s.st_mode)) return ST_OK;
+    errno = reason;
+    return storage("make the directory", path);
+}
+
+status file_make_dirs(const char *path) {
+    status st;
+    char part[PATH_SIZE];
+    TRY(path_join(part, "", path));
+    for (char *at = part + 1; part[0] && *at; at++) {
+        if (*at != '/') continue;
+        *at = 0;
+        TRY(make_dir(part));
+        *at = '/';
+    }
+    TRY(make_dir(part));
+done:
+    return st;
+}
+
+bool file_exists(const char *path) {
+    struct stat s;
+    return stat(path, &s) == 0;
+}
+
+static status write_all(int fd, const char *data, int64_t bytes, const char *path) {
+    while (bytes > 0) {
+        ssize_t n = write(fd, data, bytes < INT32_MAX ? (size_t)bytes : INT32_MAX);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return storage("write", path);
+        data += n;
+        bytes -= n;
+    }
+    return ST_OK;
+}
+
+/* fsync of a file or directory; some network file systems know none for directories (EINVAL). */
+status file_sync(const char *path) {
+    status st = ST_OK;
+    struct stat s;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return storage("open", path);
+    if (fstat(fd, &s) != 0) TRY(storage("inspect", path));
+    if (fsync(fd) != 0 && !(errno == EINVAL && S_ISDIR(s.st_mode))) TRY(storage("fsync", path));
+done:
+    if (close(fd) != 0 && st == ST_OK) st = storage("close", path);
+    return st;
+}
+
+static status sync_directory_of(const char *path) {
+    status st;
+    char directory[PATH_SIZE];
+    TRY(path_join(directory, "", path));
+    char *slash = strrchr(directory, '/');
+    if (!slash)
+        TRY(path_join(directory, "", "."));
+    else
+        slash[slash == directory] = 0; /* "/x" lies in "/" */
+    TRY(file_sync(directory));
+done:
+    return st;
+}
+
+status file_publish(const char *temporary, const char *path) {
+    status st;
+    TRY(file_sync(temporary));
+    if (rename(temporary, path) != 0)
+        TRY(status_fail(ST_STORAGE, "%s: cannot rename %s to it: %s", path, temporary,
+                        strerror(errno)));
+    TRY(sync_directory_of(path));
+done:
+    return st;
+}
+
+status file_write_atomic(const char *path, const void *data, int64_t bytes) {
+    status st;
+    char temporary[PATH_SIZE];
+    int fd = -1, length = snprintf(temporary, sizeof temporary, "%s.tmp.%ld", path, (long)getpid());
+    if (length < 0 || length >= PATH_SIZE)
+        return status_fail(ST_USAGE, "path is longer than %d bytes: %s", PATH_SIZE - 1, path);
+    fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (fd < 0) return storage("create", temporary);
+    TRY(write_all(fd, data, bytes, temporary));
+    int closed = close(fd);
+    fd = -1;
+    if (closed != 0) TRY(storage("close", temporary));
+    TRY(file_publish(temporary, path));
+done:
+    if (fd >= 0) close(fd); /* only after a failed write, which is what is reported */
+    if (st != ST_OK) unlink(temporary);
+    return st;
+}
+
+status file_remove_temporaries(const char *directory) {
+    status st = ST_OK;
+    char path[PATH_SIZE];
+    struct dirent *entry;
+    DIR *d = opendir(directory);
+    if (!d) return errno == ENOENT ? ST_OK : storage("list", directory);
+    while (errno = 0, (entry = readdir(d))) {
+        if (!strstr(entry->d_name, ".tmp.")) continue;
+        TRY(path_join(path, directory, entry->d_name));
+        TRY(file_remove_tree(path));
+    }
+    if (errno != 0) st = storage("list", directory);
+done:
+    closedir(d);
+    return st;
+}
+
+static int remove_one(const char *path, const struct stat *s, int type, struct FTW *at) {
+    (void)s, (void)at;
+    if (type == FTW_DNR) return (int)storage("list", path);
+    if (remove(path) == 0 || errno == ENOENT) return 0;
+    return (int)storage("remove", path);
+}
+
+status file_remove_tree(const char *path) {
+    int result = nftw(path, remove_one, OPEN_DIRECTORIES, FTW_DEPTH | FTW_PHYS);
+    if (result > 0) return (status)result; /* remove_one said why */
+    if (result < 0 && errno != ENOENT) return storage("remove", path);
+    return ST_OK;
+}
+
+/* O_NONBLOCK: a FIFO under this name is refused below instead of waited for. */
+static status open_to_read(const char *path, int *fd, int64_t *bytes) {
+    struct stat s;
+    *fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (*fd < 0) return status_fail(ST_INPUT, "%s: cannot open: %s", path, strerror(errno));
+    if (fstat(*fd, &s) == 0 && S_ISREG(s.st_mode)) {
+        *bytes = s.st_size;
+        return ST_OK;
+    }
+    close(*fd);
+    *fd = -1;
+    return status_fail(ST_INPUT, "%s: not a regular file", path);
+}
+
+/* Up to `bytes` bytes; *got is less only at the end of the file. */
+static status read_some(int fd, char *data, int64_t bytes, int64_t *got, const char *path) {
+    *got = 0;
+    while (*got < bytes) {
+        int64_t left = bytes - *got;
+        ssize_t n = read(fd, data + *got, left < INT32_MAX ? (size_t)left : INT32_MAX);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return status_fail(ST_INPUT, "%s: cannot read: %s", path, strerror(errno));
+        if (n == 0) break;
+        *got += n;
+    }
+    return ST_OK;
+}
+
+status file_read(const char *path, int64_t most, char **data, int64_t *bytes) {
+    status st;
+    int fd = -1;
+    int64_t size = 0, got = 0;
+    char *text = NULL;
+    *data = NULL;
+    TRY(open_to_read(path, &fd, &size));
+    if (size > most)
+        TRY(status_fail(ST_INPUT, "%s: %" PRId64 " bytes, more than the %" PRId64 " allowed here",
+                        path, size, most));
+    TRY(array_alloc(&text, size + 1, 1, path));
+    TRY(read_some(fd, text, size, &got, path));
+    if (got != size) TRY(status_fail(ST_INPUT, "%s: became shorter while it was read", path));
+    *data = text;
+    *bytes = size;
+    text = NULL;
+done:
+    free(text);
+    if (fd >= 0) close(fd);
+    return st;
+}
+
+status file_size(const char *path, int64_t *bytes) {
+    struct stat s;
+    if (stat(path, &s) != 0)
+        return status_fail(ST_INPUT, "%s: cannot inspect: %s", path, strerror(errno));
+    if (!S_ISREG(s.st_mode)) return status_fail(ST_INPUT, "%s: not a regular file", path);
+    *bytes = s.st_size;
+    return ST_OK;
+}
+
+static status hash_end(EVP_MD_CTX *hash, char hex[SHA256_HEX]) {
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned length = 0;
+    if (!EVP_DigestFinal_ex(hash, digest, &length) || length != (SHA256_HEX - 1) / 2)
+        return status_fail(ST_INTERNAL, "OpenSSL gives no SHA-256");
+    for (unsigned i = 0; i < length; i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    return ST_OK;
+}
+
+static status hash_begin(EVP_MD_CTX **hash) {
+    *hash = EVP_MD_CTX_new();
+    if (*hash && EVP_DigestInit_ex(*hash, EVP_sha256(), NULL)) return ST_OK;
+    return status_fail(ST_INTERNAL, "OpenSSL offers no SHA-256");
+}
+
+static status hash_add(EVP_MD_CTX *hash, const void *data, int64_t bytes) {
+    if (EVP_DigestUpdate(hash, data, (size_t)bytes)) return ST_OK;
+    return status_fail(ST_INTERNAL, "OpenSSL failed in SHA-256");
+}
+
+status file_sha256(const char *path, char hex[SHA256_HEX]) {
+    status st;
+    int fd = -1;
+    int64_t size = 0, got = 0;
+    char *buffer = NULL;
+    EVP_MD_CTX *hash = NULL;
+    TRY(open_to_read(path, &fd, &size));
+    TRY(array_alloc(&buffer, HASH_BUFFER, 1, "hashing"));
+    TRY(hash_begin(&hash));
+    do {
+        TRY(read_some(fd, buffer, HASH_BUFFER, &got, path));
+        TRY(hash_add(hash, buffer, got));
+    } while (got == HASH_BUFFER);
+    TRY(hash_end(hash, hex));
+done:
+    EVP_MD_CTX_free(hash);
+    free(buffer);
+    if (fd >= 0) close(fd);
+    return st;
+}
+
+status bytes_sha256(const void *data, int64_t bytes, char hex[SHA256_HEX]) {
+    status st;
+    EVP_MD_CTX *hash = NULL;
+    TRY(hash_begin(&hash));
+    TRY(hash_add(hash, data, bytes));
+    TRY(hash_end(hash, hex));
+done:
+    EVP_MD_CTX_free(hash);
+    return st;
+}
