@@ -1,5 +1,5 @@
 /* The segmenter: a plain U-Net (Ronneberger et al. 2015) with group norm and SiLU, two convolutions
- * a level; its encoder's deepest features, averaged over pixels, are what FID is computed on.
+ * a level; its deepest convolution, averaged over pixels, is what FID is computed on.
  *
  * Inputs: x [size, size, 1] in [-1, 1]; for training labels u8 [size, size, 1], weight [1,1,1].
  */
@@ -11,12 +11,12 @@
 typedef struct segnet_config {
     int64_t size;
     int64_t labels; /* classes, background among them */
-    int64_t base;   /* 16; doubles at each of 4 levels */
+    int64_t base;   /* channels of the first level, a multiple of 8 */
 } segnet_config;
 
 typedef struct segnet_nodes {
     node logits;   /* [size, size, labels] */
-    node features; /* [1, 1, dim]: means over pixels of the encoder's two deepest levels */
+    node features; /* [1, 1, dim]: means over pixels of the deepest convolution */
     node loss;     /* [1,1,1] */
 } segnet_nodes;
 

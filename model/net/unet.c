@@ -1,0 +1,154 @@
+/* The denoiser as a list of its layers. Names of layers follow the PyTorch modules it is compared
+ * with (down.3.0.c1 ...), so that parameters move over by name. */
+#include "model/net/unet.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { GROUPS = 8, SKIPS_MOST = 64, NAME = 64 };
+
+static const struct {
+    const char *name;
+    unet_config config;
+} table[] = {
+    {"R64",
+     {.base = 64,
+      .levels = 4,
+      .mult = {1, 2, 2, 4},
+      .blocks = 2,
+      .attention = {16, 8},
+      .head = 32}},
+    {"R32",
+     {.base = 32,
+      .levels = 4,
+      .mult = {1, 2, 2, 4},
+      .blocks = 2,
+      .attention = {16, 8},
+      .head = 32}},
+    {"R16",
+     {.base = 16, .levels = 3, .mult = {1, 2, 2}, .blocks = 1, .attention = {16}, .head = 32}},
+};
+
+status unet_config_find(const char *name, unet_config *out) {
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (strcmp(name, table[i].name) == 0) {
+            *out = table[i].config;
+            return ST_OK;
+        }
+    return status_fail(ST_USAGE, "there is no network %s; known are R64, R32 and R16", name);
+}
+
+/* What every layer needs while the network is being described. */
+typedef struct builder {
+    graph *g;
+    const unet_config *c;
+    node embedding; /* silu of the time embedding, conditions added */
+} builder;
+
+/* "<prefix>.<layer>" in a buffer of NAME. */
+static const char *name_in(char out[NAME], const char *prefix, const char *layer) {
+    snprintf(out, NAME, "%s.%s", prefix, layer);
+    return out;
+}
+
+/* Time (and what conditions the whole slice) as one vector of 4 * base. */
+static node embed(graph *g, const unet_config *c) {
+    int64_t width = 4 * c->base;
+    node e = graph_sinusoid(g, graph_input(g, "t", TYPE_F32, 1, 1, 1), c->base, 1.0);
+    e = graph_linear(g, "t.0", e, width, INIT_UNIFORM);
+    e = graph_linear(g, "t.2", graph_silu(g, e), width, INIT_UNIFORM);
+    if (c->position) {
+        /* 0..1 spread like 1,000 diffusion times, so that the same frequencies resolve it. */
+        node p = graph_sinusoid(g, graph_input(g, "position", TYPE_F32, 1, 1, 1), c->base, 1000.0);
+        p = graph_linear(g, "position.0", p, width, INIT_UNIFORM);
+        e = graph_add(g, e, graph_linear(g, "position.2", graph_silu(g, p), width, INIT_UNIFORM));
+    }
+    if (c->classes > 0) {
+        node k = graph_input(g, "class", TYPE_F32, 1, 1, c->classes + 1);
+        e = graph_add(g, e, graph_linear(g, "class.0", k, width, INIT_UNIFORM));
+    }
+    return graph_silu(g, e);
+}
+
+/* norm, SiLU, conv; scale-shift by the embedding, SiLU, dropout, conv; around it the skip. */
+static node residual_block(const builder *b, const char *name, node x, int64_t out) {
+    graph *g = b->g;
+    int64_t shape[4];
+    char full[NAME];
+    graph_shape(g, x, shape);
+    node h = graph_norm(g, name_in(full, name, "n1"), x, GROUPS, NODE_NONE, true);
+    h = graph_conv(g, name_in(full, name, "c1"), h, out, 3, 1, INIT_UNIFORM);
+    node by = graph_linear(g, name_in(full, name, "e"), b->embedding, 2 * out, INIT_UNIFORM);
+    h = graph_norm(g, name_in(full, name, "n2"), h, GROUPS, by, true);
+    if (b->c->dropout > 0) h = graph_dropout(g, h, b->c->dropout);
+    h = graph_conv(g, name_in(full, name, "c2"), h, out, 3, 1, INIT_ZERO);
+    node skip = x;
+    if (shape[3] != out)
+        skip = graph_conv(g, name_in(full, name, "sk"), x, out, 1, 1, INIT_UNIFORM);
+    return graph_add(g, skip, h);
+}
+
+static node attention_block(const builder *b, const char *name, node x) {
+    graph *g = b->g;
+    int64_t shape[4];
+    char full[NAME];
+    graph_shape(g, x, shape);
+    int64_t channels = shape[3], heads = channels / b->c->head > 0 ? channels / b->c->head : 1;
+    node h = graph_norm(g, name_in(full, name, "n"), x, GROUPS, NODE_NONE, false);
+    h = graph_conv(g, name_in(full, name, "qkv"), h, 3 * channels, 1, 1, INIT_UNIFORM);
+    h = graph_attention(g, h, heads);
+    h = graph_conv(g, name_in(full, name, "o"), h, channels, 1, 1, INIT_ZERO);
+    return graph_add(g, x, h);
+}
+
+static bool attends(const unet_config *c, node x, const graph *g) {
+    int64_t shape[4];
+    graph_shape(g, x, shape);
+    for (int i = 0; i < UNET_LEVELS && c->attention[i]; i++)
+        if (shape[1] == c->attention[i]) return true;
+    return false;
+}
+
+/* Block `index` of a side ("down", "up"): residual, and attention where the resolution asks for it.
+ */
+static node stage(const builder *b, const char *side, int index, node x, int64_t out) {
+    char name[NAME / 2];
+    snprintf(name, sizeof name, "%s.%d.0", side, index);
+    x = residual_block(b, name, x, out);
+    snprintf(name, sizeof name, "%s.%d.1", side, index);
+    return attends(b->c, x, b->g) ? attention_block(b, name, x) : x;
+}
+
+static node resample(const builder *b, const char *side, int index, node x, int64_t channels,
+                     int stride) {
+    char name[NAME / 2];
+    snprintf(name, sizeof name, "%s.%d.0", side, index);
+    return graph_conv(b->g, name, x, channels, 3, stride, INIT_UNIFORM);
+}
+
+node unet_build(graph *g, const unet_config *c) {
+    builder b = {.g = g, .c = c, .embedding = embed(g, c)};
+    node skips[SKIPS_MOST];
+    int top = 0, down = 0, up = 0;
+    node x = graph_input(g, "x", TYPE_F32, c->size, c->size, 1 + c->labels);
+    node h = graph_conv(g, "inp", x, c->base, 3, 1, INIT_UNIFORM);
+    skips[top++] = h;
+    for (int level = 0; level < c->levels; level++) {
+        int64_t channels = c->base * c->mult[level];
+        for (int i = 0; i < c->blocks; i++)
+            skips[top++] = h = stage(&b, "down", down++, h, channels);
+        if (level + 1 < c->levels) skips[top++] = h = resample(&b, "down", down++, h, channels, 2);
+    }
+    int64_t deepest = c->base * c->mult[c->levels - 1];
+    h = residual_block(&b, "m1", h, deepest);
+    h = attention_block(&b, "ma", h);
+    h = residual_block(&b, "m2", h, deepest);
+    for (int level = c->levels - 1; level >= 0; level--) {
+        int64_t channels = c->base * c->mult[level];
+        for (int i = 0; i <= c->blocks; i++)
+            h = stage(&b, "up", up++, graph_concat(g, h, skips[--top]), channels);
+        if (level > 0) h = resample(&b, "up", up++, graph_upsample(g, h), channels, 1);
+    }
+    h = graph_norm(g, "on", h, GROUPS, NODE_NONE, true);
+    return graph_conv(g, "oc", h, 1, 3, 1, INIT_ZERO);
+}

@@ -1,0 +1,20 @@
+/* One arena for all of a plan's values: blocks with the time they are alive, laid out so that
+ * blocks alive at the same time never overlap. For model/nn alone. */
+#ifndef CTAUG_MODEL_NN_ARENA_H
+#define CTAUG_MODEL_NN_ARENA_H
+
+#include "io/status.h"
+
+#include <stdint.h>
+
+typedef struct arena_block {
+    int64_t bytes;
+    int32_t first, last; /* alive from the start of step `first` to the end of step `last` */
+    int64_t offset;      /* set by arena_layout */
+} arena_block;
+
+/* Sets the offsets (multiples of 64) and the arena's size. Largest first, each at the lowest place
+ * where nothing alive at the same time lies (Pisarchyk & Lee 2020, "greedy by size"). Local. */
+status arena_layout(arena_block *blocks, int64_t count, int64_t *bytes);
+
+#endif

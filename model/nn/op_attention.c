@@ -1,0 +1,56 @@
+/* Multi-head self-attention over the pixels of a map (Vaswani et al. 2017, eq. 1): the queries,
+ * keys and values come as one map of 3c channels from a 1x1 convolution. */
+#include "model/nn/op.h"
+
+static attention_shape shape_of(const op_run *r) {
+    return (attention_shape){.batch = r->batch,
+                             .tokens = r->out.shape[1] * r->out.shape[2],
+                             .channels = r->out.shape[3],
+                             .heads = r->op->set.heads};
+}
+
+/* The logarithm of the softmax denominator of every query. */
+static status attention_open(op_run *r) {
+    attention_shape s = shape_of(r);
+    r->saved_floats = s.batch * s.heads * s.tokens;
+    return ST_OK;
+}
+
+static status attention_forward(op_run *r) {
+    attention_shape s = shape_of(r);
+    return r->engine->attention_forward(&s, r->in[0].at, r->out.at, r->saved);
+}
+
+static status attention_backward(op_run *r) {
+    attention_shape s = shape_of(r);
+    return r->engine->attention_backward(&s, r->in[0].at, r->out.at, r->saved, r->grad_out,
+                                         r->grad_in[0]);
+}
+
+static int64_t attention_flops(const op_run *r) {
+    attention_shape s = shape_of(r);
+    return 4 * s.batch * s.tokens * s.tokens * s.channels;
+}
+
+static const op_kind attention_kind = {.name = "attention",
+                                       .backward_reads = READS_IN0 | READS_OUT,
+                                       .open = attention_open,
+                                       .forward = attention_forward,
+                                       .backward = attention_backward,
+                                       .flops = attention_flops};
+
+node graph_attention(graph *g, node qkv, int64_t heads) {
+    const graph_op *from = graph_value(g, qkv, "attention");
+    if (!from) return NODE_NONE;
+    int64_t c = from->shape[2] / 3;
+    if (from->shape[2] % 3 != 0 || heads < 1 || c % heads != 0)
+        return graph_fault(
+            g, "attention: %d channels do not hold queries, keys and values of %d heads",
+            (int)from->shape[2], (int)heads);
+    graph_op op = {.kind = &attention_kind,
+                   .in = {qkv},
+                   .inputs = 1,
+                   .shape = {from->shape[0], from->shape[1], c},
+                   .set = {.heads = heads}};
+    return graph_append(g, &op);
+}

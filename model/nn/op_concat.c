@@ -1,0 +1,46 @@
+/* Concatenation of two maps along channels: the skip connections of a U-Net. */
+#include "model/nn/op.h"
+
+#include <string.h>
+
+static status concat_forward(op_run *r) {
+    int64_t a = r->in[0].shape[3], b = r->in[1].shape[3];
+    int64_t pixels = r->batch * r->out.shape[1] * r->out.shape[2];
+    const float *from_a = r->in[0].at, *from_b = r->in[1].at;
+    float *y = r->out.at;
+#pragma omp parallel for schedule(static)
+    for (int64_t p = 0; p < pixels; p++) {
+        memcpy(y + p * (a + b), from_a + p * a, (size_t)a * sizeof(float));
+        memcpy(y + p * (a + b) + a, from_b + p * b, (size_t)b * sizeof(float));
+    }
+    return ST_OK;
+}
+
+static status concat_backward(op_run *r) {
+    int64_t a = r->in[0].shape[3], b = r->in[1].shape[3];
+    int64_t pixels = r->batch * r->out.shape[1] * r->out.shape[2];
+    const float *dy = r->grad_out;
+    float *da = r->grad_in[0], *db = r->grad_in[1];
+#pragma omp parallel for schedule(static)
+    for (int64_t p = 0; p < pixels; p++) {
+        if (da) memcpy(da + p * a, dy + p * (a + b), (size_t)a * sizeof(float));
+        if (db) memcpy(db + p * b, dy + p * (a + b) + a, (size_t)b * sizeof(float));
+    }
+    return ST_OK;
+}
+
+static const op_kind concat_kind = {
+    .name = "concat", .forward = concat_forward, .backward = concat_backward};
+
+node graph_concat(graph *g, node a, node b) {
+    const graph_op *one = graph_value(g, a, "concat"), *two = graph_value(g, b, "concat");
+    if (!one || !two) return NODE_NONE;
+    if (one->shape[0] != two->shape[0] || one->shape[1] != two->shape[1])
+        return graph_fault(g, "concat: maps of %dx%d and %dx%d", (int)one->shape[0],
+                           (int)one->shape[1], (int)two->shape[0], (int)two->shape[1]);
+    graph_op op = {.kind = &concat_kind,
+                   .in = {a, b},
+                   .inputs = 2,
+                   .shape = {one->shape[0], one->shape[1], one->shape[2] + two->shape[2]}};
+    return graph_append(g, &op);
+}

@@ -1,0 +1,38 @@
+/* Mean over the pixels of a map: one feature vector a sample. */
+#include "model/nn/op.h"
+
+#include <string.h>
+
+static status mean_forward(op_run *r) {
+    int64_t pixels = r->in[0].shape[1] * r->in[0].shape[2], c = r->in[0].shape[3];
+    const float *x = r->in[0].at;
+    float *y = r->out.at;
+#pragma omp parallel for schedule(static)
+    for (int64_t b = 0; b < r->batch; b++) {
+        memset(y + b * c, 0, (size_t)c * sizeof(float));
+        for (int64_t p = 0; p < pixels; p++)
+            for (int64_t k = 0; k < c; k++) y[b * c + k] += x[(b * pixels + p) * c + k];
+        for (int64_t k = 0; k < c; k++) y[b * c + k] /= (float)pixels;
+    }
+    return ST_OK;
+}
+
+static status mean_backward(op_run *r) {
+    int64_t pixels = r->in[0].shape[1] * r->in[0].shape[2], c = r->in[0].shape[3];
+    const float *dy = r->grad_out;
+    float *dx = r->grad_in[0];
+#pragma omp parallel for schedule(static)
+    for (int64_t q = 0; q < r->batch * pixels; q++)
+        for (int64_t k = 0; k < c; k++) dx[q * c + k] = dy[q / pixels * c + k] / (float)pixels;
+    return ST_OK;
+}
+
+static const op_kind mean_kind = {
+    .name = "mean", .forward = mean_forward, .backward = mean_backward};
+
+node graph_mean(graph *g, node x) {
+    const graph_op *from = graph_value(g, x, "mean");
+    if (!from) return NODE_NONE;
+    graph_op op = {.kind = &mean_kind, .in = {x}, .inputs = 1, .shape = {1, 1, from->shape[2]}};
+    return graph_append(g, &op);
+}

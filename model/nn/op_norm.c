@@ -1,0 +1,66 @@
+/* Group normalisation with optional scale-shift modulation and SiLU behind it, in one op: the chain
+ * norm -> modulate -> SiLU is what stands before every convolution, and apart it would cost three
+ * passes over memory. */
+#include "model/nn/op.h"
+
+static norm_shape shape_of(const op_run *r) {
+    return (norm_shape){.batch = r->batch,
+                        .pixels = r->out.shape[1] * r->out.shape[2],
+                        .channels = r->out.shape[3],
+                        .groups = r->op->set.groups,
+                        .epsilon = 1e-5f,
+                        .silu = r->op->set.silu};
+}
+
+/* mean and rstd, batch * groups each. */
+static status norm_open(op_run *r) {
+    r->saved_floats = 2 * r->batch * r->op->set.groups;
+    return ST_OK;
+}
+
+static status norm_forward(op_run *r) {
+    norm_shape s = shape_of(r);
+    return r->engine->norm_forward(&s, r->in[0].at, r->param[0], r->param[1], r->in[1].at, r->saved,
+                                   r->saved + s.batch * s.groups, r->out.at);
+}
+
+static status norm_backward(op_run *r) {
+    norm_shape s = shape_of(r);
+    if (!r->grad_in[0])
+        return status_fail(ST_INTERNAL, "%s: norm cannot be trained straight on an input",
+                           r->op->name);
+    return r->engine->norm_backward(&s, r->in[0].at, r->param[0], r->param[1], r->in[1].at,
+                                    r->saved, r->saved + s.batch * s.groups, r->grad_out,
+                                    r->grad_in[0], r->grad_param[0], r->grad_param[1],
+                                    r->grad_in[1]);
+}
+
+static const op_kind norm_kind = {.name = "norm",
+                                  .backward_reads = READS_IN0 | READS_IN1,
+                                  .open = norm_open,
+                                  .forward = norm_forward,
+                                  .backward = norm_backward};
+
+node graph_norm(graph *g, const char *name, node x, int64_t groups, node scale_shift, bool silu) {
+    const graph_op *from = graph_value(g, x, name);
+    if (!from) return NODE_NONE;
+    int64_t c = from->shape[2];
+    if (groups < 1 || c % groups != 0)
+        return graph_fault(g, "%s: %d channels do not fall into %d groups", name, (int)c,
+                           (int)groups);
+    graph_op op = {.kind = &norm_kind,
+                   .in = {x, scale_shift},
+                   .inputs = scale_shift == NODE_NONE ? 1 : 2,
+                   .shape = {from->shape[0], from->shape[1], c},
+                   .set = {.groups = groups, .silu = silu}};
+    if (scale_shift != NODE_NONE) {
+        const graph_op *by = graph_value(g, scale_shift, name);
+        if (!by) return NODE_NONE;
+        if (by->shape[0] != 1 || by->shape[1] != 1 || by->shape[2] != 2 * c)
+            return graph_fault(g, "%s: scale and shift must be a vector of %d", name, (int)(2 * c));
+    }
+    graph_name(g, &op, name);
+    graph_param(g, &op, "weight", 1, (int64_t[]){c}, PARAM_ONE, c, false);
+    graph_param(g, &op, "bias", 1, (int64_t[]){c}, PARAM_ZERO, c, false);
+    return graph_append(g, &op);
+}

@@ -1,0 +1,51 @@
+/* Parameters: one flat buffer laid out as the graph's builders were called, and how it begins. */
+#include "model/nn/op.h"
+
+#include "io/span.h"
+#include "model/rng.h"
+
+#include <math.h>
+#include <string.h>
+
+status params_create(const graph *g, params **out) {
+    status st = ST_OK;
+    params *p = NULL;
+    *out = NULL;
+    TRY(graph_check(g));
+    TRY(array_alloc(&p, 1, sizeof *p, "parameters"));
+    p->count = g->param_count;
+    p->total = g->total;
+    TRY(array_alloc(&p->list, p->count, sizeof *p->list, "the list of parameters"));
+    TRY(array_alloc(&p->value, p->total, sizeof(float), "parameter values"));
+    TRY(array_alloc(&p->grad, p->total, sizeof(float), "parameter gradients"));
+    TRY(array_alloc(&p->decay, p->total, 1, "weight decay flags"));
+    if (p->count > 0) memcpy(p->list, g->params, (size_t)p->count * sizeof *p->list);
+    for (int64_t i = 0; i < p->count; i++)
+        memset(p->decay + p->list[i].offset, p->list[i].decay, (size_t)p->list[i].count);
+    *out = p;
+    p = NULL;
+done:
+    params_destroy(p);
+    return st;
+}
+
+void params_destroy(params *p) {
+    if (!p) return;
+    free(p->list);
+    free(p->value);
+    free(p->grad);
+    free(p->decay);
+    free(p);
+}
+
+void params_init(params *p, uint64_t seed) {
+    for (int64_t i = 0; i < p->count; i++) {
+        const param *one = &p->list[i];
+        float *value = p->value + one->offset;
+        double bound = one->init == PARAM_UNIFORM ? 1.0 / sqrt((double)one->fan_in) : 0.0;
+        float begin = one->init == PARAM_ONE ? 1.0f : 0.0f;
+        rng_stream r = rng_open(seed, RNG_INIT, (uint64_t)i, 0);
+        for (int64_t k = 0; k < one->count; k++)
+            value[k] = one->init == PARAM_UNIFORM ? (float)rng_between(&r, -bound, bound) : begin;
+    }
+}
