@@ -20,6 +20,7 @@ typedef struct plan_op {
     op_run run;
     node root;       /* whose memory holds the value: itself, or what an identity passes on */
     bool needs_grad; /* parameters are at it or below it */
+    bool needed;     /* an output depends on it */
     bool reached;    /* backward from the loss arrives here */
     int64_t value, grad, saved; /* blocks */
     int64_t sent[OP_INPUTS];    /* blocks its backward writes, one an input */
