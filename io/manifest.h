@@ -2,7 +2,7 @@
  *
  * It is written last and atomically; a directory without it does not exist for a reader. The
  * fingerprint (a SHA-256 over the study keys and inputs that made it) lets a stage see that its
- * work is already done and unchanged.
+ * work is already done and unchanged. A seal (SHA-256 of the rest) guards the manifest itself.
  */
 #ifndef CTAUG_IO_MANIFEST_H
 #define CTAUG_IO_MANIFEST_H
@@ -13,7 +13,7 @@
 #include <jansson.h>
 
 typedef struct manifest_file {
-    char name[256]; /* relative, no "/" or ".." */
+    char name[256]; /* printable ASCII without space and "/", not starting with "." */
     int64_t bytes;
     char sha256[SHA256_HEX];
 } manifest_file;
@@ -33,9 +33,9 @@ status manifest_add_file(manifest *m, const char *directory, const char *name);
 /* Publishes m as directory/manifest.json. Local. */
 status manifest_write(const manifest *m, const char *directory);
 
-/* Reads and checks the form; sizes of all files are compared, hashes are not. The caller calls
- * manifest_free(). ST_INPUT if there is none, ST_INTEGRITY if it is broken or a size differs.
- * Local. */
+/* Reads and checks form and seal (kind NULL: any kind); sizes of all files are compared, hashes are
+ * not. The caller calls manifest_free(). ST_INPUT if there is none or it is of another kind,
+ * ST_INTEGRITY if it is broken or a size differs. Local. */
 status manifest_read(const char *directory, const char *kind, manifest *out);
 
 /* Compares the hash of one file; ST_INTEGRITY naming it. Local. */

@@ -1,0 +1,214 @@
+/* A manifest says what was published; a reader believes none that is broken, changed or hostile. */
+#include "io/manifest.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char home[256];
+
+static const char *in_home(const char *name) {
+    static char paths[4][PATH_SIZE];
+    static int turn;
+    char *path = paths[turn = (turn + 1) % 4];
+    snprintf(path, PATH_SIZE, "%s/%s", home, name);
+    return path;
+}
+
+static void assert_says(const char *part) {
+    if (!strstr(status_message(), part)) fail_msg("\"%s\" lacks \"%s\"", status_message(), part);
+}
+
+/* As a fault would write it: neither atomic nor durable (and so quick enough for thousands). */
+static void put(const char *path, const char *text, int64_t bytes) {
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(text, 1, bytes, f), bytes);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* A directory of two files, published. */
+static int publish(void **state) {
+    (void)state;
+    manifest m = {.kind = "store", .fingerprint = "f00d"};
+    m.detail = json_pack("{s:f, s:s}", "spacing", 0.957, "site", "M\xc3\xbcnster");
+    assert_int_equal(file_write_atomic(in_home("b.h5"), "bbb", 3), ST_OK);
+    assert_int_equal(file_write_atomic(in_home("a.h5"), "", 0), ST_OK);
+    assert_int_equal(manifest_add_file(&m, home, "b.h5"), ST_OK);
+    assert_int_equal(manifest_add_file(&m, home, "a.h5"), ST_OK);
+    assert_int_equal(manifest_write(&m, home), ST_OK);
+    manifest_free(&m);
+    return 0;
+}
+
+static status read_status(void) {
+    manifest m;
+    status st = manifest_read(home, "store", &m);
+    manifest_free(&m);
+    return st;
+}
+
+static void round_trip(void **state) {
+    (void)state;
+    manifest m;
+    char hex[SHA256_HEX];
+    assert_int_equal(manifest_read(home, "store", &m), ST_OK);
+    assert_string_equal(m.kind, "store");
+    assert_string_equal(m.fingerprint, "f00d");
+    assert_int_equal(m.version, 1);
+    assert_int_equal(m.count, 2);
+    assert_string_equal(m.files[0].name, "a.h5");
+    assert_string_equal(m.files[1].name, "b.h5");
+    assert_int_equal(m.files[1].bytes, 3);
+    assert_int_equal(bytes_sha256("bbb", 3, hex), ST_OK);
+    assert_string_equal(m.files[1].sha256, hex);
+    assert_true(json_number_value(json_object_get(m.detail, "spacing")) == 0.957);
+    assert_int_equal(manifest_check_file(&m, home, 0), ST_OK);
+    assert_int_equal(manifest_check_file(&m, home, 1), ST_OK);
+    manifest_free(&m);
+}
+
+static void no_detail_no_files(void **state) {
+    (void)state;
+    manifest m = {.kind = "report"};
+    assert_int_equal(manifest_write(&m, home), ST_OK);
+    assert_int_equal(manifest_read(home, NULL, &m), ST_OK);
+    assert_null(m.detail);
+    assert_int_equal(m.count, 0);
+    manifest_free(&m);
+}
+
+static void current(void **state) {
+    (void)state;
+    assert_true(manifest_is_current(home, "store", "f00d"));
+    assert_false(manifest_is_current(home, "store", "f00e"));
+    assert_false(manifest_is_current(home, "checkpoint", "f00d"));
+    assert_false(manifest_is_current(in_home("none"), "store", "f00d"));
+    assert_int_equal(file_remove_tree(in_home("a.h5")), ST_OK);
+    assert_false(manifest_is_current(home, "store", "f00d"));
+}
+
+static void wrong_place(void **state) {
+    (void)state;
+    manifest m;
+    assert_int_equal(manifest_read(in_home("none"), "store", &m), ST_INPUT);
+    assert_says("none");
+    assert_int_equal(manifest_read(home, "checkpoint", &m), ST_INPUT);
+    assert_says("holds a store, not a checkpoint");
+    assert_int_equal(manifest_add_file(&m, home, "../b.h5"), ST_INTERNAL);
+    assert_int_equal(manifest_add_file(&m, home, "none.h5"), ST_INPUT);
+}
+
+static void damaged_files(void **state) {
+    (void)state;
+    manifest m;
+    assert_int_equal(file_write_atomic(in_home("b.h5"), "bbbb", 4), ST_OK);
+    assert_int_equal(read_status(), ST_INTEGRITY);
+    assert_says("b.h5: 4 bytes, but 3");
+    assert_int_equal(file_write_atomic(in_home("b.h5"), "bbc", 3), ST_OK);
+    assert_int_equal(manifest_read(home, "store", &m), ST_OK); /* sizes agree */
+    assert_int_equal(manifest_check_file(&m, home, 1), ST_INTEGRITY);
+    assert_says("b.h5: damaged");
+    assert_int_equal(file_remove_tree(in_home("b.h5")), ST_OK);
+    assert_int_equal(manifest_check_file(&m, home, 1), ST_INTEGRITY);
+    assert_int_equal(read_status(), ST_INTEGRITY);
+    assert_says("b.h5");
+    manifest_free(&m);
+}
+
+/* Whatever byte of the manifest changes: refused. White space between values is the one thing that
+ * may change without a change of meaning. */
+static void flipped_bytes(void **state) {
+    (void)state;
+    char *text = NULL;
+    int64_t bytes = 0;
+    json_error_t error;
+    assert_int_equal(file_read(in_home("manifest.json"), 1 << 20, &text, &bytes), ST_OK);
+    json_t *good = json_loadb(text, bytes, 0, &error);
+    for (int64_t i = 0; i < bytes; i++) {
+        for (int bit = 0; bit < 8; bit++) {
+            text[i] ^= 1 << bit;
+            json_t *changed = json_loadb(text, bytes, 0, &error);
+            put(in_home("manifest.json"), text, bytes);
+            status st = read_status();
+            if (!(changed && json_equal(good, changed)) && st != ST_INTEGRITY)
+                fail_msg("byte %d bit %d: status %d", (int)i, bit, st);
+            json_decref(changed);
+            text[i] ^= 1 << bit;
+        }
+    }
+    json_decref(good);
+    free(text);
+}
+
+static void truncated(void **state) {
+    (void)state;
+    char *text = NULL;
+    int64_t bytes = 0;
+    assert_int_equal(file_read(in_home("manifest.json"), 1 << 20, &text, &bytes), ST_OK);
+    for (int64_t n = 0; n < bytes; n++) {
+        put(in_home("manifest.json"), text, n);
+        assert_int_equal(read_status(), ST_INTEGRITY);
+    }
+    free(text);
+}
+
+#define HASH "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+#define FILE_OF(name) "{\"name\": \"" name "\", \"bytes\": 0, \"sha256\": \"" HASH "\"}"
+#define WITH(version, files)                                                                       \
+    "{\"kind\": \"store\", \"version\": " version ", \"fingerprint\": \"f\", \"files\": [" files   \
+    "], \"seal\": \"" HASH "\"}"
+
+static void hostile(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *says;
+    } cases[] = {
+        {"[]", "not a manifest"},
+        {"", "broken JSON"},
+        {"{\"kind\": \"store\", \"kind\": \"store\"}", "duplicate"},
+        {WITH("2", ""), "version 2"},
+        {WITH("1", FILE_OF("../b.h5")), "\"../b.h5\" is no plain"},
+        {WITH("1", FILE_OF("/etc/passwd")), "\"/etc/passwd\" is no plain"},
+        {WITH("1", FILE_OF("..")), "is no plain"},
+        {WITH("1", FILE_OF("")), "is no plain"},
+        {WITH("1", FILE_OF("a\\nb")), "is no plain"},
+        {WITH("1", FILE_OF("manifest.json")), "is no plain"},
+        {WITH("1", FILE_OF("b.h5") "," FILE_OF("a.h5")), "ascending"},
+        {WITH("1", FILE_OF("a.h5") "," FILE_OF("a.h5")), "ascending"},
+        {WITH("1", "{\"name\": \"a.h5\", \"bytes\": -1, \"sha256\": \"" HASH "\"}"), "bad size"},
+        {WITH("1", "{\"name\": \"a.h5\", \"bytes\": 0, \"sha256\": \"zz\"}"), "bad size"},
+        {WITH("1", "{\"name\": \"a.h5\", \"bytes\": 1e3, \"sha256\": \"\"}"), "broken entry"},
+        {WITH("1", "7"), "broken entry"},
+        {WITH("1", FILE_OF("a.h5")), "changed after it was written"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        put(in_home("manifest.json"), cases[i].text, strlen(cases[i].text));
+        assert_int_equal(read_status(), ST_INTEGRITY);
+        assert_says(cases[i].says);
+        assert_says("manifest.json");
+    }
+}
+
+int main(void) {
+    const char *base = getenv("TMPDIR");
+    snprintf(home, sizeof home, "%s/ctaug-manifest-XXXXXX", base ? base : "/tmp");
+    if (!mkdtemp(home)) return 1;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(round_trip, publish),
+        cmocka_unit_test_setup(no_detail_no_files, publish),
+        cmocka_unit_test_setup(current, publish),
+        cmocka_unit_test_setup(wrong_place, publish),
+        cmocka_unit_test_setup(damaged_files, publish),
+        cmocka_unit_test_setup(flipped_bytes, publish),
+        cmocka_unit_test_setup(truncated, publish),
+        cmocka_unit_test_setup(hostile, publish),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    return file_remove_tree(home) != ST_OK || failed;
+}
