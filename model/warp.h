@@ -25,7 +25,8 @@ void warp_identity(warp *w);
 
 /* Draws rotation in [-rotate, rotate] degrees, zoom in [1/(1+zoom), 1+zoom], shift in [-shift,
  * shift] (share of the field of view), optional mirror along x (half of the time), and elastic
- * displacements in [-elastic, elastic]. `mirror` is a request. */
+ * displacements in [-elastic, elastic]. `mirror` is a request. The elastic part alone never folds
+ * below elastic = 1/8. Turns are meant for square slices: coordinates are relative. */
 void warp_draw(warp *w, rng_stream *r, double rotate, double zoom, double shift, int mirror,
                double elastic);
 
@@ -40,7 +41,8 @@ void warp_labels(const warp *w, double z, const uint8_t *in, int64_t in_h, int64
 
 /* To the working size, without a warp: area average of HU (no aliasing), most frequent label of the
  * covered area (ties: the larger label, so that thin structures survive). A slice that is not
- * square is first centred in a square of `fill`. */
+ * square is first centred in a square of `fill` (half the missing rows or columns before it,
+ * rounded down) and of label 0. */
 void resize_image(const int16_t *hu, int64_t in_h, int64_t in_w, float fill, float *out,
                   int64_t size);
 void resize_labels(const uint8_t *in, int64_t in_h, int64_t in_w, uint8_t *out, int64_t size);

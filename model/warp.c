@@ -1,0 +1,139 @@
+/* Warps of slices. The elastic part is a tensor product of cubic B-splines (Rueckert et al. 1999):
+ * along a slice z is the same everywhere and along a row y is, so the lattice is collapsed to a
+ * plane once a slice and to a line once a row; a pixel then costs four lattice points.
+ *
+ * WARP_GRID lattice points along an axis make WARP_GRID - 3 spans over [0, 1]: every point has its
+ * four neighbours, so the weights always add up to 1 and no displacement exceeds the largest one of
+ * the lattice. Coordinates beyond [0, 1] take the displacement of the border.
+ */
+#include "model/warp.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { TAPS = 4, SPANS = WARP_GRID - TAPS + 1 };
+
+static const double RADIANS = 3.14159265358979323846 / 180;
+
+typedef struct spline {
+    int first; /* lattice point of the first weight */
+    double weight[TAPS];
+} spline;
+
+typedef double plane[WARP_GRID][WARP_GRID][2]; /* y x */
+typedef double line[WARP_GRID][2];             /* x */
+
+void warp_identity(warp *w) { *w = (warp){.affine = {{1, 0, 0}, {0, 1, 0}}}; }
+
+/* Each number is drawn whether it is used or not: a switched-off part leaves the others as they
+ * were. The affine part is the pull-back of "zoom, turn, shift, mirror". */
+void warp_draw(warp *w, rng_stream *r, double rotate, double zoom, double shift, int mirror,
+               double elastic) {
+    double angle = RADIANS * rng_between(r, -1, 1) * rotate;
+    double scale = exp(-rng_between(r, -1, 1) * log1p(zoom));
+    double down = rng_between(r, -1, 1) * shift, right = rng_between(r, -1, 1) * shift;
+    double side = rng_uniform(r) < 0.5 && mirror ? -1 : 1;
+    double c = scale * cos(angle), s = scale * sin(angle);
+    *w = (warp){.affine = {{c, -s * side, down}, {s, c * side, right}}};
+    float *at = &w->elastic[0][0][0][0];
+    for (size_t i = 0; i < sizeof w->elastic / sizeof *at; i++)
+        at[i] = (float)(rng_between(r, -1, 1) * elastic);
+}
+
+/* Uniform cubic B-spline at u in [0, 1] (Rueckert et al. 1999, eq. 3). */
+static spline spline_at(double u) {
+    double along = (u > 0 ? u < 1 ? u : 1 : 0) * SPANS;
+    int span = along < SPANS ? (int)along : SPANS - 1;
+    double t = along - span, s = 1 - t;
+    return (spline){.first = span,
+                    .weight = {s * s * s / 6, (3 * t * t * t - 6 * t * t + 4) / 6,
+                               (3 * s * s * s - 6 * s * s + 4) / 6, t * t * t / 6}};
+}
+
+static void collapse_z(const warp *w, double z, plane out) {
+    spline by = spline_at(z);
+    memset(out, 0, sizeof(plane));
+    for (int k = 0; k < TAPS; k++)
+        for (int y = 0; y < WARP_GRID; y++)
+            for (int x = 0; x < WARP_GRID; x++)
+                for (int d = 0; d < 2; d++)
+                    out[y][x][d] += by.weight[k] * w->elastic[by.first + k][y][x][d];
+}
+
+static void collapse_y(plane in, double y, line out) {
+    spline by = spline_at(y);
+    memset(out, 0, sizeof(line));
+    for (int k = 0; k < TAPS; k++)
+        for (int x = 0; x < WARP_GRID; x++)
+            for (int d = 0; d < 2; d++) out[x][d] += by.weight[k] * in[by.first + k][x][d];
+}
+
+static void from_line(const warp *w, line elastic, double y, double x, double *from_y,
+                      double *from_x) {
+    spline by = spline_at(x);
+    double from[2];
+    for (int d = 0; d < 2; d++) {
+        from[d] = w->affine[d][0] * (y - 0.5) + w->affine[d][1] * (x - 0.5) + 0.5 + w->affine[d][2];
+        for (int k = 0; k < TAPS; k++) from[d] += by.weight[k] * elastic[by.first + k][d];
+    }
+    *from_y = from[0];
+    *from_x = from[1];
+}
+
+void warp_point(const warp *w, double z, double y, double x, double *from_y, double *from_x) {
+    plane at_z;
+    line at_y;
+    collapse_z(w, z, at_z);
+    collapse_y(at_z, y, at_y);
+    from_line(w, at_y, y, x, from_y, from_x);
+}
+
+/* Bilinear between the four pixel centres around (y, x), in pixels; those outside are `fill`. */
+static float bilinear(const float *in, int64_t h, int64_t w, float fill, double y, double x) {
+    if (!(y > -1 && y < (double)h && x > -1 && x < (double)w)) return fill;
+    double floor_y = floor(y), floor_x = floor(x);
+    int64_t y0 = (int64_t)floor_y, x0 = (int64_t)floor_x;
+    double ty = y - floor_y, tx = x - floor_x, row[2];
+    for (int k = 0; k < 2; k++) {
+        int64_t yk = y0 + k;
+        int inside = yk >= 0 && yk < h;
+        double left = inside && x0 >= 0 ? in[yk * w + x0] : fill;
+        double right = inside && x0 + 1 < w ? in[yk * w + x0 + 1] : fill;
+        row[k] = left + tx * (right - left);
+    }
+    return (float)(row[0] + ty * (row[1] - row[0]));
+}
+
+void warp_image(const warp *w, double z, const float *in, int64_t in_h, int64_t in_w, float fill,
+                float *out, int64_t out_h, int64_t out_w) {
+    plane at_z;
+    collapse_z(w, z, at_z);
+    for (int64_t i = 0; i < out_h; i++) {
+        double y = ((double)i + 0.5) / (double)out_h, from_y, from_x;
+        line at_y;
+        collapse_y(at_z, y, at_y);
+        for (int64_t j = 0; j < out_w; j++) {
+            from_line(w, at_y, y, ((double)j + 0.5) / (double)out_w, &from_y, &from_x);
+            out[i * out_w + j] = bilinear(in, in_h, in_w, fill, from_y * (double)in_h - 0.5,
+                                          from_x * (double)in_w - 0.5);
+        }
+    }
+}
+
+void warp_labels(const warp *w, double z, const uint8_t *in, int64_t in_h, int64_t in_w,
+                 uint8_t *out, int64_t out_h, int64_t out_w) {
+    plane at_z;
+    collapse_z(w, z, at_z);
+    for (int64_t i = 0; i < out_h; i++) {
+        double y = ((double)i + 0.5) / (double)out_h, from_y, from_x;
+        line at_y;
+        collapse_y(at_z, y, at_y);
+        for (int64_t j = 0; j < out_w; j++) {
+            from_line(w, at_y, y, ((double)j + 0.5) / (double)out_w, &from_y, &from_x);
+            int inside = from_y >= 0 && from_y < 1 && from_x >= 0 && from_x < 1;
+            int64_t row = inside ? (int64_t)(from_y * (double)in_h) : 0;
+            int64_t column = inside ? (int64_t)(from_x * (double)in_w) : 0;
+            out[i * out_w + j] = inside ? in[row * in_w + column] : 0;
+        }
+    }
+}
