@@ -18,7 +18,8 @@ typedef struct schedule {
 
 /* linear: beta from 1e-4 to 0.02 scaled by 1000 / T (Ho et al. 2020, section 4);
  * cosine: alpha_bar = cos^2((t/T + s)/(1 + s) pi/2), s = 0.008, betas capped at 0.999 (Nichol &
- * Dhariwal 2021, eq. 17); raised-cosine: beta_t = beta_max (1 - cos(pi t / T)) / 2.
+ * Dhariwal 2021, eq. 17); raised-cosine: beta_t = beta_max (1 - cos(pi t / T)) / 2,
+ * beta_max = 0.02 * 1000 / T. All betas are capped at 0.999.
  * ST_USAGE naming the known ones for another name. Local. */
 status schedule_create(const char *name, int64_t steps, schedule *out);
 void schedule_free(schedule *s);
@@ -29,5 +30,9 @@ double schedule_alpha_bar(const schedule *s, int64_t t);
 /* Mean coefficients and variance of q(x_{t-1} | x_t, x_0) (Ho et al. 2020, eq. 6 and 7), t = 1..T:
  * mean = a * x_0 + b * x_t. */
 void schedule_posterior(const schedule *s, int64_t t, double *a, double *b, double *variance);
+
+/* The same for q(x_to | x_t, x_0), 0 <= to < t: what a sampler on a subset of the times needs. */
+void schedule_posterior_between(const schedule *s, int64_t t, int64_t to, double *a, double *b,
+                                double *variance);
 
 #endif

@@ -1,0 +1,93 @@
+/* Schedules as rows of a table: a name and a function that fills beta_t. alpha_bar is their running
+ * product whatever the row, so that both always belong together.
+ */
+#include "model/diffusion/schedule.h"
+#include "io/span.h"
+#include "model/choice.h"
+
+#include <inttypes.h>
+#include <math.h>
+
+static const double PI = 3.14159265358979323846;
+
+/* A step that keeps some signal: alpha_bar stays above 0 (Nichol & Dhariwal 2021, section 3.2). */
+static const double BETA_MOST = 0.999;
+
+static const int64_t STEPS_MOST = 1000000;
+
+/* Ho et al. chose their betas for T = 1000; with fewer steps each has to do more. */
+static const double STEPS_OF_HO = 1000, BETA_FIRST = 1e-4, BETA_LAST = 0.02;
+
+static double cap(double beta) { return beta < BETA_MOST ? beta : BETA_MOST; }
+
+static void linear(int64_t steps, double *beta) {
+    double scale = STEPS_OF_HO / (double)steps;
+    for (int64_t t = 1; t <= steps; t++) {
+        double along = steps > 1 ? (double)(t - 1) / (double)(steps - 1) : 1;
+        beta[t - 1] = cap(scale * (BETA_FIRST + (BETA_LAST - BETA_FIRST) * along));
+    }
+}
+
+static void cosine(int64_t steps, double *beta) {
+    const double s = 0.008;
+    double before = cos(s / (1 + s) * PI / 2);
+    for (int64_t t = 1; t <= steps; t++) {
+        double now = cos(((double)t / (double)steps + s) / (1 + s) * PI / 2);
+        beta[t - 1] = cap(1 - now / before * (now / before));
+        before = now;
+    }
+}
+
+/* beta_max is the linear schedule's last beta: both then add up to nearly the same noise. */
+static void raised_cosine(int64_t steps, double *beta) {
+    double most = BETA_LAST * STEPS_OF_HO / (double)steps;
+    for (int64_t t = 1; t <= steps; t++)
+        beta[t - 1] = cap(most * (1 - cos(PI * (double)t / (double)steps)) / 2);
+}
+
+static const struct row {
+    const char *name;
+    void (*fill)(int64_t steps, double *beta);
+} TABLE[] = {{"linear", linear}, {"cosine", cosine}, {"raised-cosine", raised_cosine}};
+
+enum { ROWS = sizeof TABLE / sizeof *TABLE };
+
+status schedule_create(const char *name, int64_t steps, schedule *out) {
+    status st = ST_OK;
+    int row = 0;
+    *out = (schedule){0};
+    TRY(choice_find("noise schedule", name, TABLE, ROWS, sizeof *TABLE, &row));
+    if (steps < 1 || steps > STEPS_MOST)
+        TRY(status_fail(ST_USAGE, "a noise schedule of %" PRId64 " steps: 1 to %" PRId64 " can be",
+                        steps, STEPS_MOST));
+    TRY(array_alloc(&out->beta, 2 * steps, sizeof *out->beta, "noise schedule"));
+    out->steps = steps;
+    out->alpha_bar = out->beta + steps;
+    TABLE[row].fill(steps, out->beta);
+    double product = 1;
+    for (int64_t i = 0; i < steps; i++) out->alpha_bar[i] = product *= 1 - out->beta[i];
+done:
+    return st;
+}
+
+void schedule_free(schedule *s) {
+    free(s->beta);
+    *s = (schedule){0};
+}
+
+double schedule_alpha_bar(const schedule *s, int64_t t) { return t > 0 ? s->alpha_bar[t - 1] : 1; }
+
+/* Between any two times the process is one Gaussian step with 1 - beta = alpha_bar_t / alpha_bar_s,
+ * hence the same formulas. */
+void schedule_posterior_between(const schedule *s, int64_t t, int64_t to, double *a, double *b,
+                                double *variance) {
+    double bar = schedule_alpha_bar(s, t), bar_to = schedule_alpha_bar(s, to);
+    double beta = to == t - 1 ? s->beta[t - 1] : 1 - bar / bar_to;
+    *a = sqrt(bar_to) * beta / (1 - bar);
+    *b = sqrt(1 - beta) * (1 - bar_to) / (1 - bar);
+    *variance = (1 - bar_to) / (1 - bar) * beta;
+}
+
+void schedule_posterior(const schedule *s, int64_t t, double *a, double *b, double *variance) {
+    schedule_posterior_between(s, t, t - 1, a, b, variance);
+}

@@ -1,0 +1,114 @@
+/* eps, x0 and v name the same point: every way round gives back what was put in. */
+#include "model/diffusion/objective.h"
+#include "model/rng.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+enum { N = 257 };
+
+static const char *const names[] = {"eps", "x0", "v"};
+static const double bars[] = {1 - 1e-7, 0.9999, 0.9, 0.5, 0.1, 1e-4, 1e-7, 2.4e-9};
+
+static float x0[N], eps[N], x_t[N], target[N], x0_back[N], eps_back[N];
+
+static void draw(double alpha_bar) {
+    rng_stream r = rng_open(1, RNG_NOISE, 0, 0);
+    rng_fill_uniform(&r, x0, N);
+    rng_fill_normal(&r, eps, N);
+    for (int i = 0; i < N; i++) x0[i] = 2 * x0[i] - 1;
+    diffuse(alpha_bar, x0, eps, x_t, N);
+}
+
+/* x_t and the prediction carry a float rounding each, which turning back enlarges by no more than
+ * the division does: 1 / alpha for eps, 1 / sigma for x0, nothing for v. */
+static void split_undoes_target(void **state) {
+    (void)state;
+    for (size_t k = 0; k < 3; k++) {
+        const objective *o;
+        assert_int_equal(objective_find(names[k], &o), ST_OK);
+        assert_string_equal(o->name, names[k]);
+        for (size_t b = 0; b < sizeof bars / sizeof *bars; b++) {
+            double alpha = sqrt(bars[b]), sigma = sqrt(1 - bars[b]);
+            double x0_error = 2e-6 / (k == 0 ? alpha : 1), eps_error = 2e-6 / (k == 1 ? sigma : 1);
+            draw(bars[b]);
+            o->target(bars[b], x0, eps, target, N);
+            o->split(bars[b], x_t, target, x0_back, eps_back, N);
+            for (int i = 0; i < N; i++) {
+                assert_true(fabs(x0_back[i] - x0[i]) < x0_error);
+                assert_true(fabs(eps_back[i] - eps[i]) < eps_error);
+            }
+            float alone[N];
+            o->split(bars[b], x_t, target, alone, NULL, N);
+            assert_memory_equal(alone, x0_back, sizeof alone);
+            o->split(bars[b], x_t, target, NULL, alone, N);
+            assert_memory_equal(alone, eps_back, sizeof alone);
+        }
+    }
+}
+
+/* Whatever is predicted, right or wrong, the split means the same x_t. */
+static void split_of_any_prediction_mixes_to_x_t(void **state) {
+    (void)state;
+    for (size_t k = 0; k < 3; k++) {
+        const objective *o;
+        assert_int_equal(objective_find(names[k], &o), ST_OK);
+        for (size_t b = 0; b < sizeof bars / sizeof *bars; b++) {
+            float mixed[N];
+            draw(bars[b]);
+            rng_stream r = rng_open(2, RNG_NOISE, 0, 0);
+            rng_fill_normal(&r, target, N);
+            o->split(bars[b], x_t, target, x0_back, eps_back, N);
+            diffuse(bars[b], x0_back, eps_back, mixed, N);
+            for (int i = 0; i < N; i++) assert_true(fabsf(mixed[i] - x_t[i]) < 5e-6f);
+        }
+    }
+}
+
+/* v = alpha eps - sigma x_0: x_t where the angle starts, eps at alpha 1, -x_0 at alpha 0. */
+static void formulas(void **state) {
+    (void)state;
+    const objective *o;
+    draw(0.36);
+    assert_int_equal(objective_find("v", &o), ST_OK);
+    o->target(0.36, x0, eps, target, N);
+    for (int i = 0; i < N; i++) {
+        assert_true(fabs(x_t[i] - (0.6 * x0[i] + 0.8 * eps[i])) < 1e-6);
+        assert_true(fabs(target[i] - (0.6 * eps[i] - 0.8 * x0[i])) < 1e-6);
+    }
+    o->target(1, x0, eps, target, N);
+    assert_memory_equal(target, eps, sizeof eps);
+    o->target(0, x0, eps, target, N);
+    for (int i = 0; i < N; i++) assert_true(target[i] == -x0[i]);
+    assert_int_equal(objective_find("eps", &o), ST_OK);
+    o->target(0.36, x0, eps, target, N);
+    assert_memory_equal(target, eps, sizeof eps);
+    assert_int_equal(objective_find("x0", &o), ST_OK);
+    o->target(0.36, x0, eps, target, N);
+    assert_memory_equal(target, x0, sizeof x0);
+}
+
+static void unknown_name(void **state) {
+    (void)state;
+    const objective *o;
+    assert_int_equal(objective_find("score", &o), ST_USAGE);
+    assert_null(o);
+    assert_non_null(strstr(status_message(), "\"score\""));
+    assert_non_null(strstr(status_message(), "eps, x0, v"));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(split_undoes_target),
+        cmocka_unit_test(split_of_any_prediction_mixes_to_x_t),
+        cmocka_unit_test(formulas),
+        cmocka_unit_test(unknown_name),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
