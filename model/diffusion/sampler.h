@@ -18,7 +18,8 @@ typedef status (*denoise_fn)(void *context, const float *x_t, int64_t t, int con
 typedef struct sampling {
     const char *sampler; /* "ddpm": Ho et al. 2020, algorithm 2, on a subset of the steps;
                             "ddim": Song et al. 2021, eq. 12 and 16 */
-    int64_t steps;       /* 1..T, the times evenly spread, ending at t = 1 -> 0 */
+    int64_t steps;       /* 1..T, the times evenly spread from T to 1 (Nichol & Dhariwal 2021,
+                            section 4), then 0; 1 step: from T to 0 */
     double eta;          /* DDIM: 0 deterministic .. 1 */
     double guidance;     /* Ho & Salimans 2022: cond + (w - 1)(cond - uncond); 1: one call a step */
     double clip;         /* x_0 is clamped to [-clip, clip]; 0: not */
@@ -27,7 +28,8 @@ typedef struct sampling {
     const objective *objective;
 } sampling;
 
-/* Draws x[batch*n] in place of whatever it held. index[batch]: global sample indices. Local. */
+/* Draws x[batch*n] in place of whatever it held. index[batch]: global sample indices. ST_USAGE for
+ * settings out of range, ST_DIVERGED if the predictions were not finite. Local. */
 status sampler_run(const sampling *how, denoise_fn denoise, void *context, const uint64_t *index,
                    int64_t batch, int64_t n, float *x);
 

@@ -16,8 +16,10 @@ typedef struct moments {
     int64_t n;
     double *sum;   /* dim */
     double *outer; /* dim * dim, row-major, full */
+    double *rows;  /* scratch of moments_add */
 } moments;
 
+/* Zeroed; ST_INPUT if dim is not 1..32000. Local. */
 status moments_create(int64_t dim, moments *out);
 void moments_free(moments *m);
 
@@ -25,7 +27,8 @@ void moments_free(moments *m);
 void moments_add(moments *m, const float *features, int64_t rows);
 
 /* ||mu_a - mu_b||^2 + tr(A + B - 2 (A^1/2 B A^1/2)^1/2); LAPACK symmetric eigenvalues, negative
- * ones (rounding) clamped to 0. ST_INPUT if either has n < 2 or the sizes differ. Local. */
+ * ones (rounding) clamped to 0. ST_INPUT if either has n < 2, the sizes differ or a feature was not
+ * finite. Local. */
 status frechet_distance(const moments *a, const moments *b, double *out);
 
 #endif

@@ -1,0 +1,165 @@
+/* One loop for all samplers: ask the network, turn its answer into x_0 and eps, clamp x_0, and go
+ * from time t to the next smaller one by
+ *     x_to = a x_0 + b x_t + c eps + d noise,
+ * where a sampler is no more than a rule for the four numbers: a row of the table.
+ *
+ * When x_0 is clamped, eps is recomputed from x_t and the clamped x_0: the two then still mean the
+ * same x_t. This also tames the far end of a schedule, where an objective that divides by
+ * sqrt(alpha_bar) (objective.c) answers with x_0 of any size; with clip = 0 nothing does.
+ */
+#include "model/diffusion/sampler.h"
+#include "io/span.h"
+#include "model/choice.h"
+#include "model/rng.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+
+typedef struct step_rule {
+    double x0, x_t, eps, noise;
+} step_rule;
+
+/* Ho et al. 2020, algorithm 2: a draw from q(x_to | x_t, x_0), variance "beta tilde". */
+static step_rule ddpm(const sampling *how, int64_t t, int64_t to) {
+    step_rule rule = {0};
+    double variance;
+    schedule_posterior_between(how->schedule, t, to, &rule.x0, &rule.x_t, &variance);
+    rule.noise = sqrt(variance);
+    return rule;
+}
+
+/* Song et al. 2021: eq. 16 for sigma, eq. 12 for the step. */
+static step_rule ddim(const sampling *how, int64_t t, int64_t to) {
+    double bar = schedule_alpha_bar(how->schedule, t),
+           bar_to = schedule_alpha_bar(how->schedule, to);
+    double sigma = how->eta * sqrt((1 - bar_to) / (1 - bar)) * sqrt(1 - bar / bar_to);
+    double rest = 1 - bar_to - sigma * sigma;
+    return (step_rule){.x0 = sqrt(bar_to), .eps = rest > 0 ? sqrt(rest) : 0, .noise = sigma};
+}
+
+static const struct row {
+    const char *name;
+    step_rule (*rule)(const sampling *how, int64_t t, int64_t to);
+} TABLE[] = {{"ddpm", ddpm}, {"ddim", ddim}};
+
+enum { ROWS = sizeof TABLE / sizeof *TABLE };
+
+status sampler_check(const char *name) {
+    int row;
+    return choice_find("sampler", name, TABLE, ROWS, sizeof *TABLE, &row);
+}
+
+static status check(const sampling *how, int *row) {
+    status st = ST_OK;
+    TRY(choice_find("sampler", how->sampler, TABLE, ROWS, sizeof *TABLE, row));
+    if (how->steps < 1 || how->steps > how->schedule->steps)
+        TRY(status_fail(ST_USAGE,
+                        "%" PRId64 " sampling steps: 1 to %" PRId64
+                        " can be, the steps of the schedule the network was trained with",
+                        how->steps, how->schedule->steps));
+    if (!(how->eta >= 0 && how->eta <= 1))
+        TRY(status_fail(ST_USAGE, "eta %g: it must be between 0 and 1", how->eta));
+    if (!isfinite(how->guidance))
+        TRY(status_fail(ST_USAGE, "guidance %g: it must be a finite number", how->guidance));
+    if (!(how->clip >= 0))
+        TRY(status_fail(ST_USAGE, "clip %g: it must be positive, or 0 for no clamping", how->clip));
+done:
+    return st;
+}
+
+/* The k-th of the times going down, k = 0..steps-1: T first, 1 last; k = steps: 0. */
+static int64_t time_at(const sampling *how, int64_t k) {
+    int64_t most = how->schedule->steps, steps = how->steps;
+    if (k == 0) return most;
+    if (k == steps) return 0;
+    return 1 + llround((double)(most - 1) * (double)(steps - 1 - k) / (double)(steps - 1));
+}
+
+/* Prediction with guidance. Noised data, x_0, eps and v are linear in each other at a given x_t,
+ * hence extrapolating any of them extrapolates all. */
+static status predict(const sampling *how, denoise_fn denoise, void *context, int64_t t,
+                      int64_t count, const float *x, float *predicted, float *dropped) {
+    status st = ST_OK;
+    TRY(denoise(context, x, t, 1, predicted));
+    if (dropped) {
+        TRY(denoise(context, x, t, 0, dropped));
+        for (int64_t i = 0; i < count; i++)
+            predicted[i] += (float)(how->guidance - 1) * (predicted[i] - dropped[i]);
+    }
+done:
+    return st;
+}
+
+/* Comparisons rather than fmin and fmax: a NaN must stay one. */
+static void clamp(double alpha_bar, double clip, const float *x_t, float *x0, float *eps,
+                  int64_t n) {
+    double alpha = sqrt(alpha_bar), sigma = sqrt(1 - alpha_bar);
+    float most = (float)clip;
+    for (int64_t i = 0; i < n; i++) {
+        if (!(x0[i] < -most || x0[i] > most)) continue;
+        x0[i] = x0[i] < 0 ? -most : most;
+        eps[i] = (float)((x_t[i] - alpha * x0[i]) / sigma);
+    }
+}
+
+static void take_step(const step_rule *by, const float *x0, const float *eps, const float *noise,
+                      float *x, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        double mean = by->x0 * x0[i] + by->x_t * x[i] + by->eps * eps[i];
+        x[i] = (float)(mean + by->noise * noise[i]);
+    }
+}
+
+static void draw_normal(const sampling *how, uint64_t index, int64_t k, float *out, int64_t n) {
+    rng_stream r = rng_open(how->seed, RNG_SAMPLE, index, (uint32_t)k);
+    rng_fill_normal(&r, out, n);
+}
+
+static status check_finite(const float *x, int64_t count, int64_t t) {
+    for (int64_t i = 0; i < count; i++)
+        if (!isfinite(x[i]))
+            return status_fail(ST_DIVERGED,
+                               "sampling gave a number that is not finite at t = %" PRId64
+                               "; the network's parameters are not usable",
+                               t);
+    return ST_OK;
+}
+
+status sampler_run(const sampling *how, denoise_fn denoise, void *context, const uint64_t *index,
+                   int64_t batch, int64_t n, float *x) {
+    status st = ST_OK;
+    int row = 0;
+    int64_t count = 0;
+    float *predicted = NULL, *dropped = NULL, *work = NULL;
+    TRY(check(how, &row));
+    if (!size_mul(batch, n, &count))
+        TRY(status_fail(ST_USAGE, "a batch of %" PRId64 " samples of %" PRId64 " numbers", batch,
+                        n));
+    TRY(array_alloc(&predicted, count, sizeof *predicted, "predictions"));
+    if (how->guidance != 1) TRY(array_alloc(&dropped, count, sizeof *dropped, "predictions"));
+    TRY(array_alloc(&work, n, 3 * sizeof *work, "sampling"));
+    float *x0 = work, *eps = work + n, *noise = work + 2 * n;
+
+    for (int64_t b = 0; b < batch; b++) draw_normal(how, index[b], 0, x + b * n, n);
+    for (int64_t k = 0; k < how->steps; k++) {
+        int64_t t = time_at(how, k), to = time_at(how, k + 1);
+        double alpha_bar = schedule_alpha_bar(how->schedule, t);
+        step_rule rule = TABLE[row].rule(how, t, to);
+        TRY(predict(how, denoise, context, t, count, x, predicted, dropped));
+        for (int64_t b = 0; b < batch; b++) {
+            float *x_t = x + b * n;
+            how->objective->split(alpha_bar, x_t, predicted + b * n, x0, eps, n);
+            if (how->clip > 0) clamp(alpha_bar, how->clip, x_t, x0, eps, n);
+            if (rule.noise > 0) draw_normal(how, index[b], k + 1, noise, n);
+            take_step(&rule, x0, eps, noise, x_t, n);
+        }
+        TRY(check_finite(x, count, t));
+    }
+done:
+    free(predicted);
+    free(dropped);
+    free(work);
+    return st;
+}

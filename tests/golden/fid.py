@@ -1,0 +1,34 @@
+#!/usr/bin/env python3
+"""Makes fid.h: Frechet distances by numpy in f64, for tests/test_fid.c.
+
+Features are a formula that the test repeats. The root of A B is taken from the eigenvalues of the
+product itself, which is not symmetric: another way than model/metric/fid.c goes.
+Run from the top: python3 tests/golden/fid.py > tests/golden/fid.h
+"""
+import numpy as np
+
+CASES = [(3, 50, 70), (8, 200, 150), (24, 15, 400), (40, 30, 20)]  # dim, n of a, n of b
+
+
+def features(n, dim, which):
+    r, i = np.meshgrid(np.arange(n), np.arange(dim), indexing="ij")
+    x = np.sin(1.3 * r * (i + 1) + which) + 0.3 * np.cos(0.7 * r + i * i) * (1 + which) + 0.1 * i * which
+    return x.astype(np.float32).astype(np.float64)
+
+
+def frechet(a, b):
+    gap = a.mean(0) - b.mean(0)
+    ca, cb = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    root = np.sqrt(np.linalg.eigvals(ca @ cb).astype(complex)).real.sum()
+    return gap @ gap + np.trace(ca) + np.trace(cb) - 2 * root
+
+
+print("/* Made by tests/golden/fid.py with numpy: dim, n of a, n of b, distance. */")
+print("static const struct golden_fid {")
+print("    int dim, n_a, n_b;")
+print("    double distance;")
+print("} golden_fid[] = {")
+for dim, n_a, n_b in CASES:
+    d = frechet(features(n_a, dim, 0), features(n_b, dim, 1))
+    print(f"    {{{dim}, {n_a}, {n_b}, {d:.15g}}},")
+print("};")

@@ -1,0 +1,317 @@
+/* Samplers with a network that cannot err: for normally distributed data the best denoiser is known
+ * in closed form, every step is linear, and so mean and variance of what comes out follow exactly.
+ */
+#include "model/diffusion/sampler.h"
+#include "model/rng.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+enum { N = 1000, BATCH = 20 };
+
+static const double MEAN = 0.3, SPREAD = 0.5; /* of the data */
+
+/* The network: knows the data and how it is to answer. */
+typedef struct oracle {
+    const schedule *schedule;
+    const objective *objective;
+    int64_t count, calls[2], times[4096];
+    double push;   /* added to conditional answers */
+    double points; /* not NAN: all data are this number */
+    status fault;
+} oracle;
+
+static status oracle_denoise(void *context, const float *x_t, int64_t t, int conditional,
+                             float *predicted) {
+    oracle *o = context;
+    double bar = schedule_alpha_bar(o->schedule, t), alpha = sqrt(bar);
+    double gain = alpha * SPREAD * SPREAD / (bar * SPREAD * SPREAD + 1 - bar);
+    if (o->calls[1] < 4096) o->times[o->calls[1]] = t;
+    o->calls[conditional != 0]++;
+    for (int64_t i = 0; i < o->count; i++) {
+        float x0 = (float)(isnan(o->points) ? MEAN + gain * (x_t[i] - alpha * MEAN) : o->points);
+        float eps = (float)((x_t[i] - alpha * x0) / sqrt(1 - bar));
+        o->objective->target(bar, &x0, &eps, &predicted[i], 1);
+        if (conditional) predicted[i] += (float)o->push;
+    }
+    return o->fault;
+}
+
+typedef struct set_up {
+    schedule schedule;
+    oracle oracle;
+    sampling how;
+    uint64_t index[BATCH];
+    float x[BATCH * N];
+} set_up;
+
+static void prepare(set_up *s, const char *schedule_name, int64_t most, const char *objective_name,
+                    const char *sampler, int64_t steps, double eta) {
+    assert_int_equal(schedule_create(schedule_name, most, &s->schedule), ST_OK);
+    s->oracle = (oracle){.schedule = &s->schedule, .count = BATCH * N, .points = NAN};
+    assert_int_equal(objective_find(objective_name, &s->oracle.objective), ST_OK);
+    s->how = (sampling){.sampler = sampler,
+                        .steps = steps,
+                        .eta = eta,
+                        .guidance = 1,
+                        .seed = 5,
+                        .schedule = &s->schedule,
+                        .objective = s->oracle.objective};
+    for (int b = 0; b < BATCH; b++) s->index[b] = (uint64_t)(100 + b * b);
+}
+
+static status run(set_up *s) {
+    return sampler_run(&s->how, oracle_denoise, &s->oracle, s->index, BATCH, N, s->x);
+}
+
+static void moments_of(const float *x, int64_t n, double *mean, double *variance) {
+    double sum = 0, square = 0;
+    for (int64_t i = 0; i < n; i++) sum += x[i];
+    *mean = sum / (double)n;
+    for (int64_t i = 0; i < n; i++) square += (x[i] - *mean) * (x[i] - *mean);
+    *variance = square / (double)(n - 1);
+}
+
+/* Mean and variance of the output, in f64, from the definition of a step (Song et al. 2021, eq. 12;
+ * eta = 1 is DDPM): x_to = alpha_to x_0 + sqrt(1 - bar_to - sigma^2) eps + sigma z. */
+static void expect(const oracle *o, double eta, double *mean, double *variance) {
+    *mean = 0, *variance = 1;
+    for (int64_t k = 0; k < o->calls[1]; k++) {
+        int64_t t = o->times[k], to = k + 1 < o->calls[1] ? o->times[k + 1] : 0;
+        double bar = schedule_alpha_bar(o->schedule, t),
+               bar_to = schedule_alpha_bar(o->schedule, to);
+        double gain = sqrt(bar) * SPREAD * SPREAD / (bar * SPREAD * SPREAD + 1 - bar);
+        double sigma2 = eta * eta * (1 - bar_to) / (1 - bar) * (1 - bar / bar_to);
+        double through = sqrt(fmax(0, 1 - bar_to - sigma2)) / sqrt(1 - bar);
+        /* x_0 = MEAN + gain (x - alpha MEAN), eps = (x - alpha x_0) / sigma_t. */
+        double slope = (sqrt(bar_to) - through * sqrt(bar)) * gain + through;
+        double offset = (sqrt(bar_to) - through * sqrt(bar)) * MEAN * (1 - gain * sqrt(bar));
+        *mean = slope * *mean + offset;
+        *variance = slope * slope * *variance + sigma2;
+    }
+}
+
+static const struct how {
+    const char *sampler;
+    double eta, eta_equal;
+} hows[] = {{"ddpm", 0, 1}, {"ddim", 0, 0}, {"ddim", 0.5, 0.5}, {"ddim", 1, 1}};
+
+static const char *const objectives[] = {"eps", "x0", "v"};
+
+/* On a subset of the times: output moments are those of the recursion, for every objective. */
+static void few_steps_follow_the_recursion(void **state) {
+    set_up *s = *state;
+    for (size_t k = 0; k < sizeof hows / sizeof *hows; k++) {
+        for (size_t o = 0; o < 3; o++) {
+            double mean, variance, mean_true, variance_true;
+            prepare(s, "linear", 1000, objectives[o], hows[k].sampler, 23, hows[k].eta);
+            assert_int_equal(run(s), ST_OK);
+            assert_int_equal(s->oracle.calls[1], 23);
+            assert_int_equal(s->oracle.calls[0], 0);
+            expect(&s->oracle, hows[k].eta_equal, &mean_true, &variance_true);
+            moments_of(s->x, BATCH * N, &mean, &variance);
+            assert_true(fabs(mean - mean_true) < 4 * sqrt(variance_true / (BATCH * N)));
+            assert_true(fabs(variance / variance_true - 1) < 4 * sqrt(2.0 / (BATCH * N)));
+            schedule_free(&s->schedule);
+        }
+    }
+}
+
+/* With all T steps the output is distributed as the data: Monte Carlo error, and what is left of
+ * the discretisation (about 1 / T in the variance). */
+static void all_steps_give_the_data_back(void **state) {
+    set_up *s = *state;
+    static const char *const schedules[] = {"linear", "cosine", "raised-cosine"};
+    for (size_t k = 0; k < sizeof hows / sizeof *hows; k++) {
+        const char *schedule_name = schedules[k % 3];
+        double mean, variance;
+        prepare(s, schedule_name, 300, "v", hows[k].sampler, 300, hows[k].eta);
+        assert_int_equal(run(s), ST_OK);
+        moments_of(s->x, BATCH * N, &mean, &variance);
+        assert_true(fabs(mean - MEAN) < 4 * SPREAD / sqrt(BATCH * N) + 3e-3);
+        assert_true(fabs(variance / (SPREAD * SPREAD) - 1) < 4 * sqrt(2.0 / (BATCH * N)) + 2e-2);
+        schedule_free(&s->schedule);
+    }
+}
+
+/* The same noise goes into both, so they agree number by number. */
+static void ddpm_is_ddim_with_eta_1(void **state) {
+    set_up *s = *state;
+    static float ddpm[BATCH * N];
+    prepare(s, "cosine", 1000, "eps", "ddpm", 50, 0);
+    s->how.clip = 1;
+    assert_int_equal(run(s), ST_OK);
+    memcpy(ddpm, s->x, sizeof ddpm);
+    s->how.sampler = "ddim", s->how.eta = 1;
+    assert_int_equal(run(s), ST_OK);
+    for (int i = 0; i < BATCH * N; i++) assert_true(fabsf(s->x[i] - ddpm[i]) < 1e-3f);
+    schedule_free(&s->schedule);
+}
+
+/* eta = 0: the output is a function of x_T. For point data it is the point, from any noise. */
+static void ddim_without_eta_is_deterministic(void **state) {
+    set_up *s = *state;
+    static float first[BATCH * N];
+    prepare(s, "linear", 100, "eps", "ddim", 100, 0);
+    assert_int_equal(run(s), ST_OK);
+    memcpy(first, s->x, sizeof first);
+    assert_int_equal(run(s), ST_OK);
+    assert_memory_equal(first, s->x, sizeof first);
+    /* Monotone in x_T: the flow of an ordinary differential equation never crosses itself. */
+    static float start[BATCH * N];
+    for (int b = 0; b < BATCH; b++) {
+        rng_stream r = rng_open(5, RNG_SAMPLE, s->index[b], 0);
+        rng_fill_normal(&r, start + b * N, N);
+    }
+    for (int i = 1; i < BATCH * N; i++)
+        if (fabsf(start[i] - start[0]) > 1e-3f)
+            assert_true((start[i] > start[0]) == (first[i] > first[0]));
+    s->oracle.points = 0.625;
+    for (int k = 0; k < 2; k++) {
+        s->how.eta = k;
+        assert_int_equal(run(s), ST_OK);
+        for (int i = 0; i < BATCH * N; i++) assert_true(fabsf(s->x[i] - 0.625f) < 1e-4f);
+    }
+    schedule_free(&s->schedule);
+}
+
+static void bytes_do_not_depend_on_the_batch(void **state) {
+    set_up *s = *state;
+    static float alone[N];
+    for (size_t k = 0; k < sizeof hows / sizeof *hows; k++) {
+        prepare(s, "cosine", 100, "v", hows[k].sampler, 7, hows[k].eta);
+        assert_int_equal(run(s), ST_OK);
+        s->oracle.count = N;
+        for (int b = BATCH - 1; b >= 0; b -= 3) {
+            assert_int_equal(
+                sampler_run(&s->how, oracle_denoise, &s->oracle, &s->index[b], 1, N, alone), ST_OK);
+            assert_memory_equal(alone, s->x + b * N, sizeof alone);
+        }
+        s->how.seed++;
+        assert_int_equal(
+            sampler_run(&s->how, oracle_denoise, &s->oracle, &s->index[0], 1, N, alone), ST_OK);
+        assert_memory_not_equal(alone, s->x, sizeof alone);
+        schedule_free(&s->schedule);
+    }
+}
+
+/* w = 1 asks once a step; w extrapolates: pushing the conditional answer by p is pushing by w p. */
+static void guidance(void **state) {
+    set_up *s = *state;
+    static float guided[BATCH * N];
+    prepare(s, "linear", 1000, "v", "ddim", 20, 0);
+    s->how.guidance = 2, s->oracle.push = 0.125;
+    assert_int_equal(run(s), ST_OK);
+    assert_int_equal(s->oracle.calls[0], 20);
+    assert_int_equal(s->oracle.calls[1], 20);
+    memcpy(guided, s->x, sizeof guided);
+    s->how.guidance = 1, s->oracle.push = 0.25;
+    s->oracle.calls[0] = s->oracle.calls[1] = 0;
+    assert_int_equal(run(s), ST_OK);
+    assert_int_equal(s->oracle.calls[0], 0);
+    assert_int_equal(s->oracle.calls[1], 20);
+    for (int i = 0; i < BATCH * N; i++) assert_true(fabsf(guided[i] - s->x[i]) < 1e-4f);
+    s->how.guidance = 0;
+    assert_int_equal(run(s), ST_OK);
+    memcpy(guided, s->x, sizeof guided);
+    s->how.guidance = 1, s->oracle.push = 0;
+    assert_int_equal(run(s), ST_OK);
+    for (int i = 0; i < BATCH * N; i++) assert_true(fabsf(guided[i] - s->x[i]) < 1e-4f);
+    schedule_free(&s->schedule);
+}
+
+/* T first, 1 last, strictly down, gaps equal to within one; every number of steps there is. */
+static void times_are_even(void **state) {
+    set_up *s = *state;
+    for (int64_t most = 1; most <= 37; most += 4) {
+        for (int64_t steps = 1; steps <= most; steps++) {
+            float x[2];
+            prepare(s, "linear", most, "x0", "ddim", steps, 0);
+            s->oracle.count = 2;
+            assert_int_equal(sampler_run(&s->how, oracle_denoise, &s->oracle, s->index, 1, 2, x),
+                             ST_OK);
+            const int64_t *times = s->oracle.times;
+            assert_int_equal(s->oracle.calls[1], steps);
+            assert_int_equal(times[0], most);
+            if (steps > 1) assert_int_equal(times[steps - 1], 1);
+            for (int64_t k = 1; k < steps; k++) {
+                double gap = (double)(most - 1) / (double)(steps - 1);
+                assert_true(times[k] < times[k - 1]);
+                assert_true(fabs((double)(times[k - 1] - times[k]) - gap) < 1);
+            }
+            schedule_free(&s->schedule);
+        }
+    }
+}
+
+/* At the far end of the cosine schedule 1 / alpha is 20,000: a small constant error in eps is
+ * harmless with the clamp, and leaves data within it. */
+static void clamp_tames_the_far_end(void **state) {
+    set_up *s = *state;
+    for (size_t k = 0; k < sizeof hows / sizeof *hows; k++) {
+        double mean, variance;
+        prepare(s, "cosine", 1000, "eps", hows[k].sampler, 50, hows[k].eta);
+        s->oracle.push = 1e-3, s->how.clip = 2.5;
+        assert_int_equal(run(s), ST_OK);
+        for (int i = 0; i < BATCH * N; i++) assert_true(fabsf(s->x[i]) <= 2.5f);
+        moments_of(s->x, BATCH * N, &mean, &variance);
+        assert_true(fabs(mean - MEAN) < 0.1 && fabs(sqrt(variance) - SPREAD) < 0.1);
+        s->oracle.points = 3;
+        assert_int_equal(run(s), ST_OK);
+        for (int i = 0; i < BATCH * N; i++) assert_true(fabsf(s->x[i]) <= 2.5f);
+        schedule_free(&s->schedule);
+    }
+}
+
+static void faults_are_passed_on(void **state) {
+    set_up *s = *state;
+    assert_int_equal(sampler_check("ddpm"), ST_OK);
+    assert_int_equal(sampler_check("ddim"), ST_OK);
+    assert_int_equal(sampler_check("euler"), ST_USAGE);
+    assert_non_null(strstr(status_message(), "ddpm, ddim"));
+    prepare(s, "linear", 100, "eps", "ddpm", 10, 0);
+    const sampling good = s->how;
+    s->oracle.fault = status_fail(ST_STORAGE, "the disk is full");
+    assert_int_equal(run(s), ST_STORAGE);
+    assert_string_equal(status_message(), "the disk is full");
+    s->oracle.fault = ST_OK;
+    for (int clip = 0; clip < 2; clip++) {
+        s->oracle.push = NAN, s->how.clip = clip;
+        assert_int_equal(run(s), ST_DIVERGED);
+    }
+    s->oracle.push = 0;
+    sampling wrong[7];
+    for (int k = 0; k < 7; k++) wrong[k] = good;
+    wrong[0].sampler = "euler", wrong[1].steps = 0, wrong[2].steps = 101, wrong[3].eta = 1.5;
+    wrong[4].eta = NAN, wrong[5].guidance = INFINITY, wrong[6].clip = -1;
+    for (int k = 0; k < 7; k++) {
+        s->how = wrong[k];
+        assert_int_equal(run(s), ST_USAGE);
+    }
+    s->how = good;
+    assert_int_equal(run(s), ST_OK);
+    schedule_free(&s->schedule);
+}
+
+int main(void) {
+    static set_up s;
+    void *state = &s;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_prestate(few_steps_follow_the_recursion, state),
+        cmocka_unit_test_prestate(all_steps_give_the_data_back, state),
+        cmocka_unit_test_prestate(ddpm_is_ddim_with_eta_1, state),
+        cmocka_unit_test_prestate(ddim_without_eta_is_deterministic, state),
+        cmocka_unit_test_prestate(bytes_do_not_depend_on_the_batch, state),
+        cmocka_unit_test_prestate(guidance, state),
+        cmocka_unit_test_prestate(times_are_even, state),
+        cmocka_unit_test_prestate(clamp_tames_the_far_end, state),
+        cmocka_unit_test_prestate(faults_are_passed_on, state),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
