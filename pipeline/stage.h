@@ -9,6 +9,9 @@
 #include "io/study.h"
 #include "model/nn/kernels.h"
 
+/* Kept in manifests and reports. */
+#define CTAUG_VERSION "0.1.0"
+
 typedef struct stage_context {
     const comm *comm;
     const study *study;
@@ -25,6 +28,10 @@ status stage_should_stop(const stage_context *s, bool *stop);
 /* Run directory places: <out>/<name>. Local. */
 status stage_path(const stage_context *s, const char *name, char out[PATH_SIZE]);
 
+/* What a training's result follows from: the study's keys and the store. generate looks for
+ * checkpoints by it. Local. */
+status train_fingerprint(const study *s, const char *store_fingerprint, char hex[SHA256_HEX]);
+
 /* All stages: Collective; messages agreed; a stage that finds its output current says so and
  * returns. */
 status ingest_stage(const stage_context *s);
@@ -32,5 +39,8 @@ status train_stage(const stage_context *s);
 status generate_stage(const stage_context *s);
 status evaluate_stage(const stage_context *s);
 status report_stage(const stage_context *s);
+
+/* All of them in order; ends with the first failure (pipeline/run.c). */
+status run_stages(const stage_context *s);
 
 #endif

@@ -1,0 +1,242 @@
+/* The training stage: store in, checkpoints out.
+ *
+ * Everything a step does follows from the study and the step's number, so resuming is loading the
+ * newest checkpoint and going on. On the way: validation loss of the EMA parameters on held-out
+ * slices, preview pictures, the loss curve, and a check that all ranks still hold the same bits.
+ */
+#include "pipeline/preview.h"
+#include "pipeline/history.h"
+#include "pipeline/noising.h"
+#include "pipeline/stage.h"
+#include "pipeline/trainer.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { REPORT_EVERY = 10, EQUAL_EVERY = 50 };
+
+typedef struct training {
+    const stage_context *stage;
+    store *store;
+    split split;
+    slices *train, *validation;
+    noising noising;
+    trainer *trainer;
+    validator *validator;
+    history history;
+    char checkpoints[PATH_SIZE], history_path[PATH_SIZE];
+    char fingerprint[SHA256_HEX];
+    double loss_sum; /* since the last report */
+    int64_t loss_count;
+    double began; /* seconds, of this process's training */
+    int64_t began_at;
+} training;
+
+static double seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+status train_fingerprint(const study *s, const char *store_fingerprint, char hex[SHA256_HEX]) {
+    static const char *const sections[] = {"seed", "engine", "data", "model", "diffusion", "train"};
+    return study_fingerprint(s, sections, sizeof sections / sizeof *sections, store_fingerprint,
+                             hex);
+}
+
+static status open_data(training *t) {
+    status st = ST_OK;
+    const study *s = t->stage->study;
+    char path[PATH_SIZE];
+    TRY(stage_path(t->stage, "store", path));
+    TRY(store_open(path, &t->store));
+    TRY(train_fingerprint(s, store_manifest(t->store)->fingerprint, t->fingerprint));
+    TRY(stage_path(t->stage, "checkpoints", t->checkpoints));
+    TRY(path_join(t->history_path, t->checkpoints, "history.json"));
+    TRY(split_create(t->store, s, &t->split));
+    slice_source train = {t->store, t->split.runs[SPLIT_TRAIN], t->split.run_count[SPLIT_TRAIN]};
+    slice_source held = {t->store, t->split.runs[SPLIT_VALIDATION],
+                         t->split.run_count[SPLIT_VALIDATION]};
+    TRY(slices_open(s, &train, 1, &t->train));
+    TRY(slices_open(s, &held, 1, &t->validation));
+    TRY(noising_open(s, store_labels(t->store), t->train, t->validation, &t->noising));
+    trainer_settings set = {.steps = s->train.steps,
+                            .batch = s->train.batch,
+                            .micro_batch = s->train.micro_batch,
+                            .lr = s->train.lr,
+                            .warmup = s->train.warmup,
+                            .weight_decay = s->train.weight_decay,
+                            .clip = s->train.clip,
+                            .ema = s->train.ema,
+                            .seed = (uint64_t)s->seed};
+    TRY(trainer_create(t->stage->comm, &set, t->noising.graph, t->noising.loss, t->stage->engine,
+                       &t->trainer));
+    TRY(validator_open(&t->noising, t->stage->comm, t->stage->engine, &t->validator));
+done:
+    return st;
+}
+
+static void close_data(training *t) {
+    validator_close(t->validator);
+    trainer_destroy(t->trainer);
+    noising_close(&t->noising);
+    slices_close(t->train);
+    slices_close(t->validation);
+    split_free(&t->split);
+    store_close(t->store);
+    history_free(&t->history);
+}
+
+/* Checkpoints of another study or store are kept, under a name of their own. Local (rank 0). */
+static status set_aside(const training *t) {
+    int64_t newest = -1;
+    char aside[PATH_SIZE + 32];
+    status st = checkpoint_latest(t->checkpoints, NULL, &newest);
+    if (st != ST_OK || newest < 0) return st;
+    for (int n = 1;; n++) {
+        snprintf(aside, sizeof aside, "%s.earlier-%d", t->checkpoints, n);
+        if (!file_exists(aside)) break;
+    }
+    if (rename(t->checkpoints, aside) != 0)
+        return status_fail(ST_STORAGE, "%s: cannot be moved to %s: %m", t->checkpoints, aside);
+    log_warning(t->stage->log,
+                "the study or the store has changed since %s was written: kept as %s",
+                t->checkpoints, aside);
+    return ST_OK;
+}
+
+/* Goes on from the newest checkpoint of this very training, or begins. */
+static status restore(training *t) {
+    status st = ST_OK;
+    bool found = false;
+    TRY(trainer_restore(t->trainer, t->checkpoints, t->fingerprint, &found));
+    st = ST_OK;
+    if (comm_rank(t->stage->comm) == 0) {
+        if (!found) st = set_aside(t);
+        if (st == ST_OK) st = file_make_dirs(t->checkpoints);
+        if (st == ST_OK)
+            st = history_read(t->history_path, (double)trainer_at(t->trainer), &t->history);
+    }
+    TRY(comm_agree(t->stage->comm, st));
+    if (found)
+        log_info(t->stage->log, "train: going on from step %lld",
+                 (long long)trainer_at(t->trainer));
+done:
+    return st;
+}
+
+static status save(training *t) {
+    status st = ST_OK;
+    TRY(trainer_check_equal(t->trainer));
+    TRY(trainer_save(t->trainer, t->checkpoints, t->fingerprint, (int)t->stage->study->train.keep));
+    if (comm_rank(t->stage->comm) == 0) st = history_write(&t->history, t->history_path);
+    TRY(comm_agree(t->stage->comm, st));
+    log_event(t->stage->log, "checkpoint",
+              json_pack("{s:I}", "step", (json_int_t)trainer_at(t->trainer)));
+done:
+    return st;
+}
+
+static status validate(training *t) {
+    double loss = 0;
+    status st = validator_run(t->validator, trainer_ema(t->trainer), &loss);
+    if (st != ST_OK) return st;
+    log_event(t->stage->log, "validate",
+              json_pack("{s:I, s:f}", "step", (json_int_t)trainer_at(t->trainer), "loss", loss));
+    return history_add(&t->history.validation, (double)trainer_at(t->trainer), loss);
+}
+
+/* Mean loss of the last steps to the curve, the event log and the progress line. */
+static status tell(training *t, const trainer_report *r) {
+    int64_t step = trainer_at(t->trainer);
+    t->loss_sum += r->loss;
+    t->loss_count++;
+    if (r->skipped)
+        log_warning(t->stage->log, "step %lld skipped: loss %g, gradient norm %g", (long long)step,
+                    r->loss, r->gradient_norm);
+    if (step % REPORT_EVERY != 0 && step != t->stage->study->train.steps) return ST_OK;
+    double loss = t->loss_sum / (double)t->loss_count;
+    double rate =
+        (double)((step - t->began_at) * t->stage->study->train.batch) / (seconds() - t->began);
+    char note[96];
+    snprintf(note, sizeof note, "loss %.4f  %.1f slices/s", loss, rate);
+    log_progress_set(t->stage->log, step, note);
+    log_event(t->stage->log, "train",
+              json_pack("{s:I, s:f, s:f, s:f, s:f}", "step", (json_int_t)step, "loss", loss,
+                        "gradient_norm", r->gradient_norm, "lr", r->lr, "slices_per_s", rate));
+    t->loss_sum = 0;
+    t->loss_count = 0;
+    return history_add(&t->history.train, (double)step, loss);
+}
+
+static status preview(training *t) {
+    status st = ST_OK;
+    if (comm_rank(t->stage->comm) == 0)
+        st = preview_write(t->stage, store_labels(t->store), t->validation, trainer_ema(t->trainer),
+                           trainer_at(t->trainer), &t->history);
+    return comm_agree(t->stage->comm, st);
+}
+
+/* Whether step is a multiple of `every`, or the last. */
+static bool due(const training *t, int64_t every) {
+    int64_t step = trainer_at(t->trainer);
+    return step % every == 0 || step == t->stage->study->train.steps;
+}
+
+static status run_steps(training *t) {
+    status st = ST_OK;
+    const study *s = t->stage->study;
+    t->began = seconds();
+    t->began_at = trainer_at(t->trainer);
+    while (trainer_at(t->trainer) < s->train.steps) {
+        trainer_report report;
+        TRY(trainer_step(t->trainer, noising_fill, &t->noising, *t->stage->stop_requested != 0,
+                         &report));
+        TRY(tell(t, &report));
+        if (trainer_at(t->trainer) % EQUAL_EVERY == 0) TRY(trainer_check_equal(t->trainer));
+        if (due(t, s->train.validate_every)) TRY(validate(t));
+        if (due(t, s->train.checkpoint_every) || report.stop) TRY(save(t));
+        if (due(t, s->train.preview_every)) TRY(preview(t));
+        if (report.stop && trainer_at(t->trainer) < s->train.steps) {
+            st = status_fail(ST_STOPPED,
+                             "stopped after the checkpoint of step %lld; run again to go on",
+                             (long long)trainer_at(t->trainer));
+            goto done;
+        }
+    }
+done:
+    return st;
+}
+
+status train_stage(const stage_context *stage) {
+    status st = ST_OK;
+    training t = {.stage = stage};
+    const study *s = stage->study;
+    TRY(comm_agree(stage->comm, open_data(&t)));
+    TRY(restore(&t));
+    if (trainer_at(t.trainer) >= s->train.steps) {
+        log_info(stage->log, "train: %s is current (step %lld)", t.checkpoints,
+                 (long long)s->train.steps);
+        goto done;
+    }
+    log_info(
+        stage->log,
+        "train: %s, %.2f M parameters, %.2f GFLOP forward a slice; %lld slices of %lld patients, "
+        "validation %lld of %lld; %d ranks, batch %lld",
+        s->model.net, (double)trainer_params(t.trainer)->total / 1e6,
+        (double)trainer_forward_flops(t.trainer) / 1e9, (long long)t.split.slices[SPLIT_TRAIN],
+        (long long)t.split.patients[SPLIT_TRAIN], (long long)t.split.slices[SPLIT_VALIDATION],
+        (long long)t.split.patients[SPLIT_VALIDATION], comm_size(stage->comm),
+        (long long)s->train.batch);
+    log_progress_begin(stage->log, "train", s->train.steps);
+    st = run_steps(&t);
+    log_progress_end(stage->log);
+    if (st == ST_OK)
+        log_info(stage->log, "train: checkpoints in %s, previews in %s/previews", t.checkpoints,
+                 s->out);
+done:
+    close_data(&t);
+    return st;
+}

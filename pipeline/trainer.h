@@ -1,0 +1,66 @@
+/* Data-parallel training of any network: the loop body that the denoiser and the segmenters share.
+ *
+ * A step has a fixed global batch whose samples have global indices step * batch + 0..batch-1. Each
+ * rank takes a contiguous share, in micro-batches whose last one is padded with samples of weight
+ * 0; gradients are accumulated, then summed over ranks, so that the update is that of the global
+ * batch whatever the rank count. Decisions (skip, stop, diverged) use reduced values only.
+ */
+#ifndef CTAUG_PIPELINE_TRAINER_H
+#define CTAUG_PIPELINE_TRAINER_H
+
+#include "io/checkpoint.h"
+#include "io/comm.h"
+#include "model/nn/plan.h"
+
+typedef struct trainer_settings {
+    int64_t steps;       /* of the whole training: the learning rate ends there */
+    int64_t batch;       /* global */
+    int64_t micro_batch; /* samples a rank takes at once */
+    double lr;
+    int64_t warmup;
+    double weight_decay, clip;
+    double ema;    /* 0: no EMA is kept */
+    uint64_t seed; /* initialisation and dropout */
+} trainer_settings;
+
+/* Fills the inputs of slots 0..count-1 of the plan for the samples `first`.. `first`+count-1
+ * (global indices); slot weights are set by the trainer in input "weight". Local. */
+typedef status (*trainer_fill)(void *context, plan *pl, int64_t first, int64_t count);
+
+typedef struct trainer trainer;
+
+typedef struct trainer_report {
+    double loss;          /* mean over the global batch, before the update */
+    double gradient_norm; /* before clipping */
+    double lr;
+    bool skipped; /* loss or norm was not finite: no update was made */
+    bool stop;    /* a rank asked to stop */
+} trainer_report;
+
+/* Parameters begin after (settings.seed); equal on all ranks. g must outlive it. Local. */
+status trainer_create(const comm *c, const trainer_settings *settings, const graph *g, node loss,
+                      const kernels *engine, trainer **out);
+void trainer_destroy(trainer *t);
+
+/* One optimiser step. stop_requested: this rank wants to stop (agreed in report->stop). ST_DIVERGED
+ * after 5 skipped steps in a row. Collective. */
+status trainer_step(trainer *t, trainer_fill fill, void *context, bool stop_requested,
+                    trainer_report *report);
+
+/* Whether the parameters of all ranks are the same bits: ST_INTERNAL if not. Collective. */
+status trainer_check_equal(const trainer *t);
+
+int64_t trainer_at(const trainer *t); /* optimiser steps made or skipped */
+params *trainer_params(trainer *t);
+const float *trainer_ema(const trainer *t);      /* params total; NULL without EMA */
+int64_t trainer_forward_flops(const trainer *t); /* of one sample */
+
+/* Saves, on rank 0, everything the next step follows from; restores it on every rank from the
+ * newest checkpoint with this fingerprint, if there is one (*found). Collective. */
+status trainer_save(const trainer *t, const char *directory, const char *fingerprint, int keep);
+status trainer_restore(trainer *t, const char *directory, const char *fingerprint, bool *found);
+
+/* Reads the EMA values of a checkpoint into p. Local. */
+status trainer_load_ema(const char *directory, int64_t step, params *p);
+
+#endif

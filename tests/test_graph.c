@@ -1,0 +1,354 @@
+/* The graph engine: every op's gradient against finite differences, the engines against each other,
+ * dropout keyed by sample, faults kept and told, and the arena's one rule. */
+#include "model/nn/arena.h"
+#include "model/nn/plan.h"
+#include "model/rng.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+enum { BATCH = 2, SIZE = 6 };
+
+typedef struct net {
+    graph *g;
+    node out, loss;
+} net;
+
+/* Every op with a gradient, in one small network that ends with a regression loss. */
+static net every_op(loss_kind kind) {
+    net n = {0};
+    assert_int_equal(graph_create(&n.g), ST_OK);
+    graph *g = n.g;
+    node x = graph_input(g, "x", TYPE_F32, SIZE, SIZE, 3);
+    node t = graph_input(g, "t", TYPE_F32, 1, 1, 1);
+    node e = graph_linear(g, "time", graph_sinusoid(g, t, 8, 1.0), 12, INIT_UNIFORM);
+    e = graph_silu(g, e);
+    node first = graph_conv(g, "first", x, 8, 3, 1, INIT_UNIFORM);
+    node h = graph_norm(g, "norm1", first, 4, NODE_NONE, true);
+    h = graph_conv(g, "down", h, 12, 3, 2, INIT_UNIFORM);
+    node by = graph_linear(g, "scale", e, 24, INIT_UNIFORM);
+    h = graph_norm(g, "norm2", h, 3, by, true);
+    node qkv = graph_conv(g, "qkv", h, 36, 1, 1, INIT_UNIFORM);
+    h = graph_add(g, h, graph_attention(g, qkv, 2));
+    h = graph_dropout(g, h, 0.25);
+    h = graph_concat(g, graph_upsample(g, h), first);
+    h = graph_conv(g, "last", h, 2, 1, 1, INIT_UNIFORM);
+    node pooled = graph_linear(g, "pool", graph_mean(g, h), 2, INIT_UNIFORM);
+    h = graph_norm(g, "norm3", h, 1, graph_concat(g, pooled, pooled), false);
+    node target = graph_input(g, "target", TYPE_F32, SIZE, SIZE, 2);
+    node weight = graph_input(g, "weight", TYPE_F32, 1, 1, 1);
+    n.out = h;
+    n.loss = graph_regression_loss(g, h, target, weight, kind);
+    assert_int_equal(graph_check(g), ST_OK);
+    return n;
+}
+
+static net segmentation(void) {
+    net n = {0};
+    assert_int_equal(graph_create(&n.g), ST_OK);
+    node x = graph_input(n.g, "x", TYPE_F32, SIZE, SIZE, 3);
+    n.out = graph_conv(n.g, "logits", x, 4, 3, 1, INIT_UNIFORM);
+    node labels = graph_input(n.g, "labels", TYPE_U8, SIZE, SIZE, 1);
+    node weight = graph_input(n.g, "weight", TYPE_F32, 1, 1, 1);
+    n.loss = graph_dice_ce_loss(n.g, n.out, labels, weight);
+    return n;
+}
+
+static const uint64_t samples[BATCH] = {5, 9};
+static const plan_keys keys = {.seed = 1, .step = 3, .sample = samples};
+
+static plan *make_plan(const net *n, params *p, const char *engine, bool training) {
+    plan *pl = NULL;
+    plan_options options = {.batch = BATCH,
+                            .training = training,
+                            .outputs = (node[]){n->out, n->loss},
+                            .output_count = 2,
+                            .loss = n->loss};
+    assert_int_equal(kernels_find(engine, &options.engine), ST_OK);
+    assert_int_equal(plan_create(n->g, p, &options, &pl), ST_OK);
+    return pl;
+}
+
+static void fill_input(plan *pl, const char *name, double amplitude, double offset) {
+    tensor in;
+    if (plan_input(pl, name, &in) != ST_OK) return;
+    rng_stream r = rng_open(7, RNG_NOISE, (uint64_t)name[0], 0);
+    for (int64_t i = 0; i < tensor_count(&in); i++) {
+        if (in.type == TYPE_U8)
+            ((uint8_t *)in.at)[i] = (uint8_t)rng_below(&r, 3); /* class 3 is absent */
+        else
+            ((float *)in.at)[i] = (float)(offset + amplitude * rng_normal(&r));
+    }
+}
+
+static void fill_inputs(plan *pl) {
+    fill_input(pl, "x", 1, 0);
+    fill_input(pl, "t", 3, 10);
+    fill_input(pl, "target", 1.5, 0);
+    fill_input(pl, "labels", 0, 0);
+    fill_input(pl, "weight", 0, 0.5);
+}
+
+static double loss_of(plan *pl, const net *n) {
+    assert_int_equal(plan_forward(pl, &keys), ST_OK);
+    tensor y = plan_output(pl, n->loss);
+    double sum = 0;
+    for (int64_t b = 0; b < BATCH; b++) sum += (double)((float *)y.at)[b];
+    return sum;
+}
+
+/* Parameters away from their symmetric beginnings. */
+static params *make_params(const net *n) {
+    params *p = NULL;
+    assert_int_equal(params_create(n->g, &p), ST_OK);
+    params_init(p, 11);
+    rng_stream r = rng_open(3, RNG_INIT, 999, 0);
+    for (int64_t i = 0; i < p->total; i++) p->value[i] += (float)(0.1 * rng_normal(&r));
+    return p;
+}
+
+/* Along a random direction of each parameter in turn: (L(w + hd) - L(w - hd)) / 2h = g . d. The
+ * reference engine; f32 rounding of the loss (1e-7) over 2h = 2e-2 bounds what can be seen at about
+ * 1e-5. */
+static void check_finite_differences(const net *n) {
+    params *p = make_params(n);
+    plan *pl = make_plan(n, p, "reference", true);
+    fill_inputs(pl);
+    loss_of(pl, n);
+    assert_int_equal(plan_backward(pl, NULL, NULL), ST_OK);
+    float *keep = malloc((size_t)p->total * sizeof(float));
+    memcpy(keep, p->value, (size_t)p->total * sizeof(float));
+    for (int64_t k = 0; k < p->count; k++) {
+        const param *one = &p->list[k];
+        double h = 1e-2, loss[2], dot = 0, norm = 0;
+        for (int side = 0; side < 2; side++) {
+            rng_stream r = rng_open(5, RNG_NOISE, (uint64_t)k, 0);
+            dot = norm = 0;
+            for (int64_t i = one->offset; i < one->offset + one->count; i++) {
+                double d = rng_normal(&r) / sqrt((double)one->count);
+                p->value[i] = (float)((double)keep[i] + (side ? -h : h) * d);
+                dot += d * (double)p->grad[i];
+                norm += (double)p->grad[i] * (double)p->grad[i];
+            }
+            plan_params_changed(pl);
+            loss[side] = loss_of(pl, n);
+        }
+        memcpy(p->value, keep, (size_t)p->total * sizeof(float));
+        double seen = (loss[0] - loss[1]) / (2 * h);
+        if (fabs(seen - dot) > 3e-4 + 5e-3 * sqrt(norm))
+            fail_msg("%s: finite difference %.6g, gradient %.6g", one->name, seen, dot);
+        assert_true(norm > 0);
+    }
+    free(keep);
+    plan_destroy(pl);
+    params_destroy(p);
+    graph_destroy(n->g);
+}
+
+static void gradients_are_finite_differences(void **state) {
+    (void)state;
+    for (int kind = LOSS_L2; kind <= LOSS_HUBER; kind++) {
+        net n = every_op((loss_kind)kind);
+        check_finite_differences(&n);
+    }
+    net n = segmentation();
+    check_finite_differences(&n);
+}
+
+/* d|d|/dd is a sign: the gradient of L1 with respect to the last bias is a mean of signs. */
+static void l1_gradient_is_a_mean_of_signs(void **state) {
+    (void)state;
+    net n = {0};
+    assert_int_equal(graph_create(&n.g), ST_OK);
+    node x = graph_input(n.g, "x", TYPE_F32, SIZE, SIZE, 3);
+    n.out = graph_conv(n.g, "only", x, 1, 1, 1, INIT_UNIFORM);
+    node target = graph_input(n.g, "target", TYPE_F32, SIZE, SIZE, 1);
+    node weight = graph_input(n.g, "weight", TYPE_F32, 1, 1, 1);
+    n.loss = graph_regression_loss(n.g, n.out, target, weight, LOSS_L1);
+    params *p = make_params(&n);
+    plan *pl = make_plan(&n, p, "reference", true);
+    fill_inputs(pl);
+    loss_of(pl, &n);
+    assert_int_equal(plan_backward(pl, NULL, NULL), ST_OK);
+    tensor t, y = plan_output(pl, n.out);
+    assert_int_equal(plan_input(pl, "target", &t), ST_OK);
+    double signs = 0;
+    for (int64_t i = 0; i < tensor_count(&y); i++)
+        signs += ((float *)y.at)[i] > ((float *)t.at)[i] ? 0.5 : -0.5;
+    assert_float_equal(p->grad[p->list[1].offset], signs / (SIZE * SIZE), 1e-6);
+    plan_destroy(pl);
+    params_destroy(p);
+    graph_destroy(n.g);
+}
+
+static double difference(const float *a, const float *b, int64_t n) {
+    double d = 0, size = 0;
+    for (int64_t i = 0; i < n; i++) {
+        d += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+        size += (double)b[i] * (double)b[i];
+    }
+    return sqrt(d / size);
+}
+
+static void engines_agree(void **state) {
+    (void)state;
+    const char *const engines[] = {"reference", "onednn", "openblas"};
+    net n = every_op(LOSS_L2);
+    params *p = make_params(&n);
+    float *first = malloc((size_t)p->total * sizeof(float)), out[BATCH * SIZE * SIZE * 2];
+    for (int e = 0; e < 3; e++) {
+        plan *pl = make_plan(&n, p, engines[e], true);
+        fill_inputs(pl);
+        memset(p->grad, 0, (size_t)p->total * sizeof(float));
+        loss_of(pl, &n);
+        assert_int_equal(plan_backward(pl, NULL, NULL), ST_OK);
+        tensor y = plan_output(pl, n.out);
+        if (e == 0) {
+            memcpy(first, p->grad, (size_t)p->total * sizeof(float));
+            memcpy(out, y.at, sizeof out);
+        }
+        assert_true(difference(y.at, out, tensor_count(&y)) < 1e-5);
+        assert_true(difference(p->grad, first, p->total) < 2e-5);
+        plan_destroy(pl);
+    }
+    free(first);
+    params_destroy(p);
+    graph_destroy(n.g);
+}
+
+/* A second backward adds, and each range of parameters is reported once. */
+static status count_ready(void *context, int64_t offset, int64_t count) {
+    uint8_t *seen = context;
+    for (int64_t i = offset; i < offset + count; i++) seen[i]++;
+    return ST_OK;
+}
+
+static void backward_adds_and_reports_each_range_once(void **state) {
+    (void)state;
+    net n = every_op(LOSS_L2);
+    params *p = make_params(&n);
+    plan *pl = make_plan(&n, p, "onednn", true);
+    uint8_t *seen = calloc((size_t)p->total, 1);
+    float *once = malloc((size_t)p->total * sizeof(float));
+    fill_inputs(pl);
+    loss_of(pl, &n);
+    assert_int_equal(plan_backward(pl, count_ready, seen), ST_OK);
+    for (int64_t i = 0; i < p->total; i++) assert_int_equal(seen[i], 1);
+    memcpy(once, p->grad, (size_t)p->total * sizeof(float));
+    loss_of(pl, &n);
+    assert_int_equal(plan_backward(pl, NULL, NULL), ST_OK);
+    for (int64_t i = 0; i < p->total; i++) once[i] *= 2;
+    assert_true(difference(p->grad, once, p->total) < 1e-6);
+    free(seen);
+    free(once);
+    plan_destroy(pl);
+    params_destroy(p);
+    graph_destroy(n.g);
+}
+
+/* A mask belongs to the sample, wherever in the batch it lies; about p of it is dropped. */
+static void dropout_follows_the_sample(void **state) {
+    (void)state;
+    enum { N = 64 };
+    net n = {0};
+    assert_int_equal(graph_create(&n.g), ST_OK);
+    node x = graph_input(n.g, "x", TYPE_F32, N, N, 1);
+    node weight = graph_input(n.g, "weight", TYPE_F32, 1, 1, 1);
+    n.out = graph_dropout(n.g, x, 0.25);
+    node target = graph_input(n.g, "target", TYPE_F32, N, N, 1);
+    n.loss = graph_regression_loss(n.g, n.out, target, weight, LOSS_L2);
+    params *p = make_params(&n);
+    plan *pl = make_plan(&n, p, "reference", true), *plain = make_plan(&n, p, "reference", false);
+    tensor in;
+    assert_int_equal(plan_input(pl, "x", &in), ST_OK);
+    for (int64_t i = 0; i < tensor_count(&in); i++) ((float *)in.at)[i] = 1;
+    float kept[N * N];
+    assert_int_equal(plan_forward(pl, &keys), ST_OK);
+    memcpy(kept, (float *)plan_output(pl, n.out).at + N * N, sizeof kept); /* sample 9 */
+    int64_t dropped = 0;
+    for (int i = 0; i < N * N; i++) {
+        dropped += kept[i] == 0;
+        assert_true(kept[i] == 0 || fabsf(kept[i] - 1 / 0.75f) < 1e-6f);
+    }
+    /* 4 standard deviations of a binomial. */
+    assert_true(llabs(dropped - N * N / 4) < 4 * sqrt(N * N * 0.25 * 0.75));
+    plan_keys other = {.seed = 1, .step = 3, .sample = (uint64_t[]){9, 2}};
+    assert_int_equal(plan_forward(pl, &other), ST_OK);
+    assert_memory_equal(kept, plan_output(pl, n.out).at, sizeof kept);
+    other.step = 4;
+    assert_int_equal(plan_forward(pl, &other), ST_OK);
+    assert_memory_not_equal(kept, plan_output(pl, n.out).at, sizeof kept);
+    assert_int_equal(plan_input(plain, "x", &in), ST_OK);
+    assert_ptr_equal(in.at, plan_output(plain, n.out).at); /* identity: no copy */
+    plan_destroy(pl);
+    plan_destroy(plain);
+    params_destroy(p);
+    graph_destroy(n.g);
+}
+
+static void the_first_fault_is_told(void **state) {
+    (void)state;
+    graph *g = NULL;
+    params *p = NULL;
+    assert_int_equal(graph_create(&g), ST_OK);
+    node x = graph_input(g, "x", TYPE_F32, 4, 4, 6);
+    node h = graph_norm(g, "uneven", x, 4, NODE_NONE, false);
+    assert_int_equal(h, NODE_NONE);
+    graph_conv(g, "behind", h, 3, 5, 1, INIT_ZERO);
+    assert_int_equal(params_create(g, &p), ST_USAGE);
+    assert_null(p);
+    assert_non_null(strstr(status_message(), "uneven"));
+    graph_destroy(g);
+    assert_int_equal(graph_create(&g), ST_OK);
+    x = graph_input(g, "x", TYPE_F32, 4, 4, 6);
+    graph_conv(g, "twice", x, 3, 1, 1, INIT_ZERO);
+    graph_conv(g, "twice", x, 3, 1, 1, INIT_ZERO);
+    assert_int_equal(graph_check(g), ST_USAGE);
+    assert_non_null(strstr(status_message(), "twice.weight"));
+    graph_destroy(g);
+}
+
+static void blocks_alive_together_never_overlap(void **state) {
+    (void)state;
+    enum { BLOCKS = 200 };
+    arena_block b[BLOCKS];
+    rng_stream r = rng_open(1, RNG_ORDER, 0, 0);
+    for (int round = 0; round < 20; round++) {
+        int64_t total = 0, alive[64] = {0}, bytes = 0, sum = 0;
+        for (int i = 0; i < BLOCKS; i++) {
+            b[i].bytes = 1 + (int64_t)rng_below(&r, 10000);
+            b[i].first = (int32_t)rng_below(&r, 60);
+            b[i].last = b[i].first + (int32_t)rng_below(&r, 4);
+            sum += b[i].bytes;
+            for (int t = b[i].first; t <= b[i].last; t++) alive[t] += b[i].bytes;
+        }
+        for (int t = 0; t < 64; t++) total = alive[t] > total ? alive[t] : total;
+        assert_int_equal(arena_layout(b, BLOCKS, &bytes), ST_OK);
+        assert_true(bytes >= total && bytes < sum / 4);
+        for (int i = 0; i < BLOCKS; i++)
+            for (int k = 0; k < i; k++) {
+                bool together = b[i].first <= b[k].last && b[k].first <= b[i].last;
+                bool overlap = b[i].offset < b[k].offset + b[k].bytes &&
+                               b[k].offset < b[i].offset + b[i].bytes;
+                assert_false(together && overlap);
+            }
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gradients_are_finite_differences),
+        cmocka_unit_test(l1_gradient_is_a_mean_of_signs),
+        cmocka_unit_test(engines_agree),
+        cmocka_unit_test(backward_adds_and_reports_each_range_once),
+        cmocka_unit_test(dropout_follows_the_sample),
+        cmocka_unit_test(the_first_fault_is_told),
+        cmocka_unit_test(blocks_alive_together_never_overlap),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,225 @@
+/* The denoiser against PyTorch: output, loss and every gradient of a small U-Net whose weights are
+ * given by a formula (tests/golden/unet.py made the numbers), on each engine; and the networks of
+ * the table against the parameter counts of their PyTorch twins. */
+#include "model/net/segnet.h"
+#include "model/net/unet.h"
+#include "model/nn/plan.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+enum { BATCH = 2, SIZE = 8, OUT = BATCH * SIZE * SIZE };
+
+static double phase(const char *name) {
+    uint32_t h = 2166136261u;
+    for (; *name; name++) h = (h ^ (uint8_t)*name) * 16777619u;
+    return (h % 1000) / 100.0;
+}
+
+static double wave(int64_t i, double start, double step) { return sin(start + step * (double)i); }
+
+static void set_weights(params *p) {
+    for (int64_t k = 0; k < p->count; k++) {
+        const param *one = &p->list[k];
+        double fan = (double)(one->rank > 1 ? one->count / one->shape[0] : one->count);
+        double base = one->init == PARAM_ONE ? 1 : 0;
+        for (int64_t i = 0; i < one->count; i++)
+            p->value[one->offset + i] = (float)(base + wave(i, phase(one->name), 0.7) / sqrt(fan));
+    }
+}
+
+static void fill(plan *pl, const char *name, double start, double step) {
+    tensor in;
+    assert_int_equal(plan_input(pl, name, &in), ST_OK);
+    for (int64_t i = 0; i < tensor_count(&in); i++)
+        ((float *)in.at)[i] = (float)wave(i, start, step);
+}
+
+/* Compares one line "grad <name> <norm> <dot> <first values>" with the gradient. */
+static void check_gradient(const params *p, char *line) {
+    char *save = NULL, *name = strtok_r(line, " ", &save);
+    const param *one = NULL;
+    for (int64_t k = 0; k < p->count; k++)
+        if (strcmp(p->list[k].name, name) == 0) one = &p->list[k];
+    if (!one) fail_msg("PyTorch has a parameter %s, the network has not", name);
+    const float *g = p->grad + one->offset;
+    double norm = 0, dot = 0;
+    for (int64_t i = 0; i < one->count; i++) {
+        norm += (double)g[i] * (double)g[i];
+        dot += (double)g[i] * wave(i, 0.3, 0.11);
+    }
+    norm = sqrt(norm);
+    double want = atof(strtok_r(NULL, " ", &save)), want_dot = atof(strtok_r(NULL, " ", &save));
+    /* Both sides are f32; a convolution before a norm has a bias gradient that is a rest of
+     * rounding. */
+    double near = 2e-5 * want + 2e-6, near_dot = near * sqrt((double)one->count / 2);
+    if (fabs(norm - want) > near || fabs(dot - want_dot) > near_dot)
+        fail_msg("%s: gradient norm %.9g, PyTorch %.9g; dot %.9g, PyTorch %.9g", name, norm, want,
+                 dot, want_dot);
+    for (int64_t i = 0; i < 4 && i < one->count; i++) {
+        double value = atof(strtok_r(NULL, " ", &save));
+        if (fabs((double)g[i] - value) > near)
+            fail_msg("%s[%d]: gradient %.9g, PyTorch %.9g", name, (int)i, (double)g[i], value);
+    }
+}
+
+static void agrees_with_pytorch(const char *engine) {
+    unet_config c = {.size = SIZE,
+                     .base = 32,
+                     .levels = 2,
+                     .mult = {1, 2},
+                     .blocks = 1,
+                     .attention = {4},
+                     .head = 32};
+    graph *g = NULL;
+    params *p = NULL;
+    plan *pl = NULL;
+    assert_int_equal(graph_create(&g), ST_OK);
+    node y = unet_build(g, &c);
+    node target = graph_input(g, "target", TYPE_F32, SIZE, SIZE, 1);
+    node weight = graph_input(g, "weight", TYPE_F32, 1, 1, 1);
+    node loss = graph_regression_loss(g, y, target, weight, LOSS_L2);
+    assert_int_equal(params_create(g, &p), ST_OK);
+    set_weights(p);
+    plan_options options = {
+        .batch = BATCH, .training = true, .outputs = &y, .output_count = 1, .loss = loss};
+    assert_int_equal(kernels_find(engine, &options.engine), ST_OK);
+    assert_int_equal(plan_create(g, p, &options, &pl), ST_OK);
+    fill(pl, "x", 0.1, 0.9);
+    fill(pl, "target", 0.4, 1.7);
+    tensor in;
+    assert_int_equal(plan_input(pl, "t", &in), ST_OK);
+    memcpy(in.at, (float[]){3, 701}, 2 * sizeof(float));
+    assert_int_equal(plan_input(pl, "weight", &in), ST_OK);
+    memcpy(in.at, (float[]){0.5f, 0.5f}, 2 * sizeof(float));
+    assert_int_equal(plan_forward(pl, NULL), ST_OK);
+    assert_int_equal(plan_backward(pl, NULL, NULL), ST_OK);
+
+    FILE *golden = fopen("tests/golden/unet.txt", "r");
+    assert_non_null(golden);
+    char *line = NULL;
+    size_t room = 0;
+    int64_t gradients = 0;
+    while (getline(&line, &room, golden) > 0) {
+        line[strcspn(line, "\n")] = 0;
+        const float *out = plan_output(pl, y).at, *l = plan_output(pl, loss).at;
+        if (strncmp(line, "loss ", 5) == 0) {
+            assert_float_equal((double)l[0] + (double)l[1], atof(line + 5), 5e-6);
+        } else if (strncmp(line, "output ", 7) == 0) {
+            char *at = line + 7;
+            for (int i = 0; i < OUT; i++) assert_float_equal(out[i], strtod(at, &at), 2e-5);
+        } else {
+            check_gradient(p, line + 5);
+            gradients++;
+        }
+    }
+    assert_int_equal(gradients, p->count);
+    free(line);
+    fclose(golden);
+    plan_destroy(pl);
+    params_destroy(p);
+    graph_destroy(g);
+}
+
+static void reference_agrees_with_pytorch(void **state) {
+    (void)state, agrees_with_pytorch("reference");
+}
+static void onednn_agrees_with_pytorch(void **state) { (void)state, agrees_with_pytorch("onednn"); }
+static void openblas_agrees_with_pytorch(void **state) {
+    (void)state, agrees_with_pytorch("openblas");
+}
+
+/* 19.41 M and 4.86 M parameters, 13.03 and 3.26 GFLOP forward a slice, as PyTorch's modules count
+ * them (without the products of attention, which ours include). */
+static void the_table_has_the_networks_it_names(void **state) {
+    (void)state;
+    const struct {
+        const char *name;
+        double millions, gflop;
+    } known[] = {{"R64", 19.41, 13.03}, {"R32", 4.86, 3.26}};
+    for (int i = 0; i < 2; i++) {
+        unet_config c;
+        graph *g = NULL;
+        params *p = NULL;
+        plan *pl = NULL;
+        assert_int_equal(unet_config_find(known[i].name, &c), ST_OK);
+        c.size = 64;
+        assert_int_equal(graph_create(&g), ST_OK);
+        node y = unet_build(g, &c);
+        assert_int_equal(params_create(g, &p), ST_OK);
+        assert_float_equal((double)p->total / 1e6, known[i].millions, 0.005);
+        plan_options options = {.batch = 1, .outputs = &y, .output_count = 1};
+        assert_int_equal(kernels_find("reference", &options.engine), ST_OK);
+        assert_int_equal(plan_create(g, p, &options, &pl), ST_OK);
+        double gflop = (double)plan_forward_flops(pl) / 1e9;
+        assert_true(gflop > known[i].gflop - 0.01 && gflop < 1.03 * known[i].gflop);
+        plan_destroy(pl);
+        params_destroy(p);
+        graph_destroy(g);
+    }
+    unet_config c;
+    assert_int_equal(unet_config_find("R128", &c), ST_USAGE);
+}
+
+/* The segmenter can learn: a few dozen plain gradient steps on one batch lower its loss by half. */
+static void the_segmenter_learns_one_batch(void **state) {
+    (void)state;
+    segnet_config c = {.size = 16, .labels = 3, .base = 8};
+    graph *g = NULL;
+    params *p = NULL;
+    plan *pl = NULL;
+    assert_int_equal(graph_create(&g), ST_OK);
+    segnet_nodes n = segnet_build(g, &c);
+    assert_int_equal(params_create(g, &p), ST_OK);
+    params_init(p, 4);
+    plan_options options = {.batch = BATCH,
+                            .training = true,
+                            .outputs = (node[]){n.loss, n.features},
+                            .output_count = 2,
+                            .loss = n.loss};
+    assert_int_equal(kernels_find("onednn", &options.engine), ST_OK);
+    assert_int_equal(plan_create(g, p, &options, &pl), ST_OK);
+    tensor x, labels, weight;
+    assert_int_equal(plan_input(pl, "x", &x), ST_OK);
+    assert_int_equal(plan_input(pl, "labels", &labels), ST_OK);
+    assert_int_equal(plan_input(pl, "weight", &weight), ST_OK);
+    for (int64_t i = 0; i < tensor_count(&x); i++) {
+        int64_t column = i % 16, row = i / 16 % 16;
+        ((float *)x.at)[i] = (float)(column > 8) + 0.5f * (float)(row > 4);
+        ((uint8_t *)labels.at)[i] = (uint8_t)((column > 8) + (column > 8 && row > 4));
+    }
+    ((float *)weight.at)[0] = ((float *)weight.at)[1] = 0.5f;
+    double first = 0, last = 0;
+    for (int step = 0; step < 60; step++) {
+        assert_int_equal(plan_forward(pl, NULL), ST_OK);
+        const float *l = plan_output(pl, n.loss).at;
+        last = (double)(l[0] + l[1]);
+        if (step == 0) first = last;
+        memset(p->grad, 0, (size_t)p->total * sizeof(float));
+        assert_int_equal(plan_backward(pl, NULL, NULL), ST_OK);
+        for (int64_t i = 0; i < p->total; i++) p->value[i] -= 0.1f * p->grad[i];
+        plan_params_changed(pl);
+    }
+    assert_true(isfinite(last) && last < first / 2);
+    assert_int_equal(plan_output(pl, n.features).shape[3], segnet_feature_dim(&c));
+    plan_destroy(pl);
+    params_destroy(p);
+    graph_destroy(g);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reference_agrees_with_pytorch),
+        cmocka_unit_test(onednn_agrees_with_pytorch),
+        cmocka_unit_test(openblas_agrees_with_pytorch),
+        cmocka_unit_test(the_table_has_the_networks_it_names),
+        cmocka_unit_test(the_segmenter_learns_one_batch),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
