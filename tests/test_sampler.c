@@ -262,9 +262,12 @@ static void clamp_tames_the_far_end(void **state) {
         for (int i = 0; i < BATCH * N; i++) assert_true(fabsf(s->x[i]) <= 2.5f);
         moments_of(s->x, BATCH * N, &mean, &variance);
         assert_true(fabs(mean - MEAN) < 0.1 && fabs(sqrt(variance) - SPREAD) < 0.1);
-        s->oracle.points = 3;
-        assert_int_equal(run(s), ST_OK);
-        for (int i = 0; i < BATCH * N; i++) assert_true(fabsf(s->x[i]) <= 2.5f);
+        s->oracle.push = 0;
+        for (int side = -1; side <= 1; side += 2) {
+            s->oracle.points = 3 * side;
+            assert_int_equal(run(s), ST_OK);
+            for (int i = 0; i < BATCH * N; i++) assert_true(s->x[i] == 2.5f * (float)side);
+        }
         schedule_free(&s->schedule);
     }
 }

@@ -145,6 +145,9 @@ static void elastic_is_smooth_and_does_not_fold(void **state) {
             }
         }
         double y0, x0, y1, x1, yx, xx;
+        warp_point(&w, 1, 1, 1, &y0, &x0);
+        warp_point(&w, 1 - 1e-9, 1 - 1e-9, 1 - 1e-9, &y1, &x1);
+        assert_true(fabs(y1 - y0) < 1e-8 && fabs(x1 - x0) < 1e-8);
         for (int i = 0; i < 400; i++) {
             double z = rng_uniform(&r), y = 0.99 * rng_uniform(&r), x = 0.99 * rng_uniform(&r);
             warp_point(&w, z, y, x, &y0, &x0);
