@@ -109,6 +109,16 @@ done:
     return st;
 }
 
+status manifest_remove(const char *directory) {
+    status st;
+    char path[PATH_SIZE];
+    TRY(path_join(path, directory, MANIFEST));
+    TRY(file_remove_tree(path));
+    TRY(file_sync(directory));
+done:
+    return st;
+}
+
 /* {"name", "bytes", "sha256"} and nothing else. */
 static status file_from_json(json_t *item, const manifest_file *before, manifest_file *out,
                              const char *path) {

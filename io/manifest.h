@@ -33,6 +33,9 @@ status manifest_add_file(manifest *m, const char *directory, const char *name);
 /* Publishes m as directory/manifest.json. Local. */
 status manifest_write(const manifest *m, const char *directory);
 
+/* Takes the directory's manifest away, durably: what is in it is published no more. Local. */
+status manifest_remove(const char *directory);
+
 /* Reads and checks form and seal (kind NULL: any kind); sizes of all files are compared, hashes are
  * not. The caller calls manifest_free(). ST_INPUT if there is none or it is of another kind,
  * ST_INTEGRITY if it is broken or a size differs. Local. */

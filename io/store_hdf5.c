@@ -1,0 +1,251 @@
+/* HDF5 with every return value looked at, and its error stack turned into one line. */
+#include "io/store_hdf5.h"
+#include "io/file.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { RANK_MOST = 4, DEFLATE = 4 };
+
+static herr_t keep_innermost(unsigned n, const H5E_error2_t *error, void *out) {
+    if (n == 0 && error->desc) snprintf(out, 256, "%s", error->desc);
+    return 0;
+}
+
+status hdf5_check(int64_t result, status code, const char *path, const char *what) {
+    char reason[256] = "no reason given";
+    if (result >= 0) return ST_OK;
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_innermost, reason);
+    /* The file driver embeds strerror() in a line of numbers: "... error message = 'No space left
+     * on device', buf = ...". */
+    static const char key[] = "error message = '";
+    char *why = strstr(reason, key);
+    if (why) {
+        why += sizeof key - 1;
+        why[strcspn(why, "'")] = 0;
+    }
+    return status_fail(code, "%s: cannot %s: %s", path, what, why ? why : reason);
+}
+
+/* The state of the library this room relies on: it prints nothing by itself and loads no plugins
+ * (code from paths in the environment); set each time because error stacks belong to threads. */
+static status begin(const char *path) {
+    status st;
+    TRY(hdf5_check(H5Eset_auto2(H5E_DEFAULT, NULL, NULL), ST_INTERNAL, path, "silence HDF5"));
+    TRY(hdf5_check(H5PLset_loading_state(0), ST_INTERNAL, path, "turn off plugins"));
+done:
+    return st;
+}
+
+/* Access: latest format, no file locks (published files do not change). */
+static status make_access(const char *path, hid_t *access) {
+    status st;
+    TRY(hdf5_check(*access = H5Pcreate(H5P_FILE_ACCESS), ST_INTERNAL, path, "prepare"));
+    TRY(hdf5_check(H5Pset_libver_bounds(*access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST), ST_INTERNAL,
+                   path, "choose the format"));
+#if H5_VERSION_GE(1, 10, 7)
+    TRY(hdf5_check(H5Pset_file_locking(*access, false, true), ST_INTERNAL, path, "unlock"));
+#endif
+done:
+    return st;
+}
+
+static status make_without_times(hid_t class, const char *path, hid_t *list) {
+    status st;
+    TRY(hdf5_check(*list = H5Pcreate(class), ST_INTERNAL, path, "prepare"));
+    TRY(hdf5_check(H5Pset_obj_track_times(*list, false), ST_INTERNAL, path, "leave out times"));
+done:
+    return st;
+}
+
+static void close_list(hid_t list) {
+    if (list >= 0) H5Pclose(list);
+}
+
+status hdf5_create(const char *path, hid_t *file) {
+    status st;
+    hid_t access = -1, creation = -1;
+    *file = -1;
+    TRY(begin(path));
+    TRY(make_access(path, &access));
+    TRY(make_without_times(H5P_FILE_CREATE, path, &creation));
+    TRY(hdf5_check(*file = H5Fcreate(path, H5F_ACC_TRUNC, creation, access), ST_STORAGE, path,
+                   "create"));
+done:
+    close_list(creation);
+    close_list(access);
+    return st;
+}
+
+static herr_t find_other_link(hid_t group, const char *name, const H5L_info_t *info, void *found) {
+    (void)group;
+    if (info->type == H5L_TYPE_HARD) return 0;
+    snprintf(found, 128, "%s", name);
+    return 1;
+}
+
+status hdf5_open(const char *path, hid_t *file) {
+    status st;
+    hid_t access = -1;
+    char found[128] = "";
+    herr_t visited;
+    *file = -1;
+    TRY(begin(path));
+    TRY(make_access(path, &access));
+    TRY(hdf5_check(*file = H5Fopen(path, H5F_ACC_RDONLY, access), ST_INTEGRITY, path, "open"));
+    visited = H5Lvisit(*file, H5_INDEX_NAME, H5_ITER_NATIVE, find_other_link, found);
+    TRY(hdf5_check(visited, ST_INTEGRITY, path, "list its links"));
+    if (visited > 0)
+        TRY(status_fail(ST_INTEGRITY, "%s: \"%s\" is a soft or external link, which is refused",
+                        path, found));
+done:
+    close_list(access);
+    if (st != ST_OK && *file >= 0) {
+        H5Fclose(*file);
+        *file = -1;
+    }
+    return st;
+}
+
+status hdf5_finish(hid_t *file, const char *path) {
+    hid_t closing = *file;
+    *file = -1;
+    status st = hdf5_check(H5Fflush(closing, H5F_SCOPE_LOCAL), ST_STORAGE, path, "write");
+    if (st != ST_OK)
+        H5Fclose(closing); /* fails for the same reason, which is kept */
+    else
+        st = hdf5_check(H5Fclose(closing), ST_STORAGE, path, "close");
+    return st == ST_OK ? file_sync(path) : st;
+}
+
+status hdf5_make_group(hid_t at, const char *name, const char *path, hid_t *group) {
+    status st;
+    hid_t creation = -1;
+    *group = -1;
+    TRY(make_without_times(H5P_GROUP_CREATE, path, &creation));
+    TRY(hdf5_check(*group = H5Gcreate2(at, name, H5P_DEFAULT, creation, H5P_DEFAULT), ST_STORAGE,
+                   path, "make a group"));
+done:
+    close_list(creation);
+    return st;
+}
+
+static status set_chunks(hid_t creation, int rank, const hsize_t *chunk, const char *path) {
+    status st;
+    TRY(hdf5_check(H5Pset_chunk(creation, rank, chunk), ST_INTERNAL, path, "choose chunks"));
+    TRY(hdf5_check(H5Pset_shuffle(creation), ST_INTERNAL, path, "use shuffle"));
+    TRY(hdf5_check(H5Pset_deflate(creation, DEFLATE), ST_INTERNAL, path, "use deflate"));
+    TRY(hdf5_check(H5Pset_fletcher32(creation), ST_INTERNAL, path, "use Fletcher32"));
+done:
+    return st;
+}
+
+static status make_space(int rank, const hsize_t *shape, const char *path, hid_t *space) {
+    *space = rank == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(rank, shape, NULL);
+    return hdf5_check(*space, ST_INTERNAL, path, "describe a shape");
+}
+
+status hdf5_write_dataset(hid_t at, const char *name, hid_t type, hid_t memory, int rank,
+                          const hsize_t *shape, const hsize_t *chunk, const void *data,
+                          const char *path) {
+    status st;
+    hid_t creation = -1, space = -1, dataset = -1;
+    TRY(make_without_times(H5P_DATASET_CREATE, path, &creation));
+    if (chunk) TRY(set_chunks(creation, rank, chunk, path));
+    TRY(make_space(rank, shape, path, &space));
+    TRY(hdf5_check(dataset = H5Dcreate2(at, name, type, space, H5P_DEFAULT, creation, H5P_DEFAULT),
+                   ST_STORAGE, path, "make a dataset"));
+    TRY(hdf5_check(H5Dwrite(dataset, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data), ST_STORAGE, path,
+                   "write"));
+    hid_t closing = dataset;
+    dataset = -1;
+    TRY(hdf5_check(H5Dclose(closing), ST_STORAGE, path, "write")); /* flushes its chunks */
+done:
+    if (dataset >= 0) H5Dclose(dataset);
+    if (space >= 0) H5Sclose(space);
+    close_list(creation);
+    return st;
+}
+
+status hdf5_put_attribute(hid_t object, const char *name, hid_t type, hid_t memory, int rank,
+                          const hsize_t *shape, const void *data, const char *path) {
+    status st;
+    hid_t space = -1, attribute = -1;
+    TRY(make_space(rank, shape, path, &space));
+    TRY(hdf5_check(attribute = H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT),
+                   ST_STORAGE, path, "make an attribute"));
+    TRY(hdf5_check(H5Awrite(attribute, memory, data), ST_STORAGE, path, "write an attribute"));
+    hid_t closing = attribute;
+    attribute = -1;
+    TRY(hdf5_check(H5Aclose(closing), ST_STORAGE, path, "write an attribute"));
+done:
+    if (attribute >= 0) H5Aclose(attribute);
+    if (space >= 0) H5Sclose(space);
+    return st;
+}
+
+static bool space_is(hid_t space, int rank, const hsize_t *shape) {
+    hsize_t found[RANK_MOST] = {0};
+    if (H5Sis_simple(space) <= 0 || H5Sget_simple_extent_ndims(space) != rank) return false;
+    if (H5Sget_simple_extent_type(space) == H5S_NULL) return false;
+    if (rank == 0) return true;
+    if (H5Sget_simple_extent_dims(space, found, NULL) != rank) return false;
+    return memcmp(found, shape, (size_t)rank * sizeof *found) == 0;
+}
+
+status hdf5_get_attribute(hid_t object, const char *name, hid_t memory, int rank,
+                          const hsize_t *shape, void *data, const char *path) {
+    status st;
+    hid_t attribute = -1, space = -1;
+    TRY(hdf5_check(attribute = H5Aopen(object, name, H5P_DEFAULT), ST_INTEGRITY, path,
+                   "find an attribute"));
+    TRY(hdf5_check(space = H5Aget_space(attribute), ST_INTEGRITY, path, "read an attribute"));
+    if (!space_is(space, rank, shape))
+        TRY(status_fail(ST_INTEGRITY, "%s: attribute \"%s\" has another shape", path, name));
+    TRY(hdf5_check(H5Aread(attribute, memory, data), ST_INTEGRITY, path, "read an attribute"));
+done:
+    if (space >= 0) H5Sclose(space);
+    if (attribute >= 0) H5Aclose(attribute);
+    return st;
+}
+
+/* Chunked or contiguous as hdf5_write_dataset() makes it. */
+static bool layout_is(hid_t creation, int rank, const hsize_t *chunk) {
+    static const H5Z_filter_t known[] = {H5Z_FILTER_SHUFFLE, H5Z_FILTER_DEFLATE,
+                                         H5Z_FILTER_FLETCHER32};
+    hsize_t found[RANK_MOST] = {0};
+    int filters = H5Pget_nfilters(creation);
+    if (!chunk)
+        return H5Pget_layout(creation) == H5D_CONTIGUOUS && filters == 0 &&
+               H5Pget_external_count(creation) == 0;
+    if (H5Pget_layout(creation) != H5D_CHUNKED || filters != 3) return false;
+    if (H5Pget_chunk(creation, rank, found) != rank) return false;
+    for (unsigned k = 0; k < 3; k++) {
+        unsigned flags = 0, configuration = 0;
+        size_t values = 0;
+        if (H5Pget_filter2(creation, k, &flags, &values, NULL, 0, NULL, &configuration) != known[k])
+            return false;
+    }
+    return memcmp(found, chunk, (size_t)rank * sizeof *found) == 0;
+}
+
+status hdf5_check_dataset(hid_t dataset, const char *name, hid_t type, int rank,
+                          const hsize_t *shape, const hsize_t *chunk, const char *path) {
+    status st;
+    hid_t space = -1, found = -1, creation = -1;
+    TRY(hdf5_check(space = H5Dget_space(dataset), ST_INTEGRITY, path, "read a shape"));
+    TRY(hdf5_check(found = H5Dget_type(dataset), ST_INTEGRITY, path, "read a type"));
+    TRY(hdf5_check(creation = H5Dget_create_plist(dataset), ST_INTEGRITY, path, "read a layout"));
+    if (!space_is(space, rank, shape))
+        TRY(status_fail(ST_INTEGRITY, "%s: \"%s\" has another shape than expected", path, name));
+    if (H5Tequal(found, type) <= 0)
+        TRY(status_fail(ST_INTEGRITY, "%s: \"%s\" has another type than expected", path, name));
+    if (!layout_is(creation, rank, chunk))
+        TRY(status_fail(ST_INTEGRITY, "%s: \"%s\" has another layout or filter than expected", path,
+                        name));
+done:
+    close_list(creation);
+    if (found >= 0) H5Tclose(found);
+    if (space >= 0) H5Sclose(space);
+    return st;
+}

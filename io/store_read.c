@@ -1,0 +1,282 @@
+/* Reading a store: the manifest is believed after its seal was checked, a shard after its hash, a
+ * volume after its attributes, shapes and layout agree with the manifest.
+ *
+ * A few shards stay open (the least recently used is closed first), so that training can read
+ * slices in any order. A shard is hashed once per process, a volume checked once.
+ */
+#include "io/store_detail.h"
+#include "io/store_hdf5.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { OPEN_SHARDS = 8, WHERE = PATH_SIZE + SHARD_NAME + VOLUME_ID + 16 };
+
+typedef struct shard {
+    int64_t index; /* of its file in the manifest */
+    bool hashed;
+    hid_t file;   /* -1: closed */
+    int64_t used; /* when last, in reads */
+} shard;
+
+struct store {
+    char directory[PATH_SIZE];
+    manifest manifest;
+    label_set labels;
+    store_entry *entries;
+    int64_t count;
+    shard *shards;
+    int64_t shard_count;
+    bool *checked; /* by volume */
+    int64_t reads;
+};
+
+void store_close(store *s) {
+    if (!s) return;
+    for (int64_t k = 0; s->shards && k < s->shard_count; k++)
+        if (s->shards[k].file >= 0) H5Fclose(s->shards[k].file);
+    manifest_free(&s->manifest);
+    free(s->entries);
+    free(s->shards);
+    free(s->checked);
+    free(s);
+}
+
+/* Where the manifest has a file; -1 if nowhere. */
+static int64_t find_file(const manifest *m, const char *name) {
+    for (int64_t i = 0; i < m->count; i++)
+        if (strcmp(m->files[i].name, name) == 0) return i;
+    return -1;
+}
+
+static status find_shards(store *s) {
+    status st;
+    char name[SHARD_NAME];
+    s->shard_count = s->count > 0 ? s->entries[s->count - 1].shard + 1 : 0;
+    TRY(array_alloc(&s->shards, s->shard_count, sizeof *s->shards, "a list of shards"));
+    for (int64_t k = 0; k < s->shard_count; k++) s->shards[k].file = -1;
+    for (int64_t k = 0; k < s->shard_count; k++) {
+        store_shard_name(k, name);
+        s->shards[k].index = find_file(&s->manifest, name);
+        if (s->shards[k].index < 0)
+            TRY(status_fail(ST_INTEGRITY, "%s: %s is not in the manifest", s->directory, name));
+    }
+done:
+    return st;
+}
+
+status store_open(const char *directory, store **out) {
+    status st;
+    store *s = NULL;
+    *out = NULL;
+    TRY(array_alloc(&s, 1, sizeof *s, "a store"));
+    TRY(path_join(s->directory, "", directory));
+    TRY(manifest_read(directory, STORE_KIND, &s->manifest));
+    TRY(store_detail_read(s->manifest.detail, directory, &s->entries, &s->count, &s->labels));
+    TRY(array_alloc(&s->checked, s->count, sizeof *s->checked, "a list of volumes"));
+    TRY(find_shards(s));
+    *out = s;
+    s = NULL;
+done:
+    store_close(s);
+    return st;
+}
+
+int64_t store_count(const store *s) { return s->count; }
+const store_entry *store_at(const store *s, int64_t i) { return &s->entries[i]; }
+const label_set *store_labels(const store *s) { return &s->labels; }
+const manifest *store_manifest(const store *s) { return &s->manifest; }
+
+static void close_least_used(store *s) {
+    shard *oldest = NULL;
+    int open = 0;
+    for (int64_t k = 0; k < s->shard_count; k++) {
+        shard *h = &s->shards[k];
+        if (h->file < 0) continue;
+        open++;
+        if (!oldest || h->used < oldest->used) oldest = h;
+    }
+    if (open < OPEN_SHARDS) return;
+    H5Fclose(oldest->file); /* read-only: nothing is lost if it fails */
+    oldest->file = -1;
+}
+
+static status use_shard(store *s, int64_t number, hid_t *file) {
+    status st = ST_OK;
+    char path[PATH_SIZE];
+    shard *h = &s->shards[number];
+    if (h->file < 0) {
+        close_least_used(s);
+        if (!h->hashed) TRY(manifest_check_file(&s->manifest, s->directory, h->index));
+        h->hashed = true;
+        TRY(path_join(path, s->directory, s->manifest.files[h->index].name));
+        TRY(hdf5_open(path, &h->file));
+    }
+    h->used = ++s->reads;
+    *file = h->file;
+done:
+    return st;
+}
+
+static status check_attributes(hid_t group, const store_entry *e, const char *where) {
+    status st;
+    const hsize_t three[] = {3, 3};
+    geometry g = {0};
+    int contrast = -1;
+    TRY(hdf5_get_attribute(group, "spacing", H5T_NATIVE_DOUBLE, 1, three, g.spacing, where));
+    TRY(hdf5_get_attribute(group, "origin", H5T_NATIVE_DOUBLE, 1, three, g.origin, where));
+    TRY(hdf5_get_attribute(group, "direction", H5T_NATIVE_DOUBLE, 2, three, g.direction, where));
+    TRY(hdf5_get_attribute(group, "contrast", H5T_NATIVE_INT, 0, NULL, &contrast, where));
+    bool same = contrast == e->contrast;
+    for (int k = 0; k < 3; k++)
+        same &= g.spacing[k] == e->space.spacing[k] && g.origin[k] == e->space.origin[k];
+    for (int k = 0; k < 9; k++) same &= g.direction[k] == e->space.direction[k];
+    if (!same)
+        TRY(status_fail(ST_INTEGRITY, "%s: its attributes are not those in the manifest", where));
+done:
+    return st;
+}
+
+static status check_dataset(hid_t group, const char *name, hid_t type, const store_entry *e,
+                            const char *where) {
+    status st;
+    const int64_t *n = e->space.shape;
+    const hsize_t shape[] = {(hsize_t)n[0], (hsize_t)n[1], (hsize_t)n[2]};
+    const hsize_t chunk[] = {1, shape[1], shape[2]};
+    hid_t dataset = -1;
+    TRY(hdf5_check(dataset = H5Dopen2(group, name, H5P_DEFAULT), ST_INTEGRITY, where,
+                   "open a dataset"));
+    TRY(hdf5_check_dataset(dataset, name, type, 3, shape, chunk, where));
+done:
+    if (dataset >= 0) H5Dclose(dataset);
+    return st;
+}
+
+/* The open group of volume i, which agrees with the manifest, and what messages call it. The caller
+ * closes it. */
+static status open_volume(store *s, int64_t i, char where[WHERE], hid_t *group) {
+    status st;
+    char shard_name[SHARD_NAME], name[VOLUME_ID + 16];
+    hid_t file = -1, found = -1;
+    const store_entry *e = &s->entries[i];
+    store_shard_name(e->shard, shard_name);
+    snprintf(where, WHERE, "%s/%s: volume %s", s->directory, shard_name, e->id);
+    TRY(use_shard(s, e->shard, &file));
+    snprintf(name, sizeof name, "/volumes/%s", e->id);
+    TRY(hdf5_check(found = H5Gopen2(file, name, H5P_DEFAULT), ST_INTEGRITY, where, "open it"));
+    if (!s->checked[i]) {
+        TRY(check_attributes(found, e, where));
+        TRY(check_dataset(found, "ct", H5T_STD_I16LE, e, where));
+        TRY(check_dataset(found, "labels", H5T_STD_U8LE, e, where));
+        s->checked[i] = true;
+    }
+    *group = found;
+    found = -1;
+done:
+    if (found >= 0) H5Gclose(found);
+    return st;
+}
+
+/* Slices z .. z+n-1 of a dataset. */
+static status read_slices(hid_t group, const char *name, hid_t memory, const store_entry *e,
+                          int64_t z, int64_t n, void *data, const char *where) {
+    status st;
+    const hsize_t start[] = {(hsize_t)z, 0, 0};
+    const hsize_t count[] = {(hsize_t)n, (hsize_t)e->space.shape[1], (hsize_t)e->space.shape[2]};
+    char what[32];
+    hid_t dataset = -1, part = -1, target = -1;
+    snprintf(what, sizeof what, "read %s", name);
+    TRY(hdf5_check(dataset = H5Dopen2(group, name, H5P_DEFAULT), ST_INTEGRITY, where, what));
+    TRY(hdf5_check(part = H5Dget_space(dataset), ST_INTEGRITY, where, what));
+    TRY(hdf5_check(H5Sselect_hyperslab(part, H5S_SELECT_SET, start, NULL, count, NULL),
+                   ST_INTEGRITY, where, what));
+    TRY(hdf5_check(target = H5Screate_simple(3, count, NULL), ST_INTERNAL, where, what));
+    TRY(hdf5_check(H5Dread(dataset, memory, target, part, H5P_DEFAULT, data), ST_INTEGRITY, where,
+                   what));
+done:
+    if (target >= 0) H5Sclose(target);
+    if (part >= 0) H5Sclose(part);
+    if (dataset >= 0) H5Dclose(dataset);
+    return st;
+}
+
+/* Networks take labels as indices: none may lie beyond the names. */
+static status check_labels(const store *s, const uint8_t *labels, int64_t n, const char *where) {
+    int most = 0;
+    for (int64_t k = 0; k < n; k++) most = labels[k] > most ? labels[k] : most;
+    if (most < s->labels.count) return ST_OK;
+    return status_fail(ST_INTEGRITY, "%s: label value %d, but there are %d labels", where, most,
+                       s->labels.count);
+}
+
+/* Either of hu and labels may be NULL. */
+static status read_part(const store *s, hid_t group, const store_entry *e, int64_t z, int64_t n,
+                        int16_t *hu, uint8_t *labels, const char *where) {
+    status st = ST_OK;
+    if (hu) TRY(read_slices(group, "ct", H5T_NATIVE_SHORT, e, z, n, hu, where));
+    if (labels) {
+        TRY(read_slices(group, "labels", H5T_NATIVE_UCHAR, e, z, n, labels, where));
+        TRY(check_labels(s, labels, n * e->space.shape[1] * e->space.shape[2], where));
+    }
+done:
+    return st;
+}
+
+status store_read_slice(store *s, int64_t i, int64_t z, int16_t *hu, uint8_t *labels) {
+    status st;
+    hid_t group = -1;
+    char where[WHERE];
+    const store_entry *e = &s->entries[i];
+    TRY(open_volume(s, i, where, &group));
+    if (z < 0 || z >= e->space.shape[0])
+        TRY(status_fail(ST_INTERNAL, "%s: has no slice %" PRId64, where, z));
+    TRY(read_part(s, group, e, z, 1, hu, labels, where));
+done:
+    if (group >= 0) H5Gclose(group);
+    return st;
+}
+
+status store_read_volume(store *s, int64_t i, volume *out) {
+    status st;
+    hid_t group = -1;
+    char where[WHERE];
+    const store_entry *e = &s->entries[i];
+    *out = (volume){.space = e->space, .contrast = e->contrast};
+    snprintf(out->id, sizeof out->id, "%s", e->id);
+    TRY(open_volume(s, i, where, &group));
+    TRY(volume_alloc(out)); /* only now: the file has these shapes indeed */
+    TRY(read_part(s, group, e, 0, e->space.shape[0], out->hu, out->labels, where));
+done:
+    if (group >= 0) H5Gclose(group);
+    if (st != ST_OK) volume_free(out);
+    return st;
+}
+
+/* One slice at a time: a store may be verified that holds more than memory does. */
+static status verify_volume(store *s, int64_t i) {
+    status st;
+    const int64_t *n = s->entries[i].space.shape;
+    int16_t *hu = NULL;
+    uint8_t *labels = NULL;
+    TRY(array_alloc(&hu, n[1] * n[2], sizeof *hu, "a slice"));
+    TRY(array_alloc(&labels, n[1] * n[2], sizeof *labels, "a slice"));
+    for (int64_t z = 0; z < n[0]; z++) TRY(store_read_slice(s, i, z, hu, labels));
+done:
+    free(labels);
+    free(hu);
+    return st;
+}
+
+status store_verify(const char *directory) {
+    status st;
+    store *s = NULL;
+    TRY(store_open(directory, &s));
+    for (int64_t k = 0; k < s->manifest.count; k++)
+        TRY(manifest_check_file(&s->manifest, directory, k));
+    for (int64_t k = 0; k < s->shard_count; k++) s->shards[k].hashed = true;
+    for (int64_t i = 0; i < s->count; i++) TRY(verify_volume(s, i));
+done:
+    store_close(s);
+    return st;
+}

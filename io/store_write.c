@@ -1,0 +1,371 @@
+/* Writing a store: every rank fills its own shards beside the published ones, all ranks agree that
+ * every shard is on disk, and only then names change and the manifest vouches for them.
+ *
+ * The order of publishing: temporaries closed, fsynced, hashed (agree) -> the older store's
+ * manifest removed (agree) -> shards renamed (agree) -> index, stale shards, manifest. A run that
+ * dies in between leaves the old store, or a directory without a manifest, never a mixture.
+ */
+#include "io/store_detail.h"
+#include "io/store_hdf5.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+struct store_writer {
+    const comm *comm;
+    char directory[PATH_SIZE], fingerprint[SHA256_HEX];
+    label_set labels;
+    json_t *provenance;
+    store_entry *entries; /* with their shards */
+    int64_t count, shards;
+    int64_t next;            /* volumes before this one are written or another rank's */
+    int64_t open_shard;      /* -1: none */
+    hid_t file, volumes;     /* of the open shard: the file and its group "volumes" */
+    manifest_file *finished; /* closed shards of this rank, under their final names */
+    int64_t n_finished;
+};
+
+static void writer_free(store_writer *w) {
+    if (!w) return;
+    if (w->volumes >= 0) H5Gclose(w->volumes);
+    if (w->file >= 0) H5Fclose(w->file);
+    json_decref(w->provenance);
+    free(w->entries);
+    free(w->finished);
+    free(w);
+}
+
+/* Volumes fill a shard in order until the next one would go beyond the target. */
+static void plan_shards(store_writer *w, int64_t shard_bytes) {
+    int64_t filled = 0;
+    w->shards = w->count > 0 ? 1 : 0;
+    for (int64_t i = 0; i < w->count; i++) {
+        const int64_t *shape = w->entries[i].space.shape; /* product at most 2^40: checked */
+        int64_t bytes = shape[0] * shape[1] * shape[2] * 3;
+        if (filled > 0 && filled + bytes > shard_bytes) {
+            w->shards++;
+            filled = 0;
+        }
+        filled += bytes;
+        w->entries[i].shard = w->shards - 1;
+    }
+}
+
+static int owner(const store_writer *w, int64_t shard) { return (int)(shard % comm_size(w->comm)); }
+
+static status writer_prepare(const comm *c, const store_plan *plan, store_writer **out) {
+    status st;
+    store_writer *w = NULL;
+    TRY(array_alloc(&w, 1, sizeof *w, "a store writer"));
+    *w = (store_writer){.comm = c, .open_shard = -1, .file = -1, .volumes = -1};
+    TRY(path_join(w->directory, "", plan->directory));
+    snprintf(w->fingerprint, sizeof w->fingerprint, "%s", plan->fingerprint);
+    w->labels = *plan->labels;
+    w->count = plan->count;
+    if (plan->shard_bytes < 1)
+        TRY(status_fail(ST_INTERNAL, "%s: shards of %" PRId64 " bytes", plan->directory,
+                        plan->shard_bytes));
+    if (plan->provenance && !(w->provenance = json_deep_copy(plan->provenance)))
+        TRY(status_memory("a store's provenance", 0));
+    TRY(array_alloc(&w->entries, plan->count, sizeof *w->entries, "a list of volumes"));
+    for (int64_t i = 0; i < plan->count; i++) {
+        w->entries[i] = plan->entries[i];
+        w->entries[i].shard = 0; /* decided after the check, which refuses what overflows */
+    }
+    TRY(store_detail_check(w->entries, w->count, &w->labels, ST_INPUT, plan->directory));
+    plan_shards(w, plan->shard_bytes);
+    TRY(array_alloc(&w->finished, w->shards / comm_size(c) + 1, sizeof *w->finished, "shards"));
+    *out = w;
+    w = NULL;
+done:
+    writer_free(w);
+    return st;
+}
+
+/* Ranks with different lists would write a store that is none. */
+static status check_same_plan(const store_writer *w) {
+    status st, local;
+    json_t *detail = NULL;
+    char *text = NULL, hex[SHA256_HEX] = "";
+    bool equal = false;
+    local = store_detail_make(w->entries, w->count, &w->labels, NULL, &detail);
+    if (local == ST_OK && !(text = json_dumps(detail, JSON_COMPACT | JSON_SORT_KEYS)))
+        local = status_memory("a list of volumes", 0);
+    if (local == ST_OK) local = bytes_sha256(text, (int64_t)strlen(text), hex);
+    TRY(comm_agree(w->comm, local));
+    hex[16] = 0;
+    TRY(comm_all_equal(w->comm, strtoull(hex, NULL, 16), &equal));
+    if (!equal)
+        TRY(status_fail(ST_INTERNAL, "%s: the ranks were given different lists of volumes",
+                        w->directory));
+done:
+    free(text);
+    json_decref(detail);
+    return st;
+}
+
+status store_writer_open(const comm *c, const store_plan *plan, store_writer **out) {
+    status st, local;
+    store_writer *w = NULL;
+    *out = NULL;
+    local = writer_prepare(c, plan, &w);
+    if (local == ST_OK && comm_rank(c) == 0) {
+        local = file_make_dirs(plan->directory);
+        if (local == ST_OK) local = file_remove_temporaries(plan->directory);
+    }
+    TRY(comm_agree(c, local));
+    TRY(check_same_plan(w));
+    *out = w;
+    w = NULL;
+done:
+    writer_free(w);
+    return st;
+}
+
+bool store_writer_is_mine(const store_writer *w, int64_t i) {
+    return owner(w, w->entries[i].shard) == comm_rank(w->comm);
+}
+
+/* The published path of a file of the store and the path it is written under. */
+static status make_paths(const store_writer *w, const char *name, char path[PATH_SIZE],
+                         char temporary[PATH_SIZE]) {
+    status st;
+    char tagged[sizeof((manifest_file *)0)->name + 32];
+    snprintf(tagged, sizeof tagged, "%s.tmp.%ld", name, (long)getpid());
+    TRY(path_join(path, w->directory, name));
+    TRY(path_join(temporary, w->directory, tagged));
+done:
+    return st;
+}
+
+/* Makes the group "volumes", which names the labels for those who read the file by itself. */
+static status make_volumes_group(hid_t file, const label_set *labels, const char *path,
+                                 hid_t *group) {
+    status st;
+    hid_t text = -1;
+    TRY(hdf5_make_group(file, "volumes", path, group));
+    TRY(hdf5_check(text = H5Tcopy(H5T_C_S1), ST_INTERNAL, path, "describe text"));
+    TRY(hdf5_check(H5Tset_size(text, LABEL_NAME), ST_INTERNAL, path, "describe text"));
+    TRY(hdf5_check(H5Tset_strpad(text, H5T_STR_NULLPAD), ST_INTERNAL, path, "describe text"));
+    TRY(hdf5_check(H5Tset_cset(text, H5T_CSET_UTF8), ST_INTERNAL, path, "describe text"));
+    TRY(hdf5_put_attribute(*group, "labels", text, text, 1, &(hsize_t){(hsize_t)labels->count},
+                           labels->name, path));
+done:
+    if (text >= 0) H5Tclose(text);
+    return st;
+}
+
+static status close_shard(store_writer *w) {
+    status st = ST_OK;
+    char name[SHARD_NAME], path[PATH_SIZE], temporary[PATH_SIZE];
+    hid_t group = w->volumes;
+    manifest_file *f = &w->finished[w->n_finished];
+    if (w->open_shard < 0) return ST_OK;
+    store_shard_name(w->open_shard, name);
+    w->open_shard = -1;
+    w->volumes = -1;
+    TRY(make_paths(w, name, path, temporary));
+    TRY(hdf5_check(H5Gclose(group), ST_STORAGE, temporary, "write"));
+    TRY(hdf5_finish(&w->file, temporary));
+    TRY(file_size(temporary, &f->bytes));
+    TRY(file_sha256(temporary, f->sha256));
+    snprintf(f->name, sizeof f->name, "%s", name);
+    w->n_finished++;
+done:
+    return st;
+}
+
+static status open_shard(store_writer *w, int64_t shard) {
+    status st;
+    char name[SHARD_NAME], path[PATH_SIZE], temporary[PATH_SIZE];
+    TRY(close_shard(w));
+    store_shard_name(shard, name);
+    TRY(make_paths(w, name, path, temporary));
+    TRY(hdf5_create(temporary, &w->file));
+    w->open_shard = shard;
+    TRY(make_volumes_group(w->file, &w->labels, temporary, &w->volumes));
+done:
+    return st;
+}
+
+static status check_volume(const store_writer *w, int64_t i, const volume *v) {
+    const store_entry *e = &w->entries[i];
+    const int64_t *shape = v->space.shape;
+    if (i < w->next || !store_writer_is_mine(w, i))
+        return status_fail(ST_INTERNAL, "%s: volume %s is written out of turn or by another rank",
+                           w->directory, e->id);
+    if (strcmp(v->id, e->id) != 0 || memcmp(&v->space, &e->space, sizeof e->space) != 0 ||
+        v->contrast != e->contrast)
+        return status_fail(ST_INTERNAL,
+                           "%s: volume %s is not the planned %s (id, geometry, "
+                           "contrast)",
+                           w->directory, v->id, e->id);
+    int64_t voxels = shape[0] * shape[1] * shape[2];
+    int most = 0;
+    for (int64_t k = 0; k < voxels; k++) most = v->labels[k] > most ? v->labels[k] : most;
+    if (most >= w->labels.count)
+        return status_fail(ST_INPUT, "%s: volume %s has label value %d, but there are %d labels",
+                           w->directory, e->id, most, w->labels.count);
+    return ST_OK;
+}
+
+static status put_attributes(hid_t group, const store_entry *e, const char *path) {
+    status st;
+    const hsize_t three[] = {3, 3};
+    TRY(hdf5_put_attribute(group, "spacing", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 1, three,
+                           e->space.spacing, path));
+    TRY(hdf5_put_attribute(group, "origin", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 1, three,
+                           e->space.origin, path));
+    TRY(hdf5_put_attribute(group, "direction", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 2, three,
+                           e->space.direction, path));
+    TRY(hdf5_put_attribute(group, "contrast", H5T_STD_I32LE, H5T_NATIVE_INT, 0, NULL, &e->contrast,
+                           path));
+done:
+    return st;
+}
+
+status store_writer_put(store_writer *w, int64_t i, const volume *v) {
+    status st;
+    const store_entry *e = &w->entries[i];
+    char name[SHARD_NAME], path[PATH_SIZE], temporary[PATH_SIZE];
+    hsize_t shape[3], chunk[3];
+    hid_t group = -1;
+    TRY(check_volume(w, i, v));
+    for (int k = 0; k < 3; k++) chunk[k] = shape[k] = (hsize_t)e->space.shape[k];
+    chunk[0] = 1;
+    if (e->shard != w->open_shard) TRY(open_shard(w, e->shard));
+    store_shard_name(e->shard, name);
+    TRY(make_paths(w, name, path, temporary));
+    TRY(hdf5_make_group(w->volumes, e->id, temporary, &group));
+    TRY(put_attributes(group, e, temporary));
+    TRY(hdf5_write_dataset(group, "ct", H5T_STD_I16LE, H5T_NATIVE_SHORT, 3, shape, chunk, v->hu,
+                           temporary));
+    TRY(hdf5_write_dataset(group, "labels", H5T_STD_U8LE, H5T_NATIVE_UCHAR, 3, shape, chunk,
+                           v->labels, temporary));
+    w->next = i + 1;
+done:
+    if (group >= 0 && H5Gclose(group) < 0 && st == ST_OK)
+        st = hdf5_check(-1, ST_STORAGE, temporary, "write");
+    return st;
+}
+
+/* All of this rank's volumes were put; its last shard is closed. */
+static status end_shards(store_writer *w) {
+    for (int64_t i = w->next; i < w->count; i++)
+        if (store_writer_is_mine(w, i))
+            return status_fail(ST_INTERNAL, "%s: volume %s was never written", w->directory,
+                               w->entries[i].id);
+    return close_shard(w);
+}
+
+static status rename_shards(const store_writer *w) {
+    status st = ST_OK;
+    char path[PATH_SIZE], temporary[PATH_SIZE];
+    for (int64_t k = 0; k < w->n_finished; k++) {
+        TRY(make_paths(w, w->finished[k].name, path, temporary));
+        TRY(file_publish(temporary, path));
+    }
+done:
+    return st;
+}
+
+static status write_index(const store_writer *w) {
+    status st;
+    char name[SHARD_NAME], target[VOLUME_ID + 16], path[PATH_SIZE], temporary[PATH_SIZE];
+    hid_t file = -1, volumes = -1;
+    TRY(make_paths(w, STORE_INDEX, path, temporary));
+    TRY(hdf5_create(temporary, &file));
+    TRY(make_volumes_group(file, &w->labels, temporary, &volumes));
+    for (int64_t i = 0; i < w->count; i++) {
+        store_shard_name(w->entries[i].shard, name);
+        snprintf(target, sizeof target, "/volumes/%s", w->entries[i].id);
+        TRY(hdf5_check(
+            H5Lcreate_external(name, target, volumes, w->entries[i].id, H5P_DEFAULT, H5P_DEFAULT),
+            ST_STORAGE, temporary, "link a volume"));
+    }
+    hid_t closing = volumes;
+    volumes = -1;
+    TRY(hdf5_check(H5Gclose(closing), ST_STORAGE, temporary, "write"));
+    TRY(hdf5_finish(&file, temporary));
+    TRY(file_publish(temporary, path));
+done:
+    if (volumes >= 0) H5Gclose(volumes);
+    if (file >= 0) H5Fclose(file);
+    if (st != ST_OK) unlink(temporary);
+    return st;
+}
+
+/* Shards of a longer, older store: from the last one down, so that an interrupted removal leaves no
+ * gap that would hide the rest from the next one. */
+static status remove_stale_shards(const store_writer *w) {
+    status st = ST_OK;
+    char name[SHARD_NAME], path[PATH_SIZE];
+    int64_t end = w->shards;
+    for (;; end++) {
+        store_shard_name(end, name);
+        TRY(path_join(path, w->directory, name));
+        if (!file_exists(path)) break;
+    }
+    while (end-- > w->shards) {
+        store_shard_name(end, name);
+        TRY(path_join(path, w->directory, name));
+        TRY(file_remove_tree(path));
+    }
+done:
+    return st;
+}
+
+static int compare_files(const void *a, const void *b) {
+    return strcmp(((const manifest_file *)a)->name, ((const manifest_file *)b)->name);
+}
+
+/* The rest, done by rank 0: index, stale shards, manifest. Takes over `shards`. */
+static status publish_rest(const store_writer *w, manifest_file *shards, int64_t count) {
+    status st;
+    manifest m = {.kind = STORE_KIND, .files = shards, .count = count};
+    snprintf(m.fingerprint, sizeof m.fingerprint, "%s", w->fingerprint);
+    qsort(m.files, (size_t)m.count, sizeof *m.files, compare_files);
+    TRY(write_index(w));
+    TRY(manifest_add_file(&m, w->directory, STORE_INDEX));
+    TRY(remove_stale_shards(w));
+    TRY(store_detail_make(w->entries, w->count, &w->labels, w->provenance, &m.detail));
+    TRY(manifest_write(&m, w->directory));
+done:
+    manifest_free(&m);
+    return st;
+}
+
+static void remove_own_temporaries(const store_writer *w) {
+    char name[SHARD_NAME], path[PATH_SIZE], temporary[PATH_SIZE];
+    for (int64_t s = comm_rank(w->comm); s < w->shards; s += comm_size(w->comm)) {
+        store_shard_name(s, name);
+        if (make_paths(w, name, path, temporary) == ST_OK) unlink(temporary);
+    }
+}
+
+status store_writer_finish(store_writer *w, status local) {
+    status st;
+    void *shards = NULL;
+    int64_t bytes = 0;
+    bool first = comm_rank(w->comm) == 0;
+    if (local == ST_OK) local = end_shards(w);
+    TRY(comm_agree(w->comm, local));
+    /* An older store ends here: from now on its shards are replaced. */
+    TRY(comm_agree(w->comm, first ? manifest_remove(w->directory) : ST_OK));
+    TRY(comm_agree(w->comm, rename_shards(w)));
+    TRY(comm_all_gather(w->comm, w->finished, w->n_finished * (int64_t)sizeof *w->finished, &shards,
+                        &bytes, NULL));
+    local = ST_OK;
+    if (first) {
+        local = publish_rest(w, shards, bytes / (int64_t)sizeof *w->finished);
+        shards = NULL;
+    }
+    TRY(comm_agree(w->comm, local));
+done:
+    free(shards);
+    if (st != ST_OK) remove_own_temporaries(w);
+    writer_free(w);
+    return st;
+}
