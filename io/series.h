@@ -10,7 +10,7 @@
 typedef struct series {
     char series_uid[DICOM_UID];
     char pseudonym[VOLUME_ID]; /* "p-" + 16 hex digits of SHA-256(patient ID) + "-" + 8 of (series
-                                  UID) */
+                                  UID); the study UID stands for an empty patient ID */
     geometry space;
     int contrast;
     dicom_header *slices; /* ordered; space.shape[0] of them */
@@ -26,9 +26,10 @@ typedef struct series_list {
 /* Walks `directory` recursively (sorted; hidden files skipped; symbolic links to files followed),
  * the headers read in turn by the ranks, and returns the same list on every rank. ST_INPUT, naming
  * what is at fault: an empty or missing directory; a file that is not DICOM; a series with unequal
- * sizes, orientations, duplicate positions, or a slice missing (uneven spacing beyond 1 %); fewer
- * than 2 slices. DICOM that is neither CT nor SEG is left out and counted in *left_out. Collective.
- */
+ * sizes, orientations, duplicate positions, or a slice missing (uneven spacing beyond 1 % and
+ * 0.01 mm); a sheared stack (tilted gantry: more than a pixel from first to last slice); fewer than
+ * 2 slices; no CT at all. DICOM that is neither CT nor SEG, and SEG of a series that is not there,
+ * are left out and counted in *left_out. Collective. */
 status series_scan(const comm *c, const char *directory, series_list *out, int64_t *left_out);
 void series_list_free(series_list *list);
 

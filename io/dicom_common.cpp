@@ -1,0 +1,150 @@
+/* DCMTK's start, and the few calls by which the other DICOM rooms touch files and attributes. */
+#include "io/dicom_common.hpp"
+
+#include <dcmtk/dcmdata/dcostrmb.h>
+#include <dcmtk/dcmdata/dcrledrg.h>
+#include <dcmtk/dcmjpeg/djdecode.h>
+#include <dcmtk/dcmjpls/djdecode.h>
+#include <dcmtk/oflog/oflog.h>
+
+#include <cerrno>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <vector>
+
+static bool start_once() {
+    /* Faults are reported by status; DCMTK's log lines would only double them. */
+    OFLog::configure(OFLogger::OFF_LOG_LEVEL);
+    DcmRLEDecoderRegistration::registerCodecs();
+    DJDecoderRegistration::registerCodecs();
+    DJLSDecoderRegistration::registerCodecs();
+    return dcmDataDict.isDictionaryLoaded();
+}
+
+status dicom_start() {
+    static const bool has_dictionary = start_once(); /* thread-safe by the rules of C++ */
+    if (has_dictionary) return ST_OK;
+    return status_fail(ST_INTERNAL, "DCMTK finds no DICOM data dictionary (dicom.dic): install it, "
+                                    "or name it in DCMDICTPATH");
+}
+
+std::string dicom_tag_name(const DcmTagKey &tag) {
+    DcmTag named(tag);
+    char text[160];
+    std::snprintf(text, sizeof text, "%s (%04x,%04x)", named.getTagName(), tag.getGroup(),
+                  tag.getElement());
+    return text;
+}
+
+/* DCMTK would take any bytes for a data set, and says of short files only that they end. */
+static status check_prefix(const char *path) {
+    char start[132] = {};
+    std::FILE *file = std::fopen(path, "rb");
+    if (!file) return status_fail(ST_INPUT, "%s: cannot open: %s", path, std::strerror(errno));
+    const std::size_t bytes = std::fread(start, 1, sizeof start, file);
+    const bool failed = std::ferror(file);
+    if (std::fclose(file) != 0 || failed)
+        return status_fail(ST_INPUT, "%s: cannot read: %s", path, std::strerror(errno));
+    if (bytes == sizeof start && std::memcmp(start + 128, "DICM", 4) == 0) return ST_OK;
+    return status_fail(ST_INPUT, "%s: not a DICOM file (no DICM prefix)", path);
+}
+
+status dicom_load(const char *path, const DcmTagKey &stop, DcmFileFormat &file) {
+    status st = check_prefix(path);
+    if (st != ST_OK) return st;
+    OFCondition read = file.loadFileUntilTag(path, EXS_Unknown, EGL_noChange, DCM_MaxReadLength,
+                                             ERM_fileOnly, stop);
+    if (read.good()) return ST_OK;
+    return status_fail(ST_INPUT, "%s: not a readable DICOM file: %s", path, read.text());
+}
+
+/* By way of memory: DCMTK's file stream does not report what fclose() returns, so that a disk
+ * which fills up at the end would go unseen. */
+status dicom_save(const char *path, DcmFileFormat &file) {
+    const E_TransferSyntax syntax = EXS_LittleEndianExplicit;
+    const E_EncodingType lengths = EET_ExplicitLength;
+    OFCondition made = file.validateMetaInfo(syntax, EWM_createNewMeta);
+    const std::size_t size = 4096 + file.calcElementLength(syntax, lengths);
+    std::vector<char> buffer(size);
+    DcmOutputBufferStream stream(buffer.data(), static_cast<offile_off_t>(size));
+    if (made.good()) {
+        file.transferInit();
+        made = file.write(stream, syntax, lengths, NULL, EGL_withoutGL, EPD_noChange, 0, 0, 0,
+                          EWM_createNewMeta);
+        file.transferEnd();
+    }
+    if (made.bad())
+        return status_fail(ST_INTERNAL, "%s: cannot encode the data set: %s", path, made.text());
+    void *bytes = NULL;
+    offile_off_t used = 0;
+    stream.flushBuffer(bytes, used);
+    return file_write_atomic(path, bytes, used);
+}
+
+std::string dicom_text(DcmItem &item, const DcmTagKey &tag, unsigned long index) {
+    OFString text;
+    if (item.findAndGetOFString(tag, text, index).bad()) return std::string();
+    return std::string(text.c_str());
+}
+
+status dicom_copy_text(const char *path, DcmItem &item, const DcmTagKey &tag, char *out,
+                       std::size_t size) {
+    const std::string text = dicom_text(item, tag);
+    if (text.empty())
+        return status_fail(ST_INPUT, "%s: %s is missing or empty", path,
+                           dicom_tag_name(tag).c_str());
+    if (text.size() >= size)
+        return status_fail(ST_INPUT, "%s: %s is longer than %zu characters", path,
+                           dicom_tag_name(tag).c_str(), size - 1);
+    std::snprintf(out, size, "%s", text.c_str());
+    return ST_OK;
+}
+
+status dicom_numbers(const char *path, DcmItem &item, const DcmTagKey &tag, double *out,
+                     unsigned long n) {
+    DcmElement *element = NULL;
+    if (item.findAndGetElement(tag, element).bad() || element->getLength() == 0)
+        return status_fail(ST_INPUT, "%s: %s is missing or empty", path,
+                           dicom_tag_name(tag).c_str());
+    if (element->getVM() != n)
+        return status_fail(ST_INPUT, "%s: %s has %lu values where %lu are needed", path,
+                           dicom_tag_name(tag).c_str(), element->getVM(), n);
+    for (unsigned long i = 0; i < n; i++)
+        if (element->getFloat64(out[i], i).bad() || !std::isfinite(out[i]))
+            return status_fail(ST_INPUT, "%s: %s, value %lu, is not a number: '%s'", path,
+                               dicom_tag_name(tag).c_str(), i + 1,
+                               dicom_text(item, tag, i).c_str());
+    return ST_OK;
+}
+
+status dicom_unsigned(const char *path, DcmItem &item, const DcmTagKey &tag, int64_t *out) {
+    Uint16 value = 0;
+    if (item.findAndGetUint16(tag, value).bad())
+        return status_fail(ST_INPUT, "%s: %s is missing or not a number", path,
+                           dicom_tag_name(tag).c_str());
+    *out = value;
+    return ST_OK;
+}
+
+DcmItem *dicom_item(DcmItem &item, const DcmTagKey &sequence, long index) {
+    DcmItem *found = NULL;
+    return item.findAndGetSequenceItem(sequence, found, index).good() ? found : NULL;
+}
+
+status dicom_check_orientation(const char *path, const double o[6]) {
+    const double row = o[0] * o[0] + o[1] * o[1] + o[2] * o[2];
+    const double column = o[3] * o[3] + o[4] * o[4] + o[5] * o[5];
+    const double between = o[0] * o[3] + o[1] * o[4] + o[2] * o[5];
+    if (std::fabs(row - 1) < 1e-3 && std::fabs(column - 1) < 1e-3 && std::fabs(between) < 1e-3)
+        return ST_OK;
+    return status_fail(
+        ST_INPUT, "%s: %s is not two unit vectors at right angles: %g\\%g\\%g\\%g\\%g\\%g", path,
+        dicom_tag_name(DCM_ImageOrientationPatient).c_str(), o[0], o[1], o[2], o[3], o[4], o[5]);
+}
+
+status dicom_check_pixel_spacing(const char *path, const double spacing[2]) {
+    if (spacing[0] > 0 && spacing[1] > 0) return ST_OK;
+    return status_fail(ST_INPUT, "%s: %s must be positive: %g\\%g", path,
+                       dicom_tag_name(DCM_PixelSpacing).c_str(), spacing[0], spacing[1]);
+}

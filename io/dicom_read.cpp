@@ -1,0 +1,262 @@
+/* CT slices: from a file to a header, from a header to HU.
+ *
+ * Stored values are taken apart bit by bit as PS3.3 C.7.6.3.1 says (Bits Stored, High Bit, Pixel
+ * Representation), whatever the transfer syntax packed them with, then turned into HU by Rescale
+ * Slope and Intercept (C.11.1.1.2). No window, no lookup table, no display transformation.
+ */
+#include "io/dicom_common.hpp"
+
+#include <cmath>
+#include <cstdio>
+#include <vector>
+
+enum { PADDING_HU = -1024 };
+
+/* ---- header ---- */
+
+static bool has_value(DcmItem &item, const DcmTagKey &tag, const char *value) {
+    for (unsigned long i = 0;; i++) {
+        const std::string text = dicom_text(item, tag, i);
+        if (text.empty()) return false;
+        if (text == value) return true;
+    }
+}
+
+/* Scanners and workstations also store dual-energy and other maps as CT; their unit is told by
+ * Rescale Type. "US" is "unspecified", which CT Image Storage takes as HU. */
+static bool is_in_hu(DcmItem &item) {
+    const std::string unit = dicom_text(item, DCM_RescaleType);
+    return unit.empty() || unit == "US" || unit.compare(0, 2, "HU") == 0;
+}
+
+static status check_rescale(const char *path, DcmItem &item, double *slope, double *intercept) {
+    status st;
+    TRY(dicom_numbers(path, item, DCM_RescaleSlope, slope, 1));
+    TRY(dicom_numbers(path, item, DCM_RescaleIntercept, intercept, 1));
+    if (*slope == 0)
+        TRY(status_fail(ST_INPUT, "%s: %s is 0", path, dicom_tag_name(DCM_RescaleSlope).c_str()));
+done:
+    return st;
+}
+
+static status read_size(DcmItem &item, dicom_header *out) {
+    status st;
+    TRY(dicom_unsigned(out->path, item, DCM_Rows, &out->rows));
+    TRY(dicom_unsigned(out->path, item, DCM_Columns, &out->columns));
+    if (out->rows < 1 || out->columns < 1)
+        TRY(status_fail(ST_INPUT, "%s: %s and %s must be at least 1: %lld x %lld", out->path,
+                        dicom_tag_name(DCM_Rows).c_str(), dicom_tag_name(DCM_Columns).c_str(),
+                        static_cast<long long>(out->rows), static_cast<long long>(out->columns)));
+done:
+    return st;
+}
+
+static status read_ct_geometry(DcmItem &item, dicom_header *out) {
+    status st;
+    double slope, intercept;
+    TRY(read_size(item, out));
+    TRY(dicom_numbers(out->path, item, DCM_ImagePositionPatient, out->position, 3));
+    TRY(dicom_numbers(out->path, item, DCM_ImageOrientationPatient, out->orientation, 6));
+    TRY(dicom_check_orientation(out->path, out->orientation));
+    TRY(dicom_numbers(out->path, item, DCM_PixelSpacing, out->pixel_spacing, 2));
+    TRY(dicom_check_pixel_spacing(out->path, out->pixel_spacing));
+    TRY(check_rescale(out->path, item, &slope, &intercept));
+    out->contrast = !dicom_text(item, DCM_ContrastBolusAgent).empty();
+done:
+    return st;
+}
+
+static status read_identity(DcmItem &item, dicom_header *out) {
+    status st;
+    /* Type 2: may be empty, and anonymisers cut or lengthen it. */
+    std::snprintf(out->patient_id, sizeof out->patient_id, "%s",
+                  dicom_text(item, DCM_PatientID).c_str());
+    TRY(dicom_copy_text(out->path, item, DCM_StudyInstanceUID, out->study_uid, DICOM_UID));
+    TRY(dicom_copy_text(out->path, item, DCM_SeriesInstanceUID, out->series_uid, DICOM_UID));
+    TRY(dicom_copy_text(out->path, item, DCM_SOPInstanceUID, out->sop_uid, DICOM_UID));
+done:
+    return st;
+}
+
+static status read_seg_header(DcmItem &item, dicom_header *out) {
+    status st;
+    DcmItem *reference = dicom_item(item, DCM_ReferencedSeriesSequence);
+    TRY(read_size(item, out));
+    if (!reference)
+        TRY(status_fail(ST_INPUT, "%s: %s is missing: no telling which CT is segmented", out->path,
+                        dicom_tag_name(DCM_ReferencedSeriesSequence).c_str()));
+    TRY(dicom_copy_text(out->path, *reference, DCM_SeriesInstanceUID, out->referenced_series_uid,
+                        DICOM_UID));
+done:
+    return st;
+}
+
+static status classify(DcmFileFormat &file, dicom_header *out) {
+    DcmDataset &set = *file.getDataset();
+    std::string sop_class = dicom_text(set, DCM_SOPClassUID);
+    if (sop_class.empty()) sop_class = dicom_text(*file.getMetaInfo(), DCM_MediaStorageSOPClassUID);
+    out->kind = DICOM_OTHER;
+    if (sop_class == UID_EnhancedCTImageStorage ||
+        sop_class == UID_LegacyConvertedEnhancedCTImageStorage)
+        return status_fail(ST_INPUT,
+                           "%s: Enhanced (multi-frame) CT is not read: convert it to CT Image "
+                           "Storage, one slice a file, or take it out of the folder",
+                           out->path);
+    if (sop_class == UID_SegmentationStorage) out->kind = DICOM_SEG;
+    if (sop_class == UID_CTImageStorage && !has_value(set, DCM_ImageType, "LOCALIZER") &&
+        is_in_hu(set))
+        out->kind = DICOM_CT;
+    return ST_OK;
+}
+
+status dicom_read_header(const char *path, dicom_header *out) {
+    return dicom_guard(path, [&] {
+        status st;
+        DcmFileFormat file;
+        *out = dicom_header();
+        TRY(path_join(out->path, "", path));
+        TRY(dicom_load(path, DCM_PixelData, file));
+        TRY(classify(file, out));
+        if (out->kind == DICOM_OTHER) goto done;
+        TRY(read_identity(*file.getDataset(), out));
+        if (out->kind == DICOM_CT) TRY(read_ct_geometry(*file.getDataset(), out));
+        if (out->kind == DICOM_SEG) TRY(read_seg_header(*file.getDataset(), out));
+    done:
+        return st;
+    });
+}
+
+/* ---- pixels ---- */
+
+namespace {
+
+/* How a stored value lies in its cell, and what it means. */
+struct pixel_form {
+    int64_t allocated, stored, high_bit, is_signed;
+    double slope, intercept;
+    bool has_padding;
+    int32_t padding_low, padding_high; /* stored values */
+};
+
+} // namespace
+
+static int32_t stored_value(const pixel_form &form, uint32_t cell) {
+    const uint32_t bits = static_cast<uint32_t>(form.stored);
+    uint32_t value = (cell >> (form.high_bit + 1 - form.stored)) & ((1u << bits) - 1);
+    if (form.is_signed && (value >> (bits - 1))) return static_cast<int32_t>(value) - (1 << bits);
+    return static_cast<int32_t>(value);
+}
+
+/* US or SS after Pixel Representation; in implicit VR DCMTK may hand out either. */
+static bool padding_value(const pixel_form &form, DcmItem &item, const DcmTagKey &tag,
+                          int32_t *out) {
+    Uint16 as_unsigned = 0;
+    Sint16 as_signed = 0;
+    if (item.findAndGetSint16(tag, as_signed).good())
+        as_unsigned = static_cast<Uint16>(as_signed);
+    else if (item.findAndGetUint16(tag, as_unsigned).bad())
+        return false;
+    *out = form.is_signed ? static_cast<Sint16>(as_unsigned) : as_unsigned;
+    return true;
+}
+
+static status read_form(const char *path, DcmItem &item, pixel_form *form) {
+    status st;
+    int64_t samples = 0;
+    Sint32 frames = 1;
+    TRY(dicom_unsigned(path, item, DCM_SamplesPerPixel, &samples));
+    TRY(dicom_unsigned(path, item, DCM_BitsAllocated, &form->allocated));
+    TRY(dicom_unsigned(path, item, DCM_BitsStored, &form->stored));
+    TRY(dicom_unsigned(path, item, DCM_HighBit, &form->high_bit));
+    TRY(dicom_unsigned(path, item, DCM_PixelRepresentation, &form->is_signed));
+    TRY(check_rescale(path, item, &form->slope, &form->intercept));
+    if (item.tagExistsWithValue(DCM_NumberOfFrames))
+        item.findAndGetSint32(DCM_NumberOfFrames, frames);
+    if (samples != 1 || frames != 1)
+        TRY(status_fail(ST_INPUT,
+                        "%s: a CT slice has 1 sample a pixel and 1 frame, here %lld and %ld", path,
+                        static_cast<long long>(samples), static_cast<long>(frames)));
+    if ((form->allocated != 8 && form->allocated != 16) || form->stored < 1 ||
+        form->high_bit >= form->allocated || form->high_bit + 1 < form->stored ||
+        form->is_signed > 1)
+        TRY(status_fail(
+            ST_INPUT,
+            "%s: pixel cells that are not understood: Bits Allocated %lld, Bits Stored "
+            "%lld, High Bit %lld, Pixel Representation %lld",
+            path, static_cast<long long>(form->allocated), static_cast<long long>(form->stored),
+            static_cast<long long>(form->high_bit), static_cast<long long>(form->is_signed)));
+    form->has_padding = padding_value(*form, item, DCM_PixelPaddingValue, &form->padding_low);
+    form->padding_high = form->padding_low;
+    if (form->has_padding)
+        padding_value(*form, item, DCM_PixelPaddingRangeLimit, &form->padding_high);
+    if (form->padding_high < form->padding_low) std::swap(form->padding_low, form->padding_high);
+done:
+    return st;
+}
+
+/* Scanners pad what lies outside the round field of view with values far below air (-2000, -3024
+ * HU); there -1024 is the least that is given back. */
+static int16_t to_hu(const pixel_form &form, int32_t value) {
+    double hu = std::floor(value * form.slope + form.intercept + 0.5);
+    if (form.has_padding && value >= form.padding_low && value <= form.padding_high)
+        hu = std::fmax(hu, PADDING_HU);
+    return static_cast<int16_t>(std::fmin(std::fmax(hu, INT16_MIN), INT16_MAX));
+}
+
+/* The cells of the only frame, decompressed, 8 or 16 bits each in this machine's byte order. */
+static status decode_cells(const char *path, DcmDataset &set, int64_t bytes,
+                           std::vector<Uint16> *cells) {
+    status st = ST_OK;
+    DcmElement *element = NULL;
+    DcmPixelData *pixels = NULL;
+    Uint32 frame = 0, fragment = 0;
+    OFString colours;
+    OFCondition decoded;
+    if (set.findAndGetElement(DCM_PixelData, element).good())
+        pixels = dynamic_cast<DcmPixelData *>(element);
+    if (!pixels)
+        TRY(status_fail(ST_INPUT, "%s: %s is missing", path,
+                        dicom_tag_name(DCM_PixelData).c_str()));
+    if (!DcmXfer(set.getOriginalXfer()).isEncapsulated() &&
+        pixels->getLength(set.getOriginalXfer()) < bytes)
+        TRY(status_fail(ST_INPUT, "%s: the pixel array is cut: %lu bytes of %lld", path,
+                        static_cast<unsigned long>(pixels->getLength(set.getOriginalXfer())),
+                        static_cast<long long>(bytes)));
+    decoded = pixels->getUncompressedFrameSize(&set, frame);
+    if (decoded.good() && frame < bytes) decoded = EC_CorruptedData;
+    if (decoded.good()) {
+        cells->resize(frame / 2 + 1);
+        decoded = pixels->getUncompressedFrame(&set, 0, fragment, cells->data(),
+                                               static_cast<Uint32>(cells->size() * 2), colours);
+    }
+    if (decoded.bad())
+        TRY(status_fail(ST_INPUT, "%s: the pixels (%s) cannot be decoded: %s", path,
+                        DcmXfer(set.getOriginalXfer()).getXferName(), decoded.text()));
+done:
+    return st;
+}
+
+status dicom_read_ct(const dicom_header *h, int16_t *hu) {
+    return dicom_guard(h->path, [&] {
+        status st;
+        DcmFileFormat file;
+        DcmDataset &set = *file.getDataset();
+        dicom_header now = {};
+        pixel_form form = {};
+        std::vector<Uint16> cells;
+        const uint8_t *bytes = NULL;
+        const int64_t pixels = h->rows * h->columns;
+        TRY(dicom_load(h->path, DCM_UndefinedTagKey, file));
+        TRY(path_join(now.path, "", h->path));
+        TRY(read_size(set, &now));
+        if (now.rows != h->rows || now.columns != h->columns)
+            TRY(status_fail(ST_INPUT, "%s: the file changed while it was read", h->path));
+        TRY(read_form(h->path, set, &form));
+        TRY(decode_cells(h->path, set, pixels * form.allocated / 8, &cells));
+        bytes = reinterpret_cast<const uint8_t *>(cells.data());
+        for (int64_t i = 0; i < pixels; i++)
+            hu[i] = to_hu(form, stored_value(form, form.allocated == 8 ? bytes[i] : cells[i]));
+    done:
+        return st;
+    });
+}

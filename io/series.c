@@ -1,0 +1,337 @@
+/* A folder becomes volumes in three steps: rank 0 lists the files, all ranks read headers in turn,
+ * and every rank builds the same series from all headers, so that nothing depends on who read what.
+ *
+ * DICOM promises nothing about file names or Instance Numbers; a slice's place is its position
+ * projected on the normal of the image plane.
+ */
+#include "io/series.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Growing list of path names. */
+typedef struct path_list {
+    char (*at)[PATH_SIZE];
+    int64_t count, room;
+} path_list;
+
+/* ---- the folder ---- */
+
+static status path_list_add(path_list *list, const char *path) {
+    if (list->count == list->room) {
+        int64_t room = list->room ? 2 * list->room : 256, bytes = 0;
+        void *grown = NULL;
+        if (size_mul(room, PATH_SIZE, &bytes)) grown = realloc(list->at, (size_t)bytes);
+        if (!grown) return status_memory("the list of files", bytes);
+        list->at = grown;
+        list->room = room;
+    }
+    return path_join(list->at[list->count++], "", path);
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b) {
+    return strcmp((*a)->d_name, (*b)->d_name); /* not alphasort(): it follows the locale */
+}
+
+static int is_visible(const struct dirent *entry) { return entry->d_name[0] != '.'; }
+
+static status walk(const char *directory, path_list *list) {
+    status st = ST_OK;
+    char path[PATH_SIZE];
+    struct dirent **entries = NULL;
+    int n = scandir(directory, &entries, is_visible, by_name);
+    if (n < 0)
+        return status_fail(ST_INPUT, "%s: cannot list the folder: %s", directory, strerror(errno));
+    for (int i = 0; i < n; i++) {
+        struct stat itself, target;
+        TRY(path_join(path, directory, entries[i]->d_name));
+        if (lstat(path, &itself) != 0 || stat(path, &target) != 0)
+            TRY(status_fail(ST_INPUT, "%s: cannot read: %s", path, strerror(errno)));
+        if (S_ISDIR(itself.st_mode)) TRY(walk(path, list));
+        if (S_ISREG(target.st_mode)) TRY(path_list_add(list, path));
+    }
+done:
+    for (int i = 0; i < n; i++) free(entries[i]);
+    free(entries);
+    return st;
+}
+
+/* The files of the folder as rank 0 sees them, on every rank. Collective. */
+static status list_files(const comm *c, const char *directory, path_list *list) {
+    status st = ST_OK;
+    int64_t bytes = 0;
+    if (comm_rank(c) == 0) {
+        st = walk(directory, list);
+        if (st == ST_OK && list->count == 0)
+            st = status_fail(ST_INPUT, "%s: the folder holds no files", directory);
+        bytes = list->count * PATH_SIZE;
+    }
+    TRY(comm_agree(c, st));
+    TRY(comm_broadcast_block(c, (void **)&list->at, &bytes, 0));
+    list->count = bytes / PATH_SIZE;
+done:
+    return st;
+}
+
+/* ---- headers ---- */
+
+/* Headers of all files, in the order of `files`, on every rank (free()). Collective. */
+static status read_headers(const comm *c, const path_list *files, dicom_header **out) {
+    status st;
+    int64_t rank = comm_rank(c), ranks = comm_size(c), mine_count = 0, bytes = 0, total = 0;
+    dicom_header *mine = NULL, *gathered = NULL, *next;
+    *out = NULL;
+    st = array_alloc(&mine, (files->count + ranks - 1 - rank) / ranks, sizeof *mine,
+                     "DICOM headers");
+    if (st == ST_OK) st = array_alloc(out, files->count, sizeof **out, "DICOM headers");
+    for (int64_t i = rank; i < files->count && st == ST_OK; i += ranks)
+        st = dicom_read_header(files->at[i], &mine[mine_count++]);
+    TRY(comm_agree(c, st));
+
+    bytes = mine_count * (int64_t)sizeof *mine;
+    TRY(comm_all_gather(c, mine, bytes, (void **)&gathered, &total, NULL));
+    if (total != files->count * (int64_t)sizeof *mine)
+        TRY(status_fail(ST_INTERNAL, "the ranks read a different number of headers than files"));
+    next = gathered; /* rank r read files r, r + ranks, ... */
+    for (int64_t r = 0; r < ranks; r++)
+        for (int64_t i = r; i < files->count; i += ranks) (*out)[i] = *next++;
+done:
+    free(mine);
+    free(gathered);
+    return st;
+}
+
+static double dot(const double *a, const double *b) {
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+}
+
+/* Row direction x column direction. */
+static void normal_of(const dicom_header *h, double normal[3]) {
+    const double *r = h->orientation, *c = h->orientation + 3;
+    normal[0] = r[1] * c[2] - r[2] * c[1];
+    normal[1] = r[2] * c[0] - r[0] * c[2];
+    normal[2] = r[0] * c[1] - r[1] * c[0];
+}
+
+static double height_of(const dicom_header *h) {
+    double normal[3];
+    normal_of(h, normal);
+    return dot(h->position, normal);
+}
+
+/* CT first, by series, then by height; then SEG by path; then the rest. */
+static int by_place(const void *left, const void *right) {
+    const dicom_header *a = left, *b = right;
+    static const int rank_of_kind[] = {[DICOM_CT] = 0, [DICOM_SEG] = 1, [DICOM_OTHER] = 2};
+    int order = rank_of_kind[a->kind] - rank_of_kind[b->kind];
+    if (order == 0 && a->kind == DICOM_CT) {
+        order = strcmp(a->series_uid, b->series_uid);
+        if (order == 0) order = (height_of(a) > height_of(b)) - (height_of(a) < height_of(b));
+    }
+    return order ? order : strcmp(a->path, b->path);
+}
+
+/* ---- one series ---- */
+
+static status check_alike(const dicom_header *first, const dicom_header *h) {
+    const char *what = NULL;
+    if (h->rows != first->rows || h->columns != first->columns) what = "number of rows or columns";
+    for (int i = 0; i < 6; i++)
+        if (fabs(h->orientation[i] - first->orientation[i]) > 1e-4) what = "orientation";
+    for (int i = 0; i < 2; i++)
+        if (fabs(h->pixel_spacing[i] - first->pixel_spacing[i]) > 1e-4 * first->pixel_spacing[i])
+            what = "pixel spacing";
+    if (strcmp(h->patient_id, first->patient_id) != 0) what = "patient ID";
+    if (!what) return ST_OK;
+    return status_fail(ST_INPUT, "%s: its %s differs from that of %s, which is of the same series",
+                       h->path, what, first->path);
+}
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Every distance between neighbours within 1 % of the usual one (the median, which a missing slice
+ * does not move), and 0.01 mm for positions that were rounded when written. */
+static status check_even(const dicom_header *slices, int64_t n, double *spacing) {
+    status st;
+    double *gaps = NULL, *sorted = NULL, usual;
+    TRY(array_alloc(&gaps, n - 1, sizeof *gaps, "slice distances"));
+    TRY(array_alloc(&sorted, n - 1, sizeof *sorted, "slice distances"));
+    for (int64_t i = 0; i < n - 1; i++) {
+        gaps[i] = sorted[i] = height_of(&slices[i + 1]) - height_of(&slices[i]);
+        if (!(gaps[i] > 1e-3))
+            TRY(status_fail(ST_INPUT,
+                            "%s: lies at the same position as %s, which is of the same series",
+                            slices[i + 1].path, slices[i].path));
+    }
+    qsort(sorted, (size_t)(n - 1), sizeof *sorted, by_value);
+    usual = sorted[(n - 2) / 2]; /* of two the smaller: a slice lacks in the larger */
+    for (int64_t i = 0; i < n - 1; i++)
+        if (fabs(gaps[i] - usual) > 0.01 * usual + 0.01)
+            TRY(status_fail(ST_INPUT,
+                            "%s: %g mm to the slice before, %s, where the series has %g mm: a "
+                            "slice is missing or the spacing is uneven",
+                            slices[i + 1].path, gaps[i], slices[i].path, usual));
+    *spacing = (height_of(&slices[n - 1]) - height_of(&slices[0])) / (double)(n - 1);
+done:
+    free(gaps);
+    free(sorted);
+    return st;
+}
+
+/* A tilted gantry shears the stack; the geometry of a volume has right angles. */
+static status check_upright(const dicom_header *slices, int64_t n) {
+    const dicom_header *first = &slices[0], *last = &slices[n - 1];
+    double step[3];
+    for (int i = 0; i < 3; i++) step[i] = last->position[i] - first->position[i];
+    double drift_x = dot(step, first->orientation), drift_y = dot(step, first->orientation + 3);
+    if (fabs(drift_x) <= first->pixel_spacing[1] && fabs(drift_y) <= first->pixel_spacing[0])
+        return ST_OK;
+    return status_fail(ST_INPUT,
+                       "%s: from the first to the last slice of the series the image plane shifts "
+                       "by %g and %g mm (a tilted gantry?): resample the series upright",
+                       last->path, drift_x, drift_y);
+}
+
+static void fill_geometry(const dicom_header *first, int64_t n, double spacing, geometry *space) {
+    space->shape[0] = n;
+    space->shape[1] = first->rows;
+    space->shape[2] = first->columns;
+    space->spacing[0] = spacing;
+    space->spacing[1] = first->pixel_spacing[0];
+    space->spacing[2] = first->pixel_spacing[1];
+    memcpy(space->origin, first->position, sizeof space->origin);
+    normal_of(first, space->direction);
+    memcpy(space->direction + 3, first->orientation + 3, 3 * sizeof(double));
+    memcpy(space->direction + 6, first->orientation, 3 * sizeof(double));
+}
+
+/* A patient ID may be empty (type 2); the study then stands for the patient. */
+static status make_pseudonym(const dicom_header *first, char out[VOLUME_ID]) {
+    status st;
+    char patient[SHA256_HEX], series[SHA256_HEX];
+    const char *id = first->patient_id[0] ? first->patient_id : first->study_uid;
+    TRY(bytes_sha256(id, (int64_t)strlen(id), patient));
+    TRY(bytes_sha256(first->series_uid, (int64_t)strlen(first->series_uid), series));
+    snprintf(out, VOLUME_ID, "p-%.16s-%.8s", patient, series);
+done:
+    return st;
+}
+
+static status build_series(const dicom_header *slices, int64_t n, series *out) {
+    status st;
+    double spacing = 0;
+    if (n < 2)
+        TRY(status_fail(ST_INPUT, "%s: the only slice of its series; a volume needs 2 or more",
+                        slices[0].path));
+    for (int64_t i = 1; i < n; i++) TRY(check_alike(&slices[0], &slices[i]));
+    TRY(check_even(slices, n, &spacing));
+    TRY(check_upright(slices, n));
+    memcpy(out->series_uid, slices[0].series_uid, sizeof out->series_uid);
+    fill_geometry(&slices[0], n, spacing, &out->space);
+    for (int64_t i = 0; i < n; i++) out->contrast |= slices[i].contrast;
+    TRY(make_pseudonym(&slices[0], out->pseudonym));
+    TRY(array_alloc(&out->slices, n, sizeof *out->slices, "the slices of a series"));
+    memcpy(out->slices, slices, (size_t)n * sizeof *slices);
+done:
+    return st;
+}
+
+/* ---- all series ---- */
+
+static int by_pseudonym(const void *left, const void *right) {
+    const series *a = left, *b = right;
+    return strcmp(a->pseudonym, b->pseudonym);
+}
+
+static status add_segmentation(series_list *list, const dicom_header *seg, int64_t *left_out) {
+    status st = ST_OK;
+    for (int64_t i = 0; i < list->count; i++) {
+        series *s = &list->items[i];
+        if (strcmp(s->series_uid, seg->referenced_series_uid) != 0) continue;
+        void *grown = realloc(s->segmentations, (size_t)(s->segmentation_count + 1) * PATH_SIZE);
+        if (!grown) return status_memory("segmentations", PATH_SIZE);
+        s->segmentations = grown;
+        memcpy(s->segmentations[s->segmentation_count++], seg->path, PATH_SIZE);
+        return st;
+    }
+    ++*left_out;
+    return st;
+}
+
+/* From headers sorted by_place() to series. */
+static status group(const char *directory, const dicom_header *headers, int64_t n, series_list *out,
+                    int64_t *left_out) {
+    status st = ST_OK;
+    int64_t slices = 0;
+    while (slices < n && headers[slices].kind == DICOM_CT) slices++;
+    if (slices == 0)
+        TRY(status_fail(ST_INPUT, "%s: none of its %lld DICOM files is a CT slice", directory,
+                        (long long)n));
+    TRY(array_alloc(&out->items, slices, sizeof *out->items, "the list of series"));
+    for (int64_t first = 0, next; first < slices; first = next) {
+        next = first + 1;
+        while (next < slices && strcmp(headers[next].series_uid, headers[first].series_uid) == 0)
+            next++;
+        TRY(build_series(&headers[first], next - first, &out->items[out->count++]));
+    }
+    qsort(out->items, (size_t)out->count, sizeof *out->items, by_pseudonym);
+    for (int64_t i = 1; i < out->count; i++)
+        if (by_pseudonym(&out->items[i - 1], &out->items[i]) == 0)
+            TRY(status_fail(ST_INPUT, "%s and %s: two series get the same pseudonym, %s",
+                            out->items[i - 1].slices[0].path, out->items[i].slices[0].path,
+                            out->items[i].pseudonym));
+    for (int64_t i = slices; i < n; i++)
+        if (headers[i].kind == DICOM_SEG)
+            TRY(add_segmentation(out, &headers[i], left_out));
+        else
+            ++*left_out;
+done:
+    return st;
+}
+
+status series_scan(const comm *c, const char *directory, series_list *out, int64_t *left_out) {
+    status st;
+    path_list files = {0};
+    dicom_header *headers = NULL;
+    *out = (series_list){0};
+    *left_out = 0;
+    TRY(list_files(c, directory, &files));
+    TRY(read_headers(c, &files, &headers));
+    qsort(headers, (size_t)files.count, sizeof *headers, by_place);
+    st = group(directory, headers, files.count, out, left_out);
+    TRY(comm_agree(c, st)); /* the same everywhere but for memory */
+done:
+    if (st != ST_OK) series_list_free(out);
+    free(files.at);
+    free(headers);
+    return st;
+}
+
+void series_list_free(series_list *list) {
+    for (int64_t i = 0; i < list->count; i++) {
+        free(list->items[i].slices);
+        free(list->items[i].segmentations);
+    }
+    free(list->items);
+    *list = (series_list){0};
+}
+
+status series_read(const series *s, volume *out) {
+    status st;
+    int64_t pixels = s->space.shape[1] * s->space.shape[2];
+    *out = (volume){.space = s->space, .contrast = s->contrast};
+    memcpy(out->id, s->pseudonym, sizeof out->id);
+    TRY(volume_alloc(out));
+    for (int64_t z = 0; z < s->space.shape[0]; z++)
+        TRY(dicom_read_ct(&s->slices[z], out->hu + z * pixels));
+done:
+    if (st != ST_OK) volume_free(out);
+    return st;
+}

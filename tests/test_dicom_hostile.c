@@ -1,0 +1,289 @@
+/* DICOM that lies, lacks something or is damaged: every file ends in a status that names it. */
+#include "io/dicom.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SIDE = 16, DEPTH = 3, PIXELS = SIDE * SIDE, VOXELS = DEPTH * PIXELS, FUZZ = 300 };
+
+static char home[256]; /* scratch directory of this run; ct-0000.dcm ... and seg.dcm are valid */
+
+static const char *in_home(const char *name) {
+    static char paths[4][PATH_SIZE];
+    static int turn;
+    char *path = paths[turn = (turn + 1) % 4];
+    snprintf(path, PATH_SIZE, "%s/%s", home, name);
+    return path;
+}
+
+static void assert_ok(status st) {
+    if (st != ST_OK) fail_msg("status %d: %s", (int)st, status_message());
+}
+
+static void assert_says(const char *part) {
+    if (!strstr(status_message(), part)) fail_msg("\"%s\" lacks \"%s\"", status_message(), part);
+}
+
+/* Without fsync, for thousands of files. */
+static void write_plain(const char *path, const char *data, int64_t bytes) {
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(data, 1, (size_t)bytes, file), bytes);
+    assert_int_equal(fclose(file), 0);
+}
+
+static geometry small_space(void) {
+    return (geometry){.shape = {DEPTH, SIDE, SIDE},
+                      .spacing = {2, 1, 1},
+                      .direction = {0, 0, 1, 0, 1, 0, 1, 0, 0}};
+}
+
+static status read_all(const char *path, int16_t *hu) {
+    status st;
+    dicom_header h;
+    TRY(dicom_read_header(path, &h));
+    if (h.kind == DICOM_CT && h.rows == SIDE && h.columns == SIDE) TRY(dicom_read_ct(&h, hu));
+done:
+    return st;
+}
+
+/* Changes a copy of ct-0000.dcm by dcmodify and expects ST_INPUT that names file and reason. */
+static void assert_refused(const char *change, const char *reason) {
+    char command[3 * PATH_SIZE];
+    int16_t hu[PIXELS];
+    const char *path = in_home("changed.dcm");
+    snprintf(command, sizeof command, "cp %s %s && dcmodify -q -nb -imt %s %s",
+             in_home("ct-0000.dcm"), path, change, path);
+    assert_int_equal(system(command), 0);
+    status st = read_all(path, hu);
+    if (st != ST_INPUT) fail_msg("%s: status %d", change, (int)st);
+    assert_says("changed.dcm");
+    assert_says(reason);
+}
+
+static void lacking_and_lying_headers(void **state) {
+    (void)state;
+    assert_refused("-ea '(0020,0032)'", "ImagePositionPatient (0020,0032)");
+    assert_refused("-ea '(0020,0037)'", "ImageOrientationPatient (0020,0037)");
+    assert_refused("-ea '(0028,0030)'", "PixelSpacing (0028,0030)");
+    assert_refused("-ea '(0028,1052)'", "RescaleIntercept (0028,1052)");
+    assert_refused("-ea '(0028,1053)'", "RescaleSlope (0028,1053)");
+    assert_refused("-ea '(0020,000e)'", "SeriesInstanceUID (0020,000e)");
+    assert_refused("-ea '(0028,0010)'", "Rows (0028,0010)");
+    assert_refused("-ea '(7fe0,0010)'", "PixelData (7fe0,0010)");
+    assert_refused("-m '(0028,0010)=0'", "must be at least 1");
+    assert_refused("-m '(0028,0030)=0\\1'", "must be positive");
+    assert_refused("-m '(0028,0030)=1'", "has 1 values where 2 are needed");
+    assert_refused("-m '(0020,0032)=0\\0\\here'", "value 3, is not a number: 'here'");
+    assert_refused("-m '(0020,0037)=1\\0\\0\\1\\0\\0'", "right angles");
+    assert_refused("-m '(0028,1053)=0'", "RescaleSlope (0028,1053) is 0");
+    assert_refused("-m '(0028,0100)=32'", "Bits Allocated 32");
+    assert_refused("-m '(0028,0101)=17'", "Bits Stored 17");
+    assert_refused("-m '(0028,0102)=3'", "High Bit 3");
+    assert_refused("-m '(0028,0002)=3'", "1 sample a pixel");
+    assert_refused("-i '(0028,0008)=2'", "1 frame");
+    assert_refused("-m '(0008,0016)=1.2.840.10008.5.1.4.1.1.2.1'", "Enhanced (multi-frame) CT");
+}
+
+static void size_that_the_pixels_belie(void **state) {
+    (void)state;
+    char command[3 * PATH_SIZE];
+    dicom_header h;
+    const char *path = in_home("huge.dcm");
+    snprintf(command, sizeof command,
+             "cp %s %s && dcmodify -q -nb -imt -m '(0028,0010)=65535' -m '(0028,0011)=65535' %s",
+             in_home("ct-0000.dcm"), path, path);
+    assert_int_equal(system(command), 0);
+    assert_ok(dicom_read_header(path, &h));
+    int16_t *hu = malloc((size_t)(h.rows * h.columns * 2));
+    assert_non_null(hu);
+    assert_int_equal(dicom_read_ct(&h, hu), ST_INPUT);
+    assert_says("huge.dcm: the pixel array is cut: 512 bytes of 8589672450");
+    free(hu);
+}
+
+static void other_kinds(void **state) {
+    (void)state;
+    static const char *changes[] = {
+        "-m '(0008,0008)=ORIGINAL\\PRIMARY\\LOCALIZER' -ea '(0020,0032)'",
+        "-m '(0008,0016)=1.2.840.10008.5.1.4.1.1.4'", /* MR */
+        "-m '(0028,1054)=ED'",                        /* electron density */
+    };
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        char command[3 * PATH_SIZE];
+        dicom_header h;
+        snprintf(command, sizeof command, "cp %s %s && dcmodify -q -nb -imt %s %s",
+                 in_home("ct-0000.dcm"), in_home("other.dcm"), changes[i], in_home("other.dcm"));
+        assert_int_equal(system(command), 0);
+        assert_ok(dicom_read_header(in_home("other.dcm"), &h));
+        assert_int_equal(h.kind, DICOM_OTHER);
+    }
+}
+
+static void not_dicom(void **state) {
+    (void)state;
+    static const struct {
+        const char *name, *content;
+        int64_t bytes;
+    } files[] = {{"empty", "", 0},
+                 {"notes.txt", "HU of patient 1\n", 16},
+                 {"one-byte", "D", 1},
+                 {"picture.png", "\x89PNG\r\n\x1a\n\0\0\0\rIHDR", 16}};
+    dicom_header h;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        assert_ok(file_write_atomic(in_home(files[i].name), files[i].content, files[i].bytes));
+        assert_int_equal(dicom_read_header(in_home(files[i].name), &h), ST_INPUT);
+        assert_says(files[i].name);
+    }
+    assert_int_equal(dicom_read_header(in_home("absent"), &h), ST_INPUT);
+    assert_says("absent");
+    assert_int_equal(dicom_read_header(home, &h), ST_INPUT);
+}
+
+/* However a slice is cut, nothing is read from it; also compressed ones. */
+static void cut_slices(void **state) {
+    (void)state;
+    static const char *tools[] = {"cp", "dcmcrle", "dcmcjpeg +e1", "dcmcjpls +el"};
+    for (size_t t = 0; t < sizeof tools / sizeof *tools; t++) {
+        char command[3 * PATH_SIZE], *data = NULL;
+        int64_t bytes = 0;
+        int16_t hu[PIXELS];
+        snprintf(command, sizeof command, "%s %s %s", tools[t], in_home("ct-0000.dcm"),
+                 in_home("whole.dcm"));
+        assert_int_equal(system(command), 0);
+        assert_ok(read_all(in_home("whole.dcm"), hu));
+        assert_ok(file_read(in_home("whole.dcm"), 1 << 20, &data, &bytes));
+        /* The last 8 bytes of an encapsulated stream are its end mark: without them the pixels are
+         * there, but the file is not whole all the same. */
+        for (int64_t keep = bytes - 1; keep > 0; keep -= keep > bytes - 20 ? 1 : 41) {
+            write_plain(in_home("cut.dcm"), data, keep);
+            status st = read_all(in_home("cut.dcm"), hu);
+            if (st != ST_INPUT)
+                fail_msg("%s: %d of %d bytes: status %d", tools[t], (int)keep, (int)bytes, (int)st);
+            assert_says("cut.dcm");
+        }
+        free(data);
+    }
+}
+
+static void lacking_segmentations(void **state) {
+    (void)state;
+    static const struct {
+        const char *change, *reason;
+    } cases[] = {
+        {"-ea '(0062,0002)'", "SegmentSequence (0062,0002)"},
+        {"-ea '(0062,0002)[0].(0062,0005)'", "SegmentLabel (0062,0005)"},
+        {"-m '(0062,0002)[1].(0062,0004)=1'", "two segments have the number 1"},
+        {"-ea '(5200,9229)'", "PlaneOrientationSequence (0020,9116)"},
+        {"-ea '(5200,9230)'", "has 0 items"},
+        {"-ea '(5200,9230)[1].(0020,9113)'", "PlanePositionSequence (0020,9113)"},
+        {"-m '(5200,9230)[1].(0062,000a)[0].(0062,000b)=9'", "refers to segment 9"},
+        {"-m '(0062,0001)=FRACTIONAL'", "only BINARY"},
+        {"-m '(0028,0100)=8'", "Bits Allocated"},
+        {"-m '(0028,0008)=2147483647'", "NumberOfFrames (0028,0008) is 2147483647"},
+        {"-ea '(7fe0,0010)'", "missing or cut"},
+    };
+    geometry space = small_space();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char command[3 * PATH_SIZE];
+        label_set set = {0};
+        uint8_t labels[VOXELS] = {0};
+        snprintf(command, sizeof command, "cp %s %s && dcmodify -q -nb -imt %s %s",
+                 in_home("seg.dcm"), in_home("lacking.dcm"), cases[i].change,
+                 in_home("lacking.dcm"));
+        assert_int_equal(system(command), 0);
+        status st = dicom_read_seg(in_home("lacking.dcm"), &space, &set, labels);
+        if (st != ST_INPUT) fail_msg("%s: status %d", cases[i].change, (int)st);
+        assert_says("lacking.dcm");
+        assert_says(cases[i].reason);
+    }
+}
+
+static uint32_t next_random(uint32_t *state) {
+    *state ^= *state << 13;
+    *state ^= *state >> 17;
+    return *state ^= *state << 5;
+}
+
+/* Flipped bytes and cuts at random: a status every time, and never a label beyond the set. */
+static void fuzz(const char *name, uint32_t seed) {
+    char *data = NULL;
+    int64_t bytes = 0;
+    geometry space = small_space();
+    assert_ok(file_read(in_home(name), 1 << 20, &data, &bytes));
+    for (int round = 0; round < FUZZ; round++) {
+        int16_t hu[PIXELS];
+        uint8_t labels[VOXELS] = {0};
+        label_set set = {0};
+        char *copy = malloc((size_t)bytes);
+        memcpy(copy, data, (size_t)bytes);
+        int flips = 1 + (int)(next_random(&seed) % 8);
+        for (int i = 0; i < flips; i++)
+            copy[next_random(&seed) % (uint32_t)bytes] = (char)next_random(&seed);
+        int64_t keep = round % 4 ? bytes : next_random(&seed) % bytes;
+        write_plain(in_home("fuzz.dcm"), copy, keep);
+        free(copy);
+        read_all(in_home("fuzz.dcm"), hu);
+        dicom_seg_labels(in_home("fuzz.dcm"), &set);
+        dicom_read_seg(in_home("fuzz.dcm"), &space, &set, labels);
+        assert_in_range(set.count, 0, LABELS_MOST);
+        for (int i = 0; i < VOXELS; i++) assert_true(labels[i] == 0 || labels[i] < set.count);
+    }
+    free(data);
+}
+
+static void random_damage(void **state) {
+    (void)state;
+    static const char *tools[] = {"dcmcrle", "dcmcjpeg +e1", "dcmcjpls +el"};
+    fuzz("ct-0000.dcm", 1);
+    fuzz("seg.dcm", 2);
+    for (size_t t = 0; t < sizeof tools / sizeof *tools; t++) {
+        char command[3 * PATH_SIZE];
+        snprintf(command, sizeof command, "%s %s %s", tools[t], in_home("ct-0000.dcm"),
+                 in_home("packed.dcm"));
+        assert_int_equal(system(command), 0);
+        fuzz("packed.dcm", (uint32_t)t + 3);
+    }
+}
+
+static int set_up(void **state) {
+    (void)state;
+    const char *place = getenv("TMPDIR");
+    snprintf(home, sizeof home, "%s/test_dicom_hostile-XXXXXX", place ? place : "/tmp");
+    if (!mkdtemp(home)) return -1;
+    volume v = {.space = small_space()};
+    static const dicom_identity who = {"HOSTILE", "a test", "hostile"};
+    static const label_set set = {3, {"background", "one", "two"}};
+    if (volume_alloc(&v) != ST_OK) return -1;
+    for (int i = 0; i < VOXELS; i++) {
+        v.hu[i] = (int16_t)(i * i % 1999 - 1000);
+        v.labels[i] = (uint8_t)(i / 5 % 3);
+    }
+    status st = dicom_write_volume(home, &who, &v, &set);
+    volume_free(&v);
+    return st == ST_OK ? 0 : -1;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    return file_remove_tree(home) == ST_OK ? 0 : -1;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lacking_and_lying_headers),
+        cmocka_unit_test(size_that_the_pixels_belie),
+        cmocka_unit_test(other_kinds),
+        cmocka_unit_test(not_dicom),
+        cmocka_unit_test(cut_slices),
+        cmocka_unit_test(lacking_segmentations),
+        cmocka_unit_test(random_damage),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
