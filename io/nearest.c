@@ -1,0 +1,33 @@
+/* Optimal string alignment distance: Levenshtein's table plus the swap of two neighbours, which is
+ * the commonest slip on a keyboard. Three rows of the table are enough. */
+#include "io/nearest.h"
+
+#include <ctype.h>
+#include <string.h>
+
+enum { WORD_MOST = 63 };
+
+static int least(int a, int b) { return a < b ? a : b; }
+
+static int folded(char c) { return tolower((unsigned char)c); }
+
+int edit_distance(const char *a, const char *b) {
+    int n = (int)strnlen(a, WORD_MOST), m = (int)strnlen(b, WORD_MOST);
+    int rows[3][WORD_MOST + 1];
+    for (int j = 0; j <= m; j++) rows[0][j] = j;
+    for (int i = 1; i <= n; i++) {
+        int *now = rows[i % 3], *above = rows[(i + 2) % 3], *two_above = rows[(i + 1) % 3];
+        now[0] = i;
+        for (int j = 1; j <= m; j++) {
+            int x = folded(a[i - 1]), y = folded(b[j - 1]);
+            now[j] = least(above[j - 1] + (x != y), least(above[j], now[j - 1]) + 1);
+            if (i > 1 && j > 1 && x == folded(b[j - 2]) && y == folded(a[i - 2]))
+                now[j] = least(now[j], two_above[j - 2] + 1);
+        }
+    }
+    return rows[n % 3][m];
+}
+
+bool edit_is_near(int distance, const char *word) {
+    return distance <= 1 + (int)strnlen(word, WORD_MOST) / 4;
+}
