@@ -1,0 +1,283 @@
+/* The journal: stdout for results, stderr for warnings and progress, events.jsonl for programs.
+ *
+ * An event is one write() to a descriptor opened with O_APPEND, so that lines stay whole whoever
+ * else appends and whenever the run dies; a line torn by a full disk is closed by the next run.
+ * The rate behind the ETA is an average that forgets over HALF_MINUTE, so that a change of pace
+ * shows soon and a hiccup does not.
+ */
+#include "io/log.h"
+
+#include "io/file.h"
+#include "io/span.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LINE = 512, WHAT = 64, NOTE = 128, NARROW = 80 };
+static const double REDRAW = 0.1, SAMPLE = 0.5, HALF_MINUTE = 30; /* seconds */
+
+typedef struct progress {
+    bool active;
+    char what[WHAT], note[NOTE];
+    int64_t total, done;
+    double began;           /* time of begin */
+    double sampled;         /* time and position that the rate was last taken at; */
+    int64_t sampled_done;   /* -1 before the first position is known */
+    double seconds_per_one; /* smoothed; 0 unknown */
+    double shown;           /* time of the last line */
+    int64_t tenth;          /* tenths of the total shown in sparse lines */
+} progress;
+
+struct journal {
+    bool speaks, terminal, complained;
+    bool live; /* a live line is on the screen */
+    int events;
+    progress now;
+};
+
+static double seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- events ---- */
+
+static void complain(journal *j, const char *why) {
+    if (j->complained) return;
+    j->complained = true;
+    log_warning(j, "events.jsonl cannot be written: %s", why);
+}
+
+static void write_line(journal *j, const char *line, size_t bytes) {
+    ssize_t n;
+    do n = write(j->events, line, bytes);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        complain(j, strerror(errno));
+    else if ((size_t)n < bytes)
+        complain(j, "the disk is full");
+}
+
+/* Whether the file ends in the middle of a line. */
+static bool is_torn(const char *path) {
+    char last = '\n';
+    FILE *f = fopen(path, "rb");
+    if (!f) return false;
+    if (fseek(f, -1, SEEK_END) == 0 && fread(&last, 1, 1, f) != 1) last = '\n';
+    return fclose(f) == 0 && last != '\n';
+}
+
+status log_open(const char *run_directory, bool speaks, journal **out) {
+    status st = ST_OK;
+    char path[PATH_SIZE];
+    journal *j = NULL;
+    *out = NULL;
+    TRY(array_alloc(&j, 1, sizeof *j, "the journal"));
+    j->speaks = speaks;
+    j->terminal = speaks && isatty(STDERR_FILENO);
+    j->events = -1;
+    if (speaks && run_directory) {
+        TRY(path_join(path, run_directory, "events.jsonl"));
+        bool torn = is_torn(path);
+        j->events = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+        if (j->events < 0) {
+            st = status_fail(ST_STORAGE, "%s: cannot be opened: %s", path, strerror(errno));
+            goto done;
+        }
+        if (torn) write_line(j, "\n", 1);
+    }
+    *out = j;
+    j = NULL;
+done:
+    free(j);
+    return st;
+}
+
+static void clear_live(journal *j) {
+    if (j->live) fputs("\r\033[K", stderr);
+    j->live = false;
+}
+
+void log_close(journal *j) {
+    if (!j) return;
+    clear_live(j);
+    if (j->events >= 0 && close(j->events) != 0) complain(j, strerror(errno));
+    free(j);
+}
+
+static void put_time(json_t *event) {
+    struct timespec now;
+    struct tm utc;
+    char text[40];
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &utc);
+    size_t n = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
+    snprintf(text + n, sizeof text - n, ".%03ldZ", now.tv_nsec / 1000000);
+    json_object_set_new(event, "time", json_string(text));
+}
+
+void log_event(journal *j, const char *name, json_t *fields) {
+    if (!j->speaks || j->events < 0) {
+        json_decref(fields);
+        return;
+    }
+    json_t *event = json_object();
+    put_time(event);
+    json_object_set_new(event, "event", json_string(name));
+    /* A field named time or event would hide ours. */
+    if (fields) json_object_update_missing(event, fields);
+    char *text = json_dumps(event, JSON_COMPACT);
+    size_t bytes = text ? strlen(text) : 0;
+    if (text) {
+        text[bytes] = '\n'; /* in place of the 0: a line has a length */
+        write_line(j, text, bytes + 1);
+    } else {
+        complain(j, "out of memory");
+    }
+    free(text);
+    json_decref(event);
+    json_decref(fields);
+}
+
+/* ---- lines ---- */
+
+void log_info(journal *j, const char *format, ...) {
+    if (!j->speaks) return;
+    clear_live(j);
+    fflush(stderr);
+    va_list list;
+    va_start(list, format);
+    vprintf(format, list);
+    va_end(list);
+    putchar('\n');
+    fflush(stdout);
+}
+
+void log_warning(journal *j, const char *format, ...) {
+    char text[LINE * 2];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    clear_live(j);
+    fprintf(stderr, "warning: %s\n", text);
+    json_t *fields = json_object();
+    /* A path may hold bytes that are not UTF-8. */
+    json_t *message = json_string(text);
+    if (!message) message = json_string("(not UTF-8; see standard error)");
+    json_object_set_new(fields, "message", message);
+    log_event(j, "warning", fields);
+}
+
+/* ---- progress ---- */
+
+/* "2:10" or "1:02:10". */
+static void duration(double s, char out[32]) {
+    int64_t whole = s > 0 && s < 1e9 ? llround(s) : 0;
+    int64_t hours = whole / 3600;
+    if (hours)
+        snprintf(out, 32, "%" PRId64 ":%02d:%02d", hours, (int)(whole / 60 % 60),
+                 (int)(whole % 60));
+    else
+        snprintf(out, 32, "%d:%02d", (int)(whole / 60), (int)(whole % 60));
+}
+
+static void compose(const progress *p, double now, char out[LINE]) {
+    char time[32], tail[64] = "";
+    int percent = p->total > 0 ? (int)(100.0 * (double)p->done / (double)p->total) : 100;
+    if (p->done >= p->total) {
+        duration(now - p->began, time);
+        snprintf(tail, sizeof tail, "  took %s", time);
+    } else if (p->seconds_per_one > 0) {
+        duration(p->seconds_per_one * (double)(p->total - p->done), time);
+        snprintf(tail, sizeof tail, "  ETA %s", time);
+    }
+    snprintf(out, LINE, "%s %" PRId64 "/%" PRId64 "  %d %%%s%s%s", p->what, p->done, p->total,
+             percent, tail, *p->note ? "  " : "", p->note);
+}
+
+/* A line longer than the screen would wrap and could not be drawn over. */
+static void cut_to_screen(char *line) {
+    struct winsize size;
+    size_t width = NARROW;
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1) width = size.ws_col;
+    if (strlen(line) >= width) line[width - 1] = '\0';
+}
+
+static void show(journal *j, double now, bool event) {
+    char line[LINE];
+    progress *p = &j->now;
+    compose(p, now, line);
+    if (j->terminal) {
+        cut_to_screen(line);
+        fprintf(stderr, "\r%s\033[K", line);
+        j->live = true;
+    } else {
+        fprintf(stderr, "%s\n", line);
+    }
+    fflush(stderr);
+    p->shown = now;
+    if (!event) return;
+    json_t *fields = json_pack("{s:s, s:I, s:I}", "what", p->what, "done", (json_int_t)p->done,
+                               "total", (json_int_t)p->total);
+    if (fields && *p->note) json_object_set_new(fields, "note", json_string(p->note));
+    log_event(j, "progress", fields);
+}
+
+void log_progress_begin(journal *j, const char *what, int64_t total) {
+    if (!j->speaks) return;
+    log_progress_end(j);
+    double now = seconds();
+    j->now = (progress){.active = true, .total = total, .began = now, .sampled_done = -1};
+    snprintf(j->now.what, sizeof j->now.what, "%s", what);
+    show(j, now, true);
+}
+
+/* The first position may be far along (a resumed training): it only starts the clock. */
+static void sample_rate(progress *p, double now) {
+    if (p->sampled_done < 0 || p->done < p->sampled_done) {
+        p->sampled_done = p->done;
+        p->sampled = now;
+        return;
+    }
+    double passed = now - p->sampled;
+    if (passed < SAMPLE || p->done == p->sampled_done) return;
+    double rate = passed / (double)(p->done - p->sampled_done);
+    double weight = p->seconds_per_one > 0 ? 1 - exp(-passed / HALF_MINUTE) : 1;
+    p->seconds_per_one += weight * (rate - p->seconds_per_one);
+    p->sampled = now;
+    p->sampled_done = p->done;
+}
+
+void log_progress_set(journal *j, int64_t done, const char *note) {
+    progress *p = &j->now;
+    if (!j->speaks || !p->active) return;
+    double now = seconds();
+    p->done = done;
+    if (note) snprintf(p->note, sizeof p->note, "%s", note);
+    sample_rate(p, now);
+    int64_t tenth = p->total > 0 ? (int64_t)(10.0 * (double)done / (double)p->total) : 10;
+    bool sparse = tenth != p->tenth || (!j->terminal && now - p->shown >= HALF_MINUTE);
+    p->tenth = tenth;
+    if (sparse || (j->terminal && now - p->shown >= REDRAW)) show(j, now, sparse);
+}
+
+void log_progress_end(journal *j) {
+    if (!j->speaks || !j->now.active) return;
+    j->now.active = false;
+    if (!j->live) return;
+    char line[LINE];
+    compose(&j->now, seconds(), line);
+    cut_to_screen(line);
+    fprintf(stderr, "\r%s\033[K\n", line);
+    j->live = false;
+}
