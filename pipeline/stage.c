@@ -1,0 +1,15 @@
+/* What all stages ask of their context. */
+#include "pipeline/stage.h"
+
+status stage_should_stop(const stage_context *s, bool *stop) {
+    status st = ST_OK;
+    double asked = s->stop_requested && *s->stop_requested ? 1 : 0;
+    TRY(comm_max_f64(s->comm, &asked, 1));
+    *stop = asked > 0;
+done:
+    return st;
+}
+
+status stage_path(const stage_context *s, const char *name, char out[PATH_SIZE]) {
+    return path_join(out, s->study->out, name);
+}

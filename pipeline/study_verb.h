@@ -1,0 +1,12 @@
+/* The verbs that take a study: STUDY.yaml [--set key=value ...]. */
+#ifndef CTAUG_PIPELINE_STUDY_VERB_H
+#define CTAUG_PIPELINE_STUDY_VERB_H
+
+#include "pipeline/stage.h"
+
+/* Reads the study, opens its run directory (effective study.yaml, events.jsonl), finds the engine
+ * and goes through the stage. Collective. */
+status study_verb(const comm *c, int argc, char **argv, status (*stage)(const stage_context *),
+                  const volatile int *stop_requested);
+
+#endif
