@@ -207,6 +207,14 @@ done:
     return st;
 }
 
+const char *comm_library_version(void) {
+    static _Thread_local char text[MPI_MAX_LIBRARY_VERSION_STRING];
+    int length = 0;
+    if (MPI_Get_library_version(text, &length) != MPI_SUCCESS) return "";
+    text[strcspn(text, ",\n")] = 0; /* behind the comma: who built it, where */
+    return text;
+}
+
 status comm_barrier(const comm *c) { return check(MPI_Barrier(c->world), "MPI_Barrier"); }
 
 _Noreturn void comm_abort(const comm *c, const char *why) {

@@ -51,6 +51,10 @@ status comm_all_equal(const comm *c, uint64_t value, bool *equal);
 
 status comm_barrier(const comm *c);
 
+/* "Open MPI v4.1.4": the library that runs, for reports. Valid on this thread until it ends. Local.
+ */
+const char *comm_library_version(void);
+
 /* For broken invariants only: prints and ends all ranks at once. */
 _Noreturn void comm_abort(const comm *c, const char *why);
 
