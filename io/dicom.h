@@ -33,6 +33,9 @@ typedef struct dicom_header {
     int contrast;            /* ContrastBolusAgent present and not empty */
 } dicom_header;
 
+/* "DCMTK 3.6.7". Local. */
+const char *dicom_library_version(void);
+
 /* Reads a header without decoding pixels. A file that is not DICOM is ST_INPUT naming it; DICOM of
  * another class succeeds with kind DICOM_OTHER, and so do localizers and maps whose Rescale Type is
  * not HU. A CT lacking position, orientation, spacing or rescale values is ST_INPUT naming the tag.

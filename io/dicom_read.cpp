@@ -236,6 +236,8 @@ done:
     return st;
 }
 
+const char *dicom_library_version(void) { return "DCMTK " PACKAGE_VERSION; }
+
 status dicom_read_ct(const dicom_header *h, int16_t *hu) {
     return dicom_guard(h->path, [&] {
         status st;

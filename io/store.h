@@ -69,6 +69,9 @@ status store_read_slice(store *s, int64_t i, int64_t z, int16_t *hu, uint8_t *la
 /* A whole volume (volume_free()). Local. */
 status store_read_volume(store *s, int64_t i, volume *out);
 
+/* "HDF5 1.10.8": the library that runs. Valid on this thread until it ends. Local. */
+const char *store_library_version(void);
+
 /* Every hash, every dataset read through. Local. */
 status store_verify(const char *directory);
 

@@ -209,6 +209,14 @@ done:
     return st;
 }
 
+const char *store_library_version(void) {
+    static _Thread_local char text[64];
+    unsigned major = 0, minor = 0, release = 0;
+    if (H5get_libversion(&major, &minor, &release) < 0) return "";
+    snprintf(text, sizeof text, "HDF5 %u.%u.%u", major, minor, release);
+    return text;
+}
+
 /* Chunked or contiguous as hdf5_write_dataset() makes it. */
 static bool layout_is(hid_t creation, int rank, const hsize_t *chunk) {
     static const H5Z_filter_t known[] = {H5Z_FILTER_SHUFFLE, H5Z_FILTER_DEFLATE,

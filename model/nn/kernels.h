@@ -85,4 +85,8 @@ typedef struct kernels {
 /* "onednn", "openblas", "reference"; ST_USAGE naming them otherwise. *out is static. Local. */
 status kernels_find(const char *name, const kernels **out);
 
+/* The library that runs under an engine: "oneDNN 2.6.3", "OpenBLAS 0.3.21 ..."; "" for the
+ * reference and unknown names. Valid on this thread until it ends. Local. */
+const char *kernels_library_version(const char *name);
+
 #endif
