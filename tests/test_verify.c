@@ -1,0 +1,180 @@
+/* `ctaug verify`: what is whole is called good; any flipped byte, cut or missing file of a run
+ * directory is found and named. */
+#include "io/manifest.h"
+#include "io/store.h"
+#include "pipeline/verb.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static comm *world;
+static char home[PATH_SIZE] = "/tmp/ctaug-verify-XXXXXX";
+
+static const char *in_home(const char *name) {
+    static char path[PATH_SIZE];
+    assert_int_equal(path_join(path, home, name), ST_OK);
+    return path;
+}
+
+static void make_store(void) {
+    static const label_set labels = {2, {"background", "bone"}};
+    store_entry e = {.id = "p-1",
+                     .space = {.shape = {3, 8, 8},
+                               .spacing = {1, 1, 1},
+                               .direction = {0, 0, 1, 0, 1, 0, 1, 0, 0}}};
+    char directory[PATH_SIZE], upper[PATH_SIZE];
+    snprintf(upper, sizeof upper, "%s", in_home("run"));
+    assert_int_equal(path_join(directory, upper, "store"), ST_OK);
+    const store_plan plan = {.directory = directory,
+                             .fingerprint = "f00d",
+                             .labels = &labels,
+                             .entries = &e,
+                             .count = 1,
+                             .shard_bytes = 1 << 20};
+    store_writer *w;
+    volume v = {.space = e.space};
+    snprintf(v.id, sizeof v.id, "%s", e.id);
+    assert_int_equal(volume_alloc(&v), ST_OK);
+    for (int i = 0; i < 192; i++) v.hu[i] = (int16_t)(i * 37 % 1000);
+    assert_int_equal(store_writer_open(world, &plan, &w), ST_OK);
+    assert_int_equal(store_writer_put(w, 0, &v), ST_OK);
+    assert_int_equal(store_writer_finish(w, ST_OK), ST_OK);
+    volume_free(&v);
+}
+
+static void make_metrics(void) {
+    manifest m = {.kind = "metrics", .version = 1, .fingerprint = "f00d"};
+    char directory[PATH_SIZE], path[PATH_SIZE];
+    snprintf(directory, sizeof directory, "%s", in_home("run/metrics"));
+    assert_int_equal(file_make_dirs(directory), ST_OK);
+    assert_int_equal(path_join(path, directory, "metrics.json"), ST_OK);
+    assert_int_equal(file_write_atomic(path, "{\"fid\": 12.5}\n", 14), ST_OK);
+    assert_int_equal(manifest_add_file(&m, directory, "metrics.json"), ST_OK);
+    assert_int_equal(manifest_write(&m, directory), ST_OK);
+    manifest_free(&m);
+}
+
+static void make_run(void) {
+    assert_int_equal(file_remove_tree(in_home("run")), ST_OK);
+    make_store();
+    make_metrics();
+    assert_int_equal(file_write_atomic(in_home("run/study.yaml"), "seed: 1\n", 8), ST_OK);
+}
+
+/* verify's own lines go to a file, away from the test's. */
+static status verify(const char *directory) {
+    char argument[PATH_SIZE];
+    snprintf(argument, sizeof argument, "%s", directory);
+    char verb[] = "verify", *argv[] = {verb, argument, NULL};
+    fflush(stdout);
+    int kept = dup(STDOUT_FILENO);
+    FILE *out = fopen(in_home("out"), "w");
+    assert_true(out && kept >= 0 && dup2(fileno(out), STDOUT_FILENO) >= 0);
+    status st = verify_verb(world, 2, argv);
+    fflush(stdout);
+    dup2(kept, STDOUT_FILENO);
+    close(kept);
+    fclose(out);
+    return st;
+}
+
+static bool said(const char *words) {
+    char *text;
+    int64_t bytes;
+    assert_int_equal(file_read(in_home("out"), 1 << 20, &text, &bytes), ST_OK);
+    bool found = strstr(text, words) != NULL;
+    free(text);
+    return found;
+}
+
+static void whole_runs_are_good(void **state) {
+    (void)state;
+    make_run();
+    assert_int_equal(verify(in_home("run")), ST_OK);
+    assert_true(said("run/store ") && said("run/metrics ") && said("all good: 2 directories"));
+    assert_int_equal(verify(in_home("run/store")), ST_OK);
+    assert_true(said("all good: 1 directories"));
+}
+
+static void flip(const char *path, long at) {
+    FILE *f = fopen(path, "r+b");
+    assert_non_null(f);
+    assert_int_equal(fseek(f, at, SEEK_SET), 0);
+    int c = fgetc(f);
+    assert_int_equal(fseek(f, at, SEEK_SET), 0);
+    fputc(c ^ 1, f);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void every_flipped_byte_is_found(void **state) {
+    (void)state;
+    static const struct {
+        const char *file, *names;
+    } victims[] = {
+        {"run/store/shard-00000.h5", "shard-00000.h5"},
+        {"run/store/index.h5", "index.h5"},
+        {"run/store/manifest.json", "run/store"},
+        {"run/metrics/metrics.json", "metrics.json"},
+        {"run/metrics/manifest.json", "run/metrics"},
+    };
+    make_run();
+    for (size_t v = 0; v < sizeof victims / sizeof *victims; v++) {
+        char path[PATH_SIZE];
+        struct stat s;
+        snprintf(path, sizeof path, "%s", in_home(victims[v].file));
+        assert_int_equal(stat(path, &s), 0);
+        for (long at = 0; at < s.st_size; at += 1 + s.st_size / 12) {
+            flip(path, at);
+            status st = verify(in_home("run"));
+            if (st != ST_INTEGRITY || !strstr(status_message(), victims[v].names))
+                fail_msg("%s byte %ld: %d %s", victims[v].file, at, st, status_message());
+            assert_true(said("DAMAGED"));
+            flip(path, at);
+        }
+    }
+    assert_int_equal(verify(in_home("run")), ST_OK);
+}
+
+static void missing_and_cut_files_are_found(void **state) {
+    (void)state;
+    make_run();
+    assert_int_equal(truncate(in_home("run/store/shard-00000.h5"), 100), 0);
+    assert_int_equal(verify(in_home("run")), ST_INTEGRITY);
+    assert_non_null(strstr(status_message(), "shard-00000.h5"));
+    assert_true(said("run/metrics") && said("good")); /* the walk goes on */
+    make_run();
+    assert_int_equal(unlink(in_home("run/metrics/metrics.json")), 0);
+    assert_int_equal(verify(in_home("run")), ST_INTEGRITY);
+    assert_non_null(strstr(status_message(), "metrics.json"));
+}
+
+static void what_has_no_manifest_is_not_published(void **state) {
+    (void)state;
+    make_run();
+    assert_int_equal(unlink(in_home("run/metrics/manifest.json")), 0);
+    assert_int_equal(verify(in_home("run")), ST_OK);
+    assert_true(said("not published: no manifest"));
+    assert_int_equal(verify(in_home("run/metrics")), ST_INPUT);
+    assert_int_equal(verify("/nonexistent"), ST_INPUT);
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(whole_runs_are_good),
+        cmocka_unit_test(every_flipped_byte_is_found),
+        cmocka_unit_test(missing_and_cut_files_are_found),
+        cmocka_unit_test(what_has_no_manifest_is_not_published),
+    };
+    if (comm_start(&argc, &argv, &world) != ST_OK || !mkdtemp(home)) return 1;
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    file_remove_tree(home);
+    comm_stop(world);
+    return failed;
+}
