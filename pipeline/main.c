@@ -23,7 +23,8 @@ static const char run_help[] =
     "  mpirun -n 2 ctaug run head.yaml --set train.steps=5000 --set out=runs/longer\n"
     "  mpirun -n 2 ctaug run head.yaml --set 'data.window=[-200, 300]'\n"
     "\n"
-    "SIGTERM, SIGINT and SIGUSR1 ask for a stop after a checkpoint (exit code 75).\n";
+    "SIGUSR1 asks for a stop after a checkpoint (exit code 75); without mpirun, so do SIGTERM and\n"
+    "Ctrl-C. OMP_NUM_THREADS sets the threads of a rank; the default is its share of the node.\n";
 
 static const char ingest_help[] =
     "usage: ctaug ingest STUDY.yaml [--set key=value ...]\n"

@@ -78,9 +78,8 @@ done:
 
 static void tell_start(const stage_context *s, const char *verb) {
     int ranks = comm_size(s->comm), threads = omp_get_max_threads();
-    log_info(s->log, "ctaug %s: study %s, %d rank%s with %d thread%s each, run directory %s", verb,
-             s->study->name, ranks, ranks == 1 ? "" : "s", threads, threads == 1 ? "" : "s",
-             s->study->out);
+    log_info(s->log, "ctaug %s: study %s, ranks %d x threads %d, run directory %s", verb,
+             s->study->name, ranks, threads, s->study->out);
     if (comm_rank(s->comm) == 0 && threads == 1 && threads_are_tied(s->comm))
         log_warning(s->log, "this rank is tied to one processor and others idle; with mpirun, "
                             "--bind-to none frees it");
