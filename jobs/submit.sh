@@ -1,0 +1,32 @@
+#!/bin/bash
+# Submits the chain ingest -> train -> generate -> evaluate -> report to Slurm, each stage after the
+# success of the one before. Usage: jobs/submit.sh STUDY.yaml [sbatch options for every stage]
+#     jobs/submit.sh mine.yaml --ntasks=32 --cpus-per-task=8 --partition=long
+# Start it in the folder that the study's paths start at. CTAUG names the program (build/ctaug).
+set -eu
+
+study=${1:?usage: jobs/submit.sh STUDY.yaml [sbatch options]}
+shift
+CTAUG_JOBS=$(cd "$(dirname "$0")" && pwd)
+export CTAUG_JOBS CTAUG=${CTAUG:-build/ctaug}
+[ -r "$study" ] || { echo "submit: cannot read the study $study" >&2; exit 2; }
+[ -x "$CTAUG" ] || { echo "submit: no program $CTAUG: run make, or name it in CTAUG" >&2; exit 2; }
+
+ids=() after=()
+for stage in ingest train generate evaluate report; do
+    # A second submission fails halfway (a full queue, a wrong option): the first ones go with it.
+    if ! answer=$(sbatch --parsable "${after[@]}" --kill-on-invalid-dep=yes "$@" \
+        "$CTAUG_JOBS/$stage.sbatch" "$study"); then
+        [ ${#ids[@]} = 0 ] || scancel "${ids[@]}"
+        echo "submit: $stage was refused; nothing is left in the queue" >&2
+        exit 1
+    fi
+    id=${answer%%;*}
+    ids+=("$id")
+    after=(--dependency="afterok:$id")
+    printf '%-10s job %s\n' "$stage" "$id"
+done
+echo "Watch with:   squeue --jobs $(IFS=,; echo "${ids[*]}")"
+echo "Words of each stage: ctaug-<stage>-<job>.log here; the report: report/report.html in the run directory."
+echo "If a stage fails, the later ones are cancelled. Mend the cause and submit again: finished stages"
+echo "are found current, and training goes on from its last checkpoint."
