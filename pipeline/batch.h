@@ -13,11 +13,11 @@ typedef struct slices slices;
 
 /* One slice at the working size. */
 typedef struct slice_sample {
-    float *image;    /* size*size, [-1, 1] */
-    uint8_t *labels; /* size*size */
-    float position;  /* 0 first slice of its volume .. 1 last */
-    int contrast;    /* class */
-    int64_t volume, slice;
+    float *image;          /* size*size, [-1, 1] */
+    uint8_t *labels;       /* size*size */
+    float position;        /* 0 first slice of its volume .. 1 last */
+    int contrast;          /* class */
+    int64_t volume, slice; /* in the store it comes from */
 } slice_sample;
 
 /* The slices of some runs of some stores: sources are joined in order (real, then synthetic).

@@ -3,7 +3,8 @@
  * Patients are split whole: sorted by a Philox draw keyed by (seed, patient), then cut by shares,
  * at least one each for training and test, one for validation from three patients on (below that,
  * validation shares the test patients). A store with one patient is cut into contiguous blocks of
- * slices, which the report calls by its name: no patient-level evidence. Follows from the store and
+ * slices, several for each part so that every part sees the whole anatomy (pipeline/split.c), which
+ * the report calls by its name: no patient-level evidence. Follows from the store and
  * the seed alone.
  */
 #ifndef CTAUG_PIPELINE_SPLIT_H
@@ -31,6 +32,9 @@ typedef struct split {
  * if the store has fewer slices than parts. Local. */
 status split_create(const store *s, const study *st, split *out);
 void split_free(split *sp);
+
+/* Whether two volume ids belong to one patient. */
+bool split_same_patient(const char *id, const char *other);
 
 /* Volume and slice of the k-th slice of a part. */
 void split_slice(const split *sp, split_part part, int64_t k, int64_t *volume, int64_t *slice);

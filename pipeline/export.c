@@ -1,0 +1,219 @@
+/* A store for other programs: DICOM, NIfTI or pictures.
+ *
+ * All is written into OUT.tmp.export and that folder renamed at the end, so OUT is whole or not
+ * there. Volumes are dealt to the ranks in blocks: neighbours share a shard, and each rank then
+ * reads few of them. Nothing that somebody may want to keep is overwritten: OUT must be new or
+ * empty.
+ */
+#include "pipeline/verb.h"
+#include "io/dicom.h"
+#include "io/image.h"
+#include "io/nifti.h"
+#include "io/store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+const char export_help[] =
+    "usage: ctaug export --store DIR --format dicom|nifti|png --out DIR\n"
+    "\n"
+    "Writes every volume of a store, real or synthetic, for other programs.\n"
+    "  --store DIR      a store: RUN/store or RUN/synthetic\n"
+    "  --format dicom   a folder for each volume: CT slices and a SEG with its structures\n"
+    "           nifti   ID.nii (HU) and ID_labels.nii for each volume, and labels.tsv\n"
+    "           png     one picture of evenly spaced slices for each volume, structures tinted\n"
+    "  --out DIR        new or empty\n";
+
+enum { SHEET_COLUMNS = 4, SHEET_ROWS = 4, SHEET_SIDE = 256 };
+static const double SHEET_WINDOW[2] = {-1000, 1000}; /* HU */
+
+typedef struct exporter {
+    store *from;
+    char out[PATH_SIZE];
+    char aside[PATH_SIZE]; /* where all is written before it is published as `out` */
+    bool synthetic;
+} exporter;
+
+typedef status (*export_volume)(const exporter *e, const volume *v);
+
+/* "directory/<id><ending>". */
+static status volume_path(const exporter *e, const volume *v, const char *ending,
+                          char path[PATH_SIZE]) {
+    char name[VOLUME_ID + 32];
+    snprintf(name, sizeof name, "%s%s", v->id, ending);
+    return path_join(path, e->aside, name);
+}
+
+static status export_dicom(const exporter *e, const volume *v) {
+    dicom_identity who = {0};
+    char path[PATH_SIZE];
+    status st = ST_OK;
+    TRY(volume_path(e, v, "", path));
+    TRY(file_make_dirs(path));
+    /* The part before the last "-" is the patient: series of one patient stay together. */
+    snprintf(who.patient_id, sizeof who.patient_id, "%s", v->id);
+    char *dash = strrchr(who.patient_id, '-');
+    if (dash) *dash = 0;
+    snprintf(who.description, sizeof who.description, "%s",
+             e->synthetic ? "ctaug export, SYNTHETIC: no real patient" : "ctaug export");
+    /* The fingerprint tells apart volumes of one name from different stores. */
+    snprintf(who.seed_text, sizeof who.seed_text, "export %s %s",
+             store_manifest(e->from)->fingerprint, v->id);
+    TRY(dicom_write_volume(path, &who, v, store_labels(e->from)));
+done:
+    return st;
+}
+
+static status export_nifti(const exporter *e, const volume *v) {
+    char path[PATH_SIZE];
+    status st = ST_OK;
+    TRY(volume_path(e, v, ".nii", path));
+    TRY(nifti_write_i16(path, &v->space, v->hu,
+                        e->synthetic ? "ctaug: synthetic CT, HU" : "CT, HU"));
+    TRY(volume_path(e, v, "_labels.nii", path));
+    TRY(nifti_write_u8(path, &v->space, v->labels, "label values: see labels.tsv"));
+done:
+    return st;
+}
+
+static status export_png(const exporter *e, const volume *v) {
+    static const uint8_t black[3] = {0, 0, 0};
+    const int64_t *shape = v->space.shape;
+    int64_t tiles = SHEET_ROWS * SHEET_COLUMNS;
+    int64_t side = shape[1] > shape[2] ? shape[1] : shape[2];
+    int64_t scale = side < SHEET_SIDE ? SHEET_SIDE / side : 1;
+    char path[PATH_SIZE];
+    image sheet = {0};
+    status st = ST_OK;
+    if (tiles > shape[0]) tiles = shape[0];
+    int64_t rows = (tiles + SHEET_COLUMNS - 1) / SHEET_COLUMNS;
+    TRY(image_create(rows * shape[1] * scale, SHEET_COLUMNS * shape[2] * scale, black, &sheet));
+    for (int64_t t = 0; t < tiles; t++) {
+        int64_t z = (2 * t + 1) * shape[0] / (2 * tiles), at = z * shape[1] * shape[2];
+        image_draw_slice(&sheet, t / SHEET_COLUMNS * shape[1] * scale,
+                         t % SHEET_COLUMNS * shape[2] * scale, scale, v->hu + at, v->labels + at,
+                         shape[1], shape[2], SHEET_WINDOW[0], SHEET_WINDOW[1]);
+    }
+    TRY(volume_path(e, v, ".png", path));
+    TRY(image_write(&sheet, path));
+done:
+    image_free(&sheet);
+    return st;
+}
+
+/* labels.tsv, as BIDS names the values of a segmentation. Local. */
+static status write_label_table(const exporter *e) {
+    const label_set *set = store_labels(e->from);
+    char text[LABELS_MOST * (LABEL_NAME + 8) + 16], path[PATH_SIZE];
+    int length = snprintf(text, sizeof text, "index\tname\n");
+    status st = ST_OK;
+    for (int k = 0; k < set->count; k++)
+        length +=
+            snprintf(text + length, sizeof text - (size_t)length, "%d\t%s\n", k, set->name[k]);
+    TRY(path_join(path, e->aside, "labels.tsv"));
+    TRY(file_write_atomic(path, text, length));
+done:
+    return st;
+}
+
+static status choose(const char *format, export_volume *one) {
+    if (strcmp(format, "dicom") == 0)
+        *one = export_dicom;
+    else if (strcmp(format, "nifti") == 0)
+        *one = export_nifti;
+    else if (strcmp(format, "png") == 0)
+        *one = export_png;
+    else
+        return status_fail(ST_USAGE, "--format %s: choose dicom, nifti or png", format);
+    return ST_OK;
+}
+
+/* `out` without a trailing "/", and the folder beside it. Local. */
+static status name_places(exporter *e, const char *out) {
+    size_t length = strlen(out);
+    while (length > 1 && out[length - 1] == '/') length--;
+    if (length == 0 || length >= PATH_SIZE)
+        return status_fail(ST_USAGE, "--out %s: no path, or a path too long", out);
+    snprintf(e->out, PATH_SIZE, "%.*s", (int)length, out);
+    if (snprintf(e->aside, PATH_SIZE, "%s.tmp.export", e->out) >= PATH_SIZE)
+        return status_fail(ST_USAGE, "--out %s: the path is too long", out);
+    return ST_OK;
+}
+
+/* ST_USAGE if `out` is there and not an empty folder. Local. */
+static status check_out(const char *out) {
+    DIR *folder = opendir(out);
+    status st = ST_OK;
+    if (!folder && errno == ENOENT) return ST_OK;
+    if (!folder) return status_fail(ST_STORAGE, "%s: %s", out, strerror(errno));
+    for (struct dirent *entry = readdir(folder); entry && st == ST_OK; entry = readdir(folder))
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            st = status_fail(ST_USAGE, "%s: is not empty; name a new folder for --out", out);
+    closedir(folder);
+    return st;
+}
+
+/* This rank's block of the volumes. Local. */
+static status write_share(const exporter *e, export_volume one, int rank, int size) {
+    int64_t count = store_count(e->from), first = count * rank / size;
+    status st = ST_OK;
+    for (int64_t i = first; i < count * (rank + 1) / size && st == ST_OK; i++) {
+        volume v = {0};
+        st = store_read_volume(e->from, i, &v);
+        if (st == ST_OK) st = one(e, &v);
+        volume_free(&v);
+    }
+    return st;
+}
+
+/* Rank 0 clears what a killed export left and makes the folder. Local. */
+static status prepare(exporter *e, const char *format) {
+    status st = ST_OK;
+    TRY(check_out(e->out));
+    TRY(file_remove_tree(e->aside));
+    TRY(file_make_dirs(e->aside));
+    if (strcmp(format, "nifti") == 0) TRY(write_label_table(e));
+done:
+    return st;
+}
+
+static bool is_synthetic(const store *s) {
+    const json_t *origin = json_object_get(store_manifest(s)->detail, "provenance");
+    return json_is_true(json_object_get(origin, "synthetic"));
+}
+
+status export_verb(const comm *c, int argc, char **argv) {
+    const char *directory = "", *format = "", *out = "";
+    exporter e = {0};
+    export_volume one = NULL;
+    bool made = false;
+    const verb_option options[] = {{.name = "--store", .text = &directory, .required = true},
+                                   {.name = "--format", .text = &format, .required = true},
+                                   {.name = "--out", .text = &out, .required = true},
+                                   {0}};
+    status st = verb_parse(argc, argv, options, NULL, 0, NULL);
+    if (st == ST_OK) st = choose(format, &one);
+    if (st == ST_OK) st = store_open(directory, &e.from);
+    TRY(comm_agree(c, st));
+    TRY(name_places(&e, out));
+    e.synthetic = is_synthetic(e.from);
+    TRY(comm_agree(c, comm_rank(c) == 0 ? prepare(&e, format) : ST_OK));
+    made = true;
+    TRY(comm_agree(c, write_share(&e, one, comm_rank(c), comm_size(c))));
+    TRY(comm_agree(c, comm_rank(c) == 0 ? file_publish(e.aside, e.out) : ST_OK));
+    if (comm_rank(c) == 0)
+        printf("%" PRId64 " volumes as %s: %s\n", store_count(e.from), format, e.out);
+done:
+    if (st != ST_OK && made && comm_rank(c) == 0) {
+        /* The first fault is the one to report. */
+        char message[1024];
+        snprintf(message, sizeof message, "%s", status_message());
+        (void)file_remove_tree(e.aside);
+        status_fail(st, "%s", message);
+    }
+    store_close(e.from);
+    return st;
+}

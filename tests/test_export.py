@@ -1,0 +1,239 @@
+#!/usr/bin/python3
+"""Export: DICOM read by pydicom and ingested again, NIfTI by its definition, PNG by its chunks."""
+
+import glob
+import hashlib
+import json
+import os
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import zlib
+
+import h5py
+import numpy as np
+import pydicom
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "data"))
+import small_dicom
+
+CTAUG = os.environ.get("CTAUG", os.path.join(HERE, "..", "build", "ctaug"))
+MPI = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+       "OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_hwloc_base_binding_policy": "none"}
+SHAPES = [(5, 48, 40), (7, 40, 40), (6, 32, 64)]
+
+
+def ctaug(*words, ranks=1):
+    command = [CTAUG, *map(str, words)]
+    if ranks > 1:
+        command = ["mpirun", "--oversubscribe", "-n", str(ranks)] + command
+    done = subprocess.run(command, env={**os.environ, **MPI}, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, timeout=120, universal_newlines=True)
+    return done.returncode, done.stdout
+
+
+def export(store, form, out, ranks=1, code=0):
+    got, said = ctaug("export", "--store", store, "--format", form, "--out", out, ranks=ranks)
+    assert got == code, (got, said)
+    assert not os.path.exists(out.rstrip("/") + ".tmp.export")
+    return said
+
+
+def ingest(place, name, dicom):
+    yaml = os.path.join(place, name + ".yaml")
+    with open(yaml, "w") as stream:
+        stream.write("name: %s\nout: %s/%s\ningest:\n  dicom: %s\n  labels: seg\n" %
+                     (name, place, name, dicom))
+    code, said = ctaug("ingest", yaml)
+    assert code == 0, (code, said)
+    return os.path.join(place, name, "store")
+
+
+def read_store(store):
+    with h5py.File(os.path.join(store, "index.h5"), "r") as f:
+        volumes = {k: (v["ct"][...], v["labels"][...], dict(v.attrs)) for k, v in
+                   f["volumes"].items()}
+    return volumes, json.load(open(os.path.join(store, "manifest.json")))["detail"]["labels"]
+
+
+def files_of(directory):
+    return {os.path.relpath(p, directory): hashlib.sha256(open(p, "rb").read()).hexdigest()
+            for p in glob.glob(directory + "/**", recursive=True) if os.path.isfile(p)}
+
+
+def position(space, z, y, x):
+    """LPS millimetres of a voxel centre."""
+    axes = np.reshape(space["direction"], (3, 3)) * np.reshape(space["spacing"], (3, 1))
+    return np.asarray(space["origin"]) + np.array([z, y, x]) @ axes
+
+
+def dicom(place, store):
+    volumes, names = read_store(store)
+    out = place + "/as-dicom"
+    export(store, "dicom", out + "/", ranks=2)
+    assert sorted(os.listdir(out)) == sorted(volumes)
+    for name, (ct, labels, space) in volumes.items():
+        slices = [pydicom.dcmread(p) for p in glob.glob(os.path.join(out, name, "ct-*.dcm"))]
+        normal = np.reshape(space["direction"], (3, 3))[0]
+        slices.sort(key=lambda s: np.dot([float(v) for v in s.ImagePositionPatient], normal))
+        hu = np.stack([s.pixel_array * float(s.RescaleSlope) + float(s.RescaleIntercept)
+                       for s in slices])
+        assert np.array_equal(hu, ct)
+        for z, s in enumerate(slices):
+            assert np.allclose([float(v) for v in s.ImagePositionPatient],
+                               position(space, z, 0, 0), atol=1e-3)
+            assert np.allclose([float(v) for v in s.PixelSpacing], space["spacing"][1:], atol=1e-4)
+        assert len({s.SOPInstanceUID for s in slices}) == len(slices)
+        assert slices[0].PatientID == name.rpartition("-")[0]
+        assert "synthetic" not in str(slices[0].SeriesDescription).lower()
+        seg = pydicom.dcmread(os.path.join(out, name, "seg.dcm"))
+        label = {s.SegmentNumber: s.SegmentLabel for s in seg.SegmentSequence}
+        painted = np.zeros_like(labels)
+        for frame, group in zip(np.atleast_3d(seg.pixel_array).reshape(-1, *labels.shape[1:]),
+                                seg.PerFrameFunctionalGroupsSequence):
+            at = [float(v) for v in group.PlanePositionSequence[0].ImagePositionPatient]
+            z = int(round(np.dot(np.subtract(at, space["origin"]), normal) / space["spacing"][0]))
+            number = group.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+            painted[z][frame > 0] = names.index(label[number])
+        assert np.array_equal(painted, labels)
+    # The way back: what was exported is what is ingested.
+    again, names_again = read_store(ingest(place, "again", out))
+    assert names_again == names and len(again) == len(volumes)
+    for name, (ct, labels, space) in volumes.items():
+        patient = "p-" + hashlib.sha256(name.rpartition("-")[0].encode()).hexdigest()[:16]
+        (found,) = [v for k, v in again.items() if k.startswith(patient)]
+        assert np.array_equal(found[0], ct) and np.array_equal(found[1], labels)
+        assert int(found[2]["contrast"]) == int(space["contrast"])
+        for key in ("spacing", "origin", "direction"):
+            assert np.allclose(found[2][key], space[key], atol=1e-3), key
+
+
+def read_nifti(path):
+    """Voxels (x y z), sform and qform affines, by the field offsets of nifti1.h."""
+    data = open(path, "rb").read()
+    assert struct.unpack_from("<i", data, 0)[0] == 348 and data[344:348] == b"n+1\0"
+    dim, pixdim = struct.unpack_from("<8h", data, 40), struct.unpack_from("<8f", data, 76)
+    kind, bits = struct.unpack_from("<2h", data, 70)
+    start, slope, shift = struct.unpack_from("<3f", data, 108)
+    qform, sform = struct.unpack_from("<2h", data, 252)
+    b, c, d, *q_offset = struct.unpack_from("<6f", data, 256)
+    s = np.reshape(struct.unpack_from("<12f", data, 280), (3, 4))
+    assert dim[0] == 3 and (slope, shift) == (1, 0) and data[123] == 2 and data[348:352] == b"\0" * 4
+    assert (qform, sform) == (1, 1) and pixdim[0] in (-1, 1)
+    dtype = {4: "<i2", 2: "u1"}[kind]
+    assert bits == 8 * np.dtype(dtype).itemsize
+    count = dim[1] * dim[2] * dim[3]
+    assert len(data) == start + count * bits // 8
+    voxels = np.frombuffer(data, dtype, count, int(start)).reshape(dim[1:4], order="F")
+    a = np.sqrt(max(0, 1 - b * b - c * c - d * d))
+    turn = np.array([[a * a + b * b - c * c - d * d, 2 * b * c - 2 * a * d, 2 * b * d + 2 * a * c],
+                     [2 * b * c + 2 * a * d, a * a + c * c - b * b - d * d, 2 * c * d - 2 * a * b],
+                     [2 * b * d - 2 * a * c, 2 * c * d + 2 * a * b, a * a + d * d - c * c - b * b]])
+    q = np.column_stack([turn * (pixdim[1], pixdim[2], pixdim[3] * pixdim[0]), q_offset])
+    return voxels, s, q
+
+
+def nifti(place, store):
+    volumes, names = read_store(store)
+    out = place + "/as-nifti"
+    os.mkdir(out)  # empty is as good as new
+    export(store, "nifti", out, ranks=3)
+    expected = ["labels.tsv"] + [v + e for v in volumes for e in (".nii", "_labels.nii")]
+    assert sorted(os.listdir(out)) == sorted(expected)
+    for name, (ct, labels, space) in volumes.items():
+        for path, truth in ((name + ".nii", ct), (name + "_labels.nii", labels)):
+            voxels, s, q = read_nifti(os.path.join(out, path))
+            assert voxels.dtype == truth.dtype and np.array_equal(voxels, truth.transpose(2, 1, 0))
+            assert np.allclose(s, q, atol=1e-3), (s, q)
+            for z, y, x in ((0, 0, 0), (3, 5, 7), (ct.shape[0] - 1, 0, ct.shape[2] - 1)):
+                left, posterior, superior = position(space, z, y, x)
+                assert np.allclose(s @ (x, y, z, 1), (-left, -posterior, superior), atol=1e-3)
+    table = open(os.path.join(out, "labels.tsv")).read().split("\n")
+    assert table == ["index\tname"] + ["%d\t%s" % kv for kv in enumerate(names)] + [""]
+
+
+def png(place, store):
+    volumes, _ = read_store(store)
+    out = place + "/as-png"
+    export(store, "png", out)
+    assert sorted(os.listdir(out)) == sorted(v + ".png" for v in volumes)
+    for name, (ct, _, _) in volumes.items():
+        data = open(os.path.join(out, name + ".png"), "rb").read()
+        assert data[:8] == b"\x89PNG\r\n\x1a\n"
+        at, pixels, kinds = 8, b"", []
+        while at < len(data):
+            length, kind = struct.unpack_from(">I4s", data, at)
+            body = data[at + 8:at + 8 + length]
+            assert struct.unpack_from(">I", data, at + 8 + length)[0] == zlib.crc32(kind + body)
+            if kind == b"IHDR":
+                width, height, depth, colour = struct.unpack_from(">IIBB", body)
+            pixels += body if kind == b"IDAT" else b""
+            kinds.append(kind)
+            at += 12 + length
+        assert kinds[0] == b"IHDR" and kinds[-1] == b"IEND" and (depth, colour) == (8, 2)
+        assert width % (4 * ct.shape[2]) == 0 and height % ct.shape[1] == 0
+        assert len(set(zlib.decompress(pixels))) > 50
+
+
+def refusals(place, store):
+    kept = place + "/kept"
+    os.mkdir(kept)
+    with open(kept + "/thesis.txt", "w") as stream:
+        stream.write("mine")
+    said = export(store, "nifti", kept, ranks=2, code=2)
+    assert kept in said and os.listdir(kept) == ["thesis.txt"], said
+    assert "tiff" in export(store, "tiff", place + "/x", code=2)
+    assert place + "/nowhere" in export(place + "/nowhere", "png", place + "/x", code=3)
+    assert kept + "/thesis.txt" in export(store, "png", kept + "/thesis.txt/x", code=4)
+    code, said = ctaug("export", "--store", store)
+    assert code == 2 and "--format" in said, said
+    assert not os.path.exists(place + "/x")
+    # What a killed export left is neither kept nor in the way.
+    os.makedirs(place + "/x.tmp.export/half")
+    export(store, "png", place + "/x")
+    assert "half" not in os.listdir(place + "/x")
+    # Twice from one store gives the same bytes.
+    export(store, "dicom", place + "/first")
+    export(store, "dicom", place + "/second", ranks=2)
+    assert files_of(place + "/first") == files_of(place + "/second") != {}
+
+
+def synthetic(place, store):
+    """The same store with another provenance, its manifest sealed anew."""
+    path = os.path.join(store, "manifest.json")
+    manifest = json.load(open(path), parse_float=lambda digits: "@@" + digits)
+    manifest["detail"]["provenance"]["synthetic"] = True
+
+    def text(value):
+        plain = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return re.sub('"@@([^"]*)"', r"\1", plain)
+
+    del manifest["seal"]
+    manifest["seal"] = hashlib.sha256(text(manifest).encode()).hexdigest()
+    with open(path, "w") as stream:
+        stream.write(text(manifest))
+    export(store, "dicom", place + "/as-synthetic")
+    for path in glob.glob(place + "/as-synthetic/*/ct-*.dcm"):
+        assert "SYNTHETIC" in pydicom.dcmread(path).SeriesDescription
+
+
+def main():
+    place = tempfile.mkdtemp(prefix="ctaug-export-")
+    try:
+        for n, shape in enumerate(SHAPES):
+            small_dicom.write_patient(os.path.join(place, "dicom", str(n)), n, shape)
+        store = ingest(place, "run", place + "/dicom")
+        dicom(place, store)
+        nifti(place, store)
+        png(place, store)
+        refusals(place, store)
+        synthetic(place, store)
+    finally:
+        shutil.rmtree(place)
+
+
+main()

@@ -1,0 +1,270 @@
+#!/usr/bin/python3
+"""Ingest against pydicom: every voxel of a real head CT, several patients with segmentations, equal
+bytes on 1 and 3 ranks, and every fault with its exit code and a message that names it."""
+
+import glob
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import h5py
+import numpy as np
+import pydicom
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "data"))
+import small_dicom
+
+CTAUG = os.environ.get("CTAUG", os.path.join(HERE, "..", "build", "ctaug"))
+MPI = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+       "OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_hwloc_base_binding_policy": "none"}
+SHAPES = [(8, 160, 160), (5, 128, 96), (9, 160, 144), (6, 64, 64), (7, 160, 152)]
+
+
+def ctaug(*words, ranks=1):
+    command = [CTAUG, *map(str, words)]
+    if ranks > 1:
+        command = ["mpirun", "--oversubscribe", "-n", str(ranks)] + command
+    done = subprocess.run(command, env={**os.environ, **MPI}, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, timeout=120, universal_newlines=True)
+    return done.returncode, done.stdout
+
+
+def study(path, dicom, out, labels):
+    lines = ["name: test of ingest", "out: %s" % out, "ingest:", "  dicom: %s" % dicom]
+    if labels == "thresholds":
+        lines += ["  labels: thresholds", "  thresholds:", '    - "soft: -100..200"',
+                  '    - "bone: 150..3071"']
+    else:
+        lines += ["  labels: seg"]
+    with open(path, "w") as stream:
+        stream.write("\n".join(lines) + "\n")
+    return path
+
+
+def files_of(store):
+    """Name to SHA-256 of everything in a store."""
+    return {os.path.basename(p): hashlib.sha256(open(p, "rb").read()).hexdigest()
+            for p in glob.glob(os.path.join(store, "*"))}
+
+
+def read_store(store):
+    """Id to (HU, labels, attributes) and the label names."""
+    with h5py.File(os.path.join(store, "index.h5"), "r") as f:
+        volumes = {k: (v["ct"][...], v["labels"][...], dict(v.attrs)) for k, v in
+                   f["volumes"].items()}
+    names = json.load(open(os.path.join(store, "manifest.json")))["detail"]["labels"]
+    return volumes, names
+
+
+def expect_ingest(*words, **more):
+    code, said = ctaug("ingest", *words, **more)
+    assert code == 0, (code, said)
+    return said
+
+
+def head(place):
+    """All 108 slices of a real CT, compared with what pydicom decodes."""
+    dicom, out = os.path.join(place, "head"), os.path.join(place, "head-run")
+    made = subprocess.run([sys.executable, os.path.join(HERE, "data", "cranium_dicom.py"), dicom],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120)
+    assert made.returncode == 0, made.stdout
+    slices = [pydicom.dcmread(p) for p in glob.glob(os.path.join(dicom, "*"))]
+    slices.sort(key=lambda s: float(s.ImagePositionPatient[2]))
+    hu = np.stack([s.pixel_array * int(s.RescaleSlope) + int(s.RescaleIntercept) for s in slices])
+    assert len(slices) == 108
+
+    said = expect_ingest(study(place + "/head.yaml", dicom, out, "thresholds"))
+    assert "next: ctaug train" in said and out in said, said
+    volumes, names = read_store(out + "/store")
+    assert len(volumes) == 1
+    ct, labels, space = next(iter(volumes.values()))
+    assert ct.dtype == np.int16 and np.array_equal(ct, hu)
+    expected = np.where(hu >= 150, 2, np.where(hu >= -100, 1, 0)) * (hu <= 3071)
+    expected[(hu > 3071)] = 0
+    assert np.array_equal(labels, expected)
+    assert names == ["background", "soft", "bone"], names
+    assert np.allclose(space["spacing"], [1.5, 0.957, 0.957], atol=1e-3), space
+    assert np.allclose(space["origin"], [float(v) for v in slices[0].ImagePositionPatient])
+
+    expect_ingest(study(place + "/head3.yaml", dicom, out + "3", "thresholds"), ranks=3)
+    one, three = files_of(out + "/store"), files_of(out + "3/store")
+    assert {k: v for k, v in one.items() if k.endswith(".h5")} == \
+           {k: v for k, v in three.items() if k.endswith(".h5")}
+
+
+def patients(place):
+    """Several patients and shards, with SEG: voxels, label names, ranks, and running again."""
+    dicom = os.path.join(place, "small")
+    truth = [small_dicom.write_patient(os.path.join(dicom, "x%d" % n), n, shape)
+             for n, shape in enumerate(SHAPES)]
+    runs = {}
+    for ranks in (1, 3):
+        out = os.path.join(place, "small-run%d" % ranks)
+        yaml = study(place + "/small%d.yaml" % ranks, dicom, out, "seg")
+        expect_ingest(yaml, "--set", "ingest.shard_mib=1", ranks=ranks)
+        runs[ranks] = files_of(out + "/store")
+    shards = [k for k in runs[1] if k.startswith("shard-")]
+    assert len(shards) >= 3, shards
+    for name in runs[1]:
+        if name != "manifest.json":
+            assert runs[1][name] == runs[3][name], name
+    details = [json.load(open(place + "/small-run%d/store/manifest.json" % r)) for r in (1, 3)]
+    assert [f["sha256"] for f in details[0]["files"]] == [f["sha256"] for f in details[1]["files"]]
+    origin = details[0]["detail"]["provenance"]
+    assert origin["patients"] == origin["series"] == len(SHAPES) and origin["synthetic"] is False
+    assert "Secret" not in json.dumps(details[0]) and "HOSPITAL" not in json.dumps(details[0])
+
+    volumes, names = read_store(out + "/store")
+    assert names == ["background"] + sorted(small_dicom.STRUCTURES), names
+    assert len(volumes) == len(SHAPES)
+    for number, (hu, labels) in enumerate(truth):
+        patient = "p-" + hashlib.sha256(b"HOSPITAL-%d" % number).hexdigest()[:16]
+        (found,) = [v for k, v in volumes.items() if k.startswith(patient)]
+        value = np.array([0] + [names.index(n) for n in small_dicom.STRUCTURES])
+        assert np.array_equal(found[0], hu)
+        assert np.array_equal(found[1], value[labels])
+        assert int(found[2]["contrast"]) == number % 2
+        origin, row, column, normal = small_dicom.geometry(number)
+        assert np.allclose(found[2]["origin"], origin, atol=1e-4)
+        assert np.allclose(np.ravel(found[2]["direction"]), np.ravel([normal, column, row]),
+                           atol=1e-4)
+        assert np.allclose(found[2]["spacing"], small_dicom.SPACING, atol=1e-4)
+
+    # Again: nothing to do. A copy of the archive is the same archive, on any number of ranks.
+    written = os.stat(out + "/store/manifest.json").st_mtime_ns
+    for path in glob.glob(dicom + "/*/*"):
+        os.utime(path, (1, 1))
+    said = expect_ingest(yaml, "--set", "ingest.shard_mib=1", ranks=2)
+    assert "current" in said, said
+    assert os.stat(out + "/store/manifest.json").st_mtime_ns == written
+    # A patient more: the store is replaced.
+    hu, _ = small_dicom.write_patient(os.path.join(dicom, "y"), 9, (4, 32, 32))
+    said = expect_ingest(yaml, "--set", "ingest.shard_mib=1", ranks=2)
+    assert "current" not in said and len(read_store(out + "/store")[0]) == len(SHAPES) + 1
+    # A changed segmentation under the same UID is seen.
+    small_dicom.write_seg(os.path.join(dicom, "y", "SEG"), 9, np.full((4, 32, 32), 2, np.uint8))
+    assert "current" not in expect_ingest(yaml, "--set", "ingest.shard_mib=1")
+    # Its segmentation gone, in seg mode: named.
+    os.remove(os.path.join(dicom, "y", "SEG"))
+    code, said = ctaug("ingest", yaml, ranks=2)
+    assert code == 3 and small_dicom.uid(9, "series") in said and "SEG" in said, (code, said)
+
+
+def refused(out):
+    """Nothing that reads a store takes what is in out/store."""
+    code, said = ctaug("verify", out + "/store")
+    assert code in (3, 5), (code, said)
+    assert not os.path.exists(out + "/store/manifest.json")
+    left = [n for n in os.listdir(out + "/store")] if os.path.isdir(out + "/store") else []
+    assert not [n for n in left if n.endswith(".h5")], left
+
+
+def faults(place):
+    good = os.path.join(place, "faulty")
+    small_dicom.write_patient(os.path.join(good, "a"), 0, (6, 64, 64))
+    small_dicom.write_patient(os.path.join(good, "b"), 1, (6, 64, 64))
+    yaml = os.path.join(place, "faulty.yaml")
+    out = os.path.join(place, "faulty-run")
+
+    def fails(code, *words, dicom=good, ranks=(1, 2)):
+        for n in ranks:
+            study(yaml, dicom, out, "seg")
+            got, said = ctaug("ingest", yaml, ranks=n)
+            assert got == code, (got, code, said)
+            for word in words:
+                assert word in said, (word, said)
+            refused(out)
+            shutil.rmtree(out, ignore_errors=True)
+
+    os.mkdir(place + "/nothing")
+    fails(3, place + "/nothing", dicom=place + "/nothing")
+    fails(3, place + "/missing", dicom=place + "/missing")
+
+    stranger = os.path.join(good, "b", "notes.txt")
+    with open(stranger, "w") as stream:
+        stream.write("not a picture\n" * 100)
+    fails(3, stranger, "DICOM")
+    os.remove(stranger)
+
+    victim = sorted(glob.glob(good + "/b/I*"))[2]
+    whole = open(victim, "rb").read()
+    for keep in (len(whole) * 6 // 10, len(whole) - 2, 600, 100, 0):
+        with open(victim, "wb") as stream:
+            stream.write(whole[:keep])
+        fails(3, victim, ranks=(1, 2) if keep > 1000 else (2,))
+    os.remove(victim)
+    fails(3, "slice")  # one is missing
+    with open(victim, "wb") as stream:
+        stream.write(whole)
+
+    # A folder that cannot be made: its parent is a file.
+    with open(place + "/file", "w") as stream:
+        stream.write("x")
+    study(yaml, good, place + "/file/run", "seg")
+    for n in (1, 2):
+        code, said = ctaug("ingest", yaml, ranks=n)
+        assert code == 4 and place + "/file" in said, (code, said)
+
+    # And the same input is taken when nothing is wrong with it.
+    expect_ingest(study(yaml, good, out, "seg"), ranks=2)
+    assert ctaug("verify", out + "/store")[0] == 0
+    shard = out + "/store/shard-00000.h5"
+    data = bytearray(open(shard, "rb").read())
+    data[len(data) // 2] ^= 1
+    open(shard, "wb").write(data)
+    code, said = ctaug("verify", out + "/store")
+    assert code == 5 and "shard-00000.h5" in said, (code, said)
+
+
+def disk(place):
+    """A full and a read-only file system, as small tmpfs mounts. False if they cannot be made."""
+    mount = os.path.join(place, "disk")
+    os.mkdir(mount)
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs",
+                                            mount], stderr=subprocess.DEVNULL).returncode != 0:
+        return False
+    try:
+        dicom = os.path.join(place, "for-disk")
+        for n in range(4):
+            small_dicom.write_patient(os.path.join(dicom, str(n)), n, (8, 128, 128))
+        out = mount + "/run"
+        yaml = study(place + "/disk.yaml", dicom, out, "seg")
+        for ranks in (1, 3):
+            code, said = ctaug("ingest", yaml, "--set", "ingest.shard_mib=1", ranks=ranks)
+            assert code == 4 and out in said and "space" in said.lower(), (code, said)
+            refused(out)
+            code, said = ctaug("train", yaml)
+            assert code in (3, 5), (code, said)
+        shutil.rmtree(out)
+        for option, size in (("remount,size=64m", None), ("remount,ro", 4)):
+            subprocess.run(["mount", "-o", option, mount], check=True)
+            for ranks in (1, 2):
+                code, said = ctaug("ingest", yaml, ranks=ranks)
+                if size is None:
+                    assert code == 0, (code, said)
+                    shutil.rmtree(out)
+                else:
+                    assert code == 4 and out in said and "ead-only" in said, (code, said)
+    finally:
+        subprocess.run(["umount", mount], check=True)
+    return True
+
+
+def main():
+    place = tempfile.mkdtemp(prefix="ctaug-ingest-")
+    try:
+        head(place)
+        patients(place)
+        faults(place)
+        if not disk(place):
+            print("no tmpfs can be mounted here: full and read-only disks were not tried")
+    finally:
+        shutil.rmtree(place)
+
+
+main()

@@ -1,0 +1,242 @@
+/* The split: patients whole, every slice in one part, blocks that cover the anatomy, draws that do
+ * not depend on who else is in the archive. */
+#include "io/comm.h"
+#include "io/store.h"
+#include "pipeline/split.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static comm *world;
+static char place[] = "/tmp/ctaug-split-XXXXXX";
+
+/* A store of `patients` patients with `series` volumes each, `depth` slices of 2 x 2. */
+static store *make_store(int patients, int series, int64_t depth) {
+    static int serial;
+    char directory[PATH_SIZE];
+    label_set labels = {.count = 1, .name = {"background"}};
+    store_entry entries[64] = {0};
+    store_writer *w = NULL;
+    store *s = NULL;
+    snprintf(directory, sizeof directory, "%s/store-%d", place, serial++);
+    for (int i = 0; i < patients * series; i++) {
+        snprintf(entries[i].id, VOLUME_ID, "p-%016x-%08x", i / series * 0x1234567, i % series);
+        entries[i].space = (geometry){
+            .shape = {depth, 2, 2}, .spacing = {1, 1, 1}, .direction = {0, 0, 1, 0, 1, 0, 1, 0, 0}};
+    }
+    store_plan plan = {.directory = directory,
+                       .fingerprint = "0123456789abcdef0123456789abcdef"
+                                      "0123456789abcdef0123456789abcdef",
+                       .labels = &labels,
+                       .entries = entries,
+                       .count = patients * series,
+                       .shard_bytes = 1 << 20};
+    assert_int_equal(store_writer_open(world, &plan, &w), ST_OK);
+    for (int i = 0; i < patients * series; i++) {
+        volume v = {.space = entries[i].space};
+        memcpy(v.id, entries[i].id, sizeof v.id);
+        assert_int_equal(volume_alloc(&v), ST_OK);
+        assert_int_equal(store_writer_put(w, i, &v), ST_OK);
+        volume_free(&v);
+    }
+    assert_int_equal(store_writer_finish(w, ST_OK), ST_OK);
+    assert_int_equal(store_open(directory, &s), ST_OK);
+    return s;
+}
+
+static study make_study(int64_t seed, double train, double validation, double test) {
+    study st;
+    study_defaults(&st);
+    st.seed = seed;
+    st.data.split[0] = train;
+    st.data.split[1] = validation;
+    st.data.split[2] = test;
+    return st;
+}
+
+/* part_of[volume * depth + slice] for every slice; fails if a slice is missing or in two parts, if
+ * the counts are wrong, or if split_slice() walks another way. */
+static void read_parts(const split *sp, int64_t volumes, int64_t depth, bool shared, int *part_of) {
+    for (int64_t k = 0; k < volumes * depth; k++) part_of[k] = -1;
+    for (int p = 0; p < SPLIT_PARTS; p++) {
+        int64_t seen = 0;
+        for (int64_t r = 0; r < sp->run_count[p]; r++) {
+            const split_run *run = &sp->runs[p][r];
+            assert_in_range(run->volume, 0, volumes - 1);
+            assert_true(run->first >= 0 && run->count >= 1 && run->first + run->count <= depth);
+            for (int64_t z = run->first; z < run->first + run->count; z++) {
+                int64_t volume = -1, slice = -1;
+                split_slice(sp, p, seen++, &volume, &slice);
+                assert_int_equal(volume, run->volume);
+                assert_int_equal(slice, z);
+                int *at = &part_of[volume * depth + z];
+                if (shared && p == SPLIT_TEST)
+                    assert_int_equal(*at, SPLIT_VALIDATION);
+                else
+                    assert_int_equal(*at, -1);
+                *at = p;
+            }
+        }
+        assert_int_equal(seen, sp->slices[p]);
+        assert_true(seen > 0);
+    }
+    for (int64_t k = 0; k < volumes * depth; k++) assert_int_not_equal(part_of[k], -1);
+}
+
+static void patients_are_whole(void **state) {
+    (void)state;
+    enum { PATIENTS = 10, SERIES = 3, DEPTH = 4 };
+    store *s = make_store(PATIENTS, SERIES, DEPTH);
+    int first[PATIENTS * SERIES * DEPTH], other[PATIENTS * SERIES * DEPTH];
+    int differ = 0;
+    for (int64_t seed = 0; seed < 5; seed++) {
+        study st = make_study(seed, 0.7, 0.1, 0.2);
+        split sp;
+        assert_int_equal(split_create(s, &st, &sp), ST_OK);
+        assert_false(sp.by_blocks);
+        read_parts(&sp, PATIENTS * SERIES, DEPTH, false, other);
+        for (int k = 0; k < PATIENTS * SERIES * DEPTH; k++)
+            assert_int_equal(other[k], other[k / (SERIES * DEPTH) * (SERIES * DEPTH)]);
+        assert_int_equal(sp.patients[SPLIT_TRAIN], 7);
+        assert_int_equal(sp.patients[SPLIT_VALIDATION], 1);
+        assert_int_equal(sp.patients[SPLIT_TEST], 2);
+        assert_int_equal(sp.slices[SPLIT_TEST], 2 * SERIES * DEPTH);
+        if (seed == 0) memcpy(first, other, sizeof first);
+        differ += memcmp(first, other, sizeof first) != 0;
+        split_free(&sp);
+    }
+    assert_true(differ >= 3); /* the seed decides */
+    store_close(s);
+}
+
+/* Old patients keep their order when others join: of two nested cuts one contains the other. */
+static void newcomers_move_nobody(void **state) {
+    (void)state;
+    enum { FEW = 10, MANY = 19 };
+    store *few = make_store(FEW, 1, 3), *many = make_store(MANY, 1, 3);
+    for (int64_t seed = 0; seed < 20; seed++) {
+        study st = make_study(seed, 0.5, 0.2, 0.3);
+        int before[FEW * 3], after[MANY * 3];
+        split sp;
+        assert_int_equal(split_create(few, &st, &sp), ST_OK);
+        read_parts(&sp, FEW, 3, false, before);
+        split_free(&sp);
+        assert_int_equal(split_create(many, &st, &sp), ST_OK);
+        read_parts(&sp, MANY, 3, false, after);
+        split_free(&sp);
+        int only_before = 0, only_after = 0;
+        for (int i = 0; i < FEW; i++) {
+            bool was = before[3 * i] == SPLIT_TEST, is = after[3 * i] == SPLIT_TEST;
+            only_before += was && !is;
+            only_after += is && !was;
+        }
+        assert_true(only_before == 0 || only_after == 0);
+    }
+    store_close(few);
+    store_close(many);
+}
+
+static void few_patients(void **state) {
+    (void)state;
+    int part[9];
+    split sp;
+    store *two = make_store(2, 1, 3), *three = make_store(3, 1, 3);
+    study st = make_study(1, 0.1, 0.1, 0.8);
+    assert_int_equal(split_create(two, &st, &sp), ST_OK);
+    read_parts(&sp, 2, 3, true, part);
+    assert_int_equal(sp.patients[SPLIT_TRAIN], 1);
+    assert_int_equal(sp.patients[SPLIT_VALIDATION], 1);
+    assert_int_equal(sp.runs[SPLIT_VALIDATION][0].volume, sp.runs[SPLIT_TEST][0].volume);
+    split_free(&sp);
+    const double extremes[4][3] = {{1, 0, 0}, {0, 1, 0}, {0, 0, 1}, {1, 1, 1}};
+    for (int k = 0; k < 4; k++) {
+        st = make_study(1, extremes[k][0], extremes[k][1], extremes[k][2]);
+        assert_int_equal(split_create(three, &st, &sp), ST_OK);
+        read_parts(&sp, 3, 3, false, part);
+        for (int p = 0; p < SPLIT_PARTS; p++) assert_int_equal(sp.patients[p], 1);
+        split_free(&sp);
+    }
+    st = make_study(1, 0, 0, 0);
+    assert_int_equal(split_create(three, &st, &sp), ST_USAGE);
+    store_close(two);
+    store_close(three);
+}
+
+static void one_patient_in_blocks(void **state) {
+    (void)state;
+    enum { DEPTH = 108 };
+    store *s = make_store(1, 1, DEPTH);
+    study st = make_study(7, 0.7, 0.1, 0.2);
+    int part[DEPTH];
+    split sp;
+    assert_int_equal(split_create(s, &st, &sp), ST_OK);
+    assert_true(sp.by_blocks);
+    read_parts(&sp, 1, DEPTH, false, part);
+    assert_int_equal(sp.slices[SPLIT_VALIDATION], 11);
+    assert_int_equal(sp.slices[SPLIT_TEST], 22);
+    assert_int_equal(sp.slices[SPLIT_TRAIN], DEPTH - 11 - 22);
+    for (int p = 0; p < SPLIT_PARTS; p++) { /* every part sees every third */
+        for (int third = 0; third < 3; third++) {
+            int in = 0;
+            for (int z = third * DEPTH / 3; z < (third + 1) * DEPTH / 3; z++) in += part[z] == p;
+            assert_true(in >= 3);
+        }
+    }
+    for (int z = 1; z < DEPTH; z++) /* validation lies between */
+        assert_false((part[z] == SPLIT_TRAIN && part[z - 1] == SPLIT_TEST) ||
+                     (part[z] == SPLIT_TEST && part[z - 1] == SPLIT_TRAIN));
+    assert_int_equal(sp.run_count[SPLIT_TEST], 3);
+    assert_int_equal(sp.run_count[SPLIT_VALIDATION], 6);
+    assert_int_equal(sp.run_count[SPLIT_TRAIN], 4);
+    split_free(&sp);
+    store_close(s);
+}
+
+static void thin_volumes(void **state) {
+    (void)state;
+    int part[64];
+    split sp;
+    study st = make_study(7, 0.7, 0.1, 0.2);
+    for (int64_t depth = 2; depth <= 12; depth++) {
+        store *s = make_store(1, 1, depth);
+        if (depth < 3) {
+            assert_int_equal(split_create(s, &st, &sp), ST_INPUT);
+            assert_non_null(strstr(status_message(), "2 slices"));
+        } else {
+            assert_int_equal(split_create(s, &st, &sp), ST_OK);
+            read_parts(&sp, 1, depth, false, part);
+            split_free(&sp);
+        }
+        store_close(s);
+    }
+    store *series = make_store(1, 4, 9); /* several series of one patient: each in blocks */
+    assert_int_equal(split_create(series, &st, &sp), ST_OK);
+    assert_true(sp.by_blocks);
+    read_parts(&sp, 4, 9, false, part);
+    for (int k = 0; k < 4; k++) {
+        int trained = 0;
+        for (int z = 0; z < 9; z++) trained += part[9 * k + z] == SPLIT_TRAIN;
+        assert_in_range(trained, 5, 8);
+    }
+    split_free(&sp);
+    store_close(series);
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(patients_are_whole), cmocka_unit_test(newcomers_move_nobody),
+        cmocka_unit_test(few_patients),       cmocka_unit_test(one_patient_in_blocks),
+        cmocka_unit_test(thin_volumes),
+    };
+    if (comm_start(&argc, &argv, &world) != ST_OK || !mkdtemp(place)) return 1;
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    if (file_remove_tree(place) != ST_OK) failed++;
+    comm_stop(world);
+    return failed;
+}
