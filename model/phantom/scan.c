@@ -1,0 +1,230 @@
+/* The scanner: samples finer than the voxels (partial volume), point spread, noise, 12 bits.
+ *
+ * A voxel is the mean of its samples' HU, since attenuation is what adds up. The point spread is a
+ * Gaussian in the plane, applied on the fine grid. Noise of filtered back projection has a power
+ * spectrum proportional to the frequency, cut by the reconstruction kernel; it is white noise
+ * convolved with a kernel whose transform is sqrt(f) exp(-(f / f_c)^2 / 2).
+ */
+#include "model/phantom/scan.h"
+#include "model/phantom/anatomy.h"
+#include "io/span.h"
+
+#include <string.h>
+
+enum { REACH = 7, TAPS = 2 * REACH + 1, BLUR_MOST = 8, HU_LEAST = -1024, HU_MOST = 3071 };
+
+/* The kernel of unit-variance noise, by its inverse DFT on its own taps. */
+static void noise_kernel(double spacing, float kernel[TAPS][TAPS]) {
+    /* Standard soft kernels roll off near 0.35 / mm; large pixels have averaged that away. */
+    const double cut = fmin(0.35 * spacing, 0.45), pi = 3.14159265358979323846;
+    double square = 0;
+    for (int y = -REACH; y <= REACH; y++)
+        for (int x = -REACH; x <= REACH; x++) {
+            double sum = 0;
+            for (int v = -REACH; v <= REACH; v++)
+                for (int u = -REACH; u <= REACH; u++) {
+                    const double f = sqrt((double)(u * u + v * v)) / TAPS;
+                    sum += sqrt(f) * exp(-0.5 * f * f / (cut * cut)) *
+                           cos(2 * pi * (u * x + v * y) / TAPS);
+                }
+            kernel[y + REACH][x + REACH] = (float)sum;
+            square += sum * sum;
+        }
+    for (int i = 0; i < TAPS * TAPS; i++) (&kernel[0][0])[i] /= (float)sqrt(square);
+}
+
+status phantom_noise(const phantom *p, int64_t slice, int64_t h, int64_t w, double spacing,
+                     float *out) {
+    status st = ST_OK;
+    float *white = NULL, kernel[TAPS][TAPS];
+    int64_t n = 0;
+    /* A margin, so that the border of a slice is as noisy as its middle. */
+    const int64_t wide = w + 2 * REACH, tall = h + 2 * REACH;
+    if (!size_mul(wide, tall, &n)) n = -1;
+    TRY(array_alloc(&white, n, sizeof *white, "white noise of a slice"));
+    rng_stream r = rng_open(p->seed, RNG_PHANTOM, p->index, DRAW_NOISE + (uint32_t)slice);
+    rng_fill_normal(&r, white, n);
+    noise_kernel(spacing, kernel);
+    memset(out, 0, (size_t)(h * w) * sizeof *out);
+    for (int64_t y = 0; y < h; y++)
+        for (int v = 0; v < TAPS; v++)
+            for (int u = 0; u < TAPS; u++) {
+                const float k = kernel[v][u], *from = white + (y + v) * wide + u;
+                float *to = out + y * w;
+                for (int64_t x = 0; x < w; x++) to[x] += k * from[x];
+            }
+done:
+    free(white);
+    return st;
+}
+
+/* Samples a voxel's side: at most `apart` mm from each other, 2 to 4. */
+static int samples(double spacing, double apart) {
+    const int n = (int)ceil(spacing / apart);
+    return n < 2 ? 2 : n > 4 ? 4 : n;
+}
+
+/* The working memory of one thread. */
+typedef struct bench {
+    float *fine, *line, *noise; /* fine grid; a line of it; h * w */
+    uint16_t *votes;            /* h * w * LABEL_COUNT */
+} bench;
+
+typedef struct plan {
+    const phantom *patient;
+    const phantom_grid *grid;
+    int in_plane, in_depth; /* samples a voxel's side */
+    int reach;
+    float taps[BLUR_MOST + 1];
+} plan;
+
+static plan plan_of(const phantom *p, const phantom_grid *g) {
+    plan s = {.patient = p, .grid = g};
+    s.in_plane = samples(fmax(g->spacing[1], g->spacing[2]), 1.3);
+    s.in_depth = samples(g->spacing[0], 2.5);
+    const double sigma = p->blur / (g->spacing[1] / s.in_plane);
+    s.reach = (int)fmin(ceil(3 * sigma), BLUR_MOST);
+    float sum = 0;
+    for (int k = 0; k <= s.reach; k++) {
+        s.taps[k] = (float)exp(-0.5 * k * k / (sigma * sigma));
+        sum += (k ? 2.0f : 1.0f) * s.taps[k];
+    }
+    for (int k = 0; k <= s.reach; k++) s.taps[k] /= sum;
+    return s;
+}
+
+/* Sums the samples of slice k: fine[y x] HU, votes[y x label]. */
+static void sample_slice(const plan *s, int64_t k, bench *b) {
+    const phantom_grid *g = s->grid;
+    const int64_t h = g->shape[1], w = g->shape[2], n = s->in_plane, wide = w * n;
+    memset(b->fine, 0, (size_t)(h * n * wide) * sizeof *b->fine);
+    memset(b->votes, 0, (size_t)(h * w * LABEL_COUNT) * sizeof *b->votes);
+    for (int d = 0; d < s->in_depth; d++) {
+        const double z = g->origin[2] + g->spacing[0] * ((double)k + (d + 0.5) / s->in_depth - 0.5);
+        for (int64_t i = 0; i < h * n; i++) {
+            const double y = g->origin[1] + g->spacing[1] * (((double)i + 0.5) / (double)n - 0.5);
+            for (int64_t j = 0; j < wide; j++) {
+                const double x =
+                    g->origin[0] + g->spacing[2] * (((double)j + 0.5) / (double)n - 0.5);
+                float hu;
+                const material m = phantom_look(s->patient, (float)x, (float)y, (float)z, &hu);
+                b->fine[i * wide + j] += hu;
+                b->votes[((i / n) * w + j / n) * LABEL_COUNT + material_about(m)->label]++;
+            }
+        }
+    }
+}
+
+/* Blurs a line of n numbers, `stride` apart; beyond the ends the last number goes on. */
+static void blur_line(const plan *s, float *at, int64_t stride, int64_t n, float *line) {
+    float *mid = line + BLUR_MOST;
+    for (int64_t i = 0; i < n; i++) mid[i] = at[i * stride];
+    for (int k = 1; k <= s->reach; k++) {
+        mid[-k] = mid[0];
+        mid[n - 1 + k] = mid[n - 1];
+    }
+    for (int64_t i = 0; i < n; i++) {
+        float sum = s->taps[0] * mid[i];
+        for (int k = 1; k <= s->reach; k++) sum += s->taps[k] * (mid[i - k] + mid[i + k]);
+        at[i * stride] = sum;
+    }
+}
+
+static uint8_t most_voted(const uint16_t *votes) {
+    int best = 0;
+    for (int k = 1; k < LABEL_COUNT; k++)
+        if (votes[k] > votes[best]) best = k;
+    return (uint8_t)best;
+}
+
+/* Noise grows towards the axis, where the rays through the trunk are weakest. */
+static float noise_level(const phantom *p, double x, double y) {
+    const double u = (x - p->shift[0]) / (150 * p->scale[0]),
+                 v = (y - p->shift[1]) / (115 * p->scale[1]);
+    return p->noise * (float)(0.42 + 0.58 * exp(-0.5 * (u * u + v * v)));
+}
+
+static void finish_slice(const plan *s, bench *b, int16_t *hu, uint8_t *labels) {
+    const phantom_grid *g = s->grid;
+    const int64_t h = g->shape[1], w = g->shape[2], n = s->in_plane, wide = w * n;
+    for (int64_t i = 0; i < h * n; i++) blur_line(s, b->fine + i * wide, 1, wide, b->line);
+    for (int64_t j = 0; j < wide; j++) blur_line(s, b->fine + j, wide, h * n, b->line);
+    const float share = 1.0f / (float)(n * n * s->in_depth);
+    for (int64_t y = 0; y < h; y++)
+        for (int64_t x = 0; x < w; x++) {
+            float sum = 0;
+            for (int64_t i = 0; i < n * n; i++) {
+                sum += b->fine[(y * n + i / n) * wide + x * n + i % n];
+            }
+            const double px = g->origin[0] + g->spacing[2] * (double)x;
+            const double py = g->origin[1] + g->spacing[1] * (double)y;
+            const float noisy = sum * share + noise_level(s->patient, px, py) * b->noise[y * w + x];
+            hu[y * w + x] = (int16_t)lrintf(fminf(fmaxf(noisy, HU_LEAST), HU_MOST));
+            labels[y * w + x] = most_voted(b->votes + (y * w + x) * LABEL_COUNT);
+        }
+}
+
+static status bench_alloc(const plan *s, bench *b) {
+    status st = ST_OK;
+    const int64_t h = s->grid->shape[1], w = s->grid->shape[2], n = s->in_plane;
+    const int64_t longest = (h > w ? h : w) * n + 2 * BLUR_MOST;
+    TRY(array_alloc(&b->fine, h * n * w * n, sizeof *b->fine, "the fine grid of a slice"));
+    TRY(array_alloc(&b->line, longest, sizeof *b->line, "a line of a slice"));
+    TRY(array_alloc(&b->noise, h * w, sizeof *b->noise, "the noise of a slice"));
+    TRY(array_alloc(&b->votes, h * w * LABEL_COUNT, sizeof *b->votes, "the labels of a slice"));
+done:
+    return st;
+}
+
+static void bench_free(bench *b) {
+    free(b->fine);
+    free(b->line);
+    free(b->noise);
+    free(b->votes);
+}
+
+static status scan_slice(const plan *s, int64_t k, bench *b, int16_t *hu, uint8_t *labels) {
+    status st = ST_OK;
+    const phantom_grid *g = s->grid;
+    const int64_t pixels = g->shape[1] * g->shape[2];
+    TRY(phantom_noise(s->patient, k, g->shape[1], g->shape[2], g->spacing[1], b->noise));
+    sample_slice(s, k, b);
+    finish_slice(s, b, hu + k * pixels, labels + k * pixels);
+done:
+    return st;
+}
+
+status phantom_scan(const phantom *p, const phantom_grid *grid, int16_t *hu, uint8_t *labels) {
+    status worst = ST_OK;
+    const plan s = plan_of(p, grid);
+#pragma omp parallel
+    {
+        bench b = {0};
+        status st = bench_alloc(&s, &b);
+#pragma omp for schedule(dynamic)
+        for (int64_t k = 0; k < grid->shape[0]; k++) {
+            if (st == ST_OK) st = scan_slice(&s, k, &b, hu, labels);
+        }
+#pragma omp critical
+        if (st > worst) worst = st;
+        bench_free(&b);
+    }
+    /* The message of a failure stays on the thread that met it. */
+    if (worst != ST_OK) return status_memory("scanning a phantom", grid->shape[1] * grid->shape[2]);
+    return ST_OK;
+}
+
+void phantom_plan(const phantom *p, int64_t size, int64_t slices, phantom_grid *out) {
+    float widest = 0;
+    for (int j = 0; j < OUTLINE_LEVELS; j++)
+        for (int i = 0; i < OUTLINE_ANGLES; i++) {
+            widest = fmaxf(widest, p->trunk.at[j][i][0] * fmaxf(p->scale[0], p->scale[1]));
+        }
+    /* Fields of view are set in steps of 10 mm. */
+    const double view = fmax(10.0 * ceil((2.0 * widest + 24.0) / 10.0), 340.0);
+    const double pixel = view / (double)size, thick = 200.0 / (double)slices;
+    *out = (phantom_grid){
+        .shape = {slices, size, size},
+        .spacing = {thick, pixel, pixel},
+        .origin = {-0.5 * (view - pixel), -0.5 * (view - pixel) + 12.0, 0.5 * thick}};
+}
