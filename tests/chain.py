@@ -1,0 +1,69 @@
+"""What the scripts that run the stages share: calling ctaug on ranks, a tiny phantom, a tiny study."""
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+CTAUG = os.path.abspath(os.environ.get("CTAUG", "build/ctaug"))
+TOOLS = os.path.join(os.path.abspath(os.environ.get("BUILD", "build")), "tests")
+ENV = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
+           OMPI_MCA_rmaps_base_oversubscribe="1", OMPI_MCA_hwloc_base_binding_policy="none",
+           OMPI_MCA_btl_vader_single_copy_mechanism="none", OMP_NUM_THREADS="1")
+
+STUDY = """
+name: tiny
+seed: 3
+out: {out}
+ingest: {{dicom: {dicom}, labels: seg, shard_mib: 1}}
+data: {{size: 32}}
+model: {{net: R16, dropout: 0.1}}
+train: {{steps: 12, batch: 8, micro_batch: 2, warmup: 2, validate_every: 6, preview_every: 12,
+        checkpoint_every: 4}}
+generate: {{volumes: 3, steps: 4, batch: 4, guidance: 1.5}}
+evaluate: {{seeds: 1, steps: 10, batch: 8}}
+"""
+
+
+class Place:
+    """A scratch directory with a phantom and a study; removed at the end."""
+
+    def __init__(self, patients=4):
+        if not os.path.exists(CTAUG):
+            print(f"{CTAUG} is not built")
+            sys.exit(77)
+        self.root = tempfile.mkdtemp()
+        self.dicom = os.path.join(self.root, "dicom")
+        run(1, "phantom", "--patients", str(patients), "--seed", "1", "--size", "32", "--slices",
+            "8", "--out", self.dicom)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        shutil.rmtree(self.root)
+
+    def study(self, name):
+        """A study of its own run directory, ingested or not: (path of the study, run directory)."""
+        out = os.path.join(self.root, name)
+        path = out + ".yaml"
+        with open(path, "w") as f:
+            f.write(STUDY.format(out=out, dicom=self.dicom))
+        return path, out
+
+
+def command(ranks, *words):
+    return ["mpirun", "-n", str(ranks), *words]
+
+
+def run(ranks, *words, expect=0, env=None, timeout=240):
+    """Runs ctaug (or, with a path, another program) on ranks; returns what it said."""
+    program = words if os.path.isabs(words[0]) else (CTAUG, *words)
+    done = subprocess.run(command(ranks, *program), stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, timeout=timeout,
+                          env=dict(ENV, **(env or {})))
+    if done.returncode != expect:
+        print(done.stdout)
+        raise AssertionError(f"{' '.join(program)} on {ranks} ranks: exit {done.returncode}, "
+                             f"expected {expect}")
+    return done.stdout

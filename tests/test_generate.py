@@ -1,0 +1,91 @@
+"""Generation: the same bytes on 1, 2 and 3 ranks, after an interruption too; labels of training patients."""
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import h5py
+import numpy
+
+import chain
+
+
+def hashes(out):
+    folder = f"{out}/synthetic"
+    return {name: hashlib.sha256(open(f"{folder}/{name}", "rb").read()).hexdigest()
+            for name in sorted(os.listdir(folder)) if name.endswith(".h5")}
+
+
+def copy_of(place, name, out):
+    study, other = place.study(name)
+    os.makedirs(other)
+    for folder in ("store", "checkpoints"):
+        shutil.copytree(f"{out}/{folder}", f"{other}/{folder}")
+    return study, other
+
+
+def interrupted(place, out):
+    """Stopped after the first finished unit, then taken up on another rank count."""
+    study, other = copy_of(place, "interrupted", out)
+    words = ("--set", "generate.steps=40")
+    job = subprocess.Popen(chain.command(1, chain.CTAUG, "generate", study, *words), env=chain.ENV,
+                           start_new_session=True, stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL)
+    for _ in range(2400):
+        units = [name for folder, _, names in os.walk(other) for name in names
+                 if name.startswith("unit-") and ".tmp" not in name]
+        if units or job.poll() is not None:
+            break
+        time.sleep(0.05)
+    assert job.poll() is None, "generation ended before it could be interrupted"
+    os.killpg(job.pid, signal.SIGUSR1)
+    assert job.wait(timeout=60) == 75
+    assert not os.path.exists(f"{other}/synthetic/manifest.json")
+    chain.run(2, "generate", study, *words)
+    fresh, whole = copy_of(place, "uninterrupted", out)
+    chain.run(1, "generate", fresh, *words)
+    assert hashes(other) == hashes(whole)
+    assert not [name for name in os.listdir(other) if "parts" in name]
+
+
+def main():
+    with chain.Place() as place:
+        study, out = place.study("first")
+        chain.run(2, "ingest", study)
+        said = chain.run(1, "generate", study, expect=3)
+        assert "run ctaug train first" in said, said
+        chain.run(2, "train", study)
+        chain.run(1, "generate", study)
+        for ranks in (2, 3):
+            other_study, other = copy_of(place, f"ranks-{ranks}", out)
+            chain.run(ranks, "generate", other_study)
+            assert hashes(out) == hashes(other), ranks
+        # Two threads instead of one: the arithmetic of a slice is not split.
+        other_study, other = copy_of(place, "threads", out)
+        chain.run(1, "generate", other_study, env={"OMP_NUM_THREADS": "2"})
+        assert hashes(out) == hashes(other)
+        assert "current" in chain.run(2, "generate", study)
+
+        manifest = json.load(open(f"{out}/synthetic/manifest.json"))
+        text = json.dumps(manifest)
+        assert '"synthetic": true' in text and '"elastic"' in text and '"affine"' in text
+        with h5py.File(f"{out}/synthetic/index.h5", "r") as f, \
+                h5py.File(f"{out}/store/index.h5", "r") as real:
+            volumes = f["volumes"]
+            assert len(volumes) == 3
+            first = [real["volumes"][k]["labels"].shape for k in real["volumes"]][0]
+            for volume in volumes.values():
+                ct, labels = volume["ct"][()], volume["labels"][()]
+                assert ct.dtype == numpy.int16 and ct.shape == labels.shape == (8, 32, 32)
+                assert ct.min() >= -1000 and ct.max() <= 1000 and ct.std() > 50
+                assert labels.max() > 0 and first[0] == 8
+            several = [v["labels"][()] for v in volumes.values()]
+            assert not numpy.array_equal(several[0], several[1])
+        chain.run(1, "verify", out)
+        interrupted(place, out)
+
+
+main()

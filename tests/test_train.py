@@ -1,0 +1,111 @@
+"""Training on several ranks: one gradient whatever their number, the same bits after being killed."""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import h5py
+import numpy
+
+import chain
+
+
+def newest(out):
+    steps = sorted(d for d in os.listdir(f"{out}/checkpoints")
+                   if d.startswith("step-") and ".tmp." not in d)
+    return f"{out}/checkpoints/{steps[-1]}" if steps else None
+
+
+def arrays(path):
+    found = {}
+    with h5py.File(f"{path}/state.h5", "r") as f:
+        f.visititems(lambda name, item: found.update({name: item[()]})
+                     if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
+def same(a, b):
+    a, b = arrays(a), arrays(b)
+    assert a.keys() == b.keys() and len(a) > 100, (len(a), len(b))
+    for name in a:
+        assert numpy.array_equal(a[name], b[name]), name
+
+
+def gradient_is_the_same_on_1_2_and_4_ranks(place, study):
+    tool = os.path.join(chain.TOOLS, "tool_gradient")
+    grads = []
+    for ranks in (1, 2, 3, 4):
+        path = f"{place.root}/grad-{ranks}"
+        chain.run(ranks, tool, study, path)
+        grads.append(numpy.fromfile(path, numpy.float32).astype(float))
+        off = numpy.linalg.norm(grads[-1] - grads[0]) / numpy.linalg.norm(grads[0])
+        print(f"gradient on {ranks} ranks: relative difference {off:.2e}")
+        assert numpy.linalg.norm(grads[0]) > 0 and off < 1e-5, off
+
+
+def kill_when(process, condition, sign):
+    """Sends the signal to the whole job as soon as the condition holds."""
+    for _ in range(2400):
+        if condition() or process.poll() is not None:
+            break
+        time.sleep(0.05)
+    assert process.poll() is None, "the training ended before it could be interrupted"
+    os.killpg(process.pid, sign)
+    return process.wait(timeout=60)
+
+
+def interrupted(place, store, sign):
+    """A training whose ranks are all sent a signal after the first checkpoint."""
+    study, out = place.study(f"interrupted-{sign.name}")
+    shutil.copytree(store, f"{out}/store")
+    job = subprocess.Popen(chain.command(2, chain.CTAUG, "train", study, "--set", "train.steps=120"),
+                           env=chain.ENV, start_new_session=True, stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL)
+    code = kill_when(job, lambda: os.path.isdir(f"{out}/checkpoints") and newest(out), sign)
+    return study, out, code
+
+
+def main():
+    with chain.Place() as place:
+        study, out = place.study("whole")
+        chain.run(2, "ingest", study)
+        gradient_is_the_same_on_1_2_and_4_ranks(place, study)
+
+        chain.run(2, "train", study, "--set", "train.steps=120")
+        whole = newest(out)
+        assert whole.endswith("step-00000120"), whole
+        history = json.load(open(f"{out}/checkpoints/history.json"))
+        losses = history["train"]["loss"]
+        assert losses[-1] < 0.8 * losses[0], losses
+        assert history["validation"]["step"][-1] == 120
+        assert os.path.exists(f"{out}/previews/step-00000120.png")
+        assert len([d for d in os.listdir(f"{out}/checkpoints") if d.startswith("step-")]) == 3
+        said = chain.run(2, "train", study, "--set", "train.steps=120")
+        assert "current" in said, said
+
+        # Killed outright: what it left is taken up, and ends in the same bits.
+        study, killed, code = interrupted(place, f"{out}/store", signal.SIGKILL)
+        at = newest(killed)
+        chain.run(2, "train", study, "--set", "train.steps=120")
+        same(whole, newest(killed))
+        again = json.load(open(f"{killed}/checkpoints/history.json"))
+        assert again["train"]["step"][-1] == 120 and os.path.basename(at) < "step-00000120"
+
+        # Asked to stop: a checkpoint, exit 75, and the same end.
+        study, asked, code = interrupted(place, f"{out}/store", signal.SIGUSR1)
+        assert code == 75, code
+        chain.run(2, "train", study, "--set", "train.steps=120")
+        same(whole, newest(asked))
+
+        # A changed study keeps what the earlier one made.
+        chain.run(1, "train", study, "--set", "train.steps=4", "--set", "train.lr=1e-3")
+        kept = f"{asked}/checkpoints.earlier-1/step-00000120"
+        same(whole, kept)
+
+        # The trainer's decisions are the same on all ranks.
+        chain.run(2, os.path.join(chain.TOOLS, "test_trainer"))
+
+
+main()

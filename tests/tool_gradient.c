@@ -1,0 +1,58 @@
+/* For tests/test_train.py: the gradient of the first global batch of a study, reduced over the
+ * ranks. Usage: tool_gradient STUDY.yaml OUT: raw f32 in the order of the parameters, written by
+ * rank 0. */
+#include "io/span.h"
+#include "pipeline/noising.h"
+#include "pipeline/trainer.h"
+
+#include <stdio.h>
+
+static status first_gradient(const comm *c, const char *study_path, const char *out) {
+    status st = ST_OK;
+    study s;
+    store *data = NULL;
+    split sp = {0};
+    slices *train = NULL;
+    noising n = {0};
+    trainer *t = NULL;
+    trainer_report report;
+    const kernels *engine = NULL;
+    char path[PATH_SIZE];
+    TRY(study_read(c, study_path, NULL, 0, &s));
+    TRY(path_join(path, s.out, "store"));
+    TRY(store_open(path, &data));
+    TRY(split_create(data, &s, &sp));
+    slice_source source = {data, sp.runs[SPLIT_TRAIN], sp.run_count[SPLIT_TRAIN]};
+    TRY(slices_open(&s, &source, 1, &train));
+    TRY(noising_open(&s, store_labels(data), train, train, &n));
+    TRY(kernels_find(s.engine, &engine));
+    trainer_settings set = {.steps = 10,
+                            .batch = s.train.batch,
+                            .micro_batch = s.train.micro_batch,
+                            .lr = 1e-3,
+                            .clip = 1e30,
+                            .seed = (uint64_t)s.seed};
+    TRY(trainer_create(c, &set, n.graph, n.loss, engine, &t));
+    /* The second step: the zeroed last layers have moved, and every gradient is alive. */
+    TRY(trainer_step(t, noising_fill, &n, false, &report));
+    TRY(trainer_step(t, noising_fill, &n, false, &report));
+    TRY(trainer_check_equal(t));
+    const params *p = trainer_params(t);
+    if (comm_rank(c) == 0) st = file_write_atomic(out, p->grad, p->total * (int64_t)sizeof(float));
+done:
+    trainer_destroy(t);
+    noising_close(&n);
+    slices_close(train);
+    split_free(&sp);
+    store_close(data);
+    return st;
+}
+
+int main(int argc, char **argv) {
+    comm *c = NULL;
+    status st = comm_start(&argc, &argv, &c);
+    if (st == ST_OK) st = argc == 3 ? first_gradient(c, argv[1], argv[2]) : ST_USAGE;
+    if (st != ST_OK) fprintf(stderr, "%s\n", status_message());
+    if (c) comm_stop(c);
+    return st;
+}
