@@ -108,8 +108,8 @@ static status verify_local(int argc, char **argv) {
     if (t.worst != ST_OK) TRY(status_fail(t.worst, "%s", t.message));
     if (t.directories == 0)
         TRY(status_fail(ST_INPUT, "verify: nothing is published at or below %s", directory));
-    printf("all good: %" PRId64 " directories, %" PRId64 " files, %.1f MiB\n", t.directories,
-           t.files, (double)t.bytes / (1 << 20));
+    printf("all good: %" PRId64 " published, %" PRId64 " files, %.1f MiB\n", t.directories, t.files,
+           (double)t.bytes / (1 << 20));
 done:
     return st;
 }

@@ -98,9 +98,9 @@ static void whole_runs_are_good(void **state) {
     (void)state;
     make_run();
     assert_int_equal(verify(in_home("run")), ST_OK);
-    assert_true(said("run/store ") && said("run/metrics ") && said("all good: 2 directories"));
+    assert_true(said("run/store ") && said("run/metrics ") && said("all good: 2 published"));
     assert_int_equal(verify(in_home("run/store")), ST_OK);
-    assert_true(said("all good: 1 directories"));
+    assert_true(said("all good: 1 published"));
 }
 
 static void flip(const char *path, long at) {
