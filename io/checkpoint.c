@@ -1,0 +1,298 @@
+/* Checkpoints: a directory is filled under a temporary name and renamed, so each is there whole.
+ *
+ * state.h5: a contiguous f32 dataset for each array under its name as path, scalars as f64
+ * attributes of the root. The manifest in the directory vouches for state.h5; its hash is compared
+ * before anything is read. Older checkpoints go only after the new one is published.
+ */
+#include "io/checkpoint.h"
+#include "io/span.h"
+#include "io/store_hdf5.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define STATE "state.h5"
+#define KIND "checkpoint"
+
+enum { STEP_NAME = 64, RANK_MOST = 4 };
+
+/* "step-00001200". */
+static void step_name(int64_t step, char out[STEP_NAME]) {
+    snprintf(out, STEP_NAME, "step-%08" PRId64, step);
+}
+
+static status step_path(char out[PATH_SIZE], const char *directory, int64_t step) {
+    char name[STEP_NAME];
+    step_name(step, name);
+    return path_join(out, directory, name);
+}
+
+/* Names are relative paths of printable ASCII with no empty, "." or ".." part. */
+static bool name_is_good(const char *name) {
+    size_t length = strnlen(name, CHECKPOINT_NAME);
+    if (length == 0 || length == CHECKPOINT_NAME) return false;
+    for (const char *part = name;; part++) {
+        size_t n = strcspn(part, "/");
+        if (n == 0 || strncmp(part, "..", n) == 0) return false; /* also "." */
+        for (const char *end = part + n; part < end; part++)
+            if (*part <= ' ' || *part > '~') return false;
+        if (!*part) return true;
+    }
+}
+
+static status check_array(const checkpoint_array *a, const char *path) {
+    bool good = name_is_good(a->name) && a->rank >= 0 && a->rank <= RANK_MOST;
+    for (int k = 0; good && k < a->rank; k++) good = a->shape[k] >= 1;
+    if (good) return ST_OK;
+    return status_fail(ST_INTERNAL, "%s: array \"%.127s\" has no usable name or shape", path,
+                       a->name);
+}
+
+static void shape_of(const checkpoint_array *a, hsize_t shape[RANK_MOST]) {
+    for (int k = 0; k < a->rank; k++) shape[k] = (hsize_t)a->shape[k];
+}
+
+/* ---- writing ---- */
+
+/* The groups above name, which HDF5 by itself would make with times. */
+static status make_groups(hid_t file, const char *name, const char *path) {
+    status st = ST_OK;
+    char part[CHECKPOINT_NAME];
+    snprintf(part, sizeof part, "%s", name);
+    for (char *slash = strchr(part, '/'); slash; slash = strchr(slash + 1, '/')) {
+        hid_t group = -1;
+        *slash = 0;
+        htri_t there = H5Lexists(file, part, H5P_DEFAULT);
+        TRY(hdf5_check(there, ST_STORAGE, path, "look for a group"));
+        if (!there) {
+            TRY(hdf5_make_group(file, part, path, &group));
+            TRY(hdf5_check(H5Gclose(group), ST_STORAGE, path, "write"));
+        }
+        *slash = '/';
+    }
+done:
+    return st;
+}
+
+static status write_array(hid_t file, const checkpoint_array *a, const char *path) {
+    status st;
+    hsize_t shape[RANK_MOST];
+    TRY(check_array(a, path));
+    TRY(make_groups(file, a->name, path));
+    shape_of(a, shape);
+    TRY(hdf5_write_dataset(file, a->name, H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, a->rank, shape, NULL,
+                           a->at, path));
+done:
+    return st;
+}
+
+static status write_state(const char *path, const checkpoint_array *arrays, int64_t n_arrays,
+                          const checkpoint_scalar *scalars, int64_t n_scalars) {
+    status st;
+    hid_t file = -1;
+    TRY(hdf5_create(path, &file));
+    for (int64_t i = 0; i < n_arrays; i++) TRY(write_array(file, &arrays[i], path));
+    for (int64_t i = 0; i < n_scalars; i++) {
+        if (!name_is_good(scalars[i].name))
+            TRY(status_fail(ST_INTERNAL, "%s: scalar \"%.127s\" has no usable name", path,
+                            scalars[i].name));
+        TRY(hdf5_put_attribute(file, scalars[i].name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 0, NULL,
+                               &scalars[i].value, path));
+    }
+    TRY(hdf5_finish(&file, path));
+done:
+    if (file >= 0) H5Fclose(file);
+    return st;
+}
+
+/* state.h5 and its manifest in `directory`, whatever its name is for now. */
+static status fill(const char *directory, const char *fingerprint, int64_t step,
+                   const checkpoint_array *arrays, int64_t n_arrays,
+                   const checkpoint_scalar *scalars, int64_t n_scalars) {
+    status st;
+    char path[PATH_SIZE];
+    manifest m = {.kind = KIND};
+    snprintf(m.fingerprint, sizeof m.fingerprint, "%s", fingerprint);
+    TRY(path_join(path, directory, STATE));
+    TRY(write_state(path, arrays, n_arrays, scalars, n_scalars));
+    TRY(manifest_add_file(&m, directory, STATE));
+    m.detail = json_pack("{s:I}", "step", (json_int_t)step);
+    if (!m.detail) TRY(status_memory("a manifest", 0));
+    TRY(manifest_write(&m, directory));
+done:
+    manifest_free(&m);
+    return st;
+}
+
+/* rename() replaces no directory that holds files: one of the same step goes out of the way
+ * first, under a name that counts as a leftover. */
+static status publish(const char *directory, const char *temporary, int64_t step) {
+    status st;
+    char path[PATH_SIZE], name[STEP_NAME + 32], old[PATH_SIZE];
+    TRY(step_path(path, directory, step));
+    snprintf(name, sizeof name, "step-%08" PRId64 ".tmp.old.%ld", step, (long)getpid());
+    TRY(path_join(old, directory, name));
+    bool replaces = file_exists(path);
+    if (replaces && rename(path, old) != 0)
+        TRY(status_fail(ST_STORAGE, "%s: cannot move it away: %s", path, strerror(errno)));
+    TRY(file_publish(temporary, path));
+    if (replaces) TRY(file_remove_tree(old));
+done:
+    return st;
+}
+
+/* ---- which there are ---- */
+
+static int compare_steps(const void *a, const void *b) {
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+/* The step of a published name, -1 of any other. */
+static int64_t step_of(const char *name) {
+    char again[STEP_NAME];
+    int64_t step = -1;
+    if (sscanf(name, "step-%" SCNd64, &step) != 1 || step < 0) return -1;
+    step_name(step, again);
+    return strcmp(again, name) == 0 ? step : -1;
+}
+
+/* Steps of all directories with a published name, newest first; none if there is no `directory`.
+ * The caller frees *steps. */
+static status list_steps(const char *directory, int64_t **steps, int64_t *count) {
+    status st = ST_OK;
+    DIR *d = opendir(directory);
+    struct dirent *entry;
+    *steps = NULL;
+    *count = 0;
+    if (!d && errno == ENOENT) return ST_OK;
+    if (!d) return status_fail(ST_STORAGE, "%s: cannot list: %s", directory, strerror(errno));
+    while (errno = 0, (entry = readdir(d))) {
+        int64_t step = step_of(entry->d_name);
+        if (step < 0) continue;
+        int64_t *more = realloc(*steps, (size_t)(*count + 1) * sizeof *more);
+        if (!more) TRY(status_memory("a list of checkpoints", (*count + 1) * 8));
+        *steps = more;
+        more[(*count)++] = step;
+    }
+    if (errno != 0) TRY(status_fail(ST_STORAGE, "%s: cannot list: %s", directory, strerror(errno)));
+    if (*count > 0) qsort(*steps, (size_t)*count, sizeof **steps, compare_steps);
+done:
+    closedir(d);
+    return st;
+}
+
+/* All but the newest `keep`; the one just written stays even where a training that was begun anew
+ * finds later steps of an older one. */
+static status remove_old(const char *directory, int64_t written, int keep) {
+    status st;
+    char path[PATH_SIZE];
+    int64_t *steps = NULL, count = 0;
+    TRY(list_steps(directory, &steps, &count));
+    for (int64_t i = keep > 1 ? keep : 1; i < count; i++) {
+        if (steps[i] == written) continue;
+        TRY(step_path(path, directory, steps[i]));
+        TRY(file_remove_tree(path));
+    }
+done:
+    free(steps);
+    return st;
+}
+
+status checkpoint_write(const char *directory, int64_t step, const char *fingerprint,
+                        const checkpoint_array *arrays, int64_t n_arrays,
+                        const checkpoint_scalar *scalars, int64_t n_scalars, int keep) {
+    status st;
+    char name[STEP_NAME + 32], temporary[PATH_SIZE] = "";
+    if (step < 0) TRY(status_fail(ST_INTERNAL, "%s: checkpoint of a negative step", directory));
+    TRY(file_make_dirs(directory));
+    TRY(file_remove_temporaries(directory));
+    snprintf(name, sizeof name, "step-%08" PRId64 ".tmp.%ld", step, (long)getpid());
+    TRY(path_join(temporary, directory, name));
+    TRY(file_make_dirs(temporary));
+    TRY(fill(temporary, fingerprint, step, arrays, n_arrays, scalars, n_scalars));
+    TRY(publish(directory, temporary, step));
+    TRY(remove_old(directory, step, keep));
+done:
+    if (st != ST_OK && temporary[0]) {
+        char message[1024]; /* the first failure is the one to tell */
+        snprintf(message, sizeof message, "%s", status_message());
+        if (file_remove_tree(temporary) != ST_OK) status_fail(st, "%s", message);
+    }
+    return st;
+}
+
+/* ---- reading ---- */
+
+/* Opens step's manifest, which must be about this very step. */
+static status read_manifest(const char *path, int64_t step, manifest *m) {
+    status st;
+    TRY(manifest_read(path, KIND, m));
+    const json_t *kept = json_object_get(m->detail, "step");
+    if (m->count != 1 || strcmp(m->files[0].name, STATE) != 0 || !json_is_integer(kept) ||
+        json_integer_value(kept) != step)
+        TRY(status_fail(ST_INTEGRITY, "%s: its manifest is that of another checkpoint", path));
+done:
+    return st;
+}
+
+status checkpoint_latest(const char *directory, const char *fingerprint, int64_t *step) {
+    status st;
+    char path[PATH_SIZE];
+    int64_t *steps = NULL, count = 0;
+    *step = -1;
+    TRY(list_steps(directory, &steps, &count));
+    for (int64_t i = 0; i < count && *step < 0; i++) {
+        manifest m = {0};
+        TRY(step_path(path, directory, steps[i]));
+        if (read_manifest(path, steps[i], &m) == ST_OK &&
+            (!fingerprint || strcmp(m.fingerprint, fingerprint) == 0))
+            *step = steps[i];
+        manifest_free(&m);
+    }
+done:
+    free(steps);
+    return st;
+}
+
+static status read_array(hid_t file, const checkpoint_array *a, const char *path) {
+    status st;
+    char where[PATH_SIZE + CHECKPOINT_NAME + 2];
+    hsize_t shape[RANK_MOST];
+    hid_t dataset = -1;
+    TRY(check_array(a, path));
+    snprintf(where, sizeof where, "%s: %s", path, a->name);
+    shape_of(a, shape);
+    TRY(hdf5_check(dataset = H5Dopen2(file, a->name, H5P_DEFAULT), ST_INTEGRITY, where, "open it"));
+    TRY(hdf5_check_dataset(dataset, a->name, H5T_IEEE_F32LE, a->rank, shape, NULL, path));
+    TRY(hdf5_check(H5Dread(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, a->at),
+                   ST_INTEGRITY, where, "read it"));
+done:
+    if (dataset >= 0) H5Dclose(dataset);
+    return st;
+}
+
+status checkpoint_read(const char *directory, int64_t step, checkpoint_array *arrays,
+                       int64_t n_arrays, checkpoint_scalar *scalars, int64_t n_scalars) {
+    status st;
+    char path[PATH_SIZE], state[PATH_SIZE];
+    manifest m = {0};
+    hid_t file = -1;
+    TRY(step_path(path, directory, step));
+    TRY(read_manifest(path, step, &m));
+    TRY(manifest_check_file(&m, path, 0));
+    TRY(path_join(state, path, STATE));
+    TRY(hdf5_open(state, &file));
+    for (int64_t i = 0; i < n_arrays; i++) TRY(read_array(file, &arrays[i], state));
+    for (int64_t i = 0; i < n_scalars; i++)
+        TRY(hdf5_get_attribute(file, scalars[i].name, H5T_NATIVE_DOUBLE, 0, NULL, &scalars[i].value,
+                               state));
+done:
+    if (file >= 0) H5Fclose(file);
+    manifest_free(&m);
+    return st;
+}

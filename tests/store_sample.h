@@ -1,0 +1,156 @@
+/* Made-up stores for the tests of io/store_*.c: volume i has a shape and values of its own, which a
+ * reader can tell to be right. Included by one test program at a time; `world` and `home` are its.
+ */
+#ifndef CTAUG_TESTS_STORE_SAMPLE_H
+#define CTAUG_TESTS_STORE_SAMPLE_H
+
+#include "io/store.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+static comm *world;
+static char home[256]; /* scratch directory of this run */
+
+static const label_set LABELS = {3, {"background", "liver", "bone"}};
+
+enum { MANY = 12, SMALL = 3 };
+
+static inline const char *in_home(const char *name) {
+    static char paths[4][PATH_SIZE];
+    static int turn;
+    char *path = paths[turn = (turn + 1) % 4];
+    snprintf(path, PATH_SIZE, "%s/%s", home, name);
+    return path;
+}
+
+static inline void assert_says(const char *part) {
+    if (!strstr(status_message(), part)) fail_msg("\"%s\" lacks \"%s\"", status_message(), part);
+}
+
+static inline int64_t voxels(const geometry *g) { return g->shape[0] * g->shape[1] * g->shape[2]; }
+
+/* Volume i of every store here: a shape of its own, HU that do not compress to nothing. */
+static inline store_entry entry(int64_t i) {
+    store_entry e = {.space = {.shape = {2 + i % 3, 6 + i % 2, 5},
+                               .spacing = {1.5, 0.957, 0.1 + i},
+                               .origin = {-7.25, i / 3.0, 1e-3},
+                               .direction = {0, 0, 1, 0, 1, 0, 1, 0, 0}},
+                     .contrast = i % 2};
+    snprintf(e.id, sizeof e.id, "p-%03d", (int)i);
+    return e;
+}
+
+static inline int16_t hu_at(int64_t i, int64_t k) {
+    return (int16_t)((i * 7919 + k * 104729) % 4096 - 1024);
+}
+static inline uint8_t label_at(int64_t i, int64_t k) {
+    return (uint8_t)((i + k / 4) % LABELS.count);
+}
+
+static inline volume make_volume(int64_t i) {
+    store_entry e = entry(i);
+    volume v = {.space = e.space, .contrast = e.contrast};
+    snprintf(v.id, sizeof v.id, "%s", e.id);
+    assert_int_equal(volume_alloc(&v), ST_OK);
+    for (int64_t k = 0; k < voxels(&v.space); k++) {
+        v.hu[k] = hu_at(i, k);
+        v.labels[k] = label_at(i, k);
+    }
+    return v;
+}
+
+/* A plan for the first n volumes; about 2 of them fill a shard. */
+static inline store_plan make_plan(const char *directory, store_entry *entries, int64_t n) {
+    for (int64_t i = 0; i < n; i++) entries[i] = entry(i);
+    return (store_plan){.directory = directory,
+                        .fingerprint = "f00d",
+                        .labels = &LABELS,
+                        .entries = entries,
+                        .count = n,
+                        .shard_bytes = 600};
+}
+
+static inline status write_plan(const store_plan *plan) {
+    store_writer *w = NULL;
+    status st = store_writer_open(world, plan, &w);
+    if (st != ST_OK) return st;
+    for (int64_t i = 0; i < plan->count && st == ST_OK; i++) {
+        volume v = make_volume(i);
+        assert_true(store_writer_is_mine(w, i));
+        st = store_writer_put(w, i, &v);
+        volume_free(&v);
+    }
+    return store_writer_finish(w, st);
+}
+
+static inline status write_store(const char *directory, int64_t n) {
+    store_entry entries[MANY];
+    store_plan plan = make_plan(directory, entries, n);
+    return write_plan(&plan);
+}
+
+static inline bool volume_is(const volume *v, int64_t i) {
+    store_entry e = entry(i);
+    bool same = !strcmp(v->id, e.id) && !memcmp(&v->space, &e.space, sizeof e.space) &&
+                v->contrast == e.contrast;
+    for (int64_t k = 0; same && k < voxels(&e.space); k++)
+        same = v->hu[k] == hu_at(i, k) && v->labels[k] == label_at(i, k);
+    return same;
+}
+
+/* Opens and reads every volume: the first failure, or whether all was right. */
+static inline status read_all(const char *directory, bool *right) {
+    store *s = NULL;
+    *right = true;
+    status st = store_open(directory, &s);
+    for (int64_t i = 0; st == ST_OK && i < store_count(s); i++) {
+        volume v;
+        st = store_read_volume(s, i, &v);
+        if (st == ST_OK) *right &= volume_is(&v, i);
+        volume_free(&v);
+    }
+    store_close(s);
+    return st;
+}
+
+static inline void assert_good(const char *directory, int64_t n) {
+    bool right = false;
+    store *s = NULL;
+    assert_int_equal(read_all(directory, &right), ST_OK);
+    assert_true(right);
+    assert_int_equal(store_open(directory, &s), ST_OK);
+    assert_int_equal(store_count(s), n);
+    store_close(s);
+    assert_int_equal(store_verify(directory), ST_OK);
+}
+
+static inline uint64_t some(uint64_t *seed) {
+    return (*seed = *seed * 6364136223846793005u + 1) >> 33;
+}
+
+static inline int clear(void **state) {
+    (void)state;
+    return file_remove_tree(in_home("s")) != ST_OK || file_remove_tree(in_home("t")) != ST_OK;
+}
+
+/* MPI, and a scratch directory. */
+static inline bool begin_tests(int *argc, char ***argv) {
+    const char *base = getenv("TMPDIR");
+    if (comm_start(argc, argv, &world) != ST_OK) return false;
+    snprintf(home, sizeof home, "%s/ctaug-store-XXXXXX", base ? base : "/tmp");
+    return mkdtemp(home) != NULL;
+}
+
+static inline int end_tests(int failed) {
+    failed |= file_remove_tree(home) != ST_OK;
+    comm_stop(world);
+    return failed;
+}
+
+#endif

@@ -1,0 +1,300 @@
+/* A training goes on from the newest whole checkpoint, bit for bit; a damaged one is passed over
+ * or named, never loaded. */
+#include "io/checkpoint.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <math.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char home[256], self[4096];
+
+static const char *in_home(const char *name) {
+    static char paths[4][PATH_SIZE];
+    static int turn;
+    char *path = paths[turn = (turn + 1) % 4];
+    snprintf(path, PATH_SIZE, "%s/%s", home, name);
+    return path;
+}
+
+static void assert_says(const char *part) {
+    if (!strstr(status_message(), part)) fail_msg("\"%s\" lacks \"%s\"", status_message(), part);
+}
+
+/* What is kept here: shapes of every rank, values that only bits can tell apart. */
+enum { ARRAYS = 5, SCALARS = 12, FLOATS = 1 + 3 + 6 + 24 + 24 };
+
+typedef struct content {
+    float data[FLOATS];
+    checkpoint_array arrays[ARRAYS];
+    checkpoint_scalar scalars[SCALARS];
+} content;
+
+static void lay_out(content *c) {
+    static const checkpoint_array arrays[ARRAYS] = {
+        {.name = "params/scale", .rank = 0},
+        {.name = "params/down.0/conv.bias", .rank = 1, .shape = {3}},
+        {.name = "params/down.0/conv.weight", .rank = 2, .shape = {2, 3}},
+        {.name = "ema/x", .rank = 3, .shape = {2, 3, 4}},
+        {.name = "top", .rank = 4, .shape = {1, 2, 3, 4}},
+    };
+    static const int sizes[ARRAYS] = {1, 3, 6, 24, 24};
+    float *at = c->data;
+    for (int i = 0; i < ARRAYS; at += sizes[i++]) {
+        c->arrays[i] = arrays[i];
+        c->arrays[i].at = at;
+    }
+    for (int i = 0; i < SCALARS; i++)
+        snprintf(c->scalars[i].name, CHECKPOINT_NAME, "position.%d", i);
+}
+
+static void fill(content *c, int step) {
+    lay_out(c);
+    for (int i = 0; i < FLOATS; i++) c->data[i] = sinf((float)(i + 100 * step));
+    c->data[0] = -0.0f;
+    c->data[1] = 1e-42f; /* subnormal */
+    c->data[2] = INFINITY;
+    for (int i = 0; i < SCALARS; i++) c->scalars[i].value = sin(i + step);
+    c->scalars[0].value = 9007199254740993.0;
+}
+
+static status write_step(const char *directory, int step, const char *fingerprint, int keep) {
+    content c;
+    fill(&c, step);
+    return checkpoint_write(directory, step, fingerprint, c.arrays, ARRAYS, c.scalars, SCALARS,
+                            keep);
+}
+
+static status read_step(int step, bool *right) {
+    content c = {0}, want = {0};
+    lay_out(&c);
+    fill(&want, step);
+    status st = checkpoint_read(in_home("c"), step, c.arrays, ARRAYS, c.scalars, SCALARS);
+    *right = memcmp(c.data, want.data, sizeof c.data) == 0;
+    for (int i = 0; i < SCALARS; i++) *right &= c.scalars[i].value == want.scalars[i].value;
+    return st;
+}
+
+static int64_t latest(const char *fingerprint) {
+    int64_t step = -2;
+    assert_int_equal(checkpoint_latest(in_home("c"), fingerprint, &step), ST_OK);
+    return step;
+}
+
+static void assert_good(int step) {
+    bool right = false;
+    assert_int_equal(read_step(step, &right), ST_OK);
+    assert_true(right);
+}
+
+static void flip(const char *path, long at) {
+    FILE *f = fopen(path, "r+b");
+    assert_non_null(f);
+    assert_int_equal(fseek(f, at, SEEK_SET), 0);
+    int byte = fgetc(f);
+    assert_int_equal(fseek(f, at, SEEK_SET), 0);
+    assert_int_not_equal(fputc(byte ^ 1, f), EOF);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void round_trip(void **state) {
+    (void)state;
+    assert_int_equal(latest(NULL), -1); /* no directory at all */
+    assert_int_equal(write_step(in_home("c"), 1200, "f", 3), ST_OK);
+    assert_true(file_exists(in_home("c/step-00001200/state.h5")));
+    assert_good(1200);
+    assert_int_equal(latest("f"), 1200);
+    assert_int_equal(latest("g"), -1);
+    /* Part of what is in the file may be read alone. */
+    float bias[3] = {0};
+    checkpoint_array one = {.name = "params/down.0/conv.bias", .rank = 1, .shape = {3}, .at = bias};
+    assert_int_equal(checkpoint_read(in_home("c"), 1200, &one, 1, NULL, 0), ST_OK);
+    assert_true(bias[1] == INFINITY);
+}
+
+static void same_bytes(void **state) {
+    (void)state;
+    char one[SHA256_HEX], two[SHA256_HEX];
+    assert_int_equal(write_step(in_home("c"), 7, "f", 3), ST_OK);
+    assert_int_equal(file_sha256(in_home("c/step-00000007/state.h5"), one), ST_OK);
+    sleep(1); /* a time stamp of HDF5 counts seconds */
+    assert_int_equal(write_step(in_home("c"), 7, "f", 3), ST_OK); /* replaces itself */
+    assert_int_equal(file_sha256(in_home("c/step-00000007/state.h5"), two), ST_OK);
+    assert_string_equal(one, two);
+    assert_good(7);
+}
+
+static void keeps_the_newest(void **state) {
+    (void)state;
+    for (int step = 10; step <= 50; step += 10)
+        assert_int_equal(write_step(in_home("c"), step, "f", 2), ST_OK);
+    assert_false(file_exists(in_home("c/step-00000030")));
+    assert_good(40);
+    assert_good(50);
+    /* A training begun anew in the same place does not lose what it just wrote. */
+    assert_int_equal(write_step(in_home("c"), 5, "g", 2), ST_OK);
+    assert_good(5);
+    assert_int_equal(latest("g"), 5);
+    assert_int_equal(latest("f"), 50);
+    assert_int_equal(write_step(in_home("c"), 60, "f", 1), ST_OK);
+    assert_false(file_exists(in_home("c/step-00000050")));
+    assert_good(60);
+}
+
+static void passes_over(void **state) {
+    (void)state;
+    bool right;
+    for (int step = 1; step <= 6; step++)
+        assert_int_equal(write_step(in_home("c"), step, "f", 9), ST_OK);
+    /* Leftovers and strangers are no checkpoints. */
+    assert_int_equal(file_make_dirs(in_home("c/step-00000009.tmp.77")), ST_OK);
+    assert_int_equal(file_make_dirs(in_home("c/step-00000010")), ST_OK);
+    assert_int_equal(file_make_dirs(in_home("c/step-11")), ST_OK);
+    assert_int_equal(latest(NULL), 6);
+    /* No manifest; a state of another size; a state missing; another step's directory renamed. */
+    assert_int_equal(file_remove_tree(in_home("c/step-00000006/manifest.json")), ST_OK);
+    assert_int_equal(latest("f"), 5);
+    assert_int_equal(truncate(in_home("c/step-00000005/state.h5"), 1000), 0);
+    assert_int_equal(latest("f"), 4);
+    assert_int_equal(file_remove_tree(in_home("c/step-00000004/state.h5")), ST_OK);
+    assert_int_equal(latest("f"), 3);
+    assert_int_equal(file_remove_tree(in_home("c/step-00000003")), ST_OK);
+    assert_int_equal(rename(in_home("c/step-00000002"), in_home("c/step-00000003")), 0);
+    assert_int_equal(latest("f"), 1);
+    assert_int_equal(read_step(3, &right), ST_INTEGRITY);
+    assert_int_equal(read_step(4, &right), ST_INTEGRITY);
+    assert_int_equal(read_step(5, &right), ST_INTEGRITY);
+    assert_int_equal(read_step(6, &right), ST_INPUT);
+    assert_good(1);
+    /* The next writing clears the temporaries away. */
+    assert_int_equal(write_step(in_home("c"), 12, "f", 9), ST_OK);
+    assert_false(file_exists(in_home("c/step-00000009.tmp.77")));
+}
+
+static void flipped_bits(void **state) {
+    (void)state;
+    bool right;
+    int64_t bytes;
+    const char *path = in_home("c/step-00000001/state.h5");
+    assert_int_equal(write_step(in_home("c"), 1, "f", 1), ST_OK);
+    assert_int_equal(file_size(path, &bytes), ST_OK);
+    for (int64_t at = 0; at < bytes; at += 1 + bytes / 150) {
+        path = in_home("c/step-00000001/state.h5");
+        flip(path, at);
+        assert_int_equal(read_step(1, &right), ST_INTEGRITY);
+        assert_says("state.h5");
+        flip(path, at);
+    }
+    assert_good(1);
+}
+
+static void wrong_shapes(void **state) {
+    (void)state;
+    float data[24];
+    assert_int_equal(write_step(in_home("c"), 1, "f", 1), ST_OK);
+    checkpoint_array wrong[] = {
+        {.name = "params/down.0/conv.bias", .rank = 1, .shape = {4}, .at = data},
+        {.name = "params/down.0/conv.weight", .rank = 2, .shape = {3, 2}, .at = data},
+        {.name = "params/down.0/conv.weight", .rank = 1, .shape = {6}, .at = data},
+        {.name = "params/scale", .rank = 1, .shape = {1}, .at = data},
+        {.name = "params/down.0", .rank = 1, .shape = {1}, .at = data},
+        {.name = "params/missing", .rank = 1, .shape = {1}, .at = data},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        assert_int_equal(checkpoint_read(in_home("c"), 1, &wrong[i], 1, NULL, 0), ST_INTEGRITY);
+        assert_says(wrong[i].name);
+    }
+    checkpoint_scalar missing = {.name = "missing"};
+    assert_int_equal(checkpoint_read(in_home("c"), 1, NULL, 0, &missing, 1), ST_INTEGRITY);
+
+    const char *names[] = {"", "/x", "x/", "a//b", "..", "a/../b", ".", "a b", "\n"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        checkpoint_array bad = {.rank = 1, .shape = {1}, .at = data};
+        snprintf(bad.name, sizeof bad.name, "%s", names[i]);
+        assert_int_equal(checkpoint_write(in_home("c"), 2, "f", &bad, 1, NULL, 0, 1), ST_INTERNAL);
+    }
+    assert_int_equal(write_step(in_home("c"), -1, "f", 1), ST_INTERNAL);
+    assert_int_equal(latest("f"), 1);
+}
+
+/* State of 256 KiB of floats on a file system with room for one and a half of it: the second
+ * writing fails and the first stays. */
+static int on_small_disk(const char *disk) {
+    static float data[1 << 16];
+    float back[4];
+    char directory[PATH_SIZE];
+    int64_t step = 0;
+    checkpoint_array big = {.name = "big", .rank = 1, .shape = {1 << 16}, .at = data};
+    snprintf(directory, sizeof directory, "%s/c", disk);
+    for (int i = 0; i < 1 << 16; i++) data[i] = (float)i;
+    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("none", disk, "tmpfs", 0, "size=400k") != 0)
+        return 77;
+    if (checkpoint_write(directory, 1, "f", &big, 1, NULL, 0, 1) != ST_OK) return 1;
+    for (int again = 0; again < 2; again++) { /* no space is lost by the failure */
+        if (checkpoint_write(directory, 2, "f", &big, 1, NULL, 0, 1) != ST_STORAGE) return 2;
+        if (!strstr(status_message(), "No space left") || !strstr(status_message(), "state.h5")) {
+            fprintf(stderr, "%s\n", status_message());
+            return 3;
+        }
+        if (checkpoint_latest(directory, "f", &step) != ST_OK || step != 1) return 4;
+    }
+    memset(data, 0, sizeof data);
+    if (checkpoint_read(directory, 1, &big, 1, NULL, 0) != ST_OK || data[77] != 77) return 5;
+    big.shape[0] = 4;
+    big.at = back;
+    if (checkpoint_write(directory, 2, "f", &big, 1, NULL, 0, 2) != ST_OK) return 6;
+
+    if (mount("none", disk, NULL, MS_REMOUNT | MS_RDONLY, NULL) != 0) return 77;
+    if (checkpoint_write(directory, 3, "f", &big, 1, NULL, 0, 2) != ST_STORAGE) return 7;
+    if (!strstr(status_message(), "Read-only") || !strstr(status_message(), directory)) return 8;
+    if (checkpoint_latest(directory, "f", &step) != ST_OK || step != 2) return 9;
+    return checkpoint_read(directory, 2, &big, 1, NULL, 0) == ST_OK ? 0 : 10;
+}
+
+static void full_and_read_only(void **state) {
+    (void)state;
+    char command[8192];
+    assert_int_equal(file_make_dirs(in_home("disk")), ST_OK);
+    snprintf(command, sizeof command, "timeout 60 '%s' disk '%s'", self, in_home("disk"));
+    int code = WEXITSTATUS(system(command));
+    if (code == 77) {
+        print_message("skipped: mounting a small file system needs root\n");
+        skip();
+    }
+    assert_int_equal(code, 0);
+}
+
+static int clear(void **state) {
+    (void)state;
+    return file_remove_tree(in_home("c")) != ST_OK;
+}
+
+int main(int argc, char **argv) {
+    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (length < 0) return 1;
+    if (argc > 2 && !strcmp(argv[1], "disk")) return on_small_disk(argv[2]);
+    const char *base = getenv("TMPDIR");
+    snprintf(home, sizeof home, "%s/ctaug-checkpoint-XXXXXX", base ? base : "/tmp");
+    if (!mkdtemp(home)) return 1;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(round_trip, clear),
+        cmocka_unit_test_teardown(same_bytes, clear),
+        cmocka_unit_test_teardown(keeps_the_newest, clear),
+        cmocka_unit_test_teardown(passes_over, clear),
+        cmocka_unit_test_teardown(flipped_bits, clear),
+        cmocka_unit_test_teardown(wrong_shapes, clear),
+        cmocka_unit_test(full_and_read_only),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    return file_remove_tree(home) != ST_OK || failed;
+}

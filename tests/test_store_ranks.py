@@ -1,0 +1,94 @@
+"""A store has the same bytes whatever number of ranks wrote it, and h5py reads through index.h5
+what was put in. A fault on one rank leaves the older store in place."""
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+import h5py
+import numpy as np
+
+TOOL = os.path.join(os.environ.get("BUILD", "build"), "tests", "tool_store")
+VOLUMES = 23
+
+
+def write(directory, ranks, volumes=VOLUMES, *more):
+    environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
+    command = ["timeout", "60"]
+    if ranks:
+        command += ["mpirun", "--oversubscribe", "-n", str(ranks)]
+    command += [TOOL, directory, str(volumes), *map(str, more)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+
+def hashes(directory):
+    return {name: hashlib.sha256(open(os.path.join(directory, name), "rb").read()).hexdigest()
+            for name in sorted(os.listdir(directory))}
+
+
+def check_manifest(directory):
+    with open(os.path.join(directory, "manifest.json")) as f:
+        manifest = json.load(f)
+    found = hashes(directory)
+    del found["manifest.json"]
+    assert {f["name"]: f["sha256"] for f in manifest["files"]} == found
+    assert manifest["kind"] == "store" and manifest["version"] == 1
+    assert manifest["detail"]["labels"] == ["background", "liver", "bone"]
+    return manifest
+
+
+def check_content(directory, manifest):
+    """Values, attributes and layout, read by an independent program through the external links."""
+    with h5py.File(os.path.join(directory, "index.h5"), "r") as f:
+        group = f["volumes"]
+        names = [n.decode() for n in group.attrs["labels"]]
+        assert names == ["background", "liver", "bone"]
+        assert len(group) == VOLUMES == len(manifest["detail"]["volumes"])
+        for i, entry in enumerate(manifest["detail"]["volumes"]):
+            assert entry["id"] == f"p-{i * 37 % 101:04d}"
+            volume = group[entry["id"]]
+            shape = (3 + i % 4, 17 + i % 3, 20)
+            k = np.arange(np.prod(shape), dtype=np.int64)
+            ct, labels = volume["ct"], volume["labels"]
+            assert ct.dtype == np.int16 and labels.dtype == np.uint8
+            assert np.array_equal(ct, ((i * 7919 + k * 104729) % 4096 - 1024).reshape(shape))
+            assert np.array_equal(labels, ((i + k // 4) % 3).reshape(shape))
+            for data in (ct, labels):
+                assert data.chunks == (1, *shape[1:])
+                assert data.shuffle and data.fletcher32
+                assert (data.compression, data.compression_opts) == ("gzip", 4)
+            assert np.array_equal(volume.attrs["spacing"], [1.5 + 0.1 * i, 0.957, 0.957])
+            assert np.array_equal(volume.attrs["origin"], [-100.5, 0.25 * i, 1e-3 / 3])
+            assert np.array_equal(volume.attrs["direction"], np.eye(3)[::-1])
+            assert volume.attrs["contrast"] == i % 2
+            assert list(entry["shape"]) == list(shape)
+
+
+def main():
+    with tempfile.TemporaryDirectory(prefix="ctaug-ranks-") as home:
+        stores = {}
+        for ranks in (0, 1, 2, 3):  # 0: without mpirun
+            directory = os.path.join(home, f"store-{ranks}")
+            result = write(directory, ranks)
+            assert result.returncode == 0, result.stderr
+            stores[ranks] = hashes(directory)
+        assert len(stores[1]) >= 8, "too few shards to tell ranks apart"
+        assert stores[0] == stores[1] == stores[2] == stores[3], stores
+
+        directory = os.path.join(home, "store-3")
+        check_content(directory, check_manifest(directory))
+
+        result = write(directory, 3, 5, 2)
+        assert result.returncode == 3, result
+        assert "rank 2: no volume for rank 2" in result.stderr, result.stderr
+        assert hashes(directory) == stores[3], "an older store was touched"
+
+        result = write(directory, 2, 5)
+        assert result.returncode == 0, result.stderr
+        check_manifest(directory)  # also: no stale shard, no temporary
+
+
+if __name__ == "__main__":
+    sys.exit(main())
