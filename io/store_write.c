@@ -144,14 +144,14 @@ done:
 static status make_volumes_group(hid_t file, const label_set *labels, const char *path,
                                  hid_t *group) {
     status st;
+    const hsize_t count[] = {(hsize_t)labels->count};
     hid_t text = -1;
     TRY(hdf5_make_group(file, "volumes", path, group));
     TRY(hdf5_check(text = H5Tcopy(H5T_C_S1), ST_INTERNAL, path, "describe text"));
     TRY(hdf5_check(H5Tset_size(text, LABEL_NAME), ST_INTERNAL, path, "describe text"));
     TRY(hdf5_check(H5Tset_strpad(text, H5T_STR_NULLPAD), ST_INTERNAL, path, "describe text"));
     TRY(hdf5_check(H5Tset_cset(text, H5T_CSET_UTF8), ST_INTERNAL, path, "describe text"));
-    TRY(hdf5_put_attribute(*group, "labels", text, text, 1, &(hsize_t){(hsize_t)labels->count},
-                           labels->name, path));
+    TRY(hdf5_put_attribute(*group, "labels", text, text, 1, count, labels->name, path));
 done:
     if (text >= 0) H5Tclose(text);
     return st;

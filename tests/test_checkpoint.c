@@ -68,7 +68,7 @@ static void fill(content *c, int step) {
 }
 
 static status write_step(const char *directory, int step, const char *fingerprint, int keep) {
-    content c;
+    content c = {0};
     fill(&c, step);
     return checkpoint_write(directory, step, fingerprint, c.arrays, ARRAYS, c.scalars, SCALARS,
                             keep);
