@@ -49,17 +49,23 @@ static status number_patients(evaluation *e) {
     return ST_OK;
 }
 
+status evaluate_fingerprint(const study *s, const char *synthetic_fingerprint,
+                            char hex[SHA256_HEX]) {
+    static const char *const sections[] = {"seed", "engine", "data", "evaluate"};
+    return study_fingerprint(s, sections, sizeof sections / sizeof *sections, synthetic_fingerprint,
+                             hex);
+}
+
 static status open_stores(evaluation *e) {
     status st = ST_OK;
-    static const char *const sections[] = {"seed", "engine", "data", "evaluate"};
     char path[PATH_SIZE];
     TRY(stage_path(e->stage, "store", path));
     TRY(store_open(path, &e->real));
     TRY(stage_path(e->stage, "synthetic", path));
     TRY(store_open(path, &e->synthetic));
     TRY(stage_path(e->stage, "metrics", e->output));
-    TRY(study_fingerprint(e->stage->study, sections, sizeof sections / sizeof *sections,
-                          store_manifest(e->synthetic)->fingerprint, e->evidence.fingerprint));
+    TRY(evaluate_fingerprint(e->stage->study, store_manifest(e->synthetic)->fingerprint,
+                             e->evidence.fingerprint));
     snprintf(path, sizeof path, "metrics.parts-%.16s", e->evidence.fingerprint);
     TRY(stage_path(e->stage, path, e->parts));
 done:

@@ -34,11 +34,18 @@ typedef struct generation {
     char parts[PATH_SIZE], output[PATH_SIZE];
 } generation;
 
+status generate_fingerprint(const study *s, const char *training, int64_t step,
+                            char hex[SHA256_HEX]) {
+    static const char *const sections[] = {"seed", "generate"};
+    char upstream[SHA256_HEX + 32];
+    snprintf(upstream, sizeof upstream, "%s %lld", training, (long long)step);
+    return study_fingerprint(s, sections, 2, upstream, hex);
+}
+
 /* The finished checkpoint of this study's training, or a failure that says what to do. */
 static status find_checkpoint(generation *g, char directory[PATH_SIZE]) {
     status st = ST_OK;
-    char training[SHA256_HEX], upstream[SHA256_HEX + 32];
-    static const char *const sections[] = {"seed", "generate"};
+    char training[SHA256_HEX];
     TRY(stage_path(g->stage, "checkpoints", directory));
     TRY(train_fingerprint(g->stage->study, store_manifest(g->real)->fingerprint, training));
     TRY(checkpoint_latest(directory, training, &g->step));
@@ -51,8 +58,7 @@ static status find_checkpoint(generation *g, char directory[PATH_SIZE]) {
         log_warning(g->stage->log,
                     "the newest checkpoint is of step %lld of %lld: training is not finished",
                     (long long)g->step, (long long)g->stage->study->train.steps);
-    snprintf(upstream, sizeof upstream, "%s %lld", training, (long long)g->step);
-    TRY(study_fingerprint(g->stage->study, sections, 2, upstream, g->fingerprint));
+    TRY(generate_fingerprint(g->stage->study, training, g->step, g->fingerprint));
 done:
     return st;
 }

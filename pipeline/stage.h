@@ -31,6 +31,12 @@ status stage_path(const stage_context *s, const char *name, char out[PATH_SIZE])
 /* What a training's result follows from: the study's keys and the store. generate looks for
  * checkpoints by it. Local. */
 status train_fingerprint(const study *s, const char *store_fingerprint, char hex[SHA256_HEX]);
+/* The same of the synthetic store (of a training's fingerprint and the checkpoint's step), and of
+ * the metrics: the report follows this chain. Local. */
+status generate_fingerprint(const study *s, const char *training, int64_t step,
+                            char hex[SHA256_HEX]);
+status evaluate_fingerprint(const study *s, const char *synthetic_fingerprint,
+                            char hex[SHA256_HEX]);
 
 /* All stages: Collective; messages agreed; a stage that finds its output current says so and
  * returns. */

@@ -1,0 +1,61 @@
+/* Escaping and base64. Names in a page come from DICOM files and studies of strangers. */
+#include "io/html.h"
+
+#include <openssl/evp.h>
+#include <string.h>
+
+/* Bytes of the well-formed UTF-8 sequence at `at` (RFC 3629: no overlong forms, no surrogates,
+ * nothing beyond U+10FFFF); 0 if there is none. */
+static int utf8_length(const unsigned char *at) {
+    int n = at[0] < 0x80 ? 1 : at[0] < 0xC2 ? 0 : at[0] < 0xE0 ? 2 : at[0] < 0xF0 ? 3 : 4;
+    if (at[0] > 0xF4) return 0;
+    for (int i = 1; i < n; i++)
+        if ((at[i] & 0xC0) != 0x80) return 0;
+    if ((at[0] == 0xE0 && at[1] < 0xA0) || (at[0] == 0xED && at[1] > 0x9F)) return 0;
+    if ((at[0] == 0xF0 && at[1] < 0x90) || (at[0] == 0xF4 && at[1] > 0x8F)) return 0;
+    return n;
+}
+
+static const char *reference(unsigned char c) {
+    switch (c) {
+    case '&':
+        return "&amp;";
+    case '<':
+        return "&lt;";
+    case '>':
+        return "&gt;";
+    case '"':
+        return "&quot;";
+    case '\'':
+        return "&#39;";
+    case '\n':
+    case '\t':
+        return NULL;
+    default:
+        return c < 0x20 || c == 0x7F ? "\xEF\xBF\xBD" : NULL;
+    }
+}
+
+void html_text(FILE *f, const char *text) {
+    const unsigned char *at = (const unsigned char *)text;
+    while (*at) {
+        int n = utf8_length(at);
+        const char *instead = n == 0 ? "\xEF\xBF\xBD" : n == 1 ? reference(*at) : NULL;
+        if (instead)
+            fputs(instead, f);
+        else
+            fwrite(at, 1, (size_t)n, f);
+        at += n > 0 ? n : 1;
+    }
+}
+
+void html_data_uri(FILE *f, const char *type, const void *data, int64_t bytes) {
+    enum { PIECE = 3 << 10 }; /* a multiple of 3: pieces join without padding */
+    unsigned char text[PIECE / 3 * 4 + 1];
+    const unsigned char *at = data;
+    fprintf(f, "data:%s;base64,", type);
+    for (int64_t done = 0; done < bytes; done += PIECE) {
+        int n = bytes - done < PIECE ? (int)(bytes - done) : PIECE;
+        fwrite(text, 1, (size_t)EVP_EncodeBlock(text, at + done, n), f);
+    }
+}

@@ -1,0 +1,17 @@
+/* What a web page needs of C: text that cannot become markup, and bytes inside the page. */
+#ifndef CTAUG_IO_HTML_H
+#define CTAUG_IO_HTML_H
+
+#include "io/status.h"
+
+#include <stdint.h>
+#include <stdio.h>
+
+/* Writes text as content or as a quoted attribute value: & < > " ' become references; control
+ * characters and bytes that are not UTF-8 become U+FFFD. Local. */
+void html_text(FILE *f, const char *text);
+
+/* Writes "data:<type>;base64,...". Local. */
+void html_data_uri(FILE *f, const char *type, const void *data, int64_t bytes);
+
+#endif
