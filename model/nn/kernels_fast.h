@@ -1,0 +1,73 @@
+/* What the two fast engines share: group norm, SiLU and attention in vectorised C, and the
+ * exponential under all three. Private to kernels*.c, norm_fast.c and attention_fast.c.
+ *
+ * Loops that carry the work are leaf functions marked CLONES: compiled for SSE2, AVX2 and AVX-512,
+ * chosen when the program is loaded, so that one binary serves a mixed cluster.
+ */
+#ifndef CTAUG_MODEL_NN_KERNELS_FAST_H
+#define CTAUG_MODEL_NN_KERNELS_FAST_H
+
+#include "model/nn/kernels.h"
+
+#include <string.h>
+
+#define CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
+
+extern const kernels kernels_onednn, kernels_openblas, kernels_reference;
+
+const char *kernels_onednn_version(void);
+const char *kernels_openblas_version(void);
+
+/* A matrix product with strides (sgemm, row-major): c [m,n] = alpha op(a) op(b) + beta c. Runs on
+ * one thread when called from inside a parallel region. */
+typedef status (*product)(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k,
+                          float alpha, const float *a, int64_t lda, const float *b, int64_t ldb,
+                          float beta, float *c, int64_t ldc);
+
+/* As in kernels.h; attention is told whose products to use. */
+status norm_fast_forward(const norm_shape *s, const float *x, const float *gain, const float *bias,
+                         const float *scale_shift, float *mean, float *rstd, float *y);
+status norm_fast_backward(const norm_shape *s, const float *x, const float *gain, const float *bias,
+                          const float *scale_shift, const float *mean, const float *rstd,
+                          const float *dy, float *dx, float *dgain, float *dbias,
+                          float *dscale_shift);
+status attention_fast_forward(product multiply, const attention_shape *s, const float *qkv,
+                              float *y, float *logsum);
+status attention_fast_backward(product multiply, const attention_shape *s, const float *qkv,
+                               const float *y, const float *logsum, const float *dy, float *dqkv);
+void silu_fast_forward(const float *x, float *y, int64_t n);
+void silu_fast_backward(const float *x, const float *dy, float *dx, int64_t n);
+
+/* Where fast_exp() ends, below and above. In another file on purpose: were the values known, gcc
+ * would follow the clamped cases as branches and mask every instruction, at half the speed. */
+extern const float fast_exp_ends[2];
+
+/* e^x to 1.01 units in the last place on [-87.3, 88.3], held to the values at the ends outside;
+ * NaN stays NaN. x = n ln 2 + r (Cody & Waite 1980, chapter 6); e^r = 1 + r + r^2 q(r) with q
+ * fitted to |r| <= ln 2 / 2 for least maximum relative error. Adding 1.5 * 2^23 rounds to an
+ * integer and leaves it in the low bits, where it becomes the exponent of 2^n. */
+static inline float fast_exp(float x) {
+    const float shift = 12582912.0f;
+    x = x < fast_exp_ends[0] ? fast_exp_ends[0] : x;
+    x = x > fast_exp_ends[1] ? fast_exp_ends[1] : x;
+    float rounded = x * 0x1.715476p+0f + shift;
+    float n = rounded - shift;
+    float r = x - n * 0x1.62e400p-1f; /* ln 2 in two parts; n times the first is exact */
+    r -= n * 0x1.7f7d1cp-20f;
+    float q = 0.00138145394f;
+    q = q * r + 0.00836874545f;
+    q = q * r + 0.041668389f;
+    q = q * r + 0.166665211f;
+    q = q * r + 0.49999994f;
+    float p = r * r * q + r + 1.0f;
+    uint32_t bits;
+    float power;
+    memcpy(&bits, &rounded, sizeof bits);
+    bits = (bits - 0x4b400000u + 127u) << 23;
+    memcpy(&power, &bits, sizeof power);
+    return p * power;
+}
+
+static inline float fast_sigmoid(float x) { return 1.0f / (1.0f + fast_exp(-x)); }
+
+#endif
