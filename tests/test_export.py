@@ -20,18 +20,16 @@ import pydicom
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "data"))
 import small_dicom
+from chain import CTAUG, ENV
 
-CTAUG = os.environ.get("CTAUG", os.path.join(HERE, "..", "build", "ctaug"))
-MPI = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-       "OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_hwloc_base_binding_policy": "none"}
 SHAPES = [(5, 48, 40), (7, 40, 40), (6, 32, 64)]
 
 
 def ctaug(*words, ranks=1):
     command = [CTAUG, *map(str, words)]
     if ranks > 1:
-        command = ["mpirun", "--oversubscribe", "-n", str(ranks)] + command
-    done = subprocess.run(command, env={**os.environ, **MPI}, stdout=subprocess.PIPE,
+        command = ["mpirun", "-n", str(ranks)] + command
+    done = subprocess.run(command, env=ENV, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, timeout=120, universal_newlines=True)
     return done.returncode, done.stdout
 

@@ -18,18 +18,16 @@ import pydicom
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "data"))
 import small_dicom
+from chain import CTAUG, ENV
 
-CTAUG = os.environ.get("CTAUG", os.path.join(HERE, "..", "build", "ctaug"))
-MPI = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-       "OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_hwloc_base_binding_policy": "none"}
 SHAPES = [(8, 160, 160), (5, 128, 96), (9, 160, 144), (6, 64, 64), (7, 160, 152)]
 
 
 def ctaug(*words, ranks=1):
     command = [CTAUG, *map(str, words)]
     if ranks > 1:
-        command = ["mpirun", "--oversubscribe", "-n", str(ranks)] + command
-    done = subprocess.run(command, env={**os.environ, **MPI}, stdout=subprocess.PIPE,
+        command = ["mpirun", "-n", str(ranks)] + command
+    done = subprocess.run(command, env=ENV, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, timeout=120, universal_newlines=True)
     return done.returncode, done.stdout
 
@@ -85,7 +83,6 @@ def head(place):
     ct, labels, space = next(iter(volumes.values()))
     assert ct.dtype == np.int16 and np.array_equal(ct, hu)
     expected = np.where(hu >= 150, 2, np.where(hu >= -100, 1, 0)) * (hu <= 3071)
-    expected[(hu > 3071)] = 0
     assert np.array_equal(labels, expected)
     assert names == ["background", "soft", "bone"], names
     assert np.allclose(space["spacing"], [1.5, 0.957, 0.957], atol=1e-3), space
@@ -196,7 +193,7 @@ def faults(place):
     for keep in (len(whole) * 6 // 10, len(whole) - 2, 600, 100, 0):
         with open(victim, "wb") as stream:
             stream.write(whole[:keep])
-        fails(3, victim, ranks=(1, 2) if keep > 1000 else (2,))
+        fails(3, victim, ranks=(2,))
     os.remove(victim)
     fails(3, "slice")  # one is missing
     with open(victim, "wb") as stream:
