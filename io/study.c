@@ -164,8 +164,7 @@ static const char *section_help(const char *name) {
 status study_write(const study *s, FILE *f, bool comments) {
     status st = ST_OK;
     const char *section = "";
-    if (comments)
-        fprintf(f, "# A study for ctaug. A key that is left out has its default.\n\n");
+    if (comments) fprintf(f, "# A study for ctaug. A key that is left out has its default.\n\n");
     for (int i = 0; i < study_key_count; i++) {
         if (strcmp(section, study_keys[i].section) != 0) {
             section = study_keys[i].section;
