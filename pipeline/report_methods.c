@@ -53,7 +53,7 @@ static void net_text(FILE *f, const report *r) {
     if (unet_config_find(s->model.net, &net) == ST_OK) {
         fprintf(f, "with a U-Net of %d levels (%" PRId64 " base channels, multiplied by",
                 net.levels, net.base);
-        for (int k = 0; k < net.levels; k++) fprintf(f, " %" PRId64, net.mult[k]);
+        for (int k = 0; k < net.levels; k++) fprintf(f, "%s %" PRId64, k ? "," : "", net.mult[k]);
         fprintf(f, "; %d residual block%s a level; self-attention at", net.blocks,
                 net.blocks == 1 ? "" : "s");
         for (int k = 0; k < UNET_LEVELS && net.attention[k]; k++)
@@ -63,7 +63,7 @@ static void net_text(FILE *f, const report *r) {
     }
     fprintf(f,
             "was conditioned on the label map, the position of the slice and contrast "
-            "enhancement; conditions were dropped for %g %% of the samples. ",
+            "enhancement; conditions were dropped for %g%% of the samples. ",
             100 * s->train.condition_drop);
 }
 
@@ -82,11 +82,12 @@ static void training_text(FILE *f, const report *r) {
             is(s->diffusion.schedule, "cosine") ? " (Nichol and Dhariwal 2021)" : "",
             s->diffusion.steps, loss);
     fprintf(f,
-            "AdamW (peak learning rate %g, %" PRId64 " steps of warm-up, cosine decay, weight "
-            "decay %g, gradient norm clipped at %g) made %" PRId64 " steps of %" PRId64
-            " slices; an exponential moving average of the weights (decay %g) "
-            "was kept. Slices were augmented by rotation (up to %g&deg;), zoom (up to %g %%) and "
-            "shift (up to %g %% of the field of view)%s.</p>\n",
+            "AdamW (Loshchilov and Hutter 2019; peak learning rate %g, %" PRId64
+            " steps of warm-up, cosine decay, weight decay %g, gradient norm clipped at %g) made "
+            "%" PRId64 " steps of %" PRId64 " slices; an exponential moving average of the weights "
+            "(decay %g) was kept. Slices were augmented by rotation (up to %g&deg;), zoom (up to "
+            "%g%%) and "
+            "shift (up to %g%% of the field of view)%s.</p>\n",
             s->train.lr, s->train.warmup, s->train.weight_decay, s->train.clip, r->checkpoint_step,
             s->train.batch, s->train.ema, s->data.rotate, 100 * s->data.zoom, 100 * s->data.shift,
             is(s->data.flip, "horizontal") ? ", and mirrored left to right" : "");
@@ -97,8 +98,8 @@ static void sampling_text(FILE *f, const report *r) {
     bool ddim = is(s->generate.sampler, "ddim");
     fprintf(f,
             "<p><b>Synthetic data.</b> Label maps of training volumes were deformed (rotation up "
-            "to %g&deg;, zoom up to %g %%, shift up to %g %%, and a cubic B-spline displacement up "
-            "to %g %% of the field of view), and slices were sampled on them with %s in %" PRId64
+            "to %g&deg;, zoom up to %g%%, shift up to %g%%, and a cubic B-spline displacement up "
+            "to %g%% of the field of view), and slices were sampled on them with %s in %" PRId64
             " steps",
             s->generate.rotate, 100 * s->generate.zoom, 100 * s->generate.shift,
             100 * s->generate.elastic,
@@ -109,7 +110,7 @@ static void sampling_text(FILE *f, const report *r) {
         fprintf(f, " with classifier-free guidance of scale %g", s->generate.guidance);
     fputs(", which gave ", f);
     put_count(f, (double)store_count(r->synthetic), "volume", "volumes");
-    fputs(" of ", f);
+    fputs(" with ", f);
     put_count(f, (double)report_slices_of(r->synthetic), "slice", "slices");
     fputs(" in all.</p>\n", f);
 }
@@ -126,10 +127,8 @@ static void evaluation_text(FILE *f, const report *r) {
     fputs(" in either case and with ", f);
     put_count(f, report_number(r, "segmenter.seeds"), "seed", "seeds");
     fputs(" each. The Dice coefficient (Dice 1945) on held-out real slices was computed for each "
-          "patient "
-          "and structure and averaged over patients. The Fr&eacute;chet distance (Heusel et al. "
-          "2017) was computed "
-          "between ",
+          "patient and structure and averaged over patients. The Fr&eacute;chet distance (Heusel "
+          "et al. 2017) was computed between ",
           f);
     put_number(f, report_number(r, "fid.n_synthetic"), 0);
     fputs(" synthetic and ", f);
@@ -154,7 +153,8 @@ void report_methods(FILE *f, const report *r) {
     evaluation_text(f, r);
     fputs(
         "<ul class=\"references\">\n"
-        "<li>Ho J, Jain A, Abbeel P. Denoising diffusion probabilistic models. NeurIPS 2020.</li>",
+        "<li>Ho J, Jain A, Abbeel P. Denoising diffusion probabilistic models. NeurIPS 2020.</li>\n"
+        "<li>Loshchilov I, Hutter F. Decoupled weight decay regularization. ICLR 2019.</li>\n",
         f);
     fprintf(f, "%s\n%s\n%s\n",
             is(s->diffusion.schedule, "cosine")

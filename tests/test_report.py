@@ -1,0 +1,271 @@
+#!/usr/bin/python3
+"""The report of runs whose numbers are known: nothing of a stranger's text becomes markup, nothing
+is fetched from elsewhere, every number is there, pictures are of the slices they are named after,
+metrics of another study are refused."""
+import base64
+import html.parser
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zlib
+
+BUILD = os.environ.get("BUILD", "build")
+CTAUG = os.environ.get("CTAUG", os.path.join(BUILD, "ctaug"))
+TOOL = os.path.join(BUILD, "tests", "tool_run")
+NAME = "<img src=x onerror=alert(1)> \"lung\" & 'liver' </title>"
+FIRST, SECOND = '<script>alert("x")</script>', "bone & 'marrow' </svg></table>"
+VOID = {"meta", "img", "br"}
+TAGS = VOID | set("html head title style body p h1 h2 b small span i code pre div aside ul li table "
+                  "thead tbody tfoot tr th td figure figcaption details summary svg text line path "
+                  "rect circle defs marker".split())
+
+METRICS = {
+    "study": NAME, "seed": 77001, "created": "2031-02-03T04:05:06Z",
+    "versions": {"ctaug": "0.1.0", "mpi": "Open MPI v9.8.7", "<b>lib</b>": "</td><script>"},
+    "ranks": 3, "engine": "onednn",
+    "fingerprints": {"store": "ab" * 32, "metrics": "cd" * 32},
+    "split": {"by_blocks": False, "test": {"patients": 5, "slices": 45}},
+    "warnings": ["A warning <script>with markup</script>."],
+    "fid": {"value": 12.3456, "floor": 3.4567, "n_real": 451, "n_synthetic": 307, "n_floor": 308,
+            "dim": 64, "extractor": "encoder, sha256:feed"},
+    "dice": {
+        FIRST: {"real": 0.701, "real_plus_synthetic": 0.752, "n_patients": 4,
+                "seeds": {"real": [0.690, 0.712], "real_plus_synthetic": [0.741, 0.763]}},
+        SECOND: {"real": 0.905, "real_plus_synthetic": 0.886, "n_patients": 5,
+                 "seeds": {"real": [0.904, 0.906], "real_plus_synthetic": [0.880, 0.892]}},
+        "gone": {"real": None, "real_plus_synthetic": 0.5, "n_patients": 0,
+                 "seeds": {"real": [None, None], "real_plus_synthetic": [0.5, None]}},
+    },
+    "segmenter": {"steps": 2000, "batch": 16, "lr": 0.001, "seeds": 2, "parameters": 303849},
+}
+
+
+class Page(html.parser.HTMLParser):
+    """Checks that tags balance and collects what the page says."""
+
+    def __init__(self, source):
+        super().__init__(convert_charrefs=True)
+        self.open, self.text, self.images, self.attributes = [], "", [], []
+        self.cells, self.circles = [], []
+        self.feed(source)
+        self.close()
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag, attrs):
+        assert tag in TAGS, tag
+        assert len({k for k, _ in attrs}) == len(attrs), (tag, attrs)
+        self.attributes += [(tag, k, v) for k, v in attrs]
+        if tag == "img":
+            self.images.append(dict(attrs))
+        if tag == "circle":
+            self.circles.append(dict(attrs))
+        if tag == "tr":
+            self.cells.append([])
+        if tag in ("td", "th"):
+            self.cells[-1].append("")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag):
+        assert tag not in VOID and self.open.pop() == tag, tag
+
+    def handle_data(self, data):
+        if "style" in self.open:
+            return
+        self.text += data
+        if self.open[-1:] and {"td", "th"} & set(self.open):
+            self.cells[-1][-1] += data
+
+
+def call(*command, ranks=1, code=0):
+    launch = ["mpirun", "-n", str(ranks)] if ranks > 1 else []
+    done = subprocess.run([*launch, *command], capture_output=True, text=True, timeout=120,
+                          check=False)
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    return done.stdout + done.stderr
+
+
+def make_run(place, name, metrics, patients):
+    out, path = os.path.join(place, name), os.path.join(place, name + ".json")
+    with open(path, "w", encoding="utf-8") as stream:
+        json.dump(metrics, stream)
+    call(TOOL, out, path, str(patients), NAME)
+    return out
+
+
+def report(out, **how):
+    return call(CTAUG, "report", os.path.join(out, "asked.yaml"), *how.pop("set", []), **how)
+
+
+def read(out):
+    with open(os.path.join(out, "report", "report.html"), encoding="utf-8") as stream:
+        return stream.read()
+
+
+def check_alone(source, page):
+    """The page needs nothing else and runs nothing."""
+    assert "http" not in source and "@import" not in source
+    assert set(re.findall(r"url\([^)]*\)", source)) <= {"url(#tip)"}
+    for tag, key, value in page.attributes:
+        assert not key.startswith("on") and key not in ("href", "srcset", "action"), (tag, key)
+        if key == "src":
+            assert value.startswith("data:image/png;base64,")
+        if tag in ("circle", "line", "rect", "text", "path"):
+            assert not re.search(r"nan|inf", value), (tag, key, value)
+    assert not re.search(r"\b(-?nan|-?inf)\b", page.text)
+
+
+def row(page, first):
+    found = [c for c in page.cells if c and c[0] == first]
+    assert len(found) == 1, (first, found)
+    return found[0]
+
+
+def check_numbers(page):
+    assert page.text.count(NAME) >= 3 and METRICS["warnings"][0] in page.text
+    assert row(page, FIRST)[1:] == ["4", "0.7010.690–0.712", "0.7520.741–0.763",
+                                    "+0.051+0.051 to +0.051"]
+    assert row(page, SECOND)[1:] == ["5", "0.9050.904–0.906", "0.8860.880–0.892",
+                                     "−0.019−0.024 to −0.014"]
+    assert row(page, "gone")[2] == "n/a" and row(page, "gone")[4] == "n/a"
+    assert row(page, "Mean of 2 structures")[2:] == ["0.803", "0.819", "+0.016"]
+    assert row(page, "Synthetic")[1:] == ["307", "held-out real (451)", "12.3456"]
+    assert row(page, "Real, training split (the floor)")[1:] == ["308", "held-out real (451)",
+                                                                  "3.4567"]
+    assert row(page, "Real CT")[1:] == ["7", "7", "63"]
+    assert row(page, "Synthetic CT")[2:] == ["3", "27"]
+    assert row(page, "random seed")[1] == "77001" and row(page, "version: mpi")[1] == "Open MPI v9.8.7"
+    assert row(page, "version: <b>lib</b>")[1] == "</td><script>"
+    assert row(page, "fingerprint: store")[1] == "ab" * 32
+    for words in ("raised Dice for 1 of the structures and lowered it for 1", "ratio 3.6",
+                  "303849 parameters", "encoder, sha256:feed", "step 40 of 800", "cd" * 32,
+                  "mpirun -n 3 ctaug run", "not those of the Inception network"):
+        assert words in page.text, words
+    assert "No patient-level evidence" not in page.text
+
+
+def pixels(uri):
+    """Rows of RGB of a PNG without interlace, all filters undone."""
+    data = base64.b64decode(uri.split(",")[1], validate=True)
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    at, packed = 8, b""
+    while at < len(data):
+        length, kind = int.from_bytes(data[at:at + 4], "big"), data[at + 4:at + 8]
+        body = data[at + 8:at + 8 + length]
+        if kind == b"IHDR":
+            width, height = int.from_bytes(body[:4], "big"), int.from_bytes(body[4:8], "big")
+            assert body[8:] == bytes([8, 2, 0, 0, 0])
+        packed += body if kind == b"IDAT" else b""
+        at += 12 + length
+    raw, stride, rows = zlib.decompress(packed), 3 * width, []
+    for y in range(height):
+        filter_kind, line = raw[y * (stride + 1)], bytearray(raw[y * (stride + 1) + 1:][:stride])
+        up = rows[-1] if rows else bytes(stride)
+        for i in range(stride):
+            a, b = line[i - 3] if i >= 3 else 0, up[i]
+            c = up[i - 3] if i >= 3 else 0
+            nearest = min((abs(b - c), 0, a), (abs(a - c), 1, b), (abs(a + b - 2 * c), 2, c))[2]
+            line[i] = (line[i] + (0, a, b, (a + b) // 2, nearest)[filter_kind]) % 256
+        rows.append(bytes(line))
+    return rows
+
+
+def check_pictures(page, volumes):
+    """Each picture's grey tells its slice (tests/tool_run.c); synthetic stands below its source."""
+    columns = 6
+    assert len(page.images) % (4 * columns) == 0 and len(page.images) >= 4 * columns
+    tinted = 0
+    for example in range(0, len(page.images), 4 * columns):
+        for c in range(columns):
+            four = [page.images[example + k * columns + c] for k in range(4)]
+            kinds = [re.fullmatch(r"(\w+) slice (\d+) of (\d+)(, with labels)?", i["alt"]).groups()
+                     for i in four]
+            assert [k[0] for k in kinds] == ["Real", "Synthetic"] * 2
+            assert [bool(k[3]) for k in kinds] == [False, False, True, True]
+            z = int(kinds[0][1]) - 1
+            grids = [pixels(i["src"]) for i in four]
+            assert all(len(g) == 16 and len(g[0]) == 48 for g in grids)
+            real, made = grids[0][10][24], grids[1][10][24]
+            expected = [round(255 * (100 + 90 * z + 7 * v) / 2000) for v in range(volumes)]
+            assert real in expected, (real, expected)
+            assert abs(made - real - 255 * 40 / 2000) <= 1, (made, real)
+            assert all(len(set(g[10][24:27])) == 1 for g in grids[:2])
+            tinted += any(len(set(g[4][24:27])) > 1 for g in grids[2:])
+    assert tinted > 0
+
+
+def check_curve(page):
+    """Three validation losses, each a tenth of the one before, stand at equal distances."""
+    dots = [d for d in page.circles if d["r"] == "3" and d["fill"] == "#D55E00"]
+    y = [float(d["cy"]) for d in dots]
+    assert len(y) == 4, y  # one is the legend's
+    assert abs((y[1] - y[0]) - (y[2] - y[1])) < 0.3 and y[1] > y[0] + 20, y
+
+
+def whole(place):
+    out = make_run(place, "whole", METRICS, 7)
+    said = report(out)
+    assert os.path.join(out, "report/report.html") in said and "ctaug export" in said, said
+    source = read(out)
+    page = Page(source)
+    check_alone(source, page)
+    check_numbers(page)
+    check_pictures(page, 7)
+    check_curve(page)
+    # Again: nothing is written. Two ranks: the same bytes.
+    file = os.path.join(out, "report", "report.html")
+    before = os.stat(file)
+    assert "current" in report(out) and os.stat(file).st_mtime_ns == before.st_mtime_ns
+    shutil.rmtree(os.path.join(out, "report"))
+    report(out, ranks=2)
+    assert read(out) == source
+    return out
+
+
+def one_patient_and_few_numbers(place):
+    out = make_run(place, "few", {"dice": {"bone": {}}, "fid": {"value": None}, "warnings": None}, 1)
+    report(out)
+    source = read(out)
+    page = Page(source)
+    check_alone(source, page)
+    check_pictures(page, 1)
+    assert "No patient-level evidence" in page.text and "n/a" in page.text
+    assert row(page, "Real CT")[1:] == ["1", "1", "9"]
+
+
+def refusals(out):
+    report(out, set=["--set", "train.lr=1e-3"], code=3)
+    assert "evaluate" in report(out, set=["--set", "evaluate.steps=7"], code=3)
+    file = os.path.join(out, "metrics", "metrics.json")
+    with open(file, encoding="utf-8") as stream:
+        text = stream.read()
+    with open(file, "w", encoding="utf-8") as stream:
+        stream.write(text.replace("0.752", "0.952"))
+    assert file in report(out, code=5)
+    shutil.rmtree(os.path.join(out, "metrics"))
+    assert "ctaug evaluate" in report(out, code=3)
+    shutil.rmtree(os.path.join(out, "synthetic"))
+    assert "ctaug generate" in report(out, ranks=2, code=3)
+
+
+def main():
+    if not os.access(TOOL, os.X_OK):
+        sys.exit(f"{TOOL} is missing: make test-programs")
+    place = tempfile.mkdtemp(prefix="ctaug-report-")
+    try:
+        out = whole(place)
+        one_patient_and_few_numbers(place)
+        refusals(out)
+    finally:
+        shutil.rmtree(place)
+
+
+main()
