@@ -79,8 +79,8 @@ static void sums_near(const char *what, const float *got, const float *want, con
 /* sum of y * weight as a function of the numbers behind `x`, one of the arrays in `context` */
 typedef double (*objective)(void *context);
 
-/* gradient [n] must be d(objective)/dx; five-point stencil, error h^4, and the rounding of y to f32
- * (`rounding`: size of y's numbers times the root of how many) divided by h. */
+/* gradient [n] must be d(objective)/dx: five-point stencil, error h^4 and the rounding of y to f32
+ * (size of y's numbers times the root of how many) divided by h. */
 static void check_gradient(const char *what, objective f, void *context, float *x, int64_t n,
                            const float *gradient, double rounding) {
     const float h = 0x1p-5f;
@@ -281,7 +281,7 @@ static void test_reference_silu_and_matmul(void **state) {
     ok(k->matmul(false, false, 2, 2, 3, a, b, 0, c)); /* overwrites NaN */
     const float ab[] = {7, 8, 16, 17};
     all_near("matmul", c, ab, 4, 0);
-    ok(k->matmul(true, true, 2, 2, 3, a, b, 2, c)); /* a as [3,2], b as [2,3], transposed */
+    ok(k->matmul(true, true, 2, 2, 3, a, b, 2, c)); /* a [3,2], b [2,3] */
     const float atbt[] = {1 + 14, 17 + 16, 2 + 32, 22 + 34};
     all_near("matmul transposed", c, atbt, 4, 0);
 }
@@ -358,14 +358,13 @@ static void test_fast_matmul(void **state) {
         const kernels *fast = engine(fast_engines[i / 8 % 2]), *ref = engine("reference");
         bool ta = i / 4 % 2, tb = i / 2 % 2;
         float beta = i % 2 ? 0.5f : 0;
-        float *a = noise(n[0] * n[2], 1), *b = noise(n[2] * n[1], 2);
-        float *aa = absolute(a, n[0] * n[2]), *ab = absolute(b, n[2] * n[1]);
+        int64_t na = n[0] * n[2], nb = n[2] * n[1];
+        float *a = noise(na, 1), *b = noise(nb, 2), *aa = absolute(a, na), *ab = absolute(b, nb);
         float *c[3]; /* fast, reference, sizes */
         for (int j = 0; j < 3; j++) {
             c[j] = filled(n[0] * n[1], beta != 0 ? 0.5f : NAN);
-            ok((j == 0 ? fast : ref)
-                   ->matmul(ta, tb, n[0], n[1], n[2], j == 2 ? aa : a, j == 2 ? ab : b, beta,
-                            c[j]));
+            const kernels *k = j == 0 ? fast : ref;
+            ok(k->matmul(ta, tb, n[0], n[1], n[2], j == 2 ? aa : a, j == 2 ? ab : b, beta, c[j]));
         }
         sums_near("matmul", c[0], c[1], c[2], n[0] * n[1], (double)n[2] + 1);
         for (int j = 0; j < 3; j++) free(c[j]);
@@ -516,7 +515,7 @@ static void repeat_first(float *x, int64_t batch, int64_t n) {
 
 static void test_bits_of_threads_and_places(void **state) {
     (void)state;
-    const int threads = omp_get_max_threads();
+    const int before = omp_get_max_threads();
     const conv_shape convs[] = {{5, 16, 16, 32, 48, 3, 1}, {5, 16, 16, 5, 64, 3, 1},
                                 {5, 15, 9, 64, 64, 3, 2},  {5, 8, 8, 128, 64, 1, 1},
                                 {5, 8, 8, 64, 1, 3, 1},    {5, 1, 1, 64, 33, 1, 1}};
@@ -540,10 +539,8 @@ static void test_bits_of_threads_and_places(void **state) {
         const norm_shape n = {5, 3000, 48, 8, 0, true};
         norm_case one = norm_make(n, false), two = norm_make(n, false);
         repeat_first(one.x, 5, one.nx / 5), repeat_first(two.x, 5, two.nx / 5);
-        omp_set_num_threads(1);
-        norm_run(k, &one), norm_run_back(k, &one);
-        omp_set_num_threads(SEVERAL);
-        norm_run(k, &two), norm_run_back(k, &two);
+        omp_set_num_threads(1), norm_run(k, &one), norm_run_back(k, &one);
+        omp_set_num_threads(SEVERAL), norm_run(k, &two), norm_run_back(k, &two);
         same_bits("norm, 1 and 2 threads", one.y, two.y, one.nx);
         same_bits("norm dx, 1 and 2 threads", one.dx, two.dx, one.nx);
         same_bits("norm dgain, 1 and 2 threads", one.dgain, two.dgain, n.channels);
@@ -556,31 +553,31 @@ static void test_bits_of_threads_and_places(void **state) {
         const attention_shape a = {3, 100, 64, 2};
         attention_case first = attention_make(a), second = attention_make(a);
         repeat_first(first.qkv, 3, first.ny), repeat_first(second.qkv, 3, second.ny);
-        omp_set_num_threads(1);
-        attention_run(k, &first);
-        omp_set_num_threads(SEVERAL);
-        attention_run(k, &second);
+        omp_set_num_threads(1), attention_run(k, &first);
+        omp_set_num_threads(SEVERAL), attention_run(k, &second);
         same_bits("attention, 1 and 2 threads", first.y, second.y, first.ny);
         same_bits("attention dqkv, 1 and 2 threads", first.dqkv, second.dqkv, 3 * first.ny);
         same_bits("attention, place in the batch", first.y, first.y + first.ny / 3, first.ny / 3);
         attention_free(&first), attention_free(&second);
     }
-    omp_set_num_threads(threads);
+    omp_set_num_threads(before);
 }
 
 static void test_faults(void **state) {
     (void)state;
     const kernels *k;
+    conv *c;
     assert_int_equal(kernels_find("cudnn", &k), ST_USAGE);
     assert_null(k);
     assert_non_null(strstr(status_message(), "onednn, openblas or reference"));
-    conv *c;
     const conv_shape bad = {1, 8, 8, -3, 4, 3, 1};
     assert_int_equal(engine("onednn")->conv_open(&bad, true, &c), ST_INTERNAL);
     assert_null(c);
     assert_non_null(strstr(status_message(), "3x3 convolution"));
     assert_int_equal(engine("openblas")->conv_open(&bad, true, &c), ST_INTERNAL);
-    assert_null(c);
+    assert_non_null(strstr(kernels_library_version("onednn"), "oneDNN 2."));
+    assert_non_null(strstr(kernels_library_version("openblas"), "OpenBLAS 0."));
+    assert_string_equal(kernels_library_version("reference"), "");
 }
 
 int main(void) {
