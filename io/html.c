@@ -56,6 +56,7 @@ void html_data_uri(FILE *f, const char *type, const void *data, int64_t bytes) {
     fprintf(f, "data:%s;base64,", type);
     for (int64_t done = 0; done < bytes; done += PIECE) {
         int n = bytes - done < PIECE ? (int)(bytes - done) : PIECE;
-        fwrite(text, 1, (size_t)EVP_EncodeBlock(text, at + done, n), f);
+        int length = EVP_EncodeBlock(text, at + done, n);
+        fwrite(text, 1, (size_t)length, f);
     }
 }
