@@ -102,9 +102,8 @@ static json_t *warnings_json(const evidence *e, const split *sp) {
                       "same patient. This is no patient-level evidence."));
     else if (e->patients < 10) {
         snprintf(text, sizeof text,
-                 "Only %lld held-out patients: Dice differences of this size are "
-                 "easily chance.",
-                 (long long)e->patients);
+                 "Only %lld held-out patient%s: Dice differences of this size are easily chance.",
+                 (long long)e->patients, e->patients == 1 ? "" : "s");
         json_array_append_new(list, json_string(text));
     }
     int64_t least = e->n_real < e->n_synthetic ? e->n_real : e->n_synthetic;
