@@ -6,6 +6,9 @@
  */
 #include "io/dicom_common.hpp"
 
+#include <dcmtk/dcmdata/dcpxitem.h>
+
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <vector>
@@ -203,6 +206,31 @@ static int16_t to_hu(const pixel_form &form, int32_t value) {
     return static_cast<int16_t>(std::fmin(std::fmax(hu, INT16_MIN), INT16_MAX));
 }
 
+static uint32_t little_endian_32(const Uint8 *at) {
+    return at[0] | at[1] << 8 | at[2] << 16 | static_cast<uint32_t>(at[3]) << 24;
+}
+
+/* DCMTK 3.6.7 adds the offsets of an RLE header (PS3.5 G.5: a count, then 15 offsets) in 32 bits
+ * and reads far outside the fragment when they wrap; so they are looked at first. */
+static status check_rle(const char *path, DcmPixelData &pixels) {
+    enum { HEADER = 64, SEGMENTS_MOST = 15 };
+    DcmPixelSequence *sequence = NULL;
+    DcmPixelItem *fragment = NULL; /* item 0 is the offset table */
+    Uint8 *bytes = NULL;
+    bool valid = pixels.getEncapsulatedRepresentation(EXS_RLELossless, NULL, sequence).good() &&
+                 sequence->getItem(fragment, 1).good() && fragment->getUint8Array(bytes).good() &&
+                 bytes && fragment->getLength() >= HEADER;
+    const uint32_t segments = valid ? little_endian_32(bytes) : 0;
+    valid = valid && segments >= 1 && segments <= SEGMENTS_MOST;
+    for (uint32_t i = 0, last = HEADER; valid && i < segments; i++) {
+        const uint32_t offset = little_endian_32(bytes + 4 + 4 * i);
+        valid = offset >= last && offset < fragment->getLength();
+        last = offset;
+    }
+    if (valid) return ST_OK;
+    return status_fail(ST_INPUT, "%s: the RLE header of the pixels is damaged", path);
+}
+
 /* The cells of the only frame, decompressed, 8 or 16 bits each in this machine's byte order. */
 static status decode_cells(const char *path, DcmDataset &set, int64_t bytes,
                            std::vector<Uint16> *cells) {
@@ -222,6 +250,7 @@ static status decode_cells(const char *path, DcmDataset &set, int64_t bytes,
         TRY(status_fail(ST_INPUT, "%s: the pixel array is cut: %lu bytes of %lld", path,
                         static_cast<unsigned long>(pixels->getLength(set.getOriginalXfer())),
                         static_cast<long long>(bytes)));
+    if (set.getOriginalXfer() == EXS_RLELossless) TRY(check_rle(path, *pixels));
     decoded = pixels->getUncompressedFrameSize(&set, frame);
     if (decoded.good() && frame < bytes) decoded = EC_CorruptedData;
     if (decoded.good()) {

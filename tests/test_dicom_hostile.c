@@ -172,6 +172,28 @@ static void cut_slices(void **state) {
     }
 }
 
+/* An RLE header (PS3.5 G.5: count 2, offsets 64 and more) whose second offset leaves the file. */
+static void wild_rle_offset(void **state) {
+    (void)state;
+    static const char begin[] = {2, 0, 0, 0, 64, 0, 0, 0};
+    static const uint32_t offsets[] = {0xffffff00, 63, 1 << 20, 0x80000000};
+    char command[3 * PATH_SIZE], *data = NULL;
+    int64_t bytes = 0;
+    int16_t hu[PIXELS];
+    snprintf(command, sizeof command, "dcmcrle %s %s", in_home("ct-0000.dcm"), in_home("rle.dcm"));
+    assert_int_equal(system(command), 0);
+    assert_ok(file_read(in_home("rle.dcm"), 1 << 20, &data, &bytes));
+    char *header = memmem(data, (size_t)bytes, begin, sizeof begin);
+    assert_non_null(header);
+    for (size_t i = 0; i < sizeof offsets / sizeof *offsets; i++) {
+        memcpy(header + sizeof begin, &offsets[i], 4);
+        write_plain(in_home("rle.dcm"), data, bytes);
+        assert_int_equal(read_all(in_home("rle.dcm"), hu), ST_INPUT);
+        assert_says("rle.dcm: the RLE header of the pixels is damaged");
+    }
+    free(data);
+}
+
 static void lacking_segmentations(void **state) {
     (void)state;
     static const struct {
@@ -282,6 +304,7 @@ int main(void) {
         cmocka_unit_test(other_kinds),
         cmocka_unit_test(not_dicom),
         cmocka_unit_test(cut_slices),
+        cmocka_unit_test(wild_rle_offset),
         cmocka_unit_test(lacking_segmentations),
         cmocka_unit_test(random_damage),
     };
