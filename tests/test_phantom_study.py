@@ -1,0 +1,78 @@
+"""The whole way in one command: `ctaug run` on 2 ranks takes phantom patients from DICOM to a report.
+
+Tiny sizes: what is checked is that everything is there and holds together, not that it is good. A
+second run must find all of it current.
+"""
+import json
+import math
+import os
+import re
+import sys
+
+import h5py
+
+import chain
+
+
+def outputs(out):
+    """Path -> bytes of all that is published in the run directory."""
+    found = {}
+    for folder, _, names in os.walk(out):
+        for name in names:
+            path = os.path.join(folder, name)
+            if name != "events.jsonl":
+                with open(path, "rb") as f:
+                    found[os.path.relpath(path, out)] = f.read()
+    return found
+
+
+def check_metrics(metrics):
+    fid = metrics["fid"]
+    assert set(fid) >= {"value", "n_real", "n_synthetic", "extractor", "floor"}, fid
+    assert math.isfinite(fid["value"]) and fid["value"] >= 0
+    assert math.isfinite(fid["floor"]) and fid["floor"] >= 0
+    assert fid["n_real"] > 0 and fid["n_synthetic"] == 3 * 8
+    assert re.search(r"[0-9a-f]{64}", fid["extractor"]), "which encoder measured is not named"
+    assert "liver" in metrics["dice"] and "lung" in metrics["dice"]
+    for name, dice in metrics["dice"].items():
+        assert set(dice) >= {"real", "real_plus_synthetic", "n_patients"}, name
+        for arm in ("real", "real_plus_synthetic"):
+            assert dice["n_patients"] == 0 or 0 <= dice[arm] <= 1, (name, dice)
+
+
+def check_report(text):
+    for attribute, target in re.findall(r"""\b(src|href|action|data|poster)\s*=\s*["']?([^"'\s>]+)""", text):
+        assert target.startswith(("data:", "#")), f"report.html refers to {attribute}={target}"
+    for target in re.findall(r"url\(\s*['\"]?([^)'\"]+)", text):
+        assert target.startswith(("data:", "#")), f"report.html refers to url({target})"
+    for word in ("@import", "<link", "<iframe", "<script src", "fetch("):
+        assert word not in text, f"report.html contains {word}"
+    assert "data:image/png;base64," in text, "no picture"
+    for word in ("FID", "Dice"):
+        assert word in text, f"report.html does not speak of {word}"
+
+
+def check_stores(out):
+    for store, volumes in (("store", 6), ("synthetic", 3)):
+        with h5py.File(os.path.join(out, store, "index.h5")) as index:
+            assert len(index["volumes"]) == volumes, store
+            for name, volume in index["volumes"].items():
+                assert volume["ct"].shape == volume["labels"].shape == (8, 32, 32), (store, name)
+                assert volume["ct"].dtype == "int16" and volume["labels"].dtype == "uint8"
+
+
+with chain.Place(patients=6) as place:
+    study, out = place.study("phantom")
+    print(chain.run(2, "run", study))
+    first = outputs(out)
+    with open(os.path.join(out, "metrics", "metrics.json")) as f:
+        check_metrics(json.load(f, parse_constant=lambda c: sys.exit(f"metrics.json holds {c}")))
+    check_report(first["report/report.html"].decode())
+    check_stores(out)
+    print(chain.run(1, "verify", out))
+
+    print(chain.run(2, "run", study))
+    second = outputs(out)
+    changed = sorted(p for p in first.keys() | second.keys()
+                     if first.get(p) != second.get(p))
+    assert not changed, f"a second run changed {changed}"
