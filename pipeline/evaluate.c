@@ -232,8 +232,10 @@ static void tell(const evaluation *e) {
 status evaluate_stage(const stage_context *stage) {
     status st = ST_OK;
     evaluation e = {.stage = stage};
+    bool current = false;
     TRY(comm_agree(stage->comm, open_stores(&e)));
-    if (manifest_is_current(e.output, "metrics", e.evidence.fingerprint)) {
+    TRY(stage_is_current(stage, e.output, "metrics", e.evidence.fingerprint, &current));
+    if (current) {
         log_info(stage->log, "evaluate: %s is current", e.output);
         goto done;
     }

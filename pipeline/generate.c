@@ -31,7 +31,7 @@ typedef struct generation {
     int16_t *hu;
     int64_t step; /* of the checkpoint */
     char fingerprint[SHA256_HEX];
-    char parts[PATH_SIZE], output[PATH_SIZE];
+    char checkpoints[PATH_SIZE], parts[PATH_SIZE], output[PATH_SIZE];
 } generation;
 
 status generate_fingerprint(const study *s, const char *training, int64_t step,
@@ -42,23 +42,42 @@ status generate_fingerprint(const study *s, const char *training, int64_t step,
     return study_fingerprint(s, sections, 2, upstream, hex);
 }
 
-/* The finished checkpoint of this study's training, or a failure that says what to do. */
-static status find_checkpoint(generation *g, char directory[PATH_SIZE]) {
+/* The real store and the newest checkpoint of this study's training. */
+static status open_inputs(generation *g, char training[SHA256_HEX]) {
     status st = ST_OK;
-    char training[SHA256_HEX];
-    TRY(stage_path(g->stage, "checkpoints", directory));
+    char path[PATH_SIZE];
+    TRY(stage_path(g->stage, "store", path));
+    TRY(store_open(path, &g->real));
+    TRY(stage_path(g->stage, "checkpoints", g->checkpoints));
+    TRY(stage_path(g->stage, "synthetic", g->output));
     TRY(train_fingerprint(g->stage->study, store_manifest(g->real)->fingerprint, training));
-    TRY(checkpoint_latest(directory, training, &g->step));
+    TRY(checkpoint_latest(g->checkpoints, training, &g->step));
+done:
+    return st;
+}
+
+/* What will be made, and whether it is there already: g->fingerprint, g->parts. Collective. */
+static status look(generation *g, bool *current) {
+    status st = ST_OK;
+    const stage_context *s = g->stage;
+    char training[SHA256_HEX], parts[64];
+    TRY(comm_agree(s->comm, open_inputs(g, training)));
+    /* Rank 0's view of the directory counts: another node may see it later. */
+    TRY(comm_broadcast(s->comm, &g->step, sizeof g->step, 0));
     if (g->step < 0) {
         st = status_fail(ST_INPUT, "%s holds no checkpoint of this study: run ctaug train first",
-                         directory);
+                         g->checkpoints);
         goto done;
     }
-    if (g->step < g->stage->study->train.steps)
-        log_warning(g->stage->log,
+    if (g->step < s->study->train.steps && comm_rank(s->comm) == 0)
+        log_warning(s->log,
                     "the newest checkpoint is of step %lld of %lld: training is not finished",
-                    (long long)g->step, (long long)g->stage->study->train.steps);
-    TRY(generate_fingerprint(g->stage->study, training, g->step, g->fingerprint));
+                    (long long)g->step, (long long)s->study->train.steps);
+    st = generate_fingerprint(s->study, training, g->step, g->fingerprint);
+    snprintf(parts, sizeof parts, "synthetic.parts-%.16s", g->fingerprint);
+    if (st == ST_OK) st = stage_path(s, parts, g->parts);
+    TRY(comm_agree(s->comm, st));
+    TRY(stage_is_current(s, g->output, "store", g->fingerprint, current));
 done:
     return st;
 }
@@ -79,12 +98,12 @@ done:
     return st;
 }
 
-static status open_network(generation *g, const char *checkpoints) {
+static status open_network(generation *g) {
     status st = ST_OK;
     const study *s = g->stage->study;
     int64_t batch = s->generate.batch, pixels = s->data.size * s->data.size;
     TRY(denoiser_open(s, store_labels(g->real), g->stage->engine, batch, &g->denoiser));
-    TRY(trainer_load_ema(checkpoints, g->step, denoiser_params(g->denoiser)));
+    TRY(trainer_load_ema(g->checkpoints, g->step, denoiser_params(g->denoiser)));
     denoiser_params_changed(g->denoiser);
     TRY(array_alloc(&g->conditions, batch, sizeof *g->conditions, "conditions"));
     TRY(array_alloc(&g->index, batch, sizeof *g->index, "sample indices"));
@@ -241,19 +260,11 @@ done:
     return st;
 }
 
-static status open_generation(generation *g) {
+static status open_work(generation *g) {
     status st = ST_OK;
-    char path[PATH_SIZE], checkpoints[PATH_SIZE];
-    TRY(stage_path(g->stage, "store", path));
-    TRY(store_open(path, &g->real));
-    TRY(find_checkpoint(g, checkpoints));
-    TRY(stage_path(g->stage, "synthetic", g->output));
-    if (manifest_is_current(g->output, "store", g->fingerprint)) goto done;
-    snprintf(path, sizeof path, "synthetic.parts-%.16s", g->fingerprint);
-    TRY(stage_path(g->stage, path, g->parts));
     TRY(file_make_dirs(g->parts));
     TRY(plan_volumes(g));
-    TRY(open_network(g, checkpoints));
+    TRY(open_network(g));
 done:
     return st;
 }
@@ -290,11 +301,13 @@ status generate_stage(const stage_context *stage) {
     status st = ST_OK;
     generation g = {.stage = stage};
     char sheet[PATH_SIZE];
-    TRY(comm_agree(stage->comm, open_generation(&g)));
-    if (!g.denoiser) {
+    bool current = false;
+    TRY(look(&g, &current));
+    if (current) {
         log_info(stage->log, "generate: %s is current", g.output);
         goto done;
     }
+    TRY(comm_agree(stage->comm, open_work(&g)));
     TRY(sample_all(&g));
     TRY(write_store(&g));
     TRY(comm_agree(stage->comm, comm_rank(stage->comm) == 0 ? finish(&g, sheet) : ST_OK));

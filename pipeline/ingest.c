@@ -143,16 +143,14 @@ static status is_current(ingest *in, bool *current) {
     const comm *c = in->stage->comm;
     char upstream[SHA256_HEX];
     status st = ST_OK;
-    *current = false;
     if (comm_rank(c) == 0) {
         st = input_hash(in, upstream);
         if (st == ST_OK)
             st = study_fingerprint(in->stage->study, sections, 1, upstream, in->fingerprint);
-        if (st == ST_OK) *current = manifest_is_current(in->directory, "store", in->fingerprint);
     }
     TRY(comm_agree(c, st));
     TRY(comm_broadcast(c, in->fingerprint, sizeof in->fingerprint, 0));
-    TRY(comm_broadcast(c, current, sizeof *current, 0));
+    TRY(stage_is_current(in->stage, in->directory, "store", in->fingerprint, current));
 done:
     return st;
 }

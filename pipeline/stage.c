@@ -1,6 +1,8 @@
 /* What all stages ask of their context. */
 #include "pipeline/stage.h"
 
+#include "io/manifest.h"
+
 status stage_should_stop(const stage_context *s, bool *stop) {
     status st = ST_OK;
     double asked = s->stop_requested && *s->stop_requested ? 1 : 0;
@@ -8,6 +10,12 @@ status stage_should_stop(const stage_context *s, bool *stop) {
     *stop = asked > 0;
 done:
     return st;
+}
+
+status stage_is_current(const stage_context *s, const char *directory, const char *kind,
+                        const char *fingerprint, bool *current) {
+    *current = comm_rank(s->comm) == 0 && manifest_is_current(directory, kind, fingerprint);
+    return comm_broadcast(s->comm, current, sizeof *current, 0);
 }
 
 status stage_path(const stage_context *s, const char *name, char out[PATH_SIZE]) {

@@ -25,6 +25,11 @@ typedef struct stage_context {
 /* Whether any rank was asked to stop. Collective. */
 status stage_should_stop(const stage_context *s, bool *stop);
 
+/* Whether `directory` holds a published thing of this kind and fingerprint, as rank 0 sees it:
+ * another node may see a shared directory a moment later. Collective. */
+status stage_is_current(const stage_context *s, const char *directory, const char *kind,
+                        const char *fingerprint, bool *current);
+
 /* Run directory places: <out>/<name>. Local. */
 status stage_path(const stage_context *s, const char *name, char out[PATH_SIZE]);
 

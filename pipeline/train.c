@@ -145,10 +145,11 @@ static status validate(training *t) {
     if (st != ST_OK) return st;
     log_event(t->stage->log, "validate",
               json_pack("{s:I, s:f}", "step", (json_int_t)trainer_at(t->trainer), "loss", loss));
-    return history_add(&t->history.validation, (double)trainer_at(t->trainer), loss);
+    return comm_agree(t->stage->comm,
+                      history_add(&t->history.validation, (double)trainer_at(t->trainer), loss));
 }
 
-/* Mean loss of the last steps to the curve, the event log and the progress line. */
+/* Mean loss of the last steps to the curve, the event log and the progress line. Collective. */
 static status tell(training *t, const trainer_report *r) {
     int64_t step = trainer_at(t->trainer);
     t->loss_sum += r->loss;
@@ -168,7 +169,7 @@ static status tell(training *t, const trainer_report *r) {
                         "gradient_norm", r->gradient_norm, "lr", r->lr, "slices_per_s", rate));
     t->loss_sum = 0;
     t->loss_count = 0;
-    return history_add(&t->history.train, (double)step, loss);
+    return comm_agree(t->stage->comm, history_add(&t->history.train, (double)step, loss));
 }
 
 static status preview(training *t) {

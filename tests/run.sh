@@ -79,5 +79,7 @@ for t in "${tests[@]}"; do
     rm -rf "$TMPDIR"
 done
 
-echo "$passed passed, $failed failed, $skipped skipped"
+line="$passed passed, $failed failed"
+[ "$skipped" -gt 0 ] && line="$line, $skipped skipped"
+echo "$line"
 [ "$failed" = 0 ] && [ $((passed + skipped)) -gt 0 ]
