@@ -43,7 +43,7 @@ struct journal {
     progress now;
 };
 
-static double seconds(void) {
+double log_seconds(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
@@ -236,7 +236,7 @@ static void show(journal *j, double now, bool event) {
 void log_progress_begin(journal *j, const char *what, int64_t total) {
     if (!j->speaks) return;
     log_progress_end(j);
-    double now = seconds();
+    double now = log_seconds();
     j->now = (progress){.active = true, .total = total, .began = now, .sampled_done = -1};
     snprintf(j->now.what, sizeof j->now.what, "%s", what);
     show(j, now, true);
@@ -261,7 +261,7 @@ static void sample_rate(progress *p, double now) {
 void log_progress_set(journal *j, int64_t done, const char *note) {
     progress *p = &j->now;
     if (!j->speaks || !p->active) return;
-    double now = seconds();
+    double now = log_seconds();
     p->done = done;
     if (note) snprintf(p->note, sizeof p->note, "%s", note);
     sample_rate(p, now);
@@ -276,7 +276,7 @@ void log_progress_end(journal *j) {
     j->now.active = false;
     if (!j->live) return;
     char line[LINE];
-    compose(&j->now, seconds(), line);
+    compose(&j->now, log_seconds(), line);
     cut_to_screen(line);
     fprintf(stderr, "\r%s\033[K\n", line);
     j->live = false;

@@ -31,4 +31,7 @@ void log_progress_begin(journal *j, const char *what, int64_t total);
 void log_progress_set(journal *j, int64_t done, const char *note);
 void log_progress_end(journal *j);
 
+/* Seconds of a clock that is never set back; only differences mean something. Local. */
+double log_seconds(void);
+
 #endif

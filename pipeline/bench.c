@@ -2,6 +2,7 @@
  * forward run of a network, beside the rate its 3x3 convolutions reach alone. */
 #include "pipeline/verb.h"
 
+#include "io/log.h"
 #include "io/span.h"
 #include "model/net/unet.h"
 #include "model/nn/limit.h"
@@ -13,7 +14,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
 enum { SIZE = 64, STEPS = 5 };
 
@@ -45,12 +45,6 @@ typedef struct bench {
     double train, forward, limit; /* images/s, images/s, FLOP/s: of all ranks */
     int64_t flops;                /* forward, one image */
 } bench;
-
-static double seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static double median(double *values, int n) {
     for (int i = 1; i < n; i++)
@@ -99,9 +93,9 @@ static status time_training(bench *b) {
     TRY(comm_agree(b->comm, trainer_create(b->comm, &set, b->graph, b->loss, b->engine, &t)));
     for (int i = -1; i < STEPS; i++) { /* the first warms up */
         TRY(comm_barrier(b->comm));
-        double began = seconds();
+        double began = log_seconds();
         TRY(trainer_step(t, fill, NULL, false, &r));
-        if (i >= 0) took[i] = seconds() - began;
+        if (i >= 0) took[i] = log_seconds() - began;
     }
     b->flops = trainer_forward_flops(t);
     b->train = (double)b->batch / median(took, STEPS);
@@ -122,9 +116,9 @@ static status time_forward(bench *b) {
     TRY(comm_agree(b->comm, st));
     for (int i = -1; i < STEPS; i++) {
         TRY(comm_barrier(b->comm));
-        double began = seconds();
+        double began = log_seconds();
         TRY(comm_agree(b->comm, plan_forward(pl, NULL)));
-        if (i >= 0) took[i] = seconds() - began;
+        if (i >= 0) took[i] = log_seconds() - began;
     }
     b->forward = (double)b->batch / median(took, STEPS);
 done:

@@ -237,6 +237,7 @@ status evaluate_stage(const stage_context *stage) {
     TRY(stage_is_current(stage, e.output, "metrics", e.evidence.fingerprint, &current));
     if (current) {
         log_info(stage->log, "evaluate: %s is current", e.output);
+        stage_tell_next(stage, "report");
         goto done;
     }
     TRY(comm_agree(stage->comm, open_slices(&e)));
@@ -244,6 +245,7 @@ status evaluate_stage(const stage_context *stage) {
     TRY(comm_agree(stage->comm, comm_rank(stage->comm) == 0 ? publish(&e) : ST_OK));
     tell(&e);
     log_info(stage->log, "evaluate: %s/metrics.json", e.output);
+    stage_tell_next(stage, "report");
 done:
     close_evaluation(&e);
     return st;

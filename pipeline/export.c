@@ -1,18 +1,16 @@
 /* A store for other programs: DICOM, NIfTI or pictures.
  *
- * All is written into OUT.tmp.export and that folder renamed at the end, so OUT is whole or not
- * there. Volumes are dealt to the ranks in blocks: neighbours share a shard, and each rank then
- * reads few of them. Nothing that somebody may want to keep is overwritten: OUT must be new or
- * empty.
+ * Volumes are dealt to the ranks in blocks: neighbours share a shard, and each rank then reads few
+ * of them. OUT is whole or not there, and nothing that somebody may want to keep is overwritten
+ * (pipeline/fresh.h).
  */
 #include "pipeline/verb.h"
 #include "io/dicom.h"
 #include "io/image.h"
 #include "io/nifti.h"
 #include "io/store.h"
+#include "pipeline/fresh.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,8 +30,7 @@ static const double SHEET_WINDOW[2] = {-1000, 1000}; /* HU */
 
 typedef struct exporter {
     store *from;
-    char out[PATH_SIZE];
-    char aside[PATH_SIZE]; /* where all is written before it is published as `out` */
+    fresh_folder folder;
     bool synthetic;
 } exporter;
 
@@ -44,7 +41,7 @@ static status volume_path(const exporter *e, const volume *v, const char *ending
                           char path[PATH_SIZE]) {
     char name[VOLUME_ID + 32];
     snprintf(name, sizeof name, "%s%s", v->id, ending);
-    return path_join(path, e->aside, name);
+    return path_join(path, e->folder.aside, name);
 }
 
 static status export_dicom(const exporter *e, const volume *v) {
@@ -113,7 +110,7 @@ static status write_label_table(const exporter *e) {
     for (int k = 0; k < set->count; k++)
         length +=
             snprintf(text + length, sizeof text - (size_t)length, "%d\t%s\n", k, set->name[k]);
-    TRY(path_join(path, e->aside, "labels.tsv"));
+    TRY(path_join(path, e->folder.aside, "labels.tsv"));
     TRY(file_write_atomic(path, text, length));
 done:
     return st;
@@ -131,52 +128,16 @@ static status choose(const char *format, export_volume *one) {
     return ST_OK;
 }
 
-/* `out` without a trailing "/", and the folder beside it. Local. */
-static status name_places(exporter *e, const char *out) {
-    size_t length = strlen(out);
-    while (length > 1 && out[length - 1] == '/') length--;
-    if (length == 0 || length >= PATH_SIZE)
-        return status_fail(ST_USAGE, "--out %s: no path, or a path too long", out);
-    snprintf(e->out, PATH_SIZE, "%.*s", (int)length, out);
-    if (snprintf(e->aside, PATH_SIZE, "%s.tmp.export", e->out) >= PATH_SIZE)
-        return status_fail(ST_USAGE, "--out %s: the path is too long", out);
-    return ST_OK;
-}
-
-/* ST_USAGE if `out` is there and not an empty folder. Local. */
-static status check_out(const char *out) {
-    DIR *folder = opendir(out);
-    status st = ST_OK;
-    if (!folder && errno == ENOENT) return ST_OK;
-    if (!folder) return status_fail(ST_STORAGE, "%s: %s", out, strerror(errno));
-    for (struct dirent *entry = readdir(folder); entry && st == ST_OK; entry = readdir(folder))
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            st = status_fail(ST_USAGE, "%s: is not empty; name a new folder for --out", out);
-    closedir(folder);
-    return st;
-}
-
-/* This rank's block of the volumes. Local. */
+/* This rank's block of the volumes; rank 0 names the labels of NIfTI files. Local. */
 static status write_share(const exporter *e, export_volume one, int rank, int size) {
     int64_t count = store_count(e->from), first = count * rank / size;
-    status st = ST_OK;
+    status st = rank == 0 && one == export_nifti ? write_label_table(e) : ST_OK;
     for (int64_t i = first; i < count * (rank + 1) / size && st == ST_OK; i++) {
         volume v = {0};
         st = store_read_volume(e->from, i, &v);
         if (st == ST_OK) st = one(e, &v);
         volume_free(&v);
     }
-    return st;
-}
-
-/* Rank 0 clears what a killed export left and makes the folder. Local. */
-static status prepare(exporter *e, const char *format) {
-    status st = ST_OK;
-    TRY(check_out(e->out));
-    TRY(file_remove_tree(e->aside));
-    TRY(file_make_dirs(e->aside));
-    if (strcmp(format, "nifti") == 0) TRY(write_label_table(e));
-done:
     return st;
 }
 
@@ -189,7 +150,6 @@ status export_verb(const comm *c, int argc, char **argv) {
     const char *directory = "", *format = "", *out = "";
     exporter e = {0};
     export_volume one = NULL;
-    bool made = false;
     const verb_option options[] = {{.name = "--store", .text = &directory, .required = true},
                                    {.name = "--format", .text = &format, .required = true},
                                    {.name = "--out", .text = &out, .required = true},
@@ -198,22 +158,12 @@ status export_verb(const comm *c, int argc, char **argv) {
     if (st == ST_OK) st = choose(format, &one);
     if (st == ST_OK) st = store_open(directory, &e.from);
     TRY(comm_agree(c, st));
-    TRY(name_places(&e, out));
     e.synthetic = is_synthetic(e.from);
-    TRY(comm_agree(c, comm_rank(c) == 0 ? prepare(&e, format) : ST_OK));
-    made = true;
-    TRY(comm_agree(c, write_share(&e, one, comm_rank(c), comm_size(c))));
-    TRY(comm_agree(c, comm_rank(c) == 0 ? file_publish(e.aside, e.out) : ST_OK));
+    TRY(fresh_open(c, out, &e.folder));
+    TRY(fresh_close(c, &e.folder, write_share(&e, one, comm_rank(c), comm_size(c))));
     if (comm_rank(c) == 0)
-        printf("%" PRId64 " volumes as %s: %s\n", store_count(e.from), format, e.out);
+        printf("%" PRId64 " volumes as %s: %s\n", store_count(e.from), format, e.folder.out);
 done:
-    if (st != ST_OK && made && comm_rank(c) == 0) {
-        /* The first fault is the one to report. */
-        char message[1024];
-        snprintf(message, sizeof message, "%s", status_message());
-        (void)file_remove_tree(e.aside);
-        status_fail(st, "%s", message);
-    }
     store_close(e.from);
     return st;
 }

@@ -305,6 +305,7 @@ status generate_stage(const stage_context *stage) {
     TRY(look(&g, &current));
     if (current) {
         log_info(stage->log, "generate: %s is current", g.output);
+        stage_tell_next(stage, "evaluate");
         goto done;
     }
     TRY(comm_agree(stage->comm, open_work(&g)));
@@ -314,6 +315,7 @@ status generate_stage(const stage_context *stage) {
     if (comm_rank(stage->comm) == 0)
         log_info(stage->log, "generate: %lld synthetic volumes in %s, contact sheet %s",
                  (long long)stage->study->generate.volumes, g.output, sheet);
+    stage_tell_next(stage, "evaluate");
     log_event(stage->log, "generate",
               json_pack("{s:I, s:I}", "volumes", (json_int_t)stage->study->generate.volumes,
                         "checkpoint", (json_int_t)g.step));

@@ -319,11 +319,9 @@ static void tell(const ingest *in) {
 
 status ingest_stage(const stage_context *s) {
     ingest *in = NULL;
-    char study_file[PATH_SIZE];
     bool current = false;
     status st = array_alloc(&in, 1, sizeof *in, "ingest");
     if (st == ST_OK) st = stage_path(s, "store", in->directory);
-    if (st == ST_OK) st = stage_path(s, "study.yaml", study_file);
     if (st == ST_OK && s->study->ingest.dicom[0] == 0)
         st = status_fail(ST_USAGE, "ingest.dicom is empty: name the folder with the CT series");
     TRY(comm_agree(s->comm, st));
@@ -340,7 +338,7 @@ status ingest_stage(const stage_context *s) {
         TRY(write_store(in));
         tell(in);
     }
-    log_info(s->log, "next: ctaug train %s", study_file);
+    stage_tell_next(s, "train");
 done:
     if (in) series_list_free(&in->list);
     free(in);

@@ -18,6 +18,10 @@ status stage_is_current(const stage_context *s, const char *directory, const cha
     return comm_broadcast(s->comm, current, sizeof *current, 0);
 }
 
+void stage_tell_next(const stage_context *s, const char *verb) {
+    log_info(s->log, "next: ctaug %s %s/study.yaml", verb, s->study->out);
+}
+
 status stage_path(const stage_context *s, const char *name, char out[PATH_SIZE]) {
     return path_join(out, s->study->out, name);
 }

@@ -30,6 +30,9 @@ status stage_should_stop(const stage_context *s, bool *stop);
 status stage_is_current(const stage_context *s, const char *directory, const char *kind,
                         const char *fingerprint, bool *current);
 
+/* Names the next command, `ctaug <verb> <out>/study.yaml`, as a stage does when it ends. Local. */
+void stage_tell_next(const stage_context *s, const char *verb);
+
 /* Run directory places: <out>/<name>. Local. */
 status stage_path(const stage_context *s, const char *name, char out[PATH_SIZE]);
 

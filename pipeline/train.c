@@ -12,7 +12,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { REPORT_EVERY = 10, EQUAL_EVERY = 50 };
@@ -33,12 +32,6 @@ typedef struct training {
     double began; /* seconds, of this process's training */
     int64_t began_at;
 } training;
-
-static double seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 status train_fingerprint(const study *s, const char *store_fingerprint, char hex[SHA256_HEX]) {
     static const char *const sections[] = {"seed", "engine", "data", "model", "diffusion", "train"};
@@ -160,7 +153,7 @@ static status tell(training *t, const trainer_report *r) {
     if (step % REPORT_EVERY != 0 && step != t->stage->study->train.steps) return ST_OK;
     double loss = t->loss_sum / (double)t->loss_count;
     double rate =
-        (double)((step - t->began_at) * t->stage->study->train.batch) / (seconds() - t->began);
+        (double)((step - t->began_at) * t->stage->study->train.batch) / (log_seconds() - t->began);
     char note[96];
     snprintf(note, sizeof note, "loss %.4f  %.1f slices/s", loss, rate);
     log_progress_set(t->stage->log, step, note);
@@ -189,7 +182,7 @@ static bool due(const training *t, int64_t every) {
 static status run_steps(training *t) {
     status st = ST_OK;
     const study *s = t->stage->study;
-    t->began = seconds();
+    t->began = log_seconds();
     t->began_at = trainer_at(t->trainer);
     while (trainer_at(t->trainer) < s->train.steps) {
         trainer_report report;
@@ -220,6 +213,7 @@ status train_stage(const stage_context *stage) {
     if (trainer_at(t.trainer) >= s->train.steps) {
         log_info(stage->log, "train: %s is current (step %lld)", t.checkpoints,
                  (long long)s->train.steps);
+        stage_tell_next(stage, "generate");
         goto done;
     }
     log_info(
@@ -234,9 +228,11 @@ status train_stage(const stage_context *stage) {
     log_progress_begin(stage->log, "train", s->train.steps);
     st = run_steps(&t);
     log_progress_end(stage->log);
-    if (st == ST_OK)
+    if (st == ST_OK) {
         log_info(stage->log, "train: checkpoints in %s, previews in %s/previews", t.checkpoints,
                  s->out);
+        stage_tell_next(stage, "generate");
+    }
 done:
     close_data(&t);
     return st;

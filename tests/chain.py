@@ -1,4 +1,6 @@
-"""What the scripts that run the stages share: calling ctaug on ranks, a tiny phantom, a tiny study."""
+"""What the scripts share: calling ctaug on ranks, a tiny phantom, a tiny study, what a store holds."""
+import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -53,17 +55,41 @@ class Place:
 
 
 def command(ranks, *words):
-    return ["mpirun", "-n", str(ranks), *words]
+    """A command line; 0 ranks are one without mpirun."""
+    return [*(("mpirun", "-n", str(ranks)) if ranks else ()), *map(str, words)]
 
 
 def run(ranks, *words, expect=0, env=None, timeout=240):
-    """Runs ctaug (or, with a path, another program) on ranks; returns what it said."""
+    """Runs ctaug (or, with a path, another program) on ranks; returns what it said. `expect` is its
+    exit code, or those it may have."""
     program = words if os.path.isabs(words[0]) else (CTAUG, *words)
     done = subprocess.run(command(ranks, *program), stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, timeout=timeout,
                           env=dict(ENV, **(env or {})))
-    if done.returncode != expect:
+    if done.returncode not in (expect if isinstance(expect, tuple) else (expect,)):
         print(done.stdout)
-        raise AssertionError(f"{' '.join(program)} on {ranks} ranks: exit {done.returncode}, "
-                             f"expected {expect}")
+        raise AssertionError(f"{' '.join(map(str, program))} on {ranks} ranks: exit "
+                             f"{done.returncode}, expected {expect}")
     return done.stdout
+
+
+def hashes(folder):
+    """Path inside the folder -> SHA-256 of every file."""
+    found = {}
+    for place, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(place, name)
+            with open(path, "rb") as f:
+                found[os.path.relpath(path, folder)] = hashlib.sha256(f.read()).hexdigest()
+    return found
+
+
+def read_store(store):
+    """Id -> (HU, labels, attributes), and the label names; by h5py, not by ctaug."""
+    import h5py  # most scripts do without
+
+    with h5py.File(os.path.join(store, "index.h5"), "r") as f:
+        volumes = {k: (v["ct"][...], v["labels"][...], dict(v.attrs))
+                   for k, v in f["volumes"].items()}
+    with open(os.path.join(store, "manifest.json")) as f:
+        return volumes, json.load(f)["detail"]["labels"]

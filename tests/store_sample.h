@@ -1,37 +1,17 @@
 /* Made-up stores for the tests of io/store_*.c: volume i has a shape and values of its own, which a
- * reader can tell to be right. Included by one test program at a time; `world` and `home` are its.
+ * reader can tell to be right. Included by one C file of a program; `world` is its.
  */
 #ifndef CTAUG_TESTS_STORE_SAMPLE_H
 #define CTAUG_TESTS_STORE_SAMPLE_H
 
 #include "io/store.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <cmocka.h>
-
-#include <stdio.h>
-#include <string.h>
+#include "tests/scratch.h"
 
 static comm *world;
-static char home[256]; /* scratch directory of this run */
 
 static const label_set LABELS = {3, {"background", "liver", "bone"}};
 
 enum { MANY = 12, SMALL = 3 };
-
-static inline const char *in_home(const char *name) {
-    static char paths[4][PATH_SIZE];
-    static int turn;
-    char *path = paths[turn = (turn + 1) % 4];
-    snprintf(path, PATH_SIZE, "%s/%s", home, name);
-    return path;
-}
-
-static inline void assert_says(const char *part) {
-    if (!strstr(status_message(), part)) fail_msg("\"%s\" lacks \"%s\"", status_message(), part);
-}
 
 static inline int64_t voxels(const geometry *g) { return g->shape[0] * g->shape[1] * g->shape[2]; }
 
@@ -141,14 +121,11 @@ static inline int clear(void **state) {
 
 /* MPI, and a scratch directory. */
 static inline bool begin_tests(int *argc, char ***argv) {
-    const char *base = getenv("TMPDIR");
-    if (comm_start(argc, argv, &world) != ST_OK) return false;
-    snprintf(home, sizeof home, "%s/ctaug-store-XXXXXX", base ? base : "/tmp");
-    return mkdtemp(home) != NULL;
+    return comm_start(argc, argv, &world) == ST_OK && begin_scratch();
 }
 
 static inline int end_tests(int failed) {
-    failed |= file_remove_tree(home) != ST_OK;
+    failed |= !end_scratch();
     comm_stop(world);
     return failed;
 }

@@ -3,21 +3,14 @@
 #include "io/comm.h"
 #include "io/store.h"
 #include "pipeline/batch.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "tests/scratch.h"
 
 #include <inttypes.h>
 #include <math.h>
-#include <stdio.h>
-#include <string.h>
 
 enum { SIDE = 16, PIXELS = SIDE * SIDE, VOLUMES = 3, SLICES = 5 + 6 + 7 };
 
 static comm *world;
-static char place[] = "/tmp/ctaug-batch-XXXXXX";
 
 /* HU and label of a voxel: reach beyond the window on both sides. */
 static int16_t some_hu(int64_t i, int64_t z, int64_t y, int64_t x) {
@@ -35,7 +28,7 @@ static store *make_store(const char *name, int volumes, int64_t height, int64_t 
     store_entry entries[VOLUMES] = {0};
     store_writer *w = NULL;
     store *s = NULL;
-    snprintf(directory, sizeof directory, "%s/%s", place, name);
+    snprintf(directory, sizeof directory, "%s/%s", home, name);
     snprintf(labels.name[2], LABEL_NAME, "%s", last_label);
     for (int i = 0; i < volumes; i++) {
         snprintf(entries[i].id, VOLUME_ID, "p-%d-0", i);
@@ -333,9 +326,9 @@ int main(int argc, char **argv) {
         cmocka_unit_test(sources_are_joined_in_order),
         cmocka_unit_test(beyond_the_cache),
     };
-    if (comm_start(&argc, &argv, &world) != ST_OK || !mkdtemp(place)) return 1;
+    if (comm_start(&argc, &argv, &world) != ST_OK || !begin_scratch()) return 1;
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    if (file_remove_tree(place) != ST_OK) failed++;
+    if (!end_scratch()) failed++;
     comm_stop(world);
     return failed;
 }

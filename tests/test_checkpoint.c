@@ -1,34 +1,9 @@
 /* A training goes on from the newest whole checkpoint, bit for bit; a damaged one is passed over
  * or named, never loaded. */
 #include "io/checkpoint.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "tests/scratch.h"
 
 #include <math.h>
-#include <sched.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mount.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-static char home[256], self[4096];
-
-static const char *in_home(const char *name) {
-    static char paths[4][PATH_SIZE];
-    static int turn;
-    char *path = paths[turn = (turn + 1) % 4];
-    snprintf(path, PATH_SIZE, "%s/%s", home, name);
-    return path;
-}
-
-static void assert_says(const char *part) {
-    if (!strstr(status_message(), part)) fail_msg("\"%s\" lacks \"%s\"", status_message(), part);
-}
 
 /* What is kept here: shapes of every rank, values that only bits can tell apart. */
 enum { ARRAYS = 5, SCALARS = 12, FLOATS = 1 + 3 + 6 + 24 + 24 };
@@ -94,16 +69,6 @@ static void assert_good(int step) {
     bool right = false;
     assert_int_equal(read_step(step, &right), ST_OK);
     assert_true(right);
-}
-
-static void flip(const char *path, long at) {
-    FILE *f = fopen(path, "r+b");
-    assert_non_null(f);
-    assert_int_equal(fseek(f, at, SEEK_SET), 0);
-    int byte = fgetc(f);
-    assert_int_equal(fseek(f, at, SEEK_SET), 0);
-    assert_int_not_equal(fputc(byte ^ 1, f), EOF);
-    assert_int_equal(fclose(f), 0);
 }
 
 static void round_trip(void **state) {
@@ -189,10 +154,10 @@ static void flipped_bits(void **state) {
     assert_int_equal(file_size(path, &bytes), ST_OK);
     for (int64_t at = 0; at < bytes; at += 1 + bytes / 150) {
         path = in_home("c/step-00000001/state.h5");
-        flip(path, at);
+        flip_bit(path, at);
         assert_int_equal(read_step(1, &right), ST_INTEGRITY);
         assert_says("state.h5");
-        flip(path, at);
+        flip_bit(path, at);
     }
     assert_good(1);
 }
@@ -236,9 +201,7 @@ static int on_small_disk(const char *disk) {
     checkpoint_array big = {.name = "big", .rank = 1, .shape = {1 << 16}, .at = data};
     snprintf(directory, sizeof directory, "%s/c", disk);
     for (int i = 0; i < 1 << 16; i++) data[i] = (float)i;
-    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
-        mount("none", disk, "tmpfs", 0, "size=400k") != 0)
-        return 77;
+    if (!own_mounts() || !mount_small(disk, 400 << 10)) return 77;
     if (checkpoint_write(directory, 1, "f", &big, 1, NULL, 0, 1) != ST_OK) return 1;
     for (int again = 0; again < 2; again++) { /* no space is lost by the failure */
         if (checkpoint_write(directory, 2, "f", &big, 1, NULL, 0, 1) != ST_STORAGE) return 2;
@@ -254,24 +217,11 @@ static int on_small_disk(const char *disk) {
     big.at = back;
     if (checkpoint_write(directory, 2, "f", &big, 1, NULL, 0, 2) != ST_OK) return 6;
 
-    if (mount("none", disk, NULL, MS_REMOUNT | MS_RDONLY, NULL) != 0) return 77;
+    if (!make_read_only(disk)) return 77;
     if (checkpoint_write(directory, 3, "f", &big, 1, NULL, 0, 2) != ST_STORAGE) return 7;
     if (!strstr(status_message(), "Read-only") || !strstr(status_message(), directory)) return 8;
     if (checkpoint_latest(directory, "f", &step) != ST_OK || step != 2) return 9;
     return checkpoint_read(directory, 2, &big, 1, NULL, 0) == ST_OK ? 0 : 10;
-}
-
-static void full_and_read_only(void **state) {
-    (void)state;
-    char command[8192];
-    assert_int_equal(file_make_dirs(in_home("disk")), ST_OK);
-    snprintf(command, sizeof command, "timeout 60 '%s' disk '%s'", self, in_home("disk"));
-    int code = WEXITSTATUS(system(command));
-    if (code == 77) {
-        print_message("skipped: mounting a small file system needs root\n");
-        skip();
-    }
-    assert_int_equal(code, 0);
 }
 
 static int clear(void **state) {
@@ -280,12 +230,8 @@ static int clear(void **state) {
 }
 
 int main(int argc, char **argv) {
-    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (length < 0) return 1;
     if (argc > 2 && !strcmp(argv[1], "disk")) return on_small_disk(argv[2]);
-    const char *base = getenv("TMPDIR");
-    snprintf(home, sizeof home, "%s/ctaug-checkpoint-XXXXXX", base ? base : "/tmp");
-    if (!mkdtemp(home)) return 1;
+    if (!begin_scratch()) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(round_trip, clear),
         cmocka_unit_test_teardown(same_bytes, clear),
@@ -296,5 +242,5 @@ int main(int argc, char **argv) {
         cmocka_unit_test(full_and_read_only),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    return file_remove_tree(home) != ST_OK || failed;
+    return !end_scratch() || failed;
 }

@@ -8,19 +8,15 @@ import subprocess
 import sys
 import tempfile
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-CTAUG = os.path.abspath(os.environ.get("CTAUG", os.path.join(HERE, "..", "build", "ctaug")))
-ENV = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
-ENV.pop("OMP_NUM_THREADS", None)
+import chain
+
+ENV = {k: v for k, v in chain.ENV.items() if k != "OMP_NUM_THREADS"}  # threads are shared out here
 VERBS = "init run ingest train generate evaluate report phantom export verify bench".split()
 
 
 def ctaug(*arguments, ranks=0, before=(), **variables):
-    command = [*before, CTAUG, *arguments]
-    if ranks:
-        command = ["mpirun", "--oversubscribe", "-n", str(ranks), *command]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60,
-                          env=dict(ENV, **variables))
+    return subprocess.run(chain.command(ranks, *before, chain.CTAUG, *arguments),
+                          capture_output=True, text=True, timeout=60, env=dict(ENV, **variables))
 
 
 def expect(done, code, *words):

@@ -1,26 +1,8 @@
 /* DICOM both ways against pydicom (tests/data/dicom_oracle.py) and DCMTK's compressing tools. */
 #include "io/dicom.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <cmocka.h>
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "tests/scratch.h"
 
 enum { DEPTH = 5, ROWS = 7, COLUMNS = 9, PIXELS = ROWS * COLUMNS, VOXELS = DEPTH * PIXELS };
-
-static char home[256]; /* scratch directory of this run */
-
-static const char *in_home(const char *name) {
-    static char paths[4][PATH_SIZE];
-    static int turn;
-    char *path = paths[turn = (turn + 1) % 4];
-    snprintf(path, PATH_SIZE, "%s/%s", home, name);
-    return path;
-}
 
 static void shell(const char *format, ...) {
     char command[4 * PATH_SIZE];
@@ -34,14 +16,6 @@ static void shell(const char *format, ...) {
 static void oracle(const char *what, const char *directory) {
     assert_int_equal(file_make_dirs(directory), ST_OK);
     shell("/usr/bin/python3 tests/data/dicom_oracle.py %s %s", what, directory);
-}
-
-static void assert_ok(status st) {
-    if (st != ST_OK) fail_msg("status %d: %s", (int)st, status_message());
-}
-
-static void assert_says(const char *part) {
-    if (!strstr(status_message(), part)) fail_msg("\"%s\" lacks \"%s\"", status_message(), part);
 }
 
 static char *load(const char *path, int64_t want) {
@@ -271,14 +245,12 @@ static void write_faults(void **state) {
 
 static int set_up(void **state) {
     (void)state;
-    const char *place = getenv("TMPDIR");
-    snprintf(home, sizeof home, "%s/test_dicom-XXXXXX", place ? place : "/tmp");
-    return mkdtemp(home) ? 0 : -1;
+    return begin_scratch() ? 0 : -1;
 }
 
 static int tear_down(void **state) {
     (void)state;
-    return file_remove_tree(home) == ST_OK ? 0 : -1;
+    return end_scratch() ? 0 : -1;
 }
 
 int main(void) {

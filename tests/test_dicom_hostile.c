@@ -1,42 +1,8 @@
 /* DICOM that lies, lacks something or is damaged: every file ends in a status that names it. */
 #include "io/dicom.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <cmocka.h>
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "tests/scratch.h"
 
 enum { SIDE = 16, DEPTH = 3, PIXELS = SIDE * SIDE, VOXELS = DEPTH * PIXELS, FUZZ = 300 };
-
-static char home[256]; /* scratch directory of this run; ct-0000.dcm ... and seg.dcm are valid */
-
-static const char *in_home(const char *name) {
-    static char paths[4][PATH_SIZE];
-    static int turn;
-    char *path = paths[turn = (turn + 1) % 4];
-    snprintf(path, PATH_SIZE, "%s/%s", home, name);
-    return path;
-}
-
-static void assert_ok(status st) {
-    if (st != ST_OK) fail_msg("status %d: %s", (int)st, status_message());
-}
-
-static void assert_says(const char *part) {
-    if (!strstr(status_message(), part)) fail_msg("\"%s\" lacks \"%s\"", status_message(), part);
-}
-
-/* Without fsync, for thousands of files. */
-static void write_plain(const char *path, const char *data, int64_t bytes) {
-    FILE *file = fopen(path, "wb");
-    assert_non_null(file);
-    assert_int_equal(fwrite(data, 1, (size_t)bytes, file), bytes);
-    assert_int_equal(fclose(file), 0);
-}
 
 static geometry small_space(void) {
     return (geometry){.shape = {DEPTH, SIDE, SIDE},
@@ -162,7 +128,7 @@ static void cut_slices(void **state) {
         /* The last 8 bytes of an encapsulated stream are its end mark: without them the pixels are
          * there, but the file is not whole all the same. */
         for (int64_t keep = bytes - 1; keep > 0; keep -= keep > bytes - 20 ? 1 : 41) {
-            write_plain(in_home("cut.dcm"), data, keep);
+            put_file(in_home("cut.dcm"), data, keep);
             status st = read_all(in_home("cut.dcm"), hu);
             if (st != ST_INPUT)
                 fail_msg("%s: %d of %d bytes: status %d", tools[t], (int)keep, (int)bytes, (int)st);
@@ -187,7 +153,7 @@ static void wild_rle_offset(void **state) {
     assert_non_null(header);
     for (size_t i = 0; i < sizeof offsets / sizeof *offsets; i++) {
         memcpy(header + sizeof begin, &offsets[i], 4);
-        write_plain(in_home("rle.dcm"), data, bytes);
+        put_file(in_home("rle.dcm"), data, bytes);
         assert_int_equal(read_all(in_home("rle.dcm"), hu), ST_INPUT);
         assert_says("rle.dcm: the RLE header of the pixels is damaged");
     }
@@ -249,7 +215,7 @@ static void fuzz(const char *name, uint32_t seed) {
         for (int i = 0; i < flips; i++)
             copy[next_random(&seed) % (uint32_t)bytes] = (char)next_random(&seed);
         int64_t keep = round % 4 ? bytes : next_random(&seed) % bytes;
-        write_plain(in_home("fuzz.dcm"), copy, keep);
+        put_file(in_home("fuzz.dcm"), copy, keep);
         free(copy);
         read_all(in_home("fuzz.dcm"), hu);
         dicom_seg_labels(in_home("fuzz.dcm"), &set);
@@ -274,11 +240,10 @@ static void random_damage(void **state) {
     }
 }
 
+/* What is spoilt here: ct-0000.dcm ... and seg.dcm are valid. */
 static int set_up(void **state) {
     (void)state;
-    const char *place = getenv("TMPDIR");
-    snprintf(home, sizeof home, "%s/test_dicom_hostile-XXXXXX", place ? place : "/tmp");
-    if (!mkdtemp(home)) return -1;
+    if (!begin_scratch()) return -1;
     volume v = {.space = small_space()};
     static const dicom_identity who = {"HOSTILE", "a test", "hostile"};
     static const label_set set = {3, {"background", "one", "two"}};
@@ -294,7 +259,7 @@ static int set_up(void **state) {
 
 static int tear_down(void **state) {
     (void)state;
-    return file_remove_tree(home) == ST_OK ? 0 : -1;
+    return end_scratch() ? 0 : -1;
 }
 
 int main(void) {

@@ -1,33 +1,7 @@
 /* Files are there whole or not at all; every refusal names path and reason. */
-#include "io/file.h"
+#include "tests/scratch.h"
 
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <cmocka.h>
-
-#include <sched.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-static char home[256]; /* scratch directory of this run */
-
-static const char *in_home(const char *name) {
-    static char paths[4][PATH_SIZE];
-    static int turn;
-    char *path = paths[turn = (turn + 1) % 4];
-    snprintf(path, PATH_SIZE, "%s/%s", home, name);
-    return path;
-}
-
-static void assert_says(const char *part) {
-    if (!strstr(status_message(), part)) fail_msg("\"%s\" lacks \"%s\"", status_message(), part);
-}
 
 static void assert_content(const char *path, const char *want) {
     char *data = NULL;
@@ -163,15 +137,12 @@ static void hashes(void **state) {
     free(million);
 }
 
-/* In a mount name space of its own: a file system of 64 KiB, then the same one read-only. The exit
- * code tells what was found; 77 = not allowed to mount. */
+/* A file system of 64 KiB, then the same one read-only. The exit code tells what was found. */
 static int on_small_disk(const char *where) {
     char path[PATH_SIZE], big[1 << 17];
     memset(big, 'b', sizeof big);
     snprintf(path, sizeof path, "%s/file", where);
-    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
-        mount("none", where, "tmpfs", 0, "size=64k") != 0)
-        return 77;
+    if (!own_mounts() || !mount_small(where, 64 << 10)) return 77;
     if (file_write_atomic(path, "small", 5) != ST_OK) return 1;
     if (file_write_atomic(path, big, sizeof big) != ST_STORAGE) return 2;
     if (!strstr(status_message(), path) || !strstr(status_message(), "No space left")) return 3;
@@ -182,7 +153,7 @@ static int on_small_disk(const char *where) {
     /* The half-written temporary is gone: its space can be used again. */
     if (file_write_atomic(path, big, 1 << 15) != ST_OK) return 5;
 
-    if (mount("none", where, NULL, MS_REMOUNT | MS_RDONLY, NULL) != 0) return 77;
+    if (!make_read_only(where)) return 77;
     if (file_write_atomic(path, "x", 1) != ST_STORAGE) return 6;
     if (!strstr(status_message(), path) || !strstr(status_message(), "Read-only")) return 7;
     if (file_make_dirs(where) != ST_OK) return 8; /* it is there already */
@@ -193,30 +164,14 @@ static int on_small_disk(const char *where) {
     return 0;
 }
 
-static void full_and_read_only(void **state) {
-    (void)state;
-    int code = 0;
-    assert_int_equal(file_make_dirs(in_home("disk")), ST_OK);
-    pid_t child = fork();
-    if (child == 0) _exit(on_small_disk(in_home("disk")));
-    assert_int_equal(waitpid(child, &code, 0), child);
-    assert_true(WIFEXITED(code));
-    if (WEXITSTATUS(code) == 77) {
-        print_message("skipped: mounting a small file system needs root\n");
-        skip();
-    }
-    assert_int_equal(WEXITSTATUS(code), 0);
-}
-
-int main(void) {
-    const char *base = getenv("TMPDIR");
-    snprintf(home, sizeof home, "%s/ctaug-file-XXXXXX", base ? base : "/tmp");
-    if (!mkdtemp(home)) return 1;
+int main(int argc, char **argv) {
+    if (argc > 2 && !strcmp(argv[1], "disk")) return on_small_disk(argv[2]);
+    if (!begin_scratch()) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(joins),     cmocka_unit_test(directories),        cmocka_unit_test(writes),
         cmocka_unit_test(publishes), cmocka_unit_test(cleans_up),          cmocka_unit_test(reads),
         cmocka_unit_test(hashes),    cmocka_unit_test(full_and_read_only),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    return file_remove_tree(home) != ST_OK || failed;
+    return !end_scratch() || failed;
 }

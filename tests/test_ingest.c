@@ -6,11 +6,7 @@
 #include "io/dicom.h"
 #include "io/store.h"
 #include "pipeline/stage.h"
-
-#include <stdio.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include "tests/scratch.h"
 
 enum { PATIENTS = 5 };
 
@@ -80,16 +76,16 @@ static int rank_main(int argc, char **argv, const char *place) {
 }
 
 int main(int argc, char **argv) {
-    char place[] = "/tmp/ctaug-ingest-XXXXXX", command[2 * PATH_SIZE], self[PATH_SIZE];
+    char command[2 * PATH_SIZE], self[PATH_SIZE];
     if (argc == 3 && strcmp(argv[1], "rank") == 0) return rank_main(argc, argv, argv[2]);
     ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (length < 0 || !mkdtemp(place)) return 1;
+    if (length < 0 || !begin_scratch()) return 1;
     self[length] = 0;
     setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
     setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
     snprintf(command, sizeof command, "timeout 100 mpirun --oversubscribe -n 3 '%s' rank '%s'",
-             self, place);
+             self, home);
     int result = system(command);
-    if (file_remove_tree(place) != ST_OK) return 1;
+    if (!end_scratch()) return 1;
     return result != -1 && WIFEXITED(result) && WEXITSTATUS(result) == 0 ? 0 : 1;
 }

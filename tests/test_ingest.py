@@ -11,25 +11,16 @@ import subprocess
 import sys
 import tempfile
 
-import h5py
 import numpy as np
 import pydicom
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "data"))
+import chain
 import small_dicom
-from chain import CTAUG, ENV
+from chain import hashes, read_store
 
 SHAPES = [(8, 160, 160), (5, 128, 96), (9, 160, 144), (6, 64, 64), (7, 160, 152)]
-
-
-def ctaug(*words, ranks=1):
-    command = [CTAUG, *map(str, words)]
-    if ranks > 1:
-        command = ["mpirun", "-n", str(ranks)] + command
-    done = subprocess.run(command, env=ENV, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, timeout=120, universal_newlines=True)
-    return done.returncode, done.stdout
 
 
 def study(path, dicom, out, labels):
@@ -44,25 +35,8 @@ def study(path, dicom, out, labels):
     return path
 
 
-def files_of(store):
-    """Name to SHA-256 of everything in a store."""
-    return {os.path.basename(p): hashlib.sha256(open(p, "rb").read()).hexdigest()
-            for p in glob.glob(os.path.join(store, "*"))}
-
-
-def read_store(store):
-    """Id to (HU, labels, attributes) and the label names."""
-    with h5py.File(os.path.join(store, "index.h5"), "r") as f:
-        volumes = {k: (v["ct"][...], v["labels"][...], dict(v.attrs)) for k, v in
-                   f["volumes"].items()}
-    names = json.load(open(os.path.join(store, "manifest.json")))["detail"]["labels"]
-    return volumes, names
-
-
-def expect_ingest(*words, **more):
-    code, said = ctaug("ingest", *words, **more)
-    assert code == 0, (code, said)
-    return said
+def ingest(*words, ranks=0, expect=0):
+    return chain.run(ranks, "ingest", *words, expect=expect)
 
 
 def head(place):
@@ -76,7 +50,7 @@ def head(place):
     hu = np.stack([s.pixel_array * int(s.RescaleSlope) + int(s.RescaleIntercept) for s in slices])
     assert len(slices) == 108
 
-    said = expect_ingest(study(place + "/head.yaml", dicom, out, "thresholds"))
+    said = ingest(study(place + "/head.yaml", dicom, out, "thresholds"))
     assert "next: ctaug train" in said and out in said, said
     volumes, names = read_store(out + "/store")
     assert len(volumes) == 1
@@ -88,8 +62,8 @@ def head(place):
     assert np.allclose(space["spacing"], [1.5, 0.957, 0.957], atol=1e-3), space
     assert np.allclose(space["origin"], [float(v) for v in slices[0].ImagePositionPatient])
 
-    expect_ingest(study(place + "/head3.yaml", dicom, out + "3", "thresholds"), ranks=3)
-    one, three = files_of(out + "/store"), files_of(out + "3/store")
+    ingest(study(place + "/head3.yaml", dicom, out + "3", "thresholds"), ranks=3)
+    one, three = hashes(out + "/store"), hashes(out + "3/store")
     assert {k: v for k, v in one.items() if k.endswith(".h5")} == \
            {k: v for k, v in three.items() if k.endswith(".h5")}
 
@@ -103,8 +77,8 @@ def patients(place):
     for ranks in (1, 3):
         out = os.path.join(place, "small-run%d" % ranks)
         yaml = study(place + "/small%d.yaml" % ranks, dicom, out, "seg")
-        expect_ingest(yaml, "--set", "ingest.shard_mib=1", ranks=ranks)
-        runs[ranks] = files_of(out + "/store")
+        ingest(yaml, "--set", "ingest.shard_mib=1", ranks=ranks)
+        runs[ranks] = hashes(out + "/store")
     shards = [k for k in runs[1] if k.startswith("shard-")]
     assert len(shards) >= 3, shards
     for name in runs[1]:
@@ -136,26 +110,25 @@ def patients(place):
     written = os.stat(out + "/store/manifest.json").st_mtime_ns
     for path in glob.glob(dicom + "/*/*"):
         os.utime(path, (1, 1))
-    said = expect_ingest(yaml, "--set", "ingest.shard_mib=1", ranks=2)
+    said = ingest(yaml, "--set", "ingest.shard_mib=1", ranks=2)
     assert "current" in said, said
     assert os.stat(out + "/store/manifest.json").st_mtime_ns == written
     # A patient more: the store is replaced.
     hu, _ = small_dicom.write_patient(os.path.join(dicom, "y"), 9, (4, 32, 32))
-    said = expect_ingest(yaml, "--set", "ingest.shard_mib=1", ranks=2)
+    said = ingest(yaml, "--set", "ingest.shard_mib=1", ranks=2)
     assert "current" not in said and len(read_store(out + "/store")[0]) == len(SHAPES) + 1
     # A changed segmentation under the same UID is seen.
     small_dicom.write_seg(os.path.join(dicom, "y", "SEG"), 9, np.full((4, 32, 32), 2, np.uint8))
-    assert "current" not in expect_ingest(yaml, "--set", "ingest.shard_mib=1")
+    assert "current" not in ingest(yaml, "--set", "ingest.shard_mib=1")
     # Its segmentation gone, in seg mode: named.
     os.remove(os.path.join(dicom, "y", "SEG"))
-    code, said = ctaug("ingest", yaml, ranks=2)
-    assert code == 3 and small_dicom.uid(9, "series") in said and "SEG" in said, (code, said)
+    said = ingest(yaml, ranks=2, expect=3)
+    assert small_dicom.uid(9, "series") in said and "SEG" in said, said
 
 
 def refused(out):
     """Nothing that reads a store takes what is in out/store."""
-    code, said = ctaug("verify", out + "/store")
-    assert code in (3, 5), (code, said)
+    chain.run(0, "verify", out + "/store", expect=(3, 5))
     assert not os.path.exists(out + "/store/manifest.json")
     left = [n for n in os.listdir(out + "/store")] if os.path.isdir(out + "/store") else []
     assert not [n for n in left if n.endswith(".h5")], left
@@ -171,8 +144,7 @@ def faults(place):
     def fails(code, *words, dicom=good, ranks=(1, 2)):
         for n in ranks:
             study(yaml, dicom, out, "seg")
-            got, said = ctaug("ingest", yaml, ranks=n)
-            assert got == code, (got, code, said)
+            said = ingest(yaml, ranks=n, expect=code)
             for word in words:
                 assert word in said, (word, said)
             refused(out)
@@ -204,18 +176,17 @@ def faults(place):
         stream.write("x")
     study(yaml, good, place + "/file/run", "seg")
     for n in (1, 2):
-        code, said = ctaug("ingest", yaml, ranks=n)
-        assert code == 4 and place + "/file" in said, (code, said)
+        said = ingest(yaml, ranks=n, expect=4)
+        assert place + "/file" in said, said
 
     # And the same input is taken when nothing is wrong with it.
-    expect_ingest(study(yaml, good, out, "seg"), ranks=2)
-    assert ctaug("verify", out + "/store")[0] == 0
+    ingest(study(yaml, good, out, "seg"), ranks=2)
+    chain.run(0, "verify", out + "/store")
     shard = out + "/store/shard-00000.h5"
     data = bytearray(open(shard, "rb").read())
     data[len(data) // 2] ^= 1
     open(shard, "wb").write(data)
-    code, said = ctaug("verify", out + "/store")
-    assert code == 5 and "shard-00000.h5" in said, (code, said)
+    assert "shard-00000.h5" in chain.run(0, "verify", out + "/store", expect=5)
 
 
 def disk(place):
@@ -232,36 +203,31 @@ def disk(place):
         out = mount + "/run"
         yaml = study(place + "/disk.yaml", dicom, out, "seg")
         for ranks in (1, 3):
-            code, said = ctaug("ingest", yaml, "--set", "ingest.shard_mib=1", ranks=ranks)
-            assert code == 4 and out in said and "space" in said.lower(), (code, said)
+            said = ingest(yaml, "--set", "ingest.shard_mib=1", ranks=ranks, expect=4)
+            assert out in said and "space" in said.lower(), said
             refused(out)
-            code, said = ctaug("train", yaml)
-            assert code in (3, 5), (code, said)
+            chain.run(0, "train", yaml, expect=(3, 5))
         shutil.rmtree(out)
-        for option, size in (("remount,size=64m", None), ("remount,ro", 4)):
+        for option, code in (("remount,size=64m", 0), ("remount,ro", 4)):
             subprocess.run(["mount", "-o", option, mount], check=True)
             for ranks in (1, 2):
-                code, said = ctaug("ingest", yaml, ranks=ranks)
-                if size is None:
-                    assert code == 0, (code, said)
+                said = ingest(yaml, ranks=ranks, expect=code)
+                if code == 0:
                     shutil.rmtree(out)
                 else:
-                    assert code == 4 and out in said and "ead-only" in said, (code, said)
+                    assert out in said and "ead-only" in said, said
     finally:
         subprocess.run(["umount", mount], check=True)
     return True
 
 
 def main():
-    place = tempfile.mkdtemp(prefix="ctaug-ingest-")
-    try:
+    with tempfile.TemporaryDirectory(prefix="ctaug-ingest-") as place:
         head(place)
         patients(place)
         faults(place)
         if not disk(place):
             print("no tmpfs can be mounted here: full and read-only disks were not tried")
-    finally:
-        shutil.rmtree(place)
 
 
 main()

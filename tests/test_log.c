@@ -1,45 +1,27 @@
 /* The journal: what lands on stdout, on stderr and in events.jsonl. */
-#include "io/file.h"
 #include "io/log.h"
+#include "tests/scratch.h"
 
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-static char directory[PATH_SIZE] = "/tmp/ctaug-log-XXXXXX";
-
-static char *slurp(const char *name, int64_t *bytes) {
-    char path[PATH_SIZE], *text = NULL;
-    int64_t n = 0;
-    assert_int_equal(path_join(path, directory, name), ST_OK);
-    assert_int_equal(file_read(path, 1 << 24, &text, &n), ST_OK);
-    if (bytes) *bytes = n;
+static char *slurp(const char *name) {
+    char *text;
+    int64_t bytes;
+    status st = file_read(in_home(name), 1 << 24, &text, &bytes);
+    assert_ok(st);
     return text;
 }
 
-static void clear(const char *name) {
-    char path[PATH_SIZE];
-    assert_int_equal(path_join(path, directory, name), ST_OK);
-    unlink(path);
-}
+static void clear(const char *name) { unlink(in_home(name)); }
 
 /* Runs `work` with stdout and stderr in the files "out" and "err". */
 static void captured(void (*work)(void)) {
-    char path[PATH_SIZE];
     const char *names[2] = {"out", "err"};
     int kept[2];
     fflush(stdout);
     fflush(stderr);
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(path_join(path, directory, names[i]), ST_OK);
-        int file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+        int file = open(in_home(names[i]), O_WRONLY | O_CREAT | O_TRUNC, 0600);
         kept[i] = dup(i + 1);
         assert_true(file >= 0 && kept[i] >= 0 && dup2(file, i + 1) >= 0);
         close(file);
@@ -55,7 +37,7 @@ static void captured(void (*work)(void)) {
 
 static journal *open_journal(bool speaks) {
     journal *j = NULL;
-    assert_int_equal(log_open(directory, speaks, &j), ST_OK);
+    assert_int_equal(log_open(home, speaks, &j), ST_OK);
     return j;
 }
 
@@ -73,7 +55,7 @@ static void events_are_whole_json_lines_with_time_and_name(void **state) {
     clear("events.jsonl");
     captured(say_things);
     captured(say_things);
-    char *text = slurp("events.jsonl", NULL), *out = slurp("out", NULL), *err = slurp("err", NULL);
+    char *text = slurp("events.jsonl"), *out = slurp("out"), *err = slurp("err");
     static const char *const names[] = {"warning", "step", "bare"};
     char *line = text;
     for (int i = 0; i < 6; i++) {
@@ -99,13 +81,11 @@ static void events_are_whole_json_lines_with_time_and_name(void **state) {
 
 static void torn_lines_are_closed_by_the_next_run(void **state) {
     (void)state;
-    char path[PATH_SIZE];
-    assert_int_equal(path_join(path, directory, "events.jsonl"), ST_OK);
-    assert_int_equal(file_write_atomic(path, "{\"torn", 6), ST_OK);
+    assert_int_equal(file_write_atomic(in_home("events.jsonl"), "{\"torn", 6), ST_OK);
     journal *j = open_journal(true);
     log_event(j, "next", NULL);
     log_close(j);
-    char *text = slurp("events.jsonl", NULL);
+    char *text = slurp("events.jsonl");
     assert_int_equal(strncmp(text, "{\"torn\n{\"time\":", 15), 0);
     free(text);
 }
@@ -125,10 +105,8 @@ static void other_ranks_are_silent_but_for_warnings(void **state) {
     (void)state;
     clear("events.jsonl");
     captured(other_ranks_only_warn);
-    char path[PATH_SIZE];
-    assert_int_equal(path_join(path, directory, "events.jsonl"), ST_OK);
-    assert_false(file_exists(path));
-    char *out = slurp("out", NULL), *err = slurp("err", NULL);
+    assert_false(file_exists(in_home("events.jsonl")));
+    char *out = slurp("out"), *err = slurp("err");
     assert_string_equal(out, "");
     assert_string_equal(err, "warning: yes\n");
     free(out);
@@ -152,7 +130,7 @@ static void count_to_thousand(void) {
 static void progress_is_sparse_in_files(void **state) {
     (void)state;
     captured(count_to_thousand);
-    char *err = slurp("err", NULL), *out = slurp("out", NULL);
+    char *err = slurp("err"), *out = slurp("out");
     int lines = 0;
     for (const char *c = err; *c; c++) lines += *c == '\n';
     assert_int_equal(lines, 11 + 1 + 2);
@@ -185,7 +163,7 @@ static void pass_time(void) {
 static void eta_follows_the_pace(void **state) {
     (void)state;
     captured(pass_time);
-    char *err = slurp("err", NULL);
+    char *err = slurp("err");
     const char *eta = strstr(err, "tenths 2/20  10 %  ETA 0:");
     assert_non_null(eta);
     int seconds = atoi(eta + strlen("tenths 2/20  10 %  ETA 0:"));
@@ -195,8 +173,7 @@ static void eta_follows_the_pace(void **state) {
 }
 
 static void write_to_a_full_disk(void) {
-    char full[PATH_SIZE];
-    assert_int_equal(path_join(full, directory, "events.jsonl"), ST_OK);
+    const char *full = in_home("events.jsonl");
     unlink(full);
     assert_int_equal(symlink("/dev/full", full), 0);
     journal *j = open_journal(true);
@@ -208,7 +185,7 @@ static void write_to_a_full_disk(void) {
 static void a_failed_write_is_one_warning(void **state) {
     (void)state;
     captured(write_to_a_full_disk);
-    char *err = slurp("err", NULL);
+    char *err = slurp("err");
     const char *first = strstr(err, "warning: events.jsonl cannot be written: ");
     assert_non_null(first);
     assert_null(strstr(first + 1, "warning"));
@@ -238,7 +215,7 @@ static void appends_do_not_mix(void **state) {
     int code = -1;
     waitpid(child, &code, 0);
     assert_int_equal(code, 0);
-    char *text = slurp("events.jsonl", NULL), *line = text;
+    char *text = slurp("events.jsonl"), *line = text;
     int n = 0;
     for (char *end; (end = strchr(line, '\n')); line = end + 1, n++) {
         json_t *event = json_loadb(line, (size_t)(end - line), 0, NULL);
@@ -260,8 +237,7 @@ int main(void) {
         cmocka_unit_test(a_missing_directory_is_refused),
         cmocka_unit_test(appends_do_not_mix),
     };
-    if (!mkdtemp(directory)) return 1;
+    if (!begin_scratch()) return 1;
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    file_remove_tree(directory);
-    return failed;
+    return !end_scratch() || failed;
 }

@@ -1,36 +1,6 @@
 /* A manifest says what was published; a reader believes none that is broken, changed or hostile. */
 #include "io/manifest.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <cmocka.h>
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-static char home[256];
-
-static const char *in_home(const char *name) {
-    static char paths[4][PATH_SIZE];
-    static int turn;
-    char *path = paths[turn = (turn + 1) % 4];
-    snprintf(path, PATH_SIZE, "%s/%s", home, name);
-    return path;
-}
-
-static void assert_says(const char *part) {
-    if (!strstr(status_message(), part)) fail_msg("\"%s\" lacks \"%s\"", status_message(), part);
-}
-
-/* As a fault would write it: neither atomic nor durable (and so quick enough for thousands). */
-static void put(const char *path, const char *text, int64_t bytes) {
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(text, 1, bytes, f), bytes);
-    assert_int_equal(fclose(f), 0);
-}
+#include "tests/scratch.h"
 
 /* A directory of two files, published. */
 static int publish(void **state) {
@@ -134,7 +104,7 @@ static void flipped_bytes(void **state) {
         for (int bit = 0; bit < 8; bit++) {
             text[i] ^= 1 << bit;
             json_t *changed = json_loadb(text, bytes, 0, &error);
-            put(in_home("manifest.json"), text, bytes);
+            put_file(in_home("manifest.json"), text, bytes);
             status st = read_status();
             if (!(changed && json_equal(good, changed)) && st != ST_INTEGRITY)
                 fail_msg("byte %d bit %d: status %d", (int)i, bit, st);
@@ -152,7 +122,7 @@ static void truncated(void **state) {
     int64_t bytes = 0;
     assert_int_equal(file_read(in_home("manifest.json"), 1 << 20, &text, &bytes), ST_OK);
     for (int64_t n = 0; n < bytes; n++) {
-        put(in_home("manifest.json"), text, n);
+        put_file(in_home("manifest.json"), text, n);
         assert_int_equal(read_status(), ST_INTEGRITY);
     }
     free(text);
@@ -188,7 +158,7 @@ static void hostile(void **state) {
         {WITH("1", FILE_OF("a.h5")), "changed after it was written"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        put(in_home("manifest.json"), cases[i].text, strlen(cases[i].text));
+        put_file(in_home("manifest.json"), cases[i].text, strlen(cases[i].text));
         assert_int_equal(read_status(), ST_INTEGRITY);
         assert_says(cases[i].says);
         assert_says("manifest.json");
@@ -196,9 +166,7 @@ static void hostile(void **state) {
 }
 
 int main(void) {
-    const char *base = getenv("TMPDIR");
-    snprintf(home, sizeof home, "%s/ctaug-manifest-XXXXXX", base ? base : "/tmp");
-    if (!mkdtemp(home)) return 1;
+    if (!begin_scratch()) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(round_trip, publish),
         cmocka_unit_test_setup(no_detail_no_files, publish),
@@ -210,5 +178,5 @@ int main(void) {
         cmocka_unit_test_setup(hostile, publish),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    return file_remove_tree(home) != ST_OK || failed;
+    return !end_scratch() || failed;
 }

@@ -8,14 +8,13 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import zlib
 
-BUILD = os.environ.get("BUILD", "build")
-CTAUG = os.environ.get("CTAUG", os.path.join(BUILD, "ctaug"))
-TOOL = os.path.join(BUILD, "tests", "tool_run")
+import chain
+
+TOOL = os.path.join(chain.TOOLS, "tool_run")
 NAME = "<img src=x onerror=alert(1)> \"lung\" & 'liver' </title>"
 FIRST, SECOND = '<script>alert("x")</script>', "bone & 'marrow' </svg></table>"
 VOID = {"meta", "img", "br"}
@@ -85,24 +84,16 @@ class Page(html.parser.HTMLParser):
             self.cells[-1][-1] += data
 
 
-def call(*command, ranks=1, code=0):
-    launch = ["mpirun", "-n", str(ranks)] if ranks > 1 else []
-    done = subprocess.run([*launch, *command], capture_output=True, text=True, timeout=120,
-                          check=False)
-    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
-    return done.stdout + done.stderr
-
-
 def make_run(place, name, metrics, patients):
     out, path = os.path.join(place, name), os.path.join(place, name + ".json")
     with open(path, "w", encoding="utf-8") as stream:
         json.dump(metrics, stream)
-    call(TOOL, out, path, str(patients), NAME)
+    chain.run(0, TOOL, out, path, patients, NAME)
     return out
 
 
-def report(out, **how):
-    return call(CTAUG, "report", os.path.join(out, "asked.yaml"), *how.pop("set", []), **how)
+def report(out, *words, ranks=0, code=0):
+    return chain.run(ranks, "report", os.path.join(out, "asked.yaml"), *words, expect=code)
 
 
 def read(out):
@@ -242,8 +233,8 @@ def one_patient_and_few_numbers(place):
 
 
 def refusals(out):
-    report(out, set=["--set", "train.lr=1e-3"], code=3)
-    assert "evaluate" in report(out, set=["--set", "evaluate.steps=7"], code=3)
+    report(out, "--set", "train.lr=1e-3", code=3)
+    assert "evaluate" in report(out, "--set", "evaluate.steps=7", code=3)
     file = os.path.join(out, "metrics", "metrics.json")
     with open(file, encoding="utf-8") as stream:
         text = stream.read()
@@ -259,13 +250,10 @@ def refusals(out):
 def main():
     if not os.access(TOOL, os.X_OK):
         sys.exit(f"{TOOL} is missing: make test-programs")
-    place = tempfile.mkdtemp(prefix="ctaug-report-")
-    try:
+    with tempfile.TemporaryDirectory(prefix="ctaug-report-") as place:
         out = whole(place)
         one_patient_and_few_numbers(place)
         refusals(out)
-    finally:
-        shutil.rmtree(place)
 
 
 main()

@@ -3,38 +3,13 @@
  * Started without MPI it runs once alone, then itself again under mpirun on 3 ranks; rank 0 makes
  * the folders, and every rank asserts the same. */
 #include "io/series.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "tests/scratch.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 enum { DEPTH = 6, SIDE = 8, PIXELS = SIDE * SIDE, VOXELS = DEPTH * PIXELS };
 
 static comm *world;
-static char home[256]; /* scratch directory of this run, the same on every rank */
-
-static const char *in_home(const char *name) {
-    static char paths[4][PATH_SIZE];
-    static int turn;
-    char *path = paths[turn = (turn + 1) % 4];
-    snprintf(path, PATH_SIZE, "%s/%s", home, name);
-    return path;
-}
-
-static void assert_ok(status st) {
-    if (st != ST_OK) fail_msg("status %d: %s", (int)st, status_message());
-}
-
-static void assert_says(const char *part) {
-    if (!strstr(status_message(), part)) fail_msg("\"%s\" lacks \"%s\"", status_message(), part);
-}
 
 static void barrier(void) { assert_ok(comm_barrier(world)); }
 
@@ -260,13 +235,11 @@ static int run_here(int argc, char **argv) {
         cmocka_unit_test(cut_pixels_are_found_when_read),
         cmocka_unit_test(rounded_positions_are_even),
     };
-    const char *place = getenv("TMPDIR");
     if (comm_start(&argc, &argv, &world) != ST_OK) return 1;
-    snprintf(home, sizeof home, "%s/test_series-XXXXXX", place ? place : "/tmp");
-    int failed = comm_rank(world) == 0 && !mkdtemp(home);
+    int failed = comm_rank(world) == 0 && !begin_scratch();
     if (comm_broadcast(world, home, sizeof home, 0) != ST_OK) return 1;
     if (!failed) failed = cmocka_run_group_tests(tests, NULL, NULL);
-    if (comm_rank(world) == 0 && file_remove_tree(home) != ST_OK) failed = 1;
+    if (comm_rank(world) == 0 && !end_scratch()) failed = 1;
     comm_stop(world);
     return failed;
 }

@@ -3,18 +3,11 @@
 #include "io/comm.h"
 #include "io/store.h"
 #include "pipeline/split.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "tests/scratch.h"
 
 #include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
 
 static comm *world;
-static char place[] = "/tmp/ctaug-split-XXXXXX";
 
 /* A store of `patients` patients with `series` volumes each, `depth` slices of 2 x 2. */
 static store *make_store(int patients, int series, int64_t depth) {
@@ -24,7 +17,7 @@ static store *make_store(int patients, int series, int64_t depth) {
     store_entry entries[64] = {0};
     store_writer *w = NULL;
     store *s = NULL;
-    snprintf(directory, sizeof directory, "%s/store-%d", place, serial++);
+    snprintf(directory, sizeof directory, "%s/store-%d", home, serial++);
     for (int i = 0; i < patients * series; i++) {
         snprintf(entries[i].id, VOLUME_ID, "p-%016x-%08x", i / series * 0x1234567, i % series);
         entries[i].space = (geometry){
@@ -234,9 +227,9 @@ int main(int argc, char **argv) {
         cmocka_unit_test(few_patients),       cmocka_unit_test(one_patient_in_blocks),
         cmocka_unit_test(thin_volumes),
     };
-    if (comm_start(&argc, &argv, &world) != ST_OK || !mkdtemp(place)) return 1;
+    if (comm_start(&argc, &argv, &world) != ST_OK || !begin_scratch()) return 1;
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    if (file_remove_tree(place) != ST_OK) failed++;
+    if (!end_scratch()) failed++;
     comm_stop(world);
     return failed;
 }

@@ -2,13 +2,6 @@
  * or read-only disks included. (Damage: test_store_faults.c. Ranks: test_store_ranks.py.) */
 #include "tests/store_sample.h"
 
-#include <sched.h>
-#include <sys/mount.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-static char self[4096];
-
 static int count_matching(const char *part) {
     char command[512];
     int n = -1;
@@ -205,7 +198,7 @@ static void refused_volumes(void **state) {
     assert_int_equal(count_matching("."), 0);
 }
 
-/* ---- full and read-only disks, in a process and mount name space of its own ---- */
+/* ---- full and read-only disks ---- */
 
 /* One volume of noise of 48 KiB. */
 static status write_noise(const char *directory) {
@@ -232,15 +225,13 @@ static status write_noise(const char *directory) {
 }
 
 static int on_small_disk(const char *disk) {
-    char directory[PATH_SIZE], options[32];
+    char directory[PATH_SIZE];
     bool right = false;
     snprintf(directory, sizeof directory, "%s/s", disk);
-    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
-        return 77;
+    if (!own_mounts()) return 77;
     /* Sizes at which it becomes full at different places: data, metadata, index, manifest. */
     for (int pages = 5; pages <= 20; pages++) {
-        snprintf(options, sizeof options, "size=%d", pages * 4096);
-        if (mount("none", disk, "tmpfs", 0, options) != 0) return 77;
+        if (!mount_small(disk, pages * 4096)) return 77;
         if (write_store(directory, 1) == ST_OK) {
             status st = write_noise(directory);
             if (st != ST_OK && (st != ST_STORAGE || !strstr(status_message(), "No space left") ||
@@ -266,9 +257,9 @@ static int on_small_disk(const char *disk) {
         if (umount2(disk, MNT_DETACH) != 0) return 7;
         if (pages == 20) return 8; /* never succeeded */
     }
-    if (mount("none", disk, "tmpfs", 0, "size=1m") != 0) return 77;
+    if (!mount_small(disk, 1 << 20)) return 77;
     if (write_store(directory, 1) != ST_OK) return 9;
-    if (mount("none", disk, NULL, MS_REMOUNT | MS_RDONLY, NULL) != 0) return 77;
+    if (!make_read_only(disk)) return 77;
     if (write_store(directory, 2) != ST_STORAGE || !strstr(status_message(), "Read-only") ||
         !strstr(status_message(), directory)) {
         fprintf(stderr, "%s\n", status_message());
@@ -278,22 +269,8 @@ static int on_small_disk(const char *disk) {
     return 0;
 }
 
-static void full_and_read_only(void **state) {
-    (void)state;
-    char command[8192];
-    assert_int_equal(file_make_dirs(in_home("disk")), ST_OK);
-    snprintf(command, sizeof command, "timeout 60 '%s' disk '%s'", self, in_home("disk"));
-    int code = WEXITSTATUS(system(command));
-    if (code == 77) {
-        print_message("skipped: mounting a small file system needs root\n");
-        skip();
-    }
-    assert_int_equal(code, 0);
-}
-
 int main(int argc, char **argv) {
-    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (length < 0 || !begin_tests(&argc, &argv)) return 1;
+    if (!begin_tests(&argc, &argv)) return 1;
     if (argc > 2 && !strcmp(argv[1], "disk")) return end_tests(on_small_disk(argv[2]));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(round_trip, clear),

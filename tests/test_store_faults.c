@@ -8,13 +8,6 @@ static void load(const char *path, char **data, int64_t *bytes) {
     assert_int_equal(file_read(path, 1 << 20, data, bytes), ST_OK);
 }
 
-static void save(const char *path, const char *data, int64_t bytes) {
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(data, 1, bytes, f), bytes);
-    assert_int_equal(fclose(f), 0);
-}
-
 /* Writes the store's manifest anew after what lies there now, as a forger would; its detail is
  * taken from `good` unless given. */
 static void seal_again(const manifest *good, json_t *detail) {
@@ -47,7 +40,7 @@ static void flipped_bits(void **state) {
         int64_t at = (int64_t)((bytes * k + some(&seed) % bytes) / 200);
         int bit = 1 << some(&seed) % 8;
         data[at] ^= bit;
-        save(path, data, bytes);
+        put_file(path, data, bytes);
         assert_int_equal(read_all(in_home("s"), &right), ST_INTEGRITY);
         assert_says("shard-00000.h5");
         data[at] ^= bit;
@@ -73,7 +66,7 @@ static void flipped_bits_sealed(void **state) {
         int64_t at = (int64_t)((bytes * k + some(&seed) % bytes) / 250);
         int bit = 1 << some(&seed) % 8;
         data[at] ^= bit;
-        save(path, data, bytes);
+        put_file(path, data, bytes);
         seal_again(&m, NULL);
         status st = read_all(in_home("s"), &right);
         if (!(st == ST_INTEGRITY || (st == ST_OK && right)))
@@ -98,7 +91,7 @@ static void truncated(void **state) {
     small_store(&m);
     load(path, &data, &bytes);
     for (int64_t n = 0; n < bytes; n += bytes / 37) {
-        save(path, data, n);
+        put_file(path, data, n);
         assert_int_equal(read_all(in_home("s"), &right), ST_INTEGRITY);
         assert_says("shard-00000.h5");
         seal_again(&m, NULL);

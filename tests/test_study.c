@@ -2,28 +2,13 @@
  */
 #include "io/nearest.h"
 #include "io/study_yaml.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include <cmocka.h>
+#include "tests/scratch.h"
 
 static comm *world;
-static char directory[PATH_SIZE] = "/tmp/ctaug-study-XXXXXX";
 static char file[PATH_SIZE + 16];
 
-static void put(const char *text, size_t bytes) {
-    FILE *f = fopen(file, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(text, 1, bytes, f), bytes);
-    assert_int_equal(fclose(f), 0);
-}
-
 static status read_text(const char *text, const char *override, study *out) {
-    put(text, strlen(text));
+    put_file(file, text, strlen(text));
     return study_read(world, file, &override, override ? 1 : 0, out);
 }
 
@@ -176,7 +161,7 @@ static void missing_and_unreadable_files_are_usage(void **state) {
     study s;
     assert_int_equal(study_read(world, "/nonexistent/x.yaml", NULL, 0, &s), ST_USAGE);
     assert_non_null(strstr(status_message(), "/nonexistent/x.yaml"));
-    assert_int_equal(study_read(world, directory, NULL, 0, &s), ST_USAGE);
+    assert_int_equal(study_read(world, home, NULL, 0, &s), ST_USAGE);
 }
 
 /* Numbers outside of every range in the table are refused, its ends are taken. */
@@ -341,11 +326,10 @@ int main(int argc, char **argv) {
         cmocka_unit_test(mutilated_files_are_answered),
         cmocka_unit_test(huge_and_deep_files_are_answered),
     };
-    if (comm_start(&argc, &argv, &world) != ST_OK || !mkdtemp(directory)) return 1;
-    snprintf(file, sizeof file, "%s/s.yaml", directory);
+    if (comm_start(&argc, &argv, &world) != ST_OK || !begin_scratch()) return 1;
+    snprintf(file, sizeof file, "%s/s.yaml", home);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    unlink(file);
-    rmdir(directory);
+    if (!end_scratch()) failed++;
     comm_stop(world);
     return failed;
 }

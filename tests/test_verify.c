@@ -3,25 +3,9 @@
 #include "io/manifest.h"
 #include "io/store.h"
 #include "pipeline/verb.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cmocka.h>
+#include "tests/scratch.h"
 
 static comm *world;
-static char home[PATH_SIZE] = "/tmp/ctaug-verify-XXXXXX";
-
-static const char *in_home(const char *name) {
-    static char path[PATH_SIZE];
-    assert_int_equal(path_join(path, home, name), ST_OK);
-    return path;
-}
 
 static void make_store(void) {
     static const label_set labels = {2, {"background", "bone"}};
@@ -29,10 +13,7 @@ static void make_store(void) {
                      .space = {.shape = {3, 8, 8},
                                .spacing = {1, 1, 1},
                                .direction = {0, 0, 1, 0, 1, 0, 1, 0, 0}}};
-    char directory[PATH_SIZE], upper[PATH_SIZE];
-    snprintf(upper, sizeof upper, "%s", in_home("run"));
-    assert_int_equal(path_join(directory, upper, "store"), ST_OK);
-    const store_plan plan = {.directory = directory,
+    const store_plan plan = {.directory = in_home("run/store"),
                              .fingerprint = "f00d",
                              .labels = &labels,
                              .entries = &e,
@@ -51,11 +32,10 @@ static void make_store(void) {
 
 static void make_metrics(void) {
     manifest m = {.kind = "metrics", .version = 1, .fingerprint = "f00d"};
-    char directory[PATH_SIZE], path[PATH_SIZE];
-    snprintf(directory, sizeof directory, "%s", in_home("run/metrics"));
+    const char *directory = in_home("run/metrics");
     assert_int_equal(file_make_dirs(directory), ST_OK);
-    assert_int_equal(path_join(path, directory, "metrics.json"), ST_OK);
-    assert_int_equal(file_write_atomic(path, "{\"fid\": 12.5}\n", 14), ST_OK);
+    assert_int_equal(
+        file_write_atomic(in_home("run/metrics/metrics.json"), "{\"fid\": 12.5}\n", 14), ST_OK);
     assert_int_equal(manifest_add_file(&m, directory, "metrics.json"), ST_OK);
     assert_int_equal(manifest_write(&m, directory), ST_OK);
     manifest_free(&m);
@@ -103,16 +83,6 @@ static void whole_runs_are_good(void **state) {
     assert_true(said("all good: 1 published"));
 }
 
-static void flip(const char *path, long at) {
-    FILE *f = fopen(path, "r+b");
-    assert_non_null(f);
-    assert_int_equal(fseek(f, at, SEEK_SET), 0);
-    int c = fgetc(f);
-    assert_int_equal(fseek(f, at, SEEK_SET), 0);
-    fputc(c ^ 1, f);
-    assert_int_equal(fclose(f), 0);
-}
-
 static void every_flipped_byte_is_found(void **state) {
     (void)state;
     static const struct {
@@ -126,17 +96,15 @@ static void every_flipped_byte_is_found(void **state) {
     };
     make_run();
     for (size_t v = 0; v < sizeof victims / sizeof *victims; v++) {
-        char path[PATH_SIZE];
-        struct stat s;
-        snprintf(path, sizeof path, "%s", in_home(victims[v].file));
-        assert_int_equal(stat(path, &s), 0);
-        for (long at = 0; at < s.st_size; at += 1 + s.st_size / 12) {
-            flip(path, at);
+        int64_t bytes;
+        assert_int_equal(file_size(in_home(victims[v].file), &bytes), ST_OK);
+        for (int64_t at = 0; at < bytes; at += 1 + bytes / 12) {
+            flip_bit(in_home(victims[v].file), at);
             status st = verify(in_home("run"));
             if (st != ST_INTEGRITY || !strstr(status_message(), victims[v].names))
-                fail_msg("%s byte %ld: %d %s", victims[v].file, at, st, status_message());
+                fail_msg("%s byte %d: %d %s", victims[v].file, (int)at, st, status_message());
             assert_true(said("DAMAGED"));
-            flip(path, at);
+            flip_bit(in_home(victims[v].file), at);
         }
     }
     assert_int_equal(verify(in_home("run")), ST_OK);
@@ -147,12 +115,12 @@ static void missing_and_cut_files_are_found(void **state) {
     make_run();
     assert_int_equal(truncate(in_home("run/store/shard-00000.h5"), 100), 0);
     assert_int_equal(verify(in_home("run")), ST_INTEGRITY);
-    assert_non_null(strstr(status_message(), "shard-00000.h5"));
+    assert_says("shard-00000.h5");
     assert_true(said("run/metrics") && said("good")); /* the walk goes on */
     make_run();
     assert_int_equal(unlink(in_home("run/metrics/metrics.json")), 0);
     assert_int_equal(verify(in_home("run")), ST_INTEGRITY);
-    assert_non_null(strstr(status_message(), "metrics.json"));
+    assert_says("metrics.json");
 }
 
 static void what_has_no_manifest_is_not_published(void **state) {
@@ -172,9 +140,9 @@ int main(int argc, char **argv) {
         cmocka_unit_test(missing_and_cut_files_are_found),
         cmocka_unit_test(what_has_no_manifest_is_not_published),
     };
-    if (comm_start(&argc, &argv, &world) != ST_OK || !mkdtemp(home)) return 1;
+    if (comm_start(&argc, &argv, &world) != ST_OK || !begin_scratch()) return 1;
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    file_remove_tree(home);
+    if (!end_scratch()) failed++;
     comm_stop(world);
     return failed;
 }
