@@ -184,10 +184,3 @@ void split_free(split *sp) {
     for (int p = 0; p < SPLIT_PARTS; p++) free(sp->runs[p]);
     *sp = (split){0};
 }
-
-void split_slice(const split *sp, split_part part, int64_t k, int64_t *volume, int64_t *slice) {
-    const split_run *run = sp->runs[part];
-    while (k >= run->count) k -= (run++)->count;
-    *volume = run->volume;
-    *slice = run->first + k;
-}

@@ -36,7 +36,4 @@ void split_free(split *sp);
 /* Whether two volume ids belong to one patient. */
 bool split_same_patient(const char *id, const char *other);
 
-/* Volume and slice of the k-th slice of a part. */
-void split_slice(const split *sp, split_part part, int64_t k, int64_t *volume, int64_t *slice);
-
 #endif

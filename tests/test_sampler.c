@@ -274,10 +274,6 @@ static void clamp_tames_the_far_end(void **state) {
 
 static void faults_are_passed_on(void **state) {
     set_up *s = *state;
-    assert_int_equal(sampler_check("ddpm"), ST_OK);
-    assert_int_equal(sampler_check("ddim"), ST_OK);
-    assert_int_equal(sampler_check("euler"), ST_USAGE);
-    assert_non_null(strstr(status_message(), "ddpm, ddim"));
     prepare(s, "linear", 100, "eps", "ddpm", 10, 0);
     const sampling good = s->how;
     s->oracle.fault = status_fail(ST_STORAGE, "the disk is full");
@@ -296,6 +292,7 @@ static void faults_are_passed_on(void **state) {
     for (int k = 0; k < 7; k++) {
         s->how = wrong[k];
         assert_int_equal(run(s), ST_USAGE);
+        if (k == 0) assert_non_null(strstr(status_message(), "ddpm, ddim"));
     }
     s->how = good;
     assert_int_equal(run(s), ST_OK);

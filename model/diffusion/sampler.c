@@ -25,7 +25,7 @@ typedef struct step_rule {
 static step_rule ddpm(const sampling *how, int64_t t, int64_t to) {
     step_rule rule = {0};
     double variance;
-    schedule_posterior_between(how->schedule, t, to, &rule.x0, &rule.x_t, &variance);
+    schedule_posterior(how->schedule, t, to, &rule.x0, &rule.x_t, &variance);
     rule.noise = sqrt(variance);
     return rule;
 }
@@ -45,11 +45,6 @@ static const struct row {
 } TABLE[] = {{"ddpm", ddpm}, {"ddim", ddim}};
 
 enum { ROWS = sizeof TABLE / sizeof *TABLE };
-
-status sampler_check(const char *name) {
-    int row;
-    return choice_find("sampler", name, TABLE, ROWS, sizeof *TABLE, &row);
-}
 
 static status check(const sampling *how, int *row) {
     status st = ST_OK;

@@ -33,7 +33,4 @@ typedef struct sampling {
 status sampler_run(const sampling *how, denoise_fn denoise, void *context, const uint64_t *index,
                    int64_t batch, int64_t n, float *x);
 
-/* ST_USAGE naming the known ones. Local. */
-status sampler_check(const char *name);
-
 #endif

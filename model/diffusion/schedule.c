@@ -79,15 +79,11 @@ double schedule_alpha_bar(const schedule *s, int64_t t) { return t > 0 ? s->alph
 
 /* Between any two times the process is one Gaussian step with 1 - beta = alpha_bar_t / alpha_bar_s,
  * hence the same formulas. */
-void schedule_posterior_between(const schedule *s, int64_t t, int64_t to, double *a, double *b,
-                                double *variance) {
+void schedule_posterior(const schedule *s, int64_t t, int64_t to, double *a, double *b,
+                        double *variance) {
     double bar = schedule_alpha_bar(s, t), bar_to = schedule_alpha_bar(s, to);
     double beta = to == t - 1 ? s->beta[t - 1] : 1 - bar / bar_to;
     *a = sqrt(bar_to) * beta / (1 - bar);
     *b = sqrt(1 - beta) * (1 - bar_to) / (1 - bar);
     *variance = (1 - bar_to) / (1 - bar) * beta;
-}
-
-void schedule_posterior(const schedule *s, int64_t t, double *a, double *b, double *variance) {
-    schedule_posterior_between(s, t, t - 1, a, b, variance);
 }

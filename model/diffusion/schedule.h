@@ -27,12 +27,10 @@ void schedule_free(schedule *s);
 /* alpha_bar_t for t = 0..T. */
 double schedule_alpha_bar(const schedule *s, int64_t t);
 
-/* Mean coefficients and variance of q(x_{t-1} | x_t, x_0) (Ho et al. 2020, eq. 6 and 7), t = 1..T:
- * mean = a * x_0 + b * x_t. */
-void schedule_posterior(const schedule *s, int64_t t, double *a, double *b, double *variance);
-
-/* The same for q(x_to | x_t, x_0), 0 <= to < t: what a sampler on a subset of the times needs. */
-void schedule_posterior_between(const schedule *s, int64_t t, int64_t to, double *a, double *b,
-                                double *variance);
+/* Mean coefficients and variance of q(x_to | x_t, x_0), 0 <= to < t <= T: mean = a * x_0 + b * x_t.
+ * For to = t - 1 Ho et al. 2020, eq. 6 and 7; others are what a sampler on a subset of the times
+ * needs. */
+void schedule_posterior(const schedule *s, int64_t t, int64_t to, double *a, double *b,
+                        double *variance);
 
 #endif

@@ -306,5 +306,3 @@ int64_t plan_forward_flops(const plan *pl) {
         if (pl->ops[i].run.op->kind->flops) sum += pl->ops[i].run.op->kind->flops(&pl->ops[i].run);
     return sum;
 }
-
-int64_t plan_arena_bytes(const plan *pl) { return pl->arena_bytes; }

@@ -56,6 +56,5 @@ status plan_backward(plan *pl, plan_ready ready, void *context);
 
 /* Multiply-adds times two of one forward run (convolutions, products, attention). */
 int64_t plan_forward_flops(const plan *pl);
-int64_t plan_arena_bytes(const plan *pl);
 
 #endif
