@@ -143,7 +143,7 @@ done:
     return st;
 }
 
-/* Dice of every structure, a mean over the patients that have it or were given it. */
+/* Dice of every structure, a mean over the patients who have it. */
 static status measure_dice(evaluation *e, segmenter *s, int arm, int64_t seed) {
     status st = ST_OK;
     const comm *c = e->stage->comm;

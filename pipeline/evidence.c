@@ -33,15 +33,13 @@ static double *dice_at(const evidence *e, int arm, int64_t seed, int label) {
 void evidence_take_dice(evidence *e, int arm, int64_t seed, const dice_counts *counts) {
     for (int k = 0; k < e->labels->count; k++) {
         double sum = 0;
-        int64_t counted = 0, have = 0;
+        int64_t have = 0;
         for (int64_t p = 0; p < e->patients; p++) {
-            double d = dice_of(&counts[p], k);
-            have += counts[p].truth[k] > 0;
-            if (isnan(d)) continue;
-            sum += d;
-            counted++;
+            if (counts[p].truth[k] == 0) continue;
+            sum += dice_of(&counts[p], k);
+            have++;
         }
-        *dice_at(e, arm, seed, k) = counted > 0 ? sum / (double)counted : (double)NAN;
+        *dice_at(e, arm, seed, k) = have > 0 ? sum / (double)have : (double)NAN;
         e->dice_patients[k] = have;
     }
 }

@@ -17,7 +17,7 @@ typedef struct evidence {
     int64_t patients;   /* held-out ones */
     int64_t seeds;
     const label_set *labels; /* the store's */
-    double *dice;            /* [ARMS][seeds][labels]: mean over patients; NAN: no patient has it */
+    double *dice;            /* [ARMS][seeds][labels]: mean over these; NAN: no patient has it */
     int64_t *dice_patients;  /* [labels]: held-out patients whose truth has the structure */
 } evidence;
 
@@ -25,8 +25,8 @@ typedef struct evidence {
 status evidence_alloc(evidence *e, const label_set *labels, int64_t seeds);
 void evidence_free(evidence *e);
 
-/* Means over patients of the counts[e->patients] of one segmenter. A patient without the structure,
- * in truth and prediction, does not count. */
+/* Means of the counts[e->patients] of one segmenter over the patients whose truth has the
+ * structure: the same patients for every segmenter, e->dice_patients of them. */
 void evidence_take_dice(evidence *e, int arm, int64_t seed, const dice_counts *counts);
 
 /* Mean over seeds. */

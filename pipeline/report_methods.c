@@ -127,7 +127,8 @@ static void evaluation_text(FILE *f, const report *r) {
     fputs(" in either case and with ", f);
     put_count(f, report_number(r, "segmenter.seeds"), "seed", "seeds");
     fputs(" each. The Dice coefficient (Dice 1945) on held-out real slices was computed for each "
-          "patient and structure and averaged over patients. The Fr&eacute;chet distance (Heusel "
+          "patient and structure and averaged over the patients who have the structure. The "
+          "Fr&eacute;chet distance (Heusel "
           "et al. 2017) was computed between ",
           f);
     put_number(f, report_number(r, "fid.n_synthetic"), 0);
