@@ -49,8 +49,9 @@ const study_key study_keys[] = {
      .choices = {"onednn", "openblas", "reference"}, .initial = "onednn",
      .help = "who does the heavy arithmetic"},
 
+    /* A moved archive is the same archive: ingest's fingerprint covers what is in it. */
     {PLACE(ingest, dicom), .kind = STUDY_STRING, .count = PATH_SIZE, .initial = "dicom",
-     .help = "folder with CT series (and SEG), searched to the bottom"},
+     .inert = true, .help = "folder with CT series (and SEG), searched to the bottom"},
     CHOICE(ingest, labels, "seg", "label maps from DICOM SEG or from HU thresholds", "seg",
            "thresholds"),
     {PLACE(ingest, thresholds), .kind = STUDY_THRESHOLDS, .count = STUDY_LIST, .low = HU_LEAST,

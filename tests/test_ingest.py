@@ -113,6 +113,10 @@ def patients(place):
     said = ingest(yaml, "--set", "ingest.shard_mib=1", ranks=2)
     assert "current" in said, said
     assert os.stat(out + "/store/manifest.json").st_mtime_ns == written
+    shutil.copytree(dicom, dicom + "-moved")
+    said = ingest(yaml, "--set", "ingest.shard_mib=1", "--set", "ingest.dicom=%s-moved" % dicom)
+    assert "current" in said, said
+    assert os.stat(out + "/store/manifest.json").st_mtime_ns == written
     # A patient more: the store is replaced.
     hu, _ = small_dicom.write_patient(os.path.join(dicom, "y"), 9, (4, 32, 32))
     said = ingest(yaml, "--set", "ingest.shard_mib=1", ranks=2)
