@@ -164,10 +164,10 @@ static json_t *provenance(const ingest *in) {
         json_array_append_new(ranges,
                               json_sprintf("%s: %d..%d", range->name, range->low, range->high));
     }
-    return json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:s, s:o}", "tool", "ctaug", "version",
-                     CTAUG_VERSION, "study", study->name, "source", "dicom", "synthetic", 0,
-                     "patients", (json_int_t)in->patients, "series", (json_int_t)in->list.count,
-                     "labels", study->ingest.labels, "thresholds", ranges);
+    return json_pack("{s:s, s:s, s:s, s:b, s:I, s:I, s:s, s:o}", "tool", "ctaug", "version",
+                     CTAUG_VERSION, "source", "dicom", "synthetic", 0, "patients",
+                     (json_int_t)in->patients, "series", (json_int_t)in->list.count, "labels",
+                     study->ingest.labels, "thresholds", ranges);
 }
 
 /* Reads, labels and writes volume i. Local. */
