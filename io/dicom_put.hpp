@@ -40,6 +40,9 @@ void dicom_orientation(const geometry *space, double orientation[6]);
 void dicom_put_common(DcmItem &item, const dicom_identity *who, const char *sop_class,
                       const std::string &sop_name);
 
+/* Image pixel module without the pixels: grey, rows and columns of `space`, `bits` a pixel. */
+void dicom_put_image(DcmItem &item, const geometry *space, int bits, bool with_sign);
+
 /* directory/seg.dcm, if any label of `set` occurs in v. */
 status dicom_write_seg(const char *directory, const dicom_identity *who, const volume *v,
                        const label_set *set);

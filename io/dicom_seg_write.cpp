@@ -66,14 +66,7 @@ static void put_image(DcmItem &item, const dicom_identity *who, const volume *v)
     /* Type 1, so a date there must be; a fixed one keeps the bytes the same. */
     dicom_put(item, DCM_ContentDate, "20000101");
     dicom_put(item, DCM_ContentTime, "000000");
-    dicom_put(item, DCM_SamplesPerPixel, 1);
-    dicom_put(item, DCM_PhotometricInterpretation, "MONOCHROME2");
-    dicom_put(item, DCM_Rows, v->space.shape[1]);
-    dicom_put(item, DCM_Columns, v->space.shape[2]);
-    dicom_put(item, DCM_BitsAllocated, 1);
-    dicom_put(item, DCM_BitsStored, 1);
-    dicom_put(item, DCM_HighBit, 0);
-    dicom_put(item, DCM_PixelRepresentation, 0);
+    dicom_put_image(item, &v->space, 1, false);
     dicom_put(item, DCM_LossyImageCompression, "00");
     dicom_put(item, DCM_SegmentationType, "BINARY");
 }

@@ -100,6 +100,17 @@ void dicom_put_common(DcmItem &item, const dicom_identity *who, const char *sop_
     dicom_put(item, DCM_SeriesDescription, who->description);
 }
 
+void dicom_put_image(DcmItem &item, const geometry *space, int bits, bool with_sign) {
+    dicom_put(item, DCM_SamplesPerPixel, 1);
+    dicom_put(item, DCM_PhotometricInterpretation, "MONOCHROME2");
+    dicom_put(item, DCM_Rows, space->shape[1]);
+    dicom_put(item, DCM_Columns, space->shape[2]);
+    dicom_put(item, DCM_BitsAllocated, bits);
+    dicom_put(item, DCM_BitsStored, bits);
+    dicom_put(item, DCM_HighBit, bits - 1);
+    dicom_put(item, DCM_PixelRepresentation, with_sign);
+}
+
 /* ---- CT ---- */
 
 static void put_series(DcmItem &item, const dicom_identity *who, const volume *v) {
@@ -126,14 +137,7 @@ static void put_plane(DcmItem &item, const geometry *space, int64_t k) {
 
 static void put_pixels(DcmItem &item, const volume *v, int64_t k) {
     const int64_t pixels = v->space.shape[1] * v->space.shape[2];
-    dicom_put(item, DCM_SamplesPerPixel, 1);
-    dicom_put(item, DCM_PhotometricInterpretation, "MONOCHROME2");
-    dicom_put(item, DCM_Rows, v->space.shape[1]);
-    dicom_put(item, DCM_Columns, v->space.shape[2]);
-    dicom_put(item, DCM_BitsAllocated, 16);
-    dicom_put(item, DCM_BitsStored, 16);
-    dicom_put(item, DCM_HighBit, 15);
-    dicom_put(item, DCM_PixelRepresentation, 1);
+    dicom_put_image(item, &v->space, 16, true);
     dicom_put(item, DCM_RescaleIntercept, "0");
     dicom_put(item, DCM_RescaleSlope, "1");
     dicom_put(item, DCM_RescaleType, "HU");
