@@ -21,6 +21,7 @@ static const char *const arm_names[ARMS] = {"real", "real_plus_synthetic"};
 typedef struct evaluation {
     const stage_context *stage;
     store *real, *synthetic;
+    int64_t checkpoint_step; /* that the synthetic store was sampled at */
     split split;
     split_run *synthetic_runs;
     int64_t synthetic_run_count;
@@ -63,6 +64,7 @@ static status open_stores(evaluation *e) {
     TRY(store_open(path, &e->real));
     TRY(stage_path(e->stage, "synthetic", path));
     TRY(store_open(path, &e->synthetic));
+    TRY(stage_check_synthetic(e->stage, e->real, e->synthetic, &e->checkpoint_step));
     TRY(stage_path(e->stage, "metrics", e->output));
     TRY(evaluate_fingerprint(e->stage->study, store_manifest(e->synthetic)->fingerprint,
                              e->evidence.fingerprint));
@@ -70,6 +72,23 @@ static status open_stores(evaluation *e) {
     TRY(stage_path(e->stage, path, e->parts));
 done:
     return st;
+}
+
+/* A covariance needs two slices: said before hours of training, not after them. */
+static status check_enough(const evaluation *e) {
+    const struct {
+        const char *what;
+        int64_t slices;
+    } sets[] = {{"real slices for training", slices_count(e->train[ARM_REAL])},
+                {"real slices for testing", slices_count(e->test)},
+                {"synthetic slices", slices_count(e->made)}};
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
+        if (sets[i].slices < 2)
+            return status_fail(ST_INPUT,
+                               "%s: number of %s is %lld, and FID needs 2 or more: take more "
+                               "examinations, or change data.split",
+                               e->stage->study->out, sets[i].what, (long long)sets[i].slices);
+    return ST_OK;
 }
 
 static status open_slices(evaluation *e) {
@@ -85,6 +104,7 @@ static status open_slices(evaluation *e) {
     TRY(slices_open(s, sources, 2, &e->train[ARM_BOTH]));
     TRY(slices_open(s, sources + 1, 1, &e->made));
     TRY(slices_open(s, sources + 2, 1, &e->test));
+    TRY(check_enough(e));
     TRY(number_patients(e));
     TRY(evidence_alloc(&e->evidence, store_labels(e->real), s->evaluate.seeds));
     TRY(file_make_dirs(e->parts));
@@ -194,7 +214,7 @@ done:
 /* Rank 0: metrics.json, its manifest, and the parts go. */
 static status publish(evaluation *e) {
     status st = ST_OK;
-    manifest m = {.kind = "metrics", .version = 1};
+    manifest m = {.kind = "metrics"};
     char path[PATH_SIZE];
     char *text = NULL;
     evidence_context about = {.stage = e->stage,

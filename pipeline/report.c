@@ -33,26 +33,18 @@ static status open_stores(report *r) {
     TRY(missing(store_open(path, &r->real), "ingest"));
     TRY(stage_path(r->stage, "synthetic", path));
     TRY(missing(store_open(path, &r->synthetic), "generate"));
-    const json_t *from = json_object_get(store_manifest(r->synthetic)->detail, "provenance");
-    r->checkpoint_step = json_integer_value(json_object_get(from, "checkpoint_step"));
+    TRY(stage_check_synthetic(r->stage, r->real, r->synthetic, &r->checkpoint_step));
 done:
     return st;
 }
 
-/* ST_INPUT unless metrics with this fingerprint follow from the study and the stores. */
-static status check_chain(const report *r, const char *fingerprint) {
+/* ST_INPUT unless metrics with this fingerprint follow from the study and the synthetic store. */
+static status check_metrics(const report *r, const char *fingerprint) {
     status st = ST_OK;
-    char training[SHA256_HEX], synthetic[SHA256_HEX], metrics[SHA256_HEX];
+    char metrics[SHA256_HEX];
     const study *s = r->stage->study;
-    TRY(train_fingerprint(s, store_manifest(r->real)->fingerprint, training));
-    TRY(generate_fingerprint(s, training, r->checkpoint_step, synthetic));
-    TRY(evaluate_fingerprint(s, synthetic, metrics));
-    if (strcmp(synthetic, store_manifest(r->synthetic)->fingerprint) != 0)
-        st = status_fail(ST_INPUT,
-                         "%s/synthetic was generated from another store or study: run ctaug "
-                         "generate and ctaug evaluate first",
-                         s->out);
-    else if (strcmp(metrics, fingerprint) != 0)
+    TRY(evaluate_fingerprint(s, store_manifest(r->synthetic)->fingerprint, metrics));
+    if (strcmp(metrics, fingerprint) != 0)
         st = status_fail(ST_INPUT,
                          "%s/metrics was measured on other data or for another study: run ctaug "
                          "evaluate first",
@@ -71,7 +63,7 @@ static status read_metrics(report *r) {
     TRY(path_join(path, directory, "metrics.json"));
     TRY(missing(manifest_read(directory, "metrics", &m), "evaluate"));
     for (int64_t i = 0; i < m.count; i++) TRY(manifest_check_file(&m, directory, i));
-    TRY(check_chain(r, m.fingerprint));
+    TRY(check_metrics(r, m.fingerprint));
     TRY(file_read(path, METRICS_MOST, &text, &bytes));
     r->metrics = json_loadb(text, (size_t)bytes, 0, &error);
     if (!r->metrics)
@@ -145,7 +137,7 @@ static status write_page(const report *r, char **page, size_t *bytes) {
 
 static status publish(const report *r, const char *directory, const char *fingerprint) {
     status st = ST_OK;
-    manifest m = {.kind = "report", .version = 1};
+    manifest m = {.kind = "report"};
     char path[PATH_SIZE], *page = NULL;
     size_t bytes = 0;
     snprintf(m.fingerprint, sizeof m.fingerprint, "%s", fingerprint);

@@ -6,6 +6,7 @@
 #include "io/comm.h"
 #include "io/file.h"
 #include "io/log.h"
+#include "io/store.h"
 #include "io/study.h"
 #include "model/nn/kernels.h"
 
@@ -45,6 +46,11 @@ status generate_fingerprint(const study *s, const char *training, int64_t step,
                             char hex[SHA256_HEX]);
 status evaluate_fingerprint(const study *s, const char *synthetic_fingerprint,
                             char hex[SHA256_HEX]);
+
+/* ST_INPUT unless the synthetic store was generated for this study from this real store. Gives the
+ * step of the checkpoint that was sampled. Local. */
+status stage_check_synthetic(const stage_context *s, const store *real, const store *synthetic,
+                             int64_t *checkpoint_step);
 
 /* All stages: Collective; messages agreed; a stage that finds its output current says so and
  * returns. */

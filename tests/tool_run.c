@@ -73,7 +73,7 @@ done:
 
 static status put_metrics(const study *s, const char *fingerprint, const char *from) {
     status st = ST_OK;
-    manifest m = {.kind = "metrics", .version = 1};
+    manifest m = {.kind = "metrics"};
     char directory[PATH_SIZE], path[PATH_SIZE], *text = NULL;
     int64_t bytes = 0;
     snprintf(m.fingerprint, sizeof m.fingerprint, "%s", fingerprint);
