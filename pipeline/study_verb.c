@@ -98,7 +98,7 @@ static void put_quoted(const char *text) {
 }
 
 static void tell_how_to_continue(const comm *c, const char *verb, const arguments *a) {
-    printf("stopped on request; what is done is kept. To continue:\n\n  ");
+    printf("stopped on request. To continue:\n\n  ");
     if (comm_size(c) > 1) printf("mpirun -n %d ", comm_size(c));
     printf("ctaug %s %s", verb, a->path);
     for (int64_t i = 0; i < a->count; i++) {

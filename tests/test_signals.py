@@ -41,4 +41,5 @@ with chain.Place() as place:
         rank.kill()
         said = rank.communicate()[0]
         assert rank.returncode == 75, f"exit {rank.returncode} after {sent} signals:\n{said}"
+        assert "ctaug train" in said and "after the checkpoint" in said, said
         print(f"stopped after {sent} signals")
