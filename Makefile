@@ -20,7 +20,7 @@ BUILD_PACKAGES = build-essential pkg-config libopenmpi-dev openmpi-bin libhdf5-d
     libpng-dev libssl-dev
 DEMO_PACKAGES = $(BUILD_PACKAGES) python3-numpy python3-pydicom invesalius-examples
 LINT_PACKAGES = $(BUILD_PACKAGES) libcmocka-dev python3 clang clang-format cppcheck libomp-dev
-CHECK_PACKAGES = $(DEMO_PACKAGES) $(LINT_PACKAGES) python3-h5py python3-pil dcmtk slurm-wlm munge
+CHECK_PACKAGES = $(DEMO_PACKAGES) $(LINT_PACKAGES) python3-h5py dcmtk slurm-wlm munge
 
 # gcc and clang share libgomp: a second OpenMP run-time beside the one of oneDNN and OpenBLAS would
 # fight it for the cores. clang then leaves our own parallel loops serial.

@@ -281,3 +281,5 @@ void log_progress_end(journal *j) {
     fprintf(stderr, "\r%s\033[K\n", line);
     j->live = false;
 }
+
+json_t *log_number(double x) { return isfinite(x) ? json_real(x) : json_null(); }

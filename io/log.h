@@ -26,6 +26,9 @@ void log_warning(journal *j, const char *format, ...) __attribute__((format(prin
 /* Appends an event; steals `fields` (an object or NULL). A failed write is a warning, once. */
 void log_event(journal *j, const char *name, json_t *fields);
 
+/* A number for json_pack's "o": JSON has no NaN, what is not finite becomes null. New reference. */
+json_t *log_number(double x);
+
 /* Progress of a long work: begin, set as often as you like (cheap), end. `note` is shown behind. */
 void log_progress_begin(journal *j, const char *what, int64_t total);
 void log_progress_set(journal *j, int64_t done, const char *note);

@@ -9,12 +9,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-/* A run of numbers somebody else owns. */
-typedef struct span_f32 {
-    float *at;
-    int64_t n;
-} span_f32;
-
 /* *out = a * b; false if either is negative or the product does not fit. */
 static inline bool size_mul(int64_t a, int64_t b, int64_t *out) {
     return a >= 0 && b >= 0 && !__builtin_mul_overflow(a, b, out);

@@ -12,7 +12,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-static const int64_t CACHE_BYTES = INT64_C(1) << 30;
+static const int64_t CACHE_BYTES = INT64_C(1) << 28;
 static const float OUTSIDE_HU = -1024; /* what a slice that is not square is framed with */
 static const float OUTSIDE = -1;       /* air, in the window */
 

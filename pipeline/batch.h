@@ -2,7 +2,7 @@
  *
  * A sample is named by its global index: which slice it is follows from the order of its epoch (a
  * Philox shuffle keyed by seed and epoch), its augmentation from (seed, index). Nothing depends on
- * ranks. Slices already resampled are cached up to 1 GiB a rank; beyond that they are read again.
+ * ranks. Slices already resampled are cached up to 256 MiB a set; beyond that they are read again.
  */
 #ifndef CTAUG_PIPELINE_BATCH_H
 #define CTAUG_PIPELINE_BATCH_H

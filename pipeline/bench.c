@@ -6,7 +6,6 @@
 #include "io/span.h"
 #include "model/net/unet.h"
 #include "model/nn/limit.h"
-#include "pipeline/threads.h"
 #include "pipeline/trainer.h"
 
 #include <jansson.h>
@@ -88,6 +87,7 @@ static status time_training(bench *b) {
                             .lr = 1e-4,
                             .weight_decay = 0.01,
                             .clip = 1,
+                            .keep_ema = true,
                             .ema = 0.999,
                             .seed = 1};
     TRY(comm_agree(b->comm, trainer_create(b->comm, &set, b->graph, b->loss, b->engine, &t)));
@@ -185,7 +185,6 @@ status bench_verb(const comm *c, int argc, char **argv) {
         goto done;
     }
     b.share = (b.batch + comm_size(c) - 1) / comm_size(c);
-    TRY(threads_share(c));
     TRY(comm_agree(c, kernels_find(engine, &b.engine)));
     TRY(comm_agree(c, describe(&b)));
     TRY(time_training(&b));

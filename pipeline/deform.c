@@ -28,8 +28,9 @@ static geometry working_geometry(const geometry *from, int64_t size, int64_t sli
     for (int a = 1; a < 3; a++) {
         g.shape[a] = size;
         g.spacing[a] = from->spacing[a] * (double)side / (double)size;
-        double move = (double)(from->shape[a] - 1) / 2 * from->spacing[a] -
-                      (double)(size - 1) / 2 * g.spacing[a];
+        /* Where the middle of the square lies, in pixels of the slice. */
+        double middle = (double)(side - 1) / 2 - (double)((side - from->shape[a]) / 2);
+        double move = middle * from->spacing[a] - (double)(size - 1) / 2 * g.spacing[a];
         for (int k = 0; k < 3; k++) g.origin[k] += from->direction[3 * a + k] * move;
     }
     return g;
@@ -70,31 +71,39 @@ status deformed_condition(const study *s, store *real, const deformed *d, int64_
                           slice_sample *out) {
     status st = ST_OK;
     const geometry *from = &store_at(real, d->source)->space;
-    uint8_t *labels = NULL, *warped = NULL;
+    uint8_t *labels = NULL, *square = NULL, *warped = NULL;
     int64_t h = from->shape[1], w = from->shape[2], depth = from->shape[0], z = d->slices[k];
+    int64_t side = h > w ? h : w;
     double at = ((double)z + 0.5) / (double)depth;
     TRY(array_alloc(&labels, h * w, 1, "a label map"));
-    TRY(array_alloc(&warped, h * w, 1, "a label map"));
+    TRY(array_alloc(&square, side * side, 1, "a label map"));
+    TRY(array_alloc(&warped, side * side, 1, "a label map"));
     TRY(store_read_slice(real, d->source, z, NULL, labels));
-    warp_labels(&d->warp, at, labels, h, w, warped, h, w);
-    resize_labels(warped, h, w, out->labels, s->data.size);
+    /* Square first: a rotation in relative coordinates would shear any other shape. */
+    resize_labels(labels, h, w, square, side);
+    warp_labels(&d->warp, at, square, side, side, warped, side, side);
+    resize_labels(warped, side, side, out->labels, s->data.size);
     out->position = depth > 1 ? (float)z / (float)(depth - 1) : 0;
     out->contrast = d->entry.contrast;
     out->volume = d->source;
     out->slice = z;
 done:
     free(labels);
+    free(square);
     free(warped);
     return st;
 }
 
 json_t *deformed_json(const deformed *d, const store *real) {
-    json_t *affine = json_array(), *elastic = json_array();
+    json_t *affine = json_array(), *elastic = json_array(), *slices = json_array();
+    for (int64_t k = 0; k < d->entry.space.shape[0]; k++)
+        json_array_append_new(slices, json_integer(d->slices[k]));
     for (int i = 0; i < 6; i++)
         json_array_append_new(affine, json_real(d->warp.affine[i / 3][i % 3]));
     const float *grid = &d->warp.elastic[0][0][0][0];
     for (int i = 0; i < WARP_GRID * WARP_GRID * WARP_GRID * 2; i++)
         json_array_append_new(elastic, json_real((double)grid[i]));
-    return json_pack("{s:s, s:s, s:o, s:o}", "id", d->entry.id, "source",
-                     store_at(real, d->source)->id, "affine", affine, "elastic", elastic);
+    return json_pack("{s:s, s:s, s:o, s:o, s:o}", "id", d->entry.id, "source",
+                     store_at(real, d->source)->id, "source_slices", slices, "affine", affine,
+                     "elastic", elastic);
 }

@@ -284,15 +284,18 @@ static void close_generation(generation *g) {
     free(g->hu);
 }
 
-/* Once the store is published: the contact sheet, and the parts are no longer needed. Local (rank
- * 0). */
-static status finish(const generation *g, char sheet[PATH_SIZE]) {
+/* Once the store is published: the contact sheet, then the parts go. They are what is left to see
+ * of a run that was killed before it came here. Local (rank 0). */
+static status finish(const generation *g) {
     status st = ST_OK;
+    char sheet[PATH_SIZE];
     TRY(stage_path(g->stage, "previews", sheet));
     TRY(file_make_dirs(sheet));
     TRY(stage_path(g->stage, "previews/synthetic.png", sheet));
     TRY(sheet_write(g->output, g->stage->study->data.window, sheet));
     TRY(file_remove_tree(g->parts));
+    log_info(g->stage->log, "generate: %lld synthetic volumes in %s, contact sheet %s",
+             (long long)g->stage->study->generate.volumes, g->output, sheet);
 done:
     return st;
 }
@@ -300,25 +303,21 @@ done:
 status generate_stage(const stage_context *stage) {
     status st = ST_OK;
     generation g = {.stage = stage};
-    char sheet[PATH_SIZE];
     bool current = false;
     TRY(look(&g, &current));
     if (current) {
         log_info(stage->log, "generate: %s is current", g.output);
-        stage_tell_next(stage, "evaluate");
-        goto done;
+    } else {
+        TRY(comm_agree(stage->comm, open_work(&g)));
+        TRY(sample_all(&g));
+        TRY(write_store(&g));
+        log_event(stage->log, "generate",
+                  json_pack("{s:I, s:I}", "volumes", (json_int_t)stage->study->generate.volumes,
+                            "checkpoint", (json_int_t)g.step));
     }
-    TRY(comm_agree(stage->comm, open_work(&g)));
-    TRY(sample_all(&g));
-    TRY(write_store(&g));
-    TRY(comm_agree(stage->comm, comm_rank(stage->comm) == 0 ? finish(&g, sheet) : ST_OK));
-    if (comm_rank(stage->comm) == 0)
-        log_info(stage->log, "generate: %lld synthetic volumes in %s, contact sheet %s",
-                 (long long)stage->study->generate.volumes, g.output, sheet);
+    if (comm_rank(stage->comm) == 0 && (!current || file_exists(g.parts))) st = finish(&g);
+    TRY(comm_agree(stage->comm, st));
     stage_tell_next(stage, "evaluate");
-    log_event(stage->log, "generate",
-              json_pack("{s:I, s:I}", "volumes", (json_int_t)stage->study->generate.volumes,
-                        "checkpoint", (json_int_t)g.step));
 done:
     close_generation(&g);
     return st;

@@ -2,6 +2,7 @@
 #include "pipeline/history.h"
 
 #include "io/file.h"
+#include "io/log.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -47,7 +48,9 @@ static status curve_read(json_t *file, const char *name, const char *path, doubl
     for (size_t i = 0; i < json_array_size(steps); i++) {
         double step = json_number_value(json_array_get(steps, i));
         if (step > last) break;
-        status st = history_add(out, step, json_number_value(json_array_get(values, i)));
+        json_t *value = json_array_get(values, i);
+        double loss = json_is_number(value) ? json_number_value(value) : (double)NAN;
+        status st = history_add(out, step, loss);
         if (st != ST_OK) return st;
     }
     return ST_OK;

@@ -2,16 +2,19 @@
 #include "pipeline/noising.h"
 
 #include "io/span.h"
+#include "model/choice.h"
 #include "model/rng.h"
 
 #include <string.h>
 
-enum { VALIDATION_MOST = 64, VALIDATION_BATCH = 8 };
+enum { VALIDATION_MOST = 64 };
 
-static const struct {
+typedef struct named_loss {
     const char *name;
     loss_kind kind;
-} losses[] = {{"l1", LOSS_L1}, {"l2", LOSS_L2}, {"huber", LOSS_HUBER}};
+} named_loss;
+
+static const named_loss losses[] = {{"l1", LOSS_L1}, {"l2", LOSS_L2}, {"huber", LOSS_HUBER}};
 
 status noising_open(const study *s, const label_set *labels, slices *train, slices *validation,
                     noising *out) {
@@ -19,9 +22,9 @@ status noising_open(const study *s, const label_set *labels, slices *train, slic
     noising *n = out;
     *n = (noising){.study = s, .train = train, .validation = validation};
     int64_t size = s->data.size, pixels = size * size;
-    loss_kind kind = LOSS_L2;
-    for (size_t i = 0; i < sizeof losses / sizeof *losses; i++)
-        if (strcmp(losses[i].name, s->diffusion.loss) == 0) kind = losses[i].kind;
+    int row = 0;
+    TRY(choice_find("loss", s->diffusion.loss, losses, sizeof losses / sizeof *losses,
+                    sizeof *losses, &row));
     TRY(denoiser_config(s, labels, &n->config));
     TRY(schedule_create(s->diffusion.schedule, s->diffusion.steps, &n->schedule));
     TRY(objective_find(s->diffusion.objective, &n->objective));
@@ -29,7 +32,7 @@ status noising_open(const study *s, const label_set *labels, slices *train, slic
     node predicted = unet_build(n->graph, &n->config);
     node target = graph_input(n->graph, "target", TYPE_F32, size, size, 1);
     node weight = graph_input(n->graph, "weight", TYPE_F32, 1, 1, 1);
-    n->loss = graph_regression_loss(n->graph, predicted, target, weight, kind);
+    n->loss = graph_regression_loss(n->graph, predicted, target, weight, losses[row].kind);
     TRY(graph_check(n->graph));
     TRY(array_alloc(&n->sample.image, pixels, sizeof(float), "a slice"));
     TRY(array_alloc(&n->sample.labels, pixels, 1, "a label map"));
@@ -90,6 +93,7 @@ struct validator {
     const comm *comm;
     params *params;
     plan *plan;
+    int64_t batch; /* train.micro_batch: what a rank's memory is known to hold */
 };
 
 status validator_open(noising *n, const comm *c, const kernels *engine, validator **out) {
@@ -99,9 +103,10 @@ status validator_open(noising *n, const comm *c, const kernels *engine, validato
     TRY(array_alloc(&v, 1, sizeof *v, "the validation"));
     v->noising = n;
     v->comm = c;
+    v->batch = n->study->train.micro_batch;
     TRY(params_create(n->graph, &v->params));
     plan_options options = {
-        .engine = engine, .batch = VALIDATION_BATCH, .outputs = &n->loss, .output_count = 1};
+        .engine = engine, .batch = v->batch, .outputs = &n->loss, .output_count = 1};
     TRY(plan_create(n->graph, v->params, &options, &v->plan));
     *out = v;
     v = NULL;
@@ -124,13 +129,13 @@ static status judge(validator *v, int64_t first, int64_t count, int64_t total, d
     int64_t slices_all = slices_count(n->validation);
     tensor weight;
     TRY(plan_input(v->plan, "weight", &weight));
-    for (int64_t b = 0; b < VALIDATION_BATCH; b++) ((float *)weight.at)[b] = b < count;
+    for (int64_t b = 0; b < v->batch; b++) ((float *)weight.at)[b] = b < count;
     for (int64_t b = 0; b < count; b++) {
         int64_t k = first + b;
         int64_t t = 1 + (2 * k + 1) * n->schedule.steps / (2 * total); /* middles of equal parts */
         if (t > n->schedule.steps) t = n->schedule.steps;
         rng_stream noise = rng_open((uint64_t)n->study->seed, RNG_VALIDATE, (uint64_t)k, 0);
-        /* A stride that visits slices of all patients whatever their number. */
+        /* Evenly over all held-out slices. */
         TRY(slices_get(n->validation, k * slices_all / total, &n->sample));
         TRY(lay(n, v->plan, b, t, &noise, true));
     }
@@ -148,10 +153,10 @@ status validator_run(validator *v, const float *values, double *loss) {
     if (total > VALIDATION_MOST) total = VALIDATION_MOST;
     memcpy(v->params->value, values, (size_t)v->params->total * sizeof(float));
     plan_params_changed(v->plan);
-    int64_t batches = (total + VALIDATION_BATCH - 1) / VALIDATION_BATCH;
+    int64_t batches = (total + v->batch - 1) / v->batch;
     for (int64_t i = rank; i < batches && st == ST_OK; i += comm_size(v->comm)) {
-        int64_t first = i * VALIDATION_BATCH, left = total - first;
-        st = judge(v, first, left < VALIDATION_BATCH ? left : VALIDATION_BATCH, total, &sum);
+        int64_t first = i * v->batch, left = total - first;
+        st = judge(v, first, left < v->batch ? left : v->batch, total, &sum);
     }
     TRY(comm_agree(v->comm, st));
     TRY(comm_sum_f64(v->comm, &sum, 1));

@@ -6,21 +6,22 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BASE = 16, BATCH = 16, MICRO = 8, REPORT_EVERY = 10, SAVE_EVERY = 500 };
+enum { BASE = 16, BATCH = 16, REPORT_EVERY = 10, SAVE_EVERY = 500 };
 
 status segmenter_open(const stage_context *stage, const label_set *labels, uint64_t seed,
                       segmenter *out) {
     status st = ST_OK;
     const study *study = stage->study;
     segmenter *s = out;
-    int64_t pixels = study->data.size * study->data.size;
+    int64_t pixels = study->data.size * study->data.size, micro = study->train.micro_batch;
     *s = (segmenter){.stage = stage,
                      .config = {.size = study->data.size, .labels = labels->count, .base = BASE}};
+    s->batch = micro < BATCH ? micro : BATCH; /* what a rank's memory is known to hold */
     TRY(graph_create(&s->graph));
     s->nodes = segnet_build(s->graph, &s->config);
     trainer_settings set = {.steps = study->evaluate.steps,
                             .batch = study->evaluate.batch,
-                            .micro_batch = MICRO,
+                            .micro_batch = study->train.micro_batch,
                             .lr = study->evaluate.lr,
                             .warmup = study->evaluate.steps / 20,
                             .weight_decay = 0.01,
@@ -28,7 +29,7 @@ status segmenter_open(const stage_context *stage, const label_set *labels, uint6
                             .seed = seed};
     TRY(trainer_create(stage->comm, &set, s->graph, s->nodes.loss, stage->engine, &s->trainer));
     plan_options options = {.engine = stage->engine,
-                            .batch = BATCH,
+                            .batch = s->batch,
                             .outputs = (node[]){s->nodes.logits, s->nodes.features},
                             .output_count = 2};
     TRY(plan_create(s->graph, trainer_params(s->trainer), &options, &s->plan));
@@ -134,11 +135,11 @@ status segmenter_dice(segmenter *s, slices *from, int64_t first, int64_t step,
             classes = s->config.labels;
     uint8_t *truth = NULL, *predicted = NULL;
     int64_t patient[BATCH];
-    TRY(array_alloc(&truth, BATCH * pixels, 1, "label maps"));
+    TRY(array_alloc(&truth, s->batch * pixels, 1, "label maps"));
     TRY(array_alloc(&predicted, pixels, 1, "a label map"));
     for (int64_t k = first; k < total;) {
         int64_t count = 0;
-        for (; count < BATCH && k < total; count++, k += step) {
+        for (; count < s->batch && k < total; count++, k += step) {
             TRY(lay(s, from, k, count, truth));
             patient[count] = patient_of[s->sample.volume];
         }
@@ -160,7 +161,7 @@ status segmenter_features(segmenter *s, slices *from, int64_t n, moments *out) {
     int64_t total = slices_count(from), step = comm_size(s->stage->comm);
     for (int64_t i = comm_rank(s->stage->comm); i < n;) {
         int64_t count = 0;
-        for (; count < BATCH && i < n; count++, i += step)
+        for (; count < s->batch && i < n; count++, i += step)
             TRY(lay(s, from, i * total / n, count, NULL));
         TRY(plan_forward(s->plan, NULL));
         moments_add(out, plan_output(s->plan, s->nodes.features).at, count);

@@ -16,7 +16,8 @@ typedef struct segmenter {
     graph *graph;
     segnet_nodes nodes;
     trainer *trainer;
-    plan *plan; /* inference on the trainer's parameters */
+    plan *plan;    /* inference on the trainer's parameters */
+    int64_t batch; /* slices it takes at once */
     slice_sample sample;
 } segmenter;
 

@@ -7,13 +7,23 @@
 
 enum { VOLUMES = 4, COLUMNS = 8, GAP = 2, CELL = 128 };
 
-/* Volume i in rows 2i and 2i + 1. Slices larger than a cell are cut: stores of full-size CT are for
- * the export's pictures. */
+/* A slice no larger than a cell: every step-th pixel of every step-th row, in place. */
+static void thin_out(int16_t *hu, uint8_t *labels, int64_t h, int64_t w, int64_t step) {
+    for (int64_t y = 0; y * step < h; y++)
+        for (int64_t x = 0; x * step < w; x++) {
+            int64_t to = y * ((w + step - 1) / step) + x, from = y * step * w + x * step;
+            hu[to] = hu[from];
+            labels[to] = labels[from];
+        }
+}
+
+/* Volume i in rows 2i and 2i + 1. */
 static status draw_volume(store *s, int64_t i, const double window[2], image *im) {
     status st = ST_OK;
     const geometry *g = &store_at(s, i)->space;
     int64_t h = g->shape[1], w = g->shape[2], longer = h > w ? h : w;
-    int64_t scale = CELL / longer > 0 ? CELL / longer : 1;
+    int64_t step = (longer + CELL - 1) / CELL, scale = longer < CELL ? CELL / longer : 1;
+    int64_t rows = (h + step - 1) / step, columns = (w + step - 1) / step;
     int16_t *hu = NULL;
     uint8_t *labels = NULL;
     TRY(array_alloc(&hu, h * w, sizeof *hu, "a slice"));
@@ -22,8 +32,10 @@ static status draw_volume(store *s, int64_t i, const double window[2], image *im
         int64_t z = (2 * c + 1) * g->shape[0] / (2 * COLUMNS);
         int64_t top = 2 * i * (CELL + GAP), left = c * (CELL + GAP);
         TRY(store_read_slice(s, i, z, hu, labels));
-        image_draw_slice(im, top, left, scale, hu, NULL, h, w, window[0], window[1]);
-        image_draw_slice(im, top + CELL + GAP, left, scale, hu, labels, h, w, window[0], window[1]);
+        thin_out(hu, labels, h, w, step);
+        image_draw_slice(im, top, left, scale, hu, NULL, rows, columns, window[0], window[1]);
+        image_draw_slice(im, top + CELL + GAP, left, scale, hu, labels, rows, columns, window[0],
+                         window[1]);
     }
 done:
     free(hu);

@@ -10,6 +10,7 @@
 #include "pipeline/stage.h"
 #include "pipeline/trainer.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -62,6 +63,7 @@ static status open_data(training *t) {
                             .warmup = s->train.warmup,
                             .weight_decay = s->train.weight_decay,
                             .clip = s->train.clip,
+                            .keep_ema = true,
                             .ema = s->train.ema,
                             .seed = (uint64_t)s->seed};
     TRY(trainer_create(t->stage->comm, &set, t->noising.graph, t->noising.loss, t->stage->engine,
@@ -105,7 +107,6 @@ static status restore(training *t) {
     status st = ST_OK;
     bool found = false;
     TRY(trainer_restore(t->trainer, t->checkpoints, t->fingerprint, &found));
-    st = ST_OK;
     if (comm_rank(t->stage->comm) == 0) {
         if (!found) st = set_aside(t);
         if (st == ST_OK) st = file_make_dirs(t->checkpoints);
@@ -123,9 +124,10 @@ done:
 static status save(training *t) {
     status st = ST_OK;
     TRY(trainer_check_equal(t->trainer));
-    TRY(trainer_save(t->trainer, t->checkpoints, t->fingerprint, (int)t->stage->study->train.keep));
+    /* The curve first: points beyond the checkpoint that a resumed run finds are left out. */
     if (comm_rank(t->stage->comm) == 0) st = history_write(&t->history, t->history_path);
     TRY(comm_agree(t->stage->comm, st));
+    TRY(trainer_save(t->trainer, t->checkpoints, t->fingerprint, (int)t->stage->study->train.keep));
     log_event(t->stage->log, "checkpoint",
               json_pack("{s:I}", "step", (json_int_t)trainer_at(t->trainer)));
 done:
@@ -137,7 +139,8 @@ static status validate(training *t) {
     status st = validator_run(t->validator, trainer_ema(t->trainer), &loss);
     if (st != ST_OK) return st;
     log_event(t->stage->log, "validate",
-              json_pack("{s:I, s:f}", "step", (json_int_t)trainer_at(t->trainer), "loss", loss));
+              json_pack("{s:I, s:o}", "step", (json_int_t)trainer_at(t->trainer), "loss",
+                        log_number(loss)));
     return comm_agree(t->stage->comm,
                       history_add(&t->history.validation, (double)trainer_at(t->trainer), loss));
 }
@@ -145,21 +148,23 @@ static status validate(training *t) {
 /* Mean loss of the last steps to the curve, the event log and the progress line. Collective. */
 static status tell(training *t, const trainer_report *r) {
     int64_t step = trainer_at(t->trainer);
-    t->loss_sum += r->loss;
-    t->loss_count++;
-    if (r->skipped)
+    if (!r->skipped) {
+        t->loss_sum += r->loss;
+        t->loss_count++;
+    } else if (comm_rank(t->stage->comm) == 0)
         log_warning(t->stage->log, "step %lld skipped: loss %g, gradient norm %g", (long long)step,
                     r->loss, r->gradient_norm);
     if (step % REPORT_EVERY != 0 && step != t->stage->study->train.steps) return ST_OK;
-    double loss = t->loss_sum / (double)t->loss_count;
+    double loss = t->loss_count > 0 ? t->loss_sum / (double)t->loss_count : (double)NAN;
     double rate =
         (double)((step - t->began_at) * t->stage->study->train.batch) / (log_seconds() - t->began);
     char note[96];
     snprintf(note, sizeof note, "loss %.4f  %.1f slices/s", loss, rate);
     log_progress_set(t->stage->log, step, note);
     log_event(t->stage->log, "train",
-              json_pack("{s:I, s:f, s:f, s:f, s:f}", "step", (json_int_t)step, "loss", loss,
-                        "gradient_norm", r->gradient_norm, "lr", r->lr, "slices_per_s", rate));
+              json_pack("{s:I, s:o, s:o, s:f, s:f}", "step", (json_int_t)step, "loss",
+                        log_number(loss), "gradient_norm", log_number(r->gradient_norm), "lr",
+                        r->lr, "slices_per_s", rate));
     t->loss_sum = 0;
     t->loss_count = 0;
     return comm_agree(t->stage->comm, history_add(&t->history.train, (double)step, loss));

@@ -39,7 +39,7 @@ status trainer_create(const comm *c, const trainer_settings *settings, const gra
     TRY(array_alloc(&t->m, t->params->total, sizeof(float), "optimiser state"));
     TRY(array_alloc(&t->v, t->params->total, sizeof(float), "optimiser state"));
     TRY(array_alloc(&t->keys, t->set.micro_batch, sizeof *t->keys, "sample indices"));
-    if (settings->ema > 0) {
+    if (settings->keep_ema) {
         TRY(array_alloc(&t->ema, t->params->total, sizeof(float), "EMA parameters"));
         memcpy(t->ema, t->params->value, (size_t)t->params->total * sizeof(float));
     }
@@ -89,9 +89,9 @@ done:
     return st;
 }
 
-static void update(trainer *t, double norm) {
+static void update(trainer *t, double lr, double norm) {
     params *p = t->params;
-    adamw a = {.lr = learning_rate(t->step, t->set.warmup, t->set.steps, t->set.lr),
+    adamw a = {.lr = lr,
                .beta1 = 0.9,
                .beta2 = 0.999,
                .eps = 1e-8,
@@ -109,9 +109,10 @@ status trainer_step(trainer *t, trainer_fill fill, void *context, bool stop_requ
     params *p = t->params;
     int64_t rank = comm_rank(t->comm), size = comm_size(t->comm), batch = t->set.batch;
     int64_t low = batch * rank / size, high = batch * (rank + 1) / size;
-    double shared[2] = {0, stop_requested ? 1 : 0}; /* loss, wish to stop */
-    *report =
-        (trainer_report){.lr = learning_rate(t->step, t->set.warmup, t->set.steps, t->set.lr)};
+    /* Loss, wish to stop, and rank 0's learning rate: the cosine of another processor's libm may
+     * differ in the last bit, and the ranks' parameters with it. */
+    double shared[3] = {0, stop_requested ? 1 : 0, 0};
+    if (rank == 0) shared[2] = learning_rate(t->step, t->set.warmup, t->set.steps, t->set.lr);
     memset(p->grad, 0, (size_t)p->total * sizeof(float));
     for (int64_t i = low; i < high && st == ST_OK; i += t->set.micro_batch) {
         int64_t count = high - i < t->set.micro_batch ? high - i : t->set.micro_batch;
@@ -119,13 +120,12 @@ status trainer_step(trainer *t, trainer_fill fill, void *context, bool stop_requ
     }
     TRY(comm_agree(t->comm, st));
     TRY(comm_sum_f32(t->comm, p->grad, p->total));
-    TRY(comm_sum_f64(t->comm, shared, 2));
-    report->loss = shared[0];
-    report->stop = shared[1] > 0;
+    TRY(comm_sum_f64(t->comm, shared, 3));
+    *report = (trainer_report){.loss = shared[0], .stop = shared[1] > 0, .lr = shared[2]};
     report->gradient_norm = sqrt(gradient_square(p->grad, p->total));
     report->skipped = !isfinite(report->loss) || !isfinite(report->gradient_norm);
     t->skips = report->skipped ? t->skips + 1 : 0;
-    if (!report->skipped) update(t, report->gradient_norm);
+    if (!report->skipped) update(t, report->lr, report->gradient_norm);
     t->step++;
     if (t->skips >= SKIPS_MOST)
         st = status_fail(ST_DIVERGED,

@@ -19,7 +19,8 @@ typedef struct trainer_settings {
     double lr;
     int64_t warmup;
     double weight_decay, clip;
-    double ema;    /* 0: no EMA is kept */
+    bool keep_ema;
+    double ema;    /* with keep_ema: the decay that its ramp-up ends at */
     uint64_t seed; /* initialisation and dropout */
 } trainer_settings;
 

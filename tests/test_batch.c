@@ -285,7 +285,7 @@ static void sources_are_joined_in_order(void **state) {
 /* More slices than the cache takes: those beyond it are read again and never confused. */
 static void beyond_the_cache(void **state) {
     (void)state;
-    enum { LARGE = 1024, N = 210 }; /* of which 204 fit in 1 GiB */
+    enum { LARGE = 1024, N = 60 }; /* of which 51 fit in 256 MiB */
     study st = make_study();
     st.data.size = LARGE;
     store *s = make_store("large", 1, SIDE, SIDE, "bone");

@@ -104,6 +104,11 @@ def main():
         kept = f"{asked}/checkpoints.earlier-1/step-00000120"
         same(whole, kept)
 
+        # An EMA that keeps nothing is the last parameters.
+        chain.run(1, "train", study, "--set", "train.steps=4", "--set", "train.ema=0")
+        last = arrays(newest(asked))
+        assert numpy.array_equal(last["ema/inp.weight"], last["parameters/inp.weight"])
+
         # The trainer's decisions are the same on all ranks.
         chain.run(2, os.path.join(chain.TOOLS, "test_trainer"))
 

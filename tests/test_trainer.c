@@ -53,6 +53,7 @@ static trainer *make(graph **g, int64_t micro_batch) {
                             .micro_batch = micro_batch,
                             .lr = 1e-2,
                             .clip = 1,
+                            .keep_ema = true,
                             .ema = 0.9,
                             .seed = 1};
     assert_int_equal(kernels_find("onednn", &engine), ST_OK);

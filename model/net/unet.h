@@ -3,10 +3,11 @@
  * slice position and a class.
  *
  * Without conditions it is the network that tests compare with PyTorch, weight by weight. Inputs:
- *   x         [size, size, 1 + labels]: the noised slice, then the one-hot label map (all 0:
- * dropped) t         [1,1,1]: diffusion time 0..T-1 position  [1,1,1]: slice position in the
- * volume, 0 (first) .. 1 (last); -1: dropped class     [1,1,classes + 1]: one-hot; the last:
- * dropped The last two exist only where the config asks for them.
+ *   x         [size, size, 1 + labels]: the noised slice, then the one-hot label map (0: dropped)
+ *   t         [1,1,1]: diffusion time 0..T-1
+ *   position  [1,1,1]: slice position in the volume, 0 (first) .. 1 (last); -1: dropped
+ *   class     [1,1,classes + 1]: one-hot; the last: dropped
+ * The last two exist only where the config asks for them.
  */
 #ifndef CTAUG_MODEL_NET_UNET_H
 #define CTAUG_MODEL_NET_UNET_H

@@ -75,10 +75,12 @@ struct op_kind {
      */
     status (*open)(op_run *r);
     void (*close)(op_run *r);
-    status (*pack)(op_run *r);         /* parameter values changed */
-    status (*forward)(op_run *r);      /* NULL: an input */
-    status (*backward)(op_run *r);     /* NULL: no gradient passes */
-    int64_t (*flops)(const op_run *r); /* forward; NULL: not counted */
+    status (*pack)(op_run *r);     /* parameter values changed */
+    status (*forward)(op_run *r);  /* NULL: an input */
+    status (*backward)(op_run *r); /* NULL: no gradient passes */
+    int64_t (*flops)(
+        const op_run *
+            r); /* forward, multiply-adds times two; NULL: a pass over memory, not counted, as is the custom */
     /* Whether, in this plan, the op only passes its first input on (it then shares its memory). */
     bool (*is_identity)(const graph_op *op, bool training);
 };

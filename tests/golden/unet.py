@@ -1,18 +1,20 @@
 """Makes tests/golden/unet.txt: what PyTorch computes for a small U-Net with weights given by a formula.
 
-Usage: unet.py PEER.py > unet.txt, where PEER.py holds the PyTorch twin of model/net/unet.c (class UNet).
-Needed only to remake the numbers (Debian's python3-torch). tests/test_unet.c repeats the formulas.
+Usage: unet.py > unet.txt (Debian's python3-torch; needed only to remake the numbers).
+The network is written here once more, straight from the papers that model/net/unet.c names, on a
+dictionary of tensors with the parameter names of that file; tests/test_unet.c repeats the formulas.
 """
-import importlib.util
 import math
-import sys
 
 import torch
 import torch.nn.functional as F
 
-spec = importlib.util.spec_from_file_location("peer", sys.argv[1])
-peer = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(peer)
+BASE, MULT, BLOCKS, ATTENTION, SIZE, HEAD, GROUPS = 32, (1, 2), 1, (4,), 8, 32, 8
+params = {}
+
+
+def wave(n, start, step):
+    return torch.sin(start + step * torch.arange(n, dtype=torch.float64))
 
 
 def phase(name):
@@ -22,25 +24,88 @@ def phase(name):
     return (h % 1000) / 100.0
 
 
-def wave(n, start, step):
-    return torch.sin(start + step * torch.arange(n, dtype=torch.float64))
+def param(name, *shape, one=0.0):
+    """A parameter by the formula: a wave over the fan-in, norms' gains around one."""
+    if name not in params:
+        count = math.prod(shape)
+        fan = count // shape[0] if len(shape) > 1 else count
+        values = one + wave(count, phase(name), 0.7) / math.sqrt(fan)
+        params[name] = values.reshape(shape).float().requires_grad_()
+    return params[name]
 
 
-net = peer.UNet(1, 32, [1, 2], 1, [4], 8)
-for name, p in net.named_parameters():
-    fan = p[0].numel() if p.dim() > 1 else p.numel()
-    values = wave(p.numel(), phase(name), 0.7).reshape(p.shape) / math.sqrt(fan)
-    if p.dim() == 1 and name.endswith("weight"):
-        values = values + 1
-    p.data = values.float()
-x = wave(2 * 64, 0.1, 0.9).reshape(2, 1, 8, 8)
-noise = wave(2 * 64, 0.4, 1.7).reshape(2, 1, 8, 8)
-y = net(x.float(), torch.tensor([3, 701]))
-loss = F.mse_loss(y, noise.float())
+def conv(name, x, out, kernel, stride=1):
+    weight = param(f"{name}.weight", out, x.shape[1], kernel, kernel)
+    return F.conv2d(x, weight, param(f"{name}.bias", out), stride, kernel // 2)
+
+
+def linear(name, x, out):
+    return F.linear(x, param(f"{name}.weight", out, x.shape[1]), param(f"{name}.bias", out))
+
+
+def norm(name, x):
+    c = x.shape[1]
+    return F.group_norm(x, GROUPS, param(f"{name}.weight", c, one=1.0), param(f"{name}.bias", c))
+
+
+def residual(name, x, e, out):
+    h = conv(f"{name}.c1", F.silu(norm(f"{name}.n1", x)), out, 3)
+    scale, shift = linear(f"{name}.e", F.silu(e), 2 * out)[:, :, None, None].chunk(2, 1)
+    h = norm(f"{name}.n2", h) * (1 + scale) + shift
+    skip = x if x.shape[1] == out else conv(f"{name}.sk", x, out, 1)
+    return skip + conv(f"{name}.c2", F.silu(h), out, 3)
+
+
+def attention(name, x):
+    b, c, h, w = x.shape
+    heads = max(1, c // HEAD)
+    qkv = conv(f"{name}.qkv", norm(f"{name}.n", x), 3 * c, 1)
+    q, k, v = qkv.reshape(b, 3, heads, c // heads, h * w).transpose(-1, -2).unbind(1)
+    scores = torch.softmax(q @ k.transpose(-1, -2) / math.sqrt(c // heads), -1)
+    y = (scores @ v).transpose(-1, -2).reshape(b, c, h, w)
+    return x + conv(f"{name}.o", y, c, 1)
+
+
+def stage(name, x, e, out):
+    x = residual(f"{name}.0", x, e, out)
+    return attention(f"{name}.1", x) if x.shape[2] in ATTENTION else x
+
+
+def unet(x, t):
+    rate = torch.exp(-math.log(10000) * torch.arange(BASE // 2).float() / (BASE // 2))
+    angle = t.float()[:, None] * rate[None]
+    e = linear("t.0", torch.cat([angle.cos(), angle.sin()], 1), 4 * BASE)
+    e = linear("t.2", F.silu(e), 4 * BASE)
+    h = conv("inp", x, BASE, 3)
+    skips, down, up = [h], 0, 0
+    for level, mult in enumerate(MULT):
+        for _ in range(BLOCKS):
+            h = stage(f"down.{down}", h, e, BASE * mult)
+            skips.append(h)
+            down += 1
+        if level + 1 < len(MULT):
+            h = conv(f"down.{down}.0", h, BASE * mult, 3, 2)
+            skips.append(h)
+            down += 1
+    h = residual("m2", attention("ma", residual("m1", h, e, h.shape[1])), e, h.shape[1])
+    for level in reversed(range(len(MULT))):
+        for _ in range(BLOCKS + 1):
+            h = stage(f"up.{up}", torch.cat([h, skips.pop()], 1), e, BASE * MULT[level])
+            up += 1
+        if level:
+            h = conv(f"up.{up}.0", F.interpolate(h, scale_factor=2.0), h.shape[1], 3)
+            up += 1
+    return conv("oc", F.silu(norm("on", h)), 1, 3)
+
+
+x = wave(2 * SIZE * SIZE, 0.1, 0.9).reshape(2, 1, SIZE, SIZE).float()
+target = wave(2 * SIZE * SIZE, 0.4, 1.7).reshape(2, 1, SIZE, SIZE).float()
+y = unet(x, torch.tensor([3, 701]))
+loss = F.mse_loss(y, target)
 loss.backward()
 print("loss %.9e" % loss.item())
 print("output " + " ".join("%.9e" % v for v in y.flatten().tolist()))
-for name, p in net.named_parameters():
+for name, p in params.items():
     g = p.grad.flatten()
     dot = (g.double() * wave(g.numel(), 0.3, 0.11)).sum().item()
     print("grad %s %.9e %.9e %s" % (name, g.norm().item(), dot,

@@ -1,0 +1,130 @@
+/* How slices and conditions come to the denoiser: channels, dropped conditions, and that each of them
+ * reaches the prediction; sampling with guidance 1 and more. */
+#include "pipeline/denoiser.h"
+#include "model/rng.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+enum { SIZE = 16, PIXELS = SIZE * SIZE, LABELS = 3 };
+
+static const label_set labels = {.count = LABELS, .name = {"background", "bone", "fat"}};
+
+static study make_study(void) {
+    study s;
+    study_defaults(&s);
+    s.data.size = SIZE;
+    s.generate.steps = 3;
+    snprintf(s.model.net, sizeof s.model.net, "R16");
+    return s;
+}
+
+static denoiser *make(const study *s, int64_t batch) {
+    denoiser *d = NULL;
+    const kernels *engine = NULL;
+    assert_int_equal(kernels_find("onednn", &engine), ST_OK);
+    assert_int_equal(denoiser_open(s, &labels, engine, batch, &d), ST_OK);
+    params *p = denoiser_params(d);
+    rng_stream r = rng_open(1, RNG_INIT, 0, 0);
+    for (int64_t i = 0; i < p->total; i++) p->value[i] = (float)(0.1 * rng_normal(&r));
+    denoiser_params_changed(d);
+    return d;
+}
+
+/* The inputs of a plan without a network behind them. */
+static void conditions_are_laid_into_their_channels(void **state) {
+    (void)state;
+    enum { CHANNELS = 1 + LABELS, CLASSES = 3 };
+    float x[2 * PIXELS * CHANNELS], t[2], position[2], class[2 * CLASSES], noised[PIXELS];
+    uint8_t map[PIXELS];
+    denoiser_inputs in = {.x = {TYPE_F32, {2, SIZE, SIZE, CHANNELS}, x},
+                          .t = {TYPE_F32, {2, 1, 1, 1}, t},
+                          .position = {TYPE_F32, {2, 1, 1, 1}, position},
+                          .class = {TYPE_F32, {2, 1, 1, CLASSES}, class},
+                          .labels = LABELS};
+    for (int i = 0; i < PIXELS; i++) {
+        noised[i] = (float)i;
+        map[i] = (uint8_t)(i % LABELS);
+    }
+    slice_sample condition = {.labels = map, .position = 0.25f, .contrast = 1};
+    denoiser_fill(&in, 0, noised, 1, &condition, true);
+    denoiser_fill(&in, 1, noised, 1000, &condition, false);
+    for (int i = 0; i < PIXELS; i++)
+        for (int c = 0; c < CHANNELS; c++) {
+            float given = c == 0 ? (float)i : (float)(i % LABELS == c - 1);
+            assert_float_equal(x[i * CHANNELS + c], given, 0);
+            assert_float_equal(x[(PIXELS + i) * CHANNELS + c], c == 0 ? (float)i : 0, 0);
+        }
+    assert_float_equal(t[0], 0, 0); /* times 1..T become 0..T-1 */
+    assert_float_equal(t[1], 999, 0);
+    assert_float_equal(position[0], 0.25, 0);
+    assert_float_equal(position[1], -1, 0);
+    assert_memory_equal(class, ((float[]){0, 1, 0, 0, 0, 1}), sizeof class);
+}
+
+/* A sample for given conditions; index 5 of the study's seed. */
+static void sample(denoiser *d, const uint8_t *map, float position, int contrast, float *out) {
+    slice_sample condition = {.labels = (uint8_t *)map, .position = position, .contrast = contrast};
+    assert_int_equal(denoiser_sample(d, &condition, (uint64_t[]){5}, 1, out), ST_OK);
+}
+
+static void every_condition_reaches_the_sample(void **state) {
+    (void)state;
+    uint8_t empty[PIXELS] = {0}, bone[PIXELS];
+    float plain[PIXELS], other[PIXELS];
+    memset(bone, 1, sizeof bone);
+    study s = make_study();
+    for (int guided = 0; guided < 2; guided++) {
+        s.generate.guidance = guided ? 2 : 1;
+        denoiser *d = make(&s, 2);
+        sample(d, empty, 0.2f, 0, plain);
+        sample(d, empty, 0.2f, 0, other);
+        assert_memory_equal(plain, other, sizeof plain);
+        sample(d, bone, 0.2f, 0, other);
+        assert_memory_not_equal(plain, other, sizeof plain);
+        sample(d, empty, 0.7f, 0, other);
+        assert_memory_not_equal(plain, other, sizeof plain);
+        sample(d, empty, 0.2f, 1, other);
+        assert_memory_not_equal(plain, other, sizeof plain);
+        for (int i = 0; i < PIXELS; i++) assert_true(fabsf(plain[i]) <= 1);
+        denoiser_close(d);
+    }
+}
+
+static void a_sample_does_not_know_its_neighbours(void **state) {
+    (void)state;
+    uint8_t empty[PIXELS] = {0}, bone[PIXELS];
+    float alone[PIXELS], both[2 * PIXELS];
+    memset(bone, 1, sizeof bone);
+    study s = make_study();
+    denoiser *d = make(&s, 2);
+    sample(d, empty, 0.2f, 0, alone);
+    slice_sample two[] = {{.labels = bone, .position = 0.9f}, {.labels = empty, .position = 0.2f}};
+    assert_int_equal(denoiser_sample(d, two, (uint64_t[]){9, 5}, 2, both), ST_OK);
+    assert_memory_equal(alone, both + PIXELS, sizeof alone);
+    denoiser_close(d);
+}
+
+static void sizes_that_cannot_be_halved_are_refused(void **state) {
+    (void)state;
+    study s = make_study();
+    unet_config c;
+    s.data.size = 66;
+    assert_int_equal(denoiser_config(&s, &labels, &c), ST_USAGE);
+    assert_non_null(strstr(status_message(), "multiple of 4"));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(conditions_are_laid_into_their_channels),
+        cmocka_unit_test(every_condition_reaches_the_sample),
+        cmocka_unit_test(a_sample_does_not_know_its_neighbours),
+        cmocka_unit_test(sizes_that_cannot_be_halved_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
