@@ -74,7 +74,7 @@ static void loss_ticks(FILE *f, const axes *a) {
             fprintf(f, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%g</text>\n", a->left - 8,
                     at_y(a, y) + 4, value);
         }
-    double step = nice_step(a->x_high, 8);
+    double step = fmax(1, nice_step(a->x_high, 8)); /* there are no half steps */
     for (double x = 0; x <= a->x_high * (1 + 1e-9); x += step) x_tick(f, a, x, 0);
     line(f, "axis", a->left, a->bottom, a->right, a->bottom);
     line(f, "axis", a->left, a->top, a->left, a->bottom);
