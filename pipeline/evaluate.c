@@ -221,7 +221,7 @@ static status publish(evaluation *e) {
                               .real = e->real,
                               .synthetic = e->synthetic,
                               .split = &e->split,
-                              .synthetic_slices = slices_count(e->made)};
+                              .checkpoint_step = e->checkpoint_step};
     snprintf(m.fingerprint, sizeof m.fingerprint, "%s", e->evidence.fingerprint);
     TRY(evidence_json(&e->evidence, &about, &text));
     TRY(file_make_dirs(e->output));

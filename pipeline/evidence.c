@@ -3,6 +3,7 @@
 
 #include "io/dicom.h"
 #include "io/span.h"
+#include "pipeline/history.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -116,8 +117,72 @@ static json_t *warnings_json(const evidence *e, const split *sp) {
 }
 
 static json_t *part_json(const split *sp, split_part part) {
-    return json_pack("{s:I, s:I}", "patients", (json_int_t)sp->patients[part], "slices",
-                     (json_int_t)sp->slices[part]);
+    int64_t volumes = 0; /* runs of a volume follow on each other */
+    for (int64_t i = 0; i < sp->run_count[part]; i++)
+        volumes += i == 0 || sp->runs[part][i].volume != sp->runs[part][i - 1].volume;
+    return json_pack("{s:I, s:I, s:I}", "patients", (json_int_t)sp->patients[part], "volumes",
+                     (json_int_t)volumes, "slices", (json_int_t)sp->slices[part]);
+}
+
+static json_t *split_json(const split *sp) {
+    return json_pack("{s:b, s:o, s:o, s:o}", "by_blocks", sp->by_blocks, "train",
+                     part_json(sp, SPLIT_TRAIN), "validation", part_json(sp, SPLIT_VALIDATION),
+                     "test", part_json(sp, SPLIT_TEST));
+}
+
+static int64_t count_slices(const store *s) {
+    int64_t slices = 0;
+    for (int64_t i = 0; i < store_count(s); i++) slices += store_at(s, i)->space.shape[0];
+    return slices;
+}
+
+/* Volumes of a patient are neighbours: a store is sorted by pseudonym (io/series.h). */
+static int64_t count_patients(const store *s) {
+    int64_t patients = 0;
+    for (int64_t i = 0; i < store_count(s); i++)
+        patients += i == 0 || !split_same_patient(store_at(s, i - 1)->id, store_at(s, i)->id);
+    return patients;
+}
+
+/* The real store: what there is, and its geometry as [least, greatest]. */
+static json_t *data_json(const store *s) {
+    double low[4] = {INFINITY, INFINITY, INFINITY, INFINITY}, high[4] = {0};
+    int64_t contrast = 0;
+    for (int64_t i = 0; i < store_count(s); i++) {
+        const geometry *g = &store_at(s, i)->space;
+        const double values[] = {(double)g->shape[1], (double)g->shape[2], g->spacing[0],
+                                 g->spacing[1]};
+        for (int k = 0; k < 4; k++) {
+            low[k] = fmin(low[k], values[k]);
+            high[k] = fmax(high[k], values[k]);
+        }
+        contrast += store_at(s, i)->contrast;
+    }
+    return json_pack("{s:I, s:I, s:I, s:I, s:[f,f], s:[f,f], s:[f,f], s:[f,f]}", "patients",
+                     (json_int_t)count_patients(s), "volumes", (json_int_t)store_count(s), "slices",
+                     (json_int_t)count_slices(s), "contrast_volumes", (json_int_t)contrast, "rows",
+                     low[0], high[0], "columns", low[1], high[1], "slice_distance_mm", low[2],
+                     high[2], "pixel_mm", low[3], high[3]);
+}
+
+static json_t *last_of(const history_curve *c) {
+    return c->count > 0 ? number(c->value[c->count - 1]) : json_null();
+}
+
+/* How far the model was trained that the synthetic slices are from, and its losses there. */
+static status training_json(const evidence_context *about, json_t **out) {
+    status st = ST_OK;
+    const study *s = about->stage->study;
+    history h = {0};
+    char path[PATH_SIZE];
+    TRY(stage_path(about->stage, "checkpoints/history.json", path));
+    TRY(history_read(path, (double)about->checkpoint_step, &h));
+    *out = json_pack("{s:I, s:I, s:o, s:o}", "steps", (json_int_t)s->train.steps, "checkpoint_step",
+                     (json_int_t)about->checkpoint_step, "train_loss", last_of(&h.train),
+                     "validation_loss", last_of(&h.validation));
+done:
+    history_free(&h);
+    return st;
 }
 
 static json_t *versions_json(const char *engine) {
@@ -126,39 +191,48 @@ static json_t *versions_json(const char *engine) {
                      dicom_library_version(), engine, kernels_library_version(engine));
 }
 
-static json_t *fingerprints_json(const evidence *e, const evidence_context *about) {
+static status fingerprints_json(const evidence *e, const evidence_context *about, json_t **out) {
     char training[SHA256_HEX] = "";
     const char *real = store_manifest(about->real)->fingerprint;
-    if (train_fingerprint(about->stage->study, real, training) != ST_OK) return NULL;
-    return json_pack("{s:s, s:s, s:s, s:s}", "store", real, "training", training, "synthetic",
-                     store_manifest(about->synthetic)->fingerprint, "metrics", e->fingerprint);
+    status st = train_fingerprint(about->stage->study, real, training);
+    if (st == ST_OK)
+        *out = json_pack("{s:s, s:s, s:s, s:s}", "store", real, "training", training, "synthetic",
+                         store_manifest(about->synthetic)->fingerprint, "metrics", e->fingerprint);
+    return st;
+}
+
+static json_t *segmenter_json(const evidence *e, const study *s) {
+    return json_pack("{s:I, s:I, s:f, s:I, s:I}", "steps", (json_int_t)s->evaluate.steps, "batch",
+                     (json_int_t)s->evaluate.batch, "lr", s->evaluate.lr, "seeds",
+                     (json_int_t)s->evaluate.seeds, "parameters", (json_int_t)e->parameters);
 }
 
 status evidence_json(const evidence *e, const evidence_context *about, char **text) {
+    status st = ST_OK;
     const study *s = about->stage->study;
+    json_t *fingerprints = NULL, *training = NULL, *all = NULL;
     char created[32] = "";
     time_t now = time(NULL);
     struct tm utc;
+    *text = NULL;
     if (gmtime_r(&now, &utc)) strftime(created, sizeof created, "%Y-%m-%dT%H:%M:%SZ", &utc);
-    json_t *split_parts = json_pack("{s:b, s:o, s:o, s:o}", "by_blocks", about->split->by_blocks,
-                                    "train", part_json(about->split, SPLIT_TRAIN), "validation",
-                                    part_json(about->split, SPLIT_VALIDATION), "test",
-                                    part_json(about->split, SPLIT_TEST));
-    json_t *synthetic =
-        json_pack("{s:I, s:I}", "volumes", (json_int_t)store_count(about->synthetic), "slices",
-                  (json_int_t)about->synthetic_slices);
-    json_t *segmenter =
-        json_pack("{s:I, s:I, s:f, s:I, s:I}", "steps", (json_int_t)s->evaluate.steps, "batch",
-                  (json_int_t)s->evaluate.batch, "lr", s->evaluate.lr, "seeds",
-                  (json_int_t)s->evaluate.seeds, "parameters", (json_int_t)e->parameters);
-    json_t *all =
-        json_pack("{s:s, s:I, s:s, s:o, s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "study",
-                  s->name, "seed", (json_int_t)s->seed, "created", created, "versions",
-                  versions_json(s->engine), "ranks", comm_size(about->stage->comm), "engine",
-                  s->engine, "fingerprints", fingerprints_json(e, about), "split", split_parts,
-                  "synthetic", synthetic, "warnings", warnings_json(e, about->split), "fid",
-                  fid_json(e), "dice", dice_json(e), "segmenter", segmenter);
-    *text = all ? json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
+    TRY(fingerprints_json(e, about, &fingerprints));
+    TRY(training_json(about, &training));
+    all = json_pack("{s:s, s:I, s:s, s:o, s:i, s:s, s:O, s:o, s:o, s:O, s:{s:I, s:I}, s:o, s:o, "
+                    "s:o, s:o}",
+                    "study", s->name, "seed", (json_int_t)s->seed, "created", created, "versions",
+                    versions_json(s->engine), "ranks", comm_size(about->stage->comm), "engine",
+                    s->engine, "fingerprints", fingerprints, "data", data_json(about->real),
+                    "split", split_json(about->split), "training", training, "synthetic", "volumes",
+                    (json_int_t)store_count(about->synthetic), "slices",
+                    (json_int_t)count_slices(about->synthetic), "warnings",
+                    warnings_json(e, about->split), "fid", fid_json(e), "dice", dice_json(e),
+                    "segmenter", segmenter_json(e, s));
+    if (all) *text = json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    if (!*text) st = status_memory("metrics.json", 0);
+done:
     json_decref(all);
-    return *text ? ST_OK : status_memory("metrics.json", 0);
+    json_decref(training);
+    json_decref(fingerprints);
+    return st;
 }

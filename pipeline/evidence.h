@@ -38,7 +38,7 @@ typedef struct evidence_context {
     const stage_context *stage;
     const store *real, *synthetic;
     const split *split;
-    int64_t synthetic_slices;
+    int64_t checkpoint_step; /* that the synthetic store was sampled at */
 } evidence_context;
 
 /* The text of metrics.json (free()). Local. */

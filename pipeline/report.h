@@ -40,17 +40,17 @@ typedef struct dice_summary {
     int64_t seeds;
 } dice_summary;
 
-/* A number at "fid.value" in metrics.json; NAN if it is not there. */
+/* A number at "fid.value" or "data.rows.0" in metrics.json; NAN if it is not there. */
 double report_number(const report *r, const char *path);
 /* A text; "" if it is not there. */
 const char *report_word(const report *r, const char *path);
 
+/* "split.<part>.<what>" */
+double report_part(const report *r, split_part part, const char *what);
+
 /* Row of the next structure: *iterator is NULL before the first; false behind the last. */
 bool report_dice_next(const report *r, void **iterator, dice_row *out);
 dice_summary report_dice_summary(const report *r);
-
-int64_t report_slices_of(const store *s);
-int64_t report_patients(const report *r); /* of the real store */
 
 /* ---- writing: each appends to f; the one who opened f looks at ferror() ---- */
 

@@ -3,14 +3,17 @@
 #include "pipeline/report.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
+/* Parts of the path are keys, in a list indices. */
 static const json_t *find(const json_t *at, const char *path) {
     char key[64];
     while (at && *path) {
         size_t n = strcspn(path, ".");
         snprintf(key, sizeof key, "%.*s", (int)n, path);
-        at = json_object_get(at, key);
+        at = json_is_array(at) ? json_array_get(at, strtoul(key, NULL, 10))
+                               : json_object_get(at, key);
         path += n + (path[n] == '.');
     }
     return at;
@@ -27,6 +30,11 @@ double report_number(const report *r, const char *path) {
 const char *report_word(const report *r, const char *path) {
     const char *text = json_string_value(find(r->metrics, path));
     return text ? text : "";
+}
+
+double report_part(const report *r, split_part part, const char *what) {
+    static const char *const names[] = {"train", "validation", "test"};
+    return number_of(find(find(find(r->metrics, "split"), names[part]), what));
 }
 
 static void widen(double x, double *low, double *high) {
@@ -78,23 +86,6 @@ dice_summary report_dice_summary(const report *r) {
     for (int a = 0; a < REPORT_ARMS; a++)
         s.mean[a] = s.structures > 0 ? s.mean[a] / s.structures : (double)NAN;
     return s;
-}
-
-int64_t report_slices_of(const store *s) {
-    int64_t slices = 0;
-    for (int64_t i = 0; i < store_count(s); i++) slices += store_at(s, i)->space.shape[0];
-    return slices;
-}
-
-int64_t report_patients(const report *r) {
-    int64_t patients = 0;
-    for (int64_t i = 0; i < store_count(r->real); i++) {
-        int64_t k = 0;
-        while (k < i && !split_same_patient(store_at(r->real, k)->id, store_at(r->real, i)->id))
-            k++;
-        patients += k == i;
-    }
-    return patients;
 }
 
 void put_number(FILE *f, double x, int digits) {

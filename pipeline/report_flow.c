@@ -29,12 +29,12 @@ static void part_box(FILE *f, const report *r, split_part part, double x, double
     begin_box(f, x, y, width, class, head);
     if (r->split.by_blocks)
         fputs("blocks of the one patient", f);
-    else if (part == SPLIT_VALIDATION && report_patients(r) == 2)
+    else if (part == SPLIT_VALIDATION && report_number(r, "data.patients") == 2)
         fputs("the test patient, too", f);
     else
-        put_count(f, (double)r->split.patients[part], "patient", "patients");
+        put_count(f, report_part(r, part, "patients"), "patient", "patients");
     next_line(f, x, y);
-    put_count(f, (double)r->split.slices[part], "slice", "slices");
+    put_count(f, report_part(r, part, "slices"), "slice", "slices");
     end_box(f);
 }
 
@@ -68,19 +68,19 @@ void report_flow(FILE *f, const report *r) {
     arrow(f, "M673 68V86");
     arrow(f, "M673 154V172");
     begin_box(f, LEFT, 88, WIDTH, "plain", "Real CT");
-    put_count(f, (double)report_patients(r), "patient", "patients");
+    put_count(f, report_number(r, "data.patients"), "patient", "patients");
     fputs(", ", f);
-    put_count(f, (double)store_count(r->real), "volume", "volumes");
+    put_count(f, report_number(r, "data.volumes"), "volume", "volumes");
     next_line(f, LEFT, 88);
-    put_count(f, (double)report_slices_of(r->real), "slice", "slices");
+    put_count(f, report_number(r, "data.slices"), "slice", "slices");
     end_box(f);
     part_box(f, r, SPLIT_TRAIN, MIDDLE, 2, WIDTH, "real", "Training");
     part_box(f, r, SPLIT_VALIDATION, MIDDLE, 88, WIDTH, "plain", "Validation (loss only)");
     part_box(f, r, SPLIT_TEST, MIDDLE, 174, WIDTH, "real", "Test, held out");
     begin_box(f, RIGHT, 2, WIDE, "made", "Synthetic CT, by the diffusion model");
-    put_count(f, (double)store_count(r->synthetic), "volume", "volumes");
+    put_count(f, report_number(r, "synthetic.volumes"), "volume", "volumes");
     fputs(", ", f);
-    put_count(f, (double)report_slices_of(r->synthetic), "slice", "slices");
+    put_count(f, report_number(r, "synthetic.slices"), "slice", "slices");
     next_line(f, RIGHT, 2);
     fputs("on deformed training label maps", f);
     end_box(f);

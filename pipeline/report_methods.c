@@ -15,11 +15,11 @@ static void data_text(FILE *f, const report *r) {
     const study *s = r->stage->study;
     const label_set *labels = store_labels(r->real);
     fprintf(f, "<p><b>Data.</b> ");
-    put_count(f, (double)store_count(r->real), "CT volume", "CT volumes");
+    put_count(f, report_number(r, "data.volumes"), "CT volume", "CT volumes");
     fputs(" (", f);
-    put_count(f, (double)report_slices_of(r->real), "slice", "slices");
+    put_count(f, report_number(r, "data.slices"), "slice", "slices");
     fputs(") of ", f);
-    put_count(f, (double)report_patients(r), "patient", "patients");
+    put_count(f, report_number(r, "data.patients"), "patient", "patients");
     fputs(" were used. Hounsfield units were computed from stored values with Rescale Slope and "
           "Intercept. ",
           f);
@@ -39,11 +39,22 @@ static void data_text(FILE *f, const report *r) {
         fprintf(f, "The slices of the one patient were split in contiguous blocks");
     else
         fprintf(f, "Patients were split whole");
-    fprintf(f,
-            " into training (%" PRId64 " slices), validation (%" PRId64 ") and test (%" PRId64
-            ").</p>\n",
-            r->split.slices[SPLIT_TRAIN], r->split.slices[SPLIT_VALIDATION],
-            r->split.slices[SPLIT_TEST]);
+    fputs(" into training (", f);
+    put_count(f, report_part(r, SPLIT_TRAIN, "slices"), "slice", "slices");
+    fputs("), validation (", f);
+    put_number(f, report_part(r, SPLIT_VALIDATION, "slices"), 0);
+    fputs(") and test (", f);
+    put_number(f, report_part(r, SPLIT_TEST, "slices"), 0);
+    fputs(").</p>\n", f);
+}
+
+/* A level has attention if its side is one of the network's; the middle block always has. */
+static void attention_text(FILE *f, const unet_config *net, int64_t size) {
+    fputs("self-attention in the middle block", f);
+    for (int level = 0; level < net->levels; level++)
+        for (int k = 0; k < UNET_LEVELS && net->attention[k]; k++)
+            if (net->attention[k] == size >> level)
+                fprintf(f, " and at %" PRId64 " &times; %" PRId64, size >> level, size >> level);
 }
 
 static void net_text(FILE *f, const report *r) {
@@ -54,11 +65,8 @@ static void net_text(FILE *f, const report *r) {
         fprintf(f, "with a U-Net of %d levels (%" PRId64 " base channels, multiplied by",
                 net.levels, net.base);
         for (int k = 0; k < net.levels; k++) fprintf(f, "%s %" PRId64, k ? "," : "", net.mult[k]);
-        fprintf(f, "; %d residual block%s a level; self-attention at", net.blocks,
-                net.blocks == 1 ? "" : "s");
-        for (int k = 0; k < UNET_LEVELS && net.attention[k]; k++)
-            fprintf(f, "%s %" PRId64 " &times; %" PRId64, k ? " and" : "", net.attention[k],
-                    net.attention[k]);
+        fprintf(f, "; %d residual block%s a level; ", net.blocks, net.blocks == 1 ? "" : "s");
+        attention_text(f, &net, s->data.size);
         fputs(") ", f);
     }
     fprintf(f,
@@ -109,9 +117,9 @@ static void sampling_text(FILE *f, const report *r) {
     if (s->generate.guidance != 1)
         fprintf(f, " with classifier-free guidance of scale %g", s->generate.guidance);
     fputs(", which gave ", f);
-    put_count(f, (double)store_count(r->synthetic), "volume", "volumes");
+    put_count(f, report_number(r, "synthetic.volumes"), "volume", "volumes");
     fputs(" with ", f);
-    put_count(f, (double)report_slices_of(r->synthetic), "slice", "slices");
+    put_count(f, report_number(r, "synthetic.slices"), "slice", "slices");
     fputs(" in all.</p>\n", f);
 }
 
@@ -126,7 +134,8 @@ static void evaluation_text(FILE *f, const report *r) {
     put_count(f, report_number(r, "segmenter.batch"), "slice", "slices");
     fputs(" in either case and with ", f);
     put_count(f, report_number(r, "segmenter.seeds"), "seed", "seeds");
-    fputs(" each. The Dice coefficient (Dice 1945) on held-out real slices was computed for each "
+    fputs(" each. The Dice coefficient (Dice 1945) on held-out real slices was computed at the "
+          "working size for each "
           "patient and structure and averaged over the patients who have the structure. The "
           "Fr&eacute;chet distance (Heusel "
           "et al. 2017) was computed between ",

@@ -95,40 +95,32 @@ static void data_row(FILE *f, const char *name, double patients, double volumes,
     fputs("</tr>\n", f);
 }
 
-/* Volumes with slices in a part. Runs of a volume follow on each other. */
-static double volumes_of(const split *sp, split_part part) {
-    double volumes = 0;
-    for (int64_t i = 0; i < sp->run_count[part]; i++)
-        volumes += i == 0 || sp->runs[part][i].volume != sp->runs[part][i - 1].volume;
-    return volumes;
-}
-
-static void put_range(FILE *f, double low, double high, const char *unit) {
-    fprintf(f, low == high ? "%.4g" : "%.4g to ", low);
-    if (low != high) fprintf(f, "%.4g", high);
+/* "<what>: [least, greatest]" of the real store. */
+static void put_range(FILE *f, const report *r, const char *what, const char *unit) {
+    char path[64];
+    snprintf(path, sizeof path, "data.%s.0", what);
+    double low = report_number(r, path);
+    snprintf(path, sizeof path, "data.%s.1", what);
+    double high = report_number(r, path);
+    if (isnan(low) || isnan(high))
+        fputs("n/a", f);
+    else if (low == high)
+        fprintf(f, "%.4g", low);
+    else
+        fprintf(f, "%.4g to %.4g", low, high);
     fputs(unit, f);
 }
 
-static void geometry_words(FILE *f, const store *s) {
-    double low[4] = {INFINITY, INFINITY, INFINITY, INFINITY}, high[4] = {0};
-    int64_t contrast = 0;
-    for (int64_t i = 0; i < store_count(s); i++) {
-        const store_entry *e = store_at(s, i);
-        double values[] = {(double)e->space.shape[1], (double)e->space.shape[2],
-                           e->space.spacing[1], e->space.spacing[0]};
-        for (int k = 0; k < 4; k++) {
-            low[k] = fmin(low[k], values[k]);
-            high[k] = fmax(high[k], values[k]);
-        }
-        contrast += e->contrast;
-    }
+static void geometry_words(FILE *f, const report *r) {
     fputs("<p>Real CT: ", f);
-    put_range(f, low[0], high[0], " rows, ");
-    put_range(f, low[1], high[1], " columns, pixels of ");
-    put_range(f, low[2], high[2], " mm, slices every ");
-    put_range(f, low[3], high[3], " mm; ");
-    fprintf(f, "%" PRId64 " of %" PRId64 " volumes with contrast agent.</p>\n", contrast,
-            store_count(s));
+    put_range(f, r, "rows", " rows, ");
+    put_range(f, r, "columns", " columns, pixels of ");
+    put_range(f, r, "pixel_mm", " mm, slices every ");
+    put_range(f, r, "slice_distance_mm", " mm; ");
+    put_number(f, report_number(r, "data.contrast_volumes"), 0);
+    fputs(" of ", f);
+    put_count(f, report_number(r, "data.volumes"), "volume", "volumes");
+    fputs(" with contrast agent.</p>\n", f);
 }
 
 static void data(FILE *f, const report *r) {
@@ -139,15 +131,15 @@ static void data(FILE *f, const report *r) {
     fputs("<table><thead><tr><th>n</th><th>patients</th><th>volumes</th><th>slices</th></tr>"
           "</thead><tbody>\n",
           f);
-    data_row(f, "Real CT", (double)report_patients(r), (double)store_count(r->real),
-             (double)report_slices_of(r->real));
+    data_row(f, "Real CT", report_number(r, "data.patients"), report_number(r, "data.volumes"),
+             report_number(r, "data.slices"));
     for (int p = 0; p < SPLIT_PARTS; p++)
-        data_row(f, names[p], (double)r->split.patients[p], volumes_of(&r->split, (split_part)p),
-                 (double)r->split.slices[p]);
-    data_row(f, "Synthetic CT", NAN, (double)store_count(r->synthetic),
-             (double)report_slices_of(r->synthetic));
+        data_row(f, names[p], report_part(r, p, "patients"), report_part(r, p, "volumes"),
+                 report_part(r, p, "slices"));
+    data_row(f, "Synthetic CT", NAN, report_number(r, "synthetic.volumes"),
+             report_number(r, "synthetic.slices"));
     fputs("</tbody></table>\n", f);
-    geometry_words(f, r->real);
+    geometry_words(f, r);
     fprintf(f, "<p>%s; networks see %" PRId64 " &times; %" PRId64 " pixels, ",
             r->split.by_blocks ? "The slices of the one patient are split in contiguous blocks"
                                : "Patients are split whole",
@@ -213,9 +205,10 @@ static void dice(FILE *f, const report *r) {
           f);
     report_dice_chart(f, r);
     dice_table(f, r);
-    fputs("<p class=\"note\">Dice for each patient over all test slices, averaged over patients, "
-          "then over ",
-          f);
+    fprintf(f,
+            "<p class=\"note\">Dice at the working size of %" PRId64 " &times; %" PRId64
+            " pixels, for each patient over all test slices, averaged over patients, then over ",
+            r->stage->study->data.size, r->stage->study->data.size);
     put_count(f, report_number(r, "segmenter.seeds"), "seed", "seeds");
     fputs(". Small print: least and greatest value over the seeds; the difference is taken seed by "
           "seed. n patients: held-out patients who have the structure. n/a: not measured.</p>\n",
@@ -297,6 +290,22 @@ static void facts_of(FILE *f, const report *r, const char *object, const char *w
     }
 }
 
+static void training(FILE *f, const report *r) {
+    fputs("<h2>Training</h2>\n<p>The synthetic slices are from the model at step ", f);
+    put_number(f, report_number(r, "training.checkpoint_step"), 0);
+    fputs(" of ", f);
+    put_number(f, report_number(r, "training.steps"), 0);
+    fputs(", at a training loss of ", f);
+    put_number(f, report_number(r, "training.train_loss"), 4);
+    fputs(" and a validation loss of ", f);
+    put_number(f, report_number(r, "training.validation_loss"), 4);
+    fputs(".</p>\n", f);
+    report_loss_chart(f, &r->history);
+    fputs("<p class=\"note\">Training: means over neighbouring steps, with augmented slices. "
+          "Validation: averaged weights on slices that are not trained on.</p>\n",
+          f);
+}
+
 static void facts(FILE *f, const report *r) {
     fputs("<h2>What was run</h2>\n<table class=\"facts\"><tbody>\n", f);
     fact(f, "study", r->stage->study->name);
@@ -359,11 +368,7 @@ status report_page(FILE *f, const report *r) {
     TRY(report_slices(f, r));
     dice(f, r);
     fid(f, r);
-    fputs("<h2>Training</h2>\n", f);
-    report_loss_chart(f, &r->history);
-    fputs("<p class=\"note\">Training: means over neighbouring steps, with augmented slices. "
-          "Validation: averaged weights on slices that are not trained on.</p>\n",
-          f);
+    training(f, r);
     facts(f, r);
     reproduce(f, r);
     fputs("<h2>Methods, for a paper</h2>\n", f);

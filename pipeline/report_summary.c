@@ -10,13 +10,13 @@
 
 static void made_of(FILE *f, const report *r) {
     fputs("<p class=\"lead\">From ", f);
-    put_count(f, (double)report_patients(r), "patient", "patients");
+    put_count(f, report_number(r, "data.patients"), "patient", "patients");
     fputs(" (", f);
-    put_count(f, (double)report_slices_of(r->real), "real CT slice", "real CT slices");
+    put_count(f, report_number(r, "data.slices"), "real CT slice", "real CT slices");
     fputs("), a diffusion model trained on ", f);
-    put_count(f, (double)r->split.slices[SPLIT_TRAIN], "slice", "slices");
+    put_count(f, report_part(r, SPLIT_TRAIN, "slices"), "slice", "slices");
     fputs(" generated ", f);
-    put_count(f, (double)report_slices_of(r->synthetic), "synthetic slice", "synthetic slices");
+    put_count(f, report_number(r, "synthetic.slices"), "synthetic slice", "synthetic slices");
     fputs(". ", f);
 }
 

@@ -28,6 +28,13 @@ def check_metrics(metrics):
     assert math.isfinite(fid["floor"]) and fid["floor"] >= 0
     assert fid["n_real"] > 0 and fid["n_synthetic"] == 3 * 8
     assert re.search(r"[0-9a-f]{64}", fid["extractor"]), "which encoder measured is not named"
+    assert metrics["data"]["patients"] == metrics["data"]["volumes"] == 6
+    assert metrics["data"]["slices"] == 6 * 8 and metrics["data"]["rows"] == [32, 32]
+    assert sum(metrics["split"][part]["volumes"] for part in ("train", "validation", "test")) == 6
+    assert metrics["training"]["checkpoint_step"] == metrics["training"]["steps"] == 12
+    for loss in ("train_loss", "validation_loss"):
+        assert 0 < metrics["training"][loss] < 10, metrics["training"]
+    assert metrics["synthetic"] == {"volumes": 3, "slices": 24}
     assert "liver" in metrics["dice"] and "lung" in metrics["dice"]
     for name, dice in metrics["dice"].items():
         assert set(dice) >= {"real", "real_plus_synthetic", "n_patients"}, name

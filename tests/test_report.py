@@ -27,7 +27,13 @@ METRICS = {
     "versions": {"ctaug": "0.1.0", "mpi": "Open MPI v9.8.7", "<b>lib</b>": "</td><script>"},
     "ranks": 3, "engine": "onednn",
     "fingerprints": {"store": "ab" * 32, "metrics": "cd" * 32},
-    "split": {"by_blocks": False, "test": {"patients": 5, "slices": 45}},
+    "data": {"patients": 7, "volumes": 7, "slices": 63, "contrast_volumes": 3, "rows": [20, 20],
+             "columns": [24, 25], "slice_distance_mm": [2.5, 2.5], "pixel_mm": [0.75, 0.8]},
+    "split": {"by_blocks": False, "train": {"patients": 4, "volumes": 4, "slices": 36},
+              "validation": {"patients": 1, "volumes": 1, "slices": 9},
+              "test": {"patients": 5, "volumes": 6, "slices": 45}},
+    "training": {"steps": 800, "checkpoint_step": 40, "train_loss": 0.0123, "validation_loss": 0.3456},
+    "synthetic": {"volumes": 3, "slices": 27},
     "warnings": ["A warning <script>with markup</script>."],
     "fid": {"value": 12.3456, "floor": 3.4567, "n_real": 451, "n_synthetic": 307, "n_floor": 308,
             "dim": 64, "extractor": "encoder, sha256:feed"},
@@ -133,11 +139,16 @@ def check_numbers(page):
                                                                   "3.4567"]
     assert row(page, "Real CT")[1:] == ["7", "7", "63"]
     assert row(page, "Synthetic CT")[2:] == ["3", "27"]
+    assert row(page, "Training")[1:] == ["4", "4", "36"]
+    assert row(page, "Test, held out")[1:] == ["5", "6", "45"]
     assert row(page, "random seed")[1] == "77001" and row(page, "version: mpi")[1] == "Open MPI v9.8.7"
     assert row(page, "version: <b>lib</b>")[1] == "</td><script>"
     assert row(page, "fingerprint: store")[1] == "ab" * 32
     for words in ("raised Dice for 1 of the structures and lowered it for 1", "ratio 3.6",
                   "303849 parameters", "encoder, sha256:feed", "step 40 of 800", "cd" * 32,
+                  "20 rows, 24 to 25 columns, pixels of 0.75 to 0.8 mm, slices every 2.5 mm; 3 of 7",
+                  "loss of 0.0123 and a validation loss of 0.3456", "working size of 24 × 24",
+                  "self-attention in the middle block)",  # 24, 12, 6, 3 are neither 16 nor 8
                   "mpirun -n 3 ctaug run", "not those of the Inception network"):
         assert words in page.text, words
     assert "No patient-level evidence" not in page.text
@@ -183,7 +194,7 @@ def check_pictures(page, volumes):
             assert [bool(k[3]) for k in kinds] == [False, False, True, True]
             z = int(kinds[0][1]) - 1
             grids = [pixels(i["src"]) for i in four]
-            assert all(len(g) == 16 and len(g[0]) == 48 for g in grids)
+            assert all(len(g) == 24 and len(g[0]) == 72 for g in grids)
             real, made = grids[0][10][24], grids[1][10][24]
             expected = [round(255 * (100 + 90 * z + 7 * v) / 2000) for v in range(volumes)]
             assert real in expected, (real, expected)
@@ -229,7 +240,14 @@ def one_patient_and_few_numbers(place):
     check_alone(source, page)
     check_pictures(page, 1)
     assert "No patient-level evidence" in page.text and "n/a" in page.text
-    assert row(page, "Real CT")[1:] == ["1", "1", "9"]
+    assert row(page, "Real CT")[1:] == ["–", "–", "–"]
+    # Of a short training: each step once on the axis.
+    with open(os.path.join(out, "checkpoints", "history.json"), "w", encoding="utf-8") as stream:
+        json.dump({"train": {"step": [1, 2, 3], "loss": [1, 0.5, 0.2]},
+                   "validation": {"step": [], "loss": []}}, stream)
+    report(out)
+    chart = read(out).split(">optimiser step<")[0].split("<svg")[-1]
+    assert re.findall(r'text-anchor="middle">(\d+)<', chart) == ["0", "1", "2", "3"], chart[-600:]
 
 
 def refusals(out):

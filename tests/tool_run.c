@@ -3,7 +3,7 @@
  *
  * Every slice is of one HU that tells where it is from: -900 + 90 z + 7 v for slice z of real
  * volume v; a synthetic slice has that of its source slice + 40. Windowed to [-1000, 1000] at a
- * working size of 16. The store has two structures with hostile names.
+ * working size of 24. The store has two structures with hostile names.
  */
 #include "io/manifest.h"
 #include "pipeline/deform.h"
@@ -154,7 +154,7 @@ static status make_run(const comm *c, char **argv) {
     snprintf(s.out, sizeof s.out, "%s", argv[1]);
     snprintf(s.name, sizeof s.name, "%s", argv[4]);
     s.seed = 77001;
-    s.data.size = 16;
+    s.data.size = 24;
     s.train.steps = 800;
     s.train.warmup = 10;
     TRY(file_make_dirs(s.out));
