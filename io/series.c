@@ -227,9 +227,6 @@ done:
 static status build_series(const dicom_header *slices, int64_t n, series *out) {
     status st;
     double spacing = 0;
-    if (n < 2)
-        TRY(status_fail(ST_INPUT, "%s: the only slice of its series; a volume needs 2 or more",
-                        slices[0].path));
     for (int64_t i = 1; i < n; i++) TRY(check_alike(&slices[0], &slices[i]));
     TRY(check_even(slices, n, &spacing));
     TRY(check_upright(slices, n));
@@ -250,6 +247,23 @@ static int by_pseudonym(const void *left, const void *right) {
     return strcmp(a->pseudonym, b->pseudonym);
 }
 
+/* Pseudonyms without what stands for the series. */
+static bool same_patient(const series *a, const series *b) {
+    size_t length = (size_t)(strrchr(a->pseudonym, '-') - a->pseudonym);
+    return strncmp(a->pseudonym, b->pseudonym, length + 1) == 0;
+}
+
+static status add_stray(series_list *list, const dicom_header *seg) {
+    for (int64_t i = 0; i < list->count; i++) {
+        series *s = &list->items[i];
+        if (s->stray || strcmp(s->slices[0].patient_id, seg->patient_id) != 0) continue;
+        if (!seg->patient_id[0] && strcmp(s->slices[0].study_uid, seg->study_uid) != 0) continue;
+        s->stray = strdup(seg->path);
+        if (!s->stray) return status_memory("segmentations", PATH_SIZE);
+    }
+    return ST_OK;
+}
+
 static status add_segmentation(series_list *list, const dicom_header *seg, int64_t *left_out) {
     status st = ST_OK;
     for (int64_t i = 0; i < list->count; i++) {
@@ -262,7 +276,7 @@ static status add_segmentation(series_list *list, const dicom_header *seg, int64
         return st;
     }
     ++*left_out;
-    return st;
+    return add_stray(list, seg);
 }
 
 /* From headers sorted by_place() to series. */
@@ -279,8 +293,18 @@ static status group(const char *directory, const dicom_header *headers, int64_t 
         next = first + 1;
         while (next < slices && strcmp(headers[next].series_uid, headers[first].series_uid) == 0)
             next++;
+        if (next - first == 1) {
+            if (out->single_count++ == 0)
+                memcpy(out->single, headers[first].path, sizeof out->single);
+            continue;
+        }
         TRY(build_series(&headers[first], next - first, &out->items[out->count++]));
     }
+    if (out->count == 0)
+        TRY(status_fail(ST_INPUT,
+                        "%s: the only slice of its series; a volume needs 2 or more, and no series "
+                        "in %s has them",
+                        out->single, directory));
     qsort(out->items, (size_t)out->count, sizeof *out->items, by_pseudonym);
     for (int64_t i = 1; i < out->count; i++)
         if (by_pseudonym(&out->items[i - 1], &out->items[i]) == 0)
@@ -314,11 +338,49 @@ done:
     return st;
 }
 
-void series_list_free(series_list *list) {
+static void series_free(series *s) {
+    free(s->slices);
+    free(s->segmentations);
+    free(s->stray);
+}
+
+/* A patient whose only SEG belongs to a series that is not there: rather a damaged archive than a
+ * series that nobody segmented. */
+static status check_stray(const series_list *list, const series *s) {
+    if (!s->stray) return ST_OK;
+    for (int64_t i = 0; i < list->count; i++)
+        if (list->items[i].segmentation_count > 0 && same_patient(s, &list->items[i])) return ST_OK;
+    return status_fail(
+        ST_INPUT, "%s: refers to a series that is not there; the patient's CT is series %s, %s",
+        s->stray, s->series_uid, s->slices[0].path);
+}
+
+status series_keep_segmented(series_list *list, int64_t *count, char path[PATH_SIZE]) {
+    status st = ST_OK;
+    int64_t kept = 0;
+    *count = 0;
     for (int64_t i = 0; i < list->count; i++) {
-        free(list->items[i].slices);
-        free(list->items[i].segmentations);
+        if (list->items[i].segmentation_count > 0) continue;
+        TRY(check_stray(list, &list->items[i]));
+        if ((*count)++ == 0) memcpy(path, list->items[i].slices[0].path, PATH_SIZE);
     }
+    if (*count == list->count)
+        TRY(status_fail(ST_INPUT,
+                        "%s: no DICOM SEG refers to series %s, nor to any other here; add some, or "
+                        "set ingest.labels to thresholds",
+                        path, list->items[0].series_uid));
+    for (int64_t i = 0; i < list->count; i++)
+        if (list->items[i].segmentation_count > 0)
+            list->items[kept++] = list->items[i];
+        else
+            series_free(&list->items[i]);
+    list->count = kept;
+done:
+    return st;
+}
+
+void series_list_free(series_list *list) {
+    for (int64_t i = 0; i < list->count; i++) series_free(&list->items[i]);
     free(list->items);
     *list = (series_list){0};
 }

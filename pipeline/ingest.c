@@ -22,7 +22,7 @@ typedef struct ingest {
     const stage_context *stage;
     char directory[PATH_SIZE], fingerprint[SHA256_HEX];
     series_list list;
-    int64_t left_out, patients, slices, voxels;
+    int64_t left_out, without_seg, patients, slices, voxels;
     label_set labels;
     bool from_seg;
     uint8_t label_of_hu[HU_VALUES]; /* thresholds only: label of h at h + HU_ZERO */
@@ -79,11 +79,6 @@ static status labels_from_segs(ingest *in) {
     status st = ST_OK;
     for (int64_t i = comm_rank(c); i < in->list.count && st == ST_OK; i += comm_size(c)) {
         const series *one = &in->list.items[i];
-        if (one->segmentation_count == 0)
-            st = status_fail(ST_INPUT,
-                             "%s: no DICOM SEG in %s refers to series %s; add one, or set "
-                             "ingest.labels to thresholds",
-                             one->slices[0].path, in->stage->study->ingest.dicom, one->series_uid);
         for (int64_t j = 0; j < one->segmentation_count && st == ST_OK; j++)
             st = dicom_seg_labels(one->segmentations[j], &mine);
     }
@@ -261,13 +256,28 @@ done:
     return st;
 }
 
-/* Sums over the headers; ST_INPUT if there is no series. Local, the same on all ranks. */
+/* Real archives hold more than what was segmented: other phases and kernels, scouts of one slice.
+ * They are left out, and said to be. Local, the same on all ranks. */
+static status choose_series(ingest *in) {
+    status st = ST_OK;
+    char path[PATH_SIZE] = "";
+    bool first = comm_rank(in->stage->comm) == 0;
+    if (first && in->list.single_count > 0)
+        log_warning(in->stage->log, "%" PRId64 " CT series of a single slice left out, such as %s",
+                    in->list.single_count, in->list.single);
+    if (in->from_seg) TRY(series_keep_segmented(&in->list, &in->without_seg, path));
+    if (first && in->without_seg > 0)
+        log_warning(in->stage->log,
+                    "%" PRId64 " CT series that no DICOM SEG refers to left out, such as %s",
+                    in->without_seg, path);
+done:
+    return st;
+}
+
+/* Sums over the headers. Local, the same on all ranks. */
 static status survey(ingest *in) {
     const char *before = "";
     size_t before_length = 0;
-    if (in->list.count == 0)
-        return status_fail(ST_INPUT, "%s: no CT series (%" PRId64 " other DICOM files)",
-                           in->stage->study->ingest.dicom, in->left_out);
     for (int64_t i = 0; i < in->list.count; i++) {
         const series *one = &in->list.items[i];
         int64_t voxels = 0;
@@ -300,14 +310,17 @@ static void tell(const ingest *in) {
         if (k > 0 && in->label_voxels[k] == 0 && comm_rank(s->comm) == 0)
             log_warning(s->log, "label '%s' marks no voxel", in->labels.name[k]);
     }
-    log_event(s->log, "ingest",
-              json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:[f,f,f], s:[f,f,f]}",
-                        "store", in->directory, "fingerprint", in->fingerprint, "patients",
-                        (json_int_t)in->patients, "volumes", (json_int_t)in->list.count, "slices",
-                        (json_int_t)in->slices, "voxels", (json_int_t)in->voxels, "left_out",
-                        (json_int_t)in->left_out, "labels_from", s->study->ingest.labels,
-                        "label_voxels", counts, "spacing_least", low[0], low[1], low[2],
-                        "spacing_most", high[0], high[1], high[2]));
+    log_event(
+        s->log, "ingest",
+        json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:[f,f,f], s:[f,f,f]}",
+                  "store", in->directory, "fingerprint", in->fingerprint, "patients",
+                  (json_int_t)in->patients, "volumes", (json_int_t)in->list.count, "slices",
+                  (json_int_t)in->slices, "voxels", (json_int_t)in->voxels, "left_out",
+                  (json_int_t)in->left_out, "single_slice_series",
+                  (json_int_t)in->list.single_count, "series_without_seg",
+                  (json_int_t)in->without_seg, "labels_from", s->study->ingest.labels,
+                  "label_voxels", counts, "spacing_least", low[0], low[1], low[2], "spacing_most",
+                  high[0], high[1], high[2]));
     if (in->left_out > 0)
         log_info(s->log, "%" PRId64 " DICOM files are neither CT images nor SEG: left out",
                  in->left_out);
@@ -328,6 +341,7 @@ status ingest_stage(const stage_context *s) {
     in->stage = s;
     in->from_seg = strcmp(s->study->ingest.labels, "seg") == 0;
     TRY(series_scan(s->comm, s->study->ingest.dicom, &in->list, &in->left_out));
+    TRY(comm_agree(s->comm, choose_series(in)));
     TRY(comm_agree(s->comm, survey(in)));
     TRY(is_current(in, &current));
     if (current) {

@@ -124,10 +124,23 @@ def patients(place):
     # A changed segmentation under the same UID is seen.
     small_dicom.write_seg(os.path.join(dicom, "y", "SEG"), 9, np.full((4, 32, 32), 2, np.uint8))
     assert "current" not in ingest(yaml, "--set", "ingest.shard_mib=1")
-    # Its segmentation gone, in seg mode: named.
+    # Its segmentation gone, in seg mode, and a scout: both are left out, and said to be.
     os.remove(os.path.join(dicom, "y", "SEG"))
+    small_dicom.write_patient(os.path.join(dicom, "scout"), 11, (1, 32, 32), seg=False)
+    said = ingest(yaml, ranks=2)
+    assert "1 CT series of a single slice left out" in said and dicom + "/scout/" in said, said
+    assert "1 CT series that no DICOM SEG refers to left out" in said and dicom + "/y/" in said, said
+    assert len(read_store(out + "/store")[0]) == len(SHAPES)
+    # A segmentation of something else is no reason to leave the patient out.
+    stray = os.path.join(dicom, "y", "STRAY")
+    small_dicom.write_seg(stray, 9, np.full((4, 32, 32), 2, np.uint8), series="another")
     said = ingest(yaml, ranks=2, expect=3)
-    assert small_dicom.uid(9, "series") in said and "SEG" in said, said
+    assert stray in said and small_dicom.uid(9, "series") in said, said
+    # None left: one is named.
+    for path in glob.glob(dicom + "/*/S*"):
+        os.remove(path)
+    said = ingest(yaml, ranks=2, expect=3)
+    assert "no DICOM SEG refers to series" in said and dicom in said, said
 
 
 def refused(out):

@@ -111,14 +111,19 @@ static void separates_series(void **state) {
     write_examination("many/d", "", "fourth", 3);
     write_examination("many/e", "", "fifth", 3);
     write_examination("many/f", "P9", "sixth", 3);
-    shell("cd many/f && rm ct-*"); /* a SEG without its CT */
+    write_examination("many/g", "P1", "seventh", 3);
+    shell("cd many/g && rm seg.dcm ct-0001.dcm ct-0002.dcm"); /* a series of one slice */
+    shell("cd many/f && rm ct-*");                            /* a SEG without its CT */
     shell("cd many/e && dcmodify -q -nb -m '(0008,0008)=ORIGINAL\\PRIMARY\\LOCALIZER' "
           "ct-0002.dcm && rm seg.dcm");
     assert_ok(series_scan(world, in_home("many"), &list, &left_out));
     assert_int_equal(left_out, 2);
     assert_int_equal(list.count, 5);
+    assert_int_equal(list.single_count, 1);
+    assert_non_null(strstr(list.single, "many/g/ct-0000.dcm"));
     int same_patient = 0;
     for (int i = 0; i < 5; i++) {
+        assert_null(list.items[i].stray);
         const series *s = &list.items[i];
         if (i > 0) {
             assert_true(strcmp(list.items[i - 1].pseudonym, s->pseudonym) < 0);
@@ -136,6 +141,14 @@ static void separates_series(void **state) {
             sum = sum * 31 + ((const unsigned char *)list.items[i].slices)[k];
     assert_ok(comm_all_equal(world, sum, &equal));
     assert_true(equal);
+
+    int64_t without = 0;
+    char path[PATH_SIZE];
+    assert_ok(series_keep_segmented(&list, &without, path));
+    assert_int_equal(without, 1);
+    assert_non_null(strstr(path, "many/e/ct-000"));
+    assert_int_equal(list.count, 4);
+    for (int i = 0; i < 4; i++) assert_int_equal(list.items[i].segmentation_count, 1);
     series_list_free(&list);
     barrier();
 }

@@ -86,7 +86,7 @@ def code(value, meaning):
     return Sequence([ds])
 
 
-def write_seg(path, number, labels):
+def write_seg(path, number, labels, series="series"):
     """One BINARY segmentation object; only frames with voxels, segments in the order of STRUCTURES."""
     origin, row, column, normal = geometry(number)
     ds = start(path, SegmentationStorage, number, "seg")
@@ -99,7 +99,7 @@ def write_seg(path, number, labels):
     ds.ContentDate, ds.ContentTime = "20200101", "000000"
     ds.SegmentationType, ds.LossyImageCompression = "BINARY", "00"
     reference = Dataset()
-    reference.SeriesInstanceUID = uid(number, "series")
+    reference.SeriesInstanceUID = uid(number, series)
     reference.ReferencedInstanceSequence = Sequence()
     for z in range(len(labels)):
         item = Dataset()
