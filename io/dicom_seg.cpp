@@ -7,6 +7,8 @@
  */
 #include "io/dicom_common.hpp"
 
+#include <dcmtk/dcmdata/dcspchrs.h>
+
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -31,6 +33,42 @@ static std::string label_text(const char *path, long index) {
     return std::string(path) + ": segment " + std::to_string(index + 1);
 }
 
+/* Bytes beyond ASCII as \xNN. */
+static std::string printable(const std::string &bytes) {
+    std::string text;
+    for (const unsigned char byte : bytes) {
+        char code[8];
+        std::snprintf(code, sizeof code, byte >= ' ' && byte <= '~' ? "%c" : "\\x%02x", byte);
+        text += code;
+    }
+    return text;
+}
+
+/* The Segment Label of an item as UTF-8, from the character set that the data set names (PS3.3
+ * C.12.1.1.2): names go into manifests and reports, and must be the same from every archive. */
+static status read_label(const std::string &where, DcmDataset &data, DcmItem &item,
+                         char out[LABEL_NAME]) {
+    DcmSpecificCharacterSet converter;
+    OFString utf8;
+    const std::string raw = dicom_text(item, DCM_SegmentLabel);
+    const std::string from = dicom_text(data, DCM_SpecificCharacterSet);
+    OFCondition done = converter.selectCharacterSet(data);
+    if (done.good()) done = converter.convertString(OFString(raw.c_str()), utf8);
+    if (done.bad())
+        return status_fail(ST_INPUT, "%s: %s is '%s', which is no text in %s '%s': %s",
+                           where.c_str(), dicom_tag_name(DCM_SegmentLabel).c_str(),
+                           printable(raw).c_str(), dicom_tag_name(DCM_SpecificCharacterSet).c_str(),
+                           printable(from).c_str(), done.text());
+    if (utf8.empty())
+        return status_fail(ST_INPUT, "%s: %s is missing or empty", where.c_str(),
+                           dicom_tag_name(DCM_SegmentLabel).c_str());
+    if (utf8.size() >= LABEL_NAME)
+        return status_fail(ST_INPUT, "%s: %s is longer than %d bytes of UTF-8: '%s'", where.c_str(),
+                           dicom_tag_name(DCM_SegmentLabel).c_str(), LABEL_NAME - 1, utf8.c_str());
+    std::snprintf(out, LABEL_NAME, "%s", utf8.c_str());
+    return ST_OK;
+}
+
 /* Segment Number -> label value, with new names appended to `set`. */
 static status read_segments(const char *path, DcmDataset &data, label_set *set,
                             std::map<int64_t, uint8_t> *values) {
@@ -45,7 +83,7 @@ static status read_segments(const char *path, DcmDataset &data, label_set *set,
         int64_t number = 0;
         char name[LABEL_NAME];
         TRY(dicom_unsigned(where.c_str(), *item, DCM_SegmentNumber, &number));
-        TRY(dicom_copy_text(where.c_str(), *item, DCM_SegmentLabel, name, sizeof name));
+        TRY(read_label(where, data, *item, name));
         int value = label_find(set, name);
         if (value < 0) {
             if (set->count == LABELS_MOST)

@@ -167,6 +167,11 @@ static void lacking_segmentations(void **state) {
     } cases[] = {
         {"-ea '(0062,0002)'", "SegmentSequence (0062,0002)"},
         {"-ea '(0062,0002)[0].(0062,0005)'", "SegmentLabel (0062,0005)"},
+        {"-i '(0008,0005)=ISO_IR 192' -m '(0062,0002)[1].(0062,0005)=\xE9t\xE9'",
+         "segment 2: SegmentLabel (0062,0005) is '\\xe9t\\xe9'"},
+        {"-ea '(0008,0005)' -m '(0062,0002)[0].(0062,0005)=\xE9t\xE9'",
+         "SpecificCharacterSet (0008,0005) ''"},
+        {"-m '(0008,0005)=KLINGON'", "'KLINGON'"},
         {"-m '(0062,0002)[1].(0062,0004)=1'", "two segments have the number 1"},
         {"-ea '(5200,9229)'", "PlaneOrientationSequence (0020,9116)"},
         {"-ea '(5200,9230)'", "has 0 items"},
@@ -190,6 +195,25 @@ static void lacking_segmentations(void **state) {
         if (st != ST_INPUT) fail_msg("%s: status %d", cases[i].change, (int)st);
         assert_says("lacking.dcm");
         assert_says(cases[i].reason);
+    }
+}
+
+/* One name, whatever character set the archive writes it in. */
+static void labels_become_utf8(void **state) {
+    (void)state;
+    static const char *const changes[] = {
+        "-m '(0008,0005)=ISO_IR 192' -m '(0062,0002)[0].(0062,0005)=N\xC3\xA9phron'",
+        "-m '(0008,0005)=ISO_IR 100' -m '(0062,0002)[0].(0062,0005)=N\xE9phron'",
+        "-m '(0008,0005)=\\ISO 2022 IR 100' -m '(0062,0002)[0].(0062,0005)=N\x1B-A\xE9phron'",
+    };
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        char command[3 * PATH_SIZE];
+        label_set set = {0};
+        snprintf(command, sizeof command, "cp %s %s && dcmodify -q -nb -imt %s %s",
+                 in_home("seg.dcm"), in_home("named.dcm"), changes[i], in_home("named.dcm"));
+        assert_int_equal(system(command), 0);
+        assert_ok(dicom_seg_labels(in_home("named.dcm"), &set));
+        assert_string_equal(set.name[1], "N\xC3\xA9phron");
     }
 }
 
@@ -271,6 +295,7 @@ int main(void) {
         cmocka_unit_test(cut_slices),
         cmocka_unit_test(wild_rle_offset),
         cmocka_unit_test(lacking_segmentations),
+        cmocka_unit_test(labels_become_utf8),
         cmocka_unit_test(random_damage),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
