@@ -160,13 +160,13 @@ done:
 static status close_shard(store_writer *w) {
     status st = ST_OK;
     char name[SHARD_NAME], path[PATH_SIZE], temporary[PATH_SIZE];
-    hid_t group = w->volumes;
     manifest_file *f = &w->finished[w->n_finished];
     if (w->open_shard < 0) return ST_OK;
     store_shard_name(w->open_shard, name);
     w->open_shard = -1;
-    w->volumes = -1;
     TRY(make_paths(w, name, path, temporary));
+    hid_t group = w->volumes;
+    w->volumes = -1;
     TRY(hdf5_check(H5Gclose(group), ST_STORAGE, temporary, "write"));
     TRY(hdf5_finish(&w->file, temporary));
     TRY(file_size(temporary, &f->bytes));

@@ -7,6 +7,8 @@
 #include "io/store.h"
 #include "tests/scratch.h"
 
+#include <hdf5.h>
+
 static comm *world;
 
 static const label_set LABELS = {3, {"background", "liver", "bone"}};
@@ -124,7 +126,11 @@ static inline bool begin_tests(int *argc, char ***argv) {
     return comm_start(argc, argv, &world) == ST_OK && begin_scratch();
 }
 
+/* No reader and no writer, whatever became of it, has left anything open in HDF5. */
 static inline int end_tests(int failed) {
+    ssize_t left = H5Fget_obj_count((hid_t)H5F_OBJ_ALL, H5F_OBJ_ALL);
+    if (left != 0) fprintf(stderr, "%d HDF5 objects are left open\n", (int)left);
+    failed |= left != 0;
     failed |= !end_scratch();
     comm_stop(world);
     return failed;
