@@ -145,11 +145,9 @@ static status write_all(const char *path, const geometry *space, int type, int b
         whole = false;
         reason = errno;
     }
-    if (!whole) {
-        remove(temporary);
-        TRY(status_fail(ST_STORAGE, "%s: cannot be written: %s", path, strerror(reason)));
-    }
-    TRY(file_publish(temporary, path));
+    st = whole ? file_publish(temporary, path)
+               : status_fail(ST_STORAGE, "%s: cannot be written: %s", path, strerror(reason));
+    if (st != ST_OK) remove(temporary);
 done:
     return st;
 }
