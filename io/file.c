@@ -32,30 +32,6 @@ status path_join(char out[PATH_SIZE], const char *directory, const char *name) {
                        name);
 }
 
-static status make_dir(const char *path) {
-    struct stat s;
-    if (mkdir(path, 0777) == 0) return ST_OK;
-    int reason = errno; /* EROFS or EACCES also come where the directory is there already */
-    if (stat(path, &s) == 0 && S_ISDIR(s.st_mode)) return ST_OK;
-    errno = reason;
-    return storage("make the directory", path);
-}
-
-status file_make_dirs(const char *path) {
-    status st;
-    char part[PATH_SIZE];
-    TRY(path_join(part, "", path));
-    for (char *at = part + 1; part[0] && *at; at++) {
-        if (*at != '/') continue;
-        *at = 0;
-        TRY(make_dir(part));
-        *at = '/';
-    }
-    TRY(make_dir(part));
-done:
-    return st;
-}
-
 bool file_exists(const char *path) {
     struct stat s;
     return stat(path, &s) == 0;
@@ -85,27 +61,58 @@ done:
     return st;
 }
 
-static status sync_directory_of(const char *path) {
-    status st;
-    char directory[PATH_SIZE];
-    TRY(path_join(directory, "", path));
+/* The directory that holds `path`. */
+static status parent_of(const char *path, char directory[PATH_SIZE]) {
+    status st = path_join(directory, "", path);
+    if (st != ST_OK) return st;
     char *slash = strrchr(directory, '/');
-    if (!slash)
-        TRY(path_join(directory, "", "."));
-    else
-        slash[slash == directory] = 0; /* "/x" lies in "/" */
-    TRY(file_sync(directory));
+    if (!slash) return path_join(directory, "", ".");
+    slash[slash == directory] = 0; /* "/x" lies in "/" */
+    return ST_OK;
+}
+
+/* A new directory lasts only when the one that holds it is on disk; a scratch that all users share
+ * may forbid to open it. */
+static status make_dir(const char *path) {
+    status st = ST_OK;
+    struct stat s;
+    char parent[PATH_SIZE];
+    if (mkdir(path, 0777) != 0) {
+        int reason = errno; /* EROFS or EACCES also come where the directory is there already */
+        if (stat(path, &s) == 0 && S_ISDIR(s.st_mode)) return ST_OK;
+        errno = reason;
+        return storage("make the directory", path);
+    }
+    TRY(parent_of(path, parent));
+    if (access(parent, R_OK) == 0) TRY(file_sync(parent));
+done:
+    return st;
+}
+
+status file_make_dirs(const char *path) {
+    status st;
+    char part[PATH_SIZE];
+    TRY(path_join(part, "", path));
+    for (char *at = part + 1; part[0] && *at; at++) {
+        if (*at != '/') continue;
+        *at = 0;
+        TRY(make_dir(part));
+        *at = '/';
+    }
+    TRY(make_dir(part));
 done:
     return st;
 }
 
 status file_publish(const char *temporary, const char *path) {
     status st;
+    char directory[PATH_SIZE];
     TRY(file_sync(temporary));
     if (rename(temporary, path) != 0)
         TRY(status_fail(ST_STORAGE, "%s: cannot rename %s to it: %s", path, temporary,
                         strerror(errno)));
-    TRY(sync_directory_of(path));
+    TRY(parent_of(path, directory));
+    TRY(file_sync(directory));
 done:
     return st;
 }
