@@ -284,7 +284,10 @@ status checkpoint_read(const char *directory, int64_t step, checkpoint_array *ar
     hid_t file = -1;
     TRY(step_path(path, directory, step));
     TRY(read_manifest(path, step, &m));
-    TRY(manifest_check_file(&m, path, 0));
+    st = manifest_check_file(&m, path, 0);
+    if (st != ST_OK)
+        TRY(status_fail(st, "%.500s; remove %s and run again: the checkpoint before it is used",
+                        status_message(), path));
     TRY(path_join(state, path, STATE));
     TRY(hdf5_open(state, &file));
     for (int64_t i = 0; i < n_arrays; i++) TRY(read_array(file, &arrays[i], state));

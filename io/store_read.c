@@ -102,13 +102,22 @@ static void close_least_used(store *s) {
     oldest->file = -1;
 }
 
+/* A file's hash, and if it is wrong what helps: a stage goes by the manifest and would find the
+ * store current. */
+static status check_hash(const store *s, int64_t index) {
+    status st = manifest_check_file(&s->manifest, s->directory, index);
+    if (st != ST_INTEGRITY) return st;
+    return status_fail(st, "%.500s; remove %s and run the stage that made it again",
+                       status_message(), s->directory);
+}
+
 static status use_shard(store *s, int64_t number, hid_t *file) {
     status st = ST_OK;
     char path[PATH_SIZE];
     shard *h = &s->shards[number];
     if (h->file < 0) {
         close_least_used(s);
-        if (!h->hashed) TRY(manifest_check_file(&s->manifest, s->directory, h->index));
+        if (!h->hashed) TRY(check_hash(s, h->index));
         h->hashed = true;
         TRY(path_join(path, s->directory, s->manifest.files[h->index].name));
         TRY(hdf5_open(path, &h->file));
@@ -272,8 +281,7 @@ status store_verify(const char *directory) {
     status st;
     store *s = NULL;
     TRY(store_open(directory, &s));
-    for (int64_t k = 0; k < s->manifest.count; k++)
-        TRY(manifest_check_file(&s->manifest, directory, k));
+    for (int64_t k = 0; k < s->manifest.count; k++) TRY(check_hash(s, k));
     for (int64_t k = 0; k < s->shard_count; k++) s->shards[k].hashed = true;
     for (int64_t i = 0; i < s->count; i++) TRY(verify_volume(s, i));
 done:

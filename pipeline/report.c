@@ -62,13 +62,18 @@ static status read_metrics(report *r) {
     TRY(stage_path(r->stage, "metrics", directory));
     TRY(path_join(path, directory, "metrics.json"));
     TRY(missing(manifest_read(directory, "metrics", &m), "evaluate"));
-    for (int64_t i = 0; i < m.count; i++) TRY(manifest_check_file(&m, directory, i));
+    for (int64_t i = 0; i < m.count; i++) {
+        st = manifest_check_file(&m, directory, i);
+        if (st != ST_OK)
+            TRY(status_fail(st, "%.500s; remove %s and run ctaug evaluate again",
+                            status_message(), directory));
+    }
     TRY(check_metrics(r, m.fingerprint));
     TRY(file_read(path, METRICS_MOST, &text, &bytes));
     r->metrics = json_loadb(text, (size_t)bytes, 0, &error);
     if (!r->metrics)
-        st = status_fail(ST_INTEGRITY, "%s:%d: %s; run ctaug evaluate again", path, error.line,
-                         error.text);
+        st = status_fail(ST_INTEGRITY, "%s:%d: %s; remove %s and run ctaug evaluate again", path,
+                         error.line, error.text, directory);
 done:
     manifest_free(&m);
     free(text);

@@ -157,6 +157,7 @@ static void flipped_bits(void **state) {
         flip_bit(path, at);
         assert_int_equal(read_step(1, &right), ST_INTEGRITY);
         assert_says("state.h5");
+        assert_says("c/step-00000001 and run again");
         flip_bit(path, at);
     }
     assert_good(1);

@@ -204,6 +204,9 @@ def faults(place):
     data[len(data) // 2] ^= 1
     open(shard, "wb").write(data)
     assert "shard-00000.h5" in chain.run(0, "verify", out + "/store", expect=5)
+    said = chain.run(0, "export", "--store", out + "/store", "--format", "nifti", "--out",
+                     place + "/nifti", expect=5)
+    assert "shard-00000.h5" in said and "remove %s/store and run" % out in said, said
 
 
 def disk(place):

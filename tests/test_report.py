@@ -258,7 +258,8 @@ def refusals(out):
         text = stream.read()
     with open(file, "w", encoding="utf-8") as stream:
         stream.write(text.replace("0.752", "0.952"))
-    assert file in report(out, code=5)
+    said = report(out, code=5)
+    assert file in said and f"remove {out}/metrics and run ctaug evaluate again" in said, said
     shutil.rmtree(os.path.join(out, "metrics"))
     assert "ctaug evaluate" in report(out, code=3)
     shutil.rmtree(os.path.join(out, "synthetic"))
