@@ -12,11 +12,13 @@ export CTAUG_JOBS CTAUG=${CTAUG:-build/ctaug}
 [ -r "$study" ] || { echo "submit: cannot read the study $study" >&2; exit 2; }
 [ -x "$CTAUG" ] || { echo "submit: no program $CTAUG: run make, or name it in CTAUG" >&2; exit 2; }
 
-ids=() after=()
+ids=() after=() last=()
 for stage in ingest train generate evaluate report; do
+    # One rank writes the page; others would only keep their processors from everybody.
+    [ $stage != report ] || last=(--ntasks=1)
     # A second submission fails halfway (a full queue, a wrong option): the first ones go with it.
     if ! answer=$(sbatch --parsable "${after[@]}" --kill-on-invalid-dep=yes "$@" \
-        "$CTAUG_JOBS/$stage.sbatch" "$study"); then
+        "${last[@]}" "$CTAUG_JOBS/$stage.sbatch" "$study"); then
         [ ${#ids[@]} = 0 ] || scancel "${ids[@]}"
         echo "submit: $stage was refused; nothing is left in the queue" >&2
         exit 1
