@@ -14,6 +14,7 @@
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -165,6 +166,43 @@ status file_remove_tree(const char *path) {
     if (result > 0) return (status)result; /* remove_one said why */
     if (result < 0 && errno != ENOENT) return storage("remove", path);
     return ST_OK;
+}
+
+/* Empty when nobody has the lock, or whoever has it could not write. */
+static status locked_by_another(const char *path, int fd) {
+    char holder[320] = "";
+    ssize_t n = read(fd, holder, sizeof holder - 1);
+    holder[n > 0 ? n : 0] = 0;
+    return status_fail(ST_USAGE, "%s: in use by %s; wait until it has ended, or end it", path,
+                       holder[0] ? holder : "another process");
+}
+
+status file_lock(const char *path, int *lock) {
+    char host[256] = "", text[320];
+    *lock = -1;
+    int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (fd < 0) return storage("open", path);
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        status st = errno == EWOULDBLOCK ? locked_by_another(path, fd) : ST_OK;
+        close(fd);
+        return st;
+    }
+    (void)gethostname(host, sizeof host - 1);
+    int length = snprintf(text, sizeof text, "process %ld on %s", (long)getpid(), host);
+    if (ftruncate(fd, 0) != 0 || write(fd, text, (size_t)length) != length) {
+        status st = storage("write", path);
+        close(fd);
+        return st;
+    }
+    *lock = fd;
+    return ST_OK;
+}
+
+/* Emptied rather than removed: another process may have opened it. */
+void file_unlock(int lock) {
+    if (lock < 0) return;
+    (void)!ftruncate(lock, 0);
+    close(lock);
 }
 
 /* O_NONBLOCK: a FIFO under this name is refused below instead of waited for. */

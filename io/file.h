@@ -38,6 +38,12 @@ status file_remove_temporaries(const char *directory);
  * not followed. Local. */
 status file_remove_tree(const char *path);
 
+/* Locks the file `path` (made if missing) for this process and writes "process <id> on <host>" into
+ * it; ST_USAGE naming the process that has it. *lock is for file_unlock(), -1 on a file system
+ * without locks, which is no fault. The lock of a process that dies ends with it. Local. */
+status file_lock(const char *path, int *lock);
+void file_unlock(int lock);
+
 /* The whole file, with a 0 byte added behind the end; the caller frees *data. ST_INPUT when
  * missing, unreadable or longer than `most` bytes. Local. */
 status file_read(const char *path, int64_t most, char **data, int64_t *bytes);

@@ -63,12 +63,16 @@ done:
     return st;
 }
 
-static status open_run(const comm *c, const study *s, journal **log) {
+/* Two runs in one directory would overwrite each other's parts: rank 0 locks it. */
+static status open_run(const comm *c, const study *s, int *lock, journal **log) {
     status st = ST_OK;
+    char path[PATH_SIZE];
     bool first = comm_rank(c) == 0;
     *log = NULL;
     if (first) {
         TRY(file_make_dirs(s->out));
+        TRY(path_join(path, s->out, "lock"));
+        TRY(file_lock(path, lock));
         TRY(save_study(s));
     }
     TRY(log_open(first ? s->out : NULL, first, log));
@@ -114,11 +118,12 @@ status study_verb(const comm *c, int argc, char **argv, status (*stage)(const st
     arguments a = {0};
     study s;
     journal *log = NULL;
+    int lock = -1;
     const kernels *engine = NULL;
     TRY(comm_agree(c, parse(argc, argv, &a)));
     TRY(study_read(c, a.path, a.overrides, a.count, &s));
     TRY(comm_agree(c, kernels_find(s.engine, &engine)));
-    TRY(open_run(c, &s, &log));
+    TRY(open_run(c, &s, &lock, &log));
     const stage_context context = {
         .comm = c, .study = &s, .log = log, .engine = engine, .stop_requested = stop_requested};
     tell_start(&context, argv[0]);
@@ -130,5 +135,6 @@ status study_verb(const comm *c, int argc, char **argv, status (*stage)(const st
     if (st == ST_STOPPED && comm_rank(c) == 0) tell_how_to_continue(c, argv[0], &a);
 done:
     log_close(log);
+    file_unlock(lock);
     return st;
 }

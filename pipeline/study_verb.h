@@ -4,8 +4,8 @@
 
 #include "pipeline/stage.h"
 
-/* Reads the study, opens its run directory (effective study.yaml, events.jsonl), finds the engine
- * and goes through the stage. Collective. */
+/* Reads the study, opens its run directory (lock, effective study.yaml, events.jsonl), finds the
+ * engine and goes through the stage. ST_USAGE if another process has the directory. Collective. */
 status study_verb(const comm *c, int argc, char **argv, status (*stage)(const stage_context *),
                   const volatile int *stop_requested);
 

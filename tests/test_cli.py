@@ -2,6 +2,7 @@
 
 CTAUG names the program (default build/ctaug).
 """
+import fcntl
 import json
 import os
 import subprocess
@@ -114,6 +115,22 @@ def test_the_run_directory_keeps_study_and_events(where):
     assert len(starts) == len(ends) == 2 and all(e["code"] == 3 for e in ends)
     assert starts[0]["verb"] == "ingest" and starts[0]["ranks"] == 1
     expect(ctaug("ingest", path, "--set", "out=/dev/null/run"), 4, "/dev/null")
+
+
+def test_a_run_directory_is_one_process_s(where):
+    os.makedirs(f"{where}/empty")
+    os.makedirs(f"{where}/run")
+    path = write(f"{where}/study.yaml", f"out: {where}/run\ningest:\n  dicom: {where}/empty\n")
+    with open(f"{where}/run/lock", "w+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write("process 4242 on node7")
+        lock.flush()
+        for ranks in (0, 2):
+            done = expect(ctaug("ingest", path, ranks=ranks), 2, f"{where}/run/lock")
+            assert done.stderr.count("in use by process 4242 on node7") == 1, done.stderr
+        assert os.listdir(f"{where}/run") == ["lock"]
+    expect(ctaug("ingest", path), 3, f"{where}/empty")
+    assert os.path.getsize(f"{where}/run/lock") == 0
 
 
 def test_threads_are_shared_out(where):

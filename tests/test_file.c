@@ -137,6 +137,24 @@ static void hashes(void **state) {
     free(million);
 }
 
+static void locks(void **state) {
+    (void)state;
+    int one = -1, two = -1;
+    char holder[64];
+    snprintf(holder, sizeof holder, "in use by process %ld on ", (long)getpid());
+    assert_ok(file_lock(in_home("lock"), &one));
+    assert_true(one >= 0);
+    assert_int_equal(file_lock(in_home("lock"), &two), ST_USAGE);
+    assert_int_equal(two, -1);
+    assert_says(in_home("lock"));
+    assert_says(holder);
+    file_unlock(one);
+    assert_ok(file_lock(in_home("lock"), &two));
+    file_unlock(two);
+    file_unlock(-1);
+    assert_int_equal(file_lock(in_home("none/lock"), &two), ST_STORAGE);
+}
+
 /* A file system of 64 KiB, then the same one read-only. The exit code tells what was found. */
 static int on_small_disk(const char *where) {
     char path[PATH_SIZE], big[1 << 17];
@@ -168,9 +186,15 @@ int main(int argc, char **argv) {
     if (argc > 2 && !strcmp(argv[1], "disk")) return on_small_disk(argv[2]);
     if (!begin_scratch()) return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(joins),     cmocka_unit_test(directories),        cmocka_unit_test(writes),
-        cmocka_unit_test(publishes), cmocka_unit_test(cleans_up),          cmocka_unit_test(reads),
-        cmocka_unit_test(hashes),    cmocka_unit_test(full_and_read_only),
+        cmocka_unit_test(joins),
+        cmocka_unit_test(directories),
+        cmocka_unit_test(writes),
+        cmocka_unit_test(publishes),
+        cmocka_unit_test(cleans_up),
+        cmocka_unit_test(reads),
+        cmocka_unit_test(hashes),
+        cmocka_unit_test(locks),
+        cmocka_unit_test(full_and_read_only),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     return !end_scratch() || failed;
