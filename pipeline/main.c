@@ -6,11 +6,12 @@
 #include "pipeline/threads.h"
 #include "pipeline/verb.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
-/* A signal handler reaches nothing but a global. */
+/* Written by the thread that waits for signals. */
 static volatile int stop_requested;
 
 static const char run_help[] =
@@ -119,23 +120,34 @@ static status verb_find(const char *name, const verb **out) {
     return status_fail(ST_USAGE, "unknown verb %s; `ctaug --help` lists them", name);
 }
 
-static void request_stop(int signal) {
-    (void)signal;
-    stop_requested = 1;
+/* A second Ctrl-C ends the program at once. */
+static void *wait_for_signals(void *set) {
+    for (int interrupts = 0, number;;) {
+        if (sigwait(set, &number) != 0) continue;
+        stop_requested = 1;
+        if (number != SIGINT || interrupts++ == 0) continue;
+        signal(SIGINT, SIG_DFL);
+        pthread_sigmask(SIG_UNBLOCK, set, NULL);
+        raise(SIGINT);
+    }
+    return NULL;
 }
 
-/* A second Ctrl-C ends the program at once. The handler has a stack of its own: run on that of a
- * dnnl_sgemm (oneDNN 2.6.3 on AVX-512) it damaged memory, see tests/test_signals.py. */
-static void catch_signals(void) {
-    static _Alignas(64) unsigned char room[64 << 10];
-    stack_t stack = {.ss_sp = room, .ss_size = sizeof room};
-    struct sigaction act = {.sa_handler = request_stop, .sa_flags = SA_RESTART};
-    if (sigaltstack(&stack, NULL) == 0) act.sa_flags |= SA_ONSTACK;
-    sigemptyset(&act.sa_mask);
-    sigaction(SIGTERM, &act, NULL);
-    sigaction(SIGUSR1, &act, NULL);
-    act.sa_flags |= SA_RESETHAND;
-    sigaction(SIGINT, &act, NULL);
+/* Signals that ask for a stop go to a thread of their own, which must be started before there is any
+ * other: threads inherit what is blocked. A handler would run on the stack of whatever thread the
+ * signal meets, and on that of a dnnl_sgemm (oneDNN 2.6.3 on AVX-512) it damaged memory, see
+ * tests/test_signals.py. */
+static status catch_signals(void) {
+    static sigset_t set;
+    pthread_t thread;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGINT);
+    int fault = pthread_sigmask(SIG_BLOCK, &set, NULL);
+    if (fault == 0) fault = pthread_create(&thread, NULL, wait_for_signals, &set);
+    if (fault == 0) fault = pthread_detach(thread);
+    return fault == 0 ? ST_OK : status_fail(ST_INTERNAL, "no thread: %s", strerror(fault));
 }
 
 static status dispatch(const comm *c, int argc, char **argv) {
@@ -143,7 +155,6 @@ static status dispatch(const comm *c, int argc, char **argv) {
     const verb *v = NULL;
     TRY(verb_find(argv[1], &v));
     TRY(threads_share(c));
-    if (v->stage) catch_signals();
     st = v->stage ? study_verb(c, argc - 1, argv + 1, v->stage, &stop_requested)
                   : v->plain(c, argc - 1, argv + 1);
 done:
@@ -174,13 +185,16 @@ static bool answer_at_once(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
+    status st = ST_OK;
     comm *c = NULL;
+    const verb *v = NULL;
     if (argc < 2) {
         print_help(stderr);
         return ST_USAGE;
     }
     if (answer_at_once(argc, argv)) return fflush(stdout) == 0 ? ST_OK : ST_STORAGE;
-    status st = comm_start(&argc, &argv, &c);
+    if (verb_find(argv[1], &v) == ST_OK && v->stage) st = catch_signals();
+    if (st == ST_OK) st = comm_start(&argc, &argv, &c);
     if (st == ST_OK) st = dispatch(c, argc, argv);
     fflush(stdout);
     if (st != ST_OK && (!c || comm_rank(c) == 0)) fprintf(stderr, "ctaug: %s\n", status_message());
