@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { HASH_BUFFER = 1 << 18, OPEN_DIRECTORIES = 16 };
@@ -177,12 +178,25 @@ static status locked_by_another(const char *path, int fd) {
                        holder[0] ? holder : "another process");
 }
 
+/* Ranks whose mpirun was killed take a moment to notice: a run that is started again at once waits for
+ * them. 0, or -1 with errno. */
+static int lock_patiently(int fd) {
+    const struct timespec tenth = {.tv_nsec = 100000000};
+    int got = -1;
+    for (int tries = 0; tries < 100; tries++) {
+        got = flock(fd, LOCK_EX | LOCK_NB);
+        if (got == 0 || errno != EWOULDBLOCK) break;
+        nanosleep(&tenth, NULL);
+    }
+    return got;
+}
+
 status file_lock(const char *path, int *lock) {
     char host[256] = "", text[320];
     *lock = -1;
     int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (fd < 0) return storage("open", path);
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (lock_patiently(fd) != 0) {
         status st = errno == EWOULDBLOCK ? locked_by_another(path, fd) : ST_OK;
         close(fd);
         return st;

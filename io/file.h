@@ -39,8 +39,9 @@ status file_remove_temporaries(const char *directory);
 status file_remove_tree(const char *path);
 
 /* Locks the file `path` (made if missing) for this process and writes "process <id> on <host>" into
- * it; ST_USAGE naming the process that has it. *lock is for file_unlock(), -1 on a file system
- * without locks, which is no fault. The lock of a process that dies ends with it. Local. */
+ * it. A lock that another process has is waited for, up to 10 s; then ST_USAGE naming that process.
+ * *lock is for file_unlock(), -1 on a file system without locks, which is no fault. The lock of a
+ * process that dies ends with it. Local. */
 status file_lock(const char *path, int *lock);
 void file_unlock(int lock);
 

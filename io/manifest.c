@@ -204,7 +204,10 @@ status manifest_read(const char *directory, const char *kind, manifest *out) {
     *out = m;
     TRY(path_join(path, directory, MANIFEST));
     if (!file_exists(path))
-        TRY(status_fail(ST_INPUT, "%s: nothing is published here (no " MANIFEST ")", directory));
+        TRY(status_fail(ST_INPUT,
+                        "%s: nothing is published here (no " MANIFEST "): has the stage "
+                        "that makes it run?",
+                        directory));
     TRY(file_read(path, MANIFEST_MOST, &text, &bytes));
     object = json_loadb(text, (size_t)bytes, JSON_REJECT_DUPLICATES, &error);
     if (!object)

@@ -242,10 +242,16 @@ static void tell(const evaluation *e) {
     log_info(log,
              "evaluate: FID %.3f (floor %.3f) of %lld synthetic against %lld held-out real slices",
              v->fid, v->fid_floor, (long long)v->n_synthetic, (long long)v->n_real);
-    for (int k = 1; k < v->labels->count; k++)
-        log_info(log, "evaluate: Dice %-16s real %.3f  real + synthetic %.3f  (%lld patients)",
-                 v->labels->name[k], evidence_dice(v, ARM_REAL, k), evidence_dice(v, ARM_BOTH, k),
-                 (long long)evidence_dice_patients(v, k));
+    for (int k = 1; k < v->labels->count; k++) {
+        int64_t n = evidence_dice_patients(v, k);
+        if (n == 0)
+            log_info(log, "evaluate: Dice %-16s not measured: no held-out patient has it",
+                     v->labels->name[k]);
+        else
+            log_info(log, "evaluate: Dice %-16s real %.3f  real + synthetic %.3f  (%lld patient%s)",
+                     v->labels->name[k], evidence_dice(v, ARM_REAL, k),
+                     evidence_dice(v, ARM_BOTH, k), (long long)n, n == 1 ? "" : "s");
+    }
     log_event(log, "evaluate", json_pack("{s:f, s:f}", "fid", v->fid, "floor", v->fid_floor));
 }
 

@@ -59,9 +59,6 @@ double evidence_dice(const evidence *e, int arm, int label) {
 
 int64_t evidence_dice_patients(const evidence *e, int label) { return e->dice_patients[label]; }
 
-/* JSON has no NaN: what was not measured is null. */
-static json_t *number(double x) { return isfinite(x) ? json_real(x) : json_null(); }
-
 static json_t *dice_json(const evidence *e) {
     static const char *const names[ARMS] = {"real", "real_plus_synthetic"};
     json_t *all = json_object();
@@ -70,9 +67,9 @@ static json_t *dice_json(const evidence *e) {
         for (int arm = 0; arm < ARMS; arm++) {
             json_t *list = json_array();
             for (int64_t seed = 0; seed < e->seeds; seed++)
-                json_array_append_new(list, number(*dice_at(e, arm, seed, k)));
+                json_array_append_new(list, log_number(*dice_at(e, arm, seed, k)));
             json_object_set_new(seeds, names[arm], list);
-            json_object_set_new(one, names[arm], number(evidence_dice(e, arm, k)));
+            json_object_set_new(one, names[arm], log_number(evidence_dice(e, arm, k)));
         }
         json_object_set_new(one, "n_patients", json_integer(e->dice_patients[k]));
         json_object_set_new(one, "seeds", seeds);
@@ -85,8 +82,8 @@ static json_t *fid_json(const evidence *e) {
     char extractor[160];
     snprintf(extractor, sizeof extractor,
              "segnet encoder trained on the real training split, sha256:%s", e->encoder_hash);
-    return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:s}", "value", number(e->fid), "floor",
-                     number(e->fid_floor), "n_real", (json_int_t)e->n_real, "n_synthetic",
+    return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:s}", "value", log_number(e->fid), "floor",
+                     log_number(e->fid_floor), "n_real", (json_int_t)e->n_real, "n_synthetic",
                      (json_int_t)e->n_synthetic, "n_floor", (json_int_t)e->n_floor, "dim",
                      (json_int_t)e->feature_dim, "extractor", extractor);
 }
@@ -105,6 +102,12 @@ static json_t *warnings_json(const evidence *e, const split *sp) {
                  (long long)e->patients, e->patients == 1 ? "" : "s");
         json_array_append_new(list, json_string(text));
     }
+    /* Two patients: pipeline/split.c has none to spare for validation. */
+    if (!sp->by_blocks && sp->patients[SPLIT_TRAIN] == 1 && sp->patients[SPLIT_TEST] == 1)
+        json_array_append_new(
+            list,
+            json_string(
+                "There are two patients: the validation loss was watched on the test patient."));
     int64_t least = e->n_real < e->n_synthetic ? e->n_real : e->n_synthetic;
     if (least <= 2 * e->feature_dim) {
         snprintf(text, sizeof text,
@@ -166,7 +169,7 @@ static json_t *data_json(const store *s) {
 }
 
 static json_t *last_of(const history_curve *c) {
-    return c->count > 0 ? number(c->value[c->count - 1]) : json_null();
+    return c->count > 0 ? log_number(c->value[c->count - 1]) : json_null();
 }
 
 /* How far the model was trained that the synthetic slices are from, and its losses there. */

@@ -161,12 +161,12 @@ static status sample_all(generation *g) {
     status st = ST_OK;
     const comm *c = g->stage->comm;
     bool stop = false;
-    log_progress_begin(g->stage->log, "generate", g->units);
+    log_progress_begin(g->stage->log, "generate", g->units); /* batches of slices */
     for (int64_t round = 0; round < g->units && !stop; round += comm_size(c)) {
         int64_t unit = round + comm_rank(c);
         TRY(comm_agree(c, unit < g->units ? sample_unit(g, unit) : ST_OK));
         int64_t done_units = round + comm_size(c);
-        log_progress_set(g->stage->log, done_units < g->units ? done_units : g->units, "");
+        log_progress_set(g->stage->log, done_units < g->units ? done_units : g->units, "batches");
         TRY(stage_should_stop(g->stage, &stop));
     }
     if (stop)

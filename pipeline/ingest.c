@@ -326,8 +326,8 @@ static void tell(const ingest *in) {
                  in->left_out);
     log_info(s->log,
              "store: %s: %" PRId64 " volumes of %" PRId64 " patients, %" PRId64
-             " slices, %d labels",
-             in->directory, in->list.count, in->patients, in->slices, in->labels.count);
+             " slices, %d structures",
+             in->directory, in->list.count, in->patients, in->slices, in->labels.count - 1);
 }
 
 status ingest_stage(const stage_context *s) {

@@ -38,7 +38,8 @@ static const char ingest_help[] =
 static const char train_help[] =
     "usage: ctaug train STUDY.yaml [--set key=value ...]\n"
     "\n"
-    "Trains the diffusion model on <out>/store; checkpoints and previews in <out>/checkpoints.\n"
+    "Trains the diffusion model on <out>/store; checkpoints in <out>/checkpoints,\n"
+    "previews in <out>/previews.\n"
     "Continues from the newest checkpoint of the same study.\n"
     "\n"
     "  mpirun -n 4 ctaug train head.yaml --set train.batch=32\n";

@@ -13,9 +13,11 @@ status run_stages(const stage_context *s) {
     };
     enum { STAGES = sizeof order / sizeof *order };
     status st = ST_OK;
+    stage_context each = *s;
+    each.chained = true;
     for (int i = 0; i < STAGES; i++) {
         log_info(s->log, "-- %s (%d of %d)", order[i].name, i + 1, (int)STAGES);
-        TRY(order[i].go(s));
+        TRY(order[i].go(&each));
     }
 done:
     return st;

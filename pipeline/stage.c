@@ -21,6 +21,7 @@ status stage_is_current(const stage_context *s, const char *directory, const cha
 }
 
 void stage_tell_next(const stage_context *s, const char *verb) {
+    if (s->chained) return;
     log_info(s->log, "next: ctaug %s %s/study.yaml", verb, s->study->out);
 }
 

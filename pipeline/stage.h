@@ -18,6 +18,7 @@ typedef struct stage_context {
     const study *study;
     journal *log;
     const kernels *engine;
+    bool chained; /* other stages follow by themselves: no need to name the next command */
     /* Set by the signal handler of main (SIGTERM, SIGINT, SIGUSR1): finish the unit of work, keep
      * it, return ST_STOPPED on all ranks. Read it through stage_should_stop(). */
     const volatile int *stop_requested;
@@ -31,7 +32,7 @@ status stage_should_stop(const stage_context *s, bool *stop);
 status stage_is_current(const stage_context *s, const char *directory, const char *kind,
                         const char *fingerprint, bool *current);
 
-/* Names the next command, `ctaug <verb> <out>/study.yaml`, as a stage does when it ends. Local. */
+/* Names the next command, `ctaug <verb> <out>/study.yaml`, as a stage does when it ends on its own. Local. */
 void stage_tell_next(const stage_context *s, const char *verb);
 
 /* Run directory places: <out>/<name>. Local. */

@@ -84,39 +84,55 @@ static void close_data(training *t) {
     history_free(&t->history);
 }
 
-/* Checkpoints of another study or store are kept, under a name of their own. Local (rank 0). */
-static status set_aside(const training *t) {
-    int64_t newest = -1;
-    char aside[PATH_SIZE + 32];
-    status st = checkpoint_latest(t->checkpoints, NULL, &newest);
-    if (st != ST_OK || newest < 0) return st;
-    for (int n = 1;; n++) {
-        snprintf(aside, sizeof aside, "%s.earlier-%d", t->checkpoints, n);
-        if (!file_exists(aside)) break;
+static void earlier_name(const training *t, int n, char path[PATH_SIZE + 32]) {
+    snprintf(path, PATH_SIZE + 32, "%s.earlier-%d", t->checkpoints, n);
+}
+
+static status move(const char *from, const char *to) {
+    if (rename(from, to) == 0) return ST_OK;
+    return status_fail(ST_STORAGE, "%s: cannot be moved to %s: %m", from, to);
+}
+
+/* Checkpoints of another study or store are kept under a name of their own, and brought back when that
+ * study is run again. Local (rank 0). */
+static status choose_checkpoints(const training *t) {
+    status st = ST_OK;
+    int64_t newest = -1, other = -1;
+    char path[PATH_SIZE + 32];
+    int n = 1;
+    TRY(checkpoint_latest(t->checkpoints, t->fingerprint, &newest));
+    TRY(checkpoint_latest(t->checkpoints, NULL, &other));
+    if (newest >= 0) goto done;
+    if (other >= 0) {
+        for (earlier_name(t, n, path); file_exists(path);) earlier_name(t, ++n, path);
+        TRY(move(t->checkpoints, path));
+        log_warning(t->stage->log,
+                    "the study or the store has changed since %s was written: kept as %s",
+                    t->checkpoints, path);
     }
-    if (rename(t->checkpoints, aside) != 0)
-        return status_fail(ST_STORAGE, "%s: cannot be moved to %s: %m", t->checkpoints, aside);
-    log_warning(t->stage->log,
-                "the study or the store has changed since %s was written: kept as %s",
-                t->checkpoints, aside);
-    return ST_OK;
+    n = 1;
+    for (earlier_name(t, n, path); file_exists(path); earlier_name(t, ++n, path)) {
+        TRY(checkpoint_latest(path, t->fingerprint, &newest));
+        if (newest < 0) continue;
+        TRY(move(path, t->checkpoints));
+        log_info(t->stage->log, "train: %s is of this very study: taken up again", path);
+        break;
+    }
+    TRY(file_make_dirs(t->checkpoints));
+done:
+    return st;
 }
 
 /* Goes on from the newest checkpoint of this very training, or begins. */
 static status restore(training *t) {
+    const comm *c = t->stage->comm;
     status st = ST_OK;
     bool found = false;
+    TRY(comm_agree(c, comm_rank(c) == 0 ? choose_checkpoints(t) : ST_OK));
     TRY(trainer_restore(t->trainer, t->checkpoints, t->fingerprint, &found));
-    if (comm_rank(t->stage->comm) == 0) {
-        if (!found) st = set_aside(t);
-        if (st == ST_OK) st = file_make_dirs(t->checkpoints);
-        if (st == ST_OK)
-            st = history_read(t->history_path, (double)trainer_at(t->trainer), &t->history);
-    }
-    TRY(comm_agree(t->stage->comm, st));
-    if (found)
-        log_info(t->stage->log, "train: going on from step %lld",
-                 (long long)trainer_at(t->trainer));
+    if (comm_rank(c) == 0)
+        st = history_read(t->history_path, (double)trainer_at(t->trainer), &t->history);
+    TRY(comm_agree(c, st));
 done:
     return st;
 }
@@ -230,7 +246,10 @@ status train_stage(const stage_context *stage) {
         (long long)t.split.patients[SPLIT_TRAIN], (long long)t.split.slices[SPLIT_VALIDATION],
         (long long)t.split.patients[SPLIT_VALIDATION], comm_size(stage->comm),
         (long long)s->train.batch);
+    if (trainer_at(t.trainer) > 0)
+        log_info(stage->log, "train: going on from step %lld", (long long)trainer_at(t.trainer));
     log_progress_begin(stage->log, "train", s->train.steps);
+    log_progress_set(stage->log, trainer_at(t.trainer), "");
     st = run_steps(&t);
     log_progress_end(stage->log);
     if (st == ST_OK) {

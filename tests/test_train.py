@@ -104,6 +104,11 @@ def main():
         kept = f"{asked}/checkpoints.earlier-1/step-00000120"
         same(whole, kept)
 
+        # ... and takes it up when the study is what it was.
+        said = chain.run(2, "train", study, "--set", "train.steps=120")
+        assert "taken up again" in said and "current" in said, said
+        same(whole, newest(asked))
+
         # An EMA that keeps nothing is the last parameters.
         chain.run(1, "train", study, "--set", "train.steps=4", "--set", "train.ema=0")
         last = arrays(newest(asked))
