@@ -41,7 +41,7 @@ for t in "${tests[@]}"; do
     wanted "$t" "$@" || continue
     name=$(basename "$t")
     case $t in
-    *slurm* | *study*) limit=600 ;;
+    *.py | *.sh) limit=600 ;;
     *) limit=300 ;;
     esac
     case $t in
