@@ -65,8 +65,8 @@ static status read_metrics(report *r) {
     for (int64_t i = 0; i < m.count; i++) {
         st = manifest_check_file(&m, directory, i);
         if (st != ST_OK)
-            TRY(status_fail(st, "%.500s; remove %s and run ctaug evaluate again",
-                            status_message(), directory));
+            TRY(status_fail(st, "%.500s; remove %s and run ctaug evaluate again", status_message(),
+                            directory));
     }
     TRY(check_metrics(r, m.fingerprint));
     TRY(file_read(path, METRICS_MOST, &text, &bytes));
