@@ -89,7 +89,8 @@ static status walk(const char *directory, bool top, tally *t) {
         else
             files = true;
     }
-    if (files && !published && !top) printf("%-40s not hashed (nothing published in it)\n", directory);
+    if (files && !published && !top)
+        printf("%-40s not hashed (nothing published in it)\n", directory);
 done:
     for (int i = 0; i < n; i++) free(entries[i]);
     free(entries);
