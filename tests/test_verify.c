@@ -31,7 +31,7 @@ static void make_store(void) {
 }
 
 static void make_metrics(void) {
-    manifest m = {.kind = "metrics", .version = 1, .fingerprint = "f00d"};
+    manifest m = {.kind = "metrics", .fingerprint = "f00d"};
     const char *directory = in_home("run/metrics");
     assert_int_equal(file_make_dirs(directory), ST_OK);
     assert_int_equal(
