@@ -128,7 +128,7 @@ static void what_has_no_manifest_is_not_published(void **state) {
     make_run();
     assert_int_equal(unlink(in_home("run/metrics/manifest.json")), 0);
     assert_int_equal(verify(in_home("run")), ST_OK);
-    assert_true(said("not published: no manifest"));
+    assert_true(said("not hashed (nothing published in it)"));
     assert_int_equal(verify(in_home("run/metrics")), ST_INPUT);
     assert_int_equal(verify("/nonexistent"), ST_INPUT);
 }
