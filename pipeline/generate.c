@@ -224,15 +224,14 @@ static status put_volumes(generation *g, store_writer *w) {
 }
 
 static json_t *provenance(const generation *g) {
+    const study *s = g->stage->study;
     json_t *list = json_array();
-    for (int64_t v = 0; v < g->stage->study->generate.volumes; v++)
+    for (int64_t v = 0; v < s->generate.volumes; v++)
         json_array_append_new(list, deformed_json(&g->volumes[v], g->real));
-    return json_pack("{s:b, s:s, s:I, s:s, s:I, s:f, s:s, s:o}", "synthetic", 1, "study",
-                     g->stage->study->name, "checkpoint_step", (json_int_t)g->step, "sampler",
-                     g->stage->study->generate.sampler, "sampler_steps",
-                     (json_int_t)g->stage->study->generate.steps, "guidance",
-                     g->stage->study->generate.guidance, "store_fingerprint",
-                     store_manifest(g->real)->fingerprint, "volumes", list);
+    return json_pack("{s:b, s:I, s:s, s:I, s:f, s:s, s:o}", "synthetic", 1, "checkpoint_step",
+                     (json_int_t)g->step, "sampler", s->generate.sampler, "sampler_steps",
+                     (json_int_t)s->generate.steps, "guidance", s->generate.guidance,
+                     "store_fingerprint", store_manifest(g->real)->fingerprint, "volumes", list);
 }
 
 static status write_store(generation *g) {
