@@ -39,7 +39,7 @@ void silu_fast_forward(const float *x, float *y, int64_t n);
 void silu_fast_backward(const float *x, const float *dy, float *dx, int64_t n);
 
 /* Where fast_exp() ends, below and above. In another file on purpose: were the values known, gcc
- * would follow the clamped cases as branches and mask every instruction, at half the speed. */
+ * would follow the clamped cases as branches and mask every instruction: slower. */
 extern const float fast_exp_ends[2];
 
 /* e^x to 1.01 units in the last place on [-87.3, 88.3], held to the values at the ends outside;

@@ -40,7 +40,7 @@ static cut cut_of(const norm_shape *s) {
 }
 
 /* Zeroed rows for sums and coefficients, on vector boundaries: rows that straddle cache lines cost
- * small maps a third of their speed. The caller frees *memory. */
+ * small maps much of their speed. The caller frees *memory. */
 static status rows_alloc(int64_t floats, void **memory, float **rows) {
     status st = array_alloc(memory, floats + VECTOR, sizeof(float), "norm scratch");
     uintptr_t at = (uintptr_t)*memory, boundary = VECTOR * sizeof(float);
