@@ -29,4 +29,16 @@ static inline status array_alloc(void *out, int64_t n, int64_t size, const char 
     return memory ? ST_OK : status_memory(what, bytes);
 }
 
+/* `bytes` bytes from a page boundary on in *(void **)out, not written yet: a page comes to lie near
+ * the thread that first does. free(); 0 gives a non-null pointer. On failure *out is NULL. Local. */
+static inline status pages_alloc(void *out, int64_t bytes, const char *what) {
+    const int64_t page = 4096;
+    int64_t room = 0;
+    void *memory = NULL;
+    if (bytes >= 0 && size_add(bytes, page, &room))
+        memory = aligned_alloc((size_t)page, (size_t)(room / page * page));
+    __builtin_memcpy(out, &memory, sizeof memory);
+    return memory ? ST_OK : status_memory(what, bytes);
+}
+
 #endif

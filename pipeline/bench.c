@@ -81,6 +81,7 @@ static status time_training(bench *b) {
     trainer *t = NULL;
     trainer_report r;
     double took[STEPS];
+    const trainer_feed feed = {.fill = fill};
     trainer_settings set = {.steps = 1000,
                             .batch = b->batch,
                             .micro_batch = b->share,
@@ -94,7 +95,7 @@ static status time_training(bench *b) {
     for (int i = -1; i < STEPS; i++) { /* the first warms up */
         TRY(comm_barrier(b->comm));
         double began = log_seconds();
-        TRY(trainer_step(t, fill, NULL, false, &r));
+        TRY(trainer_step(t, &feed, false, &r));
         if (i >= 0) took[i] = log_seconds() - began;
     }
     b->flops = trainer_forward_flops(t);

@@ -22,7 +22,7 @@ status noising_open(const study *s, const label_set *labels, slices *train, slic
                     noising *out);
 void noising_close(noising *n);
 
-/* trainer_fill (pipeline/trainer.h), context a noising: global samples first.. of the training
+/* Fills as in trainer_feed (pipeline/trainer.h), context a noising: global samples first.. of the training
  * slices; time, noise and dropping of conditions follow from (seed, global sample index). Local. */
 status noising_fill(void *context, plan *pl, int64_t first, int64_t count);
 

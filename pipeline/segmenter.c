@@ -78,12 +78,13 @@ status segmenter_train(segmenter *s, slices *train, uint64_t seed, const char *d
     status st = ST_OK;
     bool found = false;
     filling f = {.segmenter = s, .train = train, .seed = seed};
+    const trainer_feed feed = {.fill = fill, .context = &f};
     int64_t steps = s->stage->study->evaluate.steps;
     TRY(trainer_restore(s->trainer, directory, fingerprint, &found));
     while (trainer_at(s->trainer) < steps) {
         trainer_report r;
         char note[64];
-        TRY(trainer_step(s->trainer, fill, &f, *s->stage->stop_requested != 0, &r));
+        TRY(trainer_step(s->trainer, &feed, *s->stage->stop_requested != 0, &r));
         int64_t at = trainer_at(s->trainer);
         if (at % REPORT_EVERY == 0) {
             snprintf(note, sizeof note, "loss %.3f", r.loss);

@@ -203,12 +203,12 @@ static bool due(const training *t, int64_t every) {
 static status run_steps(training *t) {
     status st = ST_OK;
     const study *s = t->stage->study;
+    const trainer_feed feed = {.fill = noising_fill, .context = &t->noising};
     t->began = log_seconds();
     t->began_at = trainer_at(t->trainer);
     while (trainer_at(t->trainer) < s->train.steps) {
         trainer_report report;
-        TRY(trainer_step(t->trainer, noising_fill, &t->noising, *t->stage->stop_requested != 0,
-                         &report));
+        TRY(trainer_step(t->trainer, &feed, *t->stage->stop_requested != 0, &report));
         TRY(tell(t, &report));
         if (trainer_at(t->trainer) % EQUAL_EVERY == 0) TRY(trainer_check_equal(t->trainer));
         if (due(t, s->train.validate_every)) TRY(validate(t));

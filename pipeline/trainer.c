@@ -68,9 +68,25 @@ void trainer_destroy(trainer *t) {
     free(t);
 }
 
+/* The samples that follow those before `next` on this rank: the rest of its share of this step, or
+ * the beginning of its share of the next. */
+static void announce(const trainer *t, const trainer_feed *feed, int64_t next) {
+    int64_t rank = comm_rank(t->comm), size = comm_size(t->comm), batch = t->set.batch;
+    int64_t low = batch * rank / size, high = batch * (rank + 1) / size;
+    int64_t begin = t->step * batch, end = begin + high;
+    if (!feed->ahead) return;
+    if (next >= end) {
+        if (t->step + 1 >= t->set.steps) return;
+        next = begin + batch + low;
+        end = begin + batch + high;
+    }
+    feed->ahead(feed->context, next,
+                end - next < t->set.micro_batch ? end - next : t->set.micro_batch);
+}
+
 /* Adds loss and gradient of the samples [first, first + count) of the step, at most a micro-batch.
  */
-static status accumulate(trainer *t, trainer_fill fill, void *context, int64_t first, int64_t count,
+static status accumulate(trainer *t, const trainer_feed *feed, int64_t first, int64_t count,
                          double *loss) {
     status st = ST_OK;
     tensor weight;
@@ -79,7 +95,8 @@ static status accumulate(trainer *t, trainer_fill fill, void *context, int64_t f
         ((float *)weight.at)[b] = b < count ? 1.0f / (float)t->set.batch : 0.0f;
         t->keys[b] = (uint64_t)(first + b);
     }
-    TRY(fill(context, t->plan, first, count));
+    TRY(feed->fill(feed->context, t->plan, first, count));
+    announce(t, feed, first + count);
     plan_keys keys = {.seed = t->set.seed, .step = t->step, .sample = t->keys};
     TRY(plan_forward(t->plan, &keys));
     tensor y = plan_output(t->plan, t->loss);
@@ -103,7 +120,7 @@ static void update(trainer *t, double lr, double norm) {
     plan_params_changed(t->plan);
 }
 
-status trainer_step(trainer *t, trainer_fill fill, void *context, bool stop_requested,
+status trainer_step(trainer *t, const trainer_feed *feed, bool stop_requested,
                     trainer_report *report) {
     status st = ST_OK;
     params *p = t->params;
@@ -116,7 +133,7 @@ status trainer_step(trainer *t, trainer_fill fill, void *context, bool stop_requ
     memset(p->grad, 0, (size_t)p->total * sizeof(float));
     for (int64_t i = low; i < high && st == ST_OK; i += t->set.micro_batch) {
         int64_t count = high - i < t->set.micro_batch ? high - i : t->set.micro_batch;
-        st = accumulate(t, fill, context, t->step * batch + i, count, &shared[0]);
+        st = accumulate(t, feed, t->step * batch + i, count, &shared[0]);
     }
     TRY(comm_agree(t->comm, st));
     TRY(comm_sum_f32(t->comm, p->grad, p->total));

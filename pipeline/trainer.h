@@ -24,9 +24,16 @@ typedef struct trainer_settings {
     uint64_t seed; /* initialisation and dropout */
 } trainer_settings;
 
-/* Fills the inputs of slots 0..count-1 of the plan for the samples `first`.. `first`+count-1
- * (global indices); slot weights are set by the trainer in input "weight". Local. */
-typedef status (*trainer_fill)(void *context, plan *pl, int64_t first, int64_t count);
+/* Where samples come from. Local. */
+typedef struct trainer_feed {
+    /* Fills the inputs of slots 0..count-1 of the plan for the samples `first`.. `first`+count-1
+     * (global indices); slot weights are set by the trainer in input "weight". */
+    status (*fill)(void *context, plan *pl, int64_t first, int64_t count);
+    /* Tells, right after a fill, which samples the next one will ask for, so that they can be made
+     * ready while the step runs. May be NULL. */
+    void (*ahead)(void *context, int64_t first, int64_t count);
+    void *context;
+} trainer_feed;
 
 typedef struct trainer trainer;
 
@@ -45,7 +52,7 @@ void trainer_destroy(trainer *t);
 
 /* One optimiser step. stop_requested: this rank wants to stop (agreed in report->stop). ST_DIVERGED
  * after 5 skipped steps in a row. Collective. */
-status trainer_step(trainer *t, trainer_fill fill, void *context, bool stop_requested,
+status trainer_step(trainer *t, const trainer_feed *feed, bool stop_requested,
                     trainer_report *report);
 
 /* Whether the parameters of all ranks are the same bits: ST_INTERNAL if not. Collective. */

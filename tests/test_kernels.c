@@ -27,6 +27,12 @@ static void ok(status st) {
     if (st != ST_OK) fail_msg("%s", status_message());
 }
 
+/* Enough for every shape here. */
+static void *scratch(void) {
+    static _Alignas(64) char bytes[1 << 26];
+    return bytes;
+}
+
 static float *filled(int64_t n, float value) {
     float *a = malloc((size_t)(n > 0 ? n : 1) * sizeof *a);
     assert_non_null(a);
@@ -127,8 +133,8 @@ static void conv_free(conv_case *c) {
 static void conv_run(const kernels *k, conv_case *c) {
     conv *op;
     ok(k->conv_open(&c->s, false, &op));
-    ok(k->conv_pack(op, c->w));
-    ok(k->conv_forward(op, c->x, c->bias, c->y));
+    ok(k->conv_pack(op, c->w, scratch()));
+    ok(k->conv_forward(op, c->x, c->bias, c->y, scratch()));
     k->conv_close(op);
 }
 
@@ -148,10 +154,10 @@ static void test_reference_conv(void **state) {
         float *dx = filled(c.nx, NAN), *dw = filled(c.nw, 0.5f), *db = filled(c.s.out, 0.5f);
         conv *op;
         ok(k->conv_open(&c.s, true, &op));
-        ok(k->conv_pack(op, c.w));
-        ok(k->conv_backward_data(op, c.dy, dx));
-        ok(k->conv_backward_weights(op, c.x, c.dy, dw, db));
-        ok(k->conv_backward_weights(op, c.x, c.dy, dw, NULL));
+        ok(k->conv_pack(op, c.w, scratch()));
+        ok(k->conv_backward_data(op, c.dy, dx, scratch()));
+        ok(k->conv_backward_weights(op, c.x, c.dy, dw, db, scratch()));
+        ok(k->conv_backward_weights(op, c.x, c.dy, dw, NULL, scratch()));
         k->conv_close(op);
         for (int64_t j = 0; j < c.nw; j++) dw[j] = (dw[j] - 0.5f) / 2; /* added to, twice */
         for (int64_t j = 0; j < c.s.out; j++) db[j] -= 0.5f;           /* and once */
@@ -189,12 +195,13 @@ static void norm_free(norm_case *c) {
 }
 
 static void norm_run(const kernels *k, norm_case *c) {
-    ok(k->norm_forward(&c->s, c->x, c->gain, c->bias, c->modulation, c->mean, c->rstd, c->y));
+    ok(k->norm_forward(&c->s, c->x, c->gain, c->bias, c->modulation, c->mean, c->rstd, c->y,
+                       scratch()));
 }
 
 static void norm_run_back(const kernels *k, norm_case *c) {
     ok(k->norm_backward(&c->s, c->x, c->gain, c->bias, c->modulation, c->mean, c->rstd, c->dy,
-                        c->dx, c->dgain, c->dbias, c->dmodulation));
+                        false, c->dx, c->dgain, c->dbias, c->dmodulation, scratch()));
 }
 
 static double norm_objective(void *context) {
@@ -242,13 +249,13 @@ static void attention_free(attention_case *c) {
 }
 
 static void attention_run(const kernels *k, attention_case *c) {
-    ok(k->attention_forward(&c->s, c->qkv, c->y, c->logsum));
-    ok(k->attention_backward(&c->s, c->qkv, c->y, c->logsum, c->dy, c->dqkv));
+    ok(k->attention_forward(&c->s, c->qkv, c->y, c->logsum, scratch()));
+    ok(k->attention_backward(&c->s, c->qkv, c->y, c->logsum, c->dy, c->dqkv, scratch()));
 }
 
 static double attention_objective(void *context) {
     attention_case *c = context;
-    ok(engine("reference")->attention_forward(&c->s, c->qkv, c->y, c->logsum));
+    ok(engine("reference")->attention_forward(&c->s, c->qkv, c->y, c->logsum, scratch()));
     return dot(c->y, c->dy, c->ny);
 }
 
@@ -301,11 +308,11 @@ static void compare_conv(const kernels *fast, conv_shape s) {
         y[i] = filled(c.ny, NAN), dx[i] = filled(c.nx, NAN);
         dw[i] = filled(c.nw, 0.5f), db[i] = filled(s.out, 0.5f);
         ok(k->conv_open(&s, true, &ops[i]));
-        ok(k->conv_pack(ops[i], other)); /* packing again must replace it */
-        ok(k->conv_pack(ops[i], i == 2 ? aw : c.w));
-        ok(k->conv_forward(ops[i], x, i == 2 ? ab : c.bias, y[i]));
-        ok(k->conv_backward_data(ops[i], dy, dx[i]));
-        ok(k->conv_backward_weights(ops[i], x, dy, dw[i], db[i]));
+        ok(k->conv_pack(ops[i], other, scratch())); /* packing again must replace it */
+        ok(k->conv_pack(ops[i], i == 2 ? aw : c.w, scratch()));
+        ok(k->conv_forward(ops[i], x, i == 2 ? ab : c.bias, y[i], scratch()));
+        ok(k->conv_backward_data(ops[i], dy, dx[i], scratch()));
+        ok(k->conv_backward_weights(ops[i], x, dy, dw[i], db[i], scratch()));
     }
     double taps = s.kernel * s.kernel, pixels = (double)(c.ny / s.out);
     sums_near("conv y", y[0], y[1], y[2], c.ny, taps * (double)s.in);
@@ -313,8 +320,8 @@ static void compare_conv(const kernels *fast, conv_shape s) {
     sums_near("conv dw", dw[0], dw[1], dw[2], c.nw, pixels);
     sums_near("conv db", db[0], db[1], db[2], s.out, pixels);
     for (int i = 0; i < 2; i++) {
-        ok((i == 0 ? fast : ref)->conv_forward(ops[i], c.x, NULL, y[i]));
-        ok((i == 0 ? fast : ref)->conv_backward_weights(ops[i], c.x, c.dy, dw[i], NULL));
+        ok((i == 0 ? fast : ref)->conv_forward(ops[i], c.x, NULL, y[i], scratch()));
+        ok((i == 0 ? fast : ref)->conv_backward_weights(ops[i], c.x, c.dy, dw[i], NULL, scratch()));
     }
     sums_near("conv y, no bias", y[0], y[1], y[2], c.ny, taps * (double)s.in);
     for (int64_t i = 0; i < c.nw; i++) dw[2][i] *= 2;

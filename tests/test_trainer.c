@@ -71,7 +71,8 @@ static void a_step_without_finite_numbers_is_skipped(void **state) {
     for (int step = 0; step < 6; step++) {
         trainer_report r;
         memcpy(before, w->value, (size_t)w->total * sizeof(float));
-        assert_int_equal(trainer_step(t, fill, &p, false, &r), ST_OK);
+        assert_int_equal(trainer_step(t, &(trainer_feed){.fill = fill, .context = &p}, false, &r),
+                         ST_OK);
         assert_int_equal(r.skipped, step == 2);
         assert_int_equal(isfinite(r.loss), step != 2);
         bool same = memcmp(before, w->value, (size_t)w->total * sizeof(float)) == 0;
@@ -90,7 +91,7 @@ static void five_in_a_row_end_the_training(void **state) {
     poison p = {.first = 1, .count = 100};
     for (int step = 0; step < 6; step++) {
         trainer_report r;
-        status st = trainer_step(t, fill, &p, false, &r);
+        status st = trainer_step(t, &(trainer_feed){.fill = fill, .context = &p}, false, &r);
         assert_int_equal(st, step < 5 ? ST_OK : ST_DIVERGED);
     }
     assert_non_null(strstr(status_message(), "diverged"));
@@ -107,7 +108,9 @@ static void padding_counts_for_nothing(void **state) {
     for (int step = 0; step < 3; step++) {
         trainer_report r[2];
         for (int k = 0; k < 2; k++)
-            assert_int_equal(trainer_step(t[k], fill, &p, false, &r[k]), ST_OK);
+            assert_int_equal(
+                trainer_step(t[k], &(trainer_feed){.fill = fill, .context = &p}, false, &r[k]),
+                ST_OK);
         assert_float_equal(r[0].loss, r[1].loss, 1e-6 * r[1].loss);
         assert_float_equal(r[0].gradient_norm, r[1].gradient_norm, 1e-5 * r[1].gradient_norm);
     }

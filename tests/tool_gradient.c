@@ -26,6 +26,7 @@ static status first_gradient(const comm *c, const char *study_path, const char *
     TRY(slices_open(&s, &source, 1, &train));
     TRY(noising_open(&s, store_labels(data), train, train, &n));
     TRY(kernels_find(s.engine, &engine));
+    const trainer_feed feed = {.fill = noising_fill, .context = &n};
     trainer_settings set = {.steps = 10,
                             .batch = s.train.batch,
                             .micro_batch = s.train.micro_batch,
@@ -34,8 +35,8 @@ static status first_gradient(const comm *c, const char *study_path, const char *
                             .seed = (uint64_t)s.seed};
     TRY(trainer_create(c, &set, n.graph, n.loss, engine, &t));
     /* The second step: the zeroed last layers have moved, and every gradient is alive. */
-    TRY(trainer_step(t, noising_fill, &n, false, &report));
-    TRY(trainer_step(t, noising_fill, &n, false, &report));
+    TRY(trainer_step(t, &feed, false, &report));
+    TRY(trainer_step(t, &feed, false, &report));
     TRY(trainer_check_equal(t));
     const params *p = trainer_params(t);
     if (comm_rank(c) == 0) st = file_write_atomic(out, p->grad, p->total * (int64_t)sizeof(float));

@@ -157,8 +157,16 @@ static status fault_status(const fault *f) {
     return f->code == ST_OK ? ST_OK : status_fail(f->code, "attention: %s", f->message);
 }
 
-status attention_fast_forward(product multiply, const attention_shape *s, const float *qkv,
-                              float *y, float *logsum) {
+int64_t attention_fast_scratch(const attention_shape *s) {
+    (void)s;
+    return 0;
+}
+
+status attention_fast_forward(product multiply, const attention_shape *s, const void *pqkv,
+                              void *py, float *logsum, void *unused) {
+    const float *qkv = pqkv;
+    float *y = py;
+    (void)unused;
     head a = head_of(multiply, s);
     fault f = {.code = ST_OK};
 #pragma omp parallel for collapse(3) schedule(static)
@@ -175,8 +183,12 @@ status attention_fast_forward(product multiply, const attention_shape *s, const 
     return fault_status(&f);
 }
 
-status attention_fast_backward(product multiply, const attention_shape *s, const float *qkv,
-                               const float *y, const float *logsum, const float *dy, float *dqkv) {
+status attention_fast_backward(product multiply, const attention_shape *s, const void *pqkv,
+                               const void *py, const float *logsum, const void *pdy, void *pdqkv,
+                               void *unused) {
+    const float *qkv = pqkv, *y = py, *dy = pdy;
+    float *dqkv = pdqkv;
+    (void)unused;
     head a = head_of(multiply, s);
     fault f = {.code = ST_OK};
 #pragma omp parallel for collapse(2) schedule(static)

@@ -4,14 +4,20 @@
  *   openblas   im2col + sgemm (OpenBLAS), the same norm and attention
  *   reference  plain loops, what the other two are tested against
  *
- * All arrays are f32, channels-last and dense unless said otherwise; all pointers 64-byte aligned
- * is welcome but not required. Functions are Local, use the OpenMP threads of the process, and give
- * the same bits for the same input and thread count.
+ * Arrays are channels-last and dense. Maps (const void *, void *: activations and their gradients)
+ * are f32 or bf16 as the shape says; everything else is f32. In bf16 products are of bf16 numbers,
+ * sums and statistics in f32 or f64, and each number of a result is rounded to bf16 once. Pointers
+ * aligned to 64 bytes are welcome but not required, but scratch is. Functions are Local, use the
+ * OpenMP threads of the process, and give the same bits for the same input and thread count.
+ *
+ * Nothing here allocates while it runs: a kernel says how many bytes of scratch it wants, and the
+ * caller hands these in. What scratch holds before and after means nothing, so all may share it.
  */
 #ifndef CTAUG_MODEL_NN_KERNELS_H
 #define CTAUG_MODEL_NN_KERNELS_H
 
 #include "io/status.h"
+#include "model/nn/tensor.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,18 +27,22 @@
 typedef struct conv_shape {
     int64_t batch, height, width, in, out;
     int kernel, stride;
+    tensor_type x, y; /* of the two maps and their gradients; products are of bf16 numbers if either
+                         is bf16 */
 } conv_shape;
 
-typedef struct conv conv; /* primitives, packed weights, scratch of one convolution of one engine */
+typedef struct conv conv; /* primitives and packed weights of one convolution of one engine */
 
 typedef struct norm_shape {
     int64_t batch, pixels, channels, groups; /* x is [batch, pixels, channels] */
     float epsilon;                           /* 1e-5 */
     bool silu;                               /* y = silu(...) */
+    tensor_type type;                        /* of x, y and their gradients */
 } norm_shape;
 
 typedef struct attention_shape {
     int64_t batch, tokens, channels, heads; /* qkv is [batch, tokens, 3, heads, channels / heads] */
+    tensor_type type;                       /* of qkv, y and their gradients */
 } attention_shape;
 
 typedef struct kernels {
@@ -41,15 +51,17 @@ typedef struct kernels {
     /* Creates primitives once, at plan time. training: backward will be called. */
     status (*conv_open)(const conv_shape *shape, bool training, conv **out);
     void (*conv_close)(conv *c);
+    int64_t (*conv_scratch)(const conv *c); /* bytes */
     /* Takes over weights [out, in, kernel, kernel] (PyTorch's order), whenever they have changed.
      */
-    status (*conv_pack)(conv *c, const float *weight);
+    status (*conv_pack)(conv *c, const float *weight, void *scratch);
     /* y [B,H',W',out] = x [B,H,W,in] * w + bias (may be NULL). */
-    status (*conv_forward)(conv *c, const float *x, const float *bias, float *y);
+    status (*conv_forward)(conv *c, const void *x, const float *bias, void *y, void *scratch);
     /* dx = what dy sends back through w (overwrites). */
-    status (*conv_backward_data)(conv *c, const float *dy, float *dx);
+    status (*conv_backward_data)(conv *c, const void *dy, void *dx, void *scratch);
     /* dw [out, in, k, k] and db [out] (may be NULL) are added to. */
-    status (*conv_backward_weights)(conv *c, const float *x, const float *dy, float *dw, float *db);
+    status (*conv_backward_weights)(conv *c, const void *x, const void *dy, float *dw, float *db,
+                                    void *scratch);
 
     /* Row-major c [m,n] = op(a) op(b) + beta c; op transposes when asked: op(a) is [m,k]. */
     status (*matmul)(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k,
@@ -59,23 +71,26 @@ typedef struct kernels {
      * followed by SiLU: u = (x - mean) * rstd * gain + bias; u = u * (1 + scale) + shift when
      * scale_shift [batch, 2 * channels] (scale first) is not NULL; y = silu ? u * sigmoid(u) : u.
      * mean, rstd [batch, groups] are kept for backward. */
-    status (*norm_forward)(const norm_shape *s, const float *x, const float *gain,
-                           const float *bias, const float *scale_shift, float *mean, float *rstd,
-                           float *y);
-    /* dx overwritten; dgain, dbias [channels] added to; dscale_shift overwritten when not NULL. */
-    status (*norm_backward)(const norm_shape *s, const float *x, const float *gain,
+    int64_t (*norm_scratch)(const norm_shape *s); /* bytes, of either direction */
+    status (*norm_forward)(const norm_shape *s, const void *x, const float *gain, const float *bias,
+                           const float *scale_shift, float *mean, float *rstd, void *y,
+                           void *scratch);
+    /* dx overwritten, or added to if add is set; dgain, dbias [channels] added to; dscale_shift
+     * overwritten when not NULL. */
+    status (*norm_backward)(const norm_shape *s, const void *x, const float *gain,
                             const float *bias, const float *scale_shift, const float *mean,
-                            const float *rstd, const float *dy, float *dx, float *dgain,
-                            float *dbias, float *dscale_shift);
+                            const float *rstd, const void *dy, bool add, void *dx, float *dgain,
+                            float *dbias, float *dscale_shift, void *scratch);
 
     /* y [batch, tokens, channels] = softmax(q k^T / sqrt(d)) v per head (Vaswani et al. 2017, eq.
      * 1). logsum [batch, heads, tokens]: log of the softmax denominators, kept for backward. The
      * whole score matrix is never held by the fast engines. */
-    status (*attention_forward)(const attention_shape *s, const float *qkv, float *y,
-                                float *logsum);
+    int64_t (*attention_scratch)(const attention_shape *s); /* bytes, of either direction */
+    status (*attention_forward)(const attention_shape *s, const void *qkv, void *y, float *logsum,
+                                void *scratch);
     /* dqkv overwritten. */
-    status (*attention_backward)(const attention_shape *s, const float *qkv, const float *y,
-                                 const float *logsum, const float *dy, float *dqkv);
+    status (*attention_backward)(const attention_shape *s, const void *qkv, const void *y,
+                                 const float *logsum, const void *dy, void *dqkv, void *scratch);
 
     /* y = x * sigmoid(x); dx = dy * dsilu(x)/dx (overwrites). */
     void (*silu_forward)(const float *x, float *y, int64_t n);

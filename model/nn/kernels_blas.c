@@ -71,7 +71,13 @@ done:
     return st;
 }
 
-static status blas_conv_pack(conv *c, const float *weight) {
+static int64_t blas_conv_scratch(const conv *c) {
+    (void)c;
+    return 0;
+}
+
+static status blas_conv_pack(conv *c, const float *weight, void *scratch) {
+    (void)scratch;
     const conv_shape *s = &c->shape;
     int64_t taps = s->kernel * s->kernel;
 #pragma omp parallel for schedule(static) if (s->in * s->out > 4096)
@@ -137,7 +143,11 @@ static void sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int6
 /* Pixels whose patches of `row` floats fit a thread's buffer. */
 static int64_t block_pixels(int64_t row) { return larger(1, PATCH_FLOATS / row); }
 
-static status blas_conv_forward(conv *c, const float *x, const float *bias, float *y) {
+static status blas_conv_forward(conv *c, const void *px, const float *bias, void *py,
+                                void *scratch) {
+    const float *x = px;
+    float *y = py;
+    (void)scratch;
     const conv_shape *s = &c->shape;
     int64_t row = s->kernel * s->kernel * s->in, pixels = c->y_height * c->y_width;
     int64_t block = block_pixels(row);
@@ -157,7 +167,10 @@ static status blas_conv_forward(conv *c, const float *x, const float *bias, floa
     return ST_OK;
 }
 
-static status blas_conv_backward_data(conv *c, const float *dy, float *dx) {
+static status blas_conv_backward_data(conv *c, const void *pdy, void *pdx, void *scratch) {
+    const float *dy = pdy;
+    float *dx = pdx;
+    (void)scratch;
     const conv_shape *s = &c->shape;
     int64_t row = s->kernel * s->kernel * s->out, pixels = s->height * s->width;
     int64_t block = block_pixels(row), sample = c->y_height * c->y_width * s->out;
@@ -190,8 +203,10 @@ static void add_bias_gradient(const float *dy, int64_t rows, int64_t out, float 
     }
 }
 
-static status blas_conv_backward_weights(conv *c, const float *x, const float *dy, float *dw,
-                                         float *db) {
+static status blas_conv_backward_weights(conv *c, const void *px, const void *pdy, float *dw,
+                                         float *db, void *scratch) {
+    const float *x = px, *dy = pdy;
+    (void)scratch;
     const conv_shape *s = &c->shape;
     int64_t taps = s->kernel * s->kernel, row = taps * s->in, pixels = c->y_height * c->y_width;
     int64_t share = block_pixels(row), block = c->threads * share;
@@ -234,14 +249,15 @@ static status blas_matmul(bool transpose_a, bool transpose_b, int64_t m, int64_t
                     transpose_b ? k : n, beta, c, n);
 }
 
-static status blas_attention_forward(const attention_shape *s, const float *qkv, float *y,
-                                     float *logsum) {
-    return attention_fast_forward(multiply, s, qkv, y, logsum);
+static status blas_attention_forward(const attention_shape *s, const void *qkv, void *y,
+                                     float *logsum, void *scratch) {
+    return attention_fast_forward(multiply, s, qkv, y, logsum, scratch);
 }
 
-static status blas_attention_backward(const attention_shape *s, const float *qkv, const float *y,
-                                      const float *logsum, const float *dy, float *dqkv) {
-    return attention_fast_backward(multiply, s, qkv, y, logsum, dy, dqkv);
+static status blas_attention_backward(const attention_shape *s, const void *qkv, const void *y,
+                                      const float *logsum, const void *dy, void *dqkv,
+                                      void *scratch) {
+    return attention_fast_backward(multiply, s, qkv, y, logsum, dy, dqkv, scratch);
 }
 
 const char *kernels_openblas_version(void) { return openblas_get_config(); }
@@ -250,13 +266,16 @@ const kernels kernels_openblas = {
     .name = "openblas",
     .conv_open = blas_conv_open,
     .conv_close = blas_conv_close,
+    .conv_scratch = blas_conv_scratch,
     .conv_pack = blas_conv_pack,
     .conv_forward = blas_conv_forward,
     .conv_backward_data = blas_conv_backward_data,
     .conv_backward_weights = blas_conv_backward_weights,
     .matmul = blas_matmul,
+    .norm_scratch = norm_fast_scratch,
     .norm_forward = norm_fast_forward,
     .norm_backward = norm_fast_backward,
+    .attention_scratch = attention_fast_scratch,
     .attention_forward = blas_attention_forward,
     .attention_backward = blas_attention_backward,
     .silu_forward = silu_fast_forward,

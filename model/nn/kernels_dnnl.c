@@ -373,7 +373,13 @@ static void turn(const conv_shape *s, const float *weight, float *turned) {
                 turned[(i * s->out + o) * taps + t] = weight[(o * s->in + i) * taps + taps - 1 - t];
 }
 
-static status one_conv_pack(conv *c, const float *weight) {
+static int64_t one_conv_scratch(const conv *c) {
+    (void)c;
+    return 0;
+}
+
+static status one_conv_pack(conv *c, const float *weight, void *scratch) {
+    (void)scratch;
     status st;
     TRY(attach(c, c->plain, weight));
     TRY(pass_run(c, &c->forward_weights.reorder, "weights reorder"));
@@ -384,7 +390,11 @@ done:
     return st;
 }
 
-static status one_conv_forward(conv *c, const float *x, const float *bias, float *y) {
+static status one_conv_forward(conv *c, const void *px, const float *bias, void *py,
+                               void *scratch) {
+    const float *x = px;
+    float *y = py;
+    (void)scratch;
     status st;
     TRY(attach(c, c->x, x));
     TRY(attach(c, c->bias, bias ? bias : c->no_bias));
@@ -394,7 +404,10 @@ done:
     return st;
 }
 
-static status one_conv_backward_data(conv *c, const float *dy, float *dx) {
+static status one_conv_backward_data(conv *c, const void *pdy, void *pdx, void *scratch) {
+    const float *dy = pdy;
+    float *dx = pdx;
+    (void)scratch;
     status st;
     TRY(attach(c, c->y, dy));
     TRY(attach(c, c->x, dx));
@@ -403,8 +416,10 @@ done:
     return st;
 }
 
-static status one_conv_backward_weights(conv *c, const float *x, const float *dy, float *dw,
-                                        float *db) {
+static status one_conv_backward_weights(conv *c, const void *px, const void *pdy, float *dw,
+                                        float *db, void *scratch) {
+    const float *x = px, *dy = pdy;
+    (void)scratch;
     status st;
     TRY(attach(c, c->x, x));
     TRY(attach(c, c->y, dy));
@@ -436,14 +451,15 @@ static status one_matmul(bool transpose_a, bool transpose_b, int64_t m, int64_t 
                     transpose_b ? k : n, beta, c, n);
 }
 
-static status one_attention_forward(const attention_shape *s, const float *qkv, float *y,
-                                    float *logsum) {
-    return attention_fast_forward(multiply, s, qkv, y, logsum);
+static status one_attention_forward(const attention_shape *s, const void *qkv, void *y,
+                                    float *logsum, void *scratch) {
+    return attention_fast_forward(multiply, s, qkv, y, logsum, scratch);
 }
 
-static status one_attention_backward(const attention_shape *s, const float *qkv, const float *y,
-                                     const float *logsum, const float *dy, float *dqkv) {
-    return attention_fast_backward(multiply, s, qkv, y, logsum, dy, dqkv);
+static status one_attention_backward(const attention_shape *s, const void *qkv, const void *y,
+                                     const float *logsum, const void *dy, void *dqkv,
+                                     void *scratch) {
+    return attention_fast_backward(multiply, s, qkv, y, logsum, dy, dqkv, scratch);
 }
 
 const char *kernels_onednn_version(void) {
@@ -457,13 +473,16 @@ const kernels kernels_onednn = {
     .name = "onednn",
     .conv_open = one_conv_open,
     .conv_close = one_conv_close,
+    .conv_scratch = one_conv_scratch,
     .conv_pack = one_conv_pack,
     .conv_forward = one_conv_forward,
     .conv_backward_data = one_conv_backward_data,
     .conv_backward_weights = one_conv_backward_weights,
     .matmul = one_matmul,
+    .norm_scratch = norm_fast_scratch,
     .norm_forward = norm_fast_forward,
     .norm_backward = norm_fast_backward,
+    .attention_scratch = attention_fast_scratch,
     .attention_forward = one_attention_forward,
     .attention_backward = one_attention_backward,
     .silu_forward = silu_fast_forward,

@@ -25,16 +25,20 @@ typedef status (*product)(bool transpose_a, bool transpose_b, int64_t m, int64_t
                           float beta, float *c, int64_t ldc);
 
 /* As in kernels.h; attention is told whose products to use. */
-status norm_fast_forward(const norm_shape *s, const float *x, const float *gain, const float *bias,
-                         const float *scale_shift, float *mean, float *rstd, float *y);
-status norm_fast_backward(const norm_shape *s, const float *x, const float *gain, const float *bias,
+int64_t norm_fast_scratch(const norm_shape *s);
+status norm_fast_forward(const norm_shape *s, const void *x, const float *gain, const float *bias,
+                         const float *scale_shift, float *mean, float *rstd, void *y,
+                         void *scratch);
+status norm_fast_backward(const norm_shape *s, const void *x, const float *gain, const float *bias,
                           const float *scale_shift, const float *mean, const float *rstd,
-                          const float *dy, float *dx, float *dgain, float *dbias,
-                          float *dscale_shift);
-status attention_fast_forward(product multiply, const attention_shape *s, const float *qkv,
-                              float *y, float *logsum);
-status attention_fast_backward(product multiply, const attention_shape *s, const float *qkv,
-                               const float *y, const float *logsum, const float *dy, float *dqkv);
+                          const void *dy, bool add, void *dx, float *dgain, float *dbias,
+                          float *dscale_shift, void *scratch);
+int64_t attention_fast_scratch(const attention_shape *s);
+status attention_fast_forward(product multiply, const attention_shape *s, const void *qkv, void *y,
+                              float *logsum, void *scratch);
+status attention_fast_backward(product multiply, const attention_shape *s, const void *qkv,
+                               const void *y, const float *logsum, const void *dy, void *dqkv,
+                               void *scratch);
 void silu_fast_forward(const float *x, float *y, int64_t n);
 void silu_fast_backward(const float *x, const float *dy, float *dx, int64_t n);
 

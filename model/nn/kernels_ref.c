@@ -34,7 +34,13 @@ done:
     return st;
 }
 
-static status ref_conv_pack(conv *c, const float *weight) {
+static int64_t ref_conv_scratch(const conv *c) {
+    (void)c;
+    return 0;
+}
+
+static status ref_conv_pack(conv *c, const float *weight, void *scratch) {
+    (void)scratch;
     memcpy(c->weight, weight, (size_t)weight_count(&c->shape) * sizeof(float));
     return ST_OK;
 }
@@ -92,7 +98,11 @@ static int64_t output_pixels(const conv_shape *s) {
     return s->batch * ((s->height - 1) / s->stride + 1) * ((s->width - 1) / s->stride + 1);
 }
 
-static status ref_conv_forward(conv *c, const float *x, const float *bias, float *y) {
+static status ref_conv_forward(conv *c, const void *px, const float *bias, void *py,
+                               void *scratch) {
+    const float *x = px;
+    float *y = py;
+    (void)scratch;
     status st;
     const conv_shape *s = &c->shape;
     conv_sums k = {.x = x, .weight = c->weight};
@@ -105,7 +115,10 @@ done:
     return st;
 }
 
-static status ref_conv_backward_data(conv *c, const float *dy, float *dx) {
+static status ref_conv_backward_data(conv *c, const void *pdy, void *pdx, void *scratch) {
+    const float *dy = pdy;
+    float *dx = pdx;
+    (void)scratch;
     status st;
     const conv_shape *s = &c->shape;
     conv_sums k = {.dy = dy, .weight = c->weight};
@@ -118,8 +131,10 @@ done:
     return st;
 }
 
-static status ref_conv_backward_weights(conv *c, const float *x, const float *dy, float *dw,
-                                        float *db) {
+static status ref_conv_backward_weights(conv *c, const void *px, const void *pdy, float *dw,
+                                        float *db, void *scratch) {
+    const float *x = px, *dy = pdy;
+    (void)scratch;
     status st;
     const conv_shape *s = &c->shape;
     conv_sums k = {.x = x, .dy = dy};
@@ -163,9 +178,17 @@ static double shift_of(const norm_shape *s, const float *scale_shift, int64_t b,
     return scale_shift ? scale_shift[b * 2 * s->channels + s->channels + c] : 0;
 }
 
-static status ref_norm_forward(const norm_shape *s, const float *x, const float *gain,
+static int64_t ref_norm_scratch(const norm_shape *s) {
+    (void)s;
+    return 0;
+}
+
+static status ref_norm_forward(const norm_shape *s, const void *px, const float *gain,
                                const float *bias, const float *scale_shift, float *mean,
-                               float *rstd, float *y) {
+                               float *rstd, void *py, void *scratch) {
+    const float *x = px;
+    float *y = py;
+    (void)scratch;
     int64_t width = s->channels / s->groups, sample = s->pixels * s->channels;
     for (int64_t i = 0; i < s->batch * s->groups; i++) {
         int64_t b = i / s->groups, first = i % s->groups * width;
@@ -195,11 +218,14 @@ static status ref_norm_forward(const norm_shape *s, const float *x, const float 
  * spread of a group both depend on every x of it, hence
  * dx = rstd (dxhat - mean(dxhat) - xhat mean(dxhat xhat)), dxhat = du scale gain
  * (Ioffe & Szegedy 2015, section 3, with groups in place of batches). */
-static status ref_norm_backward(const norm_shape *s, const float *x, const float *gain,
+static status ref_norm_backward(const norm_shape *s, const void *px, const float *gain,
                                 const float *bias, const float *scale_shift, const float *mean,
-                                const float *rstd, const float *dy, float *dx, float *dgain,
-                                float *dbias, float *dscale_shift) {
+                                const float *rstd, const void *pdy, bool add, void *pdx,
+                                float *dgain, float *dbias, float *dscale_shift, void *scratch) {
     status st;
+    const float *x = px, *dy = pdy;
+    float *dx = pdx;
+    (void)scratch, (void)add;
     int64_t width = s->channels / s->groups, sample = s->pixels * s->channels;
     double *du_sum = NULL, *du_xhat_sum; /* [batch, channels] each */
     TRY(array_alloc(&du_sum, 2 * s->batch * s->channels, sizeof(double), "norm sums"));
@@ -258,9 +284,17 @@ static double score(const attention_shape *s, const float *qkv, int64_t b, int64
     return sum / sqrt((double)d);
 }
 
-static status ref_attention_forward(const attention_shape *s, const float *qkv, float *y,
-                                    float *logsum) {
+static int64_t ref_attention_scratch(const attention_shape *s) {
+    (void)s;
+    return 0;
+}
+
+static status ref_attention_forward(const attention_shape *s, const void *pqkv, void *py,
+                                    float *logsum, void *scratch) {
     status st;
+    const float *qkv = pqkv;
+    float *y = py;
+    (void)scratch;
     int64_t d = s->channels / s->heads;
     double *p = NULL; /* [tokens]: one row of probabilities */
     TRY(array_alloc(&p, s->tokens, sizeof *p, "attention scores"));
@@ -288,9 +322,13 @@ done:
 
 /* dP = dy v^T, dS = P (dP - sum_j P dP), and sum_j P dP = dy . y; then dq = dS k, dk = dS^T q and
  * dv = P^T dy (Dao et al. 2022, appendix B.2). */
-static status ref_attention_backward(const attention_shape *s, const float *qkv, const float *y,
-                                     const float *logsum, const float *dy, float *dqkv) {
+static status ref_attention_backward(const attention_shape *s, const void *pqkv, const void *py,
+                                     const float *logsum, const void *pdy, void *pdqkv,
+                                     void *scratch) {
     status st;
+    const float *qkv = pqkv, *y = py, *dy = pdy;
+    float *dqkv = pdqkv;
+    (void)scratch;
     int64_t d = s->channels / s->heads, count = s->batch * s->tokens * 3 * s->channels;
     double *sum = NULL; /* of dqkv */
     TRY(array_alloc(&sum, count, sizeof *sum, "attention gradients"));
@@ -329,13 +367,16 @@ const kernels kernels_reference = {
     .name = "reference",
     .conv_open = ref_conv_open,
     .conv_close = ref_conv_close,
+    .conv_scratch = ref_conv_scratch,
     .conv_pack = ref_conv_pack,
     .conv_forward = ref_conv_forward,
     .conv_backward_data = ref_conv_backward_data,
     .conv_backward_weights = ref_conv_backward_weights,
     .matmul = ref_matmul,
+    .norm_scratch = ref_norm_scratch,
     .norm_forward = ref_norm_forward,
     .norm_backward = ref_norm_backward,
+    .attention_scratch = ref_attention_scratch,
     .attention_forward = ref_attention_forward,
     .attention_backward = ref_attention_backward,
     .silu_forward = ref_silu_forward,

@@ -20,17 +20,19 @@ static status time_conv(const conv_shape *s, const kernels *engine, double *best
     status st = ST_OK;
     conv *c = NULL;
     float *x = NULL, *y = NULL, *w = NULL;
+    void *scratch = NULL;
     int64_t h = (s->height - 1) / s->stride + 1, width = (s->width - 1) / s->stride + 1;
     TRY(array_alloc(&x, s->batch * s->height * s->width * s->in, sizeof(float), "a benchmark"));
     TRY(array_alloc(&y, s->batch * h * width * s->out, sizeof(float), "a benchmark"));
     TRY(array_alloc(&w, s->out * s->in * 9, sizeof(float), "a benchmark"));
     TRY(engine->conv_open(s, true, &c));
-    TRY(engine->conv_pack(c, w));
+    TRY(pages_alloc(&scratch, engine->conv_scratch(c), "a benchmark"));
+    TRY(engine->conv_pack(c, w, scratch));
     for (int i = 0; i <= REPEATS; i++) {
         double began = seconds();
-        TRY(engine->conv_forward(c, x, NULL, y));
-        TRY(engine->conv_backward_weights(c, x, y, w, NULL));
-        TRY(engine->conv_backward_data(c, y, x));
+        TRY(engine->conv_forward(c, x, NULL, y, scratch));
+        TRY(engine->conv_backward_weights(c, x, y, w, NULL, scratch));
+        TRY(engine->conv_backward_data(c, y, x, scratch));
         double took = seconds() - began;
         if (i == 1 || (i > 1 && took < *best)) *best = took;
     }
@@ -39,6 +41,7 @@ done:
     free(x);
     free(y);
     free(w);
+    free(scratch);
     return st;
 }
 

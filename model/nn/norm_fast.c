@@ -247,9 +247,18 @@ static void sample_forward(const norm_shape *s, const cut *k, const float *x, co
     }
 }
 
-status norm_fast_forward(const norm_shape *s, const float *x, const float *gain, const float *bias,
-                         const float *scale_shift, float *mean, float *rstd, float *y) {
+int64_t norm_fast_scratch(const norm_shape *s) {
+    (void)s;
+    return 0;
+}
+
+status norm_fast_forward(const norm_shape *s, const void *px, const float *gain, const float *bias,
+                         const float *scale_shift, float *mean, float *rstd, void *py,
+                         void *unused) {
     status st;
+    const float *x = px;
+    float *y = py;
+    (void)unused;
     cut k = cut_of(s);
     int64_t sample = s->pixels * s->channels, each = k.chunks * 3 * k.row;
     void *memory = NULL;
@@ -366,11 +375,14 @@ static void parameter_gradients(const norm_shape *s, const float *gain, const fl
     }
 }
 
-status norm_fast_backward(const norm_shape *s, const float *x, const float *gain, const float *bias,
+status norm_fast_backward(const norm_shape *s, const void *px, const float *gain, const float *bias,
                           const float *scale_shift, const float *mean, const float *rstd,
-                          const float *dy, float *dx, float *dgain, float *dbias,
-                          float *dscale_shift) {
+                          const void *pdy, bool add, void *pdx, float *dgain, float *dbias,
+                          float *dscale_shift, void *unused) {
     status st;
+    const float *x = px, *dy = pdy;
+    float *dx = pdx;
+    (void)unused, (void)add;
     cut k = cut_of(s);
     int64_t sample = s->pixels * s->channels, each = (5 + 2 * k.chunks) * k.row;
     int64_t stride = (1 + k.chunks) * 2 * s->channels;

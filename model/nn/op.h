@@ -63,6 +63,8 @@ typedef struct op_run {
     void *state;                  /* made by open, freed by close */
     float *saved;                 /* saved_floats: kept from forward to backward */
     int64_t saved_floats;
+    void *scratch; /* scratch_bytes: shared by all ops of a plan, holds nothing between calls */
+    int64_t scratch_bytes;
 } op_run;
 
 /* Which values backward reads, beyond grad_out: bits of the inputs, and of the output. */
@@ -71,7 +73,7 @@ enum { READS_IN0 = 1, READS_IN1 = 2, READS_IN2 = 4, READS_OUT = 8 };
 struct op_kind {
     const char *name;
     unsigned backward_reads;
-    /* Creates state and sets saved_floats; shapes are known, pointers are not. NULL: nothing to do.
+    /* Creates state and sets saved_floats and scratch_bytes; shapes are known, pointers are not. NULL: nothing to do.
      */
     status (*open)(op_run *r);
     void (*close)(op_run *r);

@@ -13,18 +13,19 @@ static attention_shape shape_of(const op_run *r) {
 static status attention_open(op_run *r) {
     attention_shape s = shape_of(r);
     r->saved_floats = s.batch * s.heads * s.tokens;
+    r->scratch_bytes = r->engine->attention_scratch(&s);
     return ST_OK;
 }
 
 static status attention_forward(op_run *r) {
     attention_shape s = shape_of(r);
-    return r->engine->attention_forward(&s, r->in[0].at, r->out.at, r->saved);
+    return r->engine->attention_forward(&s, r->in[0].at, r->out.at, r->saved, r->scratch);
 }
 
 static status attention_backward(op_run *r) {
     attention_shape s = shape_of(r);
     return r->engine->attention_backward(&s, r->in[0].at, r->out.at, r->saved, r->grad_out,
-                                         r->grad_in[0]);
+                                         r->grad_in[0], r->scratch);
 }
 
 static int64_t attention_flops(const op_run *r) {

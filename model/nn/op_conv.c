@@ -11,22 +11,26 @@ static status conv_open_op(op_run *r) {
                         .out = op->shape[2],
                         .kernel = op->set.kernel,
                         .stride = op->set.stride};
-    return r->engine->conv_open(&shape, r->training, (conv **)&r->state);
+    status st = r->engine->conv_open(&shape, r->training, (conv **)&r->state);
+    if (st == ST_OK) r->scratch_bytes = r->engine->conv_scratch(r->state);
+    return st;
 }
 
 static void conv_close_op(op_run *r) { r->engine->conv_close(r->state); }
 
-static status conv_pack_op(op_run *r) { return r->engine->conv_pack(r->state, r->param[0]); }
+static status conv_pack_op(op_run *r) {
+    return r->engine->conv_pack(r->state, r->param[0], r->scratch);
+}
 
 static status conv_forward_op(op_run *r) {
-    return r->engine->conv_forward(r->state, r->in[0].at, r->param[1], r->out.at);
+    return r->engine->conv_forward(r->state, r->in[0].at, r->param[1], r->out.at, r->scratch);
 }
 
 static status conv_backward_op(op_run *r) {
     status st = r->engine->conv_backward_weights(r->state, r->in[0].at, r->grad_out,
-                                                 r->grad_param[0], r->grad_param[1]);
+                                                 r->grad_param[0], r->grad_param[1], r->scratch);
     if (st == ST_OK && r->grad_in[0])
-        st = r->engine->conv_backward_data(r->state, r->grad_out, r->grad_in[0]);
+        st = r->engine->conv_backward_data(r->state, r->grad_out, r->grad_in[0], r->scratch);
     return st;
 }
 

@@ -14,14 +14,16 @@ static norm_shape shape_of(const op_run *r) {
 
 /* mean and rstd, batch * groups each. */
 static status norm_open(op_run *r) {
+    norm_shape s = shape_of(r);
     r->saved_floats = 2 * r->batch * r->op->set.groups;
+    r->scratch_bytes = r->engine->norm_scratch(&s);
     return ST_OK;
 }
 
 static status norm_forward(op_run *r) {
     norm_shape s = shape_of(r);
     return r->engine->norm_forward(&s, r->in[0].at, r->param[0], r->param[1], r->in[1].at, r->saved,
-                                   r->saved + s.batch * s.groups, r->out.at);
+                                   r->saved + s.batch * s.groups, r->out.at, r->scratch);
 }
 
 static status norm_backward(op_run *r) {
@@ -30,9 +32,9 @@ static status norm_backward(op_run *r) {
         return status_fail(ST_INTERNAL, "%s: norm cannot be trained straight on an input",
                            r->op->name);
     return r->engine->norm_backward(&s, r->in[0].at, r->param[0], r->param[1], r->in[1].at,
-                                    r->saved, r->saved + s.batch * s.groups, r->grad_out,
+                                    r->saved, r->saved + s.batch * s.groups, r->grad_out, false,
                                     r->grad_in[0], r->grad_param[0], r->grad_param[1],
-                                    r->grad_in[1]);
+                                    r->grad_in[1], r->scratch);
 }
 
 static const op_kind norm_kind = {.name = "norm",

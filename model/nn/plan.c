@@ -12,6 +12,7 @@
 #include "io/span.h"
 
 #include <string.h>
+#include <time.h>
 
 /* Blocks of the arena are named by their index; NO_BLOCK: none. */
 enum { NO_BLOCK = -1 };
@@ -26,6 +27,7 @@ typedef struct plan_op {
     int64_t sent[OP_INPUTS];    /* blocks its backward writes, one an input */
     float *add_to[OP_INPUTS]; /* where a block of its own is added; NULL: it was written in place */
     bool opened;
+    plan_seconds took;
 } plan_op;
 
 struct plan {
@@ -40,6 +42,7 @@ struct plan {
     int64_t block_count;
     char *arena;
     int64_t arena_bytes;
+    void *scratch; /* the most any op wants */
 };
 
 static bool is_identity(const plan *pl, node i) {
@@ -169,6 +172,9 @@ static void connect(plan *pl) {
         const graph_op *op = p->run.op;
         p->run.out.at = block_at(pl, pl->ops[p->root].value);
         p->run.saved = block_at(pl, p->saved);
+        p->run.scratch = pl->scratch;
+        /* What nobody fills reads as 0. */
+        if (!op->kind->forward) memset(p->run.out.at, 0, (size_t)tensor_bytes(&p->run.out));
         p->run.grad_out = block_at(pl, pl->ops[p->root].grad);
         for (int k = 0; k < op->inputs; k++) {
             plan_op *from = &pl->ops[pl->ops[op->in[k]].root];
@@ -188,6 +194,7 @@ static void connect(plan *pl) {
 status plan_create(const graph *g, params *p, const plan_options *options, plan **out) {
     status st = ST_OK;
     plan *pl = NULL;
+    int64_t scratch = 0;
     *out = NULL;
     TRY(graph_check(g));
     TRY(array_alloc(&pl, 1, sizeof *pl, "a plan"));
@@ -204,19 +211,16 @@ status plan_create(const graph *g, params *p, const plan_options *options, plan 
         if (!runs_forward(pl, i) || !o->run.op->kind->open) continue;
         TRY(o->run.op->kind->open(&o->run));
         o->opened = true;
+        if (o->run.scratch_bytes > scratch) scratch = o->run.scratch_bytes;
     }
+    TRY(pages_alloc(&pl->scratch, scratch, "scratch of kernels"));
     /* A value, a saved block, a gradient, and one block an input at most. */
     TRY(array_alloc(&pl->blocks, (int64_t)g->count * (3 + OP_INPUTS), sizeof *pl->blocks,
                     "a plan"));
     place_values(pl, options);
     place_gradients(pl);
     TRY(arena_layout(pl->blocks, pl->block_count, &pl->arena_bytes));
-    pl->arena = aligned_alloc(4096, (size_t)(pl->arena_bytes + 4096) / 4096 * 4096);
-    if (!pl->arena) {
-        st = status_memory("activations and gradients", pl->arena_bytes);
-        goto done;
-    }
-    memset(pl->arena, 0, (size_t)pl->arena_bytes); /* inputs nobody fills read as 0 */
+    TRY(pages_alloc(&pl->arena, pl->arena_bytes, "activations and gradients"));
     connect(pl);
     *out = pl;
     pl = NULL;
@@ -233,6 +237,7 @@ void plan_destroy(plan *pl) {
     free(pl->ops);
     free(pl->blocks);
     free(pl->arena);
+    free(pl->scratch);
     free(pl);
 }
 
@@ -249,7 +254,21 @@ tensor plan_output(plan *pl, node x) { return pl->ops[x].run.out; }
 
 void plan_params_changed(plan *pl) { pl->params_changed = true; }
 
+static double seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Adds the time since *from to *sum and moves *from on. */
+static void lap(double *from, double *sum) {
+    double now = seconds();
+    *sum += now - *from;
+    *from = now;
+}
+
 status plan_forward(plan *pl, const plan_keys *keys) {
+    double clock = seconds();
     for (node i = 0; i < pl->count; i++) {
         plan_op *p = &pl->ops[i];
         const op_kind *kind = p->run.op->kind;
@@ -257,7 +276,9 @@ status plan_forward(plan *pl, const plan_keys *keys) {
         if (!runs_forward(pl, i)) continue;
         p->run.keys = keys;
         if (pl->params_changed && kind->pack) st = kind->pack(&p->run);
+        lap(&clock, &p->took.pack);
         if (st == ST_OK) st = kind->forward(&p->run);
+        lap(&clock, &p->took.forward);
         if (st != ST_OK) return st;
     }
     pl->params_changed = false;
@@ -287,13 +308,16 @@ status plan_backward(plan *pl, plan_ready ready, void *context) {
     status st = ST_OK;
     if (!pl->training)
         return status_fail(ST_INTERNAL, "backward on a plan that is not for training");
+    double clock = seconds();
     float *seed = block_at(pl, pl->ops[pl->loss].grad);
     for (int64_t b = 0; b < pl->ops[pl->loss].run.batch; b++) seed[b] = 1.0f;
     for (node i = pl->count - 1; i >= 0 && st == ST_OK; i--) {
         plan_op *p = &pl->ops[i];
         if (runs_backward(pl, i)) {
             st = p->run.op->kind->backward(&p->run);
+            lap(&clock, &p->took.backward);
             if (st == ST_OK) add_sent(p);
+            lap(&clock, &p->took.add);
         }
         if (st == ST_OK) st = report(pl, p->run.op, ready, context);
     }
@@ -305,4 +329,9 @@ int64_t plan_forward_flops(const plan *pl) {
     for (node i = 0; i < pl->count; i++)
         if (pl->ops[i].run.op->kind->flops) sum += pl->ops[i].run.op->kind->flops(&pl->ops[i].run);
     return sum;
+}
+
+void plan_times(const plan *pl, plan_visit_times visit, void *context) {
+    for (node i = 0; i < pl->count; i++)
+        visit(context, pl->ops[i].run.op->kind->name, pl->ops[i].run.op->name, &pl->ops[i].took);
 }

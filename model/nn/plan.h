@@ -54,6 +54,16 @@ typedef status (*plan_ready)(void *context, int64_t offset, int64_t count);
  * params->grad. ready may be NULL. Local. */
 status plan_backward(plan *pl, plan_ready ready, void *context);
 
+/* Where the time went: seconds of one op over all runs since the plan was made. */
+typedef struct plan_seconds {
+    double pack, forward, backward;
+    double add; /* joining gradients of several senders */
+} plan_seconds;
+
+typedef void (*plan_visit_times)(void *context, const char *kind, const char *name,
+                                 const plan_seconds *took);
+void plan_times(const plan *pl, plan_visit_times visit, void *context);
+
 /* Multiply-adds times two of one forward run (convolutions, products, attention). */
 int64_t plan_forward_flops(const plan *pl);
 

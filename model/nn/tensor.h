@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-typedef enum tensor_type { TYPE_F32, TYPE_U8 } tensor_type;
+typedef enum tensor_type { TYPE_F32, TYPE_BF16, TYPE_U8 } tensor_type;
 
 typedef struct tensor {
     tensor_type type;
@@ -19,6 +19,15 @@ typedef struct tensor {
 
 static inline int64_t tensor_count(const tensor *t) {
     return t->shape[0] * t->shape[1] * t->shape[2] * t->shape[3];
+}
+
+/* Bytes of one value. */
+static inline int64_t tensor_unit(tensor_type type) {
+    return type == TYPE_F32 ? 4 : type == TYPE_BF16 ? 2 : 1;
+}
+
+static inline int64_t tensor_bytes(const tensor *t) {
+    return tensor_count(t) * tensor_unit(t->type);
 }
 
 /* Values of one sample. */
