@@ -1,5 +1,6 @@
-/* What the two fast engines share: group norm, SiLU and attention in vectorised C, and the
- * exponential under all three. Private to kernels*.c, norm_fast.c and attention_fast.c.
+/* What the engines are put together from: group norm, SiLU and attention, fast (of both fast
+ * engines) and plain (of the reference), and the exponential under the fast ones. Private to
+ * kernels*.c, norm_*.c and attention_*.c.
  *
  * Loops that carry the work are leaf functions marked CLONES: compiled for SSE2, AVX2 and AVX-512,
  * chosen when the program is loaded, so that one binary serves a mixed cluster.
@@ -7,6 +8,7 @@
 #ifndef CTAUG_MODEL_NN_KERNELS_FAST_H
 #define CTAUG_MODEL_NN_KERNELS_FAST_H
 
+#include "model/nn/bf16.h"
 #include "model/nn/kernels.h"
 
 #include <string.h>
@@ -41,6 +43,33 @@ status attention_fast_backward(product multiply, const attention_shape *s, const
                                void *scratch);
 void silu_fast_forward(const float *x, float *y, int64_t n);
 void silu_fast_backward(const float *x, const float *dy, float *dx, int64_t n);
+
+int64_t norm_ref_scratch(const norm_shape *s);
+status norm_ref_forward(const norm_shape *s, const void *x, const float *gain, const float *bias,
+                        const float *scale_shift, float *mean, float *rstd, void *y, void *scratch);
+status norm_ref_backward(const norm_shape *s, const void *x, const float *gain, const float *bias,
+                         const float *scale_shift, const float *mean, const float *rstd,
+                         const void *dy, bool add, void *dx, float *dgain, float *dbias,
+                         float *dscale_shift, void *scratch);
+int64_t attention_ref_scratch(const attention_shape *s);
+status attention_ref_forward(const attention_shape *s, const void *qkv, void *y, float *logsum,
+                             void *scratch);
+status attention_ref_backward(const attention_shape *s, const void *qkv, const void *y,
+                              const float *logsum, const void *dy, void *dqkv, void *scratch);
+void silu_ref_forward(const float *x, float *y, int64_t n);
+void silu_ref_backward(const float *x, const float *dy, float *dx, int64_t n);
+
+/* Number i of a map, f32 or bf16. */
+static inline float map_read(tensor_type type, const void *x, int64_t i) {
+    return type == TYPE_BF16 ? bf16_to_f32(((const bf16 *)x)[i]) : ((const float *)x)[i];
+}
+
+static inline void map_write(tensor_type type, void *y, int64_t i, float value) {
+    if (type == TYPE_BF16)
+        ((bf16 *)y)[i] = bf16_from_f32(value);
+    else
+        ((float *)y)[i] = value;
+}
 
 /* Where fast_exp() ends, below and above. In another file on purpose: were the values known, gcc
  * would follow the clamped cases as branches and mask every instruction: slower. */
