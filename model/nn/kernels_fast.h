@@ -71,6 +71,11 @@ static inline void map_write(tensor_type type, void *y, int64_t i, float value) 
         ((float *)y)[i] = value;
 }
 
+/* Where number i of a map lies; const is the caller's to keep. */
+static inline void *map_at(tensor_type type, const void *x, int64_t i) {
+    return (char *)x + i * tensor_unit(type);
+}
+
 /* Where fast_exp() ends, below and above. In another file on purpose: were the values known, gcc
  * would follow the clamped cases as branches and mask every instruction: slower. */
 extern const float fast_exp_ends[2];

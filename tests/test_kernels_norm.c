@@ -1,0 +1,259 @@
+/* Group norm and SiLU of the engines: the reference's backward functions against differences of its
+ * forward ones, then the fast ones against the reference, in f32 and bf16, on shapes that fill no
+ * vector and no block. Tolerances: see compare_norm().
+ */
+#include "tests/kernel_case.h"
+
+typedef struct norm_case {
+    norm_shape s;
+    int64_t nx, ng; /* numbers, groups of the whole batch */
+    bool add;
+    float *x, *gain, *bias, *modulation, *mean, *rstd, *y, *dy;
+    float *dx, *dgain, *dbias, *dmodulation;
+} norm_case;
+
+static norm_case norm_make(norm_shape s, bool modulated, bool add) {
+    norm_case c = {.s = s, .nx = s.batch * s.pixels * s.channels, .ng = s.batch * s.groups};
+    c.s.epsilon = 1e-5f, c.add = add;
+    c.x = noise(c.nx, 5), c.gain = noise(s.channels, 6), c.bias = noise(s.channels, 7);
+    c.modulation = modulated ? noise(s.batch * 2 * s.channels, 8) : NULL;
+    c.mean = filled(c.ng, NAN), c.rstd = filled(c.ng, NAN);
+    c.y = filled(c.nx, NAN), c.dy = noise(c.nx, 9);
+    c.dx = add ? noise(c.nx, 13) : filled(c.nx, NAN);
+    map_round(s.type, c.x, c.nx), map_round(s.type, c.dy, c.nx), map_round(s.type, c.dx, c.nx);
+    c.dgain = filled(s.channels, 0.5f), c.dbias = filled(s.channels, 0.25f);
+    c.dmodulation = modulated ? filled(s.batch * 2 * s.channels, NAN) : NULL;
+    return c;
+}
+
+static void norm_free(norm_case *c) {
+    free(c->x), free(c->gain), free(c->bias), free(c->modulation), free(c->mean), free(c->rstd);
+    free(c->y), free(c->dy), free(c->dx), free(c->dgain), free(c->dbias), free(c->dmodulation);
+}
+
+static void norm_run(const kernels *k, norm_case *c) {
+    void *x = map_in(c->s.type, c->x, c->nx), *y = map_in(c->s.type, c->y, c->nx);
+    ok(k->norm_forward(&c->s, x, c->gain, c->bias, c->modulation, c->mean, c->rstd, y,
+                       scratch_of(k->norm_scratch(&c->s))));
+    map_out(c->s.type, y, c->y, c->nx);
+    free(x);
+}
+
+static void norm_run_back(const kernels *k, norm_case *c) {
+    void *x = map_in(c->s.type, c->x, c->nx), *dy = map_in(c->s.type, c->dy, c->nx);
+    void *dx = map_in(c->s.type, c->dx, c->nx);
+    ok(k->norm_backward(&c->s, x, c->gain, c->bias, c->modulation, c->mean, c->rstd, dy, c->add, dx,
+                        c->dgain, c->dbias, c->dmodulation, scratch_of(k->norm_scratch(&c->s))));
+    map_out(c->s.type, dx, c->dx, c->nx);
+    free(x), free(dy);
+}
+
+static double norm_objective(void *context) {
+    norm_case *c = context;
+    norm_run(engine("reference"), c);
+    return dot(c->y, c->dy, c->nx);
+}
+
+static void test_reference_norm(void **state) {
+    (void)state;
+    const norm_shape shapes[] = {{2, 7, 6, 3, 0, true, TYPE_F32},
+                                 {1, 9, 4, 1, 0, false, TYPE_F32},
+                                 {2, 16, 3, 3, 0, true, TYPE_F32}};
+    for (int i = 0; i < 6; i++) {
+        norm_case c = norm_make(shapes[i / 2], i % 2 == 0, i % 2 == 0);
+        float *before = noise(c.nx, 13);
+        norm_run(engine("reference"), &c);
+        norm_run_back(engine("reference"), &c);
+        for (int64_t j = 0; c.add && j < c.nx; j++) c.dx[j] -= before[j];
+        for (int64_t j = 0; j < c.s.channels; j++) c.dgain[j] -= 0.5f, c.dbias[j] -= 0.25f;
+        double rounding = 8 * sqrt((double)c.nx);
+        check_gradient("norm dx", norm_objective, &c, c.x, c.nx, c.dx, rounding);
+        check_gradient("norm dgain", norm_objective, &c, c.gain, c.s.channels, c.dgain, rounding);
+        check_gradient("norm dbias", norm_objective, &c, c.bias, c.s.channels, c.dbias, rounding);
+        if (c.modulation)
+            check_gradient("norm dscale_shift", norm_objective, &c, c.modulation,
+                           c.s.batch * 2 * c.s.channels, c.dmodulation, rounding);
+        free(before);
+        norm_free(&c);
+    }
+}
+
+/* What the rounding of norm's numbers can amount to: xhat is off by a few u of itself and of
+ * mean * rstd; SiLU and the affine part multiply by at most `slope`. The reference is run in f32:
+ * in bf16 the maps of the other are rounded once from numbers as good, and the sigmoid of a bf16
+ * kernel need be no better than 2^-13. */
+static void compare_norm(const kernels *k, norm_shape s, bool modulated, bool add, float offset,
+                         float spread) {
+    norm_case f = norm_make(s, modulated, add), r = norm_make(s, modulated, add);
+    for (int64_t i = 0; i < f.nx; i++) f.x[i] = offset + spread * f.x[i];
+    map_round(s.type, f.x, f.nx);
+    memcpy(r.x, f.x, (size_t)f.nx * sizeof(float));
+    r.s.type = TYPE_F32;
+    norm_run(k, &f);
+    norm_run(engine("reference"), &r);
+    double slope = 2 * largest(r.gain, s.channels) + 2, rstd = largest(r.rstd, f.ng);
+    double xhat = 1 + largest(r.x, r.nx) * rstd, dy = largest(r.dy, r.nx);
+    double sigmoid = s.type == TYPE_BF16 && s.silu ? 0x1p-13 : 0;
+    for (int64_t i = 0; i < f.ng; i++) {
+        near("norm mean", f.mean[i], r.mean[i], 4 * U * (fabs(r.mean[i]) + 1 / rstd));
+        near("norm rstd", f.rstd[i], r.rstd[i], 16 * U * xhat * r.rstd[i]);
+    }
+    all_near_in("norm y", s.type, f.y, r.y, f.nx,
+                8 * U * slope * xhat + sigmoid * largest(r.y, r.nx));
+    memcpy(f.mean, r.mean, (size_t)f.ng * sizeof(float));
+    memcpy(f.rstd, r.rstd, (size_t)f.ng * sizeof(float));
+    norm_run_back(k, &f);
+    norm_run_back(engine("reference"), &r);
+    double size = (16 * U * xhat + 2 * sigmoid) * slope * dy * xhat;
+    double root = sqrt((double)(s.batch * s.pixels));
+    all_near_in("norm dx", s.type, f.dx, r.dx, f.nx, size * rstd * slope + (add ? U : 0));
+    all_near("norm dgain", f.dgain, r.dgain, s.channels, size * root);
+    all_near("norm dbias", f.dbias, r.dbias, s.channels, size * root);
+    if (modulated)
+        all_near("norm dscale_shift", f.dmodulation, r.dmodulation, s.batch * 2 * s.channels,
+                 size * root * slope);
+    norm_free(&f), norm_free(&r);
+}
+
+static const norm_shape odd_shapes[] = {
+    {1, 1, 4, 1, 0, false, TYPE_F32},     {1, 5, 3, 3, 0, false, TYPE_F32},
+    {2, 63, 5, 1, 0, false, TYPE_F32},    {3, 64, 16, 8, 0, false, TYPE_F32},
+    {2, 81, 33, 11, 0, false, TYPE_F32},  {1, 1089, 64, 8, 0, false, TYPE_F32},
+    {1, 70000, 1, 1, 0, false, TYPE_F32}, {2, 10, 320, 32, 0, false, TYPE_F32},
+    {5, 257, 7, 7, 0, false, TYPE_F32}};
+
+/* Every odd shape with and without SiLU, modulation, add. */
+static void compare_norms(const kernels *k, tensor_type type) {
+    for (int i = 0; i < 9 * 8; i++) {
+        norm_shape s = odd_shapes[i / 8];
+        s.silu = i % 2, s.type = type;
+        compare_norm(k, s, i / 2 % 2, i / 4 % 2, 0.25f, 1);
+    }
+}
+
+static void test_fast_norm(void **state) {
+    (void)state;
+    for (int e = 0; e < 2; e++) {
+        compare_norms(engine(fast_engines[e]), TYPE_F32);
+        compare_norms(engine(fast_engines[e]), TYPE_BF16);
+    }
+}
+
+/* The reference in bf16 is the reference in f32 with its maps rounded. */
+static void test_reference_norm_bf16(void **state) {
+    (void)state;
+    compare_norms(engine("reference"), TYPE_BF16);
+}
+
+/* A large constant must not eat the variance (air in HU windows, dead channels): xhat is as good
+ * as the f32 mean is, and rstd exact. */
+static void test_norm_large_mean(void **state) {
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        const norm_shape s = {2, 2000, 16, 4, 0, false, i % 2 ? TYPE_BF16 : TYPE_F32};
+        compare_norm(engine("onednn"), s, false, i / 2, 1000, i % 2 ? 32 : 1);
+        compare_norm(engine("onednn"), s, false, i / 2, -30000, i % 2 ? 1024 : 8);
+    }
+}
+
+static void test_reference_silu(void **state) {
+    (void)state;
+    const kernels *k = engine("reference");
+    const float x[] = {-3, -0.5f, 0, 1, 20}, ones[] = {1, 1, 1, 1, 1};
+    float y[5], dx[5];
+    k->silu_forward(x, y, 5);
+    k->silu_backward(x, ones, dx, 5);
+    for (int i = 0; i < 5; i++) {
+        double e = exp(-x[i]), h = 1e-4;
+        double up = (x[i] + h) / (1 + exp(-x[i] - h)), down = (x[i] - h) / (1 + exp(-x[i] + h));
+        near("silu", y[i], x[i] / (1 + e), 20 * U);
+        near("silu slope", dx[i], (up - down) / (2 * h), h * h + 4 * U);
+    }
+}
+
+static void test_fast_silu(void **state) {
+    (void)state;
+    const int64_t n = 100003;
+    for (int e = 0; e < 2; e++) {
+        const kernels *fast = engine(fast_engines[e]), *ref = engine("reference");
+        float *x = noise(n, 1), *dy = noise(n, 2), *got = filled(n, NAN), *want = filled(n, NAN);
+        for (int64_t i = 0; i < n; i++) x[i] *= i % 2 ? 100 : 6;
+        x[0] = 1e30f, x[1] = -1e30f, x[2] = 0;
+        fast->silu_forward(x, got, n);
+        ref->silu_forward(x, want, n);
+        for (int64_t i = 0; i < n; i++) /* below -87 the fast sigmoid stays at e^-87 */
+            near("silu", got[i], want[i], 8 * U * fabs(want[i]) + fabs(x[i]) * 2e-38);
+        fast->silu_backward(x, dy, got, n);
+        ref->silu_backward(x, dy, want, n);
+        for (int64_t i = 0; i < n; i++)
+            near("dsilu", got[i], want[i], 8 * U * fmin(1 + fabs(x[i]), 4) + fabs(x[i]) * 2e-38);
+        free(x), free(dy), free(got), free(want);
+    }
+}
+
+/* The guards of the training loop look for NaN: no kernel may lose one. */
+static void test_nan_stays(void **state) {
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        const kernels *k = engine(fast_engines[i / 2]);
+        float x[40], y[40];
+        for (int j = 0; j < 40; j++) x[j] = j == 17 ? NAN : 1;
+        k->silu_forward(x, y, 40);
+        assert_true(isnan(y[17]) && !isnan(y[16]));
+        const norm_shape s = {1, 50, 8, 2, 0, true, i % 2 ? TYPE_BF16 : TYPE_F32};
+        norm_case n = norm_make(s, false, false);
+        n.x[8 * 20 + 5] = NAN;
+        norm_run(k, &n);
+        assert_true(isnan(n.y[5]) && isnan(n.rstd[1]) && !isnan(n.rstd[0]));
+        norm_run_back(k, &n);
+        for (int j = 0; j < 8; j++) assert_int_equal(isnan(n.dx[j]) != 0, j >= 4);
+        norm_free(&n);
+        n = norm_make(s, false, true);
+        n.dy[8 * 20 + 5] = NAN, n.dx[1] = NAN;
+        norm_run(k, &n);
+        norm_run_back(k, &n);
+        for (int j = 0; j < 8; j++) assert_int_equal(isnan(n.dx[j]) != 0, j >= 4 || j == 1);
+        assert_true(isnan(n.dgain[5]) && isnan(n.dbias[5]) && !isnan(n.dgain[4]));
+        norm_free(&n);
+    }
+}
+
+/* The sample of a batch of one is the sample of a batch of five, whoever works on it. */
+static void test_bits_of_threads_and_places(void **state) {
+    (void)state;
+    const int before = omp_get_max_threads();
+    for (int i = 0; i < 8; i++) {
+        const kernels *k = engine(fast_engines[i / 4]);
+        const norm_shape s = {5, 3000, 48, 8, 0, true, i % 2 ? TYPE_BF16 : TYPE_F32};
+        const bool add = i / 2 % 2;
+        norm_case one = norm_make(s, false, add), two = norm_make(s, false, add);
+        norm_shape single = s;
+        single.batch = 1;
+        norm_case alone = norm_make(single, false, add);
+        for (norm_case *c = &two; c; c = c == &two ? &one : NULL)
+            repeat_first(c->x, 5, alone.nx), repeat_first(c->dy, 5, alone.nx),
+                repeat_first(c->dx, 5, alone.nx);
+        omp_set_num_threads(1), norm_run(k, &one), norm_run_back(k, &one);
+        omp_set_num_threads(SEVERAL), norm_run(k, &two), norm_run_back(k, &two);
+        same_bits("norm, 1 and 2 threads", one.y, two.y, one.nx);
+        same_bits("norm dx, 1 and 2 threads", one.dx, two.dx, one.nx);
+        same_bits("norm dgain, 1 and 2 threads", one.dgain, two.dgain, s.channels);
+        norm_run(k, &alone), norm_run_back(k, &alone); /* its threads share one sample */
+        for (int b = 0; b < 5; b++) {
+            same_bits("norm, place in the batch", two.y + b * alone.nx, alone.y, alone.nx);
+            same_bits("norm dx, place in the batch", two.dx + b * alone.nx, alone.dx, alone.nx);
+        }
+        norm_free(&one), norm_free(&two), norm_free(&alone);
+    }
+    omp_set_num_threads(before);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reference_norm), cmocka_unit_test(test_reference_norm_bf16),
+        cmocka_unit_test(test_fast_norm),      cmocka_unit_test(test_norm_large_mean),
+        cmocka_unit_test(test_reference_silu), cmocka_unit_test(test_fast_silu),
+        cmocka_unit_test(test_nan_stays),      cmocka_unit_test(test_bits_of_threads_and_places),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
