@@ -94,6 +94,7 @@ static status write_state(const char *path, const checkpoint_array *arrays, int6
                           const checkpoint_scalar *scalars, int64_t n_scalars) {
     status st;
     hid_t file = -1;
+    hdf5_lock();
     TRY(hdf5_create(path, &file));
     for (int64_t i = 0; i < n_arrays; i++) TRY(write_array(file, &arrays[i], path));
     for (int64_t i = 0; i < n_scalars; i++) {
@@ -106,6 +107,7 @@ static status write_state(const char *path, const checkpoint_array *arrays, int6
     TRY(hdf5_finish(&file, path));
 done:
     if (file >= 0) H5Fclose(file);
+    hdf5_unlock();
     return st;
 }
 
@@ -276,12 +278,27 @@ done:
     return st;
 }
 
+static status read_state(const char *path, const checkpoint_array *arrays, int64_t n_arrays,
+                         checkpoint_scalar *scalars, int64_t n_scalars) {
+    status st;
+    hid_t file = -1;
+    hdf5_lock();
+    TRY(hdf5_open(path, &file));
+    for (int64_t i = 0; i < n_arrays; i++) TRY(read_array(file, &arrays[i], path));
+    for (int64_t i = 0; i < n_scalars; i++)
+        TRY(hdf5_get_attribute(file, scalars[i].name, H5T_NATIVE_DOUBLE, 0, NULL, &scalars[i].value,
+                               path));
+done:
+    if (file >= 0) H5Fclose(file);
+    hdf5_unlock();
+    return st;
+}
+
 status checkpoint_read(const char *directory, int64_t step, checkpoint_array *arrays,
                        int64_t n_arrays, checkpoint_scalar *scalars, int64_t n_scalars) {
     status st;
     char path[PATH_SIZE], state[PATH_SIZE];
     manifest m = {0};
-    hid_t file = -1;
     TRY(step_path(path, directory, step));
     TRY(read_manifest(path, step, &m));
     st = manifest_check_file(&m, path, 0);
@@ -289,13 +306,8 @@ status checkpoint_read(const char *directory, int64_t step, checkpoint_array *ar
         TRY(status_fail(st, "%.500s; remove %s and run again: the checkpoint before it is used",
                         status_message(), path));
     TRY(path_join(state, path, STATE));
-    TRY(hdf5_open(state, &file));
-    for (int64_t i = 0; i < n_arrays; i++) TRY(read_array(file, &arrays[i], state));
-    for (int64_t i = 0; i < n_scalars; i++)
-        TRY(hdf5_get_attribute(file, scalars[i].name, H5T_NATIVE_DOUBLE, 0, NULL, &scalars[i].value,
-                               state));
+    TRY(read_state(state, arrays, n_arrays, scalars, n_scalars));
 done:
-    if (file >= 0) H5Fclose(file);
     manifest_free(&m);
     return st;
 }

@@ -2,10 +2,16 @@
 #include "io/store_hdf5.h"
 #include "io/file.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { RANK_MOST = 4, DEFLATE = 4 };
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+void hdf5_lock(void) { pthread_mutex_lock(&lock); }
+void hdf5_unlock(void) { pthread_mutex_unlock(&lock); }
 
 static herr_t keep_innermost(unsigned n, const H5E_error2_t *error, void *out) {
     if (n == 0 && error->desc) snprintf(out, 256, "%s", error->desc);
@@ -212,7 +218,10 @@ done:
 const char *store_library_version(void) {
     static _Thread_local char text[64];
     unsigned major = 0, minor = 0, release = 0;
-    if (H5get_libversion(&major, &minor, &release) < 0) return "";
+    hdf5_lock();
+    herr_t known = H5get_libversion(&major, &minor, &release);
+    hdf5_unlock();
+    if (known < 0) return "";
     snprintf(text, sizeof text, "HDF5 %u.%u.%u", major, minor, release);
     return text;
 }

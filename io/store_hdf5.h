@@ -4,6 +4,10 @@
  * latest format (H5F_LIBVER_LATEST: its metadata carry checksums), without times, so that equal
  * content gives equal bytes; they are read without plugins and on file systems without locks.
  * Names of functions here begin with hdf5_; `path` is the name that messages give.
+ *
+ * Debian's HDF5 is not safe for threads, and samples are read by a thread of their own while
+ * another writes a checkpoint: the public functions of these files are the doors, and hold one lock
+ * while they call HDF5 or use what a store keeps open. The functions here count on it.
  */
 #ifndef CTAUG_IO_STORE_HDF5_H
 #define CTAUG_IO_STORE_HDF5_H
@@ -11,6 +15,11 @@
 #include "io/status.h"
 
 #include <hdf5.h>
+
+/* The one lock of the process. No waiting for other ranks, and no second door, while it is held:
+ * it is not recursive. Local. */
+void hdf5_lock(void);
+void hdf5_unlock(void);
 
 /* ST_OK if result >= 0; else `code` with "<path>: cannot <what>: <HDF5's innermost reason>". Stands
  * around the failing call itself, as the next HDF5 call would forget the reason. Local. */

@@ -2,7 +2,8 @@
  * volume after its attributes, shapes and layout agree with the manifest.
  *
  * A few shards stay open (the least recently used is closed first), so that training can read
- * slices in any order. A shard is hashed once per process, a volume checked once.
+ * slices in any order. A shard is hashed once per process, a volume checked once. Threads may read
+ * one store: they take turns.
  */
 #include "io/store_detail.h"
 #include "io/store_hdf5.h"
@@ -34,8 +35,10 @@ struct store {
 
 void store_close(store *s) {
     if (!s) return;
+    hdf5_lock();
     for (int64_t k = 0; s->shards && k < s->shard_count; k++)
         if (s->shards[k].file >= 0) H5Fclose(s->shards[k].file);
+    hdf5_unlock();
     manifest_free(&s->manifest);
     free(s->entries);
     free(s->shards);
@@ -237,12 +240,14 @@ status store_read_slice(store *s, int64_t i, int64_t z, int16_t *hu, uint8_t *la
     hid_t group = -1;
     char where[WHERE];
     const store_entry *e = &s->entries[i];
+    hdf5_lock();
     TRY(open_volume(s, i, where, &group));
     if (z < 0 || z >= e->space.shape[0])
         TRY(status_fail(ST_INTERNAL, "%s: has no slice %" PRId64, where, z));
     TRY(read_part(s, group, e, z, 1, hu, labels, where));
 done:
     if (group >= 0) H5Gclose(group);
+    hdf5_unlock();
     return st;
 }
 
@@ -253,11 +258,13 @@ status store_read_volume(store *s, int64_t i, volume *out) {
     const store_entry *e = &s->entries[i];
     *out = (volume){.space = e->space, .contrast = e->contrast};
     snprintf(out->id, sizeof out->id, "%s", e->id);
+    hdf5_lock();
     TRY(open_volume(s, i, where, &group));
     TRY(volume_alloc(out)); /* only now: the file has these shapes indeed */
     TRY(read_part(s, group, e, 0, e->space.shape[0], out->hu, out->labels, where));
 done:
     if (group >= 0) H5Gclose(group);
+    hdf5_unlock();
     if (st != ST_OK) volume_free(out);
     return st;
 }

@@ -29,8 +29,10 @@ struct store_writer {
 
 static void writer_free(store_writer *w) {
     if (!w) return;
+    hdf5_lock();
     if (w->volumes >= 0) H5Gclose(w->volumes);
     if (w->file >= 0) H5Fclose(w->file);
+    hdf5_unlock();
     json_decref(w->provenance);
     free(w->entries);
     free(w->finished);
@@ -226,7 +228,7 @@ done:
     return st;
 }
 
-status store_writer_put(store_writer *w, int64_t i, const volume *v) {
+static status put(store_writer *w, int64_t i, const volume *v) {
     status st;
     const store_entry *e = &w->entries[i];
     char name[SHARD_NAME], path[PATH_SIZE], temporary[PATH_SIZE];
@@ -251,13 +253,23 @@ done:
     return st;
 }
 
+status store_writer_put(store_writer *w, int64_t i, const volume *v) {
+    hdf5_lock();
+    status st = put(w, i, v);
+    hdf5_unlock();
+    return st;
+}
+
 /* All of this rank's volumes were put; its last shard is closed. */
 static status end_shards(store_writer *w) {
     for (int64_t i = w->next; i < w->count; i++)
         if (store_writer_is_mine(w, i))
             return status_fail(ST_INTERNAL, "%s: volume %s was never written", w->directory,
                                w->entries[i].id);
-    return close_shard(w);
+    hdf5_lock();
+    status st = close_shard(w);
+    hdf5_unlock();
+    return st;
 }
 
 static status rename_shards(const store_writer *w) {
@@ -275,6 +287,7 @@ static status write_index(const store_writer *w) {
     status st;
     char name[SHARD_NAME], target[VOLUME_ID + 16], path[PATH_SIZE], temporary[PATH_SIZE];
     hid_t file = -1, volumes = -1;
+    hdf5_lock();
     TRY(make_paths(w, STORE_INDEX, path, temporary));
     TRY(hdf5_create(temporary, &file));
     TRY(make_volumes_group(file, &w->labels, temporary, &volumes));
@@ -293,6 +306,7 @@ static status write_index(const store_writer *w) {
 done:
     if (volumes >= 0) H5Gclose(volumes);
     if (file >= 0) H5Fclose(file);
+    hdf5_unlock();
     if (st != ST_OK) unlink(temporary);
     return st;
 }

@@ -16,6 +16,25 @@ typedef struct named_loss {
 
 static const named_loss losses[] = {{"l1", LOSS_L1}, {"l2", LOSS_L2}, {"huber", LOSS_HUBER}};
 
+static status noised_alloc(int64_t pixels, noised *out) {
+    status st = ST_OK;
+    TRY(array_alloc(&out->sample.image, pixels, sizeof(float), "a slice"));
+    TRY(array_alloc(&out->sample.labels, pixels, 1, "a label map"));
+    TRY(array_alloc(&out->x_t, pixels, sizeof(float), "a noised slice"));
+    TRY(array_alloc(&out->target, pixels, sizeof(float), "a target"));
+done:
+    return st;
+}
+
+static void noised_free(noised *d) {
+    free(d->sample.image);
+    free(d->sample.labels);
+    free(d->x_t);
+    free(d->target);
+}
+
+static status make(void *context, int64_t index, int64_t slot);
+
 status noising_open(const study *s, const label_set *labels, slices *train, slices *validation,
                     noising *out) {
     status st = ST_OK;
@@ -34,58 +53,79 @@ status noising_open(const study *s, const label_set *labels, slices *train, slic
     node weight = graph_input(n->graph, "weight", TYPE_F32, 1, 1, 1);
     n->loss = graph_regression_loss(n->graph, predicted, target, weight, losses[row].kind);
     TRY(graph_check(n->graph));
-    TRY(array_alloc(&n->sample.image, pixels, sizeof(float), "a slice"));
-    TRY(array_alloc(&n->sample.labels, pixels, 1, "a label map"));
-    TRY(array_alloc(&n->noise, pixels, sizeof(float), "a slice of noise"));
-    TRY(array_alloc(&n->x_t, pixels, sizeof(float), "a noised slice"));
+    TRY(noised_alloc(pixels, &n->judged));
+    TRY(array_alloc(&n->slots, s->train.micro_batch, sizeof *n->slots, "samples"));
+    for (; n->slot_count < s->train.micro_batch; n->slot_count++)
+        TRY(noised_alloc(pixels, &n->slots[n->slot_count]));
+    TRY(prefetch_open(make, n, &n->prefetch));
 done:
     if (st != ST_OK) noising_close(n);
     return st;
 }
 
 void noising_close(noising *n) {
+    prefetch_close(n->prefetch);
     graph_destroy(n->graph);
     schedule_free(&n->schedule);
-    free(n->sample.image);
-    free(n->sample.labels);
-    free(n->noise);
-    free(n->x_t);
+    for (int64_t i = 0; i < n->slot_count; i++) noised_free(&n->slots[i]);
+    free(n->slots);
+    noised_free(&n->judged);
     *n = (noising){0};
 }
 
-/* Slot b of the plan gets n->sample at time t with the noise of the stream. */
-static status lay(noising *n, plan *pl, int64_t b, int64_t t, rng_stream *r, bool conditional) {
+/* d->sample at d->t, with the noise of the stream: the target and x_t. */
+static void noise(const noising *n, noised *d, rng_stream *r) {
+    int64_t pixels = n->config.size * n->config.size;
+    double alpha_bar = schedule_alpha_bar(&n->schedule, d->t);
+    rng_fill_normal(r, d->x_t, pixels);
+    n->objective->target(alpha_bar, d->sample.image, d->x_t, d->target, pixels);
+    diffuse(alpha_bar, d->sample.image, d->x_t, d->x_t, pixels);
+}
+
+/* A training sample into a slot (prefetch_make). */
+static status make(void *context, int64_t index, int64_t slot) {
+    noising *n = context;
+    noised *d = &n->slots[slot];
+    uint64_t seed = (uint64_t)n->study->seed;
+    rng_stream time = rng_open(seed, RNG_TIMESTEP, (uint64_t)index, 0);
+    rng_stream noises = rng_open(seed, RNG_NOISE, (uint64_t)index, 0);
+    rng_stream drop = rng_open(seed, RNG_CONDITION, (uint64_t)index, 0);
+    d->t = 1 + (int64_t)rng_below(&time, (uint64_t)n->schedule.steps);
+    d->conditional = rng_uniform(&drop) >= n->study->train.condition_drop;
+    status st = slices_draw(n->train, seed, index, &d->sample);
+    if (st == ST_OK) noise(n, d, &noises);
+    return st;
+}
+
+/* Slot b of the plan gets d. */
+static status lay(const noising *n, plan *pl, int64_t b, const noised *d) {
     status st = ST_OK;
     int64_t pixels = n->config.size * n->config.size;
     denoiser_inputs in;
     tensor target;
     TRY(denoiser_inputs_of(pl, &n->config, &in));
     TRY(plan_input(pl, "target", &target));
-    double alpha_bar = schedule_alpha_bar(&n->schedule, t);
-    rng_fill_normal(r, n->noise, pixels);
-    diffuse(alpha_bar, n->sample.image, n->noise, n->x_t, pixels);
-    n->objective->target(alpha_bar, n->sample.image, n->noise, (float *)target.at + b * pixels,
-                         pixels);
-    denoiser_fill(&in, b, n->x_t, t, &n->sample, conditional);
+    memcpy((float *)target.at + b * pixels, d->target, (size_t)pixels * sizeof(float));
+    denoiser_fill(&in, b, d->x_t, d->t, &d->sample, d->conditional);
 done:
     return st;
 }
 
 status noising_fill(void *context, plan *pl, int64_t first, int64_t count) {
+    status st = ST_OK;
     noising *n = context;
-    uint64_t seed = (uint64_t)n->study->seed;
-    for (int64_t b = 0; b < count; b++) {
-        uint64_t index = (uint64_t)(first + b);
-        rng_stream time = rng_open(seed, RNG_TIMESTEP, index, 0);
-        rng_stream noise = rng_open(seed, RNG_NOISE, index, 0);
-        rng_stream drop = rng_open(seed, RNG_CONDITION, index, 0);
-        int64_t t = 1 + (int64_t)rng_below(&time, (uint64_t)n->schedule.steps);
-        bool conditional = rng_uniform(&drop) >= n->study->train.condition_drop;
-        status st = slices_draw(n->train, seed, first + b, &n->sample);
-        if (st == ST_OK) st = lay(n, pl, b, t, &noise, conditional);
-        if (st != ST_OK) return st;
+    for (int64_t b = 0; b < count;) { /* a plan may take more at once than there are slots */
+        int64_t part = count - b < n->slot_count ? count - b : n->slot_count;
+        TRY(prefetch_take(n->prefetch, first + b, part));
+        for (int64_t slot = 0; slot < part; slot++, b++) TRY(lay(n, pl, b, &n->slots[slot]));
     }
-    return ST_OK;
+done:
+    return st;
+}
+
+void noising_ahead(void *context, int64_t first, int64_t count) {
+    noising *n = context;
+    prefetch_ahead(n->prefetch, first, count < n->slot_count ? count : n->slot_count);
 }
 
 struct validator {
@@ -132,12 +172,15 @@ static status judge(validator *v, int64_t first, int64_t count, int64_t total, d
     for (int64_t b = 0; b < v->batch; b++) ((float *)weight.at)[b] = b < count;
     for (int64_t b = 0; b < count; b++) {
         int64_t k = first + b;
-        int64_t t = 1 + (2 * k + 1) * n->schedule.steps / (2 * total); /* middles of equal parts */
-        if (t > n->schedule.steps) t = n->schedule.steps;
-        rng_stream noise = rng_open((uint64_t)n->study->seed, RNG_VALIDATE, (uint64_t)k, 0);
+        noised *d = &n->judged;
+        d->t = 1 + (2 * k + 1) * n->schedule.steps / (2 * total); /* middles of equal parts */
+        if (d->t > n->schedule.steps) d->t = n->schedule.steps;
+        d->conditional = true;
+        rng_stream noises = rng_open((uint64_t)n->study->seed, RNG_VALIDATE, (uint64_t)k, 0);
         /* Evenly over all held-out slices. */
-        TRY(slices_get(n->validation, k * slices_all / total, &n->sample));
-        TRY(lay(n, v->plan, b, t, &noise, true));
+        TRY(slices_get(n->validation, k * slices_all / total, &d->sample));
+        noise(n, d, &noises);
+        TRY(lay(n, v->plan, b, d));
     }
     TRY(plan_forward(v->plan, NULL));
     tensor loss = plan_output(v->plan, n->loss);

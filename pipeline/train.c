@@ -203,7 +203,8 @@ static bool due(const training *t, int64_t every) {
 static status run_steps(training *t) {
     status st = ST_OK;
     const study *s = t->stage->study;
-    const trainer_feed feed = {.fill = noising_fill, .context = &t->noising};
+    const trainer_feed feed = {
+        .fill = noising_fill, .ahead = noising_ahead, .context = &t->noising};
     t->began = log_seconds();
     t->began_at = trainer_at(t->trainer);
     while (trainer_at(t->trainer) < s->train.steps) {
