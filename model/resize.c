@@ -1,10 +1,15 @@
 /* Area averages and votes, in whole numbers: in units of 1 / size of an input pixel, output pixel o
  * covers [o side, (o + 1) side) and input pixel i covers [i size, (i + 1) size). Overlaps are
  * therefore integers, sums are exact, and the mean of a slice is kept to the last float rounding.
+ *
+ * The rows under an output row are first put together column by column, in loops that vectorise;
+ * what is left for each output pixel is one line.
  */
 #include "model/warp.h"
 
 #include <math.h>
+#include <stdbool.h>
+#include <string.h>
 
 /* A slice centred in a square: pixel (y, x) of the square is (y - top, x - left) of the slice. */
 typedef struct frame {
@@ -16,10 +21,21 @@ static frame frame_of(int64_t height, int64_t width, int64_t size) {
     return (frame){height, width, side, (side - height) / 2, (side - width) / 2, size};
 }
 
-/* Input pixels [first, last) of the square that output pixel o touches. */
-static int64_t first_of(const frame *f, int64_t o) { return o * f->side / f->size; }
-static int64_t last_of(const frame *f, int64_t o) {
-    return ((o + 1) * f->side + f->size - 1) / f->size;
+/* Input pixels [from, to) along an axis of the square. */
+typedef struct range {
+    int64_t from, to;
+} range;
+
+/* Those that output pixel o touches. */
+static range under(const frame *f, int64_t o) {
+    return (range){o * f->side / f->size, ((o + 1) * f->side + f->size - 1) / f->size};
+}
+
+/* Those of r that lie in the slice, which begins at `start` and is `length` long. */
+static range inside(range r, int64_t start, int64_t length) {
+    if (r.from < start) r.from = start;
+    if (r.to > start + length) r.to = start + length;
+    return r;
 }
 
 static int64_t overlap(const frame *f, int64_t o, int64_t i) {
@@ -28,47 +44,78 @@ static int64_t overlap(const frame *f, int64_t o, int64_t i) {
     return (to < end ? to : end) - (from > begin ? from : begin);
 }
 
-/* Index into the slice, or -1 in the frame around it. */
-static int64_t source(const frame *f, int64_t y, int64_t x) {
-    int64_t row = y - f->top, column = x - f->left;
-    int inside = row >= 0 && row < f->height && column >= 0 && column < f->width;
-    return inside ? row * f->width + column : -1;
+static int64_t overlaps(const frame *f, int64_t o, range r) {
+    int64_t sum = 0;
+    for (int64_t i = r.from; i < r.to; i++) sum += overlap(f, o, i);
+    return sum;
 }
 
-static float average(const frame *f, const int16_t *hu, float fill, int64_t oy, int64_t ox) {
-    int64_t sum = 0, empty = 0;
-    for (int64_t y = first_of(f, oy); y < last_of(f, oy); y++) {
-        int64_t weight_y = overlap(f, oy, y);
-        for (int64_t x = first_of(f, ox); x < last_of(f, ox); x++) {
-            int64_t weight = weight_y * overlap(f, ox, x), at = source(f, y, x);
-            if (at >= 0)
-                sum += weight * hu[at];
-            else
-                empty += weight;
-        }
+/* Some columns of the square under an output row, put together along y. */
+enum { STRIP = 512 };
+
+typedef struct strip {
+    range columns;
+    union {
+        double sum[STRIP]; /* weighted HU: whole numbers, exact below 2^53 */
+        struct {
+            uint8_t least[STRIP], most[STRIP];
+        } label;
+    };
+} strip;
+
+/* Moves on to the columns from x to at most the end of the slice. */
+static int64_t move(const frame *f, strip *s, int64_t x) {
+    s->columns = inside((range){x, x + STRIP}, f->left, f->width);
+    return s->columns.to - x;
+}
+
+static void sum_rows(const frame *f, const int16_t *hu, int64_t oy, range rows, strip *s,
+                     int64_t x) {
+    int64_t n = move(f, s, x);
+    memset(s->sum, 0, sizeof s->sum);
+    for (int64_t y = rows.from; y < rows.to; y++) {
+        const int16_t *row = hu + (y - f->top) * f->width + x - f->left;
+        double weight = (double)overlap(f, oy, y);
+        for (int64_t k = 0; k < n; k++) s->sum[k] += weight * row[k];
     }
-    double area = (double)f->side * (double)f->side;
-    return (float)(((double)sum + (double)fill * (double)empty) / area);
 }
 
 void resize_image(const int16_t *hu, int64_t in_h, int64_t in_w, float fill, float *out,
                   int64_t size) {
     frame f = frame_of(in_h, in_w, size);
-    for (int64_t y = 0; y < size; y++)
-        for (int64_t x = 0; x < size; x++) out[y * size + x] = average(&f, hu, fill, y, x);
+    strip s;
+    double area = (double)f.side * (double)f.side;
+    for (int64_t oy = 0; oy < size; oy++) {
+        range rows = inside(under(&f, oy), f.top, in_h);
+        int64_t height = overlaps(&f, oy, rows);
+        s.columns = (range){0, 0};
+        for (int64_t ox = 0; ox < size; ox++) {
+            range columns = inside(under(&f, ox), f.left, in_w);
+            double sum = 0;
+            for (int64_t x = columns.from; x < columns.to; x++) {
+                if (x >= s.columns.to) sum_rows(&f, hu, oy, rows, &s, x);
+                sum += (double)overlap(&f, ox, x) * s.sum[x - s.columns.from];
+            }
+            int64_t empty = f.side * f.side - height * overlaps(&f, ox, columns);
+            out[oy * size + ox] = (float)((sum + (double)fill * (double)empty) / area);
+        }
+    }
 }
 
 /* Only the votes up to the largest label seen are looked at: most slices have few. */
 static uint8_t vote(const frame *f, const uint8_t *labels, int64_t oy, int64_t ox) {
     int64_t votes[UINT8_MAX + 1];
-    int most = -1, best = 0;
-    for (int64_t y = first_of(f, oy); y < last_of(f, oy); y++) {
-        int64_t weight_y = overlap(f, oy, y);
-        for (int64_t x = first_of(f, ox); x < last_of(f, ox); x++) {
-            int64_t at = source(f, y, x);
-            int label = at >= 0 ? labels[at] : 0;
+    range rows = inside(under(f, oy), f->top, f->height);
+    range columns = inside(under(f, ox), f->left, f->width);
+    int most = 0, best = 0;
+    votes[0] = f->side * f->side - overlaps(f, oy, rows) * overlaps(f, ox, columns);
+    for (int64_t y = rows.from; y < rows.to; y++) {
+        const uint8_t *row = labels + (y - f->top) * f->width;
+        int64_t weight = overlap(f, oy, y);
+        for (int64_t x = columns.from; x < columns.to; x++) {
+            int label = row[x - f->left];
             while (most < label) votes[++most] = 0;
-            votes[label] += weight_y * overlap(f, ox, x);
+            votes[label] += weight * overlap(f, ox, x);
         }
     }
     for (int label = 1; label <= most; label++)
@@ -76,15 +123,51 @@ static uint8_t vote(const frame *f, const uint8_t *labels, int64_t oy, int64_t o
     return (uint8_t)best;
 }
 
-void resize_labels(const uint8_t *in, int64_t in_h, int64_t in_w, uint8_t *out, int64_t size) {
-    frame f = frame_of(in_h, in_w, size);
-    for (int64_t y = 0; y < size; y++)
-        for (int64_t x = 0; x < size; x++) out[y * size + x] = vote(&f, in, y, x);
+static void bound_rows(const frame *f, const uint8_t *labels, range rows, strip *s, int64_t x) {
+    int64_t n = move(f, s, x);
+    memset(s->label.least, UINT8_MAX, sizeof s->label.least);
+    memset(s->label.most, 0, sizeof s->label.most);
+    for (int64_t y = rows.from; y < rows.to; y++) {
+        const uint8_t *row = labels + (y - f->top) * f->width + x - f->left;
+        for (int64_t k = 0; k < n; k++) {
+            uint8_t least = s->label.least[k], most = s->label.most[k];
+            s->label.least[k] = row[k] < least ? row[k] : least;
+            s->label.most[k] = row[k] > most ? row[k] : most;
+        }
+    }
 }
 
+static bool same(range a, range b) { return a.from == b.from && a.to == b.to; }
+
+/* Most areas are of one label, and need no vote. */
+void resize_labels(const uint8_t *in, int64_t in_h, int64_t in_w, uint8_t *out, int64_t size) {
+    frame f = frame_of(in_h, in_w, size);
+    strip s;
+    for (int64_t oy = 0; oy < size; oy++) {
+        range rows = inside(under(&f, oy), f.top, in_h);
+        bool whole = same(rows, under(&f, oy));
+        s.columns = (range){0, 0};
+        for (int64_t ox = 0; ox < size; ox++) {
+            range columns = inside(under(&f, ox), f.left, in_w);
+            uint8_t least = UINT8_MAX, most = 0;
+            for (int64_t x = columns.from; x < columns.to; x++) {
+                if (x >= s.columns.to) bound_rows(&f, in, rows, &s, x);
+                uint8_t low = s.label.least[x - s.columns.from];
+                uint8_t high = s.label.most[x - s.columns.from];
+                if (low < least) least = low;
+                if (high > most) most = high;
+            }
+            bool one = whole && same(columns, under(&f, ox)) && least == most;
+            out[oy * size + ox] = one ? most : vote(&f, in, oy, ox);
+        }
+    }
+}
+
+/* NaN becomes -1. */
 float window_apply(float hu, double low, double high) {
     double value = 2 * (hu - low) / (high - low) - 1;
-    return (float)fmin(1, fmax(-1, value));
+    value = value > -1 ? value : -1;
+    return (float)(value < 1 ? value : 1);
 }
 
 int16_t window_undo(float value, double low, double high) {
