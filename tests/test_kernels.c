@@ -2,15 +2,32 @@
  * functions against differences of its forward ones, then everything fast against the reference, on
  * shapes that fill no vector and no block. Tolerances follow from f32 rounding: a sum of n terms of
  * either sign is off by about sqrt(n) u times the sum of their sizes (Higham & Mary 2019, with
- * lambda = 8), u = 2^-24. Norm and attention: test_kernels_norm.c, test_kernels_attention.c.
+ * lambda = 8), u = 2^-24; a map of bf16 numbers adds their rounding. Norm and attention: test_kernels_norm.c, test_kernels_attention.c.
  */
 #include "tests/kernel_case.h"
 
-/* sizes[i]: sum of the absolute terms of element i. */
-static void sums_near(const char *what, const float *got, const float *want, const float *sizes,
-                      int64_t n, double terms) {
-    for (int64_t i = 0; i < n; i++)
-        near(what, got[i], want[i], 8 * sqrt(terms + 1) * U * sizes[i] + U * fabs(want[i]));
+/* sizes[i]: sum of the absolute terms of element i; type: what the sum was rounded to. */
+static void sums_near(const char *what, tensor_type type, const float *got, const float *want,
+                      const float *sizes, int64_t n, double terms) {
+    for (int64_t i = 0; i < n; i++) {
+        double sum = 8 * sqrt(terms + 1) * U * sizes[i] + U * fabs(want[i]);
+        /* Two sums a little apart may be rounded to neighbours. */
+        double rounding = type == TYPE_BF16 ? 2 * bf16_half_unit(fabs(want[i]) + sum) : 0;
+        near(what, got[i], want[i], sum + rounding);
+    }
+}
+
+/* Scratch is what the convolution asked for, and no byte behind it may be written. */
+enum { GUARD = 1 << 16 };
+
+static void guard_set(const kernels *k, const conv *op) {
+    char *at = scratch_of(k->conv_scratch(op) + GUARD);
+    memset(at + k->conv_scratch(op), 0x5a, GUARD);
+}
+
+static void guard_check(const kernels *k, const conv *op) {
+    const char *behind = (const char *)scratch() + k->conv_scratch(op);
+    for (int i = 0; i < GUARD; i++) assert_int_equal(behind[i], 0x5a);
 }
 
 typedef struct conv_case {
@@ -26,6 +43,7 @@ static conv_case conv_make(conv_shape s) {
     c.nw = s.out * s.in * s.kernel * s.kernel;
     c.x = noise(c.nx, 1), c.w = noise(c.nw, 2), c.bias = noise(s.out, 3);
     c.y = filled(c.ny, NAN), c.dy = noise(c.ny, 4);
+    map_round(s.x, c.x, c.nx), map_round(s.y, c.dy, c.ny);
     return c;
 }
 
@@ -35,10 +53,14 @@ static void conv_free(conv_case *c) {
 
 static void conv_run(const kernels *k, conv_case *c) {
     conv *op;
+    void *x = map_in(c->s.x, c->x, c->nx), *y = map_in(c->s.y, c->y, c->ny);
     ok(k->conv_open(&c->s, false, &op));
+    guard_set(k, op);
     ok(k->conv_pack(op, c->w, scratch()));
-    ok(k->conv_forward(op, c->x, c->bias, c->y, scratch()));
+    ok(k->conv_forward(op, x, c->bias, y, scratch()));
+    guard_check(k, op);
     k->conv_close(op);
+    map_out(c->s.x, x, c->x, c->nx), map_out(c->s.y, y, c->y, c->ny);
 }
 
 static double conv_objective(void *context) {
@@ -50,8 +72,10 @@ static double conv_objective(void *context) {
 static void test_reference_conv(void **state) {
     (void)state;
     const kernels *k = engine("reference");
-    const conv_shape shapes[] = {
-        {2, 4, 3, 2, 3, 3, 1}, {1, 5, 4, 3, 2, 3, 2}, {2, 3, 5, 2, 2, 1, 2}, {1, 1, 1, 3, 2, 3, 1}};
+    const conv_shape shapes[] = {{2, 4, 3, 2, 3, 3, 1, TYPE_F32, TYPE_F32},
+                                 {1, 5, 4, 3, 2, 3, 2, TYPE_F32, TYPE_F32},
+                                 {2, 3, 5, 2, 2, 1, 1, TYPE_F32, TYPE_F32},
+                                 {1, 1, 1, 3, 2, 3, 1, TYPE_F32, TYPE_F32}};
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
         conv_case c = conv_make(shapes[i]);
         float *dx = filled(c.nx, NAN), *dw = filled(c.nw, 0.5f), *db = filled(c.s.out, 0.5f);
@@ -88,63 +112,102 @@ static void test_reference_matmul(void **state) {
 
 /* ---- the fast engines against the reference ---- */
 
+/* Everything one engine computes of a case. */
+typedef struct conv_result {
+    float *y, *dx, *dw, *db; /* dw and db begin at 0.5, for they are added to */
+    float *y_no_bias;
+} conv_result;
+
+static conv_result conv_all(const kernels *k, const conv_case *c) {
+    const conv_shape *s = &c->s;
+    conv_result r = {filled(c->ny, NAN), filled(c->nx, NAN), filled(c->nw, 0.5f),
+                     filled(s->out, 0.5f), filled(c->ny, NAN)};
+    float *other = noise(c->nw, 12), *keep_x = filled(c->nx, 0), *keep_dy = filled(c->ny, 0);
+    void *x = map_in(s->x, c->x, c->nx), *dy = map_in(s->y, c->dy, c->ny);
+    void *y = map_in(s->y, r.y, c->ny), *dx = map_in(s->x, r.dx, c->nx);
+    conv *op;
+    ok(k->conv_open(s, true, &op));
+    guard_set(k, op);
+    ok(k->conv_pack(op, other, scratch())); /* packing again must replace it */
+    ok(k->conv_pack(op, c->w, scratch()));
+    ok(k->conv_forward(op, x, NULL, y, scratch()));
+    map_out(s->y, y, r.y_no_bias, c->ny);
+    y = map_in(s->y, r.y, c->ny);
+    ok(k->conv_forward(op, x, c->bias, y, scratch()));
+    ok(k->conv_backward_data(op, dy, dx, scratch()));
+    ok(k->conv_backward_weights(op, x, dy, r.dw, r.db, scratch()));
+    ok(k->conv_backward_weights(op, x, dy, r.dw, NULL, scratch()));
+    guard_check(k, op);
+    k->conv_close(op);
+    map_out(s->y, y, r.y, c->ny), map_out(s->x, dx, r.dx, c->nx);
+    map_out(s->x, x, keep_x, c->nx), map_out(s->y, dy, keep_dy, c->ny);
+    same_bits("x after all", keep_x, c->x, c->nx);
+    same_bits("dy after all", keep_dy, c->dy, c->ny);
+    free(other), free(keep_x), free(keep_dy);
+    return r;
+}
+
+static void conv_result_free(conv_result *r) {
+    free(r->y), free(r->dx), free(r->dw), free(r->db), free(r->y_no_bias);
+}
+
+static void make_absolute(float *x, int64_t n) {
+    for (int64_t i = 0; i < n; i++) x[i] = fabsf(x[i]);
+}
+
 static void compare_conv(const kernels *fast, conv_shape s) {
     const kernels *ref = engine("reference");
-    conv_case c = conv_make(s);
-    float *ax = absolute(c.x, c.nx), *aw = absolute(c.w, c.nw), *ady = absolute(c.dy, c.ny);
-    float *ab = absolute(c.bias, s.out), *other = noise(c.nw, 12);
-    conv *ops[3];
-    float *y[3], *dx[3], *dw[3], *db[3]; /* fast, reference, sizes */
-    for (int i = 0; i < 3; i++) {
-        const kernels *k = i == 0 ? fast : ref;
-        const float *x = i == 2 ? ax : c.x, *dy = i == 2 ? ady : c.dy;
-        y[i] = filled(c.ny, NAN), dx[i] = filled(c.nx, NAN);
-        dw[i] = filled(c.nw, 0.5f), db[i] = filled(s.out, 0.5f);
-        ok(k->conv_open(&s, true, &ops[i]));
-        ok(k->conv_pack(ops[i], other, scratch())); /* packing again must replace it */
-        ok(k->conv_pack(ops[i], i == 2 ? aw : c.w, scratch()));
-        ok(k->conv_forward(ops[i], x, i == 2 ? ab : c.bias, y[i], scratch()));
-        ok(k->conv_backward_data(ops[i], dy, dx[i], scratch()));
-        ok(k->conv_backward_weights(ops[i], x, dy, dw[i], db[i], scratch()));
-    }
+    conv_case c = conv_make(s), sizes = conv_make(s);
+    make_absolute(sizes.x, c.nx), make_absolute(sizes.dy, c.ny), make_absolute(sizes.w, c.nw);
+    make_absolute(sizes.bias, s.out);
+    sizes.s.x = sizes.s.y = TYPE_F32;
+    conv_result f = conv_all(fast, &c), r = conv_all(ref, &c), size = conv_all(ref, &sizes);
     double taps = s.kernel * s.kernel, pixels = (double)(c.ny / s.out);
-    sums_near("conv y", y[0], y[1], y[2], c.ny, taps * (double)s.in);
-    sums_near("conv dx", dx[0], dx[1], dx[2], c.nx, taps * (double)s.out);
-    sums_near("conv dw", dw[0], dw[1], dw[2], c.nw, pixels);
-    sums_near("conv db", db[0], db[1], db[2], s.out, pixels);
-    for (int i = 0; i < 2; i++) {
-        ok((i == 0 ? fast : ref)->conv_forward(ops[i], c.x, NULL, y[i], scratch()));
-        ok((i == 0 ? fast : ref)->conv_backward_weights(ops[i], c.x, c.dy, dw[i], NULL, scratch()));
+    sums_near("conv y", s.y, f.y, r.y, size.y, c.ny, taps * (double)s.in);
+    sums_near("conv y, no bias", s.y, f.y_no_bias, r.y_no_bias, size.y, c.ny, taps * (double)s.in);
+    sums_near("conv dx", s.x, f.dx, r.dx, size.dx, c.nx, taps * (double)s.out);
+    sums_near("conv dw", TYPE_F32, f.dw, r.dw, size.dw, c.nw, 2 * pixels);
+    sums_near("conv db", TYPE_F32, f.db, r.db, size.db, s.out, pixels);
+    conv_result_free(&f), conv_result_free(&r), conv_result_free(&size);
+    conv_free(&c), conv_free(&sizes);
+}
+
+/* Every pair of channel counts with a map and a kernel, in turn. */
+static void compare_convs(const kernels *fast, tensor_type x, tensor_type y) {
+    const int64_t channels[] = {1, 3, 5, 7, 16, 33, 64};
+    const int64_t maps[][3] = {{1, 1, 1}, {2, 5, 8}, {1, 9, 4}, {3, 2, 3}, {1, 17, 13}, {2, 1, 6}};
+    int turn = 0;
+    for (int in = 0; in < 7; in++) {
+        for (int out = 0; out < 7; out++, turn++) {
+            for (int kind = 0; kind < 3; kind++) {
+                const int64_t *m = maps[(turn + kind) % 6];
+                int kernel = kind == 0 ? 1 : 3, stride = kind == 2 ? 2 : 1;
+                compare_conv(fast, (conv_shape){m[0], m[1], m[2], channels[in], channels[out],
+                                                kernel, stride, x, y});
+            }
+        }
     }
-    sums_near("conv y, no bias", y[0], y[1], y[2], c.ny, taps * (double)s.in);
-    for (int64_t i = 0; i < c.nw; i++) dw[2][i] *= 2;
-    sums_near("conv dw, no db", dw[0], dw[1], dw[2], c.nw, pixels);
-    for (int i = 0; i < 3; i++) {
-        (i == 0 ? fast : ref)->conv_close(ops[i]);
-        free(y[i]), free(dx[i]), free(dw[i]), free(db[i]);
-    }
-    free(ax), free(aw), free(ady), free(ab), free(other);
-    conv_free(&c);
 }
 
 static void test_fast_conv(void **state) {
     (void)state;
-    const int64_t channels[] = {1, 3, 5, 7, 16, 33, 64};
-    const int64_t maps[][3] = {{1, 1, 1}, {2, 5, 8}, {1, 9, 4}, {3, 2, 3}, {1, 17, 13}};
-    for (int e = 0; e < 2; e++) {
-        int turn = 0;
-        for (int in = 0; in < 7; in++) {
-            for (int out = 0; out < 7; out++, turn++) {
-                for (int kind = 0; kind < 4; kind++) {
-                    const int64_t *m = maps[(turn + kind) % 5];
-                    conv_shape s = {m[0],         m[1],          m[2],
-                                    channels[in], channels[out], 1 + 2 * (kind % 2),
-                                    1 + kind / 2};
-                    compare_conv(engine(fast_engines[e]), s);
-                }
-            }
-        }
-    }
+    compare_convs(engine("onednn"), TYPE_F32, TYPE_F32);
+    compare_convs(engine("openblas"), TYPE_F32, TYPE_F32);
+    /* The weight gradient of a map with many pixels goes another way. */
+    compare_conv(engine("onednn"), (conv_shape){1, 64, 64, 16, 16, 3, 1, TYPE_F32, TYPE_F32});
+    compare_conv(engine("onednn"), (conv_shape){1, 65, 63, 16, 32, 3, 2, TYPE_F32, TYPE_F32});
+}
+
+static void test_fast_conv_bf16(void **state) {
+    (void)state;
+    compare_convs(engine("onednn"), TYPE_BF16, TYPE_BF16);
+    compare_convs(engine("onednn"), TYPE_F32, TYPE_BF16); /* first and last of a network */
+    compare_convs(engine("onednn"), TYPE_BF16, TYPE_F32);
+    conv *c;
+    const conv_shape narrow = {1, 4, 1, 8, 8, 3, 2, TYPE_BF16, TYPE_BF16};
+    assert_int_equal(engine("onednn")->conv_open(&narrow, true, &c), ST_USAGE);
+    assert_int_equal(engine("openblas")->conv_open(&narrow, true, &c), ST_USAGE);
+    assert_non_null(strstr(status_message(), "onednn"));
 }
 
 static void test_fast_matmul(void **state) {
@@ -164,7 +227,7 @@ static void test_fast_matmul(void **state) {
             const kernels *k = j == 0 ? fast : ref;
             ok(k->matmul(ta, tb, n[0], n[1], n[2], j == 2 ? aa : a, j == 2 ? ab : b, beta, c[j]));
         }
-        sums_near("matmul", c[0], c[1], c[2], n[0] * n[1], (double)n[2] + 1);
+        sums_near("matmul", TYPE_F32, c[0], c[1], c[2], n[0] * n[1], (double)n[2] + 1);
         for (int j = 0; j < 3; j++) free(c[j]);
         free(a), free(b), free(aa), free(ab);
     }
@@ -175,20 +238,23 @@ static void test_fast_matmul(void **state) {
 static void test_bits_of_threads_and_places(void **state) {
     (void)state;
     const int before = omp_get_max_threads();
-    const conv_shape convs[] = {{5, 16, 16, 32, 48, 3, 1}, {5, 16, 16, 5, 64, 3, 1},
-                                {5, 15, 9, 64, 64, 3, 2},  {5, 8, 8, 128, 64, 1, 1},
-                                {5, 8, 8, 64, 1, 3, 1},    {5, 1, 1, 64, 33, 1, 1}};
-    for (int e = 0; e < 2; e++) {
-        const kernels *k = engine(fast_engines[e]);
+    const conv_shape convs[] = {
+        {5, 16, 16, 32, 48, 3, 1, TYPE_F32, TYPE_F32}, {5, 16, 16, 5, 64, 3, 1, TYPE_F32, TYPE_F32},
+        {5, 15, 9, 64, 64, 3, 2, TYPE_F32, TYPE_F32},  {5, 8, 8, 128, 64, 1, 1, TYPE_F32, TYPE_F32},
+        {5, 8, 8, 64, 1, 3, 1, TYPE_F32, TYPE_F32},    {5, 1, 1, 64, 33, 1, 1, TYPE_F32, TYPE_F32}};
+    for (int e = 0; e < 3; e++) { /* twice oneDNN, the second time in bf16 */
+        const kernels *k = engine(fast_engines[e % 2]);
         for (size_t i = 0; i < sizeof convs / sizeof convs[0]; i++) {
-            conv_case one = conv_make(convs[i]), two = conv_make(convs[i]);
+            conv_shape all = convs[i], single;
+            all.x = all.y = e == 2 ? TYPE_BF16 : TYPE_F32;
+            conv_case one = conv_make(all), two = conv_make(all);
             repeat_first(one.x, 5, one.nx / 5), repeat_first(two.x, 5, two.nx / 5);
             omp_set_num_threads(1), conv_run(k, &one);
             omp_set_num_threads(SEVERAL), conv_run(k, &two);
             same_bits("conv, 1 and 2 threads", one.y, two.y, one.ny);
             for (int b = 1; b < 5; b++)
                 same_bits("conv, place in the batch", two.y, two.y + b * two.ny / 5, two.ny / 5);
-            conv_shape single = convs[i];
+            single = all;
             single.batch = 1;
             conv_case alone = conv_make(single);
             conv_run(k, &alone);
@@ -206,7 +272,7 @@ static void test_faults(void **state) {
     assert_int_equal(kernels_find("cudnn", &k), ST_USAGE);
     assert_null(k);
     assert_non_null(strstr(status_message(), "onednn, openblas or reference"));
-    const conv_shape bad = {1, 8, 8, -3, 4, 3, 1};
+    const conv_shape bad = {1, 8, 8, -3, 4, 3, 1, TYPE_F32, TYPE_F32};
     assert_int_equal(engine("onednn")->conv_open(&bad, true, &c), ST_INTERNAL);
     assert_null(c);
     assert_non_null(strstr(status_message(), "3x3 convolution"));
@@ -218,11 +284,9 @@ static void test_faults(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reference_conv),
-        cmocka_unit_test(test_reference_matmul),
-        cmocka_unit_test(test_fast_conv),
-        cmocka_unit_test(test_fast_matmul),
-        cmocka_unit_test(test_bits_of_threads_and_places),
+        cmocka_unit_test(test_reference_conv), cmocka_unit_test(test_reference_matmul),
+        cmocka_unit_test(test_fast_conv),      cmocka_unit_test(test_fast_conv_bf16),
+        cmocka_unit_test(test_fast_matmul),    cmocka_unit_test(test_bits_of_threads_and_places),
         cmocka_unit_test(test_faults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

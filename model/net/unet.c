@@ -135,18 +135,26 @@ node unet_build(graph *g, const unet_config *c) {
     skips[top++] = h;
     for (int level = 0; level < c->levels; level++) {
         int64_t channels = c->base * c->mult[level];
-        for (int i = 0; i < c->blocks; i++)
+        for (int i = 0; i < c->blocks; i++) {
+            graph_block(g);
             skips[top++] = h = stage(&b, "down", down++, h, channels);
+        }
+        graph_block(g);
         if (level + 1 < c->levels) skips[top++] = h = resample(&b, "down", down++, h, channels, 2);
     }
     int64_t deepest = c->base * c->mult[c->levels - 1];
+    graph_block(g);
     h = residual_block(&b, "m1", h, deepest);
     h = attention_block(&b, "ma", h);
+    graph_block(g);
     h = residual_block(&b, "m2", h, deepest);
     for (int level = c->levels - 1; level >= 0; level--) {
         int64_t channels = c->base * c->mult[level];
-        for (int i = 0; i <= c->blocks; i++)
+        for (int i = 0; i <= c->blocks; i++) {
+            graph_block(g);
             h = stage(&b, "up", up++, graph_concat(g, h, skips[--top]), channels);
+        }
+        graph_block(g);
         if (level > 0) h = resample(&b, "up", up++, graph_upsample(g, h), channels, 1);
     }
     h = graph_norm(g, "on", h, GROUPS, NODE_NONE, true);

@@ -27,4 +27,7 @@ static inline bf16 bf16_from_f32(float x) {
     return (bf16)(x != x ? quiet : rounded);
 }
 
+/* y[i] = x[i], rounded. */
+void bf16_round(const float *x, bf16 *y, int64_t n);
+
 #endif

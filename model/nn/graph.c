@@ -68,6 +68,7 @@ node graph_append(graph *g, graph_op *op) {
     if (g->fault != ST_OK || !grow(g, &g->ops, g->count, &g->room, sizeof *g->ops))
         return NODE_NONE;
     op->first_param = g->param_count - op->params;
+    op->block = g->block;
     g->ops[g->count] = *op;
     return g->count++;
 }
@@ -106,6 +107,8 @@ void graph_param(graph *g, graph_op *op, const char *suffix, int rank, const int
     g->param_count++;
     op->params++;
 }
+
+void graph_block(graph *g) { g->block++; }
 
 void graph_shape(const graph *g, node x, int64_t shape[4]) {
     shape[0] = 1;

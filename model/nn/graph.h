@@ -36,10 +36,15 @@ status graph_create(graph **out);
 void graph_destroy(graph *g);
 status graph_check(const graph *g);
 
+/* Begins a block: the ops from here to the next call. A training plan may keep only what leaves a
+ * block and compute the rest again when backward comes to it (plan_options.recompute). What is
+ * described before the first call is always kept. */
+void graph_block(graph *g);
+
 /* A named tensor that the caller fills before each run. */
 node graph_input(graph *g, const char *name, tensor_type type, int64_t h, int64_t w, int64_t c);
 
-/* [h,w,ci] -> [(h-1)/stride+1, (w-1)/stride+1, out]; kernel 1 or 3, stride 1 or 2. Parameters
+/* [h,w,ci] -> [(h-1)/stride+1, (w-1)/stride+1, out]; kernel 3 with stride 1 or 2, or 1 with 1. Parameters
  * name.weight [out,ci,k,k], name.bias [out]. */
 node graph_conv(graph *g, const char *name, node x, int64_t out, int kernel, int stride,
                 weight_init init);

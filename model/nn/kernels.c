@@ -20,3 +20,5 @@ const char *kernels_library_version(const char *name) {
     if (strcmp(name, kernels_openblas.name) == 0) return kernels_openblas_version();
     return "";
 }
+
+bool kernels_bf16_native(void) { return __builtin_cpu_supports("avx512bf16") != 0; }

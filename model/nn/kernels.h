@@ -22,7 +22,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* kernel 1 or 3, stride 1 or 2, padding kernel / 2 on every side;
+/* kernel 3 with stride 1 or 2, or kernel 1 with stride 1; padding kernel / 2 on every side;
  * output height = (height - 1) / stride + 1, likewise width. */
 typedef struct conv_shape {
     int64_t batch, height, width, in, out;
@@ -99,6 +99,9 @@ typedef struct kernels {
 
 /* "onednn", "openblas", "reference"; ST_USAGE naming them otherwise. *out is static. Local. */
 status kernels_find(const char *name, const kernels **out);
+
+/* Whether this processor multiplies bf16 numbers itself, rather than by way of f32. Local. */
+bool kernels_bf16_native(void);
 
 /* The library that runs under an engine: "oneDNN 2.6.3", "OpenBLAS 0.3.21 ..."; "" for the
  * reference and unknown names. Valid on this thread until it ends. Local. */

@@ -8,6 +8,7 @@
  * patches of x, transposed, times dy, summed block after block.
  */
 #include "io/span.h"
+#include "model/nn/conv_fast.h"
 #include "model/nn/kernels_fast.h"
 
 #include <cblas.h>
@@ -15,7 +16,7 @@
 #include <limits.h>
 #include <omp.h>
 
-enum { PATCH_FLOATS = 1 << 16, DIGEST = 1024 };
+enum { PATCH_FLOATS = 1 << 16 };
 
 struct conv {
     conv_shape shape;
@@ -45,6 +46,12 @@ static status blas_conv_open(const conv_shape *shape, bool training, conv **out)
     conv *c = NULL;
     int64_t taps = shape->kernel * shape->kernel, count = taps * shape->in * shape->out;
     *out = NULL;
+    if (shape->x != TYPE_F32 || shape->y != TYPE_F32) {
+        st = status_fail(ST_USAGE,
+                         "OpenBLAS has no products of bf16 numbers; use engine: onednn, or "
+                         "train.precision: f32");
+        goto done;
+    }
     if (taps * larger(shape->in, shape->out) > INT_MAX) {
         st = status_fail(ST_INTERNAL,
                          "OpenBLAS: a convolution of %" PRId64 " to %" PRId64
@@ -187,22 +194,6 @@ static status blas_conv_backward_data(conv *c, const void *pdy, void *pdx, void 
     return ST_OK;
 }
 
-/* db += column sums of dy [rows, out]: f32 within DIGEST rows, f64 over these. */
-static void add_bias_gradient(const float *dy, int64_t rows, int64_t out, float *db) {
-#pragma omp parallel for schedule(static)
-    for (int64_t first = 0; first < out; first += 16) {
-        double total[16] = {0};
-        int64_t width = smaller(16, out - first);
-        for (int64_t r = 0; r < rows; r += DIGEST) {
-            float sum[16] = {0};
-            for (int64_t i = r; i < smaller(rows, r + DIGEST); i++)
-                for (int64_t o = 0; o < width; o++) sum[o] += dy[i * out + first + o];
-            for (int64_t o = 0; o < width; o++) total[o] += sum[o];
-        }
-        for (int64_t o = 0; o < width; o++) db[first + o] += (float)total[o];
-    }
-}
-
 static status blas_conv_backward_weights(conv *c, const void *px, const void *pdy, float *dw,
                                          float *db, void *scratch) {
     const float *x = px, *dy = pdy;
@@ -226,7 +217,7 @@ static status blas_conv_backward_weights(conv *c, const void *px, const void *pd
         for (int64_t i = 0; i < s->in; i++)
             for (int64_t t = 0; t < taps; t++)
                 dw[(o * s->in + i) * taps + t] += c->gradient[(t * s->in + i) * s->out + o];
-    if (db) add_bias_gradient(dy, s->batch * pixels, s->out, db);
+    if (db) bias_gradient_add(dy, s->batch * pixels, s->out, db);
     return ST_OK;
 }
 

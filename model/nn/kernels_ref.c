@@ -9,8 +9,14 @@
 
 struct conv {
     conv_shape shape;
-    float *weight; /* [out, in, kernel, kernel] */
+    float *weight; /* [out, in, kernel, kernel], rounded where products are of bf16 numbers */
 };
+
+/* What is multiplied: a number of a map or a weight, rounded if products are of bf16 numbers. */
+static float factor(const conv_shape *s, float x) {
+    bool low = s->x == TYPE_BF16 || s->y == TYPE_BF16;
+    return low ? bf16_to_f32(bf16_from_f32(x)) : x;
+}
 
 static void ref_conv_close(conv *c) {
     if (c) free(c->weight);
@@ -41,7 +47,8 @@ static int64_t ref_conv_scratch(const conv *c) {
 
 static status ref_conv_pack(conv *c, const float *weight, void *scratch) {
     (void)scratch;
-    memcpy(c->weight, weight, (size_t)weight_count(&c->shape) * sizeof(float));
+    for (int64_t i = 0; i < weight_count(&c->shape); i++)
+        c->weight[i] = factor(&c->shape, weight[i]);
     return ST_OK;
 }
 
@@ -63,9 +70,18 @@ static void for_each_tap(const conv_shape *s, tap visit, void *context) {
 }
 
 typedef struct conv_sums {
-    const float *x, *dy, *weight;
+    const void *x, *dy;
+    const float *weight;
     double *sum;
 } conv_sums;
+
+static double x_at(const conv_shape *s, const conv_sums *k, int64_t i) {
+    return factor(s, map_read(s->x, k->x, i));
+}
+
+static double dy_at(const conv_shape *s, const conv_sums *k, int64_t i) {
+    return factor(s, map_read(s->y, k->dy, i));
+}
 
 static int64_t weight_at(const conv_shape *s, int64_t o, int64_t i, int64_t wi) {
     return (o * s->in + i) * s->kernel * s->kernel + wi;
@@ -76,7 +92,7 @@ static void forward_tap(const conv_shape *s, int64_t xi, int64_t yi, int64_t wi,
     for (int64_t o = 0; o < s->out; o++)
         for (int64_t i = 0; i < s->in; i++)
             k->sum[yi * s->out + o] +=
-                (double)k->x[xi * s->in + i] * k->weight[weight_at(s, o, i, wi)];
+                x_at(s, k, xi * s->in + i) * k->weight[weight_at(s, o, i, wi)];
 }
 
 static void data_tap(const conv_shape *s, int64_t xi, int64_t yi, int64_t wi, void *context) {
@@ -84,58 +100,54 @@ static void data_tap(const conv_shape *s, int64_t xi, int64_t yi, int64_t wi, vo
     for (int64_t o = 0; o < s->out; o++)
         for (int64_t i = 0; i < s->in; i++)
             k->sum[xi * s->in + i] +=
-                (double)k->dy[yi * s->out + o] * k->weight[weight_at(s, o, i, wi)];
+                dy_at(s, k, yi * s->out + o) * k->weight[weight_at(s, o, i, wi)];
 }
 
 static void weights_tap(const conv_shape *s, int64_t xi, int64_t yi, int64_t wi, void *context) {
     conv_sums *k = context;
     for (int64_t o = 0; o < s->out; o++)
         for (int64_t i = 0; i < s->in; i++)
-            k->sum[weight_at(s, o, i, wi)] += (double)k->dy[yi * s->out + o] * k->x[xi * s->in + i];
+            k->sum[weight_at(s, o, i, wi)] +=
+                dy_at(s, k, yi * s->out + o) * x_at(s, k, xi * s->in + i);
 }
 
 static int64_t output_pixels(const conv_shape *s) {
     return s->batch * ((s->height - 1) / s->stride + 1) * ((s->width - 1) / s->stride + 1);
 }
 
-static status ref_conv_forward(conv *c, const void *px, const float *bias, void *py,
-                               void *scratch) {
-    const float *x = px;
-    float *y = py;
-    (void)scratch;
+static status ref_conv_forward(conv *c, const void *x, const float *bias, void *y, void *scratch) {
     status st;
+    (void)scratch;
     const conv_shape *s = &c->shape;
     conv_sums k = {.x = x, .weight = c->weight};
     int64_t count = output_pixels(s) * s->out;
     TRY(array_alloc(&k.sum, count, sizeof(double), "convolution sums"));
     for_each_tap(s, forward_tap, &k);
-    for (int64_t i = 0; i < count; i++) y[i] = (float)(k.sum[i] + (bias ? bias[i % s->out] : 0.0f));
+    for (int64_t i = 0; i < count; i++)
+        map_write(s->y, y, i, (float)(k.sum[i] + (bias ? bias[i % s->out] : 0.0f)));
 done:
     free(k.sum);
     return st;
 }
 
-static status ref_conv_backward_data(conv *c, const void *pdy, void *pdx, void *scratch) {
-    const float *dy = pdy;
-    float *dx = pdx;
-    (void)scratch;
+static status ref_conv_backward_data(conv *c, const void *dy, void *dx, void *scratch) {
     status st;
+    (void)scratch;
     const conv_shape *s = &c->shape;
     conv_sums k = {.dy = dy, .weight = c->weight};
     int64_t count = s->batch * s->height * s->width * s->in;
     TRY(array_alloc(&k.sum, count, sizeof(double), "convolution sums"));
     for_each_tap(s, data_tap, &k);
-    for (int64_t i = 0; i < count; i++) dx[i] = (float)k.sum[i];
+    for (int64_t i = 0; i < count; i++) map_write(s->x, dx, i, (float)k.sum[i]);
 done:
     free(k.sum);
     return st;
 }
 
-static status ref_conv_backward_weights(conv *c, const void *px, const void *pdy, float *dw,
+static status ref_conv_backward_weights(conv *c, const void *x, const void *dy, float *dw,
                                         float *db, void *scratch) {
-    const float *x = px, *dy = pdy;
-    (void)scratch;
     status st;
+    (void)scratch;
     const conv_shape *s = &c->shape;
     conv_sums k = {.x = x, .dy = dy};
     TRY(array_alloc(&k.sum, weight_count(s), sizeof(double), "convolution sums"));
@@ -143,7 +155,7 @@ static status ref_conv_backward_weights(conv *c, const void *px, const void *pdy
     for (int64_t i = 0; i < weight_count(s); i++) dw[i] += (float)k.sum[i];
     for (int64_t o = 0; db && o < s->out; o++) {
         double sum = 0;
-        for (int64_t p = 0; p < output_pixels(s); p++) sum += dy[p * s->out + o];
+        for (int64_t p = 0; p < output_pixels(s); p++) sum += dy_at(s, &k, p * s->out + o);
         db[o] += (float)sum;
     }
 done:

@@ -2,8 +2,9 @@
  * and what a plan hands to the op's functions when it runs.
  *
  * An op is one file op_<name>.c with its builder (the shape rule), open, forward, backward and
- * FLOPs. A gradient that an op sends to an input is overwritten, never added to: where several ops
- * use one value the plan gives each its own buffer and adds them up, so no op needs to know.
+ * FLOPs. A gradient that an op sends to an input is overwritten: where several ops use one value the
+ * plan gives each its own buffer and adds them up, so no op needs to know. An op whose loop can as
+ * well add says so and saves the plan a pass over memory.
  */
 #ifndef CTAUG_MODEL_NN_OP_H
 #define CTAUG_MODEL_NN_OP_H
@@ -35,6 +36,7 @@ typedef struct graph_op {
     int64_t shape[3]; /* height, width, channels of one sample */
     op_settings set;
     int32_t first_param, params;
+    int32_t block; /* see graph_block() */
 } graph_op;
 
 struct graph {
@@ -43,6 +45,7 @@ struct graph {
     param *params;
     int32_t param_count, param_room;
     int64_t total; /* floats of all parameters */
+    int32_t block; /* of the next op */
     status fault;
     char message[256];
 };
@@ -56,13 +59,15 @@ typedef struct op_run {
     int32_t index;         /* of the op in the graph */
     const plan_keys *keys; /* of the present run; may be NULL */
     tensor in[OP_INPUTS], out;
-    float *grad_in[OP_INPUTS]; /* NULL where no gradient is wanted */
-    const float *grad_out;
+    /* Gradients have the type of their value. */
+    void *grad_in[OP_INPUTS];  /* NULL where no gradient is wanted */
+    bool grad_adds[OP_INPUTS]; /* grad_in is added to; only where the kind can */
+    const void *grad_out;
     const float *param[OP_PARAMS];
     float *grad_param[OP_PARAMS]; /* added to */
     void *state;                  /* made by open, freed by close */
-    float *saved;                 /* saved_floats: kept from forward to backward */
-    int64_t saved_floats;
+    void *saved;                  /* saved_bytes: kept from forward to backward */
+    int64_t saved_bytes;
     void *scratch; /* scratch_bytes: shared by all ops of a plan, holds nothing between calls */
     int64_t scratch_bytes;
 } op_run;
@@ -73,13 +78,20 @@ enum { READS_IN0 = 1, READS_IN1 = 2, READS_IN2 = 4, READS_OUT = 8 };
 struct op_kind {
     const char *name;
     unsigned backward_reads;
-    /* Creates state and sets saved_floats and scratch_bytes; shapes are known, pointers are not. NULL: nothing to do.
+    /* Types. lowers: in a plan that computes in bf16 the output may be bf16. Bits of the inputs that
+     * have the output's type, and of those that may have either; all others stay f32 (or u8). */
+    bool lowers;
+    unsigned typed, any_type;
+    /* Gradients: bits of the inputs whose gradient is grad_out itself, so that nothing is computed
+     * and memory may be shared; and of those whose gradient backward can add in place. */
+    unsigned passes, adds;
+    /* Creates state and sets saved_bytes and scratch_bytes; shapes are known, pointers are not. NULL: nothing to do.
      */
     status (*open)(op_run *r);
     void (*close)(op_run *r);
     status (*pack)(op_run *r);     /* parameter values changed */
     status (*forward)(op_run *r);  /* NULL: an input */
-    status (*backward)(op_run *r); /* NULL: no gradient passes */
+    status (*backward)(op_run *r); /* NULL: no gradient passes, but for `passes` */
     int64_t (*flops)(
         const op_run *
             r); /* forward, multiply-adds times two; NULL: a pass over memory, not counted, as is the custom */

@@ -1,30 +1,19 @@
 /* Residual addition of two maps of one shape. */
+#include "model/nn/maps.h"
 #include "model/nn/op.h"
 
 #include <string.h>
 
 static status add_forward(op_run *r) {
-    const float *a = r->in[0].at, *b = r->in[1].at;
-    float *y = r->out.at;
-    int64_t n = tensor_count(&r->out);
-#pragma omp parallel for simd schedule(static)
-    for (int64_t i = 0; i < n; i++) y[i] = a[i] + b[i];
+    maps_add(r->out.type, r->in[0].at, r->in[1].at, r->out.at, tensor_count(&r->out));
     return ST_OK;
 }
 
-static status add_backward(op_run *r) {
-    int64_t n = tensor_count(&r->out);
-    for (int k = 0; k < 2; k++) {
-        float *dx = r->grad_in[k];
-        const float *dy = r->grad_out;
-        if (!dx) continue;
-#pragma omp parallel for simd schedule(static)
-        for (int64_t i = 0; i < n; i++) dx[i] = dy[i];
-    }
-    return ST_OK;
-}
-
-static const op_kind add_kind = {.name = "add", .forward = add_forward, .backward = add_backward};
+static const op_kind add_kind = {.name = "add",
+                                 .lowers = true,
+                                 .typed = READS_IN0 | READS_IN1,
+                                 .passes = READS_IN0 | READS_IN1,
+                                 .forward = add_forward};
 
 node graph_add(graph *g, node a, node b) {
     const graph_op *one = graph_value(g, a, "add"), *two = graph_value(g, b, "add");

@@ -6,13 +6,14 @@ static attention_shape shape_of(const op_run *r) {
     return (attention_shape){.batch = r->batch,
                              .tokens = r->out.shape[1] * r->out.shape[2],
                              .channels = r->out.shape[3],
-                             .heads = r->op->set.heads};
+                             .heads = r->op->set.heads,
+                             .type = r->out.type};
 }
 
 /* The logarithm of the softmax denominator of every query. */
 static status attention_open(op_run *r) {
     attention_shape s = shape_of(r);
-    r->saved_floats = s.batch * s.heads * s.tokens;
+    r->saved_bytes = s.batch * s.heads * s.tokens * (int64_t)sizeof(float);
     r->scratch_bytes = r->engine->attention_scratch(&s);
     return ST_OK;
 }
@@ -35,6 +36,8 @@ static int64_t attention_flops(const op_run *r) {
 
 static const op_kind attention_kind = {.name = "attention",
                                        .backward_reads = READS_IN0 | READS_OUT,
+                                       .lowers = true,
+                                       .typed = READS_IN0,
                                        .open = attention_open,
                                        .forward = attention_forward,
                                        .backward = attention_backward,

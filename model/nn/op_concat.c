@@ -3,34 +3,38 @@
 
 #include <string.h>
 
+/* Bytes of a pixel of the two inputs. */
+static int64_t row(const op_run *r, int k) { return r->in[k].shape[3] * tensor_unit(r->out.type); }
+
 static status concat_forward(op_run *r) {
-    int64_t a = r->in[0].shape[3], b = r->in[1].shape[3];
-    int64_t pixels = r->batch * r->out.shape[1] * r->out.shape[2];
-    const float *from_a = r->in[0].at, *from_b = r->in[1].at;
-    float *y = r->out.at;
+    int64_t a = row(r, 0), b = row(r, 1), pixels = r->batch * r->out.shape[1] * r->out.shape[2];
+    const char *from_a = r->in[0].at, *from_b = r->in[1].at;
+    char *y = r->out.at;
 #pragma omp parallel for schedule(static)
     for (int64_t p = 0; p < pixels; p++) {
-        memcpy(y + p * (a + b), from_a + p * a, (size_t)a * sizeof(float));
-        memcpy(y + p * (a + b) + a, from_b + p * b, (size_t)b * sizeof(float));
+        memcpy(y + p * (a + b), from_a + p * a, (size_t)a);
+        memcpy(y + p * (a + b) + a, from_b + p * b, (size_t)b);
     }
     return ST_OK;
 }
 
 static status concat_backward(op_run *r) {
-    int64_t a = r->in[0].shape[3], b = r->in[1].shape[3];
-    int64_t pixels = r->batch * r->out.shape[1] * r->out.shape[2];
-    const float *dy = r->grad_out;
-    float *da = r->grad_in[0], *db = r->grad_in[1];
+    int64_t a = row(r, 0), b = row(r, 1), pixels = r->batch * r->out.shape[1] * r->out.shape[2];
+    const char *dy = r->grad_out;
+    char *da = r->grad_in[0], *db = r->grad_in[1];
 #pragma omp parallel for schedule(static)
     for (int64_t p = 0; p < pixels; p++) {
-        if (da) memcpy(da + p * a, dy + p * (a + b), (size_t)a * sizeof(float));
-        if (db) memcpy(db + p * b, dy + p * (a + b) + a, (size_t)b * sizeof(float));
+        if (da) memcpy(da + p * a, dy + p * (a + b), (size_t)a);
+        if (db) memcpy(db + p * b, dy + p * (a + b) + a, (size_t)b);
     }
     return ST_OK;
 }
 
-static const op_kind concat_kind = {
-    .name = "concat", .forward = concat_forward, .backward = concat_backward};
+static const op_kind concat_kind = {.name = "concat",
+                                    .lowers = true,
+                                    .typed = READS_IN0 | READS_IN1,
+                                    .forward = concat_forward,
+                                    .backward = concat_backward};
 
 node graph_concat(graph *g, node a, node b) {
     const graph_op *one = graph_value(g, a, "concat"), *two = graph_value(g, b, "concat");

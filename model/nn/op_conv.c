@@ -1,4 +1,4 @@
-/* Convolution, 3x3 or 1x1, stride 1 or 2, padding kernel / 2, with bias. The arithmetic is the
+/* Convolution, 3x3 with stride 1 or 2 or 1x1, padding kernel / 2, with bias. The arithmetic is the
  * engine's; weights are packed into its layout when they have changed. */
 #include "model/nn/op.h"
 
@@ -10,7 +10,9 @@ static status conv_open_op(op_run *r) {
                         .in = r->in[0].shape[3],
                         .out = op->shape[2],
                         .kernel = op->set.kernel,
-                        .stride = op->set.stride};
+                        .stride = op->set.stride,
+                        .x = r->in[0].type,
+                        .y = r->out.type};
     status st = r->engine->conv_open(&shape, r->training, (conv **)&r->state);
     if (st == ST_OK) r->scratch_bytes = r->engine->conv_scratch(r->state);
     return st;
@@ -40,6 +42,8 @@ static int64_t conv_flops(const op_run *r) {
 
 static const op_kind conv_kind = {.name = "conv",
                                   .backward_reads = READS_IN0,
+                                  .lowers = true,
+                                  .any_type = READS_IN0,
                                   .open = conv_open_op,
                                   .close = conv_close_op,
                                   .pack = conv_pack_op,
@@ -51,7 +55,8 @@ node graph_conv(graph *g, const char *name, node x, int64_t out, int kernel, int
                 weight_init init) {
     const graph_op *from = graph_value(g, x, name);
     if (!from) return NODE_NONE;
-    if ((kernel != 1 && kernel != 3) || (stride != 1 && stride != 2) || out < 1)
+    /* No 1x1 with stride 2: oneDNN 2.6 writes beyond its scratch there. */
+    if ((kernel != 1 && kernel != 3) || stride < 1 || stride > (kernel + 1) / 2 || out < 1)
         return graph_fault(g, "%s: kernel %d, stride %d to %d channels is not supported", name,
                            kernel, stride, (int)out);
     int64_t in = from->shape[2];

@@ -21,7 +21,7 @@ static double dice_of_class(const overlap *o, int64_t k) {
 
 /* The class probabilities. */
 static status dice_ce_open(op_run *r) {
-    r->saved_floats = r->batch * tensor_sample(&r->in[0]);
+    r->saved_bytes = tensor_count(&r->in[0]) * (int64_t)sizeof(float);
     return ST_OK;
 }
 
@@ -53,7 +53,7 @@ static status dice_ce_forward(op_run *r) {
                                (int)labels[i], (int)classes);
 #pragma omp parallel for schedule(static)
     for (int64_t b = 0; b < r->batch; b++) {
-        float *p = r->saved + b * pixels * classes;
+        float *p = (float *)r->saved + b * pixels * classes;
         const uint8_t *truth = labels + b * pixels;
         double entropy = 0, dice = 0;
         overlap o;
@@ -74,10 +74,10 @@ static status dice_ce_backward(op_run *r) {
     const uint8_t *labels = r->in[1].at;
 #pragma omp parallel for schedule(static)
     for (int64_t b = 0; b < r->batch; b++) {
-        const float *p = r->saved + b * pixels * classes;
+        const float *p = (const float *)r->saved + b * pixels * classes;
         const uint8_t *truth = labels + b * pixels;
-        float *dx = r->grad_in[0] + b * pixels * classes;
-        float factor = r->grad_out[b] * weight[b];
+        float *dx = (float *)r->grad_in[0] + b * pixels * classes;
+        float factor = ((const float *)r->grad_out)[b] * weight[b];
         float absent[CLASSES_MOST], present[CLASSES_MOST]; /* d(1 - Dice)/dp where y = 0, 1 */
         overlap o;
         overlap_of(p, truth, pixels, classes, &o);

@@ -51,7 +51,7 @@ static status loss_backward(op_run *r) {
     loss_kind kind = r->op->set.loss;
 #pragma omp parallel for schedule(static)
     for (int64_t b = 0; b < r->batch; b++) {
-        float factor = r->grad_out[b] * weight[b] / (float)n;
+        float factor = ((const float *)r->grad_out)[b] * weight[b] / (float)n;
         for (int64_t i = b * n; i < (b + 1) * n; i++)
             dx[i] = factor * slope(kind, predicted[i] - target[i]);
     }

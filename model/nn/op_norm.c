@@ -9,36 +9,41 @@ static norm_shape shape_of(const op_run *r) {
                         .channels = r->out.shape[3],
                         .groups = r->op->set.groups,
                         .epsilon = 1e-5f,
-                        .silu = r->op->set.silu};
+                        .silu = r->op->set.silu,
+                        .type = r->out.type};
 }
 
 /* mean and rstd, batch * groups each. */
 static status norm_open(op_run *r) {
     norm_shape s = shape_of(r);
-    r->saved_floats = 2 * r->batch * r->op->set.groups;
+    r->saved_bytes = 2 * r->batch * r->op->set.groups * (int64_t)sizeof(float);
     r->scratch_bytes = r->engine->norm_scratch(&s);
     return ST_OK;
 }
 
 static status norm_forward(op_run *r) {
     norm_shape s = shape_of(r);
-    return r->engine->norm_forward(&s, r->in[0].at, r->param[0], r->param[1], r->in[1].at, r->saved,
-                                   r->saved + s.batch * s.groups, r->out.at, r->scratch);
+    float *mean = r->saved, *rstd = mean + s.batch * s.groups;
+    return r->engine->norm_forward(&s, r->in[0].at, r->param[0], r->param[1], r->in[1].at, mean,
+                                   rstd, r->out.at, r->scratch);
 }
 
 static status norm_backward(op_run *r) {
     norm_shape s = shape_of(r);
+    const float *mean = r->saved, *rstd = mean + s.batch * s.groups;
     if (!r->grad_in[0])
         return status_fail(ST_INTERNAL, "%s: norm cannot be trained straight on an input",
                            r->op->name);
-    return r->engine->norm_backward(&s, r->in[0].at, r->param[0], r->param[1], r->in[1].at,
-                                    r->saved, r->saved + s.batch * s.groups, r->grad_out, false,
-                                    r->grad_in[0], r->grad_param[0], r->grad_param[1],
-                                    r->grad_in[1], r->scratch);
+    return r->engine->norm_backward(&s, r->in[0].at, r->param[0], r->param[1], r->in[1].at, mean,
+                                    rstd, r->grad_out, r->grad_adds[0], r->grad_in[0],
+                                    r->grad_param[0], r->grad_param[1], r->grad_in[1], r->scratch);
 }
 
 static const op_kind norm_kind = {.name = "norm",
                                   .backward_reads = READS_IN0 | READS_IN1,
+                                  .lowers = true,
+                                  .typed = READS_IN0,
+                                  .adds = READS_IN0,
                                   .open = norm_open,
                                   .forward = norm_forward,
                                   .backward = norm_backward};

@@ -17,7 +17,12 @@ typedef struct plan plan;
 typedef struct plan_options {
     const kernels *engine;
     int64_t batch;
-    bool training;       /* keep what backward needs, apply dropout */
+    bool training; /* keep what backward needs, apply dropout */
+    tensor_type
+        compute;    /* TYPE_F32, or TYPE_BF16 for the maps between convolutions; inputs, outputs
+                            and parameters are f32 either way */
+    bool recompute; /* training: keep only what leaves a block (graph_block()), compute the rest
+                            again on the way back; the same bits for less memory */
     const node *outputs; /* nodes read after a run (the loss among them when training) */
     int64_t output_count;
     node loss; /* training: the node backward starts from, [1,1,1] a sample */
@@ -56,9 +61,12 @@ status plan_backward(plan *pl, plan_ready ready, void *context);
 
 /* Where the time went: seconds of one op over all runs since the plan was made. */
 typedef struct plan_seconds {
-    double pack, forward, backward;
+    double pack, forward, again, backward;
     double add; /* joining gradients of several senders */
 } plan_seconds;
+
+/* Bytes of all activations and gradients together. */
+int64_t plan_arena_bytes(const plan *pl);
 
 typedef void (*plan_visit_times)(void *context, const char *kind, const char *name,
                                  const plan_seconds *took);
