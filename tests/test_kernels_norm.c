@@ -2,6 +2,7 @@
  * forward ones, then the fast ones against the reference, in f32 and bf16, on shapes that fill no
  * vector and no block. Tolerances: see compare_norm().
  */
+#include "model/nn/kernels_fast.h"
 #include "tests/kernel_case.h"
 
 typedef struct norm_case {
@@ -139,6 +140,15 @@ static void test_fast_norm(void **state) {
     }
 }
 
+/* As test_fast_norm, the way of processors that do not know bf16. */
+static void test_fast_norm_elsewhere(void **state) {
+    (void)state;
+    kernels_plain = true;
+    compare_norms(engine("onednn"), TYPE_F32);
+    compare_norms(engine("onednn"), TYPE_BF16);
+    kernels_plain = false;
+}
+
 /* The reference in bf16 is the reference in f32 with its maps rounded. */
 static void test_reference_norm_bf16(void **state) {
     (void)state;
@@ -250,10 +260,15 @@ static void test_bits_of_threads_and_places(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reference_norm), cmocka_unit_test(test_reference_norm_bf16),
-        cmocka_unit_test(test_fast_norm),      cmocka_unit_test(test_norm_large_mean),
-        cmocka_unit_test(test_reference_silu), cmocka_unit_test(test_fast_silu),
-        cmocka_unit_test(test_nan_stays),      cmocka_unit_test(test_bits_of_threads_and_places),
+        cmocka_unit_test(test_reference_norm),
+        cmocka_unit_test(test_reference_norm_bf16),
+        cmocka_unit_test(test_fast_norm),
+        cmocka_unit_test(test_fast_norm_elsewhere),
+        cmocka_unit_test(test_norm_large_mean),
+        cmocka_unit_test(test_reference_silu),
+        cmocka_unit_test(test_fast_silu),
+        cmocka_unit_test(test_nan_stays),
+        cmocka_unit_test(test_bits_of_threads_and_places),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,6 +26,14 @@ typedef status (*product)(bool transpose_a, bool transpose_b, int64_t m, int64_t
                           float alpha, const float *a, int64_t lda, const float *b, int64_t ldb,
                           float beta, float *c, int64_t ldc);
 
+/* Set by tests: norm and attention leave alone the instructions that not every processor has. */
+extern bool kernels_plain;
+
+/* Whether they may use what avx512.h needs. */
+static inline bool kernels_avx512(void) {
+    return !kernels_plain && __builtin_cpu_supports("avx512bf16");
+}
+
 /* As in kernels.h; attention is told whose products to use. */
 int64_t norm_fast_scratch(const norm_shape *s);
 status norm_fast_forward(const norm_shape *s, const void *x, const float *gain, const float *bias,

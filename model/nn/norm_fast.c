@@ -12,6 +12,8 @@
 
 enum { VECTOR = 16, RUN = 256, BLOCK = 32768, CHUNK = 65536, MOST_CHUNKS = 64 }; /* numbers */
 
+bool kernels_plain;
+
 /* How one norm is cut. */
 typedef struct cut {
     int64_t width; /* floats of a run: channels * pixels of a run */
@@ -39,7 +41,9 @@ static cut cut_of(const norm_shape *s) {
 }
 
 /* The loops of this processor. */
-static const norm_loops *loops(void) { return &norm_loops_plain; }
+static const norm_loops *loops(void) {
+    return kernels_avx512() ? &norm_loops_avx512 : &norm_loops_plain;
+}
 
 static void repeat(float *row, int64_t channels, int64_t width) {
     for (int64_t i = channels; i < width; i++) row[i] = row[i - channels];

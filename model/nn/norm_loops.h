@@ -33,6 +33,6 @@ typedef struct norm_loops {
                    void *dx);
 } norm_loops;
 
-extern const norm_loops norm_loops_plain;
+extern const norm_loops norm_loops_plain, norm_loops_avx512;
 
 #endif
