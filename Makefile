@@ -19,6 +19,7 @@ BUILD_PACKAGES = build-essential pkg-config libopenmpi-dev openmpi-bin libhdf5-d
     libopenblas-openmp-dev liblapacke-dev libdnnl-dev librandom123-dev libcyaml-dev libyaml-dev libjansson-dev \
     libpng-dev libssl-dev
 DEMO_PACKAGES = $(BUILD_PACKAGES) python3-numpy python3-pydicom invesalius-examples
+BENCH_PACKAGES = $(BUILD_PACKAGES) python3-torch
 LINT_PACKAGES = $(BUILD_PACKAGES) libcmocka-dev python3 clang clang-format cppcheck libomp-dev
 CHECK_PACKAGES = $(DEMO_PACKAGES) $(LINT_PACKAGES) python3-h5py dcmtk slurm-wlm munge
 
@@ -72,8 +73,11 @@ asan: ## the C tests under the address and undefined-behaviour sanitizers (build
 	@ASAN_OPTIONS=fast_unwind_on_malloc=0 LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 \
 	    UBSAN_OPTIONS=print_stacktrace=1 BUILD=build-asan tests/run.sh build-asan/
 
-bench: all ## training and sampling speed of this machine
-	mpirun -n 1 $(BUILD)/ctaug bench
+bench: ## speed of this machine: limit, PyTorch, ctaug (wants it quiet; BENCH="--repeat 1 --net R32")
+	@$(MAKE) --no-print-directory deps PACKAGES="$(BUILD_PACKAGES) python3"
+	@$(MAKE) --no-print-directory deps PACKAGES="$(BENCH_PACKAGES)" || echo "bench: goes on without PyTorch"
+	@$(MAKE_ALL) all
+	@BUILD=$(BUILD) $(PYTHON) tests/bench/bench.py $(BENCH)
 
 clean: ## remove what was built (runs/ stays)
 	rm -rf $(BUILD) build-asan

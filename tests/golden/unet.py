@@ -98,15 +98,20 @@ def unet(x, t):
     return conv("oc", F.silu(norm("on", h)), 1, 3)
 
 
-x = wave(2 * SIZE * SIZE, 0.1, 0.9).reshape(2, 1, SIZE, SIZE).float()
-target = wave(2 * SIZE * SIZE, 0.4, 1.7).reshape(2, 1, SIZE, SIZE).float()
-y = unet(x, torch.tensor([3, 701]))
-loss = F.mse_loss(y, target)
-loss.backward()
-print("loss %.9e" % loss.item())
-print("output " + " ".join("%.9e" % v for v in y.flatten().tolist()))
-for name, p in params.items():
-    g = p.grad.flatten()
-    dot = (g.double() * wave(g.numel(), 0.3, 0.11)).sum().item()
-    print("grad %s %.9e %.9e %s" % (name, g.norm().item(), dot,
-                                    " ".join("%.9e" % v for v in g[:4].tolist())))
+def main():
+    x = wave(2 * SIZE * SIZE, 0.1, 0.9).reshape(2, 1, SIZE, SIZE).float()
+    target = wave(2 * SIZE * SIZE, 0.4, 1.7).reshape(2, 1, SIZE, SIZE).float()
+    y = unet(x, torch.tensor([3, 701]))
+    loss = F.mse_loss(y, target)
+    loss.backward()
+    print("loss %.9e" % loss.item())
+    print("output " + " ".join("%.9e" % v for v in y.flatten().tolist()))
+    for name, p in params.items():
+        g = p.grad.flatten()
+        dot = (g.double() * wave(g.numel(), 0.3, 0.11)).sum().item()
+        print("grad %s %.9e %.9e %s" % (name, g.norm().item(), dot,
+                                        " ".join("%.9e" % v for v in g[:4].tolist())))
+
+
+if __name__ == "__main__":
+    main()

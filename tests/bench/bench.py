@@ -1,0 +1,214 @@
+"""The speed of this machine: its limit, PyTorch and ctaug in turn, and their ratios.
+
+Usage: bench.py [--repeat N] [--net R64,R32] [--type f32,bf16] [--batch N]   (make bench)
+Wants a quiet machine and takes some minutes. Every program runs in its two sensible settings, one process
+with all cores and one rank of one thread a core; per quantity the better of the two counts. All take
+turns --repeat times and medians are compared, since a machine's speed drifts. FLOP of ctaug and of the
+peer (tests/bench/peer.py) are counted alike, so that ratios of GFLOP/s are those of images/s. The
+table also lies in $BUILD/bench.json, with every single run.
+"""
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+BUILD = pathlib.Path(os.environ.get("BUILD", HERE.parent.parent / "build"))
+CTAUG = os.environ.get("CTAUG", str(BUILD / "ctaug"))
+CORES = len(os.sched_getaffinity(0))
+ENV = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
+           OMPI_MCA_rmaps_base_oversubscribe="1", OMPI_MCA_hwloc_base_binding_policy="none",
+           OMPI_MCA_btl_vader_single_copy_mechanism="none")
+SECONDS = 1200  # of one run: more means that it hangs
+
+# What is asked: at least so many times the peer, at least that share of the limit, at most so much memory.
+ASKED = {("R64", "f32"): {"train": 1.45, "forward": 1.35, "share": 0.80, "bytes": 1.6e9},
+         ("R64", "bf16"): {"train": 1.9, "forward": 1.8, "share": 0.75, "bytes": 1.0e9},
+         ("R32", "f32"): {"train": 1.5},
+         ("R32", "bf16"): {"train": 2.4}}
+ASKED_SCALING = 0.95
+WEIGHT = {"R64": 4, "R32": 1, "R16": 0.2}  # what a run costs, for the ETA
+
+
+class Refused(Exception):
+    pass
+
+
+def command(job):
+    """(command line, threads of a process)"""
+    words = ["--net", job["net"], "--type", job["type"], "--batch", str(job["batch"])]
+    ranks = job["ranks"]
+    if job["who"] == "peer":
+        line = [sys.executable, str(HERE / "peer.py"), *words]
+        return (line + ["--ddp", str(ranks)] if ranks > 1 else line), job["threads"]
+    start = ["mpirun", "-n", str(ranks)] if ranks > 1 else []
+    return [*start, CTAUG, "bench", *words, "--json"], job["threads"]
+
+
+def run(job):
+    line, threads = command(job)
+    done = subprocess.run(line, env=dict(ENV, OMP_NUM_THREADS=str(threads)), capture_output=True,
+                          text=True, timeout=SECONDS, check=False)
+    said = [text for text in done.stderr.splitlines() if text.startswith("ctaug: ")]
+    if done.returncode == 2 and said:
+        raise Refused(said[0])
+    if done.returncode != 0:
+        sys.exit(f"bench: {' '.join(line)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout)
+
+
+def make_jobs(args, peer):
+    """One round of everything. ctaug and peer follow each other in each setting, so that the
+    machine's drift meets both alike."""
+    settings = [(1, CORES)] + ([(min(CORES, args.batch), 1)] if CORES > 1 else [])
+    for net in args.net:
+        for kind in args.type:
+            for ranks, threads in settings:
+                for who in ("ctaug", "peer") if peer else ("ctaug",):
+                    yield {"who": who, "net": net, "type": kind, "batch": args.batch,
+                           "ranks": ranks, "threads": threads}
+    for kind in args.type:
+        for ranks in (1, 2) if CORES > 1 else ():
+            yield {"who": "scaling", "net": args.net[0], "type": kind, "ranks": ranks,
+                   "threads": 1, "batch": ranks * max(args.batch // 2, 1)}
+
+
+def measure(args, peer):
+    """[{"job":, "result":}] of all rounds."""
+    jobs = [job for _ in range(args.repeat) for job in make_jobs(args, peer)]
+    total, spent = sum(WEIGHT[job["net"]] for job in jobs), 0
+    runs, refused, began = [], {}, time.monotonic()
+    for number, job in enumerate(jobs, 1):
+        who = "peer" if job["who"] == "peer" else "ctaug"
+        name = (f"{job['who']:7} {job['net']} {job['type']:4} {job['ranks']} ranks x "
+                f"{job['threads']} threads, batch {job['batch']}")
+        spent += WEIGHT[job["net"]]
+        if (who, job["type"]) in refused:
+            continue
+        try:
+            result = run(job)
+        except Refused as reason:
+            refused[who, job["type"]] = str(reason)
+            print(f"{number}/{len(jobs)} {name}: refused: {reason}", flush=True)
+            continue
+        runs.append({"job": job, "result": result})
+        left = (time.monotonic() - began) / spent * (total - spent)
+        print(f"{number}/{len(jobs)} {name}: training {result['train_gflops']:.1f} GFLOP/s, forward "
+              f"{result['forward_gflops']:.1f}; ETA {left // 60:.0f}:{left % 60:02.0f}", flush=True)
+    return runs, refused
+
+
+def medians(runs, field, **which):
+    """Per setting (ranks): the median of a field over the runs of one kind."""
+    found = {}
+    for r in runs:
+        if all(r["job"][key] == value for key, value in which.items()):
+            found.setdefault(r["job"]["ranks"], []).append(r["result"][field])
+    return {ranks: statistics.median(values) for ranks, values in found.items()}
+
+
+def ratio(a, b):
+    return a / b if a and b else None
+
+
+def summarise(runs, nets, kinds):
+    cells, scaling = [], []
+    for net in nets:
+        for kind in kinds:
+            cell = {"net": net, "type": kind}
+            for who in ("ctaug", "peer"):
+                for what in ("train", "forward"):
+                    rates = medians(runs, f"{what}_gflops", who=who, net=net, type=kind)
+                    best = max(rates, key=rates.get) if rates else None
+                    cell[f"{who}_{what}_gflops"] = rates.get(best)
+                    cell[f"{who}_{what}_ranks"] = best
+                memory = medians(runs, "peak_rss_bytes", who=who, net=net, type=kind)
+                cell[f"{who}_peak_rss_bytes"] = memory.get(1)
+            limits = medians(runs, "limit_gflops", who="ctaug", net=net, type=kind)
+            cell["limit_gflops"] = max(limits.values()) if limits else None
+            for what in ("train", "forward"):
+                cell[f"{what}_ratio"] = ratio(cell[f"ctaug_{what}_gflops"],
+                                              cell[f"peer_{what}_gflops"])
+            cell["limit_share"] = ratio(cell["ctaug_train_gflops"], cell["limit_gflops"])
+            cell["asked"] = ASKED.get((net, kind), {})
+            cells.append(cell)
+    for kind in kinds:
+        rates = medians(runs, "train_images_per_s", who="scaling", type=kind)
+        if len(rates) == 2:
+            scaling.append({"net": nets[0], "type": kind, "one_rank_images_per_s": rates[1],
+                            "two_ranks_images_per_s": rates[2],
+                            "efficiency": rates[2] / (2 * rates[1]), "asked": ASKED_SCALING})
+    return {"cores": CORES, "cells": cells, "scaling": scaling}
+
+
+def number(value, form, asked=None, sign="≥"):
+    text = form.format(value) if value is not None else "-"
+    return f"{text} ({sign} {form.format(asked)})" if asked is not None else text
+
+
+def table(summary):
+    rows = [("net", "type", "ctaug", "peer", "ratio (asked)", "ctaug", "peer", "ratio (asked)",
+             "limit", "share of it", "peak GB")]
+    for c in summary["cells"]:
+        asked, peak = c["asked"], c["ctaug_peak_rss_bytes"]
+        most = asked.get("bytes")
+        rows.append((c["net"], c["type"], number(c["ctaug_train_gflops"], "{:.1f}"),
+                     number(c["peer_train_gflops"], "{:.1f}"),
+                     number(c["train_ratio"], "{:.2f}", asked.get("train")),
+                     number(c["ctaug_forward_gflops"], "{:.1f}"),
+                     number(c["peer_forward_gflops"], "{:.1f}"),
+                     number(c["forward_ratio"], "{:.2f}", asked.get("forward")),
+                     number(c["limit_gflops"], "{:.1f}"),
+                     number(c["limit_share"], "{:.0%}", asked.get("share")),
+                     number(peak and peak / 1e9, "{:.2f}", most and most / 1e9, "≤")))
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip()
+             for row in rows]
+    start = [sum(widths[:k]) + 2 * k for k in range(len(widths))]
+    groups = "training, GFLOP/s".rjust(start[2] + 17).ljust(start[5]) + "forward, GFLOP/s"
+    lines.insert(0, groups.ljust(start[8]) + "training")
+    for s in summary["scaling"]:
+        lines.append(f"two ranks of one thread, {s['net']} {s['type']}: {s['efficiency']:.1%} of twice "
+                     f"one rank (≥ {s['asked']:.0%})")
+    return "\n".join(lines)
+
+
+def names(known):
+    def parse(text):
+        found = text.split(",")
+        for name in found:
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"{name} is none of {', '.join(known)}")
+        return found
+    return parse
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--net", type=names(WEIGHT), default=["R64", "R32"])
+    parser.add_argument("--type", type=names(("f32", "bf16")), default=["f32", "bf16"])
+    parser.add_argument("--batch", type=int, default=16)
+    args = parser.parse_args()
+    peer = subprocess.run([sys.executable, "-c", "import torch"], capture_output=True,
+                          check=False).returncode == 0
+    if not peer:
+        print("bench: there is no PyTorch here (python3-torch): no peer, no ratios")
+    runs, refused = measure(args, peer)
+    summary = summarise(runs, args.net, args.type)
+    summary.update(repeat=args.repeat, refused=[list(k) for k in refused], runs=runs)
+    print("\n" + table(summary))
+    for (who, kind), reason in refused.items():
+        print(f"{who} has no {kind} here: {reason}")
+    BUILD.mkdir(exist_ok=True)
+    out = BUILD / "bench.json"
+    out.write_text(json.dumps(summary, indent=2) + "\n")
+    print(f"all numbers: {out}")
+
+
+if __name__ == "__main__":
+    main()
