@@ -26,7 +26,9 @@ static status fault_status(const fault *f) {
 }
 
 /* How this processor computes a head. */
-static const head_kernels *head_kernels_here(void) { return &head_plain; }
+static const head_kernels *head_kernels_here(void) {
+    return kernels_avx512() ? &head_avx512 : &head_plain;
+}
 
 /* Bytes of one thread: whole cache lines. */
 static int64_t thread_scratch(const attention_shape *s) {

@@ -28,6 +28,6 @@ typedef struct head_kernels {
                        const void *dy, void *dq);
 } head_kernels;
 
-extern const head_kernels head_plain;
+extern const head_kernels head_plain, head_avx512;
 
 #endif

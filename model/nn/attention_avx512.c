@@ -1,0 +1,428 @@
+/* Attention of a head on processors that multiply bf16 (Dao et al. 2022, algorithms 1 and 4, as
+ * attention_plain.c), every product by one small kernel: 8 rows by 32 columns in 16 registers.
+ *
+ * That kernel broadcasts "units" of 32 bits of its left operand and multiplies them with vectors of
+ * units of its right one. In f32 a unit is a number, in bf16 a pair of numbers that are neighbours
+ * along the axis summed over, so the same code serves both when operands are packed so:
+ *
+ *   rows    [tokens, width]            as in the map: units run along the width
+ *   across  [units of width, tokens]   rows transposed, unit by unit
+ *   down    [units of tokens, width]   in bf16 a unit holds two tokens; in f32 the same as rows
+ *
+ * width is rounded up to 32 and tokens to 32 with zeros. The probabilities of keys past the end are
+ * made zero; queries past the end meet zeros in dy.
+ */
+#include "model/nn/attention_head.h"
+#include "model/nn/avx512.h"
+
+#include <math.h>
+
+enum { ROWS = 8, COLUMNS = 32, FORWARD_KEYS = 256, QUERIES = 64, KEYS = 128, GAP = 16 };
+
+typedef uint32_t unit;
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t padded(int64_t n) { return (n + COLUMNS - 1) / COLUMNS * COLUMNS; }
+
+NATIVE_INLINE __m512 multiply_add(tensor_type type, unit a, __m512 b, __m512 c) {
+    __m512i all = _mm512_set1_epi32((int)a);
+    return type == TYPE_BF16 ? _mm512_dpbf16_ps(c, (__m512bh)all, (__m512bh)b)
+                             : _mm512_fmadd_ps(_mm512_castsi512_ps(all), b, c);
+}
+
+/* c [8, 32] = or += sum over k units of a [8, k] b [k, 32]; a_row, a_step, b_step, c_row: from one
+ * row and from one unit of the sum to the next. */
+NATIVE_INLINE void product_of(tensor_type type, const unit *a, int64_t a_row, int64_t a_step,
+                              const unit *b, int64_t b_step, int64_t k, bool add, float *c,
+                              int64_t c_row) {
+#define ALL_ROWS(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7)
+#define BEGIN(r)                                                                                   \
+    __m512 l##r = add ? _mm512_load_ps(c + (r)*c_row) : _mm512_setzero_ps();                       \
+    __m512 h##r = add ? _mm512_load_ps(c + (r)*c_row + LANES) : _mm512_setzero_ps();
+#define STEP(r)                                                                                    \
+    l##r = multiply_add(type, a[(r)*a_row], low, l##r);                                            \
+    h##r = multiply_add(type, a[(r)*a_row], high, h##r);
+#define END(r)                                                                                     \
+    _mm512_store_ps(c + (r)*c_row, l##r);                                                          \
+    _mm512_store_ps(c + (r)*c_row + LANES, h##r);
+    ALL_ROWS(BEGIN)
+    for (int64_t i = 0; i < k; i++, a += a_step, b += b_step) {
+        __m512 low = _mm512_load_ps(b), high = _mm512_load_ps(b + LANES);
+        ALL_ROWS(STEP)
+    }
+    ALL_ROWS(END)
+#undef ALL_ROWS
+#undef BEGIN
+#undef STEP
+#undef END
+}
+
+NATIVE static void product_tile(tensor_type type, const unit *a, int64_t a_row, int64_t a_step,
+                                const unit *b, int64_t b_step, int64_t k, bool add, float *c,
+                                int64_t c_row) {
+    if (type == TYPE_BF16)
+        product_of(TYPE_BF16, a, a_row, a_step, b, b_step, k, add, c, c_row);
+    else
+        product_of(TYPE_F32, a, a_row, a_step, b, b_step, k, add, c, c_row);
+}
+
+/* A head's sizes, rounded up. */
+typedef struct sizes {
+    int64_t tokens, width; /* multiples of 32 */
+    int64_t pair;          /* numbers of a unit */
+    int64_t row, floats; /* units of a packed operand's row; of an operand, sums [tokens, width] */
+} sizes;
+
+static sizes sizes_of(int64_t tokens, int64_t width, tensor_type type) {
+    sizes z = {.tokens = padded(tokens), .width = padded(width), .pair = type == TYPE_BF16 ? 2 : 1};
+    z.row = z.width / z.pair;
+    z.floats = z.tokens * z.width;
+    return z;
+}
+
+/* ---- packing ---- */
+
+/* rows from `tokens` rows of a map, `stride` numbers apart. */
+NATIVE static void pack_rows(const head *a, const sizes *z, const void *map, int64_t stride,
+                             unit *rows) {
+    for (int64_t t = 0; t < z->tokens; t++, rows += z->row) {
+        if (t >= a->tokens || a->width < z->width) memset(rows, 0, (size_t)z->row * sizeof *rows);
+        if (t < a->tokens)
+            memcpy(rows, map_at(a->type, map, t * stride),
+                   (size_t)(a->width * tensor_unit(a->type)));
+    }
+}
+
+/* Units [i * row], i from 0 to 3, next to each other in the four quarters of a vector. */
+NATIVE_INLINE __m512 four_rows(const unit *rows, int64_t row) {
+    __m512 v = _mm512_castps128_ps512(_mm_loadu_ps((const float *)rows));
+    v = _mm512_insertf32x4(v, _mm_loadu_ps((const float *)(rows + 4 * row)), 1);
+    v = _mm512_insertf32x4(v, _mm_loadu_ps((const float *)(rows + 8 * row)), 2);
+    return _mm512_insertf32x4(v, _mm_loadu_ps((const float *)(rows + 12 * row)), 3);
+}
+
+/* across from rows: 16 tokens by 4 units at a time, transposed within quarters of a vector. */
+NATIVE static void pack_across(const sizes *z, const unit *rows, unit *across) {
+    for (int64_t t = 0; t < z->tokens; t += LANES) {
+        for (int64_t u = 0; u < z->row; u += 4) {
+            const unit *from = rows + t * z->row + u;
+            __m512 r0 = four_rows(from, z->row), r1 = four_rows(from + z->row, z->row);
+            __m512 r2 = four_rows(from + 2 * z->row, z->row);
+            __m512 r3 = four_rows(from + 3 * z->row, z->row);
+            __m512d low01 = _mm512_castps_pd(_mm512_unpacklo_ps(r0, r1));
+            __m512d low23 = _mm512_castps_pd(_mm512_unpacklo_ps(r2, r3));
+            __m512d high01 = _mm512_castps_pd(_mm512_unpackhi_ps(r0, r1));
+            __m512d high23 = _mm512_castps_pd(_mm512_unpackhi_ps(r2, r3));
+            unit *to = across + u * z->tokens + t;
+            _mm512_store_pd(to, _mm512_unpacklo_pd(low01, low23));
+            _mm512_store_pd(to + z->tokens, _mm512_unpackhi_pd(low01, low23));
+            _mm512_store_pd(to + 2 * z->tokens, _mm512_unpacklo_pd(high01, high23));
+            _mm512_store_pd(to + 3 * z->tokens, _mm512_unpackhi_pd(high01, high23));
+        }
+    }
+}
+
+/* Units with the halves of a and b below and above. */
+NATIVE_INLINE __m512i zip(__m256i a, __m256i b) {
+    return _mm512_or_si512(_mm512_cvtepu16_epi32(a),
+                           _mm512_slli_epi32(_mm512_cvtepu16_epi32(b), 16));
+}
+
+/* down from rows of bf16. */
+NATIVE static void pack_down(const sizes *z, const unit *rows, unit *down) {
+    for (int64_t t = 0; t < z->tokens; t += 2, rows += 2 * z->row, down += z->width) {
+        for (int64_t e = 0; e < z->width; e += LANES) {
+            __m256i one = _mm256_load_si256((const __m256i *)(rows + e / 2));
+            __m256i two = _mm256_load_si256((const __m256i *)(rows + z->row + e / 2));
+            _mm512_store_si512(down + e, zip(one, two));
+        }
+    }
+}
+
+/* n numbers of row t of a map = sums times factor. */
+NATIVE_INLINE void write_row(tensor_type type, const float *sums, int64_t n, float factor,
+                             void *map, int64_t at) {
+    for (int64_t e = 0; e < n; e += LANES) {
+        __m512 v = _mm512_mul_ps(_mm512_load_ps(sums + e), _mm512_set1_ps(factor));
+        map_store(type, map, at + e, false, lanes_of(n - e), v);
+    }
+}
+
+NATIVE static void write_rows(const head *a, const sizes *z, const float *sums, int64_t rows,
+                              float factor, void *map, int64_t stride) {
+    for (int64_t t = 0; t < rows; t++) {
+        if (a->type == TYPE_BF16)
+            write_row(TYPE_BF16, sums + t * z->width, a->width, factor, map, t * stride);
+        else
+            write_row(TYPE_F32, sums + t * z->width, a->width, factor, map, t * stride);
+    }
+}
+
+/* ---- forward ---- */
+
+typedef struct forward {
+    sizes z;
+    unit *q, *k_across, *v_down;
+    float *score, *sum; /* [8, FORWARD_KEYS + GAP], [8, width] */
+    unit *p;            /* [8, units of FORWARD_KEYS + GAP] */
+    unit *spare;        /* rows */
+} forward;
+
+static forward forward_of(const head *a) {
+    forward f = {.z = sizes_of(a->tokens, a->width, a->type)};
+    unit *at = a->scratch;
+    f.q = at, at += f.z.floats;
+    f.k_across = at, at += f.z.floats;
+    f.v_down = at, at += f.z.floats;
+    f.spare = at, at += f.z.floats;
+    f.score = (float *)at, at += ROWS * (FORWARD_KEYS + GAP);
+    f.p = at, at += ROWS * (FORWARD_KEYS + GAP);
+    f.sum = (float *)at;
+    return f;
+}
+
+static int64_t forward_units(const sizes *z) {
+    return 4 * z->floats + 2 * ROWS * (FORWARD_KEYS + GAP) + ROWS * z->width;
+}
+
+/* One row of a tile of scores over `keys` keys joins a softmax under way (Milakov & Gimelshein
+ * 2018): p becomes 2^(score scale - most), zero for keys past the end; most and total move on.
+ * Returns what sums so far have to be multiplied with. */
+NATIVE_INLINE float softmax_row(tensor_type type, const float *score, int64_t keys, float scale,
+                                float *most, float *total, unit *p) {
+    __m512 top = _mm512_set1_ps(-INFINITY), sum = _mm512_setzero_ps();
+    for (int64_t j = 0; j < keys; j += LANES)
+        top = _mm512_mask_max_ps(top, lanes_of(keys - j), top, _mm512_load_ps(score + j));
+    float now = fmaxf(*most, _mm512_reduce_max_ps(top) * scale);
+    for (int64_t j = 0; j < padded(keys); j += LANES) {
+        __m512 x =
+            _mm512_fmsub_ps(_mm512_load_ps(score + j), _mm512_set1_ps(scale), _mm512_set1_ps(now));
+        x = _mm512_maskz_mov_ps(lanes_of(j < keys ? keys - j : 0), exp2_of(TYPE_F32, x));
+        sum = _mm512_add_ps(sum, x);
+        map_store(type, p, j, true, 0xffff, x);
+    }
+    float shrink = exp2f(*most - now);
+    *total = *total * shrink + _mm512_reduce_add_ps(sum);
+    *most = now;
+    return shrink;
+}
+
+NATIVE_INLINE void scale_row(float *row, int64_t n, float factor) {
+    for (int64_t e = 0; e < n; e += LANES)
+        _mm512_store_ps(row + e, _mm512_mul_ps(_mm512_load_ps(row + e), _mm512_set1_ps(factor)));
+}
+
+/* y and logsum of queries [first, first + 8). */
+NATIVE static void queries_forward(const head *a, const forward *f, int64_t first, void *y,
+                                   float *logsum) {
+    const sizes *z = &f->z;
+    const int64_t score_row = FORWARD_KEYS + GAP, p_row = score_row / z->pair;
+    const float scale = a->scale * (float)M_LOG2E;
+    float most[ROWS], total[ROWS];
+    for (int r = 0; r < ROWS; r++) most[r] = -INFINITY, total[r] = 0;
+    for (int64_t j = 0; j < a->tokens; j += FORWARD_KEYS) {
+        int64_t keys = least(FORWARD_KEYS, a->tokens - j);
+        for (int64_t i = 0; i < keys; i += COLUMNS)
+            product_tile(a->type, f->q + first * z->row, z->row, 1, f->k_across + j + i, z->tokens,
+                         z->row, false, f->score + i, score_row);
+        for (int r = 0; r < ROWS; r++) {
+            const float *score = f->score + r * score_row;
+            unit *p = f->p + r * p_row;
+            float shrink = a->type == TYPE_BF16
+                               ? softmax_row(TYPE_BF16, score, keys, scale, most + r, total + r, p)
+                               : softmax_row(TYPE_F32, score, keys, scale, most + r, total + r, p);
+            if (j > 0) scale_row(f->sum + r * z->width, z->width, shrink);
+        }
+        for (int64_t e = 0; e < z->width; e += COLUMNS)
+            product_tile(a->type, f->p, p_row, 1, f->v_down + j / z->pair * z->width + e, z->width,
+                         padded(keys) / z->pair, j > 0, f->sum + e, z->width);
+    }
+    for (int64_t r = 0; r < ROWS && first + r < a->tokens; r++) {
+        logsum[first + r] = (most[r] + log2f(total[r])) * (float)M_LN2;
+        write_rows(a, z, f->sum + r * z->width, 1, 1 / total[r],
+                   map_at(a->type, y, (first + r) * a->channels), a->channels);
+    }
+}
+
+static status avx512_forward(const head *a, const void *q, void *y, float *logsum) {
+    forward f = forward_of(a);
+    const void *k = map_at(a->type, q, a->channels), *v = map_at(a->type, q, 2 * a->channels);
+    pack_rows(a, &f.z, q, 3 * a->channels, f.q);
+    pack_rows(a, &f.z, k, 3 * a->channels, f.spare);
+    pack_across(&f.z, f.spare, f.k_across);
+    if (a->type == TYPE_BF16) {
+        pack_rows(a, &f.z, v, 3 * a->channels, f.spare);
+        pack_down(&f.z, f.spare, f.v_down);
+    } else {
+        pack_rows(a, &f.z, v, 3 * a->channels, f.v_down);
+    }
+    for (int64_t i = 0; i < a->tokens; i += ROWS) queries_forward(a, &f, i, y, logsum);
+    return ST_OK;
+}
+
+/* ---- backward ---- */
+
+typedef struct backward {
+    sizes z;
+    unit *q, *dy, *k; /* rows */
+    unit *k_across, *v_across;
+    unit *q_down, *k_down, *dy_down; /* in f32 the rows */
+    unit *ds;                        /* [QUERIES, units of KEYS + GAP]; in f32 also ds_down */
+    unit *p_down, *ds_down;          /* [units of QUERIES, KEYS + GAP] */
+    float *score, *dp;               /* [8, KEYS + GAP] */
+    float *dq, *dk, *dv;             /* [QUERIES, width], [tokens, width] */
+    float *logsum, *inner;           /* [tokens]: log2 of the sums, sums over keys of p dp */
+} backward;
+
+static backward backward_of(const head *a) {
+    backward b = {.z = sizes_of(a->tokens, a->width, a->type)};
+    const int64_t tile = QUERIES * (KEYS + GAP);
+    unit *at = a->scratch;
+    unit **const operands[] = {&b.q, &b.dy, &b.k, &b.k_across, &b.v_across};
+    unit **const downs[] = {&b.q_down, &b.dy_down, &b.k_down};
+    for (int i = 0; i < 5; i++) *operands[i] = at, at += b.z.floats;
+    for (int i = 0; i < 3; i++) {
+        *downs[i] = *operands[i];
+        if (b.z.pair == 2) *downs[i] = at, at += b.z.floats;
+    }
+    b.p_down = at, at += tile;
+    b.ds = b.ds_down = at, at += tile;
+    if (b.z.pair == 2) b.ds_down = at, at += tile;
+    b.score = (float *)at, at += ROWS * (KEYS + GAP);
+    b.dp = (float *)at, at += ROWS * (KEYS + GAP);
+    b.dq = (float *)at, at += QUERIES * b.z.width;
+    b.dk = (float *)at, at += b.z.floats;
+    b.dv = (float *)at, at += b.z.floats;
+    b.logsum = (float *)at, at += b.z.tokens;
+    b.inner = (float *)at;
+    return b;
+}
+
+static int64_t backward_units(const sizes *z) {
+    return (5 + 3 + 2) * z->floats + 3 * QUERIES * (KEYS + GAP) + 2 * ROWS * (KEYS + GAP) +
+           QUERIES * z->width + 2 * z->tokens;
+}
+
+NATIVE static void backward_pack(const head *a, const backward *b, const void *q, const void *y,
+                                 const float *logsum, const void *dy) {
+    const sizes *z = &b->z;
+    pack_rows(a, z, map_at(a->type, q, 2 * a->channels), 3 * a->channels, b->k);
+    pack_across(z, b->k, b->v_across);
+    pack_rows(a, z, map_at(a->type, q, a->channels), 3 * a->channels, b->k);
+    pack_across(z, b->k, b->k_across);
+    pack_rows(a, z, q, 3 * a->channels, b->q);
+    pack_rows(a, z, dy, a->channels, b->dy);
+    if (z->pair == 2) {
+        pack_down(z, b->k, b->k_down);
+        pack_down(z, b->q, b->q_down);
+        pack_down(z, b->dy, b->dy_down);
+    }
+    for (int64_t t = 0; t < z->tokens; t++) {
+        float sum = 0;
+        for (int64_t e = 0; t < a->tokens && e < a->width; e++)
+            sum += map_read(a->type, y, t * a->channels + e) *
+                   map_read(a->type, dy, t * a->channels + e);
+        b->inner[t] = sum;
+        b->logsum[t] = t < a->tokens ? logsum[t] * (float)M_LOG2E : 0;
+    }
+}
+
+/* p and ds of queries t and t + 1, rows r and r + 1 of the tile of 8, over `keys` keys, into rows
+ * `row` and `row` + 1 of the tiles of QUERIES. */
+NATIVE_INLINE void two_queries(tensor_type type, const backward *b, float scale, int64_t r,
+                               int64_t t, int64_t row, int64_t keys) {
+    const int64_t stride = KEYS + GAP;
+    const float *score = b->score + r * stride, *dp = b->dp + r * stride;
+    const __m512i zipped =
+        _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
+                         21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    for (int64_t j = 0; j < padded(keys); j += LANES) {
+        __mmask16 lanes = lanes_of(j < keys ? keys - j : 0);
+        __m512 p[2], ds[2];
+        for (int i = 0; i < 2; i++) {
+            __m512 x = _mm512_fmsub_ps(_mm512_load_ps(score + i * stride + j),
+                                       _mm512_set1_ps(scale), _mm512_set1_ps(b->logsum[t + i]));
+            p[i] = _mm512_maskz_mov_ps(lanes, exp2_of(TYPE_F32, x));
+            ds[i] = _mm512_mul_ps(p[i], _mm512_sub_ps(_mm512_load_ps(dp + i * stride + j),
+                                                      _mm512_set1_ps(b->inner[t + i])));
+        }
+        if (type == TYPE_BF16) {
+            __m512i pp = (__m512i)_mm512_cvtne2ps_pbh(p[1], p[0]);
+            __m512i dd = (__m512i)_mm512_cvtne2ps_pbh(ds[1], ds[0]);
+            unit *to = b->ds + row * stride / 2 + j / 2;
+            _mm512_store_si512(b->p_down + row / 2 * stride + j,
+                               _mm512_permutexvar_epi16(zipped, pp));
+            _mm512_store_si512(b->ds_down + row / 2 * stride + j,
+                               _mm512_permutexvar_epi16(zipped, dd));
+            _mm256_store_si256((__m256i *)to, _mm512_castsi512_si256(dd));
+            _mm256_store_si256((__m256i *)(to + stride / 2), _mm512_extracti64x4_epi64(dd, 1));
+        } else {
+            for (int i = 0; i < 2; i++) {
+                _mm512_store_ps(b->p_down + (row + i) * stride + j, p[i]);
+                _mm512_store_ps(b->ds + (row + i) * stride + j, ds[i]);
+            }
+        }
+    }
+}
+
+/* What queries [first, first + rows) and keys [j, j + keys) send back: to dq of these queries, which
+ * the first keys overwrite, and to dk and dv, which the first queries overwrite. */
+NATIVE static void tile_backward(const head *a, const backward *b, int64_t first, int64_t rows,
+                                 int64_t j, int64_t keys) {
+    const sizes *z = &b->z;
+    const int64_t stride = KEYS + GAP, wide = padded(keys), pairs = rows / z->pair;
+    const float scale = a->scale * (float)M_LOG2E;
+    for (int64_t i = 0; i < rows; i += ROWS) {
+        int64_t t = first + i;
+        for (int64_t c = 0; c < wide; c += COLUMNS) {
+            product_tile(a->type, b->q + t * z->row, z->row, 1, b->k_across + j + c, z->tokens,
+                         z->row, false, b->score + c, stride);
+            product_tile(a->type, b->dy + t * z->row, z->row, 1, b->v_across + j + c, z->tokens,
+                         z->row, false, b->dp + c, stride);
+        }
+        for (int r = 0; r < ROWS; r += 2) {
+            if (a->type == TYPE_BF16)
+                two_queries(TYPE_BF16, b, scale, r, t + r, i + r, keys);
+            else
+                two_queries(TYPE_F32, b, scale, r, t + r, i + r, keys);
+        }
+    }
+    for (int64_t e = 0; e < z->width; e += COLUMNS) {
+        int64_t q_at = first / z->pair * z->width + e;
+        for (int64_t c = 0; c < wide; c += ROWS) {
+            int64_t k_at = (j + c) * z->width + e;
+            product_tile(a->type, b->p_down + c, 1, stride, b->dy_down + q_at, z->width, pairs,
+                         first > 0, b->dv + k_at, z->width);
+            product_tile(a->type, b->ds_down + c, 1, stride, b->q_down + q_at, z->width, pairs,
+                         first > 0, b->dk + k_at, z->width);
+        }
+        for (int64_t i = 0; i < rows; i += ROWS)
+            product_tile(a->type, b->ds + i * stride / z->pair, stride / z->pair, 1,
+                         b->k_down + j / z->pair * z->width + e, z->width, wide / z->pair, j > 0,
+                         b->dq + i * z->width + e, z->width);
+    }
+}
+
+static status avx512_backward(const head *a, const void *q, const void *y, const float *logsum,
+                              const void *dy, void *dq) {
+    backward b = backward_of(a);
+    const int64_t stride = 3 * a->channels;
+    backward_pack(a, &b, q, y, logsum, dy);
+    for (int64_t i = 0; i < a->tokens; i += QUERIES) {
+        for (int64_t j = 0; j < a->tokens; j += KEYS)
+            tile_backward(a, &b, i, least(QUERIES, b.z.tokens - i), j, least(KEYS, a->tokens - j));
+        write_rows(a, &b.z, b.dq, least(QUERIES, a->tokens - i), a->scale,
+                   map_at(a->type, dq, i * stride), stride);
+    }
+    write_rows(a, &b.z, b.dk, a->tokens, a->scale, map_at(a->type, dq, a->channels), stride);
+    write_rows(a, &b.z, b.dv, a->tokens, 1, map_at(a->type, dq, 2 * a->channels), stride);
+    return ST_OK;
+}
+
+static int64_t avx512_scratch(int64_t tokens, int64_t width, tensor_type type) {
+    sizes z = sizes_of(tokens, width, type);
+    int64_t forward = forward_units(&z), backward = backward_units(&z);
+    return (forward > backward ? forward : backward) * (int64_t)sizeof(unit);
+}
+
+const head_kernels head_avx512 = {avx512_scratch, avx512_forward, avx512_backward};
