@@ -82,15 +82,19 @@ static sizes sizes_of(int64_t tokens, int64_t width, tensor_type type) {
 
 /* ---- packing ---- */
 
-/* rows from `tokens` rows of a map, `stride` numbers apart. */
+/* rows from the rows of a map, `stride` numbers apart. */
 NATIVE static void pack_rows(const head *a, const sizes *z, const void *map, int64_t stride,
                              unit *rows) {
-    for (int64_t t = 0; t < z->tokens; t++, rows += z->row) {
-        if (t >= a->tokens || a->width < z->width) memset(rows, 0, (size_t)z->row * sizeof *rows);
-        if (t < a->tokens)
-            memcpy(rows, map_at(a->type, map, t * stride),
-                   (size_t)(a->width * tensor_unit(a->type)));
+    const int64_t bytes = a->width * tensor_unit(a->type), step = stride * tensor_unit(a->type);
+    const char *from = map;
+    for (int64_t t = 0; t < a->tokens; t++, rows += z->row, from += step) {
+        for (int64_t u = 0; u < z->row; u += LANES) {
+            int64_t left = bytes - u * 4;
+            __mmask64 some = left >= 64 ? ~0ull : left > 0 ? (1ull << left) - 1 : 0;
+            _mm512_store_si512(rows + u, _mm512_maskz_loadu_epi8(some, from + u * 4));
+        }
     }
+    memset(rows, 0, (size_t)((z->tokens - a->tokens) * z->row) * sizeof *rows);
 }
 
 /* Units [i * row], i from 0 to 3, next to each other in the four quarters of a vector. */
@@ -185,26 +189,67 @@ static int64_t forward_units(const sizes *z) {
     return 4 * z->floats + 2 * ROWS * (FORWARD_KEYS + GAP) + ROWS * z->width;
 }
 
-/* One row of a tile of scores over `keys` keys joins a softmax under way (Milakov & Gimelshein
- * 2018): p becomes 2^(score scale - most), zero for keys past the end; most and total move on.
- * Returns what sums so far have to be multiplied with. */
-NATIVE_INLINE float softmax_row(tensor_type type, const float *score, int64_t keys, float scale,
-                                float *most, float *total, unit *p) {
-    __m512 top = _mm512_set1_ps(-INFINITY), sum = _mm512_setzero_ps();
-    for (int64_t j = 0; j < keys; j += LANES)
-        top = _mm512_mask_max_ps(top, lanes_of(keys - j), top, _mm512_load_ps(score + j));
-    float now = fmaxf(*most, _mm512_reduce_max_ps(top) * scale);
-    for (int64_t j = 0; j < padded(keys); j += LANES) {
-        __m512 x =
-            _mm512_fmsub_ps(_mm512_load_ps(score + j), _mm512_set1_ps(scale), _mm512_set1_ps(now));
-        x = _mm512_maskz_mov_ps(lanes_of(j < keys ? keys - j : 0), exp2_of(TYPE_F32, x));
+/* p = 2^(score scale - most) of a vector of keys, of which lanes are not past the end. */
+NATIVE_INLINE __m512 probability(const float *score, __m512 scale, __m512 most, bool whole,
+                                 __mmask16 lanes) {
+    __m512 p = exp2_of(TYPE_F32, _mm512_fmsub_ps(_mm512_load_ps(score), scale, most));
+    return whole ? p : _mm512_maskz_mov_ps(lanes, p);
+}
+
+/* The largest of a row of scores. */
+NATIVE_INLINE float row_most(const float *score, int64_t keys) {
+    const int64_t whole = keys / LANES * LANES;
+    __m512 top = _mm512_set1_ps(-INFINITY);
+    for (int64_t j = 0; j < whole; j += LANES) top = _mm512_max_ps(top, _mm512_load_ps(score + j));
+    if (whole < keys)
+        top = _mm512_mask_max_ps(top, lanes_of(keys - whole), top, _mm512_load_ps(score + whole));
+    return _mm512_reduce_max_ps(top);
+}
+
+/* p from a row of scores; returns its sum. */
+NATIVE_INLINE float row_probabilities(tensor_type type, const float *score, int64_t keys,
+                                      float scale, float most, unit *p) {
+    const int64_t whole = keys / LANES * LANES;
+    const __m512 factor = _mm512_set1_ps(scale), away = _mm512_set1_ps(most);
+    __m512 sum = _mm512_setzero_ps();
+    for (int64_t j = 0; j < whole; j += LANES) {
+        __m512 x = probability(score + j, factor, away, true, 0xffff);
         sum = _mm512_add_ps(sum, x);
         map_store(type, p, j, true, 0xffff, x);
     }
-    float shrink = exp2f(*most - now);
-    *total = *total * shrink + _mm512_reduce_add_ps(sum);
-    *most = now;
-    return shrink;
+    for (int64_t j = whole; j < padded(keys); j += LANES) {
+        __m512 x = probability(score + j, factor, away, false, lanes_of(j < keys ? keys - j : 0));
+        sum = _mm512_add_ps(sum, x);
+        map_store(type, p, j, true, 0xffff, x);
+    }
+    return _mm512_reduce_add_ps(sum);
+}
+
+/* A softmax under way over 8 rows (Milakov & Gimelshein 2018), in powers of 2: the largest score
+ * times the scale so far, the sum of 2^(score scale - most), and what sums made with the most before
+ * have to be multiplied with. */
+typedef struct softmax {
+    float most[ROWS], total[ROWS], shrink[ROWS];
+} softmax;
+
+/* A tile of scores over `keys` keys joins; p becomes 2^(score scale - most), zero for keys past the
+ * end. Row by row in each of two loops, not in one, so that the rows overlap. */
+NATIVE_INLINE void softmax_tile(tensor_type type, const float *score, int64_t keys, float scale,
+                                softmax *m, unit *p) {
+    const int64_t score_row = FORWARD_KEYS + GAP,
+                  p_row = type == TYPE_BF16 ? score_row / 2 : score_row;
+    float before[ROWS];
+    for (int r = 0; r < ROWS; r++) {
+        float most = row_most(score + r * score_row, keys) * scale;
+        before[r] = m->most[r];
+        m->most[r] = most > before[r] ? most : before[r];
+    }
+    for (int r = 0; r < ROWS; r++) {
+        float sum =
+            row_probabilities(type, score + r * score_row, keys, scale, m->most[r], p + r * p_row);
+        m->shrink[r] = before[r] == -INFINITY ? 0 : exp2f(before[r] - m->most[r]);
+        m->total[r] = m->total[r] * m->shrink[r] + sum;
+    }
 }
 
 NATIVE_INLINE void scale_row(float *row, int64_t n, float factor) {
@@ -218,28 +263,26 @@ NATIVE static void queries_forward(const head *a, const forward *f, int64_t firs
     const sizes *z = &f->z;
     const int64_t score_row = FORWARD_KEYS + GAP, p_row = score_row / z->pair;
     const float scale = a->scale * (float)M_LOG2E;
-    float most[ROWS], total[ROWS];
-    for (int r = 0; r < ROWS; r++) most[r] = -INFINITY, total[r] = 0;
+    softmax m = {.total = {0}};
+    for (int r = 0; r < ROWS; r++) m.most[r] = -INFINITY;
     for (int64_t j = 0; j < a->tokens; j += FORWARD_KEYS) {
         int64_t keys = least(FORWARD_KEYS, a->tokens - j);
         for (int64_t i = 0; i < keys; i += COLUMNS)
             product_tile(a->type, f->q + first * z->row, z->row, 1, f->k_across + j + i, z->tokens,
                          z->row, false, f->score + i, score_row);
-        for (int r = 0; r < ROWS; r++) {
-            const float *score = f->score + r * score_row;
-            unit *p = f->p + r * p_row;
-            float shrink = a->type == TYPE_BF16
-                               ? softmax_row(TYPE_BF16, score, keys, scale, most + r, total + r, p)
-                               : softmax_row(TYPE_F32, score, keys, scale, most + r, total + r, p);
-            if (j > 0) scale_row(f->sum + r * z->width, z->width, shrink);
-        }
+        if (a->type == TYPE_BF16)
+            softmax_tile(TYPE_BF16, f->score, keys, scale, &m, f->p);
+        else
+            softmax_tile(TYPE_F32, f->score, keys, scale, &m, f->p);
+        for (int r = 0; j > 0 && r < ROWS; r++)
+            scale_row(f->sum + r * z->width, z->width, m.shrink[r]);
         for (int64_t e = 0; e < z->width; e += COLUMNS)
             product_tile(a->type, f->p, p_row, 1, f->v_down + j / z->pair * z->width + e, z->width,
                          padded(keys) / z->pair, j > 0, f->sum + e, z->width);
     }
     for (int64_t r = 0; r < ROWS && first + r < a->tokens; r++) {
-        logsum[first + r] = (most[r] + log2f(total[r])) * (float)M_LN2;
-        write_rows(a, z, f->sum + r * z->width, 1, 1 / total[r],
+        logsum[first + r] = (m.most[r] + log2f(m.total[r])) * (float)M_LN2;
+        write_rows(a, z, f->sum + r * z->width, 1, 1 / m.total[r],
                    map_at(a->type, y, (first + r) * a->channels), a->channels);
     }
 }
@@ -303,6 +346,17 @@ static int64_t backward_units(const sizes *z) {
            QUERIES * z->width + 2 * z->tokens;
 }
 
+/* Of n numbers of two maps from number `at`. */
+NATIVE_INLINE float dot(tensor_type type, const void *x, const void *y, int64_t at, int64_t n) {
+    __m512 sum = _mm512_setzero_ps();
+    for (int64_t e = 0; e < n; e += LANES) {
+        __mmask16 lanes = lanes_of(n - e);
+        sum = _mm512_fmadd_ps(map_load(type, x, at + e, false, lanes),
+                              map_load(type, y, at + e, false, lanes), sum);
+    }
+    return _mm512_reduce_add_ps(sum);
+}
+
 NATIVE static void backward_pack(const head *a, const backward *b, const void *q, const void *y,
                                  const float *logsum, const void *dy) {
     const sizes *z = &b->z;
@@ -318,50 +372,56 @@ NATIVE static void backward_pack(const head *a, const backward *b, const void *q
         pack_down(z, b->dy, b->dy_down);
     }
     for (int64_t t = 0; t < z->tokens; t++) {
-        float sum = 0;
-        for (int64_t e = 0; t < a->tokens && e < a->width; e++)
-            sum += map_read(a->type, y, t * a->channels + e) *
-                   map_read(a->type, dy, t * a->channels + e);
-        b->inner[t] = sum;
         b->logsum[t] = t < a->tokens ? logsum[t] * (float)M_LOG2E : 0;
+        b->inner[t] = 0;
+        if (t < a->tokens && a->type == TYPE_BF16)
+            b->inner[t] = dot(TYPE_BF16, y, dy, t * a->channels, a->width);
+        else if (t < a->tokens)
+            b->inner[t] = dot(TYPE_F32, y, dy, t * a->channels, a->width);
     }
 }
 
-/* p and ds of queries t and t + 1, rows r and r + 1 of the tile of 8, over `keys` keys, into rows
- * `row` and `row` + 1 of the tiles of QUERIES. */
-NATIVE_INLINE void two_queries(tensor_type type, const backward *b, float scale, int64_t r,
-                               int64_t t, int64_t row, int64_t keys) {
+/* p and ds of queries t and t + 1, rows r and r + 1 of the tile of 8, and keys j to j + 15, into
+ * rows `row` and `row` + 1 of the tiles of QUERIES. */
+NATIVE_INLINE void two_queries(tensor_type type, const backward *b, __m512 scale, int64_t r,
+                               int64_t t, int64_t row, int64_t j, bool whole, __mmask16 lanes) {
     const int64_t stride = KEYS + GAP;
-    const float *score = b->score + r * stride, *dp = b->dp + r * stride;
-    const __m512i zipped =
-        _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
-                         21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-    for (int64_t j = 0; j < padded(keys); j += LANES) {
-        __mmask16 lanes = lanes_of(j < keys ? keys - j : 0);
-        __m512 p[2], ds[2];
-        for (int i = 0; i < 2; i++) {
-            __m512 x = _mm512_fmsub_ps(_mm512_load_ps(score + i * stride + j),
-                                       _mm512_set1_ps(scale), _mm512_set1_ps(b->logsum[t + i]));
-            p[i] = _mm512_maskz_mov_ps(lanes, exp2_of(TYPE_F32, x));
-            ds[i] = _mm512_mul_ps(p[i], _mm512_sub_ps(_mm512_load_ps(dp + i * stride + j),
-                                                      _mm512_set1_ps(b->inner[t + i])));
-        }
-        if (type == TYPE_BF16) {
-            __m512i pp = (__m512i)_mm512_cvtne2ps_pbh(p[1], p[0]);
-            __m512i dd = (__m512i)_mm512_cvtne2ps_pbh(ds[1], ds[0]);
-            unit *to = b->ds + row * stride / 2 + j / 2;
-            _mm512_store_si512(b->p_down + row / 2 * stride + j,
-                               _mm512_permutexvar_epi16(zipped, pp));
-            _mm512_store_si512(b->ds_down + row / 2 * stride + j,
-                               _mm512_permutexvar_epi16(zipped, dd));
-            _mm256_store_si256((__m256i *)to, _mm512_castsi512_si256(dd));
-            _mm256_store_si256((__m256i *)(to + stride / 2), _mm512_extracti64x4_epi64(dd, 1));
-        } else {
-            for (int i = 0; i < 2; i++) {
-                _mm512_store_ps(b->p_down + (row + i) * stride + j, p[i]);
-                _mm512_store_ps(b->ds + (row + i) * stride + j, ds[i]);
-            }
-        }
+    const float *score = b->score + r * stride + j, *dp = b->dp + r * stride + j;
+    __m512 p0 = probability(score, scale, _mm512_set1_ps(b->logsum[t]), whole, lanes);
+    __m512 p1 = probability(score + stride, scale, _mm512_set1_ps(b->logsum[t + 1]), whole, lanes);
+    __m512 ds0 = _mm512_sub_ps(_mm512_load_ps(dp), _mm512_set1_ps(b->inner[t]));
+    __m512 ds1 = _mm512_sub_ps(_mm512_load_ps(dp + stride), _mm512_set1_ps(b->inner[t + 1]));
+    ds0 = _mm512_mul_ps(p0, ds0), ds1 = _mm512_mul_ps(p1, ds1);
+    if (type == TYPE_BF16) {
+        const __m512i zipped =
+            _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7,
+                             22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+        __m512i p = (__m512i)_mm512_cvtne2ps_pbh(p1, p0);
+        __m512i ds = (__m512i)_mm512_cvtne2ps_pbh(ds1, ds0);
+        unit *to = b->ds + row * stride / 2 + j / 2;
+        _mm512_store_si512(b->p_down + row / 2 * stride + j, _mm512_permutexvar_epi16(zipped, p));
+        _mm512_store_si512(b->ds_down + row / 2 * stride + j, _mm512_permutexvar_epi16(zipped, ds));
+        _mm256_store_si256((__m256i *)to, _mm512_castsi512_si256(ds));
+        _mm256_store_si256((__m256i *)(to + stride / 2), _mm512_extracti64x4_epi64(ds, 1));
+    } else {
+        _mm512_store_ps(b->p_down + row * stride + j, p0);
+        _mm512_store_ps(b->p_down + (row + 1) * stride + j, p1);
+        _mm512_store_ps(b->ds + row * stride + j, ds0);
+        _mm512_store_ps(b->ds + (row + 1) * stride + j, ds1);
+    }
+}
+
+/* The 8 queries from t on. */
+NATIVE_INLINE void eight_queries(tensor_type type, const backward *b, float scale, int64_t t,
+                                 int64_t row, int64_t keys) {
+    const int64_t whole = keys / LANES * LANES;
+    const __m512 factor = _mm512_set1_ps(scale);
+    for (int64_t r = 0; r < ROWS; r += 2) {
+        for (int64_t j = 0; j < whole; j += LANES)
+            two_queries(type, b, factor, r, t + r, row + r, j, true, 0xffff);
+        for (int64_t j = whole; j < padded(keys); j += LANES)
+            two_queries(type, b, factor, r, t + r, row + r, j, false,
+                        lanes_of(j < keys ? keys - j : 0));
     }
 }
 
@@ -380,12 +440,10 @@ NATIVE static void tile_backward(const head *a, const backward *b, int64_t first
             product_tile(a->type, b->dy + t * z->row, z->row, 1, b->v_across + j + c, z->tokens,
                          z->row, false, b->dp + c, stride);
         }
-        for (int r = 0; r < ROWS; r += 2) {
-            if (a->type == TYPE_BF16)
-                two_queries(TYPE_BF16, b, scale, r, t + r, i + r, keys);
-            else
-                two_queries(TYPE_F32, b, scale, r, t + r, i + r, keys);
-        }
+        if (a->type == TYPE_BF16)
+            eight_queries(TYPE_BF16, b, scale, t, i, keys);
+        else
+            eight_queries(TYPE_F32, b, scale, t, i, keys);
     }
     for (int64_t e = 0; e < z->width; e += COLUMNS) {
         int64_t q_at = first / z->pair * z->width + e;
