@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 /* *out = a * b; false if either is negative or the product does not fit. */
 static inline bool size_mul(int64_t a, int64_t b, int64_t *out) {
@@ -30,13 +31,17 @@ static inline status array_alloc(void *out, int64_t n, int64_t size, const char 
 }
 
 /* `bytes` bytes from a page boundary on in *(void **)out, not written yet: a page comes to lie near
- * the thread that first does. free(); 0 gives a non-null pointer. On failure *out is NULL. Local. */
+ * the thread that first does. Large ones are asked for in huge pages, which spares the processor
+ * most of its address translation. free(); 0 gives a non-null pointer. On failure *out is NULL.
+ * Local. */
 static inline status pages_alloc(void *out, int64_t bytes, const char *what) {
-    const int64_t page = 4096;
+    const int64_t huge = 1 << 21, page = bytes < huge ? 4096 : huge;
     int64_t room = 0;
     void *memory = NULL;
     if (bytes >= 0 && size_add(bytes, page, &room))
         memory = aligned_alloc((size_t)page, (size_t)(room / page * page));
+    /* A wish: without it everything works alike. */
+    if (memory && page == huge) (void)madvise(memory, (size_t)(room / page * page), MADV_HUGEPAGE);
     __builtin_memcpy(out, &memory, sizeof memory);
     return memory ? ST_OK : status_memory(what, bytes);
 }

@@ -132,7 +132,7 @@ done:
 static status time_limit(bench *b) {
     status st = ST_OK;
     TRY(comm_barrier(b->comm));
-    TRY(comm_agree(b->comm, limit_measure(b->graph, b->engine, b->share, &b->limit)));
+    TRY(comm_agree(b->comm, limit_measure(b->graph, b->engine, b->share, TYPE_F32, &b->limit)));
     TRY(comm_sum_f64(b->comm, &b->limit, 1));
 done:
     return st;

@@ -17,11 +17,18 @@ static void sums_near(const char *what, tensor_type type, const float *got, cons
     }
 }
 
+/* Enough for every shape here. */
+static void *packed(void) {
+    static _Alignas(64) char bytes[1 << 22];
+    return bytes;
+}
+
 /* Scratch is what the convolution asked for, and no byte behind it may be written. */
 enum { GUARD = 1 << 16 };
 
 static void guard_set(const kernels *k, const conv *op) {
     char *at = scratch_of(k->conv_scratch(op) + GUARD);
+    assert_true(k->conv_packed(op) <= 1 << 22);
     memset(at + k->conv_scratch(op), 0x5a, GUARD);
 }
 
@@ -56,7 +63,7 @@ static void conv_run(const kernels *k, conv_case *c) {
     void *x = map_in(c->s.x, c->x, c->nx), *y = map_in(c->s.y, c->y, c->ny);
     ok(k->conv_open(&c->s, false, &op));
     guard_set(k, op);
-    ok(k->conv_pack(op, c->w, scratch()));
+    ok(k->conv_pack(op, c->w, packed(), scratch()));
     ok(k->conv_forward(op, x, c->bias, y, scratch()));
     guard_check(k, op);
     k->conv_close(op);
@@ -81,7 +88,7 @@ static void test_reference_conv(void **state) {
         float *dx = filled(c.nx, NAN), *dw = filled(c.nw, 0.5f), *db = filled(c.s.out, 0.5f);
         conv *op;
         ok(k->conv_open(&c.s, true, &op));
-        ok(k->conv_pack(op, c.w, scratch()));
+        ok(k->conv_pack(op, c.w, packed(), scratch()));
         ok(k->conv_backward_data(op, c.dy, dx, scratch()));
         ok(k->conv_backward_weights(op, c.x, c.dy, dw, db, scratch()));
         ok(k->conv_backward_weights(op, c.x, c.dy, dw, NULL, scratch()));
@@ -128,8 +135,8 @@ static conv_result conv_all(const kernels *k, const conv_case *c) {
     conv *op;
     ok(k->conv_open(s, true, &op));
     guard_set(k, op);
-    ok(k->conv_pack(op, other, scratch())); /* packing again must replace it */
-    ok(k->conv_pack(op, c->w, scratch()));
+    ok(k->conv_pack(op, other, packed(), scratch())); /* packing again must replace it */
+    ok(k->conv_pack(op, c->w, packed(), scratch()));
     ok(k->conv_forward(op, x, NULL, y, scratch()));
     map_out(s->y, y, r.y_no_bias, c->ny);
     y = map_in(s->y, r.y, c->ny);

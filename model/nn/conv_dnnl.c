@@ -19,6 +19,7 @@
 #include "model/nn/conv_fast.h"
 
 #include "model/nn/bf16.h"
+#include "model/nn/pack_dnnl.h"
 
 #include <inttypes.h>
 #include <oneapi/dnnl/dnnl.h>
@@ -38,7 +39,6 @@ typedef struct pass {
 /* A memory object whose layout a primitive chose, and the reorder between it and a plain one. */
 typedef struct relay {
     dnnl_memory_t other;
-    void *values; /* owned; NULL: it lies in scratch */
     pass reorder;
 } relay;
 
@@ -85,7 +85,6 @@ static void pass_close(pass *p) {
 static void relay_close(relay *r) {
     dnnl_memory_destroy(r->other);
     pass_close(&r->reorder);
-    free(r->values);
 }
 
 void dnnl_conv_close(conv *c) {
@@ -141,17 +140,14 @@ static status attach(conv *c, dnnl_memory_t memory, const void *values) {
     return check(&c->shape, "attach", dnnl_memory_set_data_handle(memory, (void *)values));
 }
 
-/* r->other in `layout`, and the reorder from `plain` to it or, back, from it to plain. keep: its
- * values outlive a call, so it gets memory of its own. */
+/* r->other in `layout`, and the reorder from `plain` to it or, back, from it to plain. */
 static status relay_open(conv *c, relay *r, const dnnl_memory_desc_t *layout, dnnl_memory_t plain,
-                         bool back, bool keep, dnnl_primitive_attr_t attributes) {
+                         bool back, dnnl_primitive_attr_t attributes) {
     status st;
     dnnl_primitive_desc_t description = NULL;
     const dnnl_memory_desc_t *from;
-    if (keep) TRY(aligned(&r->values, dnnl_memory_desc_get_size(layout), "packed weights"));
-    TRY(check(
-        &c->shape, "layout",
-        dnnl_memory_create(&r->other, layout, c->engine, keep ? r->values : DNNL_MEMORY_NONE)));
+    TRY(check(&c->shape, "layout",
+              dnnl_memory_create(&r->other, layout, c->engine, DNNL_MEMORY_NONE)));
     TRY(check(&c->shape, "layout", dnnl_memory_get_memory_desc(plain, &from)));
     TRY(check(&c->shape, "reorder",
               dnnl_reorder_primitive_desc_create(&description, back ? layout : from, c->engine,
@@ -232,7 +228,7 @@ static status open_forward(conv *c, const geometry *g, const_dnnl_primitive_desc
     TRY(pass_open(c, &c->forward, description, "forward"));
     TRY(relay_open(c, &c->forward_weights,
                    dnnl_primitive_desc_query_md(description, dnnl_query_weights_md, 0), c->weight,
-                   false, true, g->attributes));
+                   false, g->attributes));
     pass_arg(&c->forward, DNNL_ARG_SRC, c->x);
     pass_arg(&c->forward, DNNL_ARG_WEIGHTS, c->forward_weights.other);
     pass_arg(&c->forward, DNNL_ARG_BIAS, c->bias);
@@ -260,7 +256,7 @@ static status open_data_turned(conv *c, const geometry *g) {
     TRY(pass_open(c, p, description, "backward data"));
     TRY(relay_open(c, &c->data_weights,
                    dnnl_primitive_desc_query_md(description, dnnl_query_weights_md, 0), c->turned,
-                   false, true, g->attributes));
+                   false, g->attributes));
     pass_arg(p, DNNL_ARG_SRC, c->dy);
     pass_arg(p, DNNL_ARG_WEIGHTS, c->data_weights.other);
     pass_arg(p, DNNL_ARG_DST, c->dx);
@@ -283,7 +279,7 @@ static status open_data(conv *c, const geometry *g, const_dnnl_primitive_desc_t 
     TRY(pass_open(c, p, description, "backward data"));
     TRY(relay_open(c, &c->data_weights,
                    dnnl_primitive_desc_query_md(description, dnnl_query_weights_md, 0), c->weight,
-                   false, true, g->attributes));
+                   false, g->attributes));
     pass_arg(p, DNNL_ARG_DIFF_DST, c->dy);
     pass_arg(p, DNNL_ARG_WEIGHTS, c->data_weights.other);
     pass_arg(p, DNNL_ARG_DIFF_SRC, c->dx);
@@ -314,8 +310,8 @@ static status open_weights_gradient(conv *c, const geometry *g,
     pass *p = &c->backward_weights;
     if (gradient_is_blocked(c)) {
         TRY(geometry_maps(&c->shape, &of, dnnl_nChw16c));
-        TRY(relay_open(c, &c->blocked_x, &of.x, c->x, false, false, g->attributes));
-        TRY(relay_open(c, &c->blocked_dy, &of.dy, c->dy, false, false, g->attributes));
+        TRY(relay_open(c, &c->blocked_x, &of.x, c->x, false, g->attributes));
+        TRY(relay_open(c, &c->blocked_dy, &of.dy, c->dy, false, g->attributes));
         forward = NULL; /* only a hint, and about another layout */
     }
     TRY(check(&c->shape, "backward weights description",
@@ -331,7 +327,7 @@ static status open_weights_gradient(conv *c, const geometry *g,
     TRY(check(&c->shape, "addition", dnnl_primitive_attr_set_post_ops(adding, add)));
     TRY(relay_open(c, &c->weights_gradient,
                    dnnl_primitive_desc_query_md(description, dnnl_query_diff_weights_md, 0),
-                   c->weight, true, false, adding));
+                   c->weight, true, adding));
     pass_arg(p, DNNL_ARG_SRC, c->blocked_x.other ? c->blocked_x.other : c->x);
     pass_arg(p, DNNL_ARG_DIFF_DST, c->blocked_dy.other ? c->blocked_dy.other : c->dy);
     pass_arg(p, DNNL_ARG_DIFF_WEIGHTS, c->weights_gradient.other);
@@ -363,10 +359,14 @@ done:
     return st;
 }
 
+static int64_t whole_lines(int64_t bytes) {
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
 /* Hands out `bytes` of scratch. */
 static int64_t reserve(conv *c, int64_t bytes) {
     int64_t at = c->bytes;
-    c->bytes += (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    c->bytes += whole_lines(bytes);
     return at;
 }
 
@@ -446,17 +446,53 @@ static void turn(const conv_shape *s, const float *weight, float *turned) {
                         weight[(o * s->in + i) * taps + taps - 1 - t];
 }
 
-status dnnl_conv_pack(conv *c, const float *weight, void *scratch) {
-    status st;
-    char *room = scratch;
-    TRY(attach(c, c->weight, weight));
-    TRY(pass_run(c, &c->forward_weights.reorder, scratch, "weights reorder"));
-    if (!c->backward_data.primitive) goto done;
-    if (c->turned) {
-        turn(&c->shape, weight, (float *)(room + c->turned_at));
-        TRY(attach(c, c->turned, room + c->turned_at));
+static const dnnl_memory_desc_t *layout_of(dnnl_memory_t memory) {
+    const dnnl_memory_desc_t *layout = NULL;
+    return dnnl_memory_get_memory_desc(memory, &layout) == dnnl_success ? layout : NULL;
+}
+
+static status pack_forward(conv *c, const float *weight, void *packed, void *scratch) {
+    const conv_shape *s = &c->shape;
+    const dnnl_memory_desc_t *layout = layout_of(c->forward_weights.other);
+    int64_t taps = s->kernel * s->kernel;
+    if (!layout || !pack_can_write(layout))
+        return pass_run(c, &c->forward_weights.reorder, scratch, "weights reorder");
+    pack_weights(layout, weight, s->in * taps, taps, false, packed);
+    return ST_OK;
+}
+
+static status pack_turned(conv *c, const float *weight, void *packed, char *scratch) {
+    status st = ST_OK;
+    const conv_shape *s = &c->shape;
+    const dnnl_memory_desc_t *layout = layout_of(c->data_weights.other);
+    int64_t taps = s->kernel * s->kernel;
+    if (layout && pack_can_write(layout)) {
+        pack_weights(layout, weight, taps, s->in * taps, true, packed);
+        goto done;
     }
+    turn(s, weight, (float *)(scratch + c->turned_at));
+    TRY(attach(c, c->turned, scratch + c->turned_at));
     TRY(pass_run(c, &c->data_weights.reorder, scratch, "weights reorder"));
+done:
+    return st;
+}
+
+int64_t dnnl_conv_packed(const conv *c) {
+    return whole_lines(bytes_of(c->forward_weights.other)) + bytes_of(c->data_weights.other);
+}
+
+status dnnl_conv_pack(conv *c, const float *weight, void *packed, void *scratch) {
+    status st;
+    char *forward = packed, *data = forward + whole_lines(bytes_of(c->forward_weights.other));
+    TRY(attach(c, c->weight, weight));
+    TRY(attach(c, c->forward_weights.other, forward));
+    TRY(pack_forward(c, weight, forward, scratch));
+    if (!c->backward_data.primitive) goto done;
+    TRY(attach(c, c->data_weights.other, data));
+    if (c->turned)
+        TRY(pack_turned(c, weight, data, scratch));
+    else
+        TRY(pass_run(c, &c->data_weights.reorder, scratch, "weights reorder"));
 done:
     return st;
 }
@@ -518,9 +554,40 @@ status dnnl_conv_backward_weights(conv *c, const void *x, const void *dy, float 
     TRY(attach(c, c->weights_gradient.other, room + c->dw_at));
     if (c->blocked_x.other) TRY(relay_maps(c, scratch));
     TRY(pass_run(c, &c->backward_weights, scratch, "backward weights"));
-    TRY(attach(c, c->weight, dw));
-    TRY(pass_run(c, &c->weights_gradient.reorder, scratch, "weights gradient reorder"));
+    const dnnl_memory_desc_t *layout = layout_of(c->weights_gradient.other);
+    if (layout && pack_can_read(layout)) {
+        unpack_add(layout, (const float *)(room + c->dw_at), dw);
+    } else {
+        TRY(attach(c, c->weight, dw));
+        TRY(pass_run(c, &c->weights_gradient.reorder, scratch, "weights gradient reorder"));
+    }
     for (int64_t o = 0; db && o < s->out; o++) db[o] += dbias[o];
+done:
+    return st;
+}
+
+/* Blocks and gradients in scratch hold whatever they held. */
+status dnnl_conv_products(conv *c, const void *x, const void *dy, void *y, void *dx,
+                          void *scratch) {
+    status st;
+    char *room = scratch;
+    const struct {
+        dnnl_memory_t memory;
+        const void *at;
+    } all[] = {{c->x, x},
+               {c->dy, dy},
+               {c->y, y},
+               {c->dx, dx},
+               {c->bias, c->no_bias},
+               {c->dbias, room + c->db_at},
+               {c->weights_gradient.other, room + c->dw_at},
+               {c->blocked_x.other, room + c->blocked_x_at},
+               {c->blocked_dy.other, room + c->blocked_dy_at}};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (all[i].memory) TRY(attach(c, all[i].memory, all[i].at));
+    TRY(pass_run(c, &c->forward, scratch, "forward"));
+    TRY(pass_run(c, &c->backward_data, scratch, "backward data"));
+    TRY(pass_run(c, &c->backward_weights, scratch, "backward weights"));
 done:
     return st;
 }

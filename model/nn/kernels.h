@@ -52,9 +52,10 @@ typedef struct kernels {
     status (*conv_open)(const conv_shape *shape, bool training, conv **out);
     void (*conv_close)(conv *c);
     int64_t (*conv_scratch)(const conv *c); /* bytes */
-    /* Takes over weights [out, in, kernel, kernel] (PyTorch's order), whenever they have changed.
-     */
-    status (*conv_pack)(conv *c, const float *weight, void *scratch);
+    int64_t (*conv_packed)(const conv *c);  /* bytes */
+    /* Takes over weights [out, in, kernel, kernel] (PyTorch's order), whenever they have changed,
+     * laid out for the products in `packed`, which stays with the convolution from then on. */
+    status (*conv_pack)(conv *c, const float *weight, void *packed, void *scratch);
     /* y [B,H',W',out] = x [B,H,W,in] * w + bias (may be NULL). */
     status (*conv_forward)(conv *c, const void *x, const float *bias, void *y, void *scratch);
     /* dx = what dy sends back through w (overwrites). */
@@ -62,6 +63,12 @@ typedef struct kernels {
     /* dw [out, in, k, k] and db [out] (may be NULL) are added to. */
     status (*conv_backward_weights)(conv *c, const void *x, const void *dy, float *dw, float *db,
                                     void *scratch);
+
+    /* The three products alone, once, on whatever the arrays hold: nothing is converted, laid out anew
+     * or added up around them. x and dy of the shape, y and dx written; for the yardstick of a
+     * benchmark. NULL: the functions above are that already. */
+    status (*conv_products)(conv *c, const void *x, const void *dy, void *y, void *dx,
+                            void *scratch);
 
     /* Row-major c [m,n] = op(a) op(b) + beta c; op transposes when asked: op(a) is [m,k]. */
     status (*matmul)(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k,

@@ -78,13 +78,14 @@ done:
     return st;
 }
 
-static int64_t blas_conv_scratch(const conv *c) {
+/* Weights and scratch of their own. */
+static int64_t blas_conv_nothing(const conv *c) {
     (void)c;
     return 0;
 }
 
-static status blas_conv_pack(conv *c, const float *weight, void *scratch) {
-    (void)scratch;
+static status blas_conv_pack(conv *c, const float *weight, void *packed, void *scratch) {
+    (void)packed, (void)scratch;
     const conv_shape *s = &c->shape;
     int64_t taps = s->kernel * s->kernel;
 #pragma omp parallel for schedule(static) if (s->in * s->out > 4096)
@@ -257,7 +258,8 @@ const kernels kernels_openblas = {
     .name = "openblas",
     .conv_open = blas_conv_open,
     .conv_close = blas_conv_close,
-    .conv_scratch = blas_conv_scratch,
+    .conv_scratch = blas_conv_nothing,
+    .conv_packed = blas_conv_nothing,
     .conv_pack = blas_conv_pack,
     .conv_forward = blas_conv_forward,
     .conv_backward_data = blas_conv_backward_data,

@@ -40,13 +40,14 @@ done:
     return st;
 }
 
-static int64_t ref_conv_scratch(const conv *c) {
+/* Weights and scratch of their own. */
+static int64_t ref_conv_nothing(const conv *c) {
     (void)c;
     return 0;
 }
 
-static status ref_conv_pack(conv *c, const float *weight, void *scratch) {
-    (void)scratch;
+static status ref_conv_pack(conv *c, const float *weight, void *packed, void *scratch) {
+    (void)packed, (void)scratch;
     for (int64_t i = 0; i < weight_count(&c->shape); i++)
         c->weight[i] = factor(&c->shape, weight[i]);
     return ST_OK;
@@ -182,7 +183,8 @@ const kernels kernels_reference = {
     .name = "reference",
     .conv_open = ref_conv_open,
     .conv_close = ref_conv_close,
-    .conv_scratch = ref_conv_scratch,
+    .conv_scratch = ref_conv_nothing,
+    .conv_packed = ref_conv_nothing,
     .conv_pack = ref_conv_pack,
     .conv_forward = ref_conv_forward,
     .conv_backward_data = ref_conv_backward_data,

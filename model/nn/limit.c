@@ -15,37 +15,60 @@ static double seconds(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* The best of a few runs of all three passes, after one that warms caches. */
+/* map: x, dy, y, dx. */
+static status run_products(const kernels *engine, conv *c, void *const map[4], float *w,
+                           void *scratch) {
+    status st = ST_OK;
+    if (engine->conv_products)
+        return engine->conv_products(c, map[0], map[1], map[2], map[3], scratch);
+    TRY(engine->conv_forward(c, map[0], NULL, map[2], scratch));
+    TRY(engine->conv_backward_data(c, map[1], map[3], scratch));
+    TRY(engine->conv_backward_weights(c, map[0], map[1], w, NULL, scratch));
+done:
+    return st;
+}
+
+/* Zeros: reading them costs what reading anything costs, once every page is there. */
+static status map_open(const conv_shape *s, bool output, void **map) {
+    int64_t h = output ? (s->height - 1) / s->stride + 1 : s->height;
+    int64_t width = output ? (s->width - 1) / s->stride + 1 : s->width;
+    tensor t = {.type = output ? s->y : s->x,
+                .shape = {s->batch, h, width, output ? s->out : s->in}};
+    status st = pages_alloc(map, tensor_bytes(&t), "a benchmark");
+    if (st == ST_OK) memset(*map, 0, (size_t)tensor_bytes(&t));
+    return st;
+}
+
+/* The best of a few runs, after one that warms caches. */
 static status time_conv(const conv_shape *s, const kernels *engine, double *best) {
     status st = ST_OK;
     conv *c = NULL;
-    float *x = NULL, *y = NULL, *w = NULL;
-    void *scratch = NULL;
-    int64_t h = (s->height - 1) / s->stride + 1, width = (s->width - 1) / s->stride + 1;
-    TRY(array_alloc(&x, s->batch * s->height * s->width * s->in, sizeof(float), "a benchmark"));
-    TRY(array_alloc(&y, s->batch * h * width * s->out, sizeof(float), "a benchmark"));
+    void *map[4] = {NULL, NULL, NULL, NULL}, *scratch = NULL, *packed = NULL; /* x, dy, y, dx */
+    float *w = NULL;
+    for (int i = 0; i < 4; i++) TRY(map_open(s, i == 1 || i == 2, &map[i]));
     TRY(array_alloc(&w, s->out * s->in * 9, sizeof(float), "a benchmark"));
     TRY(engine->conv_open(s, true, &c));
     TRY(pages_alloc(&scratch, engine->conv_scratch(c), "a benchmark"));
-    TRY(engine->conv_pack(c, w, scratch));
+    memset(scratch, 0, (size_t)engine->conv_scratch(c));
+    TRY(pages_alloc(&packed, engine->conv_packed(c), "a benchmark"));
+    TRY(engine->conv_pack(c, w, packed, scratch));
     for (int i = 0; i <= REPEATS; i++) {
         double began = seconds();
-        TRY(engine->conv_forward(c, x, NULL, y, scratch));
-        TRY(engine->conv_backward_weights(c, x, y, w, NULL, scratch));
-        TRY(engine->conv_backward_data(c, y, x, scratch));
+        TRY(run_products(engine, c, map, w, scratch));
         double took = seconds() - began;
         if (i == 1 || (i > 1 && took < *best)) *best = took;
     }
 done:
     if (c) engine->conv_close(c);
-    free(x);
-    free(y);
+    for (int i = 0; i < 4; i++) free(map[i]);
     free(w);
     free(scratch);
+    free(packed);
     return st;
 }
 
-status limit_measure(const graph *g, const kernels *engine, int64_t batch, double *flops_per_s) {
+status limit_measure(const graph *g, const kernels *engine, int64_t batch, tensor_type type,
+                     double *flops_per_s) {
     status st = ST_OK;
     conv_shape *shapes = NULL;
     double *took = NULL, sum = 0, flops = 0;
@@ -65,6 +88,7 @@ status limit_measure(const graph *g, const kernels *engine, int64_t batch, doubl
         s.out = op->shape[2];
         s.kernel = 3;
         s.stride = op->set.stride;
+        s.x = s.y = type;
         int64_t k = 0;
         while (k < known && memcmp(&shapes[k], &s, sizeof s) != 0) k++;
         if (k == known) {

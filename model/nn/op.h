@@ -70,6 +70,8 @@ typedef struct op_run {
     int64_t saved_bytes;
     void *scratch; /* scratch_bytes: shared by all ops of a plan, holds nothing between calls */
     int64_t scratch_bytes;
+    void *packed; /* packed_bytes, the op's own: parameters as its kernel likes them */
+    int64_t packed_bytes;
 } op_run;
 
 /* Which values backward reads, beyond grad_out: bits of the inputs, and of the output. */
@@ -85,7 +87,7 @@ struct op_kind {
     /* Gradients: bits of the inputs whose gradient is grad_out itself, so that nothing is computed
      * and memory may be shared; and of those whose gradient backward can add in place. */
     unsigned passes, adds;
-    /* Creates state and sets saved_bytes and scratch_bytes; shapes are known, pointers are not. NULL: nothing to do.
+    /* Creates state and sets saved_bytes, scratch_bytes and packed_bytes; shapes are known, pointers are not. NULL: nothing to do.
      */
     status (*open)(op_run *r);
     void (*close)(op_run *r);

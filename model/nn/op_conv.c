@@ -14,14 +14,16 @@ static status conv_open_op(op_run *r) {
                         .x = r->in[0].type,
                         .y = r->out.type};
     status st = r->engine->conv_open(&shape, r->training, (conv **)&r->state);
-    if (st == ST_OK) r->scratch_bytes = r->engine->conv_scratch(r->state);
-    return st;
+    if (st != ST_OK) return st;
+    r->scratch_bytes = r->engine->conv_scratch(r->state);
+    r->packed_bytes = r->engine->conv_packed(r->state);
+    return ST_OK;
 }
 
 static void conv_close_op(op_run *r) { r->engine->conv_close(r->state); }
 
 static status conv_pack_op(op_run *r) {
-    return r->engine->conv_pack(r->state, r->param[0], r->scratch);
+    return r->engine->conv_pack(r->state, r->param[0], r->packed, r->scratch);
 }
 
 static status conv_forward_op(op_run *r) {

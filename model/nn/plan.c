@@ -109,18 +109,26 @@ static void connect_all(plan *pl) {
     }
 }
 
-/* The kernels' primitives, and scratch for the hungriest. */
+static int64_t whole_lines(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+/* The kernels' primitives, memory for what they pack, and scratch for the hungriest. */
 static status open_ops(plan *pl) {
     status st = ST_OK;
-    int64_t scratch = 0;
+    int64_t scratch = 0, packed = 0, at = 0;
     for (node i = 0; i < pl->count; i++) {
         plan_op *p = &pl->ops[i];
         if (!plan_runs_forward(pl, i) || !p->run.op->kind->open) continue;
         TRY(p->run.op->kind->open(&p->run));
         p->opened = true;
         if (p->run.scratch_bytes > scratch) scratch = p->run.scratch_bytes;
+        packed += whole_lines(p->run.packed_bytes);
     }
     TRY(pages_alloc(&pl->scratch, scratch, "scratch of kernels"));
+    TRY(pages_alloc(&pl->packed, packed, "packed weights"));
+    for (node i = 0; i < pl->count; i++) {
+        pl->ops[i].run.packed = pl->packed + at;
+        at += whole_lines(pl->ops[i].run.packed_bytes);
+    }
 done:
     return st;
 }
@@ -161,6 +169,7 @@ void plan_destroy(plan *pl) {
     free(pl->blocks);
     free(pl->arena);
     free(pl->scratch);
+    free(pl->packed);
     free(pl);
 }
 

@@ -55,6 +55,7 @@ struct plan {
     char *arena;
     int64_t arena_bytes;
     void *scratch; /* the most any op wants */
+    char *packed;  /* of all ops */
 };
 
 /* Whether the op is run, in this plan, forward and backward. */

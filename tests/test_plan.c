@@ -1,0 +1,152 @@
+/* Plans: gradients that share memory or are joined are those of finite differences; blocks that are
+ * computed again give the same bits in less memory; bf16 stays near f32, and near the reference's
+ * bf16. */
+#include "tests/net_case.h"
+
+#include "model/net/unet.h"
+
+/* Additions in every arrangement: of a value with itself, around an op and around nothing, of one
+ * value into several, and of a sum that is used again later. */
+static net additions(void) {
+    net n = {0};
+    assert_int_equal(graph_create(&n.g), ST_OK);
+    graph *g = n.g;
+    node x = graph_input(g, "x", TYPE_F32, SIZE, SIZE, 3);
+    node a = graph_conv(g, "a", x, 8, 3, 1, INIT_UNIFORM);
+    node twice = graph_add(g, a, a);
+    node round = graph_add(g, twice, graph_norm(g, "n1", twice, 4, NODE_NONE, true));
+    node b = graph_conv(g, "b", round, 8, 1, 1, INIT_UNIFORM);
+    node fan = graph_add(g, graph_add(g, b, round), graph_add(g, round, a));
+    node late = graph_add(g, graph_norm(g, "n2", fan, 2, NODE_NONE, false), b);
+    node h = graph_concat(g, graph_add(g, late, fan), late);
+    node up = graph_upsample(g, graph_conv(g, "down", h, 8, 3, 2, INIT_UNIFORM));
+    h = graph_conv(g, "last", graph_add(g, up, graph_add(g, fan, late)), 2, 1, 1, INIT_UNIFORM);
+    node target = graph_input(g, "target", TYPE_F32, SIZE, SIZE, 2);
+    node weight = graph_input(g, "weight", TYPE_F32, 1, 1, 1);
+    n.out = h;
+    n.loss = graph_regression_loss(g, h, target, weight, LOSS_L2);
+    assert_int_equal(graph_check(g), ST_OK);
+    return n;
+}
+
+static void joined_gradients_are_finite_differences(void **state) {
+    (void)state;
+    net n = additions();
+    check_finite_differences(&n);
+}
+
+/* A U-Net with all its kinds of blocks and dropout. */
+static net small_unet(double dropout) {
+    net n = {0};
+    assert_int_equal(graph_create(&n.g), ST_OK);
+    unet_config c = {.size = 8,
+                     .base = 32,
+                     .levels = 2,
+                     .mult = {1, 2},
+                     .blocks = 2,
+                     .attention = {4},
+                     .head = 32,
+                     .dropout = dropout};
+    n.out = unet_build(n.g, &c);
+    node target = graph_input(n.g, "target", TYPE_F32, 8, 8, 1);
+    node weight = graph_input(n.g, "weight", TYPE_F32, 1, 1, 1);
+    n.loss = graph_regression_loss(n.g, n.out, target, weight, LOSS_L2);
+    assert_int_equal(graph_check(n.g), ST_OK);
+    return n;
+}
+
+/* Loss and gradient of one step. */
+static double step(const net *n, params *p, const char *engine, tensor_type type, bool recompute,
+                   int64_t *bytes) {
+    plan *pl = make_plan_as(n, p, engine, true, type, recompute);
+    fill_inputs(pl);
+    memset(p->grad, 0, (size_t)p->total * sizeof(float));
+    double loss = loss_of(pl, n);
+    assert_int_equal(plan_backward(pl, NULL, NULL), ST_OK);
+    if (bytes) *bytes = plan_arena_bytes(pl);
+    plan_destroy(pl);
+    return loss;
+}
+
+static void computing_again_gives_the_same_bits(void **state) {
+    (void)state;
+    net n = small_unet(0.25);
+    params *p = make_params(&n);
+    size_t size = (size_t)p->total * sizeof(float);
+    float *kept = malloc(size);
+    for (int type = TYPE_F32; type <= TYPE_BF16; type++) {
+        int64_t all = 0, less = 0;
+        double loss = step(&n, p, "onednn", (tensor_type)type, false, &all);
+        memcpy(kept, p->grad, size);
+        double again = step(&n, p, "onednn", (tensor_type)type, true, &less);
+        assert_memory_equal(&loss, &again, sizeof loss);
+        assert_memory_equal(kept, p->grad, size);
+        assert_true(less < all);
+    }
+    free(kept);
+    params_destroy(p);
+    graph_destroy(n.g);
+}
+
+/* The figure that is promised: activations of R64 in at most 40 % of the memory. Plans only. */
+static void blocks_save_three_fifths_of_R64(void **state) {
+    (void)state;
+    net n = {0};
+    unet_config c;
+    params *p = NULL;
+    int64_t bytes[2];
+    assert_int_equal(unet_config_find("R64", &c), ST_OK);
+    c.size = 64;
+    assert_int_equal(graph_create(&n.g), ST_OK);
+    n.out = unet_build(n.g, &c);
+    node target = graph_input(n.g, "target", TYPE_F32, 64, 64, 1);
+    node weight = graph_input(n.g, "weight", TYPE_F32, 1, 1, 1);
+    n.loss = graph_regression_loss(n.g, n.out, target, weight, LOSS_L2);
+    assert_int_equal(params_create(n.g, &p), ST_OK);
+    for (int type = TYPE_F32; type <= TYPE_BF16; type++) {
+        for (int recompute = 0; recompute < 2; recompute++) {
+            plan *pl = make_plan_as(&n, p, "reference", true, (tensor_type)type, recompute);
+            bytes[recompute] = plan_arena_bytes(pl);
+            plan_destroy(pl);
+        }
+        assert_true((double)bytes[1] <= 0.4 * (double)bytes[0]);
+    }
+    params_destroy(p);
+    graph_destroy(n.g);
+}
+
+/* A number rounded to bf16 is off by up to 2^-9 of itself. Some forty roundings one behind another,
+ * of either sign, leave a few per cent of a gradient; twice as much would be a fault. Engines round
+ * the same numbers at the same places and differ where an f32 sum falls to the other side. */
+static void bf16_is_near(void **state) {
+    (void)state;
+    net n = small_unet(0.25);
+    params *p = make_params(&n);
+    size_t size = (size_t)p->total * sizeof(float);
+    float *exact = malloc(size), *plain = malloc(size);
+    double want = step(&n, p, "reference", TYPE_F32, false, NULL);
+    memcpy(exact, p->grad, size);
+    double reference = step(&n, p, "reference", TYPE_BF16, false, NULL);
+    memcpy(plain, p->grad, size);
+    double got = step(&n, p, "onednn", TYPE_BF16, false, NULL);
+    double off = difference(plain, exact, p->total);
+    assert_true(off > 0x1p-9 && off < 0.04); /* it is bf16, and no worse */
+    assert_true(difference(p->grad, exact, p->total) < 0.04);
+    assert_true(difference(p->grad, plain, p->total) < 0.02);
+    assert_true(fabs(reference - want) < 0.01 * want);
+    assert_true(fabs(got - want) < 0.01 * want);
+    free(exact);
+    free(plain);
+    params_destroy(p);
+    graph_destroy(n.g);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(joined_gradients_are_finite_differences),
+        cmocka_unit_test(computing_again_gives_the_same_bits),
+        cmocka_unit_test(blocks_save_three_fifths_of_R64),
+        cmocka_unit_test(bf16_is_near),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
