@@ -17,7 +17,7 @@ MAKE_ALL = $(MAKE) --no-print-directory -j$(CORES)
 # openblas-openmp rather than -pthread: one pool of threads, shared with oneDNN and our own loops.
 BUILD_PACKAGES = build-essential pkg-config libopenmpi-dev openmpi-bin libhdf5-dev libdcmtk-dev \
     libopenblas-openmp-dev liblapacke-dev libdnnl-dev librandom123-dev libcyaml-dev libyaml-dev libjansson-dev \
-    libpng-dev libssl-dev
+    libpng-dev libssl-dev libdeflate-dev
 DEMO_PACKAGES = $(BUILD_PACKAGES) python3-numpy python3-pydicom invesalius-examples
 BENCH_PACKAGES = $(BUILD_PACKAGES) python3-torch
 LINT_PACKAGES = $(BUILD_PACKAGES) libcmocka-dev python3 clang clang-format cppcheck libomp-dev
@@ -34,7 +34,7 @@ CXXFLAGS ?= -O2 -g
 # Without errno sqrtf is one instruction and the loops around it vectorise; nothing here reads it.
 ALL_CFLAGS = -std=gnu17 $(OPENMP) -ffp-contract=fast -fno-math-errno -MMD -MP $(WARN) $(CFLAGS)
 ALL_CXXFLAGS = -std=c++17 -MMD -MP $(WARN) $(CXXFLAGS)
-ALL_LDLIBS = $(shell pkg-config --libs hdf5 dcmtk libcyaml jansson libpng openssl openblas lapacke ompi-c 2>/dev/null) \
+ALL_LDLIBS = $(shell pkg-config --libs hdf5 dcmtk libcyaml jansson libpng openssl libdeflate openblas lapacke ompi-c 2>/dev/null) \
     -ldnnl -lstdc++ -lm -lpthread $(LDLIBS)
 
 # Open MPI refuses to start as root and to put more ranks than cores on a machine unless told; tests

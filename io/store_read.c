@@ -5,6 +5,7 @@
  * slices in any order. A shard is hashed once per process, a volume checked once. Threads may read
  * one store: they take turns.
  */
+#include "io/store_chunk.h"
 #include "io/store_detail.h"
 #include "io/store_hdf5.h"
 
@@ -31,6 +32,7 @@ struct store {
     int64_t shard_count;
     bool *checked; /* by volume */
     int64_t reads;
+    chunk_decoder decoder;
 };
 
 void store_close(store *s) {
@@ -39,6 +41,7 @@ void store_close(store *s) {
     for (int64_t k = 0; s->shards && k < s->shard_count; k++)
         if (s->shards[k].file >= 0) H5Fclose(s->shards[k].file);
     hdf5_unlock();
+    chunk_decoder_free(&s->decoder);
     manifest_free(&s->manifest);
     free(s->entries);
     free(s->shards);
@@ -190,25 +193,18 @@ done:
     return st;
 }
 
-/* Slices z .. z+n-1 of a dataset. */
-static status read_slices(hid_t group, const char *name, hid_t memory, const store_entry *e,
-                          int64_t z, int64_t n, void *data, const char *where) {
+/* Slices z .. z+n-1 of a dataset of values of `width` bytes. */
+static status read_slices(store *s, hid_t group, const char *name, int width, const store_entry *e,
+                          int64_t z, int64_t n, uint8_t *data, const char *where) {
     status st;
-    const hsize_t start[] = {(hsize_t)z, 0, 0};
-    const hsize_t count[] = {(hsize_t)n, (hsize_t)e->space.shape[1], (hsize_t)e->space.shape[2]};
-    char what[32];
-    hid_t dataset = -1, part = -1, target = -1;
-    snprintf(what, sizeof what, "read %s", name);
-    TRY(hdf5_check(dataset = H5Dopen2(group, name, H5P_DEFAULT), ST_INTEGRITY, where, what));
-    TRY(hdf5_check(part = H5Dget_space(dataset), ST_INTEGRITY, where, what));
-    TRY(hdf5_check(H5Sselect_hyperslab(part, H5S_SELECT_SET, start, NULL, count, NULL),
-                   ST_INTEGRITY, where, what));
-    TRY(hdf5_check(target = H5Screate_simple(3, count, NULL), ST_INTERNAL, where, what));
-    TRY(hdf5_check(H5Dread(dataset, memory, target, part, H5P_DEFAULT, data), ST_INTEGRITY, where,
-                   what));
+    int64_t pixels = e->space.shape[1] * e->space.shape[2];
+    hid_t dataset = -1;
+    TRY(hdf5_check(dataset = H5Dopen2(group, name, H5P_DEFAULT), ST_INTEGRITY, where,
+                   "open a dataset"));
+    for (int64_t k = 0; k < n; k++)
+        TRY(chunk_read(&s->decoder, dataset, z + k, pixels, width, data + k * pixels * width,
+                       where));
 done:
-    if (target >= 0) H5Sclose(target);
-    if (part >= 0) H5Sclose(part);
     if (dataset >= 0) H5Dclose(dataset);
     return st;
 }
@@ -223,12 +219,12 @@ static status check_labels(const store *s, const uint8_t *labels, int64_t n, con
 }
 
 /* Either of hu and labels may be NULL. */
-static status read_part(const store *s, hid_t group, const store_entry *e, int64_t z, int64_t n,
+static status read_part(store *s, hid_t group, const store_entry *e, int64_t z, int64_t n,
                         int16_t *hu, uint8_t *labels, const char *where) {
     status st = ST_OK;
-    if (hu) TRY(read_slices(group, "ct", H5T_NATIVE_SHORT, e, z, n, hu, where));
+    if (hu) TRY(read_slices(s, group, "ct", 2, e, z, n, (uint8_t *)hu, where));
     if (labels) {
-        TRY(read_slices(group, "labels", H5T_NATIVE_UCHAR, e, z, n, labels, where));
+        TRY(read_slices(s, group, "labels", 1, e, z, n, labels, where));
         TRY(check_labels(s, labels, n * e->space.shape[1] * e->space.shape[2], where));
     }
 done:
