@@ -9,6 +9,7 @@
 #include "model/warp.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 enum { TAPS = 4, SPANS = WARP_GRID - TAPS + 1 };
@@ -68,16 +69,27 @@ static void collapse_y(plane in, double y, line out) {
             for (int d = 0; d < 2; d++) out[x][d] += by.weight[k] * in[by.first + k][x][d];
 }
 
+/* elastic NULL: none. */
 static void from_line(const warp *w, line elastic, double y, double x, double *from_y,
                       double *from_x) {
-    spline by = spline_at(x);
     double from[2];
-    for (int d = 0; d < 2; d++) {
+    for (int d = 0; d < 2; d++)
         from[d] = w->affine[d][0] * (y - 0.5) + w->affine[d][1] * (x - 0.5) + 0.5 + w->affine[d][2];
-        for (int k = 0; k < TAPS; k++) from[d] += by.weight[k] * elastic[by.first + k][d];
+    if (elastic) {
+        spline by = spline_at(x);
+        for (int d = 0; d < 2; d++)
+            for (int k = 0; k < TAPS; k++) from[d] += by.weight[k] * elastic[by.first + k][d];
     }
     *from_y = from[0];
     *from_x = from[1];
+}
+
+/* Training slices are turned and shifted only: that is most of the cost saved. */
+static bool is_elastic(const warp *w) {
+    const float *at = &w->elastic[0][0][0][0];
+    for (size_t i = 0; i < sizeof w->elastic / sizeof *at; i++)
+        if (at[i] != 0) return true;
+    return false;
 }
 
 void warp_point(const warp *w, double z, double y, double x, double *from_y, double *from_x) {
@@ -107,13 +119,15 @@ static float bilinear(const float *in, int64_t h, int64_t w, float fill, double 
 void warp_image(const warp *w, double z, const float *in, int64_t in_h, int64_t in_w, float fill,
                 float *out, int64_t out_h, int64_t out_w) {
     plane at_z;
+    bool elastic = is_elastic(w);
     collapse_z(w, z, at_z);
     for (int64_t i = 0; i < out_h; i++) {
         double y = ((double)i + 0.5) / (double)out_h, from_y, from_x;
         line at_y;
-        collapse_y(at_z, y, at_y);
+        if (elastic) collapse_y(at_z, y, at_y);
         for (int64_t j = 0; j < out_w; j++) {
-            from_line(w, at_y, y, ((double)j + 0.5) / (double)out_w, &from_y, &from_x);
+            from_line(w, elastic ? at_y : NULL, y, ((double)j + 0.5) / (double)out_w, &from_y,
+                      &from_x);
             out[i * out_w + j] = bilinear(in, in_h, in_w, fill, from_y * (double)in_h - 0.5,
                                           from_x * (double)in_w - 0.5);
         }
@@ -123,13 +137,15 @@ void warp_image(const warp *w, double z, const float *in, int64_t in_h, int64_t 
 void warp_labels(const warp *w, double z, const uint8_t *in, int64_t in_h, int64_t in_w,
                  uint8_t *out, int64_t out_h, int64_t out_w) {
     plane at_z;
+    bool elastic = is_elastic(w);
     collapse_z(w, z, at_z);
     for (int64_t i = 0; i < out_h; i++) {
         double y = ((double)i + 0.5) / (double)out_h, from_y, from_x;
         line at_y;
-        collapse_y(at_z, y, at_y);
+        if (elastic) collapse_y(at_z, y, at_y);
         for (int64_t j = 0; j < out_w; j++) {
-            from_line(w, at_y, y, ((double)j + 0.5) / (double)out_w, &from_y, &from_x);
+            from_line(w, elastic ? at_y : NULL, y, ((double)j + 0.5) / (double)out_w, &from_y,
+                      &from_x);
             int inside = from_y >= 0 && from_y < 1 && from_x >= 0 && from_x < 1;
             int64_t row = inside ? (int64_t)(from_y * (double)in_h) : 0;
             int64_t column = inside ? (int64_t)(from_x * (double)in_w) : 0;
