@@ -21,6 +21,11 @@ struct comm {
     int rank, size, local_size;
 };
 
+struct comm_slots {
+    MPI_Comm world;
+    MPI_Request *request;
+};
+
 static status check(int code, const char *call) {
     if (code == MPI_SUCCESS) return ST_OK;
     char text[MPI_MAX_ERROR_STRING] = "unknown error";
@@ -49,21 +54,15 @@ done:
     return st;
 }
 
-status comm_start(int *argc, char ***argv, comm **out) {
+/* Takes over the communicator, also on failure. */
+static status wrap(MPI_Comm world, comm **out) {
     status st;
     comm *c = NULL;
-    int given = 0;
     *out = NULL;
-    TRY(check(MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &given), "MPI_Init_thread"));
-    TRY(array_alloc(&c, 1, sizeof *c, "the communicator"));
-    c->world = MPI_COMM_NULL;
+    TRY(array_alloc(&c, 1, sizeof *c, "a communicator"));
+    c->world = world;
+    world = MPI_COMM_NULL;
     c->max_nan = MPI_OP_NULL;
-    if (given < MPI_THREAD_FUNNELED)
-        TRY(status_fail(ST_INTERNAL, "this MPI library supports no threads beside it "
-                                     "(MPI_THREAD_FUNNELED)"));
-    TRY(check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN),
-              "MPI_Comm_set_errhandler"));
-    TRY(check(MPI_Comm_dup(MPI_COMM_WORLD, &c->world), "MPI_Comm_dup"));
     TRY(check(MPI_Comm_set_errhandler(c->world, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler"));
     TRY(check(MPI_Comm_rank(c->world, &c->rank), "MPI_Comm_rank"));
     TRY(check(MPI_Comm_size(c->world, &c->size), "MPI_Comm_size"));
@@ -72,16 +71,70 @@ status comm_start(int *argc, char ***argv, comm **out) {
     *out = c;
     c = NULL;
 done:
-    comm_stop(c);
+    comm_free(c);
+    if (world != MPI_COMM_NULL) MPI_Comm_free(&world);
     return st;
+}
+
+status comm_start(int *argc, char ***argv, comm **out) {
+    status st;
+    int given = 0;
+    bool started = false;
+    MPI_Comm world = MPI_COMM_NULL;
+    *out = NULL;
+    TRY(check(MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &given), "MPI_Init_thread"));
+    started = true;
+    if (given < MPI_THREAD_FUNNELED)
+        TRY(status_fail(ST_INTERNAL, "this MPI library supports no threads beside it "
+                                     "(MPI_THREAD_FUNNELED)"));
+    TRY(check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN),
+              "MPI_Comm_set_errhandler"));
+    TRY(check(MPI_Comm_dup(MPI_COMM_WORLD, &world), "MPI_Comm_dup"));
+    TRY(wrap(world, out));
+done:
+    if (st != ST_OK && started) MPI_Finalize();
+    return st;
+}
+
+void comm_free(comm *c) {
+    if (!c) return;
+    if (c->max_nan != MPI_OP_NULL) MPI_Op_free(&c->max_nan);
+    if (c->world != MPI_COMM_NULL) MPI_Comm_free(&c->world);
+    free(c);
 }
 
 void comm_stop(comm *c) {
     if (!c) return;
-    if (c->max_nan != MPI_OP_NULL) MPI_Op_free(&c->max_nan);
-    if (c->world != MPI_COMM_NULL) MPI_Comm_free(&c->world);
+    comm_free(c);
     MPI_Finalize();
-    free(c);
+}
+
+status comm_split(const comm *c, int colour, comm **out) {
+    status st;
+    MPI_Comm part = MPI_COMM_NULL;
+    *out = NULL;
+    TRY(check(MPI_Comm_split(c->world, colour, c->rank, &part), "MPI_Comm_split"));
+    TRY(comm_agree(c, wrap(part, out)));
+done:
+    if (st != ST_OK) {
+        comm_free(*out);
+        *out = NULL;
+    }
+    return st;
+}
+
+status comm_split_node(const comm *c, int most, comm **out) {
+    status st;
+    MPI_Comm node = MPI_COMM_NULL;
+    comm *whole = NULL;
+    *out = NULL;
+    TRY(check(MPI_Comm_split_type(c->world, MPI_COMM_TYPE_SHARED, c->rank, MPI_INFO_NULL, &node),
+              "MPI_Comm_split_type"));
+    TRY(comm_agree(c, wrap(node, &whole)));
+    TRY(comm_agree(c, comm_split(whole, most > 0 ? whole->rank / most : 0, out)));
+done:
+    comm_free(whole);
+    return st;
 }
 
 int comm_rank(const comm *c) { return c->rank; }
@@ -216,6 +269,47 @@ const char *comm_library_version(void) {
 }
 
 status comm_barrier(const comm *c) { return check(MPI_Barrier(c->world), "MPI_Barrier"); }
+
+status comm_slots_create(const comm *c, int64_t count, comm_slots **out) {
+    status st;
+    comm_slots *s = NULL;
+    *out = NULL;
+    TRY(array_alloc(&s, 1, sizeof *s, "messages under way"));
+    TRY(array_alloc(&s->request, count, sizeof *s->request, "messages under way"));
+    s->world = c->world;
+    for (int64_t i = 0; i < count; i++) s->request[i] = MPI_REQUEST_NULL;
+    *out = s;
+    s = NULL;
+done:
+    comm_slots_free(s);
+    return st;
+}
+
+void comm_slots_free(comm_slots *s) {
+    if (!s) return;
+    free(s->request);
+    free(s);
+}
+
+status comm_exchange_begin(comm_slots *s, int64_t slot, const void *from, const comm_layout *sent,
+                           void *to, const comm_layout *received) {
+    return check(MPI_Ialltoallv(from, sent->bytes, sent->at, MPI_BYTE, to, received->bytes,
+                                received->at, MPI_BYTE, s->world, &s->request[slot]),
+                 "MPI_Ialltoallv");
+}
+
+status comm_spread_begin(comm_slots *s, int64_t slot, void *data, const comm_layout *parts) {
+    return check(MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_BYTE, data, parts->bytes, parts->at, MPI_BYTE,
+                                 s->world, &s->request[slot]),
+                 "MPI_Iallgatherv");
+}
+
+status comm_slot_done(comm_slots *s, int64_t slot, bool *done) {
+    int flag = 0;
+    status st = check(MPI_Test(&s->request[slot], &flag, MPI_STATUS_IGNORE), "MPI_Test");
+    *done = flag != 0;
+    return st;
+}
 
 _Noreturn void comm_abort(const comm *c, const char *why) {
     fprintf(stderr, "ctaug: rank %d: broken invariant: %s\n", c->rank, why);

@@ -18,6 +18,13 @@ typedef struct comm comm;
 status comm_start(int *argc, char ***argv, comm **out);
 void comm_stop(comm *c);
 
+/* Some of the ranks as a comm of their own: those that give the same colour >= 0, in the order they
+ * have in c; or those of one node, which therefore may share memory, of these at most `most` (0:
+ * all). Collective, on c; so is what is done with *out, on the ranks in it. */
+status comm_split(const comm *c, int colour, comm **out);
+status comm_split_node(const comm *c, int most, comm **out);
+void comm_free(comm *c); /* of one of these; Collective */
+
 int comm_rank(const comm *c);
 int comm_size(const comm *c);
 /* How many ranks share this node; decides the threads a rank may use. Local (known since start). */
@@ -50,6 +57,29 @@ status comm_all_gather(const comm *c, const void *mine, int64_t bytes, void **al
 status comm_all_equal(const comm *c, uint64_t value, bool *equal);
 
 status comm_barrier(const comm *c);
+
+/* ---- messages under way while the caller computes ---- */
+
+/* A number of slots, each free or with one operation under way. All ranks of c begin the same
+ * operations in the same order, whatever the slots. Local. */
+typedef struct comm_slots comm_slots;
+status comm_slots_create(const comm *c, int64_t count, comm_slots **out);
+void comm_slots_free(comm_slots *s); /* waits for nothing: slots must be free */
+
+/* Which bytes of a buffer belong to which rank: comm_size() counts and places. Must stay as it is
+ * while an operation with it is under way. */
+typedef struct comm_layout {
+    const int *bytes, *at;
+} comm_layout;
+
+/* Every rank sends part r of `from` to rank r and gets part r of `to` from it. Collective. */
+status comm_exchange_begin(comm_slots *s, int64_t slot, const void *from, const comm_layout *sent,
+                           void *to, const comm_layout *received);
+/* Every rank's own part of `data` comes to all. Collective. */
+status comm_spread_begin(comm_slots *s, int64_t slot, void *data, const comm_layout *parts);
+/* Whether the operation has ended (the slot is free again); if not, it is moved on. A free slot has
+ * ended. Local. */
+status comm_slot_done(comm_slots *s, int64_t slot, bool *done);
 
 /* "Open MPI v4.1.4": the library that runs, for reports. Valid on this thread until it ends. Local.
  */

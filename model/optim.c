@@ -1,8 +1,11 @@
 /* The optimiser's loops over the flat parameter buffer. Elements do not depend on each other, so
- * threads change nothing; the one sum (of squares) is cut into a fixed number of parts that are
- * added in order.
+ * threads change nothing; the one sum (of squares) is cut into parts that are added in order.
+ *
+ * Blocks and parts are whole vectors long: an element is then computed by the same instructions
+ * whichever piece of the buffer a rank or a thread was given.
  */
 #include "model/optim.h"
+#include "model/nn/kernels_fast.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -30,42 +33,66 @@ static double sum_of_squares(const float *x, int64_t n) {
     return sum;
 }
 
-double gradient_square(const float *grad, int64_t n) {
-    enum { PARTS = 256 };
-    double part[PARTS];
-    int64_t length = n / PARTS + 1;
+int64_t gradient_part(int64_t n) {
+    const int64_t vector = 16;
+    int64_t least = (n + GRADIENT_PARTS - 1) / GRADIENT_PARTS;
+    return least > vector ? (least + vector - 1) / vector * vector : vector;
+}
+
+void gradient_squares(const float *grad, int64_t count, int64_t part, double *sums) {
 #pragma omp parallel for schedule(static)
-    for (int64_t p = 0; p < PARTS; p++) {
-        int64_t from = p * length < n ? p * length : n;
-        int64_t left = n - from < length ? n - from : length;
-        part[p] = sum_of_squares(grad + from, left);
-    }
-    double sum = 0;
-    for (int p = 0; p < PARTS; p++) sum += part[p];
+    for (int64_t at = 0; at < count; at += part)
+        sums[at / part] = sum_of_squares(grad + at, count - at < part ? count - at : part);
+}
+
+double gradient_square(const float *grad, int64_t n) {
+    double part[GRADIENT_PARTS] = {0}, sum = 0;
+    gradient_squares(grad, n, gradient_part(n), part);
+    for (int p = 0; p < GRADIENT_PARTS; p++) sum += part[p];
     return sum;
+}
+
+typedef struct adamw_terms {
+    float scale, eps, keep1, take1, keep2, take2, size, root, decay;
+} adamw_terms;
+
+CLONES static void adamw_block(const adamw_terms *t, float *restrict value,
+                               const float *restrict grad, float *restrict m, float *restrict v,
+                               const uint8_t *restrict decay, int64_t n) {
+    /* No branch, which the compiler could follow in one loop and not in another. */
+    const adamw_terms k = *t;
+    for (int64_t i = 0; i < n; i++) {
+        float g = k.scale * grad[i];
+        float mean = k.keep1 * m[i] + k.take1 * g;
+        float square = k.keep2 * v[i] + k.take2 * g * g;
+        float kept = value[i] * (1.0f - k.decay * (float)decay[i]);
+        m[i] = mean;
+        v[i] = square;
+        value[i] = kept - k.size * mean / (sqrtf(square) * k.root + k.eps);
+    }
 }
 
 /* m and v are the moments of the scaled gradient; the bias corrections 1 - beta^step are folded
  * into the step size and into the root, in f64, once for all elements. */
 void adamw_update(const adamw *a, float *value, const float *grad, float *m, float *v,
                   const uint8_t *decay, int64_t n) {
+    enum { BLOCK = 4096 };
+    static const uint8_t none[BLOCK];
     double correct1 = -expm1((double)a->step * log(a->beta1));
     double correct2 = -expm1((double)a->step * log(a->beta2));
-    const float scale = (float)a->scale, eps = (float)a->eps;
-    const float keep1 = (float)a->beta1, take1 = (float)(1 - a->beta1);
-    const float keep2 = (float)a->beta2, take2 = (float)(1 - a->beta2);
-    const float size = (float)(a->lr / correct1), root = (float)(1 / sqrt(correct2));
-    const float shrink = (float)(1 - a->lr * a->weight_decay);
+    const adamw_terms t = {.scale = (float)a->scale,
+                           .eps = (float)a->eps,
+                           .keep1 = (float)a->beta1,
+                           .take1 = (float)(1 - a->beta1),
+                           .keep2 = (float)a->beta2,
+                           .take2 = (float)(1 - a->beta2),
+                           .size = (float)(a->lr / correct1),
+                           .root = (float)(1 / sqrt(correct2)),
+                           .decay = (float)(a->lr * a->weight_decay)};
 #pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < n; i++) {
-        float g = scale * grad[i];
-        float mean = keep1 * m[i] + take1 * g;
-        float square = keep2 * v[i] + take2 * g * g;
-        float kept = decay != NULL && decay[i] ? shrink * value[i] : value[i];
-        m[i] = mean;
-        v[i] = square;
-        value[i] = kept - size * mean / (sqrtf(square) * root + eps);
-    }
+    for (int64_t i = 0; i < n; i += BLOCK)
+        adamw_block(&t, value + i, grad + i, m + i, v + i, decay ? decay + i : none,
+                    n - i < BLOCK ? n - i : BLOCK);
 }
 
 double ema_decay(double decay, int64_t step) {

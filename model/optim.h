@@ -1,5 +1,5 @@
 /* AdamW, its learning rate, gradient clipping and the EMA of the parameters: all walk the one flat
- * parameter buffer. */
+ * parameter buffer, or pieces of it. */
 #ifndef CTAUG_MODEL_OPTIM_H
 #define CTAUG_MODEL_OPTIM_H
 
@@ -9,7 +9,17 @@
  * (Loshchilov & Hutter 2017, SGDR eq. 5, one cycle). step counts from 0. */
 double learning_rate(int64_t step, int64_t warmup, int64_t total, double peak);
 
-/* Sum of squares in f64, in a fixed order whatever the thread count. */
+/* The norm of a gradient is summed over parts that follow from its length alone, so that it does
+ * not depend on who holds which: at most GRADIENT_PARTS parts of gradient_part() floats, a multiple
+ * of 16, the last one shorter. */
+enum { GRADIENT_PARTS = 4096 };
+int64_t gradient_part(int64_t n);
+
+/* Sums of squares in f64 of `count` floats of a gradient that begin with a part, each part's sum to
+ * its own element of sums. The same bits whatever the thread count. */
+void gradient_squares(const float *grad, int64_t count, int64_t part, double *sums);
+
+/* Of a whole gradient: the sum of its parts in order. */
 double gradient_square(const float *grad, int64_t n);
 
 typedef struct adamw {

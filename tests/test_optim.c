@@ -62,6 +62,45 @@ static void adamw_without_decay(void **state) {
     assert_true(a[0] == 0);
 }
 
+/* Ranks and threads that share the work get pieces of any length. */
+static void pieces_give_the_bits_of_the_whole(void **state) {
+    (void)state;
+    enum { N = 9001 };
+    static float value[2][N], grad[N], m[2][N], v[2][N];
+    static uint8_t decay[N];
+    for (int i = 0; i < N; i++) {
+        value[0][i] = value[1][i] = sinf((float)i);
+        m[0][i] = m[1][i] = sinf(2 * (float)i);
+        v[0][i] = v[1][i] = fabsf(sinf(5 * (float)i));
+        grad[i] = cosf(3 * (float)i) * expf(sinf((float)i));
+        decay[i] = i % 3 != 0;
+    }
+    const adamw a = {.lr = 1e-2,
+                     .beta1 = 0.9,
+                     .beta2 = 0.999,
+                     .eps = 1e-8,
+                     .weight_decay = 0.1,
+                     .step = 3,
+                     .scale = 0.3337};
+    adamw_update(&a, value[0], grad, m[0], v[0], decay, N);
+    for (int at = 0, n = 1; at < N; at += n, n = n * 5 % 97 + 1) {
+        if (n > N - at) n = N - at;
+        adamw_update(&a, value[1] + at, grad + at, m[1] + at, v[1] + at, decay + at, n);
+    }
+    assert_memory_equal(value[0], value[1], sizeof value[0]);
+    assert_memory_equal(m[0], m[1], sizeof m[0]);
+    assert_memory_equal(v[0], v[1], sizeof v[0]);
+
+    /* The norm: whoever sums which parts. */
+    double sum = 0, part[GRADIENT_PARTS] = {0};
+    int64_t length = gradient_part(N), third = N / 3 / length * length;
+    assert_true(length % 16 == 0 && length * GRADIENT_PARTS >= N);
+    gradient_squares(grad + third, N - third, length, part + third / length);
+    gradient_squares(grad, third, length, part);
+    for (int p = 0; p < GRADIENT_PARTS; p++) sum += part[p];
+    assert_true(sum == gradient_square(grad, N));
+}
+
 static void learning_rate_corners(void **state) {
     (void)state;
     const double peak = 2e-4;
@@ -122,8 +161,11 @@ static void moving_average(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(adamw_equals_pytorch),  cmocka_unit_test(adamw_without_decay),
-        cmocka_unit_test(learning_rate_corners), cmocka_unit_test(sum_of_squares),
+        cmocka_unit_test(adamw_equals_pytorch),
+        cmocka_unit_test(adamw_without_decay),
+        cmocka_unit_test(pieces_give_the_bits_of_the_whole),
+        cmocka_unit_test(learning_rate_corners),
+        cmocka_unit_test(sum_of_squares),
         cmocka_unit_test(moving_average),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

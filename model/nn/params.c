@@ -32,10 +32,25 @@ done:
 void params_destroy(params *p) {
     if (!p) return;
     free(p->list);
-    free(p->value);
-    free(p->grad);
+    if (!p->moved) {
+        free(p->value);
+        free(p->grad);
+    }
     free(p->decay);
     free(p);
+}
+
+void params_move(params *p, float *value, float *grad) {
+    size_t bytes = (size_t)p->total * sizeof(float);
+    memcpy(value, p->value, bytes);
+    memcpy(grad, p->grad, bytes);
+    if (!p->moved) {
+        free(p->value);
+        free(p->grad);
+    }
+    p->value = value;
+    p->grad = grad;
+    p->moved = true;
 }
 
 void params_init(params *p, uint64_t seed) {

@@ -1,0 +1,59 @@
+/* The sum of a gradient over all ranks, while the backward pass that makes it still runs.
+ *
+ * The flat gradient is cut into buckets (pipeline/shards.h). As soon as a bucket is finished on all
+ * ranks of a node, each of them adds up its slice of it straight from the others' memory; between
+ * nodes every rank then exchanges its slice with those of its place on the other nodes: each gets
+ * and sums one piece, and unless the optimiser is sharded, the sums go out to all. Sums are those of
+ * the tree of model/sum.h: over the ranks of a node, then over nodes.
+ *
+ * All this moves on in reduction_ready(), which a plan calls in its backward pass; nothing there
+ * waits for another rank. A rank that has failed still calls reduction_finish(), so that the others
+ * find their partners; what they then hold is not used.
+ */
+#ifndef CTAUG_PIPELINE_REDUCE_H
+#define CTAUG_PIPELINE_REDUCE_H
+
+#include "io/comm.h"
+#include "model/sum.h"
+#include "pipeline/shards.h"
+
+typedef struct reduction_settings {
+    bool sharded; /* a rank gets the sums of what it owns only */
+    bool bf16;    /* gradients are rounded to bf16 for their way between nodes */
+    bool ordered; /* the tree is that over the ranks in their order; their number a power of two */
+    int together; /* at most so many ranks share memory; 0: all of a node */
+} reduction_settings;
+
+typedef struct reduction reduction;
+
+/* For n floats. c must outlive it. Collective. */
+status reduction_create(const comm *c, int64_t n, const reduction_settings *settings,
+                        reduction **out);
+void reduction_destroy(reduction *r); /* Collective */
+
+/* Memory of n zeroed floats for the gradient, which is summed in place, and for the values. */
+float *reduction_gradient(reduction *r);
+float *reduction_values(reduction *r);
+
+/* Which floats are this rank's: in both modes it sums them, when sharded it also updates them. */
+const shards *reduction_shards(const reduction *r);
+int64_t reduction_owner(const reduction *r); /* its place among the owners; -1: it owns nothing */
+
+/* A step begins: gradients may be written from here on. `partial` (or NULL): what is still to be
+ * added to each bucket before it is finished. Local. */
+void reduction_begin(reduction *r, const sum_stack *partial);
+
+/* A plan_ready: floats [offset, offset + count) are finished, all of them once in a step. Local. */
+status reduction_ready(void *reduction, int64_t offset, int64_t count);
+
+/* Takes what is not finished as it is and waits for the sums: of all floats, or of those owned.
+ * Collective. */
+void reduction_finish(reduction *r);
+
+/* When sharded: every rank's values of what it owns come to all. Collective. */
+void reduction_spread(reduction *r);
+
+/* Every rank's `owned` floats (shards_owned()) to `whole` (n floats) on all. Collective. */
+status reduction_gather(const reduction *r, const float *owned, float *whole);
+
+#endif

@@ -1,0 +1,247 @@
+/* A gradient that is summed while it comes into being: the plain sum, the same bits on all ranks,
+ * in every mode and for every grouping of the ranks to nodes; the fixed tree; a rank that fails.
+ *
+ * The program starts itself again under mpirun with 1, 2, 3, 4 and 8 ranks.
+ */
+#include "io/span.h"
+#include "model/nn/bf16.h"
+#include "model/optim.h"
+#include "pipeline/reduce.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { LEAVES = 8, STEPS = 2 };
+
+static int failures;
+
+static void expect(const comm *c, bool truth, const char *what) {
+    if (truth) return;
+    fprintf(stderr, "rank %d of %d: %s\n", comm_rank(c), comm_size(c), what);
+    failures++;
+}
+
+static uint64_t hash(const void *data, int64_t bytes) { /* FNV-1a */
+    uint64_t h = 14695981039346656037u;
+    for (int64_t i = 0; i < bytes; i++) h = (h ^ ((const unsigned char *)data)[i]) * 1099511628211u;
+    return h;
+}
+
+/* Element i of the gradient of micro-batch k of a step: the order of additions shows. */
+static float some(int64_t step, int64_t k, int64_t i) {
+    uint64_t h = ((uint64_t)i * 8 + (uint64_t)k) * 0x9e3779b97f4a7c15u + (uint64_t)step;
+    h ^= h >> 29;
+    h *= 0xbf58476d1ce4e5b9u;
+    return (float)(ldexp((double)(h >> 11), -53) - 0.5) * (h & 1 ? 1e-3f : 1e3f);
+}
+
+/* As a backward pass tells: from the end, in uneven ranges. */
+static status tell(reduction *r, int64_t n, int64_t until) {
+    status st = ST_OK;
+    for (int64_t end = n, width = 1; end > until; end -= width, width = width * 3 % 1009 + 1) {
+        if (width > end) width = end;
+        TRY(reduction_ready(r, end - width, width));
+    }
+done:
+    return st;
+}
+
+/* One step of ranks that have one leaf each, or (ordered) a share of LEAVES. */
+static void step(const comm *c, reduction *r, sum_stack *stack, int64_t n, int64_t at) {
+    int rank = comm_rank(c), leaves = stack ? LEAVES / comm_size(c) : 1;
+    float *grad = reduction_gradient(r);
+    if (stack) sum_stack_clear(stack);
+    reduction_begin(r, stack);
+    for (int k = 0; k < leaves; k++) {
+        for (int64_t i = 0; i < n; i++) grad[i] = some(at, rank * leaves + k, i);
+        if (k < leaves - 1) sum_stack_push(stack, grad);
+    }
+    expect(c, tell(r, n, 0) == ST_OK, "reduction_ready");
+    reduction_finish(r);
+}
+
+/* Whether elements [at, at + count) are the sum, within what the wire leaves. */
+static bool is_sum(const comm *c, const reduction_settings *set, const float *grad, span s,
+                   int64_t at) {
+    bool right = true;
+    int count = set->ordered ? LEAVES : comm_size(c);
+    for (int64_t i = s.at; i < s.at + s.count; i++) {
+        double sum = 0, size = 0;
+        float leaf[LEAVES];
+        const float *leaves[LEAVES];
+        for (int k = 0; k < count; k++) {
+            sum += (leaf[k] = some(at, k, i));
+            size += fabs(leaf[k]);
+            leaves[k] = &leaf[k];
+        }
+        right &= fabs(grad[i] - sum) <= size * (set->bf16 ? 1.0 / 128 : 1e-6);
+        if (!set->ordered) continue;
+        float tree = 0;
+        tree_sum(leaves, LEAVES, 1, &tree);
+        right &= grad[i] == tree;
+    }
+    return right;
+}
+
+/* Every float has one owner. */
+static void owners(const comm *c, const reduction *r, int64_t n) {
+    const shards *who = reduction_shards(r);
+    int64_t owner = reduction_owner(r), at = n, mine = 0;
+    for (int64_t b = 0; b < who->buckets; b++) {
+        span s = shards_bucket(who, b);
+        int64_t from = s.at;
+        expect(c, s.count > 0 && s.at + s.count == at, "buckets do not follow each other");
+        for (int64_t q = 0; q < who->owners; q++) {
+            span p = shards_piece(who, b, q, 1);
+            expect(c, p.at == from && p.at % gradient_part(n) == 0,
+                   "pieces do not follow each other");
+            from += p.count;
+            if (q == owner) mine += p.count;
+        }
+        expect(c, from == at, "pieces do not fill their bucket");
+        at = s.at;
+    }
+    expect(c, at == 0, "buckets do not fill the buffer");
+    expect(c, mine == (owner < 0 ? 0 : shards_owned(who, owner)), "what is owned");
+    expect(c, comm_sum_i64(c, &mine, 1) == ST_OK && mine == n, "not everything is owned once");
+}
+
+/* Owners mark their values; after a spread all have all marks, after a gather likewise. */
+static void values(const comm *c, reduction *r, int64_t n) {
+    const shards *who = reduction_shards(r);
+    int64_t owner = reduction_owner(r), held = owner < 0 ? 0 : shards_owned(who, owner);
+    float *value = reduction_values(r), *whole = malloc((size_t)n * sizeof *whole + 1),
+          *part = malloc((size_t)held * sizeof *part + 1);
+    for (int64_t i = 0; i < n; i++) whole[i] = (float)i;
+    if (owner >= 0) shards_take(who, owner, whole, part);
+    memset(value, 0xff, (size_t)n * sizeof *value);
+    memset(whole, 0xff, (size_t)n * sizeof *whole);
+    if (owner >= 0) shards_put(who, owner, part, value);
+    expect(c, reduction_gather(r, part, whole) == ST_OK, "reduction_gather");
+    reduction_spread(r);
+    bool right = true;
+    for (int64_t i = 0; i < n; i++) right &= value[i] == (float)i && whole[i] == (float)i;
+    expect(c, right, "values of all owners");
+    free(whole);
+    free(part);
+}
+
+static void one_mode(const comm *c, int64_t n, const reduction_settings *set) {
+    reduction *r = NULL;
+    sum_stack *stack = NULL;
+    bool right = true, same = true;
+    status st = reduction_create(c, n, set, &r);
+    expect(c, st == ST_OK, status_message());
+    if (st != ST_OK) return;
+    if (set->ordered)
+        expect(c, sum_stack_create(n, LEAVES / comm_size(c), &stack) == ST_OK, "a stack");
+    owners(c, r, n);
+    const shards *who = reduction_shards(r);
+    const float *grad = reduction_gradient(r);
+    for (int64_t at = 0; at < STEPS; at++) {
+        step(c, r, stack, n, at);
+        int64_t owner = reduction_owner(r);
+        for (int64_t b = 0; b < who->buckets; b++) {
+            span held = shards_bucket(who, b);
+            if (set->sharded) held = shards_piece(who, b, owner < 0 ? 0 : owner, owner < 0 ? 0 : 1);
+            right &= is_sum(c, set, grad, held, at);
+        }
+        bool equal = false;
+        expect(c, comm_all_equal(c, hash(grad, n * 4), &equal) == ST_OK, "comm_all_equal");
+        same &= equal || set->sharded;
+        if (set->sharded) values(c, r, n);
+    }
+    expect(c, right, set->ordered ? "not the tree" : "a sum is wrong");
+    expect(c, same, "the ranks hold different sums");
+    sum_stack_destroy(stack);
+    reduction_destroy(r);
+}
+
+/* Between nodes numbers are bf16; the ranks of a node add up each other's memory, in f32. */
+static void what_travels_is_rounded(const comm *c) {
+    enum { N = 1000 };
+    for (int together = 0; together <= 1; together++) {
+        const reduction_settings set = {.bf16 = true, .together = together};
+        reduction *r = NULL;
+        bool rounded = true;
+        expect(c, reduction_create(c, N, &set, &r) == ST_OK, "reduction_create");
+        step(c, r, NULL, N, 0);
+        const float *grad = reduction_gradient(r);
+        for (int i = 0; i < N; i++) rounded &= bf16_to_f32(bf16_from_f32(grad[i])) == grad[i];
+        expect(c, rounded == (comm_size(c) > 1 && together == 1), "what is bf16");
+        reduction_destroy(r);
+    }
+}
+
+/* The last rank stops in mid-step; nobody waits for ever, and the next step is right again. */
+static void a_rank_that_fails_holds_nobody_up(const comm *c, int together) {
+    const reduction_settings set = {.together = together};
+    enum { N = 20000 };
+    reduction *r = NULL;
+    expect(c, reduction_create(c, N, &set, &r) == ST_OK, "reduction_create");
+    reduction_begin(r, NULL);
+    expect(c, tell(r, N, comm_rank(c) == comm_size(c) - 1 ? N / 2 : 0) == ST_OK, "tell");
+    reduction_finish(r);
+    step(c, r, NULL, N, 1);
+    expect(c, is_sum(c, &set, reduction_gradient(r), (span){0, N}, 1), "the step after a failure");
+    reduction_destroy(r);
+}
+
+static int ranks(int argc, char **argv) {
+    static const int64_t sizes[] = {1, 100, 20011};
+    comm *c = NULL;
+    if (comm_start(&argc, &argv, &c) != ST_OK) return 1;
+    int size = comm_size(c);
+    bool power = (size & (size - 1)) == 0;
+    for (int together = 0; together <= 2; together++) {
+        for (int mode = 0; mode < 8; mode++) {
+            const reduction_settings set = {
+                .sharded = mode & 1, .bf16 = mode & 2, .ordered = mode & 4, .together = together};
+            if (set.ordered && (set.bf16 || !power)) continue;
+            for (int k = 0; k < 3; k++) one_mode(c, sizes[k], &set);
+        }
+        a_rank_that_fails_holds_nobody_up(c, together);
+    }
+    what_travels_is_rounded(c);
+    int64_t all = failures;
+    if (comm_sum_i64(c, &all, 1) != ST_OK) all++;
+    comm_stop(c);
+    return all > 0;
+}
+
+static char self[4096];
+
+static void on(int n) {
+    char command[8192];
+    snprintf(command, sizeof command, "timeout 120 mpirun --oversubscribe -n %d '%s' ranks", n,
+             self);
+    assert_int_equal(system(command), 0);
+}
+
+static void on_1_rank(void **state) { (void)state, on(1); }
+static void on_2_ranks(void **state) { (void)state, on(2); }
+static void on_3_ranks(void **state) { (void)state, on(3); }
+static void on_4_ranks(void **state) { (void)state, on(4); }
+static void on_8_ranks(void **state) { (void)state, on(8); }
+
+int main(int argc, char **argv) {
+    if (argc > 1 && !strcmp(argv[1], "ranks")) return ranks(argc, argv);
+    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (length < 0) return 1;
+    setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
+    setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
+    setenv("OMP_NUM_THREADS", "1", 1);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(on_1_rank),  cmocka_unit_test(on_2_ranks), cmocka_unit_test(on_3_ranks),
+        cmocka_unit_test(on_4_ranks), cmocka_unit_test(on_8_ranks),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
