@@ -64,7 +64,11 @@ typedef struct study {
         double clip;         /* gradient norm, default 1 */
         double ema;          /* decay that the ramp-up ends at, default 0.999 */
         double condition_drop;      /* share of samples trained without conditions, default 0.1 */
-        char precision[STUDY_TEXT]; /* f32 */
+        char precision[STUDY_TEXT]; /* f32 | bf16 | auto; default f32 */
+        char recompute[STUDY_TEXT]; /* none | blocks; default none */
+        char reproducible[STUDY_TEXT];                           /* off | on; default off */
+        char gradient_wire[STUDY_TEXT];                          /* f32 | bf16; default f32 */
+        char optimizer_sharding[STUDY_TEXT];                     /* off | on; default off */
         int64_t validate_every, preview_every, checkpoint_every; /* steps; 500, 1000, 500 */
         int64_t keep;                                            /* checkpoints kept, default 3 */
     } train;

@@ -33,6 +33,11 @@
         PLACE(s, n), .kind = STUDY_CHOICE, .count = STUDY_TEXT, .choices = {__VA_ARGS__},          \
                      .initial = start, .help = text                                                \
     }
+#define INERT_CHOICE(s, n, start, text, ...)                                                       \
+    {                                                                                              \
+        PLACE(s, n), .kind = STUDY_CHOICE, .count = STUDY_TEXT, .choices = {__VA_ARGS__},          \
+                     .initial = start, .inert = true, .help = text                                 \
+    }
 #define TOP(n) .section = "", .name = #n, .offset = offsetof(study, n)
 
 enum { STEPS_MOST = 100000000, BATCH_MOST = 65536, HU_LEAST = -32768, HU_MOST = 32767 };
@@ -81,7 +86,8 @@ const study_key study_keys[] = {
 
     INTEGER(train, steps, 1, STEPS_MOST, "20000", "optimiser steps"),
     INTEGER(train, batch, 1, BATCH_MOST, "16", "slices a step, over all ranks together"),
-    /* Like the number of ranks it only says how a batch is cut. */
+    /* Like the number of ranks it only says how a batch is cut. (With train.reproducible it decides
+     * over the last bits.) */
     INERT(train, micro_batch, 1, BATCH_MOST, "8",
           "slices a rank holds at once; less needs less memory"),
     REAL(train, lr, 1e-8, 1, "2e-4", "learning rate at its peak"),
@@ -90,7 +96,17 @@ const study_key study_keys[] = {
     REAL(train, clip, 1e-6, 1e6, "1", "largest gradient norm"),
     REAL(train, ema, 0, 0.999999, "0.999", "decay of the averaged weights that generate uses"),
     REAL(train, condition_drop, 0, 1, "0.1", "share of samples trained without conditions"),
-    CHOICE(train, precision, "f32", "number type of the arithmetic", "f32"),
+    CHOICE(train, precision, "f32", "number type of the arithmetic; auto: bf16 where it is native",
+           "f32", "bf16", "auto"),
+    INERT_CHOICE(train, recompute, "none",
+                 "blocks: activations in blocks are computed twice, not kept: slower, less memory",
+                 "none", "blocks"),
+    CHOICE(train, reproducible, "off",
+           "the same bits on 1, 2, 4, 8, ... ranks of as many threads each", "off", "on"),
+    CHOICE(train, gradient_wire, "f32", "number type of gradients on their way between nodes",
+           "f32", "bf16"),
+    INERT_CHOICE(train, optimizer_sharding, "off",
+                 "a rank keeps the optimiser state of its part only: less memory", "off", "on"),
     INERT(train, validate_every, 1, STEPS_MOST, "500", "steps between validation losses"),
     INERT(train, preview_every, 1, STEPS_MOST, "1000", "steps between preview pictures"),
     INERT(train, checkpoint_every, 1, STEPS_MOST, "500", "steps between checkpoints"),

@@ -17,7 +17,7 @@ status segmenter_open(const stage_context *stage, const label_set *labels, uint6
     *s = (segmenter){.stage = stage,
                      .config = {.size = study->data.size, .labels = labels->count, .base = BASE}};
     s->batch = micro < BATCH ? micro : BATCH; /* what a rank's memory is known to hold */
-    TRY(graph_create(&s->graph));
+    TRY(comm_agree(stage->comm, graph_create(&s->graph)));
     s->nodes = segnet_build(s->graph, &s->config);
     trainer_settings set = {.steps = study->evaluate.steps,
                             .batch = study->evaluate.batch,

@@ -21,7 +21,8 @@ typedef struct segmenter {
     slice_sample sample;
 } segmenter;
 
-/* The network after data.size and the store's labels; parameters from `seed`. Local. */
+/* The network after data.size and the store's labels; parameters from `seed`. Collective;
+ * the caller agrees. */
 status segmenter_open(const stage_context *stage, const label_set *labels, uint64_t seed,
                       segmenter *out);
 void segmenter_close(segmenter *s);

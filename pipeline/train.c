@@ -7,6 +7,7 @@
 #include "pipeline/preview.h"
 #include "pipeline/history.h"
 #include "pipeline/noising.h"
+#include "pipeline/precision.h"
 #include "pipeline/stage.h"
 #include "pipeline/trainer.h"
 
@@ -30,6 +31,8 @@ typedef struct training {
     char fingerprint[SHA256_HEX];
     double loss_sum; /* since the last report */
     int64_t loss_count;
+    trainer_report took; /* its seconds, likewise summed */
+    int64_t steps;
     double began; /* seconds, of this process's training */
     int64_t began_at;
 } training;
@@ -56,6 +59,19 @@ static status open_data(training *t) {
     TRY(slices_open(s, &train, 1, &t->train));
     TRY(slices_open(s, &held, 1, &t->validation));
     TRY(noising_open(s, store_labels(t->store), t->train, t->validation, &t->noising));
+done:
+    return st;
+}
+
+static bool is_on(const char *key) { return strcmp(key, "on") == 0; }
+
+/* Collective. */
+static status open_trainer(training *t) {
+    status st = ST_OK;
+    const comm *c = t->stage->comm;
+    const study *s = t->stage->study;
+    tensor_type precision = TYPE_F32;
+    TRY(precision_choose(c, s->train.precision, &precision));
     trainer_settings set = {.steps = s->train.steps,
                             .batch = s->train.batch,
                             .micro_batch = s->train.micro_batch,
@@ -65,10 +81,17 @@ static status open_data(training *t) {
                             .clip = s->train.clip,
                             .keep_ema = true,
                             .ema = s->train.ema,
-                            .seed = (uint64_t)s->seed};
-    TRY(trainer_create(t->stage->comm, &set, t->noising.graph, t->noising.loss, t->stage->engine,
-                       &t->trainer));
-    TRY(validator_open(&t->noising, t->stage->comm, t->stage->engine, &t->validator));
+                            .seed = (uint64_t)s->seed,
+                            .precision = precision,
+                            .recompute = strcmp(s->train.recompute, "blocks") == 0,
+                            .sharded = is_on(s->train.optimizer_sharding),
+                            .bf16_wire = strcmp(s->train.gradient_wire, "bf16") == 0,
+                            .reproducible = is_on(s->train.reproducible)};
+    TRY(trainer_create(c, &set, t->noising.graph, t->noising.loss, t->stage->engine, &t->trainer));
+    TRY(comm_agree(c, validator_open(&t->noising, c, t->stage->engine, &t->validator)));
+    if (strcmp(s->train.precision, "auto") == 0)
+        log_info(t->stage->log, "train: precision %s%s", precision_name(precision),
+                 precision == TYPE_F32 ? ": not all processors have bf16 arithmetic" : "");
 done:
     return st;
 }
@@ -151,25 +174,34 @@ done:
 }
 
 static status validate(training *t) {
+    status st = ST_OK;
     double loss = 0;
-    status st = validator_run(t->validator, trainer_ema(t->trainer), &loss);
-    if (st != ST_OK) return st;
+    const float *ema = NULL;
+    TRY(trainer_ema(t->trainer, &ema));
+    TRY(validator_run(t->validator, ema, &loss));
     log_event(t->stage->log, "validate",
               json_pack("{s:I, s:o}", "step", (json_int_t)trainer_at(t->trainer), "loss",
                         log_number(loss)));
-    return comm_agree(t->stage->comm,
-                      history_add(&t->history.validation, (double)trainer_at(t->trainer), loss));
+    TRY(comm_agree(t->stage->comm,
+                   history_add(&t->history.validation, (double)trainer_at(t->trainer), loss)));
+done:
+    return st;
 }
 
 /* Mean loss of the last steps to the curve, the event log and the progress line. Collective. */
 static status tell(training *t, const trainer_report *r) {
     int64_t step = trainer_at(t->trainer);
+    t->took.data += r->data;
+    t->took.exposed += r->exposed;
+    t->took.update += r->update;
+    t->took.total += r->total;
+    t->steps++;
     if (!r->skipped) {
         t->loss_sum += r->loss;
         t->loss_count++;
     } else if (comm_rank(t->stage->comm) == 0)
-        log_warning(t->stage->log, "step %lld skipped: loss %g, gradient norm %g", (long long)step,
-                    r->loss, r->gradient_norm);
+        log_warning(t->stage->log, "step %lld skipped: loss %g, gradient norm %g, loss scale %g",
+                    (long long)step, r->loss, r->gradient_norm, r->scale);
     if (step % REPORT_EVERY != 0 && step != t->stage->study->train.steps) return ST_OK;
     double loss = t->loss_count > 0 ? t->loss_sum / (double)t->loss_count : (double)NAN;
     double rate =
@@ -178,20 +210,30 @@ static status tell(training *t, const trainer_report *r) {
     snprintf(note, sizeof note, "loss %.4f  %.1f slices/s", loss, rate);
     log_progress_set(t->stage->log, step, note);
     log_event(t->stage->log, "train",
-              json_pack("{s:I, s:o, s:o, s:f, s:f}", "step", (json_int_t)step, "loss",
-                        log_number(loss), "gradient_norm", log_number(r->gradient_norm), "lr",
-                        r->lr, "slices_per_s", rate));
+              json_pack("{s:I, s:o, s:o, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "step",
+                        (json_int_t)step, "loss", log_number(loss), "gradient_norm",
+                        log_number(r->gradient_norm), "lr", r->lr, "slices_per_s", rate,
+                        "loss_scale", r->scale, "data_s", t->took.data / (double)t->steps,
+                        "exposed_s", t->took.exposed / (double)t->steps, "update_s",
+                        t->took.update / (double)t->steps, "step_s",
+                        t->took.total / (double)t->steps));
     t->loss_sum = 0;
     t->loss_count = 0;
+    t->took = (trainer_report){0};
+    t->steps = 0;
     return comm_agree(t->stage->comm, history_add(&t->history.train, (double)step, loss));
 }
 
 static status preview(training *t) {
     status st = ST_OK;
+    const float *ema = NULL;
+    TRY(trainer_ema(t->trainer, &ema));
     if (comm_rank(t->stage->comm) == 0)
-        st = preview_write(t->stage, store_labels(t->store), t->validation, trainer_ema(t->trainer),
+        st = preview_write(t->stage, store_labels(t->store), t->validation, ema,
                            trainer_at(t->trainer), &t->history);
-    return comm_agree(t->stage->comm, st);
+    st = comm_agree(t->stage->comm, st);
+done:
+    return st;
 }
 
 /* Whether step is a multiple of `every`, or the last. */
@@ -231,6 +273,7 @@ status train_stage(const stage_context *stage) {
     training t = {.stage = stage};
     const study *s = stage->study;
     TRY(comm_agree(stage->comm, open_data(&t)));
+    TRY(open_trainer(&t));
     TRY(restore(&t));
     if (trainer_at(t.trainer) >= s->train.steps) {
         log_info(stage->log, "train: %s is current (step %lld)", t.checkpoints,

@@ -2,8 +2,9 @@
  *
  * A step has a fixed global batch whose samples have global indices step * batch + 0..batch-1. Each
  * rank takes a contiguous share, in micro-batches whose last one is padded with samples of weight
- * 0; gradients are accumulated, then summed over ranks, so that the update is that of the global
- * batch whatever the rank count. Decisions (skip, stop, diverged) use reduced values only.
+ * 0; gradients are accumulated, then summed over ranks while the last backward pass still runs
+ * (pipeline/reduce.h), so that the update is that of the global batch whatever the rank count.
+ * Decisions (skip, stop, diverged) use reduced values only.
  */
 #ifndef CTAUG_PIPELINE_TRAINER_H
 #define CTAUG_PIPELINE_TRAINER_H
@@ -20,8 +21,15 @@ typedef struct trainer_settings {
     int64_t warmup;
     double weight_decay, clip;
     bool keep_ema;
-    double ema;    /* with keep_ema: the decay that its ramp-up ends at */
-    uint64_t seed; /* initialisation and dropout */
+    double ema;            /* with keep_ema: the decay that its ramp-up ends at */
+    uint64_t seed;         /* initialisation and dropout */
+    tensor_type precision; /* of activations: with bf16 the loss is scaled (model/loss_scale.h) */
+    bool recompute;        /* activations inside blocks are computed again in the backward pass */
+    bool sharded;          /* a rank holds moments and EMA of its part only, and updates that */
+    bool bf16_wire;        /* gradients are rounded to bf16 for their way between nodes */
+    bool reproducible; /* micro-batches are summed in one fixed tree: every power of two of ranks
+                              (of equal threads) gives the same bits */
+    int together;      /* at most so many ranks share memory; 0: all of a node */
 } trainer_settings;
 
 /* Where samples come from. Local. */
@@ -43,15 +51,21 @@ typedef struct trainer_report {
     double lr;
     bool skipped; /* loss or norm was not finite: no update was made */
     bool stop;    /* a rank asked to stop */
+    double scale; /* that the loss was multiplied with inside */
+    /* Seconds of this rank: waiting for samples; communication beside the backward pass (waiting
+     * for other ranks and for what they send); norm and update; the whole step. */
+    double data, exposed, update, total;
 } trainer_report;
 
-/* Parameters begin after (settings.seed); equal on all ranks. g must outlive it. Local. */
+/* Parameters begin after (settings.seed); equal on all ranks. g must outlive it. ST_USAGE naming
+ * the study's keys where settings.reproducible cannot be had. Collective. */
 status trainer_create(const comm *c, const trainer_settings *settings, const graph *g, node loss,
                       const kernels *engine, trainer **out);
-void trainer_destroy(trainer *t);
+void trainer_destroy(trainer *t); /* Collective */
 
 /* One optimiser step. stop_requested: this rank wants to stop (agreed in report->stop). ST_DIVERGED
- * after 5 skipped steps in a row. Collective. */
+ * after 5 skipped steps in a row, not counting those that only a smaller loss scale can mend.
+ * Collective. */
 status trainer_step(trainer *t, const trainer_feed *feed, bool stop_requested,
                     trainer_report *report);
 
@@ -60,12 +74,17 @@ status trainer_check_equal(const trainer *t);
 
 int64_t trainer_at(const trainer *t); /* optimiser steps made or skipped */
 params *trainer_params(trainer *t);
-const float *trainer_ema(const trainer *t);      /* params total; NULL without EMA */
+const plan *trainer_plan(const trainer *t);
 int64_t trainer_forward_flops(const trainer *t); /* of one sample */
 
-/* Saves, on rank 0, everything the next step follows from; restores it on every rank from the
- * newest checkpoint with this fingerprint, if there is one (*found). Collective. */
-status trainer_save(const trainer *t, const char *directory, const char *fingerprint, int keep);
+/* The averaged parameters (params total; NULL without EMA), valid until the next step; a sharded
+ * trainer puts them together in the gradient's place. Collective. */
+status trainer_ema(trainer *t, const float **out);
+
+/* Saves, on rank 0, everything the next step follows from, in one form whatever the number of ranks
+ * and the sharding; restores it on every rank from the newest checkpoint with this fingerprint, if
+ * there is one (*found). Collective. */
+status trainer_save(trainer *t, const char *directory, const char *fingerprint, int keep);
 status trainer_restore(trainer *t, const char *directory, const char *fingerprint, bool *found);
 
 /* Reads the EMA values of a checkpoint into p. Local. */

@@ -1,4 +1,5 @@
-"""Training on several ranks: one gradient whatever their number, the same bits after being killed."""
+"""Training on several ranks: one gradient whatever their number, the same bits after being killed,
+also on other ranks where the study asks for that."""
 import json
 import os
 import shutil
@@ -10,6 +11,10 @@ import h5py
 import numpy
 
 import chain
+
+
+# Enough steps to be interrupted in; and sums in one tree, which other ranks can go on with.
+SET = ("--set", "train.steps=120", "--set", "train.reproducible=on")
 
 
 def newest(out):
@@ -60,7 +65,7 @@ def interrupted(place, store, sign):
     """A training whose ranks are all sent a signal after the first checkpoint."""
     study, out = place.study(f"interrupted-{sign.name}")
     shutil.copytree(store, f"{out}/store")
-    job = subprocess.Popen(chain.command(2, chain.CTAUG, "train", study, "--set", "train.steps=120"),
+    job = subprocess.Popen(chain.command(2, chain.CTAUG, "train", study, *SET),
                            env=chain.ENV, start_new_session=True, stdout=subprocess.DEVNULL,
                            stderr=subprocess.DEVNULL)
     code = kill_when(job, lambda: os.path.isdir(f"{out}/checkpoints") and newest(out), sign)
@@ -73,7 +78,7 @@ def main():
         chain.run(2, "ingest", study)
         gradient_is_the_same_on_1_2_and_4_ranks(place, study)
 
-        chain.run(2, "train", study, "--set", "train.steps=120")
+        chain.run(2, "train", study, *SET)
         whole = newest(out)
         assert whole.endswith("step-00000120"), whole
         history = json.load(open(f"{out}/checkpoints/history.json"))
@@ -82,13 +87,14 @@ def main():
         assert history["validation"]["step"][-1] == 120
         assert os.path.exists(f"{out}/previews/step-00000120.png")
         assert len([d for d in os.listdir(f"{out}/checkpoints") if d.startswith("step-")]) == 3
-        said = chain.run(2, "train", study, "--set", "train.steps=120")
+        said = chain.run(2, "train", study, *SET)
         assert "current" in said, said
 
-        # Killed outright: what it left is taken up, and ends in the same bits.
+        # Killed outright: what it left is taken up, by more ranks that share the optimiser's state,
+        # and ends in the same bits.
         study, killed, code = interrupted(place, f"{out}/store", signal.SIGKILL)
         at = newest(killed)
-        chain.run(2, "train", study, "--set", "train.steps=120")
+        chain.run(4, "train", study, *SET, "--set", "train.optimizer_sharding=on")
         same(whole, newest(killed))
         again = json.load(open(f"{killed}/checkpoints/history.json"))
         assert again["train"]["step"][-1] == 120 and os.path.basename(at) < "step-00000120"
@@ -96,7 +102,7 @@ def main():
         # Asked to stop: a checkpoint, exit 75, and the same end.
         study, asked, code = interrupted(place, f"{out}/store", signal.SIGUSR1)
         assert code == 75, code
-        chain.run(2, "train", study, "--set", "train.steps=120")
+        chain.run(2, "train", study, *SET)
         same(whole, newest(asked))
 
         # A changed study keeps what the earlier one made.
@@ -105,7 +111,7 @@ def main():
         same(whole, kept)
 
         # ... and takes it up when the study is what it was.
-        said = chain.run(2, "train", study, "--set", "train.steps=120")
+        said = chain.run(2, "train", study, *SET)
         assert "taken up again" in said and "current" in said, said
         same(whole, newest(asked))
 

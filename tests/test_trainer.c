@@ -1,15 +1,12 @@
-/* The shared trainer's decisions: numbers that are none skip a step on all ranks alike and in the
- * end stop the training; a padded sample counts for nothing. Runs alone and, by
+/* The shared trainer's decisions: numbers that are none skip a step on all ranks alike, lower the
+ * scale of the loss if there is one, and in the end stop the training; a padded sample counts for
+ * nothing. Runs alone and, by
  * tests/test_train.py, on two ranks. */
 #include "pipeline/trainer.h"
+#include "model/loss_scale.h"
+#include "tests/scratch.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
 
 enum { BATCH = 5, SIZE = 4 };
 
@@ -18,6 +15,7 @@ static comm *ranks;
 /* Step numbers from which the first sample of the batch (rank 0's) is not finite, and how many. */
 typedef struct poison {
     int64_t first, count;
+    float size; /* what targets are multiplied by; 0: nothing */
 } poison;
 
 static status fill(void *context, plan *pl, int64_t first, int64_t count) {
@@ -31,14 +29,15 @@ static status fill(void *context, plan *pl, int64_t first, int64_t count) {
         bool bad = sample == 0 && step >= p->first && step < p->first + p->count;
         for (int64_t i = 0; i < SIZE * SIZE; i++) {
             ((float *)x.at)[b * SIZE * SIZE + i] = bad ? NAN : sinf((float)(sample * 7 + i));
-            ((float *)target.at)[b * SIZE * SIZE + i] = cosf((float)(sample * 5 + i));
+            ((float *)target.at)[b * SIZE * SIZE + i] =
+                cosf((float)(sample * 5 + i)) * (p->size != 0 ? p->size : 1);
         }
     }
 done:
     return st;
 }
 
-static trainer *make(graph **g, int64_t micro_batch) {
+static trainer *make_of(graph **g, int64_t micro_batch, tensor_type precision) {
     trainer *t = NULL;
     const kernels *engine = NULL;
     assert_int_equal(graph_create(g), ST_OK);
@@ -55,11 +54,14 @@ static trainer *make(graph **g, int64_t micro_batch) {
                             .clip = 1,
                             .keep_ema = true,
                             .ema = 0.9,
-                            .seed = 1};
+                            .seed = 1,
+                            .precision = precision};
     assert_int_equal(kernels_find("onednn", &engine), ST_OK);
     assert_int_equal(trainer_create(ranks, &set, *g, loss, engine, &t), ST_OK);
     return t;
 }
+
+static trainer *make(graph **g, int64_t micro_batch) { return make_of(g, micro_batch, TYPE_F32); }
 
 static void a_step_without_finite_numbers_is_skipped(void **state) {
     (void)state;
@@ -120,14 +122,84 @@ static void padding_counts_for_nothing(void **state) {
     }
 }
 
+static status one_step(trainer *t, const poison *p, trainer_report *r) {
+    return trainer_step(t, &(trainer_feed){.fill = fill, .context = (void *)p}, false, r);
+}
+
+/* Losses near the end of what an f32 holds: scaled they are infinite until the scale has fallen. */
+static void a_scale_that_overflows_is_halved(void **state) {
+    (void)state;
+    graph *g = NULL;
+    trainer *t = make_of(&g, 2, TYPE_BF16);
+    const poison p = {.size = 3e18f};
+    trainer_report r;
+    double scale = 0;
+    int skipped = 0;
+    assert_int_equal(one_step(t, &p, &r), ST_OK);
+    for (; r.skipped && skipped < 16; skipped++) {
+        assert_true(skipped == 0 || r.scale == scale / 2);
+        scale = r.scale;
+        assert_int_equal(one_step(t, &p, &r), ST_OK);
+    }
+    assert_false(r.skipped);
+    assert_true(skipped > 5 && r.scale == scale / 2);
+    /* What is reported is not scaled: 9e36 times the mean of cos^2, about a half. */
+    assert_true(r.loss > 3e36 && r.loss < 6e36);
+    assert_int_equal(trainer_check_equal(t), ST_OK);
+    trainer_destroy(t);
+    graph_destroy(g);
+}
+
+/* Not counted while a smaller scale might have helped: 16 halvings, and five after them. */
+static void what_no_scale_mends_ends_the_training(void **state) {
+    (void)state;
+    graph *g = NULL;
+    trainer *t = make_of(&g, 2, TYPE_BF16);
+    const poison p = {.count = 100};
+    for (int step = 0; step < 21; step++) {
+        trainer_report r;
+        assert_int_equal(one_step(t, &p, &r), step < 20 ? ST_OK : ST_DIVERGED);
+        assert_true(r.skipped && r.scale == (step < 16 ? ldexp(1, 16 - step) : 1));
+    }
+    trainer_destroy(t);
+    graph_destroy(g);
+}
+
+static void the_scale_is_in_the_checkpoint(void **state) {
+    (void)state;
+    graph *g[2] = {NULL};
+    trainer *t[2] = {make_of(&g[0], 2, TYPE_BF16), make_of(&g[1], 2, TYPE_BF16)};
+    const poison bad = {.count = 1}, good = {0};
+    trainer_report r[2];
+    bool found = false;
+    assert_int_equal(one_step(t[0], &bad, &r[0]), ST_OK); /* from here at half the scale */
+    assert_int_equal(trainer_save(t[0], in_home("checkpoints"), "a study", 1), ST_OK);
+    assert_int_equal(trainer_restore(t[1], in_home("checkpoints"), "a study", &found), ST_OK);
+    assert_true(found && trainer_at(t[1]) == 1);
+    for (int step = 0; step < 3; step++) {
+        for (int k = 0; k < 2; k++) assert_int_equal(one_step(t[k], &good, &r[k]), ST_OK);
+        assert_true(r[0].scale == r[1].scale && r[0].scale == LOSS_SCALE_START / 2);
+        assert_true(r[0].loss == r[1].loss && !r[0].skipped);
+    }
+    const params *p[2] = {trainer_params(t[0]), trainer_params(t[1])};
+    assert_memory_equal(p[0]->value, p[1]->value, (size_t)p[0]->total * sizeof(float));
+    for (int k = 0; k < 2; k++) {
+        trainer_destroy(t[k]);
+        graph_destroy(g[k]);
+    }
+}
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_step_without_finite_numbers_is_skipped),
         cmocka_unit_test(five_in_a_row_end_the_training),
         cmocka_unit_test(padding_counts_for_nothing),
+        cmocka_unit_test(a_scale_that_overflows_is_halved),
+        cmocka_unit_test(what_no_scale_mends_ends_the_training),
+        cmocka_unit_test(the_scale_is_in_the_checkpoint),
     };
-    if (comm_start(&argc, &argv, &ranks) != ST_OK) return 1;
+    if (!begin_scratch() || comm_start(&argc, &argv, &ranks) != ST_OK) return 1;
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     comm_stop(ranks);
-    return failed;
+    return failed + !end_scratch();
 }
