@@ -54,7 +54,8 @@ status store_writer_finish(store_writer *w, status local);
 
 typedef struct store store;
 
-/* Opens a published store; each shard's hash is compared when it is first read. Local. */
+/* Opens a published store; each shard's hash is compared when it is first read. Threads may read
+ * one store: they take turns. Local. */
 status store_open(const char *directory, store **out);
 void store_close(store *s);
 
