@@ -46,7 +46,8 @@ static const norm_loops *loops(void) {
 }
 
 static void repeat(float *row, int64_t channels, int64_t width) {
-    for (int64_t i = channels; i < width; i++) row[i] = row[i - channels];
+    for (int64_t i = channels; i < width; i += channels)
+        memcpy(row + i, row, (size_t)channels * sizeof *row);
 }
 
 /* Adds the later pixels of a run to its first, which then holds sums [channels]. */
@@ -57,10 +58,16 @@ CLONES static void fold(float *run, int64_t channels, int64_t width) {
     }
 }
 
-static double group_sum(const float *sums, int64_t wide) {
+CLONES static double group_sum(const float *sums, int64_t wide) {
     double sum = 0;
+#pragma omp simd reduction(+ : sum)
     for (int64_t c = 0; c < wide; c++) sum += sums[c];
     return sum;
+}
+
+/* sums += of, in f64 */
+CLONES static void add_up(double *restrict sums, const float *restrict of, int64_t n) {
+    for (int64_t i = 0; i < n; i++) sums[i] += of[i];
 }
 
 /* Mean and sum of squared deviations of n numbers; joined as in Chan, Golub & LeVeque 1983, (2.1).
@@ -153,33 +160,67 @@ static norm_rows rows_of(const norm_shape *s, const cut *k, const float *rows) {
                        .spread = rows + 4 * k->row};
 }
 
-/* One sample; scratch [chunks, 3, row], parts [chunks, groups]. */
-static void sample_forward(const norm_shape *s, const cut *k, const void *x, const float *gain,
-                           const float *bias, const float *scale_shift, float *mean, float *rstd,
-                           void *y, float *scratch, moments *parts) {
-#pragma omp parallel for schedule(static) if (k->across)
-    for (int64_t i = 0; i < k->chunks; i++) {
-        int64_t p = i * k->chunk_pixels;
-        chunk_moments(s, k, map_at(s->type, x, p * s->channels),
-                      least(k->chunk_pixels, s->pixels - p), scratch + i * 3 * k->row,
-                      parts + i * s->groups);
+/* The work on one sample in either direction: out is y or dx; what scratch, parts and sums hold is
+ * said where they are used. */
+typedef struct sample {
+    const norm_shape *s;
+    const cut *k;
+    norm_rows rows;
+    const void *x, *dy;
+    void *out;
+    bool add;
+    float *scratch;
+    moments *parts;
+    double *sums;
+} sample;
+
+/* Where chunk i begins in a map, and its numbers. */
+static int64_t chunk_at(const sample *a, int64_t i) {
+    return i * a->k->chunk_pixels * a->s->channels;
+}
+static int64_t chunk_count(const sample *a, int64_t i) {
+    return least(a->k->chunk_pixels, a->s->pixels - i * a->k->chunk_pixels) * a->s->channels;
+}
+
+/* Does work for every chunk. An if clause would not do: a team of one inside a team costs more than
+ * a small sample. */
+static void for_chunks(const sample *a, void (*work)(const sample *a, int64_t i)) {
+    if (a->k->across) {
+#pragma omp parallel for schedule(static)
+        for (int64_t i = 0; i < a->k->chunks; i++) work(a, i);
+    } else {
+        for (int64_t i = 0; i < a->k->chunks; i++) work(a, i);
     }
+}
+
+static void moments_chunk(const sample *a, int64_t i) {
+    const norm_shape *s = a->s;
+    chunk_moments(s, a->k, map_at(s->type, a->x, chunk_at(a, i)), chunk_count(a, i) / s->channels,
+                  a->scratch + i * 3 * a->k->row, a->parts + i * s->groups);
+}
+
+static void apply_chunk(const sample *a, int64_t i) {
+    int64_t at = chunk_at(a, i);
+    loops()->apply(&a->rows, map_at(a->s->type, a->x, at), chunk_count(a, i),
+                   map_at(a->s->type, a->out, at));
+}
+
+/* scratch [chunks, 3, row], parts [chunks, groups]; the rows of the second pass take the place of the
+ * first chunk's scratch. */
+static void sample_forward(const sample *a, const float *gain, const float *bias,
+                           const float *scale_shift, float *mean, float *rstd) {
+    const norm_shape *s = a->s;
+    for_chunks(a, moments_chunk);
     for (int64_t g = 0; g < s->groups; g++) {
         moments all = {0};
-        for (int64_t i = 0; i < k->chunks; i++) moments_join(&all, &parts[i * s->groups + g]);
+        for (int64_t i = 0; i < a->k->chunks; i++) moments_join(&all, &a->parts[i * s->groups + g]);
         mean[g] = (float)all.mean;
         double variance = all.squares > 0 ? all.squares / all.n : all.squares * 0; /* NaN stays */
         rstd[g] = (float)(1 / sqrt(variance + s->epsilon));
     }
-    coefficients(s, k, gain, bias, scale_shift, mean, rstd, scratch, scratch + k->row,
-                 scratch + 2 * k->row);
-    norm_rows rows = rows_of(s, k, scratch);
-#pragma omp parallel for schedule(static) if (k->across)
-    for (int64_t i = 0; i < k->chunks; i++) {
-        int64_t p = i * k->chunk_pixels, at = p * s->channels;
-        loops()->apply(&rows, map_at(s->type, x, at),
-                       least(k->chunk_pixels, s->pixels - p) * s->channels, map_at(s->type, y, at));
-    }
+    coefficients(s, a->k, gain, bias, scale_shift, mean, rstd, a->scratch, a->scratch + a->k->row,
+                 a->scratch + 2 * a->k->row);
+    for_chunks(a, apply_chunk);
 }
 
 /* Bytes of the rows and sums of a whole batch; the same in both directions but for what they hold.
@@ -196,7 +237,7 @@ int64_t norm_fast_scratch(const norm_shape *s) {
     int64_t forward = forward_floats(s, &k) * (int64_t)sizeof(float) +
                       s->batch * k.chunks * s->groups * (int64_t)sizeof(moments);
     int64_t backward = backward_floats(s, &k) * (int64_t)sizeof(float) +
-                       s->batch * (1 + k.chunks) * 2 * s->channels * (int64_t)sizeof(double);
+                       (s->batch * (1 + k.chunks) + 1) * 2 * s->channels * (int64_t)sizeof(double);
     return most(forward, backward);
 }
 
@@ -204,15 +245,20 @@ status norm_fast_forward(const norm_shape *s, const void *x, const float *gain, 
                          const float *scale_shift, float *mean, float *rstd, void *y,
                          void *scratch) {
     cut k = cut_of(s);
-    int64_t sample = s->pixels * s->channels, each = k.chunks * 3 * k.row;
+    int64_t count = s->pixels * s->channels, each = k.chunks * 3 * k.row;
     float *rows = scratch;
     moments *parts = (moments *)(rows + forward_floats(s, &k));
 #pragma omp parallel for schedule(static) if (!k.across)
     for (int64_t b = 0; b < s->batch; b++) {
-        sample_forward(s, &k, map_at(s->type, x, b * sample), gain, bias,
-                       scale_shift ? scale_shift + b * 2 * s->channels : NULL, mean + b * s->groups,
-                       rstd + b * s->groups, map_at(s->type, y, b * sample), rows + b * each,
-                       parts + b * k.chunks * s->groups);
+        const sample a = {.s = s,
+                          .k = &k,
+                          .rows = rows_of(s, &k, rows + b * each),
+                          .x = map_at(s->type, x, b * count),
+                          .out = map_at(s->type, y, b * count),
+                          .scratch = rows + b * each,
+                          .parts = parts + b * k.chunks * s->groups};
+        sample_forward(&a, gain, bias, scale_shift ? scale_shift + b * 2 * s->channels : NULL,
+                       mean + b * s->groups, rstd + b * s->groups);
     }
     return ST_OK;
 }
@@ -228,10 +274,8 @@ static void chunk_gradients(const norm_shape *s, const cut *k, const norm_rows *
         loops()->gradients(rows, map_at(s->type, x, at), map_at(s->type, dy, at), n, sum, sum_x);
         fold(sum, s->channels, k->width);
         fold(sum_x, s->channels, k->width);
-        for (int64_t c = 0; c < s->channels; c++) {
-            sums[c] += sum[c];
-            sums[s->channels + c] += sum_x[c];
-        }
+        add_up(sums, sum, s->channels);
+        add_up(sums + s->channels, sum_x, s->channels);
     }
 }
 
@@ -258,52 +302,71 @@ CLONES static void gradient_rows(const norm_shape *s, const cut *k, const float 
     repeat(spread, s->channels, k->width);
 }
 
-/* One sample; rows [5, row], scratch [chunks, 2, row], sums [1 + chunks, 2, channels]: the first are
- * the sample's. du is computed in both passes: keeping it would cost as much, and memory. */
-static void sample_backward(const norm_shape *s, const cut *k, const void *x, const float *rstd,
-                            const void *dy, bool add, void *dx, float *row, float *scratch,
-                            double *sums) {
-    int64_t pair = 2 * s->channels;
-    norm_rows rows = rows_of(s, k, row);
-#pragma omp parallel for schedule(static) if (k->across)
-    for (int64_t i = 0; i < k->chunks; i++) {
-        int64_t p = i * k->chunk_pixels, at = p * s->channels;
-        chunk_gradients(s, k, &rows, map_at(s->type, x, at), map_at(s->type, dy, at),
-                        least(k->chunk_pixels, s->pixels - p), scratch + i * 2 * k->row,
-                        sums + (1 + i) * pair);
-    }
-    memset(sums, 0, (size_t)pair * sizeof *sums);
-    for (int64_t i = 0; i < k->chunks; i++)
-        for (int64_t c = 0; c < pair; c++) sums[c] += sums[(1 + i) * pair + c];
-    gradient_rows(s, k, rstd, sums, row + k->row, row + 3 * k->row, row + 4 * k->row);
-#pragma omp parallel for schedule(static) if (k->across)
-    for (int64_t i = 0; i < k->chunks; i++) {
-        int64_t p = i * k->chunk_pixels, at = p * s->channels;
-        loops()->finish(&rows, add, map_at(s->type, x, at), map_at(s->type, dy, at),
-                        least(k->chunk_pixels, s->pixels - p) * s->channels,
-                        map_at(s->type, dx, at));
+static void gradients_chunk(const sample *a, int64_t i) {
+    const norm_shape *s = a->s;
+    int64_t at = chunk_at(a, i);
+    chunk_gradients(s, a->k, &a->rows, map_at(s->type, a->x, at), map_at(s->type, a->dy, at),
+                    chunk_count(a, i) / s->channels, a->scratch + (5 + i * 2) * a->k->row,
+                    a->sums + (1 + i) * 2 * s->channels);
+}
+
+static void finish_chunk(const sample *a, int64_t i) {
+    int64_t at = chunk_at(a, i);
+    loops()->finish(&a->rows, a->add, map_at(a->s->type, a->x, at), map_at(a->s->type, a->dy, at),
+                    chunk_count(a, i), map_at(a->s->type, a->out, at));
+}
+
+/* scratch: rows [5, row], then [chunks, 2, row]; sums [1 + chunks, 2, channels], the first are the
+ * sample's. du is computed in both passes: keeping it would cost as much, and memory. */
+static void sample_backward(const sample *a, const float *rstd) {
+    int64_t pair = 2 * a->s->channels, row = a->k->row;
+    for_chunks(a, gradients_chunk);
+    memset(a->sums, 0, (size_t)pair * sizeof *a->sums);
+    for (int64_t i = 0; i < a->k->chunks; i++)
+        for (int64_t c = 0; c < pair; c++) a->sums[c] += a->sums[(1 + i) * pair + c];
+    gradient_rows(a->s, a->k, rstd, a->sums, a->scratch + row, a->scratch + 3 * row,
+                  a->scratch + 4 * row);
+    for_chunks(a, finish_chunk);
+}
+
+/* What one sample, with sums [2, channels], gives to the gradients of gain and bias and leaves in
+ * those of its scale and shift. */
+CLONES static void sample_parameters(const norm_shape *s, const float *restrict gain,
+                                     const float *restrict bias, const float *restrict scale_shift,
+                                     const float *restrict rstd, const double *restrict sums,
+                                     double *restrict gain_sum, double *restrict bias_sum,
+                                     float *restrict dscale_shift) {
+    const int64_t channels = s->channels, wide = channels / s->groups;
+    for (int64_t g = 0; g < s->groups; g++) {
+        for (int64_t c = g * wide; c < (g + 1) * wide; c++) {
+            double du = sums[c], du_xhat = sums[channels + c] * rstd[g];
+            double scale = scale_shift ? 1.0 + scale_shift[c] : 1;
+            gain_sum[c] += scale * du_xhat;
+            bias_sum[c] += scale * du;
+        }
+        for (int64_t c = g * wide; dscale_shift && c < (g + 1) * wide; c++) {
+            double du = sums[c], du_xhat = sums[channels + c] * rstd[g];
+            dscale_shift[c] = (float)(gain[c] * du_xhat + bias[c] * du);
+            dscale_shift[channels + c] = (float)du;
+        }
     }
 }
 
-/* Gradients of gain, bias, scale and shift from every sample's sums, in the order of the batch. */
+/* Gradients of gain, bias, scale and shift from every sample's sums, in the order of the batch. all
+ * [2, channels] holds zeros. */
 static void parameter_gradients(const norm_shape *s, const float *gain, const float *bias,
                                 const float *scale_shift, const float *rstd, const double *sums,
-                                int64_t stride, float *dgain, float *dbias, float *dscale_shift) {
-    int64_t wide = s->channels / s->groups;
+                                int64_t stride, double *all, float *dgain, float *dbias,
+                                float *dscale_shift) {
+    for (int64_t b = 0; b < s->batch; b++) {
+        int64_t at = b * 2 * s->channels;
+        sample_parameters(s, gain, bias, scale_shift ? scale_shift + at : NULL,
+                          rstd + b * s->groups, sums + b * stride, all, all + s->channels,
+                          dscale_shift ? dscale_shift + at : NULL);
+    }
     for (int64_t c = 0; c < s->channels; c++) {
-        double gain_sum = 0, bias_sum = 0;
-        for (int64_t b = 0; b < s->batch; b++) {
-            double du = sums[b * stride + c];
-            double du_xhat = sums[b * stride + s->channels + c] * rstd[b * s->groups + c / wide];
-            double scale = scale_shift ? 1.0 + scale_shift[b * 2 * s->channels + c] : 1;
-            gain_sum += scale * du_xhat;
-            bias_sum += scale * du;
-            if (!dscale_shift) continue;
-            dscale_shift[b * 2 * s->channels + c] = (float)(gain[c] * du_xhat + bias[c] * du);
-            dscale_shift[b * 2 * s->channels + s->channels + c] = (float)du;
-        }
-        dgain[c] += (float)gain_sum;
-        dbias[c] += (float)bias_sum;
+        dgain[c] += (float)all[c];
+        dbias[c] += (float)all[s->channels + c];
     }
 }
 
@@ -312,20 +375,30 @@ status norm_fast_backward(const norm_shape *s, const void *x, const float *gain,
                           const void *dy, bool add, void *dx, float *dgain, float *dbias,
                           float *dscale_shift, void *scratch) {
     cut k = cut_of(s);
-    int64_t sample = s->pixels * s->channels, each = (5 + 2 * k.chunks) * k.row;
+    int64_t count = s->pixels * s->channels, each = (5 + 2 * k.chunks) * k.row;
     int64_t stride = (1 + k.chunks) * 2 * s->channels;
-    float *all = scratch;
-    double *sums = (double *)(all + backward_floats(s, &k));
+    float *floats = scratch;
+    double *sums = (double *)(floats + backward_floats(s, &k));
 #pragma omp parallel for schedule(static) if (!k.across)
     for (int64_t b = 0; b < s->batch; b++) {
-        float *rows = all + b * each;
+        float *rows = floats + b * each;
+        const sample a = {.s = s,
+                          .k = &k,
+                          .rows = rows_of(s, &k, rows),
+                          .x = map_at(s->type, x, b * count),
+                          .dy = map_at(s->type, dy, b * count),
+                          .out = map_at(s->type, dx, b * count),
+                          .add = add,
+                          .scratch = rows,
+                          .sums = sums + b * stride};
         coefficients(s, &k, gain, bias, scale_shift ? scale_shift + b * 2 * s->channels : NULL,
                      mean + b * s->groups, rstd + b * s->groups, rows, rows + k.row,
                      rows + 2 * k.row);
-        sample_backward(s, &k, map_at(s->type, x, b * sample), rstd + b * s->groups,
-                        map_at(s->type, dy, b * sample), add, map_at(s->type, dx, b * sample), rows,
-                        rows + 5 * k.row, sums + b * stride);
+        sample_backward(&a, rstd + b * s->groups);
     }
-    parameter_gradients(s, gain, bias, scale_shift, rstd, sums, stride, dgain, dbias, dscale_shift);
+    double *all = sums + s->batch * stride;
+    memset(all, 0, (size_t)(2 * s->channels) * sizeof *all);
+    parameter_gradients(s, gain, bias, scale_shift, rstd, sums, stride, all, dgain, dbias,
+                        dscale_shift);
     return ST_OK;
 }
