@@ -1,11 +1,13 @@
 /* `ctaug bench`: one training step (forward, backward, all-reduce, clip, AdamW, EMA) and one
- * forward run of a network, beside the rate its 3x3 convolutions reach alone. */
+ * forward run of a network, beside the rate its 3x3 convolutions reach alone; with --profile where
+ * the time goes, by operator. */
 #include "pipeline/verb.h"
 
 #include "io/log.h"
 #include "io/span.h"
 #include "model/net/unet.h"
 #include "model/nn/limit.h"
+#include "model/rng.h"
 #include "pipeline/trainer.h"
 
 #include <jansson.h>
@@ -14,51 +16,81 @@
 #include <string.h>
 #include <sys/resource.h>
 
-enum { SIZE = 64, STEPS = 5 };
+enum { SIZE = 64, STEPS = 5, KINDS_MOST = 32 };
 
 const char bench_help[] =
-    "usage: [mpirun -n N] ctaug bench [--net R64|R32|R16] [--type f32] [--batch N]\n"
-    "                                 [--engine onednn|openblas|reference] [--json]\n"
+    "usage: [mpirun -n N] ctaug bench [--net R64|R32|R16] [--type f32|bf16] [--batch N]\n"
+    "                                 [--micro-batch N] [--recompute] [--reproducible]\n"
+    "                                 [--engine onednn|openblas|reference] [--profile] [--json]\n"
     "\n"
     "Times a training step and a forward run of a network on 64x64 slices and prints them beside "
     "the\n"
     "rate of its 3x3 convolutions alone. Rates of ranks are added up; medians of a few runs.\n"
     "\n"
-    "  --net NAME     the network; default R32\n"
-    "  --type TYPE    the compute type; default f32, the only one so far\n"
-    "  --batch N      global batch; default 16\n"
-    "  --engine NAME  default onednn\n"
-    "  --json         one JSON object instead of text\n"
+    "  --net NAME       the network; default R32\n"
+    "  --type TYPE      compute type, f32 (default) or bf16\n"
+    "  --batch N        global batch; default 16\n"
+    "  --micro-batch N  slices a rank takes at once; default its share of the batch\n"
+    "  --recompute      as train.recompute: blocks\n"
+    "  --reproducible   as train.reproducible: on\n"
+    "  --engine NAME    default onednn\n"
+    "  --profile        also the time of every operator (rank 0)\n"
+    "  --json           one JSON object instead of text\n"
     "\n"
     "examples:\n"
-    "  ctaug bench --net R64\n"
+    "  ctaug bench --net R64 --type bf16 --profile\n"
     "  mpirun -n 2 ctaug bench --net R32 --json\n";
+
+/* Milliseconds a step of one kind of operator. */
+typedef struct kind_time {
+    const char *kind;
+    int count;
+    plan_seconds took;
+} kind_time;
 
 typedef struct bench {
     const comm *comm;
     const kernels *engine;
     const char *net;
-    int64_t batch, share;
+    tensor_type type;
+    int64_t batch, share, micro_batch;
+    bool recompute, reproducible;
     graph *graph;
     node predicted, loss;
-    double train, forward, limit; /* images/s, images/s, FLOP/s: of all ranks */
-    int64_t flops;                /* forward, one image */
+    double train, forward, limit;  /* images/s, images/s, FLOP/s: of all ranks */
+    double step, exposed, update;  /* seconds of the median step: all, communication not hidden */
+    int64_t flops;                 /* forward, one image */
+    int64_t peak_rss, activations; /* bytes: of the training process, of its plan */
+    kind_time kinds[KINDS_MOST];
+    int kind_count;
 } bench;
 
-static double median(double *values, int n) {
-    for (int i = 1; i < n; i++)
-        for (int k = i; k > 0 && values[k] < values[k - 1]; k--) {
-            double swap = values[k];
-            values[k] = values[k - 1];
-            values[k - 1] = swap;
-        }
-    return values[n / 2];
+static int by_total(const void *a, const void *b) {
+    double x = ((const trainer_report *)a)->total, y = ((const trainer_report *)b)->total;
+    return (x > y) - (x < y);
 }
 
-/* Nothing is learnt here: inputs stay what they are. */
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Noise, once: inputs keep their memory. */
 static status fill(void *context, plan *pl, int64_t first, int64_t count) {
-    (void)context, (void)pl, (void)first, (void)count;
-    return ST_OK;
+    status st = ST_OK;
+    tensor in[2];
+    bool *filled = context;
+    (void)first, (void)count;
+    if (*filled) goto done;
+    TRY(plan_input(pl, "x", &in[0]));
+    TRY(plan_input(pl, "target", &in[1]));
+    for (uint64_t i = 0; i < 2; i++) {
+        rng_stream r = rng_open(1, RNG_NOISE, i, 0);
+        rng_fill_normal(&r, in[i].at, tensor_count(&in[i]));
+    }
+    *filled = true;
+done:
+    return st;
 }
 
 static status describe(bench *b) {
@@ -76,30 +108,67 @@ done:
     return st;
 }
 
+/* Adds `sign` times the seconds of one operator to its kind. */
+static void add_times(bench *b, double sign, const char *kind, const plan_seconds *took) {
+    int i = 0;
+    while (i < b->kind_count && strcmp(b->kinds[i].kind, kind) != 0) i++;
+    if (i == KINDS_MOST) return;
+    if (i == b->kind_count) b->kinds[b->kind_count++] = (kind_time){.kind = kind};
+    kind_time *k = &b->kinds[i];
+    k->count += sign > 0;
+    k->took.pack += sign * took->pack;
+    k->took.forward += sign * took->forward;
+    k->took.again += sign * took->again;
+    k->took.backward += sign * took->backward;
+    k->took.add += sign * took->add;
+}
+
+static void subtract(void *context, const char *kind, const char *name, const plan_seconds *took) {
+    (void)name;
+    add_times(context, -1, kind, took);
+}
+
+static void add(void *context, const char *kind, const char *name, const plan_seconds *took) {
+    (void)name;
+    add_times(context, 1, kind, took);
+}
+
 static status time_training(bench *b) {
     status st = ST_OK;
     trainer *t = NULL;
-    trainer_report r;
-    double took[STEPS];
-    const trainer_feed feed = {.fill = fill};
+    trainer_report report[STEPS], warm;
+    bool filled = false;
+    const trainer_feed feed = {.fill = fill, .context = &filled};
+    struct rusage use;
     trainer_settings set = {.steps = 1000,
                             .batch = b->batch,
-                            .micro_batch = b->share,
+                            .micro_batch = b->micro_batch,
                             .lr = 1e-4,
                             .weight_decay = 0.01,
                             .clip = 1,
                             .keep_ema = true,
                             .ema = 0.999,
-                            .seed = 1};
+                            .seed = 1,
+                            .precision = b->type,
+                            .recompute = b->recompute,
+                            .reproducible = b->reproducible};
     TRY(comm_agree(b->comm, trainer_create(b->comm, &set, b->graph, b->loss, b->engine, &t)));
-    for (int i = -1; i < STEPS; i++) { /* the first warms up */
+    TRY(trainer_step(t, &feed, false, &warm));
+    plan_times(trainer_plan(t), subtract, b);
+    for (int i = 0; i < STEPS; i++) {
         TRY(comm_barrier(b->comm));
-        double began = log_seconds();
-        TRY(trainer_step(t, &feed, false, &r));
-        if (i >= 0) took[i] = log_seconds() - began;
+        TRY(trainer_step(t, &feed, false, &report[i]));
     }
+    plan_times(trainer_plan(t), add, b);
+    qsort(report, STEPS, sizeof *report, by_total);
+    b->step = report[STEPS / 2].total;
+    b->exposed = report[STEPS / 2].exposed;
+    b->update = report[STEPS / 2].update;
     b->flops = trainer_forward_flops(t);
-    b->train = (double)b->batch / median(took, STEPS);
+    b->train = (double)b->batch / b->step;
+    b->activations = plan_arena_bytes(trainer_plan(t));
+    getrusage(RUSAGE_SELF, &use);
+    b->peak_rss = use.ru_maxrss * 1024;
 done:
     trainer_destroy(t);
     return st;
@@ -110,18 +179,23 @@ static status time_forward(bench *b) {
     params *p = NULL;
     plan *pl = NULL;
     double took[STEPS];
-    plan_options options = {
-        .engine = b->engine, .batch = b->share, .outputs = &b->predicted, .output_count = 1};
+    plan_options options = {.engine = b->engine,
+                            .batch = b->share,
+                            .outputs = &b->predicted,
+                            .output_count = 1,
+                            .compute = b->type};
     st = params_create(b->graph, &p);
     if (st == ST_OK) st = plan_create(b->graph, p, &options, &pl);
     TRY(comm_agree(b->comm, st));
-    for (int i = -1; i < STEPS; i++) {
+    params_init(p, 1);
+    for (int i = -1; i < STEPS; i++) { /* the first warms up */
         TRY(comm_barrier(b->comm));
         double began = log_seconds();
         TRY(comm_agree(b->comm, plan_forward(pl, NULL)));
         if (i >= 0) took[i] = log_seconds() - began;
     }
-    b->forward = (double)b->batch / median(took, STEPS);
+    qsort(took, STEPS, sizeof *took, by_value);
+    b->forward = (double)b->batch / took[STEPS / 2];
 done:
     plan_destroy(pl);
     params_destroy(p);
@@ -132,66 +206,126 @@ done:
 static status time_limit(bench *b) {
     status st = ST_OK;
     TRY(comm_barrier(b->comm));
-    TRY(comm_agree(b->comm, limit_measure(b->graph, b->engine, b->share, TYPE_F32, &b->limit)));
+    TRY(comm_agree(b->comm, limit_measure(b->graph, b->engine, b->share, b->type, &b->limit)));
     TRY(comm_sum_f64(b->comm, &b->limit, 1));
 done:
     return st;
 }
 
-static void print(const bench *b, bool as_json) {
-    struct rusage use;
-    getrusage(RUSAGE_SELF, &use);
-    double train = 3 * b->train * (double)b->flops / 1e9,
-           forward = b->forward * (double)b->flops / 1e9;
-    double limit = b->limit / 1e9, rss = (double)use.ru_maxrss * 1024;
-    int ranks = comm_size(b->comm), threads = omp_get_max_threads();
-    if (!as_json) {
-        printf("%s f32, engine %s, %d ranks of %d threads, batch %lld\n", b->net, b->engine->name,
-               ranks, threads, (long long)b->batch);
-        printf("  training  %8.1f images/s  %7.1f GFLOP/s  %5.1f %% of the limit\n", b->train,
-               train, 100 * train / limit);
-        printf("  forward   %8.1f images/s  %7.1f GFLOP/s\n", b->forward, forward);
-        printf("  limit (3x3 convolutions alone)  %.1f GFLOP/s\n", limit);
-        printf("  peak memory of a rank  %.2f GB\n", rss / 1e9);
-        return;
+static double train_gflops(const bench *b) { return 3 * b->train * (double)b->flops / 1e9; }
+static double forward_gflops(const bench *b) { return b->forward * (double)b->flops / 1e9; }
+static const char *type_name(const bench *b) { return b->type == TYPE_BF16 ? "bf16" : "f32"; }
+
+static double sum_of(const plan_seconds *t) {
+    return t->pack + t->forward + t->again + t->backward + t->add;
+}
+
+/* The kinds that cost most first, and what a step does besides. */
+static void print_profile(const bench *b) {
+    const double ms = 1000.0 / STEPS;
+    double all = 0;
+    printf("\n  ms a step        ops    pack forward   again backward   joins     sum   share\n");
+    for (double below = 1e300;;) {
+        const kind_time *next = NULL;
+        for (int i = 0; i < b->kind_count; i++) {
+            double sum = sum_of(&b->kinds[i].took);
+            if (sum < below && (!next || sum > sum_of(&next->took))) next = &b->kinds[i];
+        }
+        if (!next) break;
+        const plan_seconds *t = &next->took;
+        below = sum_of(t);
+        all += below;
+        printf("  %-16s %3d %7.1f %7.1f %7.1f  %7.1f %7.1f %7.1f  %5.1f %%\n", next->kind,
+               next->count, ms * t->pack, ms * t->forward, ms * t->again, ms * t->backward,
+               ms * t->add, ms * below, 100 * below / STEPS / b->step);
     }
+    double update = 1000 * b->update, exposed = 1000 * b->exposed, step = 1000 * b->step;
+    printf("  %-58s %7.1f  %5.1f %%\n", "communication not hidden", exposed, 100 * exposed / step);
+    printf("  %-58s %7.1f  %5.1f %%\n", "clip, AdamW, EMA", update, 100 * update / step);
+    printf("  %-58s %7.1f\n", "step (median; operators: mean)", step);
+    double rest = step - ms * all - exposed - update;
+    printf("  %-58s %7.1f  %5.1f %%\n", "everything else", rest, 100 * rest / step);
+}
+
+static void print(const bench *b, bool profile) {
+    double limit = b->limit / 1e9;
+    printf("%s %s, engine %s, %d ranks of %d threads, batch %lld\n", b->net, type_name(b),
+           b->engine->name, comm_size(b->comm), omp_get_max_threads(), (long long)b->batch);
+    printf("  training  %8.1f images/s  %7.1f GFLOP/s  %5.1f %% of the limit\n", b->train,
+           train_gflops(b), 100 * train_gflops(b) / limit);
+    printf("  forward   %8.1f images/s  %7.1f GFLOP/s\n", b->forward, forward_gflops(b));
+    printf("  limit (3x3 convolutions alone)  %.1f GFLOP/s\n", limit);
+    printf("  communication not hidden  %.1f ms of a step of %.1f ms\n", 1000 * b->exposed,
+           1000 * b->step);
+    printf("  peak memory of a training rank  %.2f GB, activations %.2f GB\n",
+           (double)b->peak_rss / 1e9, (double)b->activations / 1e9);
+    if (profile) print_profile(b);
+}
+
+static void print_json(const bench *b) {
     json_t *all = json_pack(
-        "{s:s, s:s, s:i, s:i, s:I, s:f, s:f, s:f, s:f, s:f, s:I}", "net", b->net, "type", "f32",
-        "ranks", ranks, "threads", threads, "batch", (json_int_t)b->batch, "train_images_per_s",
-        b->train, "forward_images_per_s", b->forward, "train_gflops", train, "forward_gflops",
-        forward, "limit_gflops", limit, "peak_rss_bytes", (json_int_t)rss);
+        "{s:s, s:s, s:i, s:i, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I}", "net", b->net,
+        "type", type_name(b), "ranks", comm_size(b->comm), "threads", omp_get_max_threads(),
+        "batch", (json_int_t)b->batch, "train_images_per_s", b->train, "forward_images_per_s",
+        b->forward, "train_gflops", train_gflops(b), "forward_gflops", forward_gflops(b),
+        "limit_gflops", b->limit / 1e9, "step_seconds", b->step, "exposed_seconds", b->exposed,
+        "activation_bytes", (json_int_t)b->activations, "peak_rss_bytes", (json_int_t)b->peak_rss);
+    json_t *kinds = json_object();
+    for (int i = 0; i < b->kind_count; i++) {
+        const plan_seconds *t = &b->kinds[i].took;
+        json_object_set_new(kinds, b->kinds[i].kind,
+                            json_pack("{s:i, s:f, s:f, s:f, s:f, s:f}", "ops", b->kinds[i].count,
+                                      "pack", t->pack / STEPS, "forward", t->forward / STEPS,
+                                      "again", t->again / STEPS, "backward", t->backward / STEPS,
+                                      "joins", t->add / STEPS));
+    }
+    json_object_set_new(all, "seconds_by_operator", kinds);
     json_dumpf(all, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
     printf("\n");
     json_decref(all);
 }
 
+static status check(bench *b, const char *type) {
+    int size = comm_size(b->comm);
+    b->type = strcmp(type, "bf16") == 0 ? TYPE_BF16 : TYPE_F32;
+    if (strcmp(type, type_name(b)) != 0)
+        return status_fail(ST_USAGE, "bench: the type is %s; known are f32 and bf16", type);
+    if (b->batch < size || b->batch > 4096)
+        return status_fail(ST_USAGE, "bench: the batch is %lld; it must be %d..4096",
+                           (long long)b->batch, size);
+    b->share = (b->batch + size - 1) / size;
+    if (b->micro_batch == 0) b->micro_batch = b->share;
+    if (b->micro_batch < 1 || b->micro_batch > b->batch)
+        return status_fail(ST_USAGE, "bench: the micro-batch is %lld; it must be 1..%lld",
+                           (long long)b->micro_batch, (long long)b->batch);
+    return ST_OK;
+}
+
 status bench_verb(const comm *c, int argc, char **argv) {
     status st = ST_OK;
     const char *type = "f32", *engine = "onednn";
-    bool as_json = false;
+    bool as_json = false, profile = false;
     int operands = 0;
     bench b = {.comm = c, .net = "R32", .batch = 16};
-    const verb_option options[] = {
-        {.name = "--net", .text = &b.net},        {.name = "--type", .text = &type},
-        {.name = "--batch", .integer = &b.batch}, {.name = "--engine", .text = &engine},
-        {.name = "--json", .flag = &as_json},     {.name = NULL}};
+    const verb_option options[] = {{.name = "--net", .text = &b.net},
+                                   {.name = "--type", .text = &type},
+                                   {.name = "--batch", .integer = &b.batch},
+                                   {.name = "--micro-batch", .integer = &b.micro_batch},
+                                   {.name = "--recompute", .flag = &b.recompute},
+                                   {.name = "--reproducible", .flag = &b.reproducible},
+                                   {.name = "--engine", .text = &engine},
+                                   {.name = "--profile", .flag = &profile},
+                                   {.name = "--json", .flag = &as_json},
+                                   {.name = NULL}};
     TRY(verb_parse(argc, argv, options, NULL, 0, &operands));
-    if (strcmp(type, "f32") != 0) {
-        st = status_fail(ST_USAGE, "bench: the type is %s; f32 is the only one so far", type);
-        goto done;
-    }
-    if (b.batch < comm_size(c) || b.batch > 4096) {
-        st = status_fail(ST_USAGE, "bench: the batch is %lld; it must be %d..4096",
-                         (long long)b.batch, comm_size(c));
-        goto done;
-    }
-    b.share = (b.batch + comm_size(c) - 1) / comm_size(c);
+    TRY(check(&b, type));
     TRY(comm_agree(c, kernels_find(engine, &b.engine)));
     TRY(comm_agree(c, describe(&b)));
     TRY(time_training(&b));
     TRY(time_forward(&b));
     TRY(time_limit(&b));
-    if (comm_rank(c) == 0) print(&b, as_json);
+    if (comm_rank(c) == 0 && as_json) print_json(&b);
+    if (comm_rank(c) == 0 && !as_json) print(&b, profile);
 done:
     graph_destroy(b.graph);
     return st;

@@ -68,10 +68,11 @@ struct denoiser {
     int64_t count;
 };
 
-status denoiser_open(const study *s, const label_set *labels, const kernels *engine, int64_t batch,
+status denoiser_open(const stage_context *stage, const label_set *labels, int64_t batch,
                      denoiser **out) {
     status st = ST_OK;
     denoiser *d = NULL;
+    const study *s = stage->study;
     *out = NULL;
     TRY(array_alloc(&d, 1, sizeof *d, "the denoiser"));
     d->study = s;
@@ -85,8 +86,11 @@ status denoiser_open(const study *s, const label_set *labels, const kernels *eng
     TRY(array_alloc(&d->x, batch * d->config.size * d->config.size, sizeof(float),
                     "a batch of slices"));
     TRY(array_alloc(&d->index, batch, sizeof *d->index, "sample indices"));
-    plan_options options = {
-        .engine = engine, .batch = batch, .outputs = &d->predicted, .output_count = 1};
+    plan_options options = {.engine = stage->engine,
+                            .batch = batch,
+                            .compute = stage->precision,
+                            .outputs = &d->predicted,
+                            .output_count = 1};
     TRY(plan_create(d->graph, d->params, &options, &d->plan));
     TRY(denoiser_inputs_of(d->plan, &d->config, &d->in));
     *out = d;

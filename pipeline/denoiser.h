@@ -8,6 +8,7 @@
 #include "model/net/unet.h"
 #include "model/nn/plan.h"
 #include "pipeline/batch.h"
+#include "pipeline/stage.h"
 
 /* The network after model.net, data.size and the store's labels: conditioned on the label map, the
  * slice position and the contrast class. ST_USAGE for an unknown net or a size it cannot halve.
@@ -29,7 +30,7 @@ typedef struct denoiser denoiser;
 
 /* Parameters start at zero: fill denoiser_params() (from an EMA, a checkpoint) before sampling.
  * Local. */
-status denoiser_open(const study *s, const label_set *labels, const kernels *engine, int64_t batch,
+status denoiser_open(const stage_context *stage, const label_set *labels, int64_t batch,
                      denoiser **out);
 void denoiser_close(denoiser *d);
 params *denoiser_params(denoiser *d);

@@ -102,7 +102,7 @@ static status open_network(generation *g) {
     status st = ST_OK;
     const study *s = g->stage->study;
     int64_t batch = s->generate.batch, pixels = s->data.size * s->data.size;
-    TRY(denoiser_open(s, store_labels(g->real), g->stage->engine, batch, &g->denoiser));
+    TRY(denoiser_open(g->stage, store_labels(g->real), batch, &g->denoiser));
     TRY(trainer_load_ema(g->checkpoints, g->step, denoiser_params(g->denoiser)));
     denoiser_params_changed(g->denoiser);
     TRY(array_alloc(&g->conditions, batch, sizeof *g->conditions, "conditions"));

@@ -136,17 +136,20 @@ struct validator {
     int64_t batch; /* train.micro_batch: what a rank's memory is known to hold */
 };
 
-status validator_open(noising *n, const comm *c, const kernels *engine, validator **out) {
+status validator_open(noising *n, const stage_context *stage, validator **out) {
     status st = ST_OK;
     validator *v = NULL;
     *out = NULL;
     TRY(array_alloc(&v, 1, sizeof *v, "the validation"));
     v->noising = n;
-    v->comm = c;
+    v->comm = stage->comm;
     v->batch = n->study->train.micro_batch;
     TRY(params_create(n->graph, &v->params));
-    plan_options options = {
-        .engine = engine, .batch = v->batch, .outputs = &n->loss, .output_count = 1};
+    plan_options options = {.engine = stage->engine,
+                            .batch = v->batch,
+                            .compute = stage->precision,
+                            .outputs = &n->loss,
+                            .output_count = 1};
     TRY(plan_create(n->graph, v->params, &options, &v->plan));
     *out = v;
     v = NULL;

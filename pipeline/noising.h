@@ -45,7 +45,7 @@ void noising_ahead(void *context, int64_t first, int64_t count);
  * spread evenly over 1..T, fixed noise. Uses at most 64 slices, dealt to the ranks; `values` are
  * the parameters to judge (the EMA). Collective. */
 typedef struct validator validator;
-status validator_open(noising *n, const comm *c, const kernels *engine, validator **out);
+status validator_open(noising *n, const stage_context *stage, validator **out);
 void validator_close(validator *v);
 status validator_run(validator *v, const float *values, double *loss);
 

@@ -71,7 +71,7 @@ status preview_write(const stage_context *stage, const label_set *labels, slices
     TRY(array_alloc(&sh.labels, COLUMNS * pixels, 1, "preview labels"));
     TRY(array_alloc(&sh.hu, pixels, sizeof(int16_t), "a preview slice"));
     TRY(take_slices(&sh, held, pixels));
-    TRY(denoiser_open(s, labels, stage->engine, COLUMNS, &d));
+    TRY(denoiser_open(stage, labels, COLUMNS, &d));
     memcpy(denoiser_params(d)->value, ema, (size_t)denoiser_params(d)->total * sizeof(float));
     denoiser_params_changed(d);
     TRY(denoiser_sample(d, sh.samples, sh.index, COLUMNS, sh.images + COLUMNS * pixels));

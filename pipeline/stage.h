@@ -18,7 +18,8 @@ typedef struct stage_context {
     const study *study;
     journal *log;
     const kernels *engine;
-    bool chained; /* other stages follow by themselves: no need to name the next command */
+    tensor_type precision; /* train.precision resolved: what the denoiser computes in */
+    bool chained;          /* other stages follow by themselves: no need to name the next command */
     /* Set by the signal handler of main (SIGTERM, SIGINT, SIGUSR1): finish the unit of work, keep
      * it, return ST_STOPPED on all ranks. Read it through stage_should_stop(). */
     const volatile int *stop_requested;

@@ -2,6 +2,7 @@
  * stopped on request, how to go on. */
 #include "pipeline/study_verb.h"
 
+#include "pipeline/precision.h"
 #include "pipeline/threads.h"
 
 #include <omp.h>
@@ -120,12 +121,18 @@ status study_verb(const comm *c, int argc, char **argv, status (*stage)(const st
     journal *log = NULL;
     int lock = -1;
     const kernels *engine = NULL;
+    tensor_type precision = TYPE_F32;
     TRY(comm_agree(c, parse(argc, argv, &a)));
     TRY(study_read(c, a.path, a.overrides, a.count, &s));
     TRY(comm_agree(c, kernels_find(s.engine, &engine)));
+    TRY(precision_choose(c, s.train.precision, &precision));
     TRY(open_run(c, &s, &lock, &log));
-    const stage_context context = {
-        .comm = c, .study = &s, .log = log, .engine = engine, .stop_requested = stop_requested};
+    const stage_context context = {.comm = c,
+                                   .study = &s,
+                                   .log = log,
+                                   .engine = engine,
+                                   .precision = precision,
+                                   .stop_requested = stop_requested};
     tell_start(&context, argv[0]);
     st = stage(&context);
     log_progress_end(log);

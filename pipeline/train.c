@@ -70,8 +70,7 @@ static status open_trainer(training *t) {
     status st = ST_OK;
     const comm *c = t->stage->comm;
     const study *s = t->stage->study;
-    tensor_type precision = TYPE_F32;
-    TRY(precision_choose(c, s->train.precision, &precision));
+    tensor_type precision = t->stage->precision;
     trainer_settings set = {.steps = s->train.steps,
                             .batch = s->train.batch,
                             .micro_batch = s->train.micro_batch,
@@ -88,7 +87,7 @@ static status open_trainer(training *t) {
                             .bf16_wire = strcmp(s->train.gradient_wire, "bf16") == 0,
                             .reproducible = is_on(s->train.reproducible)};
     TRY(trainer_create(c, &set, t->noising.graph, t->noising.loss, t->stage->engine, &t->trainer));
-    TRY(comm_agree(c, validator_open(&t->noising, c, t->stage->engine, &t->validator)));
+    TRY(comm_agree(c, validator_open(&t->noising, t->stage, &t->validator)));
     if (strcmp(s->train.precision, "auto") == 0)
         log_info(t->stage->log, "train: precision %s%s", precision_name(precision),
                  precision == TYPE_F32 ? ": not all processors have bf16 arithmetic" : "");

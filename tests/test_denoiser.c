@@ -26,9 +26,9 @@ static study make_study(void) {
 
 static denoiser *make(const study *s, int64_t batch) {
     denoiser *d = NULL;
-    const kernels *engine = NULL;
-    assert_int_equal(kernels_find("onednn", &engine), ST_OK);
-    assert_int_equal(denoiser_open(s, &labels, engine, batch, &d), ST_OK);
+    stage_context stage = {.study = s};
+    assert_int_equal(kernels_find("onednn", &stage.engine), ST_OK);
+    assert_int_equal(denoiser_open(&stage, &labels, batch, &d), ST_OK);
     params *p = denoiser_params(d);
     rng_stream r = rng_open(1, RNG_INIT, 0, 0);
     for (int64_t i = 0; i < p->total; i++) p->value[i] = (float)(0.1 * rng_normal(&r));
