@@ -39,10 +39,11 @@ static inline void *scratch(void) {
     return bytes;
 }
 
-/* As many bytes, holding NaN: what scratch holds means nothing. */
+/* As many bytes and not one more, holding NaN: what scratch holds means nothing. The caller frees
+ * them. */
 static inline void *scratch_of(int64_t bytes) {
-    char *at = scratch();
-    assert_true(bytes <= 1 << 26);
+    void *at = NULL;
+    assert_int_equal(posix_memalign(&at, 64, (size_t)(bytes > 0 ? bytes : 1)), 0);
     memset(at, 0xff, (size_t)bytes);
     return at;
 }

@@ -26,18 +26,19 @@ static void attention_free(attention_case *c) {
 
 static void attention_run(const kernels *k, attention_case *c) {
     void *qkv = map_in(c->s.type, c->qkv, 3 * c->ny), *y = map_in(c->s.type, c->y, c->ny);
-    ok(k->attention_forward(&c->s, qkv, y, c->logsum, scratch_of(k->attention_scratch(&c->s))));
+    void *bytes = scratch_of(k->attention_scratch(&c->s));
+    ok(k->attention_forward(&c->s, qkv, y, c->logsum, bytes));
     map_out(c->s.type, y, c->y, c->ny);
-    free(qkv);
+    free(qkv), free(bytes);
 }
 
 static void attention_run_back(const kernels *k, attention_case *c) {
     void *qkv = map_in(c->s.type, c->qkv, 3 * c->ny), *y = map_in(c->s.type, c->y, c->ny);
     void *dy = map_in(c->s.type, c->dy, c->ny), *dqkv = map_in(c->s.type, c->dqkv, 3 * c->ny);
-    ok(k->attention_backward(&c->s, qkv, y, c->logsum, dy, dqkv,
-                             scratch_of(k->attention_scratch(&c->s))));
+    void *bytes = scratch_of(k->attention_scratch(&c->s));
+    ok(k->attention_backward(&c->s, qkv, y, c->logsum, dy, dqkv, bytes));
     map_out(c->s.type, dqkv, c->dqkv, 3 * c->ny);
-    free(qkv), free(y), free(dy);
+    free(qkv), free(y), free(dy), free(bytes);
 }
 
 static double attention_objective(void *context) {

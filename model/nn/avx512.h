@@ -1,8 +1,8 @@
 /* Sixteen numbers at a time on processors that know bf16 (AVX512_BF16: Cooper Lake, Sapphire
  * Rapids, Zen 4 and later), for norm_avx512.c and attention_avx512.c.
  *
- * Everything here and above it is marked NATIVE and runs only where kernels_bf16_native() said so.
- * The instruction that rounds to bf16 takes numbers below 2^-126 for zero.
+ * Everything here and above it is marked NATIVE and runs only where kernels_avx512() says so.
+ * The instructions that round to bf16 and multiply it take numbers below 2^-126 for zero.
  */
 #ifndef CTAUG_MODEL_NN_AVX512_H
 #define CTAUG_MODEL_NN_AVX512_H

@@ -149,6 +149,14 @@ CLONES static void coefficients(const norm_shape *s, const cut *k, const float *
     repeat(offset, s->channels, k->width);
 }
 
+/* What the first pass of the backward direction keeps for the second: bytes a number, a sample. */
+static int64_t kept_bytes(const norm_shape *s) {
+    return s->silu ? loops()->kept[s->type == TYPE_BF16] : 0;
+}
+static int64_t kept_sample(const norm_shape *s) {
+    return (s->pixels * s->channels * kept_bytes(s) + 63) / 64 * 64;
+}
+
 static norm_rows rows_of(const norm_shape *s, const cut *k, const float *rows) {
     return (norm_rows){.type = s->type,
                        .silu = s->silu,
@@ -172,6 +180,7 @@ typedef struct sample {
     float *scratch;
     moments *parts;
     double *sums;
+    char *kept;
 } sample;
 
 /* Where chunk i begins in a map, and its numbers. */
@@ -236,8 +245,10 @@ int64_t norm_fast_scratch(const norm_shape *s) {
     cut k = cut_of(s);
     int64_t forward = forward_floats(s, &k) * (int64_t)sizeof(float) +
                       s->batch * k.chunks * s->groups * (int64_t)sizeof(moments);
+    int64_t under_way = k.across ? 1 : omp_get_max_threads(); /* samples */
     int64_t backward = backward_floats(s, &k) * (int64_t)sizeof(float) +
-                       (s->batch * (1 + k.chunks) + 1) * 2 * s->channels * (int64_t)sizeof(double);
+                       (s->batch * (1 + k.chunks) + 1) * 2 * s->channels * (int64_t)sizeof(double) +
+                       under_way * kept_sample(s);
     return most(forward, backward);
 }
 
@@ -265,13 +276,15 @@ status norm_fast_forward(const norm_shape *s, const void *x, const float *gain, 
 
 /* Per channel the sums [2, channels] of du and du * (x - mean) over one chunk; scratch [2, row]. */
 static void chunk_gradients(const norm_shape *s, const cut *k, const norm_rows *rows, const void *x,
-                            const void *dy, int64_t pixels, float *scratch, double *sums) {
+                            const void *dy, int64_t pixels, float *scratch, double *sums,
+                            char *kept) {
     float *sum = scratch, *sum_x = scratch + k->row;
     memset(sums, 0, (size_t)(2 * s->channels) * sizeof *sums);
     for (int64_t p = 0; p < pixels; p += k->block_pixels) {
         int64_t n = least(k->block_pixels, pixels - p) * s->channels, at = p * s->channels;
         memset(sum, 0, (size_t)(2 * k->row) * sizeof(float));
-        loops()->gradients(rows, map_at(s->type, x, at), map_at(s->type, dy, at), n, sum, sum_x);
+        loops()->gradients(rows, map_at(s->type, x, at), map_at(s->type, dy, at), n, sum, sum_x,
+                           kept + at * kept_bytes(s));
         fold(sum, s->channels, k->width);
         fold(sum_x, s->channels, k->width);
         add_up(sums, sum, s->channels);
@@ -307,17 +320,18 @@ static void gradients_chunk(const sample *a, int64_t i) {
     int64_t at = chunk_at(a, i);
     chunk_gradients(s, a->k, &a->rows, map_at(s->type, a->x, at), map_at(s->type, a->dy, at),
                     chunk_count(a, i) / s->channels, a->scratch + (5 + i * 2) * a->k->row,
-                    a->sums + (1 + i) * 2 * s->channels);
+                    a->sums + (1 + i) * 2 * s->channels, a->kept + at * kept_bytes(s));
 }
 
 static void finish_chunk(const sample *a, int64_t i) {
     int64_t at = chunk_at(a, i);
     loops()->finish(&a->rows, a->add, map_at(a->s->type, a->x, at), map_at(a->s->type, a->dy, at),
-                    chunk_count(a, i), map_at(a->s->type, a->out, at));
+                    a->kept + at * kept_bytes(a->s), chunk_count(a, i),
+                    map_at(a->s->type, a->out, at));
 }
 
 /* scratch: rows [5, row], then [chunks, 2, row]; sums [1 + chunks, 2, channels], the first are the
- * sample's. du is computed in both passes: keeping it would cost as much, and memory. */
+ * sample's. */
 static void sample_backward(const sample *a, const float *rstd) {
     int64_t pair = 2 * a->s->channels, row = a->k->row;
     for_chunks(a, gradients_chunk);
@@ -378,7 +392,8 @@ status norm_fast_backward(const norm_shape *s, const void *x, const float *gain,
     int64_t count = s->pixels * s->channels, each = (5 + 2 * k.chunks) * k.row;
     int64_t stride = (1 + k.chunks) * 2 * s->channels;
     float *floats = scratch;
-    double *sums = (double *)(floats + backward_floats(s, &k));
+    double *sums = (double *)(floats + backward_floats(s, &k)), *all = sums + s->batch * stride;
+    char *kept = (char *)(all + 2 * s->channels);
 #pragma omp parallel for schedule(static) if (!k.across)
     for (int64_t b = 0; b < s->batch; b++) {
         float *rows = floats + b * each;
@@ -390,13 +405,13 @@ status norm_fast_backward(const norm_shape *s, const void *x, const float *gain,
                           .out = map_at(s->type, dx, b * count),
                           .add = add,
                           .scratch = rows,
-                          .sums = sums + b * stride};
+                          .sums = sums + b * stride,
+                          .kept = kept + (k.across ? 0 : omp_get_thread_num()) * kept_sample(s)};
         coefficients(s, &k, gain, bias, scale_shift ? scale_shift + b * 2 * s->channels : NULL,
                      mean + b * s->groups, rstd + b * s->groups, rows, rows + k.row,
                      rows + 2 * k.row);
         sample_backward(&a, rstd + b * s->groups);
     }
-    double *all = sums + s->batch * stride;
     memset(all, 0, (size_t)(2 * s->channels) * sizeof *all);
     parameter_gradients(s, gain, bias, scale_shift, rstd, sums, stride, all, dgain, dbias,
                         dscale_shift);

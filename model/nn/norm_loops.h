@@ -25,12 +25,15 @@ typedef struct norm_loops {
                        const float *pivot, float *sum, float *squares);
     /* y from x */
     void (*apply)(const norm_rows *r, const void *x, int64_t n, void *y);
+    /* Bytes a number, in f32 and in bf16, that gradients() keeps for finish() if there is SiLU, so
+     * that its slope need not be computed again. */
+    int kept[2];
     /* sum += du, sum_x += du (x - mean) */
     void (*gradients)(const norm_rows *r, const void *x, const void *dy, int64_t n, float *sum,
-                      float *sum_x);
+                      float *sum_x, void *kept);
     /* dx, added to if told; may be dy */
-    void (*finish)(const norm_rows *r, bool add, const void *x, const void *dy, int64_t n,
-                   void *dx);
+    void (*finish)(const norm_rows *r, bool add, const void *x, const void *dy, const void *kept,
+                   int64_t n, void *dx);
 } norm_loops;
 
 extern const norm_loops norm_loops_plain, norm_loops_avx512;

@@ -55,12 +55,13 @@ INLINE float silu_slope(float u) {
 INLINE void gradients_of(tensor_type type, bool silu, const void *restrict x,
                          const void *restrict dy, int64_t n, int64_t width,
                          const float *restrict mean, const float *restrict slope,
-                         const float *restrict offset, float *restrict sum, float *restrict sum_x) {
+                         const float *restrict offset, float *restrict sum, float *restrict sum_x,
+                         float *restrict kept) {
     for (int64_t at = 0; at < n; at += width) {
         int64_t length = n - at < width ? n - at : width;
         for (int64_t i = 0; i < length; i++) {
             float d = map_read(type, x, at + i) - mean[i], du = map_read(type, dy, at + i);
-            if (silu) du *= silu_slope(d * slope[i] + offset[i]);
+            if (silu) kept[at + i] = du *= silu_slope(d * slope[i] + offset[i]);
             sum[i] += du;
             sum_x[i] += du * d;
         }
@@ -68,45 +69,46 @@ INLINE void gradients_of(tensor_type type, bool silu, const void *restrict x,
 }
 
 CLONES static void gradients(const norm_rows *r, const void *restrict x, const void *restrict dy,
-                             int64_t n, float *restrict sum, float *restrict sum_x) {
+                             int64_t n, float *restrict sum, float *restrict sum_x,
+                             void *restrict kept) {
     if (r->silu)
         OF_TYPE(gradients_of, r->type, true, x, dy, n, r->width, r->mean, r->slope, r->offset, sum,
-                sum_x);
+                sum_x, kept);
     else
         OF_TYPE(gradients_of, r->type, false, x, dy, n, r->width, r->mean, r->slope, r->offset, sum,
-                sum_x);
+                sum_x, NULL);
 }
 
-/* dx is only ever dy itself or apart from it, which the simd directives vouch for. */
+/* dx is only ever dy itself or apart from it, which the simd directive vouches for. */
 INLINE void finish_of(tensor_type type, bool silu, bool add, const norm_rows *r, const void *x,
-                      const void *dy, int64_t n, void *dx) {
-    const float *mean = r->mean, *slope = r->slope, *offset = r->offset;
-    const float *same = r->same, *spread = r->spread;
+                      const void *dy, const float *kept, int64_t n, void *dx) {
+    const float *mean = r->mean, *slope = r->slope, *same = r->same, *spread = r->spread;
     for (int64_t at = 0; at < n; at += r->width) {
         int64_t length = n - at < r->width ? n - at : r->width;
 #pragma omp simd
         for (int64_t i = 0; i < length; i++) {
-            float d = map_read(type, x, at + i) - mean[i], du = map_read(type, dy, at + i);
-            if (silu) du *= silu_slope(d * slope[i] + offset[i]);
+            float du = silu ? kept[at + i] : map_read(type, dy, at + i);
+            float d = map_read(type, x, at + i) - mean[i];
             float sent = slope[i] * du - same[i] - d * spread[i];
             map_write(type, dx, at + i, add ? map_read(type, dx, at + i) + sent : sent);
         }
     }
 }
 
-CLONES static void finish(const norm_rows *r, bool add, const void *x, const void *dy, int64_t n,
-                          void *dx) {
+CLONES static void finish(const norm_rows *r, bool add, const void *x, const void *dy,
+                          const void *kept, int64_t n, void *dx) {
     if (r->silu && add)
-        OF_TYPE(finish_of, r->type, true, true, r, x, dy, n, dx);
+        OF_TYPE(finish_of, r->type, true, true, r, x, dy, kept, n, dx);
     else if (r->silu)
-        OF_TYPE(finish_of, r->type, true, false, r, x, dy, n, dx);
+        OF_TYPE(finish_of, r->type, true, false, r, x, dy, kept, n, dx);
     else if (add)
-        OF_TYPE(finish_of, r->type, false, true, r, x, dy, n, dx);
+        OF_TYPE(finish_of, r->type, false, true, r, x, dy, NULL, n, dx);
     else
-        OF_TYPE(finish_of, r->type, false, false, r, x, dy, n, dx);
+        OF_TYPE(finish_of, r->type, false, false, r, x, dy, NULL, n, dx);
 }
 
-const norm_loops norm_loops_plain = {deviations, apply, gradients, finish};
+const norm_loops norm_loops_plain = {
+    deviations, apply, {sizeof(float), sizeof(float)}, gradients, finish};
 
 /* ---- SiLU alone ---- */
 
