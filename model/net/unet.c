@@ -76,15 +76,17 @@ static node residual_block(const builder *b, const char *name, node x, int64_t o
     int64_t shape[4];
     char full[NAME];
     graph_shape(g, x, shape);
+    /* The skip comes first, so that its gradient comes last: not before the rest is done with the
+     * memory that the block needs most of. */
+    node skip = x;
+    if (shape[3] != out)
+        skip = graph_conv(g, name_in(full, name, "sk"), x, out, 1, 1, INIT_UNIFORM);
     node h = graph_norm(g, name_in(full, name, "n1"), x, GROUPS, NODE_NONE, true);
     h = graph_conv(g, name_in(full, name, "c1"), h, out, 3, 1, INIT_UNIFORM);
     node by = graph_linear(g, name_in(full, name, "e"), b->embedding, 2 * out, INIT_UNIFORM);
     h = graph_norm(g, name_in(full, name, "n2"), h, GROUPS, by, true);
     if (b->c->dropout > 0) h = graph_dropout(g, h, b->c->dropout);
     h = graph_conv(g, name_in(full, name, "c2"), h, out, 3, 1, INIT_ZERO);
-    node skip = x;
-    if (shape[3] != out)
-        skip = graph_conv(g, name_in(full, name, "sk"), x, out, 1, 1, INIT_UNIFORM);
     return graph_add(g, skip, h);
 }
 

@@ -30,9 +30,7 @@ typedef status (*product)(bool transpose_a, bool transpose_b, int64_t m, int64_t
 extern bool kernels_plain;
 
 /* Whether they may use what avx512.h needs. */
-static inline bool kernels_avx512(void) {
-    return !kernels_plain && __builtin_cpu_supports("avx512bf16");
-}
+static inline bool kernels_avx512(void) { return !kernels_plain && kernels_bf16_native(); }
 
 /* As in kernels.h; attention is told whose products to use. */
 int64_t norm_fast_scratch(const norm_shape *s);

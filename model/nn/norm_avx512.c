@@ -114,11 +114,11 @@ NATIVE static void gradients(const norm_rows *r, const void *x, const void *dy, 
     if (r->type == TYPE_BF16 && r->silu)
         gradients_of(TYPE_BF16, true, r, x, dy, n, sum, sum_x, kept);
     else if (r->type == TYPE_BF16)
-        gradients_of(TYPE_BF16, false, r, x, dy, n, sum, sum_x, NULL);
+        gradients_of(TYPE_BF16, false, r, x, dy, n, sum, sum_x, kept);
     else if (r->silu)
         gradients_of(TYPE_F32, true, r, x, dy, n, sum, sum_x, kept);
     else
-        gradients_of(TYPE_F32, false, r, x, dy, n, sum, sum_x, NULL);
+        gradients_of(TYPE_F32, false, r, x, dy, n, sum, sum_x, kept);
 }
 
 NATIVE_INLINE void finish_of(tensor_type type, bool silu, bool add, const norm_rows *r,
@@ -150,9 +150,9 @@ NATIVE_INLINE void finish_in(tensor_type type, const norm_rows *r, bool add, con
     else if (r->silu)
         finish_of(type, true, false, r, x, dy, kept, n, dx);
     else if (add)
-        finish_of(type, false, true, r, x, dy, NULL, n, dx);
+        finish_of(type, false, true, r, x, dy, kept, n, dx);
     else
-        finish_of(type, false, false, r, x, dy, NULL, n, dx);
+        finish_of(type, false, false, r, x, dy, kept, n, dx);
 }
 
 NATIVE static void finish(const norm_rows *r, bool add, const void *x, const void *dy,

@@ -76,7 +76,7 @@ CLONES static void gradients(const norm_rows *r, const void *restrict x, const v
                 sum_x, kept);
     else
         OF_TYPE(gradients_of, r->type, false, x, dy, n, r->width, r->mean, r->slope, r->offset, sum,
-                sum_x, NULL);
+                sum_x, kept);
 }
 
 /* dx is only ever dy itself or apart from it, which the simd directive vouches for. */
@@ -102,9 +102,9 @@ CLONES static void finish(const norm_rows *r, bool add, const void *x, const voi
     else if (r->silu)
         OF_TYPE(finish_of, r->type, true, false, r, x, dy, kept, n, dx);
     else if (add)
-        OF_TYPE(finish_of, r->type, false, true, r, x, dy, NULL, n, dx);
+        OF_TYPE(finish_of, r->type, false, true, r, x, dy, kept, n, dx);
     else
-        OF_TYPE(finish_of, r->type, false, false, r, x, dy, NULL, n, dx);
+        OF_TYPE(finish_of, r->type, false, false, r, x, dy, kept, n, dx);
 }
 
 const norm_loops norm_loops_plain = {

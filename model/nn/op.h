@@ -84,6 +84,8 @@ struct op_kind {
      * have the output's type, and of those that may have either; all others stay f32 (or u8). */
     bool lowers;
     unsigned typed, any_type;
+    /* Only moves numbers about: quicker to do again for the backward pass than it is worth memory. */
+    bool copies;
     /* Gradients: bits of the inputs whose gradient is grad_out itself, so that nothing is computed
      * and memory may be shared; and of those whose gradient backward can add in place. */
     unsigned passes, adds;

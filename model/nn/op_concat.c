@@ -32,6 +32,7 @@ static status concat_backward(op_run *r) {
 
 static const op_kind concat_kind = {.name = "concat",
                                     .lowers = true,
+                                    .copies = true,
                                     .typed = READS_IN0 | READS_IN1,
                                     .forward = concat_forward,
                                     .backward = concat_backward};

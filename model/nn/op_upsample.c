@@ -40,6 +40,7 @@ static status upsample_backward(op_run *r) {
 
 static const op_kind upsample_kind = {.name = "upsample",
                                       .lowers = true,
+                                      .copies = true,
                                       .typed = READS_IN0,
                                       .forward = upsample_forward,
                                       .backward = upsample_backward};

@@ -1,8 +1,8 @@
 /* Who has which type, what is done in which order, and who is alive when.
  *
- * Time is the list of steps: every op forward, then the ops backward from the last to the first. With
- * recompute the ops of a block are run again, as far as its backward reads them, before the first of
- * them goes backward; what leaves a block is kept. A value lives from its op to its last reader, and
+ * Time is the list of steps: every op forward, then the ops backward from the last to the first.
+ * Before the first op of a block goes backward, ops of it that only copy are run again, as far as its
+ * backward reads them, and with recompute all others too; what leaves a block is kept. A value lives from its op to its last reader, and
  * one that is computed again has two lives in two places. A gradient lives from its first
  * sender to its own op's backward.
  *
@@ -71,8 +71,8 @@ static void choose_again(plan *pl, const plan_options *options) {
     for (node i = 0; i < pl->count; i++) {
         plan_op *p = &pl->ops[i];
         /* A vector is not worth it. */
-        p->kept |= p->run.op->block == 0 || is_output(pl, options, i) ||
-                   p->run.op->shape[0] * p->run.op->shape[1] == 1;
+        p->kept |= !(options->recompute || p->run.op->kind->copies) || p->run.op->block == 0 ||
+                   is_output(pl, options, i) || p->run.op->shape[0] * p->run.op->shape[1] == 1;
         for (int k = 0; k < p->run.op->inputs; k++) {
             node root = pl->ops[p->run.op->in[k]].root;
             if (pl->ops[root].run.op->block != p->run.op->block) pl->ops[root].kept = true;
@@ -105,7 +105,7 @@ static status order(plan *pl, const plan_options *options) {
         if (plan_runs_forward(pl, i)) add_step(pl, i, FORWARD);
     pl->first_back = pl->step_count;
     if (!pl->training) return ST_OK;
-    if (options->recompute) choose_again(pl, options);
+    choose_again(pl, options);
     for (node i = pl->count - 1; i >= 0; i--) {
         int32_t block = pl->graph->ops[i].block;
         if (i == pl->count - 1 || block != pl->graph->ops[i + 1].block) {
