@@ -392,7 +392,7 @@ status norm_fast_backward(const norm_shape *s, const void *x, const float *gain,
     int64_t count = s->pixels * s->channels, each = (5 + 2 * k.chunks) * k.row;
     int64_t stride = (1 + k.chunks) * 2 * s->channels;
     float *floats = scratch;
-    double *sums = (double *)(floats + backward_floats(s, &k)), *all = sums + s->batch * stride;
+    double *sums = (void *)(floats + backward_floats(s, &k)), *all = sums + s->batch * stride;
     char *kept = (char *)(all + 2 * s->channels);
 #pragma omp parallel for schedule(static) if (!k.across)
     for (int64_t b = 0; b < s->batch; b++) {
