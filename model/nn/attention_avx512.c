@@ -99,10 +99,10 @@ NATIVE static void pack_rows(const head *a, const sizes *z, const void *map, int
 
 /* Units [i * row], i from 0 to 3, next to each other in the four quarters of a vector. */
 NATIVE_INLINE __m512 four_rows(const unit *rows, int64_t row) {
-    __m512 v = _mm512_castps128_ps512(_mm_loadu_ps((const float *)rows));
-    v = _mm512_insertf32x4(v, _mm_loadu_ps((const float *)(rows + 4 * row)), 1);
-    v = _mm512_insertf32x4(v, _mm_loadu_ps((const float *)(rows + 8 * row)), 2);
-    return _mm512_insertf32x4(v, _mm_loadu_ps((const float *)(rows + 12 * row)), 3);
+    __m512 v = _mm512_castps128_ps512(_mm_loadu_ps((const void *)rows));
+    v = _mm512_insertf32x4(v, _mm_loadu_ps((const void *)(rows + 4 * row)), 1);
+    v = _mm512_insertf32x4(v, _mm_loadu_ps((const void *)(rows + 8 * row)), 2);
+    return _mm512_insertf32x4(v, _mm_loadu_ps((const void *)(rows + 12 * row)), 3);
 }
 
 /* across from rows: 16 tokens by 4 units at a time, transposed within quarters of a vector. */
@@ -179,9 +179,9 @@ static forward forward_of(const head *a) {
     f.k_across = at, at += f.z.floats;
     f.v_down = at, at += f.z.floats;
     f.spare = at, at += f.z.floats;
-    f.score = (float *)at, at += ROWS * (FORWARD_KEYS + GAP);
+    f.score = (void *)at, at += ROWS * (FORWARD_KEYS + GAP);
     f.p = at, at += ROWS * (FORWARD_KEYS + GAP);
-    f.sum = (float *)at;
+    f.sum = (void *)at;
     return f;
 }
 
@@ -331,13 +331,13 @@ static backward backward_of(const head *a) {
     b.p_down = at, at += tile;
     b.ds = b.ds_down = at, at += tile;
     if (b.z.pair == 2) b.ds_down = at, at += tile;
-    b.score = (float *)at, at += ROWS * (KEYS + GAP);
-    b.dp = (float *)at, at += ROWS * (KEYS + GAP);
-    b.dq = (float *)at, at += QUERIES * b.z.width;
-    b.dk = (float *)at, at += b.z.floats;
-    b.dv = (float *)at, at += b.z.floats;
-    b.logsum = (float *)at, at += b.z.tokens;
-    b.inner = (float *)at;
+    b.score = (void *)at, at += ROWS * (KEYS + GAP);
+    b.dp = (void *)at, at += ROWS * (KEYS + GAP);
+    b.dq = (void *)at, at += QUERIES * b.z.width;
+    b.dk = (void *)at, at += b.z.floats;
+    b.dv = (void *)at, at += b.z.floats;
+    b.logsum = (void *)at, at += b.z.tokens;
+    b.inner = (void *)at;
     return b;
 }
 
