@@ -46,4 +46,13 @@ static inline status pages_alloc(void *out, int64_t bytes, const char *what) {
     return memory ? ST_OK : status_memory(what, bytes);
 }
 
+/* The same, zeroed. */
+static inline status pages_zeroed(void *out, int64_t bytes, const char *what) {
+    void *memory = NULL;
+    status st = pages_alloc(&memory, bytes, what);
+    if (memory) __builtin_memset(memory, 0, (size_t)bytes);
+    __builtin_memcpy(out, &memory, sizeof memory);
+    return st;
+}
+
 #endif

@@ -72,10 +72,15 @@ CLONES static void adamw_block(const adamw_terms *t, float *restrict value,
     }
 }
 
+CLONES static void ema_block(float take, float *restrict ema, const float *restrict value,
+                             int64_t n) {
+    for (int64_t i = 0; i < n; i++) ema[i] += take * (value[i] - ema[i]);
+}
+
 /* m and v are the moments of the scaled gradient; the bias corrections 1 - beta^step are folded
  * into the step size and into the root, in f64, once for all elements. */
 void adamw_update(const adamw *a, float *value, const float *grad, float *m, float *v,
-                  const uint8_t *decay, int64_t n) {
+                  const uint8_t *decay, float *ema, double ema_decay, int64_t n) {
     enum { BLOCK = 4096 };
     static const uint8_t none[BLOCK];
     double correct1 = -expm1((double)a->step * log(a->beta1));
@@ -89,19 +94,16 @@ void adamw_update(const adamw *a, float *value, const float *grad, float *m, flo
                            .size = (float)(a->lr / correct1),
                            .root = (float)(1 / sqrt(correct2)),
                            .decay = (float)(a->lr * a->weight_decay)};
+    const float take = (float)(1 - ema_decay);
 #pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < n; i += BLOCK)
-        adamw_block(&t, value + i, grad + i, m + i, v + i, decay ? decay + i : none,
-                    n - i < BLOCK ? n - i : BLOCK);
+    for (int64_t i = 0; i < n; i += BLOCK) {
+        int64_t count = n - i < BLOCK ? n - i : BLOCK;
+        adamw_block(&t, value + i, grad + i, m + i, v + i, decay ? decay + i : none, count);
+        if (ema) ema_block(take, ema + i, value + i, count);
+    }
 }
 
 double ema_decay(double decay, int64_t step) {
     double ramp = (1.0 + (double)step) / (10.0 + (double)step);
     return ramp < decay ? ramp : decay;
-}
-
-void ema_update(float *ema, const float *value, double decay, int64_t n) {
-    const float take = (float)(1 - decay);
-#pragma omp parallel for simd schedule(static)
-    for (int64_t i = 0; i < n; i++) ema[i] += take * (value[i] - ema[i]);
 }

@@ -29,12 +29,12 @@ typedef struct adamw {
 } adamw;
 
 /* Decoupled weight decay (Loshchilov & Hutter 2019, Algorithm 2; decay not multiplied by a second
- * schedule). decay may be NULL (none) or n 0/1 bytes: biases and norm gains are not decayed. */
+ * schedule). decay may be NULL (none) or n 0/1 bytes: biases and norm gains are not decayed. ema may
+ * be NULL, or follows the new values: ema += (1 - ema_decay) (value - ema). */
 void adamw_update(const adamw *a, float *value, const float *grad, float *m, float *v,
-                  const uint8_t *decay, int64_t n);
+                  const uint8_t *decay, float *ema, double ema_decay, int64_t n);
 
 /* The EMA decay at a step: min(decay, (1 + step) / (10 + step)). */
 double ema_decay(double decay, int64_t step);
-void ema_update(float *ema, const float *value, double decay, int64_t n);
 
 #endif

@@ -143,7 +143,7 @@ static status find_memory(reduction *r, bool *shared) {
         *shared = r->memory != NULL;
     } else {
         TRY(pages_alloc(&r->own, bytes, "parameters and their gradient"));
-        memset(r->own, 0, (size_t)bytes);
+        memset(r->own, 0, (size_t)(bytes / 2)); /* not the values: they may never be used */
     }
 done:
     return st;

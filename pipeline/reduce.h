@@ -31,7 +31,7 @@ status reduction_create(const comm *c, int64_t n, const reduction_settings *sett
                         reduction **out);
 void reduction_destroy(reduction *r); /* Collective */
 
-/* Memory of n zeroed floats for the gradient, which is summed in place, and for the values. */
+/* Memory of n floats for the gradient, zeroed, which is summed in place, and for the values. */
 float *reduction_gradient(reduction *r);
 float *reduction_values(reduction *r);
 

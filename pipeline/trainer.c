@@ -65,7 +65,9 @@ static status open_params(trainer *t, const graph *g) {
     TRY(comm_agree(t->comm, params_create(g, &t->params)));
     TRY(reduction_create(t->comm, t->params->total, &how, &t->reduction));
     params_init(t->params, s->seed);
-    params_move(t->params, reduction_values(t->reduction), reduction_gradient(t->reduction));
+    /* Values that no other rank looks at stay in memory of this rank's own, in large pages. */
+    params_move(t->params, s->sharded ? reduction_values(t->reduction) : NULL,
+                reduction_gradient(t->reduction));
 done:
     return st;
 }
@@ -79,9 +81,10 @@ static status open_state(trainer *t) {
     share_of(t, &low, &high);
     int64_t micro_batches = (high - low + s->micro_batch - 1) / s->micro_batch;
     t->held = !s->sharded ? t->params->total : owner < 0 ? 0 : shards_owned(who, owner);
-    TRY(array_alloc(&t->m, t->held, sizeof(float), "optimiser state"));
-    TRY(array_alloc(&t->v, t->held, sizeof(float), "optimiser state"));
-    if (s->keep_ema) TRY(array_alloc(&t->ema, t->held, sizeof(float), "EMA parameters"));
+    const int64_t bytes = t->held * (int64_t)sizeof(float);
+    TRY(pages_zeroed(&t->m, bytes, "optimiser state"));
+    TRY(pages_zeroed(&t->v, bytes, "optimiser state"));
+    if (s->keep_ema) TRY(pages_alloc(&t->ema, bytes, "EMA parameters"));
     if (s->keep_ema) trainer_take(t, t->params->value, t->ema);
     TRY(array_alloc(&t->keys, s->micro_batch, sizeof *t->keys, "sample indices"));
     TRY(array_alloc(&t->losses, micro_batches, sizeof *t->losses, "losses"));
@@ -247,8 +250,8 @@ done:
 /* `count` floats from `at` on, whose state begins at `held`. */
 static void update_piece(trainer *t, const adamw *a, int64_t at, int64_t count, int64_t held) {
     params *p = t->params;
-    adamw_update(a, p->value + at, p->grad + at, t->m + held, t->v + held, p->decay + at, count);
-    if (t->ema) ema_update(t->ema + held, p->value + at, ema_decay(t->set.ema, t->step), count);
+    adamw_update(a, p->value + at, p->grad + at, t->m + held, t->v + held, p->decay + at,
+                 t->ema ? t->ema + held : NULL, ema_decay(t->set.ema, t->step), count);
 }
 
 static void update(trainer *t, trainer_report *report) {

@@ -34,7 +34,7 @@ static void adamw_equals_pytorch(void **state) {
                    .step = step,
                    .scale = 100};
         for (int i = 0; i < GOLDEN_N; i++) grad[i] = (float)(gradient(step, i) / 100);
-        adamw_update(&a, value, grad, m, v, decay, GOLDEN_N);
+        adamw_update(&a, value, grad, m, v, decay, NULL, 0, GOLDEN_N);
         for (int i = 0; i < GOLDEN_N; i++)
             assert_true(fabs(value[i] - golden_adamw[step - 1][i]) < 5e-7);
     }
@@ -54,8 +54,8 @@ static void adamw_without_decay(void **state) {
                  .weight_decay = 0.5,
                  .step = 1,
                  .scale = 1};
-    adamw_update(&how, a, grad, ma, va, NULL, N);
-    adamw_update(&how, b, grad, mb, vb, none, N);
+    adamw_update(&how, a, grad, ma, va, NULL, NULL, 0, N);
+    adamw_update(&how, b, grad, mb, vb, none, NULL, 0, N);
     assert_memory_equal(a, b, sizeof a);
     /* The first step is lr * sign(gradient), whatever its size. */
     for (int i = 1; i < N; i++) assert_true(fabs(i - a[i] - copysign(0.1, grad[i])) < 1e-5);
@@ -66,7 +66,7 @@ static void adamw_without_decay(void **state) {
 static void pieces_give_the_bits_of_the_whole(void **state) {
     (void)state;
     enum { N = 9001 };
-    static float value[2][N], grad[N], m[2][N], v[2][N];
+    static float value[2][N], grad[N], m[2][N], v[2][N], ema[2][N];
     static uint8_t decay[N];
     for (int i = 0; i < N; i++) {
         value[0][i] = value[1][i] = sinf((float)i);
@@ -82,14 +82,16 @@ static void pieces_give_the_bits_of_the_whole(void **state) {
                      .weight_decay = 0.1,
                      .step = 3,
                      .scale = 0.3337};
-    adamw_update(&a, value[0], grad, m[0], v[0], decay, N);
+    adamw_update(&a, value[0], grad, m[0], v[0], decay, ema[0], 0.9, N);
     for (int at = 0, n = 1; at < N; at += n, n = n * 5 % 97 + 1) {
         if (n > N - at) n = N - at;
-        adamw_update(&a, value[1] + at, grad + at, m[1] + at, v[1] + at, decay + at, n);
+        adamw_update(&a, value[1] + at, grad + at, m[1] + at, v[1] + at, decay + at, ema[1] + at,
+                     0.9, n);
     }
     assert_memory_equal(value[0], value[1], sizeof value[0]);
     assert_memory_equal(m[0], m[1], sizeof m[0]);
     assert_memory_equal(v[0], v[1], sizeof v[0]);
+    assert_memory_equal(ema[0], ema[1], sizeof ema[0]);
 
     /* The norm: whoever sums which parts. */
     double sum = 0, part[GRADIENT_PARTS] = {0};
@@ -152,10 +154,12 @@ static void moving_average(void **state) {
     assert_true(ema_decay(0.9999, 0) == 0.1);
     assert_true(ema_decay(0.9999, 90) == 0.91);
     assert_true(ema_decay(0.9999, 10000000) == 0.9999);
-    float ema[5] = {0, 1, 2, 3, 4}, value[5] = {1, 1, 1, 1, 1};
-    ema_update(ema, value, 0.75, 5);
+    float ema[5] = {0, 1, 2, 3, 4}, value[5] = {1, 1, 1, 1, 1}, zero[5] = {0}, m[5] = {0},
+          v[5] = {0};
+    const adamw still = {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .step = 1, .scale = 1};
+    adamw_update(&still, value, zero, m, v, NULL, ema, 0.75, 5);
     for (int i = 0; i < 5; i++) assert_true(ema[i] == 0.75f * (float)i + 0.25f);
-    for (int k = 0; k < 200; k++) ema_update(ema, value, 0.75, 5);
+    for (int k = 0; k < 200; k++) adamw_update(&still, value, zero, m, v, NULL, ema, 0.75, 5);
     for (int i = 0; i < 5; i++) assert_true(fabsf(ema[i] - 1) < 1e-6f);
 }
 

@@ -16,9 +16,11 @@ status params_create(const graph *g, params **out) {
     p->count = g->param_count;
     p->total = g->total;
     TRY(array_alloc(&p->list, p->count, sizeof *p->list, "the list of parameters"));
-    TRY(array_alloc(&p->value, p->total, sizeof(float), "parameter values"));
-    TRY(array_alloc(&p->grad, p->total, sizeof(float), "parameter gradients"));
-    TRY(array_alloc(&p->decay, p->total, 1, "weight decay flags"));
+    TRY(pages_zeroed(&p->value, p->total * (int64_t)sizeof(float), "parameter values"));
+    TRY(pages_zeroed(&p->grad, p->total * (int64_t)sizeof(float), "parameter gradients"));
+    TRY(pages_zeroed(&p->decay, p->total, "weight decay flags"));
+    p->own_value = p->value;
+    p->own_grad = p->grad;
     if (p->count > 0) memcpy(p->list, g->params, (size_t)p->count * sizeof *p->list);
     for (int64_t i = 0; i < p->count; i++)
         memset(p->decay + p->list[i].offset, p->list[i].decay, (size_t)p->list[i].count);
@@ -32,25 +34,26 @@ done:
 void params_destroy(params *p) {
     if (!p) return;
     free(p->list);
-    if (!p->moved) {
-        free(p->value);
-        free(p->grad);
-    }
+    free(p->own_value);
+    free(p->own_grad);
     free(p->decay);
     free(p);
 }
 
 void params_move(params *p, float *value, float *grad) {
     size_t bytes = (size_t)p->total * sizeof(float);
-    memcpy(value, p->value, bytes);
-    memcpy(grad, p->grad, bytes);
-    if (!p->moved) {
-        free(p->value);
-        free(p->grad);
+    if (value) {
+        memcpy(value, p->value, bytes);
+        free(p->own_value);
+        p->own_value = NULL;
+        p->value = value;
     }
-    p->value = value;
-    p->grad = grad;
-    p->moved = true;
+    if (grad) {
+        memcpy(grad, p->grad, bytes);
+        free(p->own_grad);
+        p->own_grad = NULL;
+        p->grad = grad;
+    }
 }
 
 void params_init(params *p, uint64_t seed) {
