@@ -66,7 +66,8 @@ status sum_stack_create(int64_t n, int64_t most, sum_stack **out) {
     TRY(array_alloc(&s, 1, sizeof *s, "partial sums"));
     s->n = n;
     for (int64_t m = most; m > 1; m /= 2)
-        TRY(array_alloc(&s->level[s->levels++], n, sizeof(float), "partial sums of gradients"));
+        TRY(pages_alloc(&s->level[s->levels++], n * (int64_t)sizeof(float),
+                        "partial sums of gradients"));
     *out = s;
     s = NULL;
 done:
