@@ -33,13 +33,7 @@ static inline void ok(status st) {
     if (st != ST_OK) fail_msg("%s", status_message());
 }
 
-/* Enough for every shape here. */
-static inline void *scratch(void) {
-    static _Alignas(64) char bytes[1 << 26];
-    return bytes;
-}
-
-/* As many bytes and not one more, holding NaN: what scratch holds means nothing. The caller frees
+/* Scratch of so many bytes and not one more, holding NaN: what scratch holds means nothing. The caller frees
  * them. */
 static inline void *scratch_of(int64_t bytes) {
     void *at = NULL;

@@ -430,6 +430,8 @@ done:
     return st;
 }
 
+static void *place(void *scratch, int64_t offset) { return (char *)scratch + offset; }
+
 int64_t dnnl_conv_scratch(const conv *c) { return c->bytes; }
 
 /* turned [in,out,k,k] from weight [out,in,k,k]: channels exchanged, kernel turned by 180 degrees;
@@ -461,7 +463,7 @@ static status pack_forward(conv *c, const float *weight, void *packed, void *scr
     return ST_OK;
 }
 
-static status pack_turned(conv *c, const float *weight, void *packed, char *scratch) {
+static status pack_turned(conv *c, const float *weight, void *packed, void *scratch) {
     status st = ST_OK;
     const conv_shape *s = &c->shape;
     const dnnl_memory_desc_t *layout = layout_of(c->data_weights.other);
@@ -470,8 +472,8 @@ static status pack_turned(conv *c, const float *weight, void *packed, char *scra
         pack_weights(layout, weight, taps, s->in * taps, true, packed);
         goto done;
     }
-    turn(s, weight, (float *)(scratch + c->turned_at));
-    TRY(attach(c, c->turned, scratch + c->turned_at));
+    turn(s, weight, place(scratch, c->turned_at));
+    TRY(attach(c, c->turned, place(scratch, c->turned_at)));
     TRY(pass_run(c, &c->data_weights.reorder, scratch, "weights reorder"));
 done:
     return st;
@@ -507,7 +509,7 @@ static status attach_product(conv *c, dnnl_memory_t memory, tensor_type type, co
 
 status dnnl_conv_forward(conv *c, const void *x, const float *bias, void *y, void *scratch) {
     status st;
-    TRY(attach_product(c, c->x, c->shape.x, x, (char *)scratch + c->x_at));
+    TRY(attach_product(c, c->x, c->shape.x, x, place(scratch, c->x_at)));
     TRY(attach(c, c->bias, bias ? bias : c->no_bias));
     TRY(attach(c, c->y, y));
     TRY(pass_run(c, &c->forward, scratch, "forward"));
@@ -517,7 +519,7 @@ done:
 
 status dnnl_conv_backward_data(conv *c, const void *dy, void *dx, void *scratch) {
     status st;
-    TRY(attach_product(c, c->dy, c->shape.y, dy, (char *)scratch + c->y_at));
+    TRY(attach_product(c, c->dy, c->shape.y, dy, place(scratch, c->y_at)));
     TRY(attach(c, c->dx, dx));
     TRY(pass_run(c, &c->backward_data, scratch, "backward data"));
 done:
@@ -525,10 +527,10 @@ done:
 }
 
 /* Brings x and dy into blocks. */
-static status relay_maps(conv *c, char *scratch) {
+static status relay_maps(conv *c, void *scratch) {
     status st;
-    TRY(attach(c, c->blocked_x.other, scratch + c->blocked_x_at));
-    TRY(attach(c, c->blocked_dy.other, scratch + c->blocked_dy_at));
+    TRY(attach(c, c->blocked_x.other, place(scratch, c->blocked_x_at)));
+    TRY(attach(c, c->blocked_dy.other, place(scratch, c->blocked_dy_at)));
     TRY(pass_run(c, &c->blocked_x.reorder, scratch, "x into blocks"));
     TRY(pass_run(c, &c->blocked_dy.reorder, scratch, "dy into blocks"));
 done:
@@ -539,8 +541,7 @@ status dnnl_conv_backward_weights(conv *c, const void *x, const void *dy, float 
                                   void *scratch) {
     status st;
     const conv_shape *s = &c->shape;
-    char *room = scratch;
-    float *dbias = (float *)(room + c->db_at);
+    float *dbias = place(scratch, c->db_at);
     if (gradient_is_product(c)) {
         int64_t pixels = s->batch * s->height * s->width;
         if (db) bias_gradient_add(dy, pixels, s->out, db);
@@ -548,15 +549,15 @@ status dnnl_conv_backward_weights(conv *c, const void *x, const void *dy, float 
             s, "backward weights",
             dnnl_sgemm('T', 'N', s->out, s->in, pixels, 1, dy, s->out, x, s->in, 1, dw, s->in));
     }
-    TRY(attach_product(c, c->x, s->x, x, room + c->x_at));
-    TRY(attach_product(c, c->dy, s->y, dy, room + c->y_at));
+    TRY(attach_product(c, c->x, s->x, x, place(scratch, c->x_at)));
+    TRY(attach_product(c, c->dy, s->y, dy, place(scratch, c->y_at)));
     TRY(attach(c, c->dbias, dbias));
-    TRY(attach(c, c->weights_gradient.other, room + c->dw_at));
+    TRY(attach(c, c->weights_gradient.other, place(scratch, c->dw_at)));
     if (c->blocked_x.other) TRY(relay_maps(c, scratch));
     TRY(pass_run(c, &c->backward_weights, scratch, "backward weights"));
     const dnnl_memory_desc_t *layout = layout_of(c->weights_gradient.other);
     if (layout && pack_can_read(layout)) {
-        unpack_add(layout, (const float *)(room + c->dw_at), dw);
+        unpack_add(layout, place(scratch, c->dw_at), dw);
     } else {
         TRY(attach(c, c->weight, dw));
         TRY(pass_run(c, &c->weights_gradient.reorder, scratch, "weights gradient reorder"));
@@ -570,7 +571,6 @@ done:
 status dnnl_conv_products(conv *c, const void *x, const void *dy, void *y, void *dx,
                           void *scratch) {
     status st;
-    char *room = scratch;
     const struct {
         dnnl_memory_t memory;
         const void *at;
@@ -579,10 +579,10 @@ status dnnl_conv_products(conv *c, const void *x, const void *dy, void *y, void 
                {c->y, y},
                {c->dx, dx},
                {c->bias, c->no_bias},
-               {c->dbias, room + c->db_at},
-               {c->weights_gradient.other, room + c->dw_at},
-               {c->blocked_x.other, room + c->blocked_x_at},
-               {c->blocked_dy.other, room + c->blocked_dy_at}};
+               {c->dbias, place(scratch, c->db_at)},
+               {c->weights_gradient.other, place(scratch, c->dw_at)},
+               {c->blocked_x.other, place(scratch, c->blocked_x_at)},
+               {c->blocked_dy.other, place(scratch, c->blocked_dy_at)}};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         if (all[i].memory) TRY(attach(c, all[i].memory, all[i].at));
     TRY(pass_run(c, &c->forward, scratch, "forward"));
