@@ -1,8 +1,9 @@
 /* Everything MPI: one communicator, its errors as statuses, messages of any length.
  *
- * MPI counts are ints, so longer messages go in pieces below 2^30 elements. Sums rest on
- * MPI_Allreduce, of which the standard demands identical results on all processes of the group
- * (MPI 3.1, 5.9.6); tests/test_comm.c holds the installed library to that with odd sizes.
+ * MPI counts are ints, so longer messages go in pieces below 2^30 elements. The sums of a few
+ * numbers here rest on MPI_Allreduce, of which the standard demands identical results on all
+ * processes of the group (MPI 3.1, 5.9.6); tests/test_comm.c holds the installed library to that with
+ * odd sizes. Gradients are summed by pipeline/reduce.c, which only has them carried.
  */
 #include "io/comm.h"
 #include "io/span.h"
@@ -171,10 +172,6 @@ static status reduce(const comm *c, void *data, int64_t n, int64_t size, MPI_Dat
     }
 done:
     return st;
-}
-
-status comm_sum_f32(const comm *c, float *data, int64_t n) {
-    return reduce(c, data, n, sizeof *data, MPI_FLOAT, MPI_SUM);
 }
 
 status comm_sum_f64(const comm *c, double *data, int64_t n) {

@@ -36,7 +36,6 @@ int comm_local_size(const comm *c);
 status comm_agree(const comm *c, status local);
 
 /* Elementwise sums over ranks, in place; every rank gets the same bits. Collective. */
-status comm_sum_f32(const comm *c, float *data, int64_t n);
 status comm_sum_f64(const comm *c, double *data, int64_t n);
 status comm_sum_i64(const comm *c, int64_t *data, int64_t n);
 status comm_max_f64(const comm *c, double *data, int64_t n);

@@ -1,6 +1,8 @@
 /* Anonymous files (memfd), mapped by the others through /proc/<pid>/fd: no name that could be left
  * over, and no limit such as that of /dev/shm, which containers keep small. Blocks are reserved at
- * once, so that a lack of memory is an error here and no signal later.
+ * once, so that a lack of memory is an error here and no signal later. A process number can mean
+ * another process to another rank (containers of one host): a part is taken for the right one only
+ * if it begins with the token that its rank wrote there.
  */
 #include "io/shared.h"
 #include "io/span.h"
@@ -10,6 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct shared_memory {
@@ -25,6 +29,7 @@ typedef struct address {
     long pid;
     int file; /* -1: it has none */
     int64_t bytes;
+    uint64_t token;
 } address;
 
 /* False where this system has no such files. */
@@ -39,7 +44,15 @@ static bool make_part(int64_t bytes, address *mine, status *st) {
         return false;
     }
     mine->file = file;
-    return true;
+    return getrandom(&mine->token, sizeof mine->token, 0) == sizeof mine->token &&
+           pwrite(file, &mine->token, sizeof mine->token, 0) == sizeof mine->token;
+}
+
+static bool is_part(const address *a, int file) {
+    uint64_t token = 0;
+    struct stat about;
+    return fstat(file, &about) == 0 && S_ISREG(about.st_mode) && about.st_size == a->bytes &&
+           pread(file, &token, sizeof token, 0) == sizeof token && token == a->token;
 }
 
 static bool map_part(const address *a, struct view *v) {
@@ -47,7 +60,9 @@ static bool map_part(const address *a, struct view *v) {
     snprintf(path, sizeof path, "/proc/%ld/fd/%d", a->pid, a->file);
     int file = open(path, O_RDWR | O_CLOEXEC);
     if (file < 0) return false;
-    void *at = mmap(NULL, (size_t)a->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    void *at = MAP_FAILED;
+    if (is_part(a, file))
+        at = mmap(NULL, (size_t)a->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     (void)close(file);
     if (at == MAP_FAILED) return false;
     *v = (struct view){.at = at, .bytes = a->bytes};
@@ -60,7 +75,7 @@ status shared_memory_create(const comm *node, int64_t bytes, shared_memory **out
     address mine = {.file = -1}, *all = NULL;
     int64_t total = 0, without = 0;
     *out = NULL;
-    if (bytes < 1) bytes = 1;
+    if (bytes < (int64_t)sizeof mine.token) bytes = sizeof mine.token;
     local = array_alloc(&s, 1, sizeof *s, "shared memory");
     if (local == ST_OK) {
         s->ranks = comm_size(node);
@@ -74,6 +89,8 @@ status shared_memory_create(const comm *node, int64_t bytes, shared_memory **out
     /* Also the point after which nobody opens another's file any more. */
     TRY(comm_sum_i64(node, &without, 1));
     if (without > 0) goto done;
+    memset(s->view[comm_rank(node)].at, 0, sizeof mine.token);
+    TRY(comm_barrier(node));
     *out = s;
     s = NULL;
 done:

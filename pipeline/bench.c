@@ -26,7 +26,8 @@ const char bench_help[] =
     "\n"
     "Times a training step and a forward run of a network on 64x64 slices and prints them beside "
     "the\n"
-    "rate of its 3x3 convolutions alone. Rates of ranks are added up; medians of a few runs.\n"
+    "rate of its 3x3 convolutions alone (best of a few runs, ranks added up); medians of a few "
+    "steps.\n"
     "\n"
     "  --net NAME       the network; default R32\n"
     "  --type TYPE      compute type, f32 (default) or bf16\n"
@@ -166,6 +167,7 @@ static status time_training(bench *b) {
         b->mean.total += report[i].total / STEPS;
         b->mean.exposed += report[i].exposed / STEPS;
         b->mean.update += report[i].update / STEPS;
+        b->mean.reduce += report[i].reduce / STEPS;
     }
     qsort(report, STEPS, sizeof *report, by_total);
     b->step = report[STEPS / 2].total;
@@ -247,9 +249,12 @@ static void print_profile(const bench *b) {
     }
     double update = 1000 * b->mean.update, exposed = 1000 * b->mean.exposed;
     double step = 1000 * b->mean.total;
-    printf("  %-58s %7.1f  %5.1f %%\n", "communication not hidden", exposed, 100 * exposed / step);
+    double reduce = 1000 * b->mean.reduce;
+    printf("  %-58s %7.1f  %5.1f %%\n", "waiting for other ranks", exposed, 100 * exposed / step);
+    printf("  %-58s %7.1f  %5.1f %%\n", "summing gradients over ranks", reduce,
+           100 * reduce / step);
     printf("  %-58s %7.1f  %5.1f %%\n", "clip, AdamW, EMA", update, 100 * update / step);
-    double rest = step - ms * all - exposed - update;
+    double rest = step - ms * all - exposed - reduce - update;
     printf("  %-58s %7.1f  %5.1f %%\n", "everything else", rest, 100 * rest / step);
     printf("  %-58s %7.1f\n", "step (mean, as all of this)", step);
 }
@@ -262,8 +267,8 @@ static void print(const bench *b, bool profile) {
            train_gflops(b), 100 * train_gflops(b) / limit);
     printf("  forward   %8.1f images/s  %7.1f GFLOP/s\n", b->forward, forward_gflops(b));
     printf("  limit (3x3 convolutions alone)  %.1f GFLOP/s\n", limit);
-    printf("  communication not hidden  %.1f ms of a step of %.1f ms\n", 1000 * b->exposed,
-           1000 * b->step);
+    printf("  communication  %.1f ms of waiting and %.1f ms of summing in a step of %.1f ms\n",
+           1000 * b->exposed, 1000 * b->mean.reduce, 1000 * b->step);
     printf("  peak memory of a training rank  %.2f GB, activations %.2f GB\n",
            (double)b->peak_rss / 1e9, (double)b->activations / 1e9);
     if (profile) print_profile(b);
@@ -271,12 +276,13 @@ static void print(const bench *b, bool profile) {
 
 static void print_json(const bench *b) {
     json_t *all = json_pack(
-        "{s:s, s:s, s:i, s:i, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I}", "net", b->net,
-        "type", type_name(b), "ranks", comm_size(b->comm), "threads", omp_get_max_threads(),
+        "{s:s, s:s, s:i, s:i, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I}", "net",
+        b->net, "type", type_name(b), "ranks", comm_size(b->comm), "threads", omp_get_max_threads(),
         "batch", (json_int_t)b->batch, "train_images_per_s", b->train, "forward_images_per_s",
         b->forward, "train_gflops", train_gflops(b), "forward_gflops", forward_gflops(b),
         "limit_gflops", b->limit / 1e9, "step_seconds", b->step, "exposed_seconds", b->exposed,
-        "activation_bytes", (json_int_t)b->activations, "peak_rss_bytes", (json_int_t)b->peak_rss);
+        "reduce_seconds", b->mean.reduce, "activation_bytes", (json_int_t)b->activations,
+        "peak_rss_bytes", (json_int_t)b->peak_rss);
     json_t *kinds = json_object();
     for (int i = 0; i < b->kind_count; i++) {
         const plan_seconds *t = &b->kinds[i].took;

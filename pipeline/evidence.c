@@ -4,9 +4,11 @@
 #include "io/dicom.h"
 #include "io/span.h"
 #include "pipeline/history.h"
+#include "pipeline/precision.h"
 
 #include <jansson.h>
 #include <math.h>
+#include <omp.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -221,16 +223,17 @@ status evidence_json(const evidence *e, const evidence_context *about, char **te
     if (gmtime_r(&now, &utc)) strftime(created, sizeof created, "%Y-%m-%dT%H:%M:%SZ", &utc);
     TRY(fingerprints_json(e, about, &fingerprints));
     TRY(training_json(about, &training));
-    all = json_pack("{s:s, s:I, s:s, s:o, s:i, s:s, s:O, s:o, s:o, s:O, s:{s:I, s:I}, s:o, s:o, "
-                    "s:o, s:o}",
-                    "study", s->name, "seed", (json_int_t)s->seed, "created", created, "versions",
-                    versions_json(s->engine), "ranks", comm_size(about->stage->comm), "engine",
-                    s->engine, "fingerprints", fingerprints, "data", data_json(about->real),
-                    "split", split_json(about->split), "training", training, "synthetic", "volumes",
-                    (json_int_t)store_count(about->synthetic), "slices",
-                    (json_int_t)count_slices(about->synthetic), "warnings",
-                    warnings_json(e, about->split), "fid", fid_json(e), "dice", dice_json(e),
-                    "segmenter", segmenter_json(e, s));
+    all = json_pack(
+        "{s:s, s:I, s:s, s:o, s:i, s:i, s:s, s:s, s:O, s:o, s:o, s:O, s:{s:I, s:I}, s:o, s:o, "
+        "s:o, s:o}",
+        "study", s->name, "seed", (json_int_t)s->seed, "created", created, "versions",
+        versions_json(s->engine), "ranks", comm_size(about->stage->comm), "threads",
+        omp_get_max_threads(), "engine", s->engine, "precision",
+        precision_name(about->stage->precision), "fingerprints", fingerprints, "data",
+        data_json(about->real), "split", split_json(about->split), "training", training,
+        "synthetic", "volumes", (json_int_t)store_count(about->synthetic), "slices",
+        (json_int_t)count_slices(about->synthetic), "warnings", warnings_json(e, about->split),
+        "fid", fid_json(e), "dice", dice_json(e), "segmenter", segmenter_json(e, s));
     if (all) *text = json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     if (!*text) st = status_memory("metrics.json", 0);
 done:

@@ -10,6 +10,7 @@
  * first step on, so that nothing need be reset.
  */
 #include "pipeline/reduce.h"
+#include "io/log.h"
 #include "io/shared.h"
 #include "io/span.h"
 #include "model/nn/bf16.h"
@@ -61,6 +62,7 @@ struct reduction {
     const sum_stack *partial;
     int64_t *left; /* floats of each bucket that are not finished */
     int64_t step, ready, summed, combined, done;
+    double seconds;
 };
 
 /* ---- who is where ---- */
@@ -130,20 +132,21 @@ static void place(reduction *r, int local, char *at) {
     int64_t room = (r->shards.n * (int64_t)sizeof(float) + PAGE - 1) / PAGE * PAGE;
     r->flags[local] = (flags *)(void *)at;
     r->grad[local] = (float *)(void *)(at + PAGE);
-    r->value[local] = (float *)(void *)(at + PAGE + room);
+    r->value[local] = r->set.sharded ? (float *)(void *)(at + PAGE + room) : NULL;
 }
 
 /* Collective on the node; *shared says whether its ranks see each other's memory. */
 static status find_memory(reduction *r, bool *shared) {
     status st = ST_OK;
-    int64_t bytes = 2 * (r->shards.n * (int64_t)sizeof(float) + PAGE) + PAGE;
+    /* Values only where others look at them. */
+    int64_t room = r->shards.n * (int64_t)sizeof(float) + PAGE;
+    int64_t bytes = PAGE + (r->set.sharded ? 2 : 1) * room;
     *shared = true;
     if (r->locals > 1) {
         TRY(shared_memory_create(r->node, bytes, &r->memory));
         *shared = r->memory != NULL;
     } else {
-        TRY(pages_alloc(&r->own, bytes, "parameters and their gradient"));
-        memset(r->own, 0, (size_t)(bytes / 2)); /* not the values: they may never be used */
+        TRY(pages_zeroed(&r->own, bytes, "parameters and their gradient"));
     }
 done:
     return st;
@@ -312,6 +315,7 @@ static void progress(reduction *r) {
 /* ---- the step ---- */
 
 void reduction_begin(reduction *r, const sum_stack *partial) {
+    r->seconds = 0;
     r->partial = partial;
     r->ready = r->summed = r->combined = r->done = 0;
     for (int64_t b = 0; b < r->shards.buckets; b++) r->left[b] = shards_bucket(&r->shards, b).count;
@@ -325,6 +329,7 @@ static void say_ready(reduction *r) {
 status reduction_ready(void *reduction_, int64_t offset, int64_t count) {
     reduction *r = reduction_;
     int64_t end = offset + count, before = r->ready;
+    double began = log_seconds();
     for (int64_t at = offset; at < end;) {
         int64_t b = shards_bucket_at(&r->shards, at);
         span s = shards_bucket(&r->shards, b);
@@ -338,8 +343,11 @@ status reduction_ready(void *reduction_, int64_t offset, int64_t count) {
     }
     if (r->ready > before) say_ready(r);
     progress(r);
+    r->seconds += log_seconds() - began;
     return ST_OK;
 }
+
+double reduction_seconds(const reduction *r) { return r->seconds; }
 
 /* Gives the processor away: ranks may share it. */
 static void rest(void) { (void)sched_yield(); }

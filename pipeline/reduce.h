@@ -31,7 +31,8 @@ status reduction_create(const comm *c, int64_t n, const reduction_settings *sett
                         reduction **out);
 void reduction_destroy(reduction *r); /* Collective */
 
-/* Memory of n floats for the gradient, zeroed, which is summed in place, and for the values. */
+/* Memory of n floats for the gradient, zeroed, which is summed in place; and for the
+ * values, where the optimiser is sharded (NULL otherwise). */
 float *reduction_gradient(reduction *r);
 float *reduction_values(reduction *r);
 
@@ -45,6 +46,9 @@ void reduction_begin(reduction *r, const sum_stack *partial);
 
 /* A plan_ready: floats [offset, offset + count) are finished, all of them once in a step. Local. */
 status reduction_ready(void *reduction, int64_t offset, int64_t count);
+
+/* What reduction_ready() took in the present step. Local. */
+double reduction_seconds(const reduction *r);
 
 /* Takes what is not finished as it is and waits for the sums: of all floats, or of those owned.
  * Collective. */

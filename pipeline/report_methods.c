@@ -93,11 +93,20 @@ static void training_text(FILE *f, const report *r) {
             "AdamW (Loshchilov and Hutter 2019; peak learning rate %g, %" PRId64
             " steps of warm-up, cosine decay, weight decay %g, gradient norm clipped at %g) made "
             "%" PRId64 " steps of %" PRId64 " slices; an exponential moving average of the weights "
-            "(decay %g) was kept. Slices were augmented by rotation (up to %g&deg;), zoom (up to "
+            "(decay %g) was kept. Between its layers numbers were %s. Slices were "
+            "augmented by rotation (up to %g&deg;), zoom (up to "
             "%g%%) and "
             "shift (up to %g%% of the field of view)%s.</p>\n",
             s->train.lr, s->train.warmup, s->train.weight_decay, s->train.clip, r->checkpoint_step,
-            s->train.batch, s->train.ema, s->data.rotate, 100 * s->data.zoom, 100 * s->data.shift,
+            s->train.batch, s->train.ema,
+            is(s->train.precision, "f32") ? "in single precision"
+            : is(s->train.precision, "bf16")
+                ? "bfloat16, as were the operands of convolutions and attention; "
+                  "sums, statistics and the weights that steps add to were "
+                  "in single precision"
+                : "bfloat16 where all processors had it, else in "
+                  "single precision",
+            s->data.rotate, 100 * s->data.zoom, 100 * s->data.shift,
             is(s->data.flip, "horizontal") ? ", and mirrored left to right" : "");
 }
 

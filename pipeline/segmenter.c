@@ -36,7 +36,6 @@ status segmenter_open(const stage_context *stage, const label_set *labels, uint6
     TRY(array_alloc(&s->sample.image, pixels, sizeof(float), "a slice"));
     TRY(array_alloc(&s->sample.labels, pixels, 1, "a label map"));
 done:
-    if (st != ST_OK) segmenter_close(s);
     return st;
 }
 

@@ -125,7 +125,7 @@ status study_verb(const comm *c, int argc, char **argv, status (*stage)(const st
     TRY(comm_agree(c, parse(argc, argv, &a)));
     TRY(study_read(c, a.path, a.overrides, a.count, &s));
     TRY(comm_agree(c, kernels_find(s.engine, &engine)));
-    TRY(precision_choose(c, s.train.precision, &precision));
+    TRY(precision_choose(c, s.train.precision, engine, &precision));
     TRY(open_run(c, &s, &lock, &log));
     const stage_context context = {.comm = c,
                                    .study = &s,

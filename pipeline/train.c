@@ -12,6 +12,7 @@
 #include "pipeline/trainer.h"
 
 #include <math.h>
+#include <omp.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -37,10 +38,17 @@ typedef struct training {
     int64_t began_at;
 } training;
 
+static bool is_on(const char *key) { return strcmp(key, "on") == 0; }
+
+/* Where the bits are promised, the cut of a batch belongs to what they follow from. */
 status train_fingerprint(const study *s, const char *store_fingerprint, char hex[SHA256_HEX]) {
     static const char *const sections[] = {"seed", "engine", "data", "model", "diffusion", "train"};
-    return study_fingerprint(s, sections, sizeof sections / sizeof *sections, store_fingerprint,
-                             hex);
+    char upstream[SHA256_HEX + 64];
+    snprintf(upstream, sizeof upstream, "%s", store_fingerprint);
+    if (is_on(s->train.reproducible))
+        snprintf(upstream, sizeof upstream, "%s micro_batch %lld", store_fingerprint,
+                 (long long)s->train.micro_batch);
+    return study_fingerprint(s, sections, sizeof sections / sizeof *sections, upstream, hex);
 }
 
 static status open_data(training *t) {
@@ -62,8 +70,6 @@ static status open_data(training *t) {
 done:
     return st;
 }
-
-static bool is_on(const char *key) { return strcmp(key, "on") == 0; }
 
 /* Collective. */
 static status open_trainer(training *t) {
@@ -88,9 +94,17 @@ static status open_trainer(training *t) {
                             .reproducible = is_on(s->train.reproducible)};
     TRY(trainer_create(c, &set, t->noising.graph, t->noising.loss, t->stage->engine, &t->trainer));
     TRY(comm_agree(c, validator_open(&t->noising, t->stage, &t->validator)));
+    if (is_on(s->train.reproducible))
+        log_info(
+            t->stage->log,
+            "train: reproducible with %d threads a rank: the same bits on 1, 2, 4, 8, ... ranks "
+            "of %d threads each",
+            omp_get_max_threads(), omp_get_max_threads());
     if (strcmp(s->train.precision, "auto") == 0)
         log_info(t->stage->log, "train: precision %s%s", precision_name(precision),
-                 precision == TYPE_F32 ? ": not all processors have bf16 arithmetic" : "");
+                 precision == TYPE_F32
+                     ? ": not all processors have bf16 arithmetic, or the engine none"
+                     : "");
 done:
     return st;
 }
@@ -152,6 +166,12 @@ static status restore(training *t) {
     bool found = false;
     TRY(comm_agree(c, comm_rank(c) == 0 ? choose_checkpoints(t) : ST_OK));
     TRY(trainer_restore(t->trainer, t->checkpoints, t->fingerprint, &found));
+    if (trainer_changed_precision(t->trainer))
+        log_warning(t->stage->log,
+                    "the checkpoint was not trained in %s, which train.precision: %s "
+                    "gives on these processors: the training goes on in %s",
+                    precision_name(t->stage->precision), t->stage->study->train.precision,
+                    precision_name(t->stage->precision));
     if (comm_rank(c) == 0)
         st = history_read(t->history_path, (double)trainer_at(t->trainer), &t->history);
     TRY(comm_agree(c, st));

@@ -280,7 +280,7 @@ static void update(trainer *t, trainer_report *report) {
 
 /* Counts a skipped step, unless the scale of the loss may have been at fault. */
 static status judge(trainer *t, const trainer_report *report) {
-    bool excused = loss_scale_can_fall(&t->scale);
+    bool excused = loss_scale_can_fall(&t->scale); /* the loss is scaled too, and may overflow */
     loss_scale_after(&t->scale, !report->skipped);
     if (!report->skipped)
         t->skips = 0;
@@ -304,6 +304,7 @@ status trainer_step(trainer *t, const trainer_feed *feed, bool stop_requested,
     if (!report->skipped) update(t, report);
     st = judge(t, report);
     t->step++;
+    report->reduce = reduction_seconds(t->reduction);
     report->total = log_seconds() - began;
 done:
     return st;

@@ -53,8 +53,9 @@ typedef struct trainer_report {
     bool stop;    /* a rank asked to stop */
     double scale; /* that the loss was multiplied with inside */
     /* Seconds of this rank: waiting for samples; communication beside the backward pass (waiting
-     * for other ranks and for what they send); norm and update; the whole step. */
-    double data, exposed, update, total;
+     * for other ranks and for what they send); summing, copying and sending in the backward pass;
+     * norm and update; the whole step. */
+    double data, exposed, reduce, update, total;
 } trainer_report;
 
 /* Parameters begin after (settings.seed); equal on all ranks. g must outlive it. ST_USAGE naming
@@ -64,7 +65,7 @@ status trainer_create(const comm *c, const trainer_settings *settings, const gra
 void trainer_destroy(trainer *t); /* Collective */
 
 /* One optimiser step. stop_requested: this rank wants to stop (agreed in report->stop). ST_DIVERGED
- * after 5 skipped steps in a row, not counting those that only a smaller loss scale can mend.
+ * after 5 skipped steps in a row, not counting those before which the loss scale could still fall.
  * Collective. */
 status trainer_step(trainer *t, const trainer_feed *feed, bool stop_requested,
                     trainer_report *report);
@@ -86,6 +87,9 @@ status trainer_ema(trainer *t, const float **out);
  * there is one (*found). Collective. */
 status trainer_save(trainer *t, const char *directory, const char *fingerprint, int keep);
 status trainer_restore(trainer *t, const char *directory, const char *fingerprint, bool *found);
+
+/* Whether the checkpoint that was restored was trained in another precision than this trainer's. */
+bool trainer_changed_precision(const trainer *t);
 
 /* Reads the EMA values of a checkpoint into p. Local. */
 status trainer_load_ema(const char *directory, int64_t step, params *p);

@@ -25,6 +25,7 @@ struct trainer {
     loss_scale scale;
     int64_t step;
     int64_t skips; /* in a row */
+    bool changed_precision;
 };
 
 /* What this rank holds of a flat buffer like the parameters. Local. */

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SCALARS = 4, SCALARS_BEFORE_SCALING = 2 };
+enum { SCALARS = 5 };
 
 /* The state's arrays as files have them. */
 typedef struct whole {
@@ -116,7 +116,8 @@ status trainer_save(trainer *t, const char *directory, const char *fingerprint, 
     const checkpoint_scalar scalars[SCALARS] = {{"step", (double)t->step},
                                                 {"skips", (double)t->skips},
                                                 {"loss_scale", loss_scale_kept(&t->scale)},
-                                                {"loss_scale_good", (double)t->scale.good}};
+                                                {"loss_scale_good", (double)t->scale.good},
+                                                {"bf16", t->set.precision == TYPE_BF16}};
     TRY(comm_agree(t->comm, open_whole(t, &w)));
     TRY(join(t, t->m, w.m));
     TRY(join(t, t->v, w.v));
@@ -141,10 +142,7 @@ static status read_whole(const trainer *t, const char *directory, int64_t step, 
     checkpoint_array *arrays = NULL;
     int64_t n = 0;
     TRY(all_arrays(t, w, &arrays, &n));
-    st = checkpoint_read(directory, step, arrays, n, scalars, SCALARS);
-    /* Checkpoints of earlier versions know no scaling. */
-    if (st == ST_INTEGRITY)
-        st = checkpoint_read(directory, step, arrays, n, scalars, SCALARS_BEFORE_SCALING);
+    TRY(checkpoint_read(directory, step, arrays, n, scalars, SCALARS));
 done:
     free(arrays);
     return st;
@@ -155,8 +153,11 @@ status trainer_restore(trainer *t, const char *directory, const char *fingerprin
     whole w = {0};
     int64_t step = -1;
     bool first = comm_rank(t->comm) == 0;
-    checkpoint_scalar scalars[SCALARS] = {
-        {.name = "step"}, {.name = "skips"}, {.name = "loss_scale"}, {.name = "loss_scale_good"}};
+    checkpoint_scalar scalars[SCALARS] = {{.name = "step"},
+                                          {.name = "skips"},
+                                          {.name = "loss_scale"},
+                                          {.name = "loss_scale_good"},
+                                          {.name = "bf16"}};
     *found = false;
     /* Rank 0's view of the directory counts: another node may see it later. */
     if (first) st = checkpoint_latest(directory, fingerprint, &step);
@@ -174,12 +175,15 @@ status trainer_restore(trainer *t, const char *directory, const char *fingerprin
     t->step = (int64_t)scalars[0].value;
     t->skips = (int64_t)scalars[1].value;
     loss_scale_restore(&t->scale, scalars[2].value, (int64_t)scalars[3].value);
+    t->changed_precision = (scalars[4].value != 0) != (t->set.precision == TYPE_BF16);
     plan_params_changed(t->plan);
     *found = true;
 done:
     free(w.memory);
     return st;
 }
+
+bool trainer_changed_precision(const trainer *t) { return t->changed_precision; }
 
 status trainer_load_ema(const char *directory, int64_t step, params *p) {
     status st = ST_OK;

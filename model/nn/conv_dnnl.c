@@ -62,6 +62,10 @@ struct conv {
 
 static status check(const conv_shape *s, const char *what, dnnl_status_t got) {
     if (got == dnnl_success) return ST_OK;
+    if (got == dnnl_unimplemented && (s->x == TYPE_BF16 || s->y == TYPE_BF16))
+        return status_fail(ST_USAGE,
+                           "oneDNN has no convolutions of bf16 numbers for this processor; "
+                           "use train.precision: f32 or auto");
     return status_fail(ST_INTERNAL,
                        "oneDNN: %s (%s) for the %dx%d convolution with stride %d of %" PRId64
                        " maps %" PRId64 "x%" PRId64 ", %" PRId64 " to %" PRId64 " channels",

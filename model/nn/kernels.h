@@ -47,6 +47,7 @@ typedef struct attention_shape {
 
 typedef struct kernels {
     const char *name;
+    bool bf16; /* gains from bf16 where the processor has it */
 
     /* Creates primitives once, at plan time. training: backward will be called. */
     status (*conv_open)(const conv_shape *shape, bool training, conv **out);
@@ -64,7 +65,7 @@ typedef struct kernels {
     status (*conv_backward_weights)(conv *c, const void *x, const void *dy, float *dw, float *db,
                                     void *scratch);
 
-    /* The three products alone, once, on whatever the arrays hold: nothing is converted, laid out anew
+    /* The three products of a 3x3 convolution opened for training alone, once, on whatever the arrays hold: nothing is converted, laid out anew
      * or added up around them. x and dy of the shape, y and dx written; for the yardstick of a
      * benchmark. NULL: the functions above are that already. */
     status (*conv_products)(conv *c, const void *x, const void *dy, void *y, void *dx,

@@ -48,6 +48,7 @@ const char *kernels_onednn_version(void) {
 
 const kernels kernels_onednn = {
     .name = "onednn",
+    .bf16 = true,
     .conv_open = dnnl_conv_open,
     .conv_close = dnnl_conv_close,
     .conv_scratch = dnnl_conv_scratch,

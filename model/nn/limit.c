@@ -79,6 +79,7 @@ status limit_measure(const graph *g, const kernels *engine, int64_t batch, tenso
         const graph_op *op = &g->ops[i];
         if (op->set.kernel != 3) continue;
         const graph_op *from = &g->ops[op->in[0]];
+        if (!from->kind->forward) continue; /* an input wants no gradient: no step makes it */
         conv_shape s;
         memset(&s, 0, sizeof s); /* padding too: shapes are compared as bytes */
         s.batch = batch;

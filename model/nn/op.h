@@ -4,7 +4,8 @@
  * An op is one file op_<name>.c with its builder (the shape rule), open, forward, backward and
  * FLOPs. A gradient that an op sends to an input is overwritten: where several ops use one value the
  * plan gives each its own buffer and adds them up, so no op needs to know. An op whose loop can as
- * well add says so and saves the plan a pass over memory.
+ * well add says so and saves the plan a pass over memory. grad_out may be memory that other values
+ * still read (`passes`): backward never writes it.
  */
 #ifndef CTAUG_MODEL_NN_OP_H
 #define CTAUG_MODEL_NN_OP_H

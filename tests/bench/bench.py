@@ -3,9 +3,10 @@
 Usage: bench.py [--repeat N] [--net R64,R32] [--type f32,bf16] [--batch N]   (make bench)
 Wants a quiet machine and takes some minutes. Every program runs in its two sensible settings, one process
 with all cores and one rank of one thread a core; per quantity the better of the two counts. All take
-turns --repeat times and medians are compared, since a machine's speed drifts. FLOP of ctaug and of the
-peer (tests/bench/peer.py) are counted alike, so that ratios of GFLOP/s are those of images/s. The
-table also lies in $BUILD/bench.json, with every single run.
+turns --repeat times and medians are compared, since a machine's speed drifts (best runs where one
+rank is compared with two). FLOP of ctaug and of the peer (tests/bench/peer.py) are counted alike, so
+that ratios of GFLOP/s are those of images/s. The table also lies in $BUILD/bench.json, with every
+single run.
 """
 import argparse
 import json
@@ -72,8 +73,8 @@ def make_jobs(args, peer):
                     yield {"who": who, "net": net, "type": kind, "batch": args.batch,
                            "ranks": ranks, "threads": threads}
     for kind in args.type:
-        for ranks in (1, 2) if CORES > 1 else ():
-            yield {"who": "scaling", "net": args.net[0], "type": kind, "ranks": ranks,
+        for ranks in (1, 2) if CORES > 1 and "R64" in args.net else ():
+            yield {"who": "scaling", "net": "R64", "type": kind, "ranks": ranks,
                    "threads": 1, "batch": ranks * max(args.batch // 2, 1)}
 
 
@@ -102,13 +103,13 @@ def measure(args, peer):
     return runs, refused
 
 
-def medians(runs, field, **which):
-    """Per setting (ranks): the median of a field over the runs of one kind."""
+def of_settings(runs, field, pick=statistics.median, **which):
+    """Per setting (ranks): the median (or what `pick` takes) of a field over the runs of one kind."""
     found = {}
     for r in runs:
         if all(r["job"][key] == value for key, value in which.items()):
             found.setdefault(r["job"]["ranks"], []).append(r["result"][field])
-    return {ranks: statistics.median(values) for ranks, values in found.items()}
+    return {ranks: pick(values) for ranks, values in found.items()}
 
 
 def ratio(a, b):
@@ -122,13 +123,13 @@ def summarise(runs, nets, kinds):
             cell = {"net": net, "type": kind}
             for who in ("ctaug", "peer"):
                 for what in ("train", "forward"):
-                    rates = medians(runs, f"{what}_gflops", who=who, net=net, type=kind)
+                    rates = of_settings(runs, f"{what}_gflops", who=who, net=net, type=kind)
                     best = max(rates, key=rates.get) if rates else None
                     cell[f"{who}_{what}_gflops"] = rates.get(best)
                     cell[f"{who}_{what}_ranks"] = best
-                memory = medians(runs, "peak_rss_bytes", who=who, net=net, type=kind)
+                memory = of_settings(runs, "peak_rss_bytes", who=who, net=net, type=kind)
                 cell[f"{who}_peak_rss_bytes"] = memory.get(1)
-            limits = medians(runs, "limit_gflops", who="ctaug", net=net, type=kind)
+            limits = of_settings(runs, "limit_gflops", who="ctaug", net=net, type=kind)
             cell["limit_gflops"] = max(limits.values()) if limits else None
             for what in ("train", "forward"):
                 cell[f"{what}_ratio"] = ratio(cell[f"ctaug_{what}_gflops"],
@@ -137,9 +138,11 @@ def summarise(runs, nets, kinds):
             cell["asked"] = ASKED.get((net, kind), {})
             cells.append(cell)
     for kind in kinds:
-        rates = medians(runs, "train_images_per_s", who="scaling", type=kind)
+        # The best run of each: whatever else slows down one core slows down both ranks, and
+        # more often than a single rank.
+        rates = of_settings(runs, "train_images_per_s", max, who="scaling", type=kind)
         if len(rates) == 2:
-            scaling.append({"net": nets[0], "type": kind, "one_rank_images_per_s": rates[1],
+            scaling.append({"net": "R64", "type": kind, "one_rank_images_per_s": rates[1],
                             "two_ranks_images_per_s": rates[2],
                             "efficiency": rates[2] / (2 * rates[1]), "asked": ASKED_SCALING})
     return {"cores": CORES, "cells": cells, "scaling": scaling}
