@@ -43,7 +43,7 @@ const char bench_help[] =
     "  ctaug bench --net R64 --type bf16 --profile\n"
     "  mpirun -n 2 ctaug bench --net R32 --json\n";
 
-/* Milliseconds a step of one kind of operator. */
+/* Seconds of all steps of one kind of operator. */
 typedef struct kind_time {
     const char *kind;
     int count;
@@ -228,24 +228,23 @@ static double sum_of(const plan_seconds *t) {
     return t->pack + t->forward + t->again + t->backward + t->add;
 }
 
+static int by_cost(const void *a, const void *b) {
+    double x = sum_of(&((const kind_time *)a)->took), y = sum_of(&((const kind_time *)b)->took);
+    return (x < y) - (x > y);
+}
+
 /* The kinds that cost most first, and what a step does besides. */
-static void print_profile(const bench *b) {
+static void print_profile(bench *b) {
     const double ms = 1000.0 / STEPS;
     double all = 0;
     printf("\n  ms a step        ops    pack forward   again backward   joins     sum   share\n");
-    for (double below = 1e300;;) {
-        const kind_time *next = NULL;
-        for (int i = 0; i < b->kind_count; i++) {
-            double sum = sum_of(&b->kinds[i].took);
-            if (sum < below && (!next || sum > sum_of(&next->took))) next = &b->kinds[i];
-        }
-        if (!next) break;
-        const plan_seconds *t = &next->took;
-        below = sum_of(t);
-        all += below;
-        printf("  %-16s %3d %7.1f %7.1f %7.1f  %7.1f %7.1f %7.1f  %5.1f %%\n", next->kind,
-               next->count, ms * t->pack, ms * t->forward, ms * t->again, ms * t->backward,
-               ms * t->add, ms * below, 100 * below / STEPS / b->mean.total);
+    qsort(b->kinds, (size_t)b->kind_count, sizeof *b->kinds, by_cost);
+    for (int i = 0; i < b->kind_count; i++) {
+        const plan_seconds *t = &b->kinds[i].took;
+        all += sum_of(t);
+        printf("  %-16s %3d %7.1f %7.1f %7.1f  %7.1f %7.1f %7.1f  %5.1f %%\n", b->kinds[i].kind,
+               b->kinds[i].count, ms * t->pack, ms * t->forward, ms * t->again, ms * t->backward,
+               ms * t->add, ms * sum_of(t), 100 * sum_of(t) / STEPS / b->mean.total);
     }
     double update = 1000 * b->mean.update, exposed = 1000 * b->mean.exposed;
     double step = 1000 * b->mean.total;
@@ -259,7 +258,7 @@ static void print_profile(const bench *b) {
     printf("  %-58s %7.1f\n", "step (mean, as all of this)", step);
 }
 
-static void print(const bench *b, bool profile) {
+static void print(bench *b, bool profile) {
     double limit = b->limit / 1e9;
     printf("%s %s, engine %s, %d ranks of %d threads, batch %lld\n", b->net, type_name(b),
            b->engine->name, comm_size(b->comm), omp_get_max_threads(), (long long)b->batch);

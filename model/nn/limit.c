@@ -2,18 +2,12 @@
 #include "model/nn/limit.h"
 
 #include "io/span.h"
+#include "model/nn/clock.h"
 #include "model/nn/op.h"
 
 #include <string.h>
-#include <time.h>
 
 enum { REPEATS = 3 };
-
-static double seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* map: x, dy, y, dx. */
 static status run_products(const kernels *engine, conv *c, void *const map[4], float *w,

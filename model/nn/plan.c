@@ -3,10 +3,10 @@
 #include "model/nn/plan_private.h"
 
 #include "io/span.h"
+#include "model/nn/clock.h"
 #include "model/nn/maps.h"
 
 #include <string.h>
-#include <time.h>
 
 static bool is_identity(const plan *pl, node i) {
     const graph_op *op = &pl->graph->ops[i];
@@ -185,12 +185,6 @@ status plan_input(plan *pl, const char *name, tensor *out) {
 tensor plan_output(plan *pl, node x) { return pl->ops[x].run.out; }
 
 void plan_params_changed(plan *pl) { pl->params_changed = true; }
-
-static double seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* Adds the time since *from to *sum and moves *from on. */
 static void lap(double *from, double *sum) {

@@ -1,0 +1,14 @@
+/* What a benchmark or a profile takes the time with. Private to model/nn. */
+#ifndef CTAUG_MODEL_NN_CLOCK_H
+#define CTAUG_MODEL_NN_CLOCK_H
+
+#include <time.h>
+
+/* Seconds since some moment; never goes back. */
+static inline double seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+#endif
