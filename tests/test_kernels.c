@@ -205,7 +205,7 @@ static void test_fast_conv(void **state) {
     (void)state;
     compare_convs(engine("onednn"), TYPE_F32, TYPE_F32);
     compare_convs(engine("openblas"), TYPE_F32, TYPE_F32);
-    /* The weight gradient of a map with many pixels goes another way. */
+    /* Maps with many pixels and whole blocks of channels may go another way. */
     compare_conv(engine("onednn"), (conv_shape){1, 64, 64, 16, 16, 3, 1, TYPE_F32, TYPE_F32});
     compare_conv(engine("onednn"), (conv_shape){1, 65, 63, 16, 32, 3, 2, TYPE_F32, TYPE_F32});
 }
@@ -217,7 +217,15 @@ static void test_fast_conv_bf16(void **state) {
     compare_convs(engine("onednn"), TYPE_BF16, TYPE_F32);
     conv *c;
     const conv_shape narrow = {1, 4, 1, 8, 8, 3, 2, TYPE_BF16, TYPE_BF16};
-    assert_int_equal(engine("onednn")->conv_open(&narrow, true, &c), ST_USAGE);
+    /* Where bf16 numbers are multiplied as such oneDNN is wrong here, and that is said. */
+    status st = engine("onednn")->conv_open(&narrow, true, &c);
+    if (st == ST_OK) {
+        engine("onednn")->conv_close(c);
+        compare_conv(engine("onednn"), narrow);
+    } else {
+        assert_int_equal(st, ST_USAGE);
+        assert_non_null(strstr(status_message(), "train.precision: f32"));
+    }
     assert_int_equal(engine("openblas")->conv_open(&narrow, true, &c), ST_USAGE);
     assert_non_null(strstr(status_message(), "onednn"));
 }

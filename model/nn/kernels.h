@@ -5,8 +5,9 @@
  *   reference  plain loops, what the other two are tested against
  *
  * Arrays are channels-last and dense. Maps (const void *, void *: activations and their gradients)
- * are f32 or bf16 as the shape says; everything else is f32. In bf16 products are of bf16 numbers,
- * sums and statistics in f32 or f64, and each number of a result is rounded to bf16 once. Pointers
+ * are f32 or bf16 as the shape says; everything else is f32. In bf16 products are of bf16 numbers
+ * (by way of f32 where the processor does not multiply them itself), sums and statistics in f32 or
+ * f64, and each number of a result is rounded to bf16 once. Pointers
  * aligned to 64 bytes are welcome but not required, but scratch is. Functions are Local, use the
  * OpenMP threads of the process, and give the same bits for the same input and thread count.
  *

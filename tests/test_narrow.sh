@@ -1,0 +1,8 @@
+#!/bin/bash
+# What oneDNN does on processors with AVX2 alone, tested wherever the tests run: layouts of its own,
+# and bf16 numbers multiplied by way of f32.
+set -eu
+export ONEDNN_MAX_CPU_ISA=AVX2
+for name in kernels plan unet; do
+    "${BUILD:-build}/tests/test_$name"
+done
