@@ -13,6 +13,7 @@
 #include <mpi.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 enum { PIECE = 1 << 29, MESSAGE = 1024 };
 
@@ -266,6 +267,21 @@ const char *comm_library_version(void) {
 }
 
 status comm_barrier(const comm *c) { return check(MPI_Barrier(c->world), "MPI_Barrier"); }
+
+status comm_wait(const comm *c) {
+    status st;
+    const struct timespec nap = {.tv_nsec = 1000000};
+    MPI_Request request;
+    int done = 0;
+    TRY(check(MPI_Ibarrier(c->world, &request), "MPI_Ibarrier"));
+    for (;;) {
+        TRY(check(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "MPI_Test"));
+        if (done) break;
+        (void)nanosleep(&nap, NULL);
+    }
+done:
+    return st;
+}
 
 status comm_slots_create(const comm *c, int64_t count, comm_slots **out) {
     status st;

@@ -57,6 +57,9 @@ status comm_all_equal(const comm *c, uint64_t value, bool *equal);
 
 status comm_barrier(const comm *c);
 
+/* A barrier whose waiting ranks sleep, and leave the processor to the others. Collective. */
+status comm_wait(const comm *c);
+
 /* ---- messages under way while the caller computes ---- */
 
 /* A number of slots, each free or with one operation under way. All ranks of c begin the same

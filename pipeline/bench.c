@@ -8,7 +8,7 @@
 #include "model/net/unet.h"
 #include "model/nn/limit.h"
 #include "model/rng.h"
-#include "pipeline/trainer.h"
+#include "pipeline/scaling.h"
 
 #include <jansson.h>
 #include <omp.h>
@@ -22,7 +22,9 @@ enum { SIZE = 64, WARM = 2, STEPS = 9, KINDS_MOST = 32 };
 const char bench_help[] =
     "usage: [mpirun -n N] ctaug bench [--net R64|R32|R16] [--type f32|bf16] [--batch N]\n"
     "                                 [--micro-batch N] [--recompute] [--reproducible]\n"
-    "                                 [--engine onednn|openblas|reference] [--profile] [--json]\n"
+    "                                 [--engine onednn|openblas|reference] [--profile] "
+    "[--scaling]\n"
+    "                                 [--json]\n"
     "\n"
     "Times a training step and a forward run of a network on 64x64 slices and prints them beside "
     "the\n"
@@ -37,6 +39,7 @@ const char bench_help[] =
     "  --reproducible   as train.reproducible: on\n"
     "  --engine NAME    default onednn\n"
     "  --profile        also the time of every operator (rank 0)\n"
+    "  --scaling        also each rank by itself: what the others cost it\n"
     "  --json           one JSON object instead of text\n"
     "\n"
     "examples:\n"
@@ -66,6 +69,7 @@ typedef struct bench {
     int64_t peak_rss, activations; /* bytes: of the training process, of its plan */
     kind_time kinds[KINDS_MOST];
     int kind_count;
+    scaling scaling; /* with --scaling */
 } bench;
 
 static int by_total(const void *a, const void *b) {
@@ -78,20 +82,18 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Noise, once: inputs keep their memory. */
+/* Noise, once: inputs begin as zeros and keep their memory. */
 static status fill(void *context, plan *pl, int64_t first, int64_t count) {
     status st = ST_OK;
     tensor in[2];
-    bool *filled = context;
-    (void)first, (void)count;
-    if (*filled) goto done;
+    (void)context, (void)first, (void)count;
     TRY(plan_input(pl, "x", &in[0]));
+    if (((const float *)in[0].at)[0] != 0) goto done;
     TRY(plan_input(pl, "target", &in[1]));
     for (uint64_t i = 0; i < 2; i++) {
         rng_stream r = rng_open(1, RNG_NOISE, i, 0);
         rng_fill_normal(&r, in[i].at, tensor_count(&in[i]));
     }
-    *filled = true;
 done:
     return st;
 }
@@ -136,25 +138,28 @@ static void add(void *context, const char *kind, const char *name, const plan_se
     add_times(context, 1, kind, took);
 }
 
+static trainer_settings settings_of(const bench *b) {
+    return (trainer_settings){.steps = 1000,
+                              .batch = b->batch,
+                              .micro_batch = b->micro_batch,
+                              .lr = 1e-4,
+                              .weight_decay = 0.01,
+                              .clip = 1,
+                              .keep_ema = true,
+                              .ema = 0.999,
+                              .seed = 1,
+                              .precision = b->type,
+                              .recompute = b->recompute,
+                              .reproducible = b->reproducible};
+}
+
 static status time_training(bench *b) {
     status st = ST_OK;
     trainer *t = NULL;
     trainer_report report[STEPS], warm;
-    bool filled = false;
-    const trainer_feed feed = {.fill = fill, .context = &filled};
+    const trainer_feed feed = {.fill = fill};
+    const trainer_settings set = settings_of(b);
     struct rusage use;
-    trainer_settings set = {.steps = 1000,
-                            .batch = b->batch,
-                            .micro_batch = b->micro_batch,
-                            .lr = 1e-4,
-                            .weight_decay = 0.01,
-                            .clip = 1,
-                            .keep_ema = true,
-                            .ema = 0.999,
-                            .seed = 1,
-                            .precision = b->type,
-                            .recompute = b->recompute,
-                            .reproducible = b->reproducible};
     TRY(comm_agree(b->comm, trainer_create(b->comm, &set, b->graph, b->loss, b->engine, &t)));
     for (int i = 0; i < WARM; i++) TRY(trainer_step(t, &feed, false, &warm));
     plan_times(trainer_plan(t), subtract, b);
@@ -220,6 +225,12 @@ done:
     return st;
 }
 
+static status time_scaling(bench *b) {
+    const trainer_feed feed = {.fill = fill};
+    const trainer_settings set = settings_of(b);
+    return scaling_measure(b->comm, &set, b->graph, b->loss, b->engine, &feed, &b->scaling);
+}
+
 static double train_gflops(const bench *b) { return 3 * b->train * (double)b->flops / 1e9; }
 static double forward_gflops(const bench *b) { return b->forward * (double)b->flops / 1e9; }
 static const char *type_name(const bench *b) { return b->type == TYPE_BF16 ? "bf16" : "f32"; }
@@ -258,6 +269,14 @@ static void print_profile(bench *b) {
     printf("  %-58s %7.1f\n", "step (mean, as all of this)", step);
 }
 
+static void print_scaling(const scaling *s, int ranks) {
+    printf("  %d ranks together and each by itself, added up (images/s)\n", ranks);
+    printf("    median round  %8.2f  %8.2f  %6.1f %%\n", s->together, s->alone,
+           100 * s->efficiency);
+    printf("    best of each  %8.2f  %8.2f  %6.1f %%\n", s->together_best, s->alone_best,
+           100 * s->efficiency_best);
+}
+
 static void print(bench *b, bool profile) {
     double limit = b->limit / 1e9;
     printf("%s %s, engine %s, %d ranks of %d threads, batch %lld\n", b->net, type_name(b),
@@ -270,6 +289,7 @@ static void print(bench *b, bool profile) {
            1000 * b->exposed, 1000 * b->mean.reduce, 1000 * b->step);
     printf("  peak memory of a training rank  %.2f GB, activations %.2f GB\n",
            (double)b->peak_rss / 1e9, (double)b->activations / 1e9);
+    if (b->scaling.alone > 0) print_scaling(&b->scaling, comm_size(b->comm));
     if (profile) print_profile(b);
 }
 
@@ -292,12 +312,20 @@ static void print_json(const bench *b) {
                                       "joins", t->add / STEPS));
     }
     json_object_set_new(all, "seconds_by_operator", kinds);
+    const scaling *s = &b->scaling;
+    if (s->alone > 0)
+        json_object_set_new(all, "scaling",
+                            json_pack("{s:f, s:f, s:f, s:f, s:f, s:f}", "together_images_per_s",
+                                      s->together, "together_best_images_per_s", s->together_best,
+                                      "alone_images_per_s", s->alone, "alone_best_images_per_s",
+                                      s->alone_best, "efficiency", s->efficiency, "efficiency_best",
+                                      s->efficiency_best));
     json_dumpf(all, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
     printf("\n");
     json_decref(all);
 }
 
-static status check(bench *b, const char *type) {
+static status check(bench *b, const char *type, bool scales) {
     int size = comm_size(b->comm);
     b->type = strcmp(type, "bf16") == 0 ? TYPE_BF16 : TYPE_F32;
     if (strcmp(type, type_name(b)) != 0)
@@ -305,6 +333,9 @@ static status check(bench *b, const char *type) {
     if (b->batch < size || b->batch > 4096)
         return status_fail(ST_USAGE, "bench: the batch is %lld; it must be %d..4096",
                            (long long)b->batch, size);
+    if (scales && b->batch % size != 0)
+        return status_fail(
+            ST_USAGE, "bench: --scaling wants a batch that is a multiple of the %d ranks", size);
     b->share = (b->batch + size - 1) / size;
     if (b->micro_batch == 0) b->micro_batch = b->share;
     if (b->micro_batch < 1 || b->micro_batch > b->batch)
@@ -316,7 +347,7 @@ static status check(bench *b, const char *type) {
 status bench_verb(const comm *c, int argc, char **argv) {
     status st = ST_OK;
     const char *type = "f32", *engine = "onednn";
-    bool as_json = false, profile = false;
+    bool as_json = false, profile = false, scales = false;
     int operands = 0;
     bench b = {.comm = c, .net = "R32", .batch = 16};
     const verb_option options[] = {{.name = "--net", .text = &b.net},
@@ -327,15 +358,17 @@ status bench_verb(const comm *c, int argc, char **argv) {
                                    {.name = "--reproducible", .flag = &b.reproducible},
                                    {.name = "--engine", .text = &engine},
                                    {.name = "--profile", .flag = &profile},
+                                   {.name = "--scaling", .flag = &scales},
                                    {.name = "--json", .flag = &as_json},
                                    {.name = NULL}};
     TRY(verb_parse(argc, argv, options, NULL, 0, &operands));
-    TRY(check(&b, type));
+    TRY(check(&b, type, scales));
     TRY(comm_agree(c, kernels_find(engine, &b.engine)));
     TRY(comm_agree(c, describe(&b)));
     TRY(time_training(&b));
     TRY(time_forward(&b));
     TRY(time_limit(&b));
+    if (scales) TRY(time_scaling(&b));
     if (comm_rank(c) == 0 && as_json) print_json(&b);
     if (comm_rank(c) == 0 && !as_json) print(&b, profile);
 done:

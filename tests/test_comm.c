@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static int failures;
@@ -127,6 +128,24 @@ static void agreement(const comm *c) {
     expect(c, comm_agree(c, ST_OK) == ST_OK, "agreed after failures");
 }
 
+static double clock_of(clockid_t which) {
+    struct timespec t;
+    clock_gettime(which, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* The last rank comes half a second late: the others leave no earlier, and have slept till then. */
+static void sleep_of_those_who_wait(const comm *c) {
+    const struct timespec late = {.tv_nsec = 500000000};
+    bool last = comm_rank(c) == comm_size(c) - 1;
+    expect(c, comm_barrier(c) == ST_OK, "comm_barrier");
+    double began = clock_of(CLOCK_MONOTONIC), worked = clock_of(CLOCK_PROCESS_CPUTIME_ID);
+    if (last) nanosleep(&late, NULL);
+    expect(c, comm_wait(c) == ST_OK, "comm_wait");
+    expect(c, clock_of(CLOCK_MONOTONIC) - began > 0.49, "left before the last rank came");
+    expect(c, clock_of(CLOCK_PROCESS_CPUTIME_ID) - worked < 0.25, "worked while it waited");
+}
+
 static int ranks(int argc, char **argv) {
     comm *c = NULL;
     if (comm_start(&argc, &argv, &c) != ST_OK) {
@@ -142,6 +161,7 @@ static int ranks(int argc, char **argv) {
     blocks(c);
     equality(c);
     agreement(c);
+    sleep_of_those_who_wait(c);
     int64_t all = failures;
     if (comm_sum_i64(c, &all, 1) != ST_OK || comm_barrier(c) != ST_OK) all++;
     if (wanted > 1 && getenv("CTAUG_TEST_ABORT") && comm_rank(c) == 1) comm_abort(c, "a test");

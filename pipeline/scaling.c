@@ -1,0 +1,82 @@
+/* Rounds of steps, together and alone. */
+#include "pipeline/scaling.h"
+
+#include "io/span.h"
+
+#include <stdlib.h>
+
+enum { WARM = 1, ROUNDS = 9 };
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Leaves them in order. */
+static double median(double *values) {
+    qsort(values, ROUNDS, sizeof *values, by_value);
+    return values[ROUNDS / 2];
+}
+
+/* Images a second of a step of t, on whose comm it is Collective. */
+static status time_step(trainer *t, const trainer_feed *feed, int64_t batch, double *rate) {
+    trainer_report report;
+    status st = trainer_step(t, feed, false, &report);
+    *rate = st == ST_OK ? (double)batch / report.total : 0;
+    return st;
+}
+
+/* One rank after the other; *rate is this one's. */
+static status time_alone(const comm *c, trainer *t, const trainer_feed *feed, int64_t batch,
+                         double *rate) {
+    status st = ST_OK, local = ST_OK;
+    for (int r = 0; r < comm_size(c); r++) {
+        TRY(comm_wait(c));
+        if (comm_rank(c) == r) local = time_step(t, feed, batch, rate);
+    }
+    TRY(comm_wait(c));
+    TRY(comm_agree(c, local));
+done:
+    return st;
+}
+
+status scaling_measure(const comm *c, const trainer_settings *set, const graph *g, node loss,
+                       const kernels *engine, const trainer_feed *feed, scaling *out) {
+    status st = ST_OK;
+    comm *self = NULL;
+    trainer *all = NULL, *one = NULL;
+    trainer_settings alone = *set;
+    double together[ROUNDS], apart[ROUNDS], share[ROUNDS], best = 0;
+    alone.batch = set->batch / comm_size(c);
+    TRY(comm_split(c, comm_rank(c), &self));
+    TRY(trainer_create(c, set, g, loss, engine, &all));
+    TRY(comm_agree(c, trainer_create(self, &alone, g, loss, engine, &one)));
+    for (int i = -WARM; i < ROUNDS; i++) {
+        double both = 0, mine = 0, sum = 0;
+        TRY(comm_wait(c));
+        TRY(time_step(all, feed, set->batch, &both));
+        TRY(time_alone(c, one, feed, alone.batch, &mine));
+        /* A step ends when its last rank does. */
+        both = -both;
+        TRY(comm_max_f64(c, &both, 1));
+        sum = mine;
+        TRY(comm_sum_f64(c, &sum, 1));
+        if (i < 0) continue;
+        together[i] = -both;
+        apart[i] = sum;
+        share[i] = together[i] / apart[i];
+        if (mine > best) best = mine;
+    }
+    TRY(comm_sum_f64(c, &best, 1));
+    *out = (scaling){.together = median(together),
+                     .together_best = together[ROUNDS - 1],
+                     .alone = median(apart),
+                     .alone_best = best,
+                     .efficiency = median(share)};
+    out->efficiency_best = out->together_best / out->alone_best;
+done:
+    trainer_destroy(one);
+    trainer_destroy(all);
+    comm_free(self);
+    return st;
+}
