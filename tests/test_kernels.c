@@ -208,6 +208,8 @@ static void test_fast_conv(void **state) {
     /* Maps with many pixels and whole blocks of channels may go another way. */
     compare_conv(engine("onednn"), (conv_shape){1, 64, 64, 16, 16, 3, 1, TYPE_F32, TYPE_F32});
     compare_conv(engine("onednn"), (conv_shape){1, 65, 63, 16, 32, 3, 2, TYPE_F32, TYPE_F32});
+    compare_conv(engine("onednn"), (conv_shape){2, 21, 5, 8, 24, 3, 1, TYPE_F32, TYPE_F32});
+    compare_conv(engine("onednn"), (conv_shape){3, 37, 1, 24, 8, 3, 1, TYPE_F32, TYPE_F32});
 }
 
 static void test_fast_conv_bf16(void **state) {

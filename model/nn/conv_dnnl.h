@@ -38,6 +38,7 @@ struct conv {
     conv_shape shape;
     bool low;   /* products of bf16 numbers */
     bool alike; /* of the same numbers, in f32 */
+    bool taps;  /* the weight gradient is that of taps.h, and no primitive */
     dnnl_engine_t engine;
     dnnl_stream_t stream;
     dnnl_memory_t weight; /* of the caller: [out,in,k,k] */
@@ -46,9 +47,10 @@ struct conv {
     float *no_bias;
     product_pass forward, backward_data, backward_weights;
     relay forward_weights, data_weights, weights_gradient;
-    /* Offsets in scratch: of dw as oneDNN lays it out and of db, of turned weights, of rounded ones.
+    /* Offsets in scratch: of dw as oneDNN lays it out and of db, of turned weights, of rounded ones,
+     * of taps.
      * The passes' own is at the beginning. */
-    int64_t passes_bytes, dw_at, db_at, turned_at, rounded_at, bytes;
+    int64_t passes_bytes, dw_at, db_at, turned_at, rounded_at, taps_at, bytes;
 };
 
 /* The weight gradient of a 1x1 convolution in f32 is dy^T x, and no primitive. */

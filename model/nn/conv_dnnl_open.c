@@ -2,6 +2,7 @@
 #include "model/nn/conv_dnnl.h"
 
 #include "io/span.h"
+#include "model/nn/taps.h"
 
 enum { MANY_PIXELS = 4096 };
 
@@ -340,9 +341,10 @@ static void lay_out_scratch(conv *c, bool training) {
     lay_out_stages(c);
     c->rounded_at = reserve(c, c->alike ? bytes_of(c->weight) : 0);
     if (!training) return;
-    c->dw_at = reserve(c, bytes_of(c->weights_gradient.other));
+    c->dw_at = reserve(c, c->taps ? bytes_of(c->weight) : bytes_of(c->weights_gradient.other));
     c->db_at = reserve(c, bytes_of(c->dbias));
     c->turned_at = reserve(c, bytes_of(c->turned));
+    c->taps_at = reserve(c, c->taps ? taps_scratch(&c->shape) : 0);
 }
 
 /* Everything backward, beginning with an open forward product. */
@@ -353,7 +355,8 @@ static status open_training(conv *c, const geometry *g, const_dnnl_primitive_des
         TRY(open_data_turned(c, g));
     else
         TRY(open_data(c, g, forward));
-    if (gradient_is_product(c)) {
+    c->taps = !wide() && takes_blocks(c, true) && s->stride == 1 && taps_scratch(s) >= 0;
+    if (gradient_is_product(c) || c->taps) {
         c->backward_weights.in = stage_of(c, s->x, s->height * s->width, s->in, false, true);
         c->backward_weights.out = stage_of(c, s->y, s->height * s->width, s->out, false, true);
     } else {
