@@ -21,7 +21,7 @@ FIELDS = {"net", "type", "ranks", "threads", "batch", "train_images_per_s", "for
 FAKE = f"""#!{sys.executable}
 import json, os, sys
 word = dict(zip(sys.argv[2::2], sys.argv[3::2]))
-scaling = {"scaling": {"efficiency": 0.9, "efficiency_best": 0.97}} if "--scaling" in sys.argv else {}
+found = dict(scaling=dict(efficiency=0.9, efficiency_best=0.97))
 print("noise", file=sys.stderr)
 rank = int(os.environ.get("OMPI_COMM_WORLD_RANK", "0"))
 ranks = int(os.environ.get("OMPI_COMM_WORLD_SIZE", "1"))
@@ -29,7 +29,7 @@ if rank == 0:
     print(json.dumps(dict(train_gflops=100 * ranks, forward_gflops=300 / ranks, limit_gflops=400,
                           train_images_per_s=8, forward_images_per_s=9, peak_rss_bytes=7e8 * ranks,
                           threads=int(os.environ["OMP_NUM_THREADS"]), batch=int(word["--batch"]),
-                          **scaling)))
+                          **(found if "--scaling" in sys.argv else dict()))))
 """
 
 
