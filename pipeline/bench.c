@@ -8,6 +8,7 @@
 #include "model/net/unet.h"
 #include "model/nn/limit.h"
 #include "model/rng.h"
+#include "pipeline/median.h"
 #include "pipeline/scaling.h"
 
 #include <jansson.h>
@@ -74,11 +75,6 @@ typedef struct bench {
 
 static int by_total(const void *a, const void *b) {
     double x = ((const trainer_report *)a)->total, y = ((const trainer_report *)b)->total;
-    return (x > y) - (x < y);
-}
-
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
@@ -207,8 +203,7 @@ static status time_forward(bench *b) {
         TRY(comm_agree(b->comm, plan_forward(pl, NULL)));
         if (i >= 0) took[i] = log_seconds() - began;
     }
-    qsort(took, STEPS, sizeof *took, by_value);
-    b->forward = (double)b->batch / took[STEPS / 2];
+    b->forward = (double)b->batch / median(took, STEPS);
 done:
     plan_destroy(pl);
     params_destroy(p);

@@ -2,21 +2,9 @@
 #include "pipeline/scaling.h"
 
 #include "io/span.h"
-
-#include <stdlib.h>
+#include "pipeline/median.h"
 
 enum { WARM = 1, ROUNDS = 9 };
-
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Leaves them in order. */
-static double median(double *values) {
-    qsort(values, ROUNDS, sizeof *values, by_value);
-    return values[ROUNDS / 2];
-}
 
 /* Images a second of a step of t, on whose comm it is Collective. */
 static status time_step(trainer *t, const trainer_feed *feed, int64_t batch, double *rate) {
@@ -68,11 +56,11 @@ status scaling_measure(const comm *c, const trainer_settings *set, const graph *
         if (mine > best) best = mine;
     }
     TRY(comm_sum_f64(c, &best, 1));
-    *out = (scaling){.together = median(together),
+    *out = (scaling){.together = median(together, ROUNDS),
                      .together_best = together[ROUNDS - 1],
-                     .alone = median(apart),
+                     .alone = median(apart, ROUNDS),
                      .alone_best = best,
-                     .efficiency = median(share)};
+                     .efficiency = median(share, ROUNDS)};
     out->efficiency_best = out->together_best / out->alone_best;
 done:
     trainer_destroy(one);

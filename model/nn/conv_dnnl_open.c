@@ -223,7 +223,6 @@ static status open_data_turned(conv *c, const geometry *g) {
     TRY(check(s, "weights", dnnl_memory_desc_init_by_tag(&plain, 4, turned, dnnl_f32, dnnl_oihw)));
     TRY(check(s, "weights", dnnl_memory_create(&c->turned, &plain, c->engine, DNNL_MEMORY_NONE)));
     TRY(describe_forward(c, &back, NULL, &description));
-    TRY(open_maps(c, &c->backward_data, takes_blocks(c, false), &g->dx, false, &g->dy, true));
     TRY(pass_open(c, p, description, "backward data"));
     TRY(relay_open(c, &c->data_weights,
                    dnnl_primitive_desc_query_md(description, dnnl_query_weights_md, 0), c->turned,
@@ -241,7 +240,6 @@ static status open_data(conv *c, const geometry *g, const_dnnl_primitive_desc_t 
     dnnl_primitive_desc_t description = NULL;
     dnnl_convolution_desc_t d;
     pass *p = &c->backward_data.pass;
-    TRY(open_maps(c, &c->backward_data, takes_blocks(c, false), &g->dx, false, &g->dy, true));
     TRY(check(&c->shape, "backward data description",
               dnnl_convolution_backward_data_desc_init(&d, dnnl_convolution_direct, &g->dx,
                                                        &g->weight, &g->dy, g->stride, g->before,
@@ -351,6 +349,7 @@ static void lay_out_scratch(conv *c, bool training) {
 static status open_training(conv *c, const geometry *g, const_dnnl_primitive_desc_t forward) {
     status st;
     const conv_shape *s = &c->shape;
+    TRY(open_maps(c, &c->backward_data, takes_blocks(c, false), &g->dx, false, &g->dy, true));
     if (s->stride == 1 && !c->low && wide())
         TRY(open_data_turned(c, g));
     else

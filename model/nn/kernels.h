@@ -67,7 +67,7 @@ typedef struct kernels {
                                     void *scratch);
 
     /* The three products of a 3x3 convolution opened for training alone, once, on whatever the arrays hold: nothing is converted, laid out anew
-     * or added up around them. x and dy of the shape, y and dx written; for the yardstick of a
+     * or added up around them, but for the copies that products of OpenBLAS are made of. x and dy of the shape, y and dx written; for the yardstick of a
      * benchmark. NULL: the functions above are that already. */
     status (*conv_products)(conv *c, const void *x, const void *dy, void *y, void *dx,
                             void *scratch);
