@@ -17,7 +17,7 @@
  * With AVX2 blocks of 8 channels are faster: forward 1.1 to 1.7 times, backward by data 0.9 to 1.6
  * (and its own primitive as fast as the turned one or faster); staging takes 3 ms for a convolution
  * of 47. Blocks of 16 are reference loops there. The weight gradient is 1.0 to 2.5 times as fast in
- * blocks of 8, and with stride 1 another 1.1 to 1.5 times as products of OpenBLAS (taps.h).
+ * blocks of 8. With stride 1 this is the benchmark's limit only: see winograd.c.
  *
  * Products of bf16 numbers want a processor that has them. Elsewhere the same numbers, rounded alike,
  * are multiplied in f32.
@@ -25,9 +25,8 @@
 #include "model/nn/conv_dnnl.h"
 
 #include "model/nn/pack_dnnl.h"
-#include "model/nn/taps.h"
 
-static status pass_run(conv *c, pass *p, void *scratch, const char *what) {
+static status pass_run(dnnl_conv *c, pass *p, void *scratch, const char *what) {
     status st;
     TRY(check(&c->shape, "scratch", dnnl_memory_set_data_handle(p->scratch, scratch)));
     TRY(check(&c->shape, what, dnnl_primitive_execute(p->primitive, c->stream, p->count, p->args)));
@@ -38,7 +37,7 @@ done:
 
 static void *place(void *scratch, int64_t offset) { return (char *)scratch + offset; }
 
-int64_t dnnl_conv_scratch(const conv *c) { return c->bytes; }
+int64_t dnnl_conv_scratch(const dnnl_conv *c) { return c->bytes; }
 
 /* turned [in,out,k,k] from weight [out,in,k,k]: channels exchanged, kernel turned by 180 degrees;
  * in tiles, because one side or the other is far apart in memory. */
@@ -59,7 +58,7 @@ static const dnnl_memory_desc_t *layout_of(dnnl_memory_t memory) {
     return dnnl_memory_get_memory_desc(memory, &layout) == dnnl_success ? layout : NULL;
 }
 
-static status pack_forward(conv *c, const float *weight, void *packed, void *scratch) {
+static status pack_forward(dnnl_conv *c, const float *weight, void *packed, void *scratch) {
     const conv_shape *s = &c->shape;
     const dnnl_memory_desc_t *layout = layout_of(c->forward_weights.other);
     int64_t taps = s->kernel * s->kernel;
@@ -69,7 +68,7 @@ static status pack_forward(conv *c, const float *weight, void *packed, void *scr
     return ST_OK;
 }
 
-static status pack_turned(conv *c, const float *weight, void *packed, void *scratch) {
+static status pack_turned(dnnl_conv *c, const float *weight, void *packed, void *scratch) {
     status st = ST_OK;
     const conv_shape *s = &c->shape;
     const dnnl_memory_desc_t *layout = layout_of(c->data_weights.other);
@@ -85,12 +84,12 @@ done:
     return st;
 }
 
-int64_t dnnl_conv_packed(const conv *c) {
+int64_t dnnl_conv_packed(const dnnl_conv *c) {
     return whole_lines(bytes_of(c->forward_weights.other)) + bytes_of(c->data_weights.other);
 }
 
 /* A copy in scratch of what bf16 can say of them. */
-static const float *rounded_weights(const conv *c, const float *weight, void *scratch) {
+static const float *rounded_weights(const dnnl_conv *c, const float *weight, void *scratch) {
     const conv_shape *s = &c->shape;
     float *copy = place(scratch, c->rounded_at);
     const block_shape as_they_are = {TYPE_F32, 1, s->out, s->in * s->kernel * s->kernel,
@@ -99,7 +98,7 @@ static const float *rounded_weights(const conv *c, const float *weight, void *sc
     return copy;
 }
 
-status dnnl_conv_pack(conv *c, const float *weight, void *packed, void *scratch) {
+status dnnl_conv_pack(dnnl_conv *c, const float *weight, void *packed, void *scratch) {
     status st;
     char *forward = packed, *data = forward + whole_lines(bytes_of(c->forward_weights.other));
     if (c->alike) weight = rounded_weights(c, weight, scratch);
@@ -116,7 +115,7 @@ done:
     return st;
 }
 
-status dnnl_conv_forward(conv *c, const void *x, const float *bias, void *y, void *scratch) {
+status dnnl_conv_forward(dnnl_conv *c, const void *x, const float *bias, void *y, void *scratch) {
     status st;
     const product_pass *p = &c->forward;
     TRY(attach(c, p->in_memory, stage_in(&p->in, x, scratch)));
@@ -128,7 +127,7 @@ done:
     return st;
 }
 
-status dnnl_conv_backward_data(conv *c, const void *dy, void *dx, void *scratch) {
+status dnnl_conv_backward_data(dnnl_conv *c, const void *dy, void *dx, void *scratch) {
     status st;
     const product_pass *p = &c->backward_data;
     TRY(attach(c, p->out_memory, stage_in(&p->out, dy, scratch)));
@@ -139,22 +138,19 @@ done:
     return st;
 }
 
-status dnnl_conv_backward_weights(conv *c, const void *x, const void *dy, float *dw, float *db,
+status dnnl_conv_backward_weights(dnnl_conv *c, const void *x, const void *dy, float *dw, float *db,
                                   void *scratch) {
     status st;
     const conv_shape *s = &c->shape;
     const product_pass *p = &c->backward_weights;
     float *dbias = place(scratch, c->db_at);
     const void *from = stage_in(&p->in, x, scratch), *by = stage_in(&p->out, dy, scratch);
-    if (gradient_is_product(c) || c->taps) {
+    if (gradient_is_product(c)) {
         int64_t pixels = s->batch * s->height * s->width;
         if (db) bias_gradient_add(by, pixels, s->out, db);
-        if (!c->taps)
-            return check(s, "backward weights",
-                         dnnl_sgemm('T', 'N', s->out, s->in, pixels, 1, by, s->out, from, s->in, 1,
-                                    dw, s->in));
-        taps_gradient(s, from, by, dw, place(scratch, c->taps_at));
-        return ST_OK;
+        return check(
+            s, "backward weights",
+            dnnl_sgemm('T', 'N', s->out, s->in, pixels, 1, by, s->out, from, s->in, 1, dw, s->in));
     }
     TRY(attach(c, p->in_memory, from));
     TRY(attach(c, p->out_memory, by));
@@ -174,7 +170,7 @@ done:
 }
 
 /* Copies and gradients in scratch hold whatever they held. */
-status dnnl_conv_products(conv *c, const void *x, const void *dy, void *y, void *dx,
+status dnnl_conv_products(dnnl_conv *c, const void *x, const void *dy, void *y, void *dx,
                           void *scratch) {
     status st;
     product_pass *all[] = {&c->forward, &c->backward_data, &c->backward_weights};
@@ -182,17 +178,13 @@ status dnnl_conv_products(conv *c, const void *x, const void *dy, void *y, void 
     const char *const what[] = {"forward", "backward data", "backward weights"};
     TRY(attach(c, c->bias, c->no_bias));
     TRY(attach(c, c->dbias, place(scratch, c->db_at)));
-    if (!c->taps) TRY(attach(c, c->weights_gradient.other, place(scratch, c->dw_at)));
-    for (int i = 0; i < (c->taps ? 2 : 3); i++) {
+    TRY(attach(c, c->weights_gradient.other, place(scratch, c->dw_at)));
+    for (int i = 0; i < 3; i++) {
         product_pass *p = all[i];
         TRY(attach(c, p->in_memory, stage_out(&p->in, (void *)in[i], scratch)));
         TRY(attach(c, p->out_memory, stage_out(&p->out, (void *)out[i], scratch)));
         TRY(pass_run(c, &p->pass, scratch, what[i]));
     }
-    if (c->taps)
-        taps_gradient(&c->shape, stage_out(&all[2]->in, (void *)x, scratch),
-                      stage_out(&all[2]->out, (void *)dy, scratch), place(scratch, c->dw_at),
-                      place(scratch, c->taps_at));
 done:
     return st;
 }

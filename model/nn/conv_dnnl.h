@@ -34,11 +34,10 @@ typedef struct product_pass {
     dnnl_memory_t in_memory, out_memory;
 } product_pass;
 
-struct conv {
+struct dnnl_conv {
     conv_shape shape;
     bool low;   /* products of bf16 numbers */
     bool alike; /* of the same numbers, in f32 */
-    bool taps;  /* the weight gradient is that of taps.h, and no primitive */
     dnnl_engine_t engine;
     dnnl_stream_t stream;
     dnnl_memory_t weight; /* of the caller: [out,in,k,k] */
@@ -47,14 +46,13 @@ struct conv {
     float *no_bias;
     product_pass forward, backward_data, backward_weights;
     relay forward_weights, data_weights, weights_gradient;
-    /* Offsets in scratch: of dw as oneDNN lays it out and of db, of turned weights, of rounded ones,
-     * of taps.
+    /* Offsets in scratch: of dw as oneDNN lays it out and of db, of turned weights, of rounded ones.
      * The passes' own is at the beginning. */
-    int64_t passes_bytes, dw_at, db_at, turned_at, rounded_at, taps_at, bytes;
+    int64_t passes_bytes, dw_at, db_at, turned_at, rounded_at, bytes;
 };
 
 /* The weight gradient of a 1x1 convolution in f32 is dy^T x, and no primitive. */
-static inline bool gradient_is_product(const conv *c) {
+static inline bool gradient_is_product(const dnnl_conv *c) {
     return !c->low && c->shape.kernel == 1 && c->shape.stride == 1;
 }
 
@@ -68,7 +66,7 @@ static inline status check(const conv_shape *s, const char *what, dnnl_status_t 
 }
 
 /* Puts an array behind a memory object; oneDNN has no const. */
-static inline status attach(conv *c, dnnl_memory_t memory, const void *values) {
+static inline status attach(dnnl_conv *c, dnnl_memory_t memory, const void *values) {
     return check(&c->shape, "attach", dnnl_memory_set_data_handle(memory, (void *)values));
 }
 

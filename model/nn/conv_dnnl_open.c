@@ -2,7 +2,6 @@
 #include "model/nn/conv_dnnl.h"
 
 #include "io/span.h"
-#include "model/nn/taps.h"
 
 enum { MANY_PIXELS = 4096 };
 
@@ -22,7 +21,7 @@ static void product_close(product_pass *p) {
     pass_close(&p->pass);
 }
 
-void dnnl_conv_close(conv *c) {
+void dnnl_conv_close(dnnl_conv *c) {
     if (!c) return;
     product_close(&c->forward);
     product_close(&c->backward_data);
@@ -44,7 +43,7 @@ static void pass_arg(pass *p, int role, dnnl_memory_t memory) {
 }
 
 /* The primitive of a description. All passes share the beginning of scratch. */
-static status pass_open(conv *c, pass *p, const_dnnl_primitive_desc_t description,
+static status pass_open(dnnl_conv *c, pass *p, const_dnnl_primitive_desc_t description,
                         const char *what) {
     status st;
     const dnnl_memory_desc_t *scratch =
@@ -60,8 +59,8 @@ done:
 }
 
 /* r->other in `layout`, and the reorder from `plain` to it or, back, from it to plain. */
-static status relay_open(conv *c, relay *r, const dnnl_memory_desc_t *layout, dnnl_memory_t plain,
-                         bool back, dnnl_primitive_attr_t attributes) {
+static status relay_open(dnnl_conv *c, relay *r, const dnnl_memory_desc_t *layout,
+                         dnnl_memory_t plain, bool back, dnnl_primitive_attr_t attributes) {
     status st;
     dnnl_primitive_desc_t description = NULL;
     const dnnl_memory_desc_t *from;
@@ -89,7 +88,7 @@ typedef struct geometry {
 
 /* The type that a product writes into a map: rounding to bf16 is the stage's where products are of
  * f32 numbers. */
-static dnnl_data_type_t type_of(const conv *c, tensor_type t) {
+static dnnl_data_type_t type_of(const dnnl_conv *c, tensor_type t) {
     return c->low && t == TYPE_BF16 ? dnnl_bf16 : dnnl_f32;
 }
 
@@ -104,7 +103,7 @@ static bool multiplies_bf16(void) {
 }
 
 /* x and y, in blocks or nhwc. */
-static status geometry_maps(const conv *c, geometry *g, bool blocks) {
+static status geometry_maps(const dnnl_conv *c, geometry *g, bool blocks) {
     status st;
     const conv_shape *s = &c->shape;
     dnnl_format_tag_t tag = !blocks ? dnnl_nhwc : wide() ? dnnl_nChw16c : dnnl_nChw8c;
@@ -118,7 +117,7 @@ done:
     return st;
 }
 
-static status geometry_open(const conv *c, geometry *g) {
+static status geometry_open(const dnnl_conv *c, geometry *g) {
     status st;
     const conv_shape *s = &c->shape;
     int64_t yh = (s->height - 1) / s->stride + 1, yw = (s->width - 1) / s->stride + 1;
@@ -143,7 +142,7 @@ done:
 }
 
 /* Which products take blocks of channels: see the head of this file. */
-static bool takes_blocks(const conv *c, bool weights_gradient) {
+static bool takes_blocks(const dnnl_conv *c, bool weights_gradient) {
     const conv_shape *s = &c->shape;
     int64_t width = wide() ? 16 : 8;
     if (c->low || s->kernel == 1 || s->in % width != 0 || s->out % width != 0) return false;
@@ -151,7 +150,7 @@ static bool takes_blocks(const conv *c, bool weights_gradient) {
 }
 
 /* How a map of the caller comes to a product (reads) or from it. */
-static stage stage_of(const conv *c, tensor_type type, int64_t pixels, int64_t channels,
+static stage stage_of(const dnnl_conv *c, tensor_type type, int64_t pixels, int64_t channels,
                       bool blocks, bool reads) {
     bool other = c->low ? reads && type == TYPE_F32 : type == TYPE_BF16 || (c->alike && reads);
     int64_t width = !blocks ? channels : wide() ? 16 : 8;
@@ -163,7 +162,7 @@ static stage stage_of(const conv *c, tensor_type type, int64_t pixels, int64_t c
 }
 
 /* The maps of a product that reads `in` or `out` or both. */
-static status open_maps(conv *c, product_pass *p, bool blocks, const dnnl_memory_desc_t *in,
+static status open_maps(dnnl_conv *c, product_pass *p, bool blocks, const dnnl_memory_desc_t *in,
                         bool reads_in, const dnnl_memory_desc_t *out, bool reads_out) {
     status st;
     const conv_shape *s = &c->shape;
@@ -177,7 +176,7 @@ done:
 }
 
 /* Describes the forward convolution of g from x to y, with a bias unless it is NULL. */
-static status describe_forward(conv *c, const geometry *g, const dnnl_memory_desc_t *bias,
+static status describe_forward(dnnl_conv *c, const geometry *g, const dnnl_memory_desc_t *bias,
                                dnnl_primitive_desc_t *out) {
     status st;
     dnnl_convolution_desc_t d;
@@ -191,7 +190,8 @@ done:
     return st;
 }
 
-static status open_forward(conv *c, const geometry *g, const_dnnl_primitive_desc_t description) {
+static status open_forward(dnnl_conv *c, const geometry *g,
+                           const_dnnl_primitive_desc_t description) {
     status st;
     pass *p = &c->forward.pass;
     TRY(open_maps(c, &c->forward, takes_blocks(c, false), &g->x, true, &g->y, false));
@@ -208,7 +208,7 @@ done:
 }
 
 /* The data gradient with stride 1: dx = dy * turned weights. */
-static status open_data_turned(conv *c, const geometry *g) {
+static status open_data_turned(dnnl_conv *c, const geometry *g) {
     status st;
     const conv_shape *s = &c->shape;
     dnnl_primitive_desc_t description = NULL;
@@ -235,7 +235,7 @@ done:
     return st;
 }
 
-static status open_data(conv *c, const geometry *g, const_dnnl_primitive_desc_t forward) {
+static status open_data(dnnl_conv *c, const geometry *g, const_dnnl_primitive_desc_t forward) {
     status st;
     dnnl_primitive_desc_t description = NULL;
     dnnl_convolution_desc_t d;
@@ -258,7 +258,7 @@ done:
     return st;
 }
 
-static status open_weights_gradient(conv *c, const geometry *g,
+static status open_weights_gradient(dnnl_conv *c, const geometry *g,
                                     const_dnnl_primitive_desc_t forward) {
     status st;
     dnnl_primitive_desc_t description = NULL;
@@ -297,7 +297,7 @@ done:
 }
 
 /* Engine, stream and the memory objects that stand for other people's arrays. */
-static status open_memories(conv *c, const geometry *g) {
+static status open_memories(dnnl_conv *c, const geometry *g) {
     status st;
     const conv_shape *s = &c->shape;
     dnnl_dims_t dims = {s->out, s->in, s->kernel, s->kernel};
@@ -316,14 +316,14 @@ done:
 }
 
 /* Hands out `bytes` of scratch. */
-static int64_t reserve(conv *c, int64_t bytes) {
+static int64_t reserve(dnnl_conv *c, int64_t bytes) {
     int64_t at = c->bytes;
     c->bytes += whole_lines(bytes);
     return at;
 }
 
 /* Products run one after the other: their copies may lie in the same place. */
-static void lay_out_stages(conv *c) {
+static void lay_out_stages(dnnl_conv *c) {
     product_pass *all[] = {&c->forward, &c->backward_data, &c->backward_weights};
     int64_t in = 0, out = 0;
     for (int i = 0; i < 3; i++) {
@@ -334,19 +334,18 @@ static void lay_out_stages(conv *c) {
     for (int i = 0; i < 3; i++) all[i]->in.at = in_at, all[i]->out.at = out_at;
 }
 
-static void lay_out_scratch(conv *c, bool training) {
+static void lay_out_scratch(dnnl_conv *c, bool training) {
     reserve(c, c->passes_bytes);
     lay_out_stages(c);
     c->rounded_at = reserve(c, c->alike ? bytes_of(c->weight) : 0);
     if (!training) return;
-    c->dw_at = reserve(c, c->taps ? bytes_of(c->weight) : bytes_of(c->weights_gradient.other));
+    c->dw_at = reserve(c, bytes_of(c->weights_gradient.other));
     c->db_at = reserve(c, bytes_of(c->dbias));
     c->turned_at = reserve(c, bytes_of(c->turned));
-    c->taps_at = reserve(c, c->taps ? taps_scratch(&c->shape) : 0);
 }
 
 /* Everything backward, beginning with an open forward product. */
-static status open_training(conv *c, const geometry *g, const_dnnl_primitive_desc_t forward) {
+static status open_training(dnnl_conv *c, const geometry *g, const_dnnl_primitive_desc_t forward) {
     status st;
     const conv_shape *s = &c->shape;
     TRY(open_maps(c, &c->backward_data, takes_blocks(c, false), &g->dx, false, &g->dy, true));
@@ -354,8 +353,7 @@ static status open_training(conv *c, const geometry *g, const_dnnl_primitive_des
         TRY(open_data_turned(c, g));
     else
         TRY(open_data(c, g, forward));
-    c->taps = !wide() && takes_blocks(c, true) && s->stride == 1 && taps_scratch(s) >= 0;
-    if (gradient_is_product(c) || c->taps) {
+    if (gradient_is_product(c)) {
         c->backward_weights.in = stage_of(c, s->x, s->height * s->width, s->in, false, true);
         c->backward_weights.out = stage_of(c, s->y, s->height * s->width, s->out, false, true);
     } else {
@@ -365,11 +363,11 @@ done:
     return st;
 }
 
-status dnnl_conv_open(const conv_shape *shape, bool training, conv **out) {
+status dnnl_conv_open(const conv_shape *shape, bool training, dnnl_conv **out) {
     status st;
     geometry g = {0};
     dnnl_primitive_desc_t forward = NULL;
-    conv *c = NULL;
+    dnnl_conv *c = NULL;
     *out = NULL;
     TRY(array_alloc(&c, 1, sizeof *c, "a convolution"));
     c->shape = *shape;

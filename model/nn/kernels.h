@@ -1,13 +1,15 @@
 /* The heavy arithmetic behind one table of functions, three times over:
  *
- *   onednn     oneDNN convolutions and products, our own vectorised norm and attention
+ *   onednn     oneDNN convolutions and products, our own vectorised norm and attention; with AVX2
+ *              our own Winograd convolutions
  *   openblas   im2col + sgemm (OpenBLAS), the same norm and attention
  *   reference  plain loops, what the other two are tested against
  *
  * Arrays are channels-last and dense. Maps (const void *, void *: activations and their gradients)
  * are f32 or bf16 as the shape says; everything else is f32. In bf16 products are of bf16 numbers
- * (by way of f32 where the processor does not multiply them itself), sums and statistics in f32 or
- * f64, and each number of a result is rounded to bf16 once. Pointers
+ * (by way of f32 where the processor does not multiply them itself, then also of sums of such
+ * numbers), sums and statistics in f32 or f64, and each number of a result is rounded to bf16 once.
+ * Pointers
  * aligned to 64 bytes are welcome but not required, but scratch is. Functions are Local, use the
  * OpenMP threads of the process, and give the same bits for the same input and thread count.
  *
@@ -66,9 +68,11 @@ typedef struct kernels {
     status (*conv_backward_weights)(conv *c, const void *x, const void *dy, float *dw, float *db,
                                     void *scratch);
 
-    /* The three products of a 3x3 convolution opened for training alone, once, on whatever the arrays hold: nothing is converted, laid out anew
-     * or added up around them, but for the copies that products of OpenBLAS are made of. x and dy of the shape, y and dx written; for the yardstick of a
-     * benchmark. NULL: the functions above are that already. */
+    /* The yardstick of a benchmark: a 3x3 convolution opened for training as the engine's library
+     * makes it, whatever the engine does itself; and its three products once, on whatever the
+     * arrays hold: nothing is converted, laid out anew or added up around them. x and dy of the
+     * shape, y and dx written. Both NULL: the functions above are that already. */
+    status (*conv_open_library)(const conv_shape *shape, conv **out);
     status (*conv_products)(conv *c, const void *x, const void *dy, void *y, void *dx,
                             void *scratch);
 

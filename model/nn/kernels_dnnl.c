@@ -1,12 +1,87 @@
-/* The oneDNN engine: its convolutions (conv_dnnl.c), products by dnnl_sgemm, our own norm and
- * attention. */
+/* The oneDNN engine: convolutions by Winograd (winograd.c) where that is the faster way, else by the
+ * library (conv_dnnl.c); products by dnnl_sgemm, our own norm and attention. */
 #include "model/nn/conv_fast.h"
+#include "io/span.h"
 #include "model/nn/kernels_fast.h"
+#include "model/nn/winograd.h"
 
 #include <inttypes.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <oneapi/dnnl/dnnl_debug.h>
 #include <stdio.h>
+
+struct conv {
+    conv_shape shape;
+    bool training;
+    dnnl_conv *library; /* NULL: by Winograd */
+    void *packed;       /* by Winograd: of the caller */
+};
+
+static void one_conv_close(conv *c) {
+    dnnl_conv_close(c->library);
+    free(c);
+}
+
+static status open_conv(const conv_shape *shape, bool training, bool by_winograd, conv **out) {
+    status st;
+    conv *c = NULL;
+    *out = NULL;
+    TRY(array_alloc(&c, 1, sizeof *c, "a convolution"));
+    *c = (conv){.shape = *shape, .training = training};
+    if (!by_winograd) TRY(dnnl_conv_open(shape, training, &c->library));
+    *out = c;
+    c = NULL;
+done:
+    free(c);
+    return st;
+}
+
+static status one_conv_open(const conv_shape *shape, bool training, conv **out) {
+    return open_conv(shape, training, winograd_takes(shape), out);
+}
+
+static status one_conv_open_library(const conv_shape *shape, conv **out) {
+    return open_conv(shape, true, false, out);
+}
+
+static int64_t one_conv_scratch(const conv *c) {
+    return c->library ? dnnl_conv_scratch(c->library) : winograd_scratch(&c->shape, c->training);
+}
+
+static int64_t one_conv_packed(const conv *c) {
+    return c->library ? dnnl_conv_packed(c->library) : winograd_packed(&c->shape);
+}
+
+static status one_conv_pack(conv *c, const float *weight, void *packed, void *scratch) {
+    if (c->library) return dnnl_conv_pack(c->library, weight, packed, scratch);
+    c->packed = packed;
+    winograd_pack(&c->shape, weight, packed);
+    return ST_OK;
+}
+
+static status one_conv_forward(conv *c, const void *x, const float *bias, void *y, void *scratch) {
+    if (c->library) return dnnl_conv_forward(c->library, x, bias, y, scratch);
+    winograd_forward(&c->shape, c->packed, x, bias, y, scratch);
+    return ST_OK;
+}
+
+static status one_conv_backward_data(conv *c, const void *dy, void *dx, void *scratch) {
+    if (c->library) return dnnl_conv_backward_data(c->library, dy, dx, scratch);
+    winograd_backward_data(&c->shape, c->packed, dy, dx, scratch);
+    return ST_OK;
+}
+
+static status one_conv_backward_weights(conv *c, const void *x, const void *dy, float *dw,
+                                        float *db, void *scratch) {
+    if (c->library) return dnnl_conv_backward_weights(c->library, x, dy, dw, db, scratch);
+    winograd_backward_weights(&c->shape, x, dy, dw, db, scratch);
+    return ST_OK;
+}
+
+static status one_conv_products(conv *c, const void *x, const void *dy, void *y, void *dx,
+                                void *scratch) {
+    return dnnl_conv_products(c->library, x, dy, y, dx, scratch);
+}
 
 static status multiply(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k,
                        float alpha, const float *a, int64_t lda, const float *b, int64_t ldb,
@@ -49,15 +124,16 @@ const char *kernels_onednn_version(void) {
 const kernels kernels_onednn = {
     .name = "onednn",
     .bf16 = true,
-    .conv_open = dnnl_conv_open,
-    .conv_close = dnnl_conv_close,
-    .conv_scratch = dnnl_conv_scratch,
-    .conv_packed = dnnl_conv_packed,
-    .conv_pack = dnnl_conv_pack,
-    .conv_forward = dnnl_conv_forward,
-    .conv_backward_data = dnnl_conv_backward_data,
-    .conv_backward_weights = dnnl_conv_backward_weights,
-    .conv_products = dnnl_conv_products,
+    .conv_open = one_conv_open,
+    .conv_close = one_conv_close,
+    .conv_scratch = one_conv_scratch,
+    .conv_packed = one_conv_packed,
+    .conv_pack = one_conv_pack,
+    .conv_forward = one_conv_forward,
+    .conv_backward_data = one_conv_backward_data,
+    .conv_backward_weights = one_conv_backward_weights,
+    .conv_open_library = one_conv_open_library,
+    .conv_products = one_conv_products,
     .matmul = one_matmul,
     .norm_scratch = norm_fast_scratch,
     .norm_forward = norm_fast_forward,

@@ -41,7 +41,10 @@ static status time_conv(const conv_shape *s, const kernels *engine, double *best
     float *w = NULL;
     for (int i = 0; i < 4; i++) TRY(map_open(s, i == 1 || i == 2, &map[i]));
     TRY(array_alloc(&w, s->out * s->in * 9, sizeof(float), "a benchmark"));
-    TRY(engine->conv_open(s, true, &c));
+    if (engine->conv_open_library)
+        TRY(engine->conv_open_library(s, &c));
+    else
+        TRY(engine->conv_open(s, true, &c));
     TRY(pages_alloc(&scratch, engine->conv_scratch(c), "a benchmark"));
     memset(scratch, 0, (size_t)engine->conv_scratch(c));
     TRY(pages_alloc(&packed, engine->conv_packed(c), "a benchmark"));

@@ -1,0 +1,165 @@
+/* Winograd's convolutions on whole numbers, where they round nothing: equal to the reference's to the
+ * last bit, and whatever the number of threads. Real numbers are test_kernels.c's. */
+#include "model/nn/winograd.h"
+#include "tests/kernel_case.h"
+
+#include <oneapi/dnnl/dnnl.h>
+#include <stdio.h>
+
+enum { GUARD = 4096 };
+
+/* One pixel, odd ends, half panels of channels, more than a part of them, several groups and chunks
+ * of tiles. */
+static const int64_t shapes[][5] = {{1, 1, 1, 8, 8},     {2, 5, 7, 8, 24},  {1, 2, 2, 24, 8},
+                                    {3, 37, 1, 24, 16},  {1, 1, 9, 16, 40}, {2, 33, 32, 16, 16},
+                                    {1, 4, 4, 200, 104}, {5, 8, 8, 64, 72}};
+enum { SHAPES = sizeof shapes / sizeof shapes[0] };
+
+static conv_shape shape_of(int i, tensor_type x, tensor_type y) {
+    const int64_t *n = shapes[i];
+    return (conv_shape){n[0], n[1], n[2], n[3], n[4], 3, 1, x, y};
+}
+
+/* Whole multiples of `unit` up to 3 of either sign. */
+static float *whole(int64_t n, uint32_t seed, float unit) {
+    float *a = noise(n, seed);
+    for (int64_t i = 0; i < n; i++) a[i] = unit * rintf(3 * a[i]);
+    return a;
+}
+
+typedef struct whole_case {
+    conv_shape s;
+    int64_t nx, ny, nw;
+    float *x, *dy, *w, *bias;
+} whole_case;
+
+/* Weights are multiples of 4, for the transform halves twice. */
+static whole_case case_of(conv_shape s) {
+    int64_t pixels = s.batch * s.height * s.width;
+    whole_case c = {.s = s, .nx = pixels * s.in, .ny = pixels * s.out, .nw = 9 * s.in * s.out};
+    c.x = whole(c.nx, 1, 1), c.dy = whole(c.ny, 2, 1), c.w = whole(c.nw, 3, 4);
+    c.bias = whole(s.out, 4, 1);
+    return c;
+}
+
+static void case_free(whole_case *c) { free(c->x), free(c->dy), free(c->w), free(c->bias); }
+
+typedef struct answers {
+    float *y, *dx, *dw, *db;
+} answers;
+
+static answers answers_of(const whole_case *c) {
+    return (answers){filled(c->ny, NAN), filled(c->nx, NAN), filled(c->nw, 0.5f),
+                     filled(c->s.out, 0.5f)};
+}
+
+static void answers_free(answers *a) { free(a->y), free(a->dx), free(a->dw), free(a->db); }
+
+static answers by_winograd(const whole_case *c) {
+    const conv_shape *s = &c->s;
+    answers a = answers_of(c);
+    void *x = map_in(s->x, c->x, c->nx), *dy = map_in(s->y, c->dy, c->ny);
+    void *y = map_in(s->y, a.y, c->ny), *dx = map_in(s->x, a.dx, c->nx);
+    int64_t bytes = winograd_scratch(s, true);
+    char *scratch = scratch_of(bytes + GUARD), *packed = scratch_of(winograd_packed(s));
+    memset(scratch + bytes, 0x5a, GUARD);
+    assert_true(winograd_scratch(s, false) <= bytes);
+    winograd_pack(s, c->w, packed);
+    winograd_forward(s, packed, x, c->bias, y, scratch);
+    winograd_backward_data(s, packed, dy, dx, scratch);
+    winograd_backward_weights(s, x, dy, a.dw, a.db, scratch);
+    for (int i = 0; i < GUARD; i++) assert_int_equal(scratch[bytes + i], 0x5a);
+    map_out(s->y, y, a.y, c->ny), map_out(s->x, dx, a.dx, c->nx);
+    float *same_x = filled(c->nx, 0), *same_dy = filled(c->ny, 0);
+    map_out(s->x, x, same_x, c->nx), map_out(s->y, dy, same_dy, c->ny);
+    same_bits("x after all", same_x, c->x, c->nx);
+    same_bits("dy after all", same_dy, c->dy, c->ny);
+    free(same_x), free(same_dy), free(scratch), free(packed);
+    return a;
+}
+
+static answers by_reference(const whole_case *c) {
+    const kernels *k = engine("reference");
+    const conv_shape *s = &c->s;
+    conv *op;
+    answers a = answers_of(c);
+    void *x = map_in(s->x, c->x, c->nx), *dy = map_in(s->y, c->dy, c->ny);
+    void *y = map_in(s->y, a.y, c->ny), *dx = map_in(s->x, a.dx, c->nx);
+    ok(k->conv_open(s, true, &op));
+    void *scratch = scratch_of(k->conv_scratch(op)), *packed = scratch_of(k->conv_packed(op));
+    ok(k->conv_pack(op, c->w, packed, scratch));
+    ok(k->conv_forward(op, x, c->bias, y, scratch));
+    ok(k->conv_backward_data(op, dy, dx, scratch));
+    ok(k->conv_backward_weights(op, x, dy, a.dw, a.db, scratch));
+    k->conv_close(op);
+    map_out(s->y, y, a.y, c->ny), map_out(s->x, dx, a.dx, c->nx);
+    float *rest = filled(c->nx > c->ny ? c->nx : c->ny, 0);
+    map_out(s->x, x, rest, c->nx), map_out(s->y, dy, rest, c->ny);
+    free(rest), free(scratch), free(packed);
+    return a;
+}
+
+static void same_answers(const whole_case *c, const answers *a, const answers *b) {
+    same_bits("y", a->y, b->y, c->ny);
+    same_bits("dx", a->dx, b->dx, c->nx);
+    same_bits("dw", a->dw, b->dw, c->nw);
+    same_bits("db", a->db, b->db, c->s.out);
+}
+
+static void whole_numbers_are_exact(void **state) {
+    (void)state;
+    const tensor_type types[][2] = {
+        {TYPE_F32, TYPE_F32}, {TYPE_BF16, TYPE_BF16}, {TYPE_F32, TYPE_BF16}, {TYPE_BF16, TYPE_F32}};
+    for (int i = 0; i < SHAPES; i++)
+        for (int t = 0; t < 4; t++) {
+            whole_case c = case_of(shape_of(i, types[t][0], types[t][1]));
+            assert_true(winograd_takes(&c.s));
+            answers got = by_winograd(&c), want = by_reference(&c);
+            same_answers(&c, &got, &want);
+            answers_free(&got), answers_free(&want), case_free(&c);
+        }
+}
+
+static void bits_do_not_depend_on_threads(void **state) {
+    (void)state;
+    const int before = omp_get_max_threads();
+    for (int i = 0; i < SHAPES; i++) {
+        whole_case c = case_of(shape_of(i, TYPE_F32, TYPE_F32));
+        for (int64_t k = 0; k < c.nx; k++) c.x[k] += 0.1f; /* sums that are rounded */
+        for (int64_t k = 0; k < c.ny; k++) c.dy[k] -= 0.3f;
+        omp_set_num_threads(1);
+        answers one = by_winograd(&c);
+        for (int threads = 2; threads <= 3; threads++) {
+            omp_set_num_threads(threads);
+            answers several = by_winograd(&c);
+            same_answers(&c, &one, &several);
+            answers_free(&several);
+        }
+        answers_free(&one), case_free(&c);
+    }
+    omp_set_num_threads(before);
+}
+
+static void others_are_left_to_the_library(void **state) {
+    (void)state;
+    const conv_shape plain = {1, 8, 8, 16, 16, 3, 1, TYPE_F32, TYPE_F32};
+    conv_shape pointwise = plain, strided = plain, odd_in = plain, odd_out = plain, none = plain;
+    assert_true(winograd_takes(&plain));
+    pointwise.kernel = 1, strided.stride = 2, odd_in.in = 12, odd_out.out = 1, none.in = 0;
+    const conv_shape *others[] = {&pointwise, &strided, &odd_in, &odd_out, &none};
+    for (int i = 0; i < 5; i++) assert_false(winograd_takes(others[i]));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(whole_numbers_are_exact),
+        cmocka_unit_test(bits_do_not_depend_on_threads),
+        cmocka_unit_test(others_are_left_to_the_library),
+    };
+    dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx2); /* wider processors leave them to oneDNN */
+    if ((dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx2) != dnnl_cpu_isa_avx2) {
+        puts("skipped: this processor has no AVX2");
+        return 0;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
