@@ -1,5 +1,5 @@
-/* Winograd's convolutions on whole numbers, where they round nothing: equal to the reference's to the
- * last bit, and whatever the number of threads. Real numbers are test_kernels.c's. */
+/* Winograd's convolutions on whole numbers, where they round nothing: equal to the reference's to
+ * the last bit, and whatever the number of threads. Real numbers are test_kernels.c's. */
 #include "model/nn/winograd.h"
 #include "tests/kernel_case.h"
 
@@ -55,26 +55,38 @@ static answers answers_of(const whole_case *c) {
 
 static void answers_free(answers *a) { free(a->y), free(a->dx), free(a->dw), free(a->db); }
 
+/* Scratch with bytes behind it that nobody may write. */
+static char *guarded(int64_t bytes) {
+    char *scratch = scratch_of(bytes + GUARD);
+    memset(scratch + bytes, 0x5a, GUARD);
+    return scratch;
+}
+
+static void guard_check(char *scratch, int64_t bytes) {
+    for (int i = 0; i < GUARD; i++) assert_int_equal(scratch[bytes + i], 0x5a);
+    free(scratch);
+}
+
 static answers by_winograd(const whole_case *c) {
     const conv_shape *s = &c->s;
     answers a = answers_of(c);
     void *x = map_in(s->x, c->x, c->nx), *dy = map_in(s->y, c->dy, c->ny);
     void *y = map_in(s->y, a.y, c->ny), *dx = map_in(s->x, a.dx, c->nx);
-    int64_t bytes = winograd_scratch(s, true);
-    char *scratch = scratch_of(bytes + GUARD), *packed = scratch_of(winograd_packed(s));
-    memset(scratch + bytes, 0x5a, GUARD);
-    assert_true(winograd_scratch(s, false) <= bytes);
+    int64_t forward = winograd_scratch(s, false), training = winograd_scratch(s, true);
+    char *scratch = guarded(forward), *packed = scratch_of(winograd_packed(s));
     winograd_pack(s, c->w, packed);
     winograd_forward(s, packed, x, c->bias, y, scratch);
+    guard_check(scratch, forward);
+    scratch = guarded(training);
     winograd_backward_data(s, packed, dy, dx, scratch);
     winograd_backward_weights(s, x, dy, a.dw, a.db, scratch);
-    for (int i = 0; i < GUARD; i++) assert_int_equal(scratch[bytes + i], 0x5a);
+    guard_check(scratch, training);
     map_out(s->y, y, a.y, c->ny), map_out(s->x, dx, a.dx, c->nx);
     float *same_x = filled(c->nx, 0), *same_dy = filled(c->ny, 0);
     map_out(s->x, x, same_x, c->nx), map_out(s->y, dy, same_dy, c->ny);
     same_bits("x after all", same_x, c->x, c->nx);
     same_bits("dy after all", same_dy, c->dy, c->ny);
-    free(same_x), free(same_dy), free(scratch), free(packed);
+    free(same_x), free(same_dy), free(packed);
     return a;
 }
 

@@ -17,7 +17,8 @@
  * With AVX2 blocks of 8 channels are faster: forward 1.1 to 1.7 times, backward by data 0.9 to 1.6
  * (and its own primitive as fast as the turned one or faster); staging takes 3 ms for a convolution
  * of 47. Blocks of 16 are reference loops there. The weight gradient is 1.0 to 2.5 times as fast in
- * blocks of 8. With stride 1 this is the benchmark's limit only: see winograd.c.
+ * blocks of 8. 3x3 with stride 1 in these blocks is run for the benchmark's limit only: see
+ * winograd.c.
  *
  * Products of bf16 numbers want a processor that has them. Elsewhere the same numbers, rounded alike,
  * are multiplied in f32.

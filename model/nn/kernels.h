@@ -1,17 +1,17 @@
 /* The heavy arithmetic behind one table of functions, three times over:
  *
  *   onednn     oneDNN convolutions and products, our own vectorised norm and attention; with AVX2
- *              our own Winograd convolutions
+ *              alone our own Winograd convolutions where they are 3x3 with stride 1
  *   openblas   im2col + sgemm (OpenBLAS), the same norm and attention
  *   reference  plain loops, what the other two are tested against
  *
  * Arrays are channels-last and dense. Maps (const void *, void *: activations and their gradients)
  * are f32 or bf16 as the shape says; everything else is f32. In bf16 products are of bf16 numbers
- * (by way of f32 where the processor does not multiply them itself, then also of sums of such
- * numbers), sums and statistics in f32 or f64, and each number of a result is rounded to bf16 once.
- * Pointers
- * aligned to 64 bytes are welcome but not required, but scratch is. Functions are Local, use the
- * OpenMP threads of the process, and give the same bits for the same input and thread count.
+ * (by way of f32 where the processor does not multiply them itself; Winograd's are of unrounded sums
+ * of such numbers), sums and statistics in f32 or f64, and each number of a result is rounded to
+ * bf16 once. Pointers aligned to 64 bytes are welcome but not required, but scratch is. Functions
+ * are Local, use the OpenMP threads of the process, and give the same bits for the same input and
+ * thread count.
  *
  * Nothing here allocates while it runs: a kernel says how many bytes of scratch it wants, and the
  * caller hands these in. What scratch holds before and after means nothing, so all may share it.

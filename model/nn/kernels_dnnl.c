@@ -1,5 +1,5 @@
-/* The oneDNN engine: convolutions by Winograd (winograd.c) where that is the faster way, else by the
- * library (conv_dnnl.c); products by dnnl_sgemm, our own norm and attention. */
+/* The oneDNN engine: convolutions by Winograd (winograd.c) where winograd_takes() says so, else by
+ * the library (conv_dnnl.c); products by dnnl_sgemm, our own norm and attention. */
 #include "model/nn/conv_fast.h"
 #include "io/span.h"
 #include "model/nn/kernels_fast.h"

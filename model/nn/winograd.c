@@ -6,8 +6,8 @@
  * of every sum is fixed.
  *
  * Measured on one core of a Zen 3 over the networks' 3x3 convolutions (64 to 512 channels, 64x64 to
- * 8x8 maps), against oneDNN 2.6 as conv_dnnl.c runs it with AVX2: forward 1.6 to 2.3 times, backward
- * by data 1.5 to 2.5, by weights 1.8 to 2.9; small products alone run at 86 to 94 GFLOP/s.
+ * 8x8 maps), against oneDNN 2.6 as conv_dnnl.c runs it with AVX2: forward 1.6 to 2.3 times,
+ * backward by data 1.5 to 2.5, by weights 1.8 to 2.9; small products alone run at 86 to 94 GFLOP/s.
  * Wider vectors are left to oneDNN: there this has not been tried.
  */
 #include "model/nn/winograd.h"
@@ -33,13 +33,13 @@ bool winograd_takes(const conv_shape *s) {
     const dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
     return s->kernel == 3 && s->stride == 1 && s->batch > 0 && s->height > 0 && s->width > 0 &&
            s->in > 0 && s->in % 8 == 0 && s->out > 0 && s->out % 8 == 0 &&
-           (isa & dnnl_cpu_isa_avx2) == dnnl_cpu_isa_avx2 &&
+           (isa & dnnl_cpu_isa_avx2) == dnnl_cpu_isa_avx2 && __builtin_cpu_supports("fma") &&
            (isa & dnnl_cpu_isa_avx512_core) != dnnl_cpu_isa_avx512_core;
 }
 
-/* One side of a product of maps: a map and how its numbers are taken. */
+/* One side of a product of maps: how the numbers of a map are read, and its channels. */
 typedef struct side {
-    wino_type of;
+    wino_type numbers;
     int64_t channels;
 } side;
 
@@ -66,7 +66,7 @@ static tiling tiling_of(const conv_shape *s) {
  * `outside` stands for those that the map does not have. Const is the caller's to keep. */
 static void tile_pixels(const tiling *t, int64_t tile, int64_t from, int size, const side *of,
                         const void *map, void *outside, void *pixel[]) {
-    const int64_t unit = of->channels * tensor_unit(of->of.type);
+    const int64_t unit = of->channels * tensor_unit(of->numbers.type);
     const int64_t within = tile % t->of_sample, sample = tile / t->of_sample;
     const int64_t y0 = within / t->across * 2 + from, x0 = within % t->across * 2 + from;
     char *base = (char *)map + sample * t->height * t->width * unit;
@@ -152,7 +152,8 @@ static void forward_group(const forward_job *j, int64_t first, int64_t count, fl
     void *pixel[WINO_POSITIONS], *result[8 * WINO_ROWS][4];
     for (int64_t t = 0; t < count; t++) {
         tile_pixels(&j->tiles, first + t, -1, 4, &j->in, j->x, j->zeros, pixel);
-        wino_input(j->in.of, (const void *const *)pixel, channels, v + t * channels, g->position);
+        wino_input(j->in.numbers, (const void *const *)pixel, channels, v + t * channels,
+                   g->position);
         tile_pixels(&j->tiles, first + t, 0, 2, &j->out, j->y, outside, result[t]);
     }
     for (int64_t o = 0; o < j->out.channels; o += WINO_PANEL) {
@@ -163,7 +164,7 @@ static void forward_group(const forward_job *j, int64_t first, int64_t count, fl
                               u + p * WINO_PANEL * channels, channels,
                               m + p * row + t * WINO_PANEL);
         for (int64_t t = 0; t < count; t++)
-            wino_output(j->out.of.type, m + t * WINO_PANEL, row, j->bias + o, o,
+            wino_output(j->out.numbers.type, m + t * WINO_PANEL, row, j->bias + o, o,
                         least(WINO_PANEL, j->out.channels - o), result[t]);
     }
 }
@@ -230,11 +231,11 @@ static void spread_tiles(const gradient_job *j, int64_t first, int64_t begin, in
     void *pixel[WINO_POSITIONS];
     for (int64_t t = begin; t < end; t++) {
         tile_pixels(&j->tiles, first + t, -1, 4, &j->in, j->x, j->zeros, pixel);
-        wino_input(j->in.of, (const void *const *)pixel, j->in.channels, j->xs + t * j->x_row,
+        wino_input(j->in.numbers, (const void *const *)pixel, j->in.channels, j->xs + t * j->x_row,
                    j->x_position);
         tile_pixels(&j->tiles, first + t, 0, 2, &j->out, j->dy, j->zeros, pixel);
-        wino_spread(j->out.of, (const void *const *)pixel, j->out.channels, j->dys + t * WINO_PANEL,
-                    j->dy_position, j->dy_panel);
+        wino_spread(j->out.numbers, (const void *const *)pixel, j->out.channels,
+                    j->dys + t * WINO_PANEL, j->dy_position, j->dy_panel);
     }
 }
 

@@ -3,8 +3,6 @@
 
 #include "model/nn/avx2.h"
 
-typedef __m256 square[4][4];
-
 #define ADD _mm256_add_ps
 #define SUB _mm256_sub_ps
 
@@ -71,8 +69,7 @@ AVX2_INLINE void spread_of(tensor_type type, bool rounded, const void *const pix
                            int64_t channels, float *d, int64_t position, int64_t panel) {
     for (int64_t c = 0; c < channels; c += 8) {
         float *to = d + c / WINO_PANEL * panel + c % WINO_PANEL;
-        square s;
-        __m256 left[4], right[4];
+        __m256 s[4][4], left[4], right[4];
         from_pair(load8(type, rounded, pixel[0], c), load8(type, rounded, pixel[2], c), left);
         from_pair(load8(type, rounded, pixel[1], c), load8(type, rounded, pixel[3], c), right);
         for (int i = 0; i < 4; i++) from_pair(left[i], right[i], s[i]);
@@ -92,8 +89,7 @@ AVX2 void wino_spread(wino_type of, const void *const pixel[4], int64_t channels
 
 /* Number k of row r is a[r * row + k * step]. Twelve sums, two numbers of b and one of a fill the
  * sixteen registers. Each sum has a name: gcc keeps an array of them in memory as well. */
-#define EACH_ROW(do)                                                                               \
-    do (0) do(1) do(2) do(3) do(4) do(5)
+#define EACH_ROW(each) each(0) each(1) each(2) each(3) each(4) each(5)
 #define BEGIN(r)                                                                                   \
     __m256 left##r = add ? _mm256_loadu_ps(c + r * WINO_PANEL) : _mm256_setzero_ps();              \
     __m256 right##r = add ? _mm256_loadu_ps(c + r * WINO_PANEL + 8) : _mm256_setzero_ps();

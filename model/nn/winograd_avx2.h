@@ -3,8 +3,8 @@
  *
  * A tile is 2x2 pixels of the output and the 4x4 of the input it is made of; both become 16
  * positions, and at each position the channels are multiplied like a matrix. In the names of Lavin
- * & Gray 2016, section 4.1: V = B^T d B of the input, U = G g G^T of the weights, M = sum of U V over
- * the channels, and A^T M A the output. For the weight gradient D = A dy A^T.
+ * & Gray 2016, section 4.1: V = B^T d B of the input, U = G g G^T of the weights, M = sum of U V
+ * over the channels, and A^T M A the output. For the weight gradient D = A dy A^T.
  */
 #ifndef CTAUG_MODEL_NN_WINOGRAD_AVX2_H
 #define CTAUG_MODEL_NN_WINOGRAD_AVX2_H
@@ -20,7 +20,7 @@ enum {
     WINO_TAPS = 9
 };
 
-/* The numbers of a map; rounded: taken for what bf16 can say. */
+/* How the numbers of a map are read; rounded: f32 numbers to bf16. */
 typedef struct wino_type {
     tensor_type type;
     bool rounded;
@@ -46,8 +46,8 @@ void wino_multiply(const float *a, int64_t row, const float *b, int64_t count, f
 /* c [6, 16] = or += sum over t of a[t * row + r] b[t * 16 + n]. */
 void wino_correlate(const float *a, int64_t row, const float *b, int64_t count, bool add, float *c);
 
-/* u[p * position + k * 16 + n] of weights [o, k, 9] with `row` numbers from one o to the next, for 8
- * input channels k and `outputs` (8 or 16) o; the other columns are zero. */
+/* u[p * position + k * 16 + n] of weights [o, k, 9] with `row` numbers from one o to the next, for
+ * 8 input channels k and `outputs` (8 or 16) o; the other columns are zero. */
 void wino_weights(bool rounded, const float *weight, int64_t row, int64_t outputs, float *u,
                   int64_t position);
 
