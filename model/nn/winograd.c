@@ -6,8 +6,8 @@
  * of every sum is fixed.
  *
  * Measured on one core of a Zen 3 over the networks' 3x3 convolutions (64 to 512 channels, 64x64 to
- * 8x8 maps), against oneDNN 2.6 as conv_dnnl.c runs it with AVX2: forward 1.6 to 2.3 times,
- * backward by data 1.5 to 2.5, by weights 1.8 to 2.9; small products alone run at 86 to 94 GFLOP/s.
+ * 8x8 maps), against oneDNN 2.6 as conv_dnnl.c runs it with AVX2: forward and backward by data 1.5
+ * to 2.5 times, by weights 1.7 to 3; small products alone run at 79 to 94 GFLOP/s.
  * Wider vectors are left to oneDNN: there this has not been tried.
  * So are 1x1 convolutions: by the same products R64 trained at 181 GFLOP/s instead of 196.
  */
