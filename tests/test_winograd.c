@@ -1,10 +1,10 @@
 /* Winograd's convolutions on whole numbers, where they round nothing: equal to the reference's to
  * the last bit, and whatever the number of threads. Real numbers are test_kernels.c's. */
 #include "model/nn/winograd.h"
+#include "model/nn/kernels_fast.h"
 #include "tests/kernel_case.h"
 
 #include <oneapi/dnnl/dnnl.h>
-#include <stdio.h>
 
 enum { GUARD = 4096 };
 
@@ -135,10 +135,12 @@ static void whole_numbers_are_exact(void **state) {
 static void bits_do_not_depend_on_threads(void **state) {
     (void)state;
     const int before = omp_get_max_threads();
-    for (int i = 0; i < SHAPES; i++) {
-        whole_case c = case_of(shape_of(i, TYPE_F32, TYPE_F32));
+    for (int i = 0; i < 2 * SHAPES; i++) {
+        const tensor_type type = i < SHAPES ? TYPE_F32 : TYPE_BF16;
+        whole_case c = case_of(shape_of(i % SHAPES, type, type));
         for (int64_t k = 0; k < c.nx; k++) c.x[k] += 0.1f; /* sums that are rounded */
         for (int64_t k = 0; k < c.ny; k++) c.dy[k] -= 0.3f;
+        map_round(type, c.x, c.nx), map_round(type, c.dy, c.ny);
         omp_set_num_threads(1);
         answers one = by_winograd(&c);
         for (int threads = 2; threads <= 3; threads++) {
@@ -162,16 +164,18 @@ static void others_are_left_to_the_library(void **state) {
     for (int i = 0; i < 5; i++) assert_false(winograd_takes(others[i]));
 }
 
+/* As the processor has it, then as one that has AVX2 alone. */
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_numbers_are_exact),
         cmocka_unit_test(bits_do_not_depend_on_threads),
         cmocka_unit_test(others_are_left_to_the_library),
     };
-    dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx2); /* wider processors leave them to oneDNN */
-    if ((dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx2) != dnnl_cpu_isa_avx2) {
-        puts("skipped: this processor has no AVX2");
-        return 0;
-    }
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = 0;
+    dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx512_core_bf16); /* tiles of bf16 would go to oneDNN */
+    if (kernels_bf16_native()) failed += cmocka_run_group_tests_name("AVX-512", tests, NULL, NULL);
+    kernels_plain = true;
+    if (__builtin_cpu_supports("avx2"))
+        failed += cmocka_run_group_tests_name("AVX2", tests, NULL, NULL);
+    return failed;
 }

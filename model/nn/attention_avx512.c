@@ -1,9 +1,7 @@
 /* Attention of a head on processors that multiply bf16 (Dao et al. 2022, algorithms 1 and 4, as
- * attention_plain.c), every product by one small kernel: 8 rows by 32 columns in 16 registers.
+ * attention_plain.c), every product by the small one of product_avx512.h.
  *
- * That kernel broadcasts "units" of 32 bits of its left operand and multiplies them with vectors of
- * units of its right one. In f32 a unit is a number, in bf16 a pair of numbers that are neighbours
- * along the axis summed over, so the same code serves both when operands are packed so:
+ * Operands are packed so, in its units of 32 bits:
  *
  *   rows    [tokens, width]            as in the map: units run along the width
  *   across  [units of width, tokens]   rows transposed, unit by unit
@@ -13,49 +11,14 @@
  * made zero; queries past the end meet zeros in dy.
  */
 #include "model/nn/attention_head.h"
-#include "model/nn/avx512.h"
+#include "model/nn/product_avx512.h"
 
 #include <math.h>
 
-enum { ROWS = 8, COLUMNS = 32, FORWARD_KEYS = 256, QUERIES = 64, KEYS = 128, GAP = 16 };
-
-typedef uint32_t unit;
+enum { FORWARD_KEYS = 256, QUERIES = 64, KEYS = 128, GAP = 16 };
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t padded(int64_t n) { return (n + COLUMNS - 1) / COLUMNS * COLUMNS; }
-
-NATIVE_INLINE __m512 multiply_add(tensor_type type, unit a, __m512 b, __m512 c) {
-    __m512i all = _mm512_set1_epi32((int)a);
-    return type == TYPE_BF16 ? _mm512_dpbf16_ps(c, (__m512bh)all, (__m512bh)b)
-                             : _mm512_fmadd_ps(_mm512_castsi512_ps(all), b, c);
-}
-
-/* c [8, 32] = or += sum over k units of a [8, k] b [k, 32]; a_row, a_step, b_step, c_row: from one
- * row and from one unit of the sum to the next. */
-NATIVE_INLINE void product_of(tensor_type type, const unit *a, int64_t a_row, int64_t a_step,
-                              const unit *b, int64_t b_step, int64_t k, bool add, float *c,
-                              int64_t c_row) {
-#define ALL_ROWS(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7)
-#define BEGIN(r)                                                                                   \
-    __m512 l##r = add ? _mm512_load_ps(c + (r)*c_row) : _mm512_setzero_ps();                       \
-    __m512 h##r = add ? _mm512_load_ps(c + (r)*c_row + LANES) : _mm512_setzero_ps();
-#define STEP(r)                                                                                    \
-    l##r = multiply_add(type, a[(r)*a_row], low, l##r);                                            \
-    h##r = multiply_add(type, a[(r)*a_row], high, h##r);
-#define END(r)                                                                                     \
-    _mm512_store_ps(c + (r)*c_row, l##r);                                                          \
-    _mm512_store_ps(c + (r)*c_row + LANES, h##r);
-    ALL_ROWS(BEGIN)
-    for (int64_t i = 0; i < k; i++, a += a_step, b += b_step) {
-        __m512 low = _mm512_load_ps(b), high = _mm512_load_ps(b + LANES);
-        ALL_ROWS(STEP)
-    }
-    ALL_ROWS(END)
-#undef ALL_ROWS
-#undef BEGIN
-#undef STEP
-#undef END
-}
 
 NATIVE static void product_tile(tensor_type type, const unit *a, int64_t a_row, int64_t a_step,
                                 const unit *b, int64_t b_step, int64_t k, bool add, float *c,

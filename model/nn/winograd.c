@@ -5,38 +5,60 @@
  * threads. Who takes which group is decided as they run, for cores are not equally fast; the order
  * of every sum is fixed.
  *
- * Measured on one core of a Zen 3 over the networks' 3x3 convolutions (64 to 512 channels, 64x64 to
- * 8x8 maps), against oneDNN 2.6 as conv_dnnl.c runs it with AVX2: forward and backward by data 1.5
- * to 2.5 times, by weights 1.7 to 3; small products alone run at 79 to 94 GFLOP/s.
- * Wider vectors are left to oneDNN: there this has not been tried.
- * So are 1x1 convolutions: by the same products R64 trained at 181 GFLOP/s instead of 196.
+ * Measured over the networks' 3x3 convolutions (64 to 512 channels, 64x64 to 8x8 maps) against oneDNN
+ * 2.6 as conv_dnnl.c runs it. One core of a Zen 3 (AVX2): forward and backward by data 1.5 to 2.5
+ * times, by weights 1.7 to 3; small products alone run at 79 to 94 GFLOP/s. Two cores of a Zen 4
+ * (AVX-512): about twice in f32 and 1.8 times in bf16. Two of an Emerald Rapids, f32: forward 1.1 to
+ * 1.4 times, backward by data 1.1 to 1.3, by weights 0.8 to 1.5.
+ * 1x1 convolutions are left to oneDNN: by the same products R64 trained at 181 GFLOP/s instead of 196
+ * on the Zen 3.
  */
 #include "model/nn/winograd.h"
 
-#include "model/nn/winograd_avx2.h"
+#include "model/nn/kernels_fast.h"
+#include "model/nn/winograd_leaves.h"
 
 #include <oneapi/dnnl/dnnl.h>
 #include <omp.h>
 #include <string.h>
 
 enum {
-    GROUP_FLOATS = 65536, /* positions of a group, about */
-    CHUNK = 128,          /* tiles of the weight gradient at once */
-    SPREAD = 8,           /* tiles that a thread spreads at once */
-    PART = 8 * WINO_ROWS  /* input channels whose products a thread makes at once */
+    GROUP_UNITS = 65536, /* positions of a group, about */
+    MOST_TILES = 64,     /* of a group */
+    CHUNK = 128,         /* tiles of the weight gradient at once */
+    SPREAD = 8,          /* tiles that a thread spreads at once */
+    PART_ROWS = 8        /* small products one below the other that a thread makes at once */
 };
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t up_to(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
-bool winograd_takes(const conv_shape *s) {
-    const dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
-    return s->kernel == 3 && s->stride == 1 && s->batch > 0 && s->height > 0 && s->width > 0 &&
-           s->in > 0 && s->in % 8 == 0 && s->out > 0 && s->out % 8 == 0 &&
-           (isa & dnnl_cpu_isa_avx2) == dnnl_cpu_isa_avx2 && __builtin_cpu_supports("fma") &&
-           (isa & dnnl_cpu_isa_avx512_core) != dnnl_cpu_isa_avx512_core;
+/* What oneDNN may use decides, so that its switch is ours too. */
+static bool allowed(dnnl_cpu_isa_t isa) { return (dnnl_get_effective_cpu_isa() & isa) == isa; }
+
+/* Left to oneDNN: AVX-512 that does not multiply bf16, which nobody has tried, and bf16 where it is
+ * multiplied in tiles (AMX), which no saving of products makes up for. */
+static const wino_leaves *leaves_here(bool low) {
+    if (low && !kernels_plain && allowed(dnnl_cpu_isa_avx512_core_amx)) return NULL;
+    if (kernels_avx512() && allowed(dnnl_cpu_isa_avx512_core_bf16))
+        return low ? &wino_avx512_bf16 : &wino_avx512;
+    bool wider = allowed(dnnl_cpu_isa_avx512_core);
+    bool takes = allowed(dnnl_cpu_isa_avx2) && __builtin_cpu_supports("fma");
+    return takes && (kernels_plain || !wider) ? &wino_avx2 : NULL;
 }
+
+/* Products are of bf16 numbers if either map is of them. */
+static bool is_low(const conv_shape *s) { return s->x == TYPE_BF16 || s->y == TYPE_BF16; }
+
+static const wino_leaves *leaves_of(const conv_shape *s) { return leaves_here(is_low(s)); }
+
+bool winograd_takes(const conv_shape *s) {
+    return s->kernel == 3 && s->stride == 1 && s->batch > 0 && s->height > 0 && s->width > 0 &&
+           s->in > 0 && s->in % 8 == 0 && s->out > 0 && s->out % 8 == 0 && leaves_of(s);
+}
+
+bool winograd_rounds(const conv_shape *s) { return winograd_takes(s) && leaves_of(s)->pair == 2; }
 
 /* One side of a product of maps: how the numbers of a map are read, and its channels. */
 typedef struct side {
@@ -44,10 +66,8 @@ typedef struct side {
     int64_t channels;
 } side;
 
-/* Products are of bf16 numbers if either map is of them. */
 static side side_of(const conv_shape *s, tensor_type type, int64_t channels) {
-    bool low = s->x == TYPE_BF16 || s->y == TYPE_BF16;
-    return (side){{type, low}, channels};
+    return (side){{type, is_low(s)}, channels};
 }
 
 /* ---- tiles ---- */
@@ -78,102 +98,111 @@ static void tile_pixels(const tiling *t, int64_t tile, int64_t from, int size, c
         }
 }
 
-/* ---- weights: [panel of 16 outputs][position][input][16] ---- */
+/* ---- weights: [panel of outputs][position][input, in units][output] ---- */
 
-static int64_t packed_floats(int64_t in, int64_t out) {
-    return up_to(out, WINO_PANEL) * WINO_POSITIONS * in;
+static int64_t packed_units(const wino_leaves *l, int64_t in, int64_t out) {
+    return up_to(out, l->panel) * WINO_POSITIONS * in / l->pair;
 }
 
 int64_t winograd_packed(const conv_shape *s) {
-    return packed_floats(s->in, s->out) * (int64_t)sizeof(float);
+    return packed_units(leaves_of(s), s->in, s->out) * (int64_t)sizeof(wino_unit);
 }
 
 void winograd_pack(const conv_shape *s, const float *weight, void *packed) {
-    const bool low = s->x == TYPE_BF16 || s->y == TYPE_BF16;
-    const int64_t row = s->in * WINO_TAPS;
+    const wino_leaves *l = leaves_of(s);
+    const int64_t row = s->in * WINO_TAPS, position = l->panel * s->in / l->pair;
 #pragma omp parallel for collapse(2) schedule(static)
-    for (int64_t o = 0; o < s->out; o += WINO_PANEL)
-        for (int64_t k = 0; k < s->in; k += 8)
-            wino_weights(low, weight + o * row + k * WINO_TAPS, row, least(WINO_PANEL, s->out - o),
-                         (float *)packed + o * WINO_POSITIONS * s->in + k * WINO_PANEL,
-                         WINO_PANEL * s->in);
+    for (int64_t o = 0; o < s->out; o += l->panel)
+        for (int64_t k = 0; k < s->in; k += l->block)
+            l->weights(is_low(s), weight + o * row + k * WINO_TAPS, row, least(l->block, s->in - k),
+                       least(l->panel, s->out - o),
+                       (wino_unit *)packed + o / l->panel * WINO_POSITIONS * position +
+                           k / l->pair * l->panel,
+                       position);
 }
 
 /* Packed weights of the turned kernel, inputs and outputs exchanged. */
-static void turn_weights(const conv_shape *s, const float *u, float *turned) {
-    const int64_t from = WINO_PANEL * s->in, to = WINO_PANEL * s->out;
-    if (s->in % WINO_PANEL != 0) /* its last panel has columns of zeros */
-        memset(turned, 0, (size_t)packed_floats(s->out, s->in) * sizeof(float));
+static void turn_weights(const conv_shape *s, const wino_unit *u, wino_unit *turned) {
+    const wino_leaves *l = leaves_of(s);
+    const int64_t panel = l->panel, from = panel * s->in / l->pair, to = panel * s->out / l->pair;
+    if (s->in % panel != 0) /* its last panel has columns of zeros */
+        memset(turned, 0, (size_t)packed_units(l, s->out, s->in) * sizeof *turned);
 #pragma omp parallel for collapse(2) schedule(static)
-    for (int64_t k = 0; k < s->in; k += 8)
-        for (int64_t o = 0; o < s->out; o += 8)
-            wino_turn(
-                u + o / WINO_PANEL * WINO_POSITIONS * from + k * WINO_PANEL + o % WINO_PANEL, from,
-                turned + k / WINO_PANEL * WINO_POSITIONS * to + o * WINO_PANEL + k % WINO_PANEL,
-                to);
+    for (int64_t k = 0; k < s->in; k += l->block)
+        for (int64_t o = 0; o < s->out; o += l->block)
+            l->turn(u + o / panel * WINO_POSITIONS * from + k / l->pair * panel + o % panel, from,
+                    least(l->block, s->in - k), least(l->block, s->out - o),
+                    turned + k / panel * WINO_POSITIONS * to + o / l->pair * panel + k % panel, to);
 }
 
 /* ---- forward, and backward by data, which is forward with turned weights ---- */
 
-/* How many tiles go together, and what a thread has for them; counts of floats. */
+/* How many tiles go together, and what a thread has for them; counts of units. */
 typedef struct grouping {
-    int64_t tiles, position, inputs, results, outside, each;
+    int64_t tiles, row, position, inputs, results, outside, each;
 } grouping;
 
-static grouping grouping_of(int64_t in, int64_t out) {
-    grouping g = {.tiles = GROUP_FLOATS / (WINO_POSITIONS * in) / WINO_ROWS * WINO_ROWS};
-    g.tiles = most(2 * WINO_ROWS, least(8 * WINO_ROWS, g.tiles));
+static grouping grouping_of(const wino_leaves *l, int64_t in, int64_t out) {
+    grouping g = {.row = in / l->pair};
+    g.tiles = GROUP_UNITS / (WINO_POSITIONS * g.row) / l->rows * l->rows;
+    g.tiles = most(2 * l->rows, least(MOST_TILES / l->rows * l->rows, g.tiles));
     /* A line more, lest the positions of a tile fall on the same lines of the cache. */
-    g.position = g.tiles * in + 16;
+    g.position = up_to(g.tiles * g.row, 16) + 16;
     g.inputs = WINO_POSITIONS * g.position;
-    g.results = WINO_POSITIONS * g.tiles * WINO_PANEL;
+    g.results = WINO_POSITIONS * g.tiles * l->panel;
     g.outside = up_to(out, 16);
     g.each = up_to(g.inputs + g.results + g.outside, 16);
     return g;
 }
 
 /* Zeros, read for pixels outside and a bias that is none. */
-static int64_t zeros_floats(const conv_shape *s) { return up_to(most(s->in, s->out), WINO_PANEL); }
+static int64_t zeros_floats(const conv_shape *s) {
+    return up_to(most(s->in, s->out), WINO_MOST_PANEL);
+}
 
 typedef struct forward_job {
+    const wino_leaves *leaves;
     tiling tiles;
     grouping group;
     side in, out;
     const void *x;
-    const float *u, *bias;
+    const wino_unit *u;
+    const float *bias;
     void *y;
     float *zeros;
 } forward_job;
 
 /* Tiles [first, first + count). Rows of the last product that have no tile hold what they held. */
-static void forward_group(const forward_job *j, int64_t first, int64_t count, float *at) {
+static void forward_group(const forward_job *j, int64_t first, int64_t count, wino_unit *v) {
+    const wino_leaves *l = j->leaves;
     const grouping *g = &j->group;
-    float *v = at, *m = v + g->inputs, *outside = m + g->results;
-    const int64_t channels = j->in.channels, row = g->tiles * WINO_PANEL;
-    void *pixel[WINO_POSITIONS], *result[8 * WINO_ROWS][4];
+    float *m = (float *)(void *)(v + g->inputs), *outside = m + g->results;
+    const int64_t row = g->tiles * l->panel, position = g->row * l->panel;
+    void *pixel[WINO_POSITIONS], *result[MOST_TILES][4];
     for (int64_t t = 0; t < count; t++) {
         tile_pixels(&j->tiles, first + t, -1, 4, &j->in, j->x, j->zeros, pixel);
-        wino_input(j->in.numbers, (const void *const *)pixel, channels, v + t * channels,
-                   g->position);
+        l->input(j->in.numbers, (const void *const *)pixel, j->in.channels, v + t * g->row,
+                 g->position);
         tile_pixels(&j->tiles, first + t, 0, 2, &j->out, j->y, outside, result[t]);
     }
-    for (int64_t o = 0; o < j->out.channels; o += WINO_PANEL) {
-        const float *u = j->u + o * WINO_POSITIONS * channels;
+    for (int64_t o = 0; o < j->out.channels; o += l->panel) {
+        const wino_unit *u = j->u + o / l->panel * WINO_POSITIONS * position;
         for (int64_t p = 0; p < WINO_POSITIONS; p++)
-            for (int64_t t = 0; t < count; t += WINO_ROWS)
-                wino_multiply(v + p * g->position + t * channels, channels,
-                              u + p * WINO_PANEL * channels, channels,
-                              m + p * row + t * WINO_PANEL);
+            for (int64_t t = 0; t < count; t += l->rows)
+                l->multiply(v + p * g->position + t * g->row, g->row, u + p * position, g->row,
+                            m + p * row + t * l->panel);
         for (int64_t t = 0; t < count; t++)
-            wino_output(j->out.numbers.type, m + t * WINO_PANEL, row, j->bias + o, o,
-                        least(WINO_PANEL, j->out.channels - o), result[t]);
+            l->output(j->out.numbers.type, m + t * l->panel, row, j->bias + o, o,
+                      least(l->panel, j->out.channels - o), result[t]);
     }
 }
 
-static void forward(const conv_shape *s, side in, side out, const float *u, const void *x,
+static void forward(const conv_shape *s, side in, side out, const wino_unit *u, const void *x,
                     const float *bias, void *y, float *scratch) {
-    forward_job j = {.tiles = tiling_of(s),
-                     .group = grouping_of(in.channels, out.channels),
+    const wino_leaves *l = leaves_of(s);
+    forward_job j = {.leaves = l,
+                     .tiles = tiling_of(s),
+                     .group = grouping_of(l, in.channels, out.channels),
                      .in = in,
                      .out = out,
                      .x = x,
@@ -182,7 +211,7 @@ static void forward(const conv_shape *s, side in, side out, const float *u, cons
                      .zeros = scratch};
     memset(j.zeros, 0, (size_t)zeros_floats(s) * sizeof(float));
     j.bias = bias ? bias : j.zeros;
-    float *own = scratch + zeros_floats(s);
+    wino_unit *own = (wino_unit *)(void *)(scratch + zeros_floats(s));
 #pragma omp parallel for schedule(dynamic)
     for (int64_t first = 0; first < j.tiles.count; first += j.group.tiles)
         forward_group(&j, first, least(j.group.tiles, j.tiles.count - first),
@@ -196,111 +225,130 @@ void winograd_forward(const conv_shape *s, const void *packed, const void *x, co
 
 void winograd_backward_data(const conv_shape *s, const void *packed, const void *dy, void *dx,
                             void *scratch) {
-    float *turned = scratch;
+    wino_unit *turned = scratch;
     turn_weights(s, packed, turned);
     forward(s, side_of(s, s->y, s->out), side_of(s, s->x, s->in), turned, dy, NULL, dx,
-            turned + packed_floats(s->out, s->in));
+            (float *)(void *)(turned + packed_units(leaves_of(s), s->out, s->in)));
 }
 
 /* ---- weight gradient ---- */
 
-/* Positions of x as [position][tile][in], of dy as [position][panel][tile][16], their products as
- * [position][panel][in][16]; counts of floats. */
+/* Positions of x as [position][unit of tiles][in], of dy as [position][panel][unit of tiles][out],
+ * their products as [position][panel][in][out], sums of dy as [unit of tiles][out]; counts of
+ * units. */
 typedef struct gradient_job {
+    const wino_leaves *leaves;
     tiling tiles;
     side in, out;
-    int64_t x_row, x_position, dy_panel, dy_position, sum_panel, sum_position;
+    int64_t x_row, x_position, dy_panel, dy_position, product_panel, product_position, sum_row;
     const void *x, *dy;
-    float *zeros, *xs, *dys, *sums;
+    float *zeros, *products, *sums;
+    wino_unit *xs, *dys;
 } gradient_job;
 
 static gradient_job gradient_of(const conv_shape *s) {
-    const int64_t panels = up_to(s->out, WINO_PANEL) / WINO_PANEL;
-    gradient_job j = {.tiles = tiling_of(s),
+    const wino_leaves *l = leaves_of(s);
+    const int64_t panels = up_to(s->out, l->panel) / l->panel, units = CHUNK / l->pair;
+    gradient_job j = {.leaves = l,
+                      .tiles = tiling_of(s),
                       .in = side_of(s, s->x, s->in),
                       .out = side_of(s, s->y, s->out),
                       .x_row = s->in + 16, /* lest rows fall on the same lines of the cache */
-                      .dy_panel = CHUNK * WINO_PANEL,
-                      .sum_panel = up_to(s->in, WINO_ROWS) * WINO_PANEL};
-    j.x_position = CHUNK * j.x_row + 16;
+                      .dy_panel = units * l->panel,
+                      .product_panel = up_to(s->in, l->rows) * l->panel,
+                      .sum_row = up_to(s->out, 16)};
+    j.x_position = up_to(units * j.x_row, 16) + 16;
     j.dy_position = panels * j.dy_panel + 16;
-    j.sum_position = panels * j.sum_panel;
+    j.product_position = panels * j.product_panel;
     return j;
 }
 
+/* Tiles [begin, end) of the chunk, from a whole unit on. A unit's tiles past the end are zeros. */
 static void spread_tiles(const gradient_job *j, int64_t first, int64_t begin, int64_t end) {
-    void *pixel[WINO_POSITIONS];
-    for (int64_t t = begin; t < end; t++) {
-        tile_pixels(&j->tiles, first + t, -1, 4, &j->in, j->x, j->zeros, pixel);
-        wino_input(j->in.numbers, (const void *const *)pixel, j->in.channels, j->xs + t * j->x_row,
-                   j->x_position);
-        tile_pixels(&j->tiles, first + t, 0, 2, &j->out, j->dy, j->zeros, pixel);
-        wino_spread(j->out.numbers, (const void *const *)pixel, j->out.channels,
-                    j->dys + t * WINO_PANEL, j->dy_position, j->dy_panel);
+    const wino_leaves *l = j->leaves;
+    void *pixel[WINO_MOST_PAIR * WINO_POSITIONS], *result[WINO_MOST_PAIR * 4];
+    for (int64_t t = begin; t < end; t += l->pair) {
+        const int64_t unit = t / l->pair;
+        for (int64_t i = 0; i < WINO_MOST_PAIR * WINO_POSITIONS; i++) pixel[i] = j->zeros;
+        for (int64_t i = 0; i < WINO_MOST_PAIR * 4; i++) result[i] = j->zeros;
+        for (int64_t i = 0; i < l->pair && t + i < end; i++) {
+            tile_pixels(&j->tiles, first + t + i, -1, 4, &j->in, j->x, j->zeros,
+                        pixel + i * WINO_POSITIONS);
+            tile_pixels(&j->tiles, first + t + i, 0, 2, &j->out, j->dy, j->zeros, result + i * 4);
+        }
+        l->gradient_input(j->in.numbers, (const void *const *)pixel, j->in.channels,
+                          j->xs + unit * j->x_row, j->x_position);
+        l->gradient_output(j->out.numbers, (const void *const *)result, j->out.channels,
+                           j->dys + unit * l->panel, j->dy_position, j->dy_panel,
+                           j->sums + unit * j->sum_row);
     }
 }
 
-/* Inputs [k, k + PART) at one position. The last product reads past them: sums that nobody reads. */
-static void multiply_part(const gradient_job *j, int64_t p, int64_t k, int64_t count, bool add) {
-    for (int64_t panel = 0; panel * WINO_PANEL < j->out.channels; panel++)
-        for (int64_t i = k; i < k + PART && i < j->in.channels; i += WINO_ROWS)
-            wino_correlate(j->xs + p * j->x_position + i, j->x_row,
-                           j->dys + p * j->dy_position + panel * j->dy_panel, count, add,
-                           j->sums + p * j->sum_position + panel * j->sum_panel + i * WINO_PANEL);
+/* Inputs [k, k + part) at one position. A last product may read past them: sums that nobody reads. */
+static void multiply_part(const gradient_job *j, int64_t p, int64_t k, int64_t part, int64_t units,
+                          bool add) {
+    const wino_leaves *l = j->leaves;
+    for (int64_t panel = 0; panel * l->panel < j->out.channels; panel++)
+        for (int64_t i = k; i < k + part && i < j->in.channels; i += l->rows)
+            l->correlate(j->xs + p * j->x_position + i, j->x_row,
+                         j->dys + p * j->dy_position + panel * j->dy_panel, units, add,
+                         j->products + p * j->product_position + panel * j->product_panel +
+                             i * l->panel);
 }
 
-/* At the position of the middle, D is the sum of the tile. */
-static void add_bias(const gradient_job *j, int64_t count, double *total) {
-    const float *middle = j->dys + 5 * j->dy_position;
-    for (int64_t o = 0; o < j->out.channels; o++) {
-        float sum = 0;
-        for (int64_t t = 0; t < count; t++)
-            sum += middle[o / WINO_PANEL * j->dy_panel + t * WINO_PANEL + o % WINO_PANEL];
-        total[o] += sum;
-    }
+static void add_bias(const gradient_job *j, int64_t units, double *total) {
+    for (int64_t t = 0; t < units; t++)
+        for (int64_t o = 0; o < j->out.channels; o++) total[o] += j->sums[t * j->sum_row + o];
 }
 
 int64_t winograd_scratch(const conv_shape *s, bool training) {
+    const wino_leaves *l = leaves_of(s);
     const int64_t threads = omp_get_max_threads(), zeros = zeros_floats(s);
-    int64_t floats = zeros + threads * grouping_of(s->in, s->out).each;
+    int64_t units = zeros + threads * grouping_of(l, s->in, s->out).each;
     if (training) {
         const gradient_job j = gradient_of(s);
-        int64_t sums = WINO_POSITIONS * (j.x_position + j.dy_position + j.sum_position);
-        floats = most(floats, zeros + threads * grouping_of(s->out, s->in).each +
-                                  packed_floats(s->out, s->in));
-        floats = most(floats, zeros + sums + 2 * zeros);
+        units = most(units, zeros + threads * grouping_of(l, s->out, s->in).each +
+                                packed_units(l, s->out, s->in));
+        units =
+            most(units, 3 * zeros + CHUNK / l->pair * j.sum_row +
+                            WINO_POSITIONS * (j.x_position + j.dy_position + j.product_position));
     }
-    return floats * (int64_t)sizeof(float);
+    return units * (int64_t)sizeof(wino_unit);
 }
 
 void winograd_backward_weights(const conv_shape *s, const void *x, const void *dy, float *dw,
                                float *db, void *scratch) {
     gradient_job j = gradient_of(s);
+    const wino_leaves *l = j.leaves;
+    const int64_t part = PART_ROWS * l->rows;
     j.x = x, j.dy = dy, j.zeros = scratch;
-    j.xs = j.zeros + zeros_floats(s);
+    j.xs = (wino_unit *)(void *)(j.zeros + zeros_floats(s));
     j.dys = j.xs + WINO_POSITIONS * j.x_position;
-    j.sums = j.dys + WINO_POSITIONS * j.dy_position;
-    double *total = (double *)(void *)(j.sums + WINO_POSITIONS * j.sum_position);
+    j.products = (float *)(void *)(j.dys + WINO_POSITIONS * j.dy_position);
+    j.sums = j.products + WINO_POSITIONS * j.product_position;
+    double *total = (double *)(void *)(j.sums + CHUNK / l->pair * j.sum_row);
     memset(j.zeros, 0, (size_t)zeros_floats(s) * sizeof(float));
     memset(total, 0, (size_t)zeros_floats(s) * sizeof(double));
 #pragma omp parallel
     for (int64_t first = 0; first < j.tiles.count; first += CHUNK) {
         const int64_t count = least(CHUNK, j.tiles.count - first);
+        const int64_t units = (count + l->pair - 1) / l->pair;
 #pragma omp for schedule(dynamic)
         for (int64_t t = 0; t < count; t += SPREAD)
             spread_tiles(&j, first, t, least(t + SPREAD, count));
 #pragma omp for schedule(dynamic) collapse(2)
         for (int64_t p = 0; p < WINO_POSITIONS; p++)
-            for (int64_t k = 0; k < s->in; k += PART) {
-                multiply_part(&j, p, k, count, first > 0);
-                if (p == 0 && k == 0 && db) add_bias(&j, count, total);
+            for (int64_t k = 0; k < s->in; k += part) {
+                multiply_part(&j, p, k, part, units, first > 0);
+                if (p == 0 && k == 0 && db) add_bias(&j, units, total);
             }
     }
     const int64_t row = s->in * WINO_TAPS;
 #pragma omp parallel for collapse(2) schedule(static)
-    for (int64_t o = 0; o < s->out; o += WINO_PANEL)
-        for (int64_t k = 0; k < s->in; k += 8)
-            wino_gradient(j.sums + o / WINO_PANEL * j.sum_panel + k * WINO_PANEL, j.sum_position,
-                          row, least(WINO_PANEL, s->out - o), dw + o * row + k * WINO_TAPS);
+    for (int64_t o = 0; o < s->out; o += l->panel)
+        for (int64_t k = 0; k < s->in; k += l->block)
+            l->gradient(j.products + o / l->panel * j.product_panel + k * l->panel,
+                        j.product_position, row, least(l->block, s->in - k),
+                        least(l->panel, s->out - o), dw + o * row + k * WINO_TAPS);
     for (int64_t o = 0; db && o < s->out; o++) db[o] += (float)total[o];
 }

@@ -1,7 +1,9 @@
-/* Tiles, small products and weights of Winograd's convolution, eight numbers at a time. */
-#include "model/nn/winograd_avx2.h"
-
+/* Tiles, small products and weights of Winograd's convolution, eight numbers at a time; bf16 is
+ * computed with in f32, so that a unit is a number. */
 #include "model/nn/avx2.h"
+#include "model/nn/winograd_leaves.h"
+
+enum { ROWS = 6, PANEL = 16, BLOCK = 8 };
 
 #define ADD _mm256_add_ps
 #define SUB _mm256_sub_ps
@@ -12,7 +14,7 @@ AVX2_INLINE void to_positions(__m256 *d, int step) {
     d[0] = SUB(a, c), d[step] = ADD(b, c), d[2 * step] = SUB(c, b), d[3 * step] = SUB(b, e);
 }
 
-AVX2_INLINE void input_of(tensor_type type, bool rounded, const void *const pixel[16],
+AVX2_INLINE void input_of(tensor_type type, bool rounded, const void *const pixel[],
                           int64_t channels, float *v, int64_t position) {
     for (int64_t c = 0; c < channels; c += 8) {
         __m256 d[16];
@@ -29,9 +31,9 @@ AVX2_INLINE void input_of(tensor_type type, bool rounded, const void *const pixe
      : (of).rounded         ? body(TYPE_F32, true, __VA_ARGS__)                                    \
                             : body(TYPE_F32, false, __VA_ARGS__))
 
-AVX2 void wino_input(wino_type of, const void *const pixel[16], int64_t channels, float *v,
-                     int64_t position) {
-    OF_TYPE(input_of, of, pixel, channels, v, position);
+AVX2 static void input(wino_type of, const void *const pixel[], int64_t channels, wino_unit *v,
+                       int64_t position) {
+    OF_TYPE(input_of, of, pixel, channels, (float *)(void *)v, position);
 }
 
 AVX2_INLINE void output_of(tensor_type type, const float *m, int64_t position, const float *bias,
@@ -51,8 +53,8 @@ AVX2_INLINE void output_of(tensor_type type, const float *m, int64_t position, c
     }
 }
 
-AVX2 void wino_output(tensor_type type, const float *m, int64_t position, const float *bias,
-                      int64_t first, int64_t count, void *const pixel[4]) {
+AVX2 static void output(tensor_type type, const float *m, int64_t position, const float *bias,
+                        int64_t first, int64_t count, void *const pixel[4]) {
     for (int64_t c = 0; c < count; c += 8)
         if (type == TYPE_BF16)
             output_of(TYPE_BF16, m + c, position, bias + c, first + c, pixel);
@@ -65,63 +67,68 @@ AVX2_INLINE void from_pair(__m256 a, __m256 b, __m256 out[4]) {
     out[0] = a, out[1] = ADD(a, b), out[2] = SUB(a, b), out[3] = SUB(_mm256_setzero_ps(), b);
 }
 
-AVX2_INLINE void spread_of(tensor_type type, bool rounded, const void *const pixel[4],
-                           int64_t channels, float *d, int64_t position, int64_t panel) {
+AVX2_INLINE void spread_of(tensor_type type, bool rounded, const void *const pixel[],
+                           int64_t channels, float *d, int64_t position, int64_t panel,
+                           float *sum) {
     for (int64_t c = 0; c < channels; c += 8) {
-        float *to = d + c / WINO_PANEL * panel + c % WINO_PANEL;
+        float *to = d + c / PANEL * panel + c % PANEL;
         __m256 s[4][4], left[4], right[4];
         from_pair(load8(type, rounded, pixel[0], c), load8(type, rounded, pixel[2], c), left);
         from_pair(load8(type, rounded, pixel[1], c), load8(type, rounded, pixel[3], c), right);
         for (int i = 0; i < 4; i++) from_pair(left[i], right[i], s[i]);
         for (int p = 0; p < WINO_POSITIONS; p++)
             _mm256_storeu_ps(to + p * position, s[p / 4][p % 4]);
+        _mm256_storeu_ps(sum + c, s[1][1]);
     }
-    if (channels % WINO_PANEL != 0)
+    if (channels % PANEL != 0)
         for (int p = 0; p < WINO_POSITIONS; p++)
-            _mm256_storeu_ps(d + p * position + channels / WINO_PANEL * panel + 8,
-                             _mm256_setzero_ps());
+            _mm256_storeu_ps(d + p * position + channels / PANEL * panel + 8, _mm256_setzero_ps());
 }
 
-AVX2 void wino_spread(wino_type of, const void *const pixel[4], int64_t channels, float *d,
-                      int64_t position, int64_t panel) {
-    OF_TYPE(spread_of, of, pixel, channels, d, position, panel);
+AVX2 static void gradient_output(wino_type of, const void *const pixel[], int64_t channels,
+                                 wino_unit *d, int64_t position, int64_t panel, float *sum) {
+    OF_TYPE(spread_of, of, pixel, channels, (float *)(void *)d, position, panel, sum);
 }
 
 /* Number k of row r is a[r * row + k * step]. Twelve sums, two numbers of b and one of a fill the
  * sixteen registers. Each sum has a name: gcc keeps an array of them in memory as well. */
 #define EACH_ROW(each) each(0) each(1) each(2) each(3) each(4) each(5)
 #define BEGIN(r)                                                                                   \
-    __m256 left##r = add ? _mm256_loadu_ps(c + r * WINO_PANEL) : _mm256_setzero_ps();              \
-    __m256 right##r = add ? _mm256_loadu_ps(c + r * WINO_PANEL + 8) : _mm256_setzero_ps();
+    __m256 left##r = add ? _mm256_loadu_ps(c + r * PANEL) : _mm256_setzero_ps();                   \
+    __m256 right##r = add ? _mm256_loadu_ps(c + r * PANEL + 8) : _mm256_setzero_ps();
 #define STEP(r)                                                                                    \
     from = _mm256_broadcast_ss(r < 3 ? low + r * row : high + (r - 3) * row);                      \
     left##r = _mm256_fmadd_ps(from, b0, left##r);                                                  \
     right##r = _mm256_fmadd_ps(from, b1, right##r);
 #define END(r)                                                                                     \
-    _mm256_storeu_ps(c + r * WINO_PANEL, left##r);                                                 \
-    _mm256_storeu_ps(c + r * WINO_PANEL + 8, right##r);
+    _mm256_storeu_ps(c + r * PANEL, left##r);                                                      \
+    _mm256_storeu_ps(c + r * PANEL + 8, right##r);
 
 AVX2_INLINE void product_of(const float *a, int64_t row, int64_t step, const float *b,
                             int64_t count, bool add, float *c) {
     const float *low = a, *high = a + 3 * row;
     EACH_ROW(BEGIN)
-    for (int64_t k = 0; k < count; k++, low += step, high += step, b += WINO_PANEL) {
+    for (int64_t k = 0; k < count; k++, low += step, high += step, b += PANEL) {
         __m256 b0 = _mm256_loadu_ps(b), b1 = _mm256_loadu_ps(b + 8), from;
         EACH_ROW(STEP)
     }
     EACH_ROW(END)
 }
 
-AVX2 void wino_multiply(const float *a, int64_t row, const float *b, int64_t count, float *c) {
-    product_of(a, row, 1, b, count, false, c);
+AVX2 static void multiply(const wino_unit *a, int64_t row, const wino_unit *b, int64_t count,
+                          float *c) {
+    product_of((const float *)(const void *)a, row, 1, (const float *)(const void *)b, count, false,
+               c);
 }
 
-AVX2 void wino_correlate(const float *a, int64_t row, const float *b, int64_t count, bool add,
-                         float *c) {
+AVX2 static void correlate(const wino_unit *a, int64_t row, const wino_unit *b, int64_t count,
+                           bool add, float *c) {
     if (add)
-        product_of(a, 1, row, b, count, true, c);
+        product_of((const float *)(const void *)a, 1, row, (const float *)(const void *)b, count,
+                   true, c);
     else
-        product_of(a, 1, row, b, count, false, c);
+        product_of((const float *)(const void *)a, 1, row, (const float *)(const void *)b, count,
+                   false, c);
 }
 
 /* G applied to three numbers. */
@@ -142,9 +149,10 @@ AVX2_INLINE void weights_of(const __m256 g[WINO_TAPS], float *u, int64_t positio
 }
 
 /* 8 outputs times 72 numbers (8 inputs, 9 taps) to 72 vectors of outputs. */
-AVX2 void wino_weights(bool rounded, const float *weight, int64_t row, int64_t outputs, float *u,
-                       int64_t position) {
-    for (int64_t o = 0; o < WINO_PANEL; o += 8) {
+AVX2 static void weights(bool rounded, const float *weight, int64_t row, int64_t inputs,
+                         int64_t outputs, wino_unit *u, int64_t position) {
+    (void)inputs; /* channels are whole blocks */
+    for (int64_t o = 0; o < PANEL; o += 8) {
         __m256 g[8 * WINO_TAPS];
         for (int t = 0; t < WINO_TAPS; t++) {
             __m256 *to = g + 8 * t;
@@ -153,19 +161,23 @@ AVX2 void wino_weights(bool rounded, const float *weight, int64_t row, int64_t o
                                     : _mm256_setzero_ps();
             transpose8(to);
         }
-        for (int k = 0; k < 8; k++) weights_of(g + k * WINO_TAPS, u + k * WINO_PANEL + o, position);
+        for (int k = 0; k < 8; k++)
+            weights_of(g + k * WINO_TAPS, (float *)(void *)u + k * PANEL + o, position);
     }
 }
 
 /* Turning the kernel by 180 degrees exchanges the first and the last row and column of U. */
-AVX2 void wino_turn(const float *u, int64_t position, float *turned, int64_t turned_position) {
+AVX2 static void turn(const wino_unit *u, int64_t position, int64_t inputs, int64_t outputs,
+                      wino_unit *turned, int64_t turned_position) {
+    (void)inputs, (void)outputs;
     const int with[] = {3, 1, 2, 0};
     for (int p = 0; p < WINO_POSITIONS; p++) {
         __m256 r[8];
-        for (int i = 0; i < 8; i++) r[i] = _mm256_loadu_ps(u + p * position + i * WINO_PANEL);
+        for (int i = 0; i < 8; i++)
+            r[i] = _mm256_loadu_ps((const float *)(const void *)u + p * position + i * PANEL);
         transpose8(r);
-        float *to = turned + (4 * with[p / 4] + with[p % 4]) * turned_position;
-        for (int i = 0; i < 8; i++) _mm256_storeu_ps(to + i * WINO_PANEL, r[i]);
+        float *to = (float *)(void *)turned + (4 * with[p / 4] + with[p % 4]) * turned_position;
+        for (int i = 0; i < 8; i++) _mm256_storeu_ps(to + i * PANEL, r[i]);
     }
 }
 
@@ -189,12 +201,12 @@ AVX2_INLINE void gradient_of(const float *du, int64_t position, __m256 g[WINO_TA
     }
 }
 
-AVX2 void wino_gradient(const float *du, int64_t position, int64_t row, int64_t outputs,
-                        float *dw) {
+AVX2 static void gradient(const float *du, int64_t position, int64_t row, int64_t inputs,
+                          int64_t outputs, float *dw) {
+    (void)inputs;
     for (int64_t o = 0; o < outputs; o += 8) {
         __m256 g[8 * WINO_TAPS];
-        for (int k = 0; k < 8; k++)
-            gradient_of(du + k * WINO_PANEL + o, position, g + k * WINO_TAPS);
+        for (int k = 0; k < 8; k++) gradient_of(du + k * PANEL + o, position, g + k * WINO_TAPS);
         for (int t = 0; t < WINO_TAPS; t++) {
             __m256 *from = g + 8 * t;
             transpose8(from);
@@ -205,3 +217,19 @@ AVX2 void wino_gradient(const float *du, int64_t position, int64_t row, int64_t 
         }
     }
 }
+
+const wino_leaves wino_avx2 = {
+    .rows = ROWS,
+    .panel = PANEL,
+    .block = BLOCK,
+    .pair = 1,
+    .input = input,
+    .output = output,
+    .gradient_input = input,
+    .gradient_output = gradient_output,
+    .multiply = multiply,
+    .correlate = correlate,
+    .weights = weights,
+    .turn = turn,
+    .gradient = gradient,
+};
