@@ -2,11 +2,9 @@
  * the last bit, and whatever the number of threads. Real numbers are test_kernels.c's. */
 #include "model/nn/winograd.h"
 #include "model/nn/kernels_fast.h"
-#include "tests/kernel_case.h"
+#include "tests/whole_conv.h"
 
 #include <oneapi/dnnl/dnnl.h>
-
-enum { GUARD = 4096 };
 
 /* One pixel, odd ends, half panels of channels, more than a part of them, several groups and chunks
  * of tiles. */
@@ -18,53 +16,6 @@ enum { SHAPES = sizeof shapes / sizeof shapes[0] };
 static conv_shape shape_of(int i, tensor_type x, tensor_type y) {
     const int64_t *n = shapes[i];
     return (conv_shape){n[0], n[1], n[2], n[3], n[4], 3, 1, x, y};
-}
-
-/* Whole multiples of `unit` up to 3 of either sign. */
-static float *whole(int64_t n, uint32_t seed, float unit) {
-    float *a = noise(n, seed);
-    for (int64_t i = 0; i < n; i++) a[i] = unit * rintf(3 * a[i]);
-    return a;
-}
-
-typedef struct whole_case {
-    conv_shape s;
-    int64_t nx, ny, nw;
-    float *x, *dy, *w, *bias;
-} whole_case;
-
-/* Weights are multiples of 4, for the transform halves twice. */
-static whole_case case_of(conv_shape s) {
-    int64_t pixels = s.batch * s.height * s.width;
-    whole_case c = {.s = s, .nx = pixels * s.in, .ny = pixels * s.out, .nw = 9 * s.in * s.out};
-    c.x = whole(c.nx, 1, 1), c.dy = whole(c.ny, 2, 1), c.w = whole(c.nw, 3, 4);
-    c.bias = whole(s.out, 4, 1);
-    return c;
-}
-
-static void case_free(whole_case *c) { free(c->x), free(c->dy), free(c->w), free(c->bias); }
-
-typedef struct answers {
-    float *y, *dx, *dw, *db;
-} answers;
-
-static answers answers_of(const whole_case *c) {
-    return (answers){filled(c->ny, NAN), filled(c->nx, NAN), filled(c->nw, 0.5f),
-                     filled(c->s.out, 0.5f)};
-}
-
-static void answers_free(answers *a) { free(a->y), free(a->dx), free(a->dw), free(a->db); }
-
-/* Scratch with bytes behind it that nobody may write. */
-static char *guarded(int64_t bytes) {
-    char *scratch = scratch_of(bytes + GUARD);
-    memset(scratch + bytes, 0x5a, GUARD);
-    return scratch;
-}
-
-static void guard_check(char *scratch, int64_t bytes) {
-    for (int i = 0; i < GUARD; i++) assert_int_equal(scratch[bytes + i], 0x5a);
-    free(scratch);
 }
 
 static answers by_winograd(const whole_case *c) {
@@ -88,34 +39,6 @@ static answers by_winograd(const whole_case *c) {
     same_bits("dy after all", same_dy, c->dy, c->ny);
     free(same_x), free(same_dy), free(packed);
     return a;
-}
-
-static answers by_reference(const whole_case *c) {
-    const kernels *k = engine("reference");
-    const conv_shape *s = &c->s;
-    conv *op;
-    answers a = answers_of(c);
-    void *x = map_in(s->x, c->x, c->nx), *dy = map_in(s->y, c->dy, c->ny);
-    void *y = map_in(s->y, a.y, c->ny), *dx = map_in(s->x, a.dx, c->nx);
-    ok(k->conv_open(s, true, &op));
-    void *scratch = scratch_of(k->conv_scratch(op)), *packed = scratch_of(k->conv_packed(op));
-    ok(k->conv_pack(op, c->w, packed, scratch));
-    ok(k->conv_forward(op, x, c->bias, y, scratch));
-    ok(k->conv_backward_data(op, dy, dx, scratch));
-    ok(k->conv_backward_weights(op, x, dy, a.dw, a.db, scratch));
-    k->conv_close(op);
-    map_out(s->y, y, a.y, c->ny), map_out(s->x, dx, a.dx, c->nx);
-    float *rest = filled(c->nx > c->ny ? c->nx : c->ny, 0);
-    map_out(s->x, x, rest, c->nx), map_out(s->y, dy, rest, c->ny);
-    free(rest), free(scratch), free(packed);
-    return a;
-}
-
-static void same_answers(const whole_case *c, const answers *a, const answers *b) {
-    same_bits("y", a->y, b->y, c->ny);
-    same_bits("dx", a->dx, b->dx, c->nx);
-    same_bits("dw", a->dw, b->dw, c->nw);
-    same_bits("db", a->db, b->db, c->s.out);
 }
 
 static void whole_numbers_are_exact(void **state) {

@@ -1,5 +1,5 @@
 /* Sixteen numbers at a time on processors that know bf16 (AVX512_BF16: Cooper Lake, Sapphire
- * Rapids, Zen 4 and later), for norm_avx512.c and attention_avx512.c.
+ * Rapids, Zen 4 and later), for the files that end in _avx512.c and _amx.c.
  *
  * Everything here and above it is marked NATIVE and runs only where kernels_avx512() says so.
  * The instructions that round to bf16 and multiply it take numbers below 2^-126 for zero.
@@ -51,6 +51,40 @@ NATIVE_INLINE void map_store(tensor_type type, void *y, int64_t i, bool whole, _
             _mm512_storeu_ps(at, value);
         else
             _mm512_mask_storeu_ps(at, lanes, value);
+    }
+}
+
+/* Number i of the lower half beside number i of the upper one, 16 bits each. */
+NATIVE_INLINE __m512i halves_paired(__m512i both) {
+    const __m512i turns =
+        _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
+                         21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    return _mm512_permutexvar_epi16(turns, both);
+}
+
+/* Rows become columns. */
+NATIVE_INLINE void transpose16(__m512 r[16]) {
+    __m512 t[16], u[16];
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4)
+        for (int k = 0; k < 2; k++) {
+            __m512d a = _mm512_castps_pd(t[i + k]), b = _mm512_castps_pd(t[i + k + 2]);
+            u[i + 2 * k] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+            u[i + 2 * k + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+        }
+    /* Quarter q of u[4 j + c] is column 4 q + c of rows 4 j to 4 j + 3. */
+    for (int c = 0; c < 4; c++) {
+        __m512 a = _mm512_shuffle_f32x4(u[c], u[4 + c], 0x44);
+        __m512 b = _mm512_shuffle_f32x4(u[c], u[4 + c], 0xee);
+        __m512 d = _mm512_shuffle_f32x4(u[8 + c], u[12 + c], 0x44);
+        __m512 e = _mm512_shuffle_f32x4(u[8 + c], u[12 + c], 0xee);
+        r[c] = _mm512_shuffle_f32x4(a, d, 0x88);
+        r[4 + c] = _mm512_shuffle_f32x4(a, d, 0xdd);
+        r[8 + c] = _mm512_shuffle_f32x4(b, e, 0x88);
+        r[12 + c] = _mm512_shuffle_f32x4(b, e, 0xdd);
     }
 }
 

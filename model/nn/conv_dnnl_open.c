@@ -344,8 +344,9 @@ static void lay_out_scratch(dnnl_conv *c, bool training) {
     c->turned_at = reserve(c, bytes_of(c->turned));
 }
 
-/* Everything backward, beginning with an open forward product. */
-static status open_training(dnnl_conv *c, const geometry *g, const_dnnl_primitive_desc_t forward) {
+/* Backward, beginning with an open forward product. */
+static status open_training(dnnl_conv *c, const geometry *g, const_dnnl_primitive_desc_t forward,
+                            bool by_weights) {
     status st;
     const conv_shape *s = &c->shape;
     TRY(open_maps(c, &c->backward_data, takes_blocks(c, false), &g->dx, false, &g->dy, true));
@@ -353,6 +354,7 @@ static status open_training(dnnl_conv *c, const geometry *g, const_dnnl_primitiv
         TRY(open_data_turned(c, g));
     else
         TRY(open_data(c, g, forward));
+    if (!by_weights) goto done;
     if (gradient_is_product(c)) {
         c->backward_weights.in = stage_of(c, s->x, s->height * s->width, s->in, false, true);
         c->backward_weights.out = stage_of(c, s->y, s->height * s->width, s->out, false, true);
@@ -363,7 +365,7 @@ done:
     return st;
 }
 
-status dnnl_conv_open(const conv_shape *shape, bool training, dnnl_conv **out) {
+status dnnl_conv_open(const conv_shape *shape, bool by_data, bool by_weights, dnnl_conv **out) {
     status st;
     geometry g = {0};
     dnnl_primitive_desc_t forward = NULL;
@@ -376,7 +378,7 @@ status dnnl_conv_open(const conv_shape *shape, bool training, dnnl_conv **out) {
     c->alike = bf16_numbers && !c->low;
     /* The same thing on a single pixel. */
     if (shape->height == 1 && shape->width == 1) c->shape.stride = 1;
-    if (c->low && training && shape->width == 1 && c->shape.stride == 2) {
+    if (c->low && by_weights && shape->width == 1 && c->shape.stride == 2) {
         st =
             status_fail(ST_USAGE, "the weight gradient of oneDNN 2.6 is wrong in bf16 for stride 2 "
                                   "over maps one pixel wide; use train.precision: f32");
@@ -390,8 +392,8 @@ status dnnl_conv_open(const conv_shape *shape, bool training, dnnl_conv **out) {
     TRY(geometry_maps(c, &g, takes_blocks(c, false)));
     TRY(describe_forward(c, &g, &g.bias, &forward));
     TRY(open_forward(c, &g, forward));
-    if (training) TRY(open_training(c, &g, forward));
-    lay_out_scratch(c, training);
+    if (by_data) TRY(open_training(c, &g, forward, by_weights));
+    lay_out_scratch(c, by_data);
     *out = c;
     c = NULL;
 done:

@@ -4,9 +4,10 @@
 
 #include "model/nn/kernels.h"
 
-/* The convolutions of oneDNN: the functions of kernels.h, and its products alone. */
+/* The convolutions of oneDNN: the functions of kernels.h, and its products alone. Opened for forward,
+ * backward by data if asked, and by weights if asked besides. */
 typedef struct dnnl_conv dnnl_conv;
-status dnnl_conv_open(const conv_shape *shape, bool training, dnnl_conv **out);
+status dnnl_conv_open(const conv_shape *shape, bool by_data, bool by_weights, dnnl_conv **out);
 void dnnl_conv_close(dnnl_conv *c);
 int64_t dnnl_conv_scratch(const dnnl_conv *c);
 int64_t dnnl_conv_packed(const dnnl_conv *c);

@@ -1,7 +1,9 @@
 /* The oneDNN engine: convolutions by Winograd (winograd.c) where winograd_takes() says so, else by
- * the library (conv_dnnl.c); products by dnnl_sgemm, our own norm and attention. */
+ * the library (conv_dnnl.c), some weight gradients by tiles of our own (gradient_amx.c); products by
+ * dnnl_sgemm, our own norm and attention. */
 #include "model/nn/conv_fast.h"
 #include "io/span.h"
+#include "model/nn/gradient_amx.h"
 #include "model/nn/kernels_fast.h"
 #include "model/nn/winograd.h"
 
@@ -13,6 +15,7 @@
 struct conv {
     conv_shape shape;
     bool training;
+    bool tiles;         /* the weight gradient by gradient_amx.c */
     dnnl_conv *library; /* NULL: by Winograd */
     void *packed;       /* by Winograd: of the caller */
 };
@@ -22,13 +25,15 @@ static void one_conv_close(conv *c) {
     free(c);
 }
 
-static status open_conv(const conv_shape *shape, bool training, bool by_winograd, conv **out) {
+/* By the library unless by Winograd. */
+static status open_conv(const conv_shape *shape, bool training, bool by_winograd, bool tiles,
+                        conv **out) {
     status st;
     conv *c = NULL;
     *out = NULL;
     TRY(array_alloc(&c, 1, sizeof *c, "a convolution"));
-    *c = (conv){.shape = *shape, .training = training};
-    if (!by_winograd) TRY(dnnl_conv_open(shape, training, &c->library));
+    *c = (conv){.shape = *shape, .training = training, .tiles = training && tiles};
+    if (!by_winograd) TRY(dnnl_conv_open(shape, training, training && !tiles, &c->library));
     *out = c;
     c = NULL;
 done:
@@ -37,15 +42,18 @@ done:
 }
 
 static status one_conv_open(const conv_shape *shape, bool training, conv **out) {
-    return open_conv(shape, training, winograd_takes(shape), out);
+    return open_conv(shape, training, winograd_takes(shape), gradient_amx_takes(shape), out);
 }
 
 static status one_conv_open_library(const conv_shape *shape, conv **out) {
-    return open_conv(shape, true, false, out);
+    return open_conv(shape, true, false, false, out);
 }
 
 static int64_t one_conv_scratch(const conv *c) {
-    return c->library ? dnnl_conv_scratch(c->library) : winograd_scratch(&c->shape, c->training);
+    if (!c->library) return winograd_scratch(&c->shape, c->training);
+    int64_t library = dnnl_conv_scratch(c->library);
+    int64_t tiles = c->tiles ? gradient_amx_scratch(&c->shape) : 0;
+    return tiles > library ? tiles : library;
 }
 
 static int64_t one_conv_packed(const conv *c) {
@@ -73,8 +81,12 @@ static status one_conv_backward_data(conv *c, const void *dy, void *dx, void *sc
 
 static status one_conv_backward_weights(conv *c, const void *x, const void *dy, float *dw,
                                         float *db, void *scratch) {
-    if (c->library) return dnnl_conv_backward_weights(c->library, x, dy, dw, db, scratch);
-    winograd_backward_weights(&c->shape, x, dy, dw, db, scratch);
+    if (c->library && !c->tiles)
+        return dnnl_conv_backward_weights(c->library, x, dy, dw, db, scratch);
+    if (c->tiles)
+        gradient_amx(&c->shape, x, dy, dw, db, scratch);
+    else
+        winograd_backward_weights(&c->shape, x, dy, dw, db, scratch);
     return ST_OK;
 }
 

@@ -1,0 +1,339 @@
+/* A weight gradient as products of one long line of pixels.
+ *
+ * The pixels of all maps lie in one line, each row followed by one position of zeros and each map by
+ * a row of them. So a tap of the kernel is a distance in the line, whatever the pixel:
+ *
+ *   dw[tap][i][o] = sum over positions p of x[p][i] dy[p - distance(tap)][o]
+ *
+ * A 1x1 kernel needs no zeros. Tiles want their sum along the rows of x, which are therefore turned
+ * into lines of one channel each, and pairs of neighbours of dy; these are made for even and for odd
+ * distances, so that every tile begins where a line of the cache does: 1.3 times as fast. Both are
+ * made for a stretch of the line that fits the second-level cache, and used for all taps.
+ *
+ * A job is a part of the line and a block of input channels, with sums of its own; the parts' are
+ * added in order at the end.
+ */
+#include "model/nn/gradient_amx.h"
+
+#include "model/nn/avx512.h"
+#include "model/nn/kernels_fast.h"
+
+#include <oneapi/dnnl/dnnl.h>
+#include <omp.h>
+#include <string.h>
+
+#define TILED                                                                                      \
+    __attribute__((target("amx-tile,amx-bf16,avx512f,avx512bw,avx512dq,avx512vl,"                  \
+                          "avx512bf16,avx2,fma")))
+
+enum {
+    TILE = 16,          /* channels of either side, or pairs of positions */
+    SUMS = TILE * TILE, /* of a tile */
+    STEP = 2 * TILE,    /* positions that one instruction sums over */
+    STRETCH = 1024,      /* positions at once */
+    BLOCK = 128,        /* input channels of a job, at most */
+    PAIR = 2 * TILE,    /* channels that go together */
+    JOBS_A_THREAD = 2,
+    LEAST_PART = 2048 /* positions: shorter ones spend too long adding up */
+};
+
+typedef uint32_t pair; /* numbers at one position and the next */
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+static int64_t up_to(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
+
+bool gradient_amx_takes(const conv_shape *s) {
+    const dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa(); /* which asked the system for tiles */
+    return !kernels_plain && (isa & dnnl_cpu_isa_avx512_core_amx) == dnnl_cpu_isa_avx512_core_amx &&
+           s->stride == 1 && s->x == TYPE_BF16 && s->y == TYPE_BF16 && s->batch > 0 &&
+           s->height > 0 && s->width > 0 && s->in > 0 && s->in % PAIR == 0 && s->out > 0 &&
+           s->out % PAIR == 0;
+}
+
+/* What lies where. Lines of x: [channels of a block][x_line positions]; pairs of dy, the first `lead`
+ * positions before the stretch: [even, odd distances][out / 16][pair of positions][16]; sums: [part]
+ * [tap][in / 16][out / 16][16][16] and, of dy, [part][out]. */
+typedef struct layout {
+    int64_t taps, row, map, count, lead; /* positions; of the whole line: count */
+    int64_t parts, part, blocks, block;
+    int64_t x_line, dy_tile, dy_phase, phases, sums, threads;
+} layout;
+
+static layout layout_of(const conv_shape *s) {
+    const int64_t pad = s->kernel / 2;
+    layout l = {.taps = s->kernel * s->kernel, .row = s->width + pad};
+    l.map = (s->height + pad) * l.row;
+    l.count = s->batch * l.map;
+    l.lead = up_to(pad * (l.row + 1), 2);
+    l.blocks = (s->in + BLOCK - 1) / BLOCK;
+    l.block = up_to((s->in + l.blocks - 1) / l.blocks, PAIR);
+    l.threads = omp_get_max_threads();
+    l.parts = (JOBS_A_THREAD * l.threads + l.blocks - 1) / l.blocks;
+    l.parts = most(1, least(l.parts, l.count / LEAST_PART));
+    l.part = up_to((l.count + l.parts - 1) / l.parts, STEP);
+    l.parts = (l.count + l.part - 1) / l.part; /* none is empty */
+    /* A line of the cache more, lest lines of x and tiles of dy fall on the same sets. */
+    l.x_line = STRETCH + STEP;
+    l.dy_tile = up_to(STRETCH + 2 * l.lead, STEP) / 2 * TILE + TILE;
+    l.dy_phase = s->out / TILE * l.dy_tile;
+    l.phases = 1 + pad;
+    l.sums = l.taps * s->in * s->out;
+    return l;
+}
+
+/* Bytes of one thread, of the sums, and of the zeros that stand for pixels outside. */
+static int64_t own_bytes(const layout *l) {
+    return l->block * l->x_line * (int64_t)sizeof(bf16) +
+           l->phases * l->dy_phase * (int64_t)sizeof(pair);
+}
+static int64_t sums_bytes(const layout *l) { return l->parts * l->sums * (int64_t)sizeof(float); }
+static int64_t bias_bytes(const conv_shape *s, const layout *l) {
+    return up_to(l->parts * s->out * (int64_t)sizeof(double), 64);
+}
+static int64_t zeros_bytes(const conv_shape *s) {
+    return up_to(most(s->in, s->out) * (int64_t)sizeof(bf16), 64);
+}
+
+int64_t gradient_amx_scratch(const conv_shape *s) {
+    const layout l = layout_of(s);
+    return zeros_bytes(s) + sums_bytes(&l) + bias_bytes(s, &l) + l.threads * own_bytes(&l);
+}
+
+typedef struct job {
+    const conv_shape *shape;
+    layout at;
+    const bf16 *x, *dy, *zeros;
+    float *sums;
+    double *bias; /* NULL: nobody asks */
+} job;
+
+/* ---- walking along the line ---- */
+
+typedef struct walk {
+    const conv_shape *shape;
+    const layout *at;
+    int64_t position, y, x, channels;
+    const bf16 *map, *zeros; /* of the sample */
+} walk;
+
+/* `position` may lie before the beginning, by no more than a map. */
+static walk walk_from(const job *j, const bf16 *map, int64_t channels, int64_t position) {
+    walk w = {.shape = j->shape, .at = &j->at, .position = position, .channels = channels};
+    const int64_t map_numbers = j->shape->height * j->shape->width * channels;
+    const int64_t moved = position + j->at.map, sample = moved / j->at.map - 1;
+    w.y = moved % j->at.map / j->at.row, w.x = moved % j->at.map % j->at.row;
+    w.map = map + sample * map_numbers, w.zeros = j->zeros;
+    return w;
+}
+
+/* The channels at this position; on to the next. */
+static inline const bf16 *walk_on(walk *w) {
+    const conv_shape *s = w->shape;
+    bool inside =
+        w->position >= 0 && w->position < w->at->count && w->y < s->height && w->x < s->width;
+    const bf16 *pixel = inside ? w->map + (w->y * s->width + w->x) * w->channels : w->zeros;
+    w->position++;
+    if (++w->x == w->at->row) {
+        w->x = 0;
+        if (++w->y * w->at->row == w->at->map) {
+            w->y = 0;
+            w->map += s->height * s->width * w->channels;
+        }
+    }
+    return pixel;
+}
+
+/* Units of 16 channels of a below and b above. */
+NATIVE_INLINE __m512i paired(const bf16 *a, const bf16 *b) {
+    __m512i low = _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)(const void *)a));
+    __m256i high = _mm256_loadu_si256((const __m256i *)(const void *)b);
+    return halves_paired(_mm512_inserti64x4(low, high, 1));
+}
+
+/* `count` positions from `first` as lines of the channels [c, c + channels). */
+NATIVE static void turn_x(const job *j, int64_t c, int64_t channels, int64_t first, int64_t count,
+                          bf16 *lines) {
+    walk w = walk_from(j, j->x, j->shape->in, first);
+    for (int64_t p = 0; p < count; p += STEP) {
+        const bf16 *pixel[STEP];
+        for (int i = 0; i < STEP; i++) pixel[i] = walk_on(&w);
+        for (int64_t k = 0; k < channels; k += TILE) {
+            __m512 rows[TILE];
+            for (int i = 0; i < TILE; i++) {
+                const bf16 *a = pixel[2 * i] + c + k, *b = pixel[2 * i + 1] + c + k;
+                rows[i] = _mm512_castsi512_ps(paired(a, b));
+            }
+            transpose16(rows);
+            for (int i = 0; i < TILE; i++)
+                _mm512_storeu_ps(lines + (k + i) * j->at.x_line + p, rows[i]);
+        }
+    }
+}
+
+/* Pairs of `count` positions from `first`, all channels, in each phase. */
+NATIVE static void pair_dy(const job *j, int64_t first, int64_t count, pair *pairs) {
+    const layout *l = &j->at;
+    walk w = walk_from(j, j->dy, j->shape->out, first);
+    const bf16 *pixel[STEP + 1];
+    pixel[STEP] = walk_on(&w);
+    for (int64_t p = 0; p < count; p += STEP) {
+        pixel[0] = pixel[STEP];
+        for (int i = 1; i <= STEP; i++) pixel[i] = walk_on(&w);
+        for (int64_t o = 0; o < j->shape->out; o += TILE)
+            for (int64_t f = 0; f < l->phases; f++) {
+                pair *to = pairs + f * l->dy_phase + o / TILE * l->dy_tile + p / 2 * TILE;
+                for (int i = 0; i < TILE; i++)
+                    _mm512_store_si512(to + i * TILE,
+                                       paired(pixel[2 * i + f] + o, pixel[2 * i + 1 + f] + o));
+            }
+    }
+}
+
+/* bias [out] += the sum of `count` positions of these pairs. */
+NATIVE static void add_bias(const job *j, const pair *pairs, int64_t count, double *bias) {
+    const __m512bh ones = (__m512bh)_mm512_set1_epi16(0x3f80);
+    for (int64_t o = 0; o < j->shape->out; o += TILE) {
+        const pair *from = pairs + o / TILE * j->at.dy_tile;
+        float sums[TILE];
+        __m512 sum = _mm512_setzero_ps();
+        for (int64_t i = 0; i < count / 2; i++)
+            sum = _mm512_dpbf16_ps(sum, ones, (__m512bh)_mm512_load_si512(from + i * TILE));
+        _mm512_storeu_ps(sums, sum);
+        for (int i = 0; i < TILE; i++) bias[o + i] += sums[i];
+    }
+}
+
+/* ---- products ---- */
+
+/* gcc's tile intrinsics do not say that they read and write memory. */
+#define MEMORY_SETTLED() __asm__ volatile("" ::: "memory")
+
+/* All eight tiles have 16 rows of 64 bytes. */
+TILED static void tiles_begin(void) {
+    struct {
+        uint8_t palette, start, reserved[14];
+        uint16_t row_bytes[16];
+        uint8_t rows[16];
+    } all = {.palette = 1};
+    for (int i = 0; i < 8; i++) all.row_bytes[i] = 64, all.rows[i] = TILE;
+    MEMORY_SETTLED();
+    _tile_loadconfig(&all);
+}
+
+/* 32 x 32 sums c [in / 16][out / 16][16][16] = or += over `steps` times 32 positions. */
+TILED static void multiply(const bf16 *x, int64_t x_line, const pair *dy, int64_t dy_tile,
+                           int64_t steps, bool add, float *c, int64_t c_row) {
+    const int64_t line = x_line * (int64_t)sizeof *x, whole = TILE * (int64_t)sizeof *c;
+    float *below = c + c_row;
+    if (add) {
+        _tile_loadd(0, c, whole);
+        _tile_loadd(1, c + SUMS, whole);
+        _tile_loadd(2, below, whole);
+        _tile_loadd(3, below + SUMS, whole);
+    } else {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+    }
+    for (int64_t i = 0; i < steps; i++) {
+        _tile_loadd(4, x + i * STEP, line);
+        _tile_loadd(6, dy + i * SUMS, whole);
+        _tile_loadd(7, dy + dy_tile + i * SUMS, whole);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_loadd(5, x + TILE * x_line + i * STEP, line);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+    }
+    _tile_stored(0, c, whole);
+    _tile_stored(1, c + SUMS, whole);
+    _tile_stored(2, below, whole);
+    _tile_stored(3, below + SUMS, whole);
+}
+
+/* Adds one stretch to the sums of a job, or begins them. */
+TILED static void add_stretch(const job *j, const bf16 *x, const pair *dy, int64_t count,
+                              int64_t channels, bool add, float *sums) {
+    const conv_shape *s = j->shape;
+    const layout *l = &j->at;
+    const int64_t c_row = s->out / TILE * SUMS, pad = s->kernel / 2;
+    for (int64_t k = 0; k < channels; k += PAIR)
+        for (int64_t o = 0; o < s->out; o += PAIR)
+            for (int64_t t = 0; t < l->taps; t++) {
+                const int64_t down = t / s->kernel - pad, right = t % s->kernel - pad;
+                const int64_t from = l->lead - (down * l->row + right);
+                multiply(x + k * l->x_line, l->x_line,
+                         dy + from % 2 * l->dy_phase + o / TILE * l->dy_tile + from / 2 * TILE,
+                         l->dy_tile, count / STEP, add,
+                         sums + t * s->in * s->out + k / TILE * c_row + o / TILE * SUMS, c_row);
+            }
+}
+
+TILED static void run_job(const job *j, int64_t part, int64_t block, void *own) {
+    const conv_shape *s = j->shape;
+    const layout *l = &j->at;
+    bf16 *x = own;
+    pair *dy = (pair *)(void *)(x + l->block * l->x_line);
+    const int64_t c = block * l->block, channels = least(l->block, s->in - c);
+    const int64_t begin = part * l->part, end = least(begin + l->part, up_to(l->count, STEP));
+    float *sums = j->sums + part * l->sums + c / TILE * (s->out / TILE) * SUMS;
+    tiles_begin();
+    for (int64_t p = begin; p < end; p += STRETCH) {
+        const int64_t count = least(STRETCH, end - p);
+        turn_x(j, c, channels, p, count, x);
+        pair_dy(j, p - l->lead, up_to(count + 2 * l->lead, STEP), dy);
+        if (j->bias && block == 0)
+            add_bias(j, dy + l->lead / 2 * TILE, count, j->bias + part * s->out);
+        MEMORY_SETTLED();
+        add_stretch(j, x, dy, count, channels, p > begin, sums);
+        MEMORY_SETTLED();
+    }
+    _tile_release();
+}
+
+/* dw += the parts' sums of 16 x 16 channels. */
+NATIVE static void deliver(const job *j, int64_t k, int64_t o, float *dw) {
+    enum { MOST_TAPS = 9 };
+    const conv_shape *s = j->shape;
+    const layout *l = &j->at;
+    __m512 g[TILE * MOST_TAPS];
+    for (int64_t t = 0; t < l->taps; t++) {
+        const float *from =
+            j->sums + t * s->in * s->out + (k / TILE * (s->out / TILE) + o / TILE) * SUMS;
+        for (int64_t i = 0; i < TILE; i++) {
+            __m512 sum = _mm512_load_ps(from + i * TILE);
+            for (int64_t p = 1; p < l->parts; p++)
+                sum = _mm512_add_ps(sum, _mm512_load_ps(from + p * l->sums + i * TILE));
+            g[i * l->taps + t] = sum;
+        }
+    }
+    for (int64_t t = 0; t < l->taps; t++) {
+        transpose16(g + TILE * t);
+        for (int64_t i = 0; i < TILE; i++) {
+            float *to = dw + ((o + i) * s->in + k) * l->taps + TILE * t;
+            _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), g[TILE * t + i]));
+        }
+    }
+}
+
+void gradient_amx(const conv_shape *s, const void *x, const void *dy, float *dw, float *db,
+                  void *scratch) {
+    job j = {.shape = s, .at = layout_of(s), .x = x, .dy = dy, .zeros = scratch};
+    const layout *l = &j.at;
+    char *bias = (char *)scratch + zeros_bytes(s), *sums = bias + bias_bytes(s, l);
+    char *own = sums + sums_bytes(l);
+    memset(scratch, 0, (size_t)(zeros_bytes(s) + bias_bytes(s, l)));
+    j.sums = (float *)(void *)sums;
+    j.bias = db ? (double *)(void *)bias : NULL;
+#pragma omp parallel for collapse(2) schedule(dynamic)
+    for (int64_t part = 0; part < l->parts; part++)
+        for (int64_t block = 0; block < l->blocks; block++)
+            run_job(&j, part, block, own + omp_get_thread_num() * own_bytes(l));
+#pragma omp parallel for collapse(2) schedule(static)
+    for (int64_t o = 0; o < s->out; o += TILE)
+        for (int64_t k = 0; k < s->in; k += TILE) deliver(&j, k, o, dw);
+    for (int64_t part = 0; db && part < l->parts; part++)
+        for (int64_t o = 0; o < s->out; o++) db[o] += (float)j.bias[part * s->out + o];
+}

@@ -1,0 +1,86 @@
+/* Convolutions of whole numbers, in which no sum rounds: what is fast must equal the reference to the
+ * last bit. Included by one C file of a program. */
+#ifndef CTAUG_TESTS_WHOLE_CONV_H
+#define CTAUG_TESTS_WHOLE_CONV_H
+
+#include "tests/kernel_case.h"
+
+enum { GUARD = 4096 };
+
+/* Whole multiples of `unit` up to 3 of either sign. */
+static inline float *whole(int64_t n, uint32_t seed, float unit) {
+    float *a = noise(n, seed);
+    for (int64_t i = 0; i < n; i++) a[i] = unit * rintf(3 * a[i]);
+    return a;
+}
+
+typedef struct whole_case {
+    conv_shape s;
+    int64_t nx, ny, nw;
+    float *x, *dy, *w, *bias;
+} whole_case;
+
+/* With stride 1. Weights are multiples of 4, for Winograd's transform halves twice. */
+static inline whole_case case_of(conv_shape s) {
+    int64_t pixels = s.batch * s.height * s.width;
+    whole_case c = {.s = s, .nx = pixels * s.in, .ny = pixels * s.out};
+    c.nw = s.kernel * s.kernel * s.in * s.out;
+    c.x = whole(c.nx, 1, 1), c.dy = whole(c.ny, 2, 1), c.w = whole(c.nw, 3, 4);
+    c.bias = whole(s.out, 4, 1);
+    return c;
+}
+
+static inline void case_free(whole_case *c) { free(c->x), free(c->dy), free(c->w), free(c->bias); }
+
+typedef struct answers {
+    float *y, *dx, *dw, *db;
+} answers;
+
+static inline answers answers_of(const whole_case *c) {
+    return (answers){filled(c->ny, NAN), filled(c->nx, NAN), filled(c->nw, 0.5f),
+                     filled(c->s.out, 0.5f)};
+}
+
+static inline void answers_free(answers *a) { free(a->y), free(a->dx), free(a->dw), free(a->db); }
+
+/* Scratch with bytes behind it that nobody may write. */
+static inline char *guarded(int64_t bytes) {
+    char *scratch = scratch_of(bytes + GUARD);
+    memset(scratch + bytes, 0x5a, GUARD);
+    return scratch;
+}
+
+static inline void guard_check(char *scratch, int64_t bytes) {
+    for (int i = 0; i < GUARD; i++) assert_int_equal(scratch[bytes + i], 0x5a);
+    free(scratch);
+}
+
+static inline answers by_reference(const whole_case *c) {
+    const kernels *k = engine("reference");
+    const conv_shape *s = &c->s;
+    conv *op;
+    answers a = answers_of(c);
+    void *x = map_in(s->x, c->x, c->nx), *dy = map_in(s->y, c->dy, c->ny);
+    void *y = map_in(s->y, a.y, c->ny), *dx = map_in(s->x, a.dx, c->nx);
+    ok(k->conv_open(s, true, &op));
+    void *scratch = scratch_of(k->conv_scratch(op)), *packed = scratch_of(k->conv_packed(op));
+    ok(k->conv_pack(op, c->w, packed, scratch));
+    ok(k->conv_forward(op, x, c->bias, y, scratch));
+    ok(k->conv_backward_data(op, dy, dx, scratch));
+    ok(k->conv_backward_weights(op, x, dy, a.dw, a.db, scratch));
+    k->conv_close(op);
+    map_out(s->y, y, a.y, c->ny), map_out(s->x, dx, a.dx, c->nx);
+    float *rest = filled(c->nx > c->ny ? c->nx : c->ny, 0);
+    map_out(s->x, x, rest, c->nx), map_out(s->y, dy, rest, c->ny);
+    free(rest), free(scratch), free(packed);
+    return a;
+}
+
+static inline void same_answers(const whole_case *c, const answers *a, const answers *b) {
+    same_bits("y", a->y, b->y, c->ny);
+    same_bits("dx", a->dx, b->dx, c->nx);
+    same_bits("dw", a->dw, b->dw, c->nw);
+    same_bits("db", a->db, b->db, c->s.out);
+}
+
+#endif
