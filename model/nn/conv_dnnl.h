@@ -40,15 +40,16 @@ struct dnnl_conv {
     bool alike; /* of the same numbers, in f32 */
     dnnl_engine_t engine;
     dnnl_stream_t stream;
-    dnnl_memory_t weight; /* of the caller: [out,in,k,k] */
+    const float *plain;   /* weights of the caller: [out,in,k,k] */
+    dnnl_memory_t weight; /* they, or their gradient */
     dnnl_memory_t turned; /* [in,out,k,k] in scratch; NULL: the data gradient is a real one */
     dnnl_memory_t bias, dbias;
     float *no_bias;
     product_pass forward, backward_data, backward_weights;
     relay forward_weights, data_weights, weights_gradient;
-    /* Offsets in scratch: of dw as oneDNN lays it out and of db, of turned weights, of rounded ones.
-     * The passes' own is at the beginning. */
-    int64_t passes_bytes, dw_at, db_at, turned_at, rounded_at, bytes;
+    /* Offsets in scratch: of dw as oneDNN lays it out and of db, of packed weights for the data
+     * gradient, of turned ones, of rounded ones. The passes' own is at the beginning. */
+    int64_t passes_bytes, dw_at, db_at, data_at, turned_at, rounded_at, bytes;
 };
 
 /* The weight gradient of a 1x1 convolution in f32 is dy^T x, and no primitive. */

@@ -2,6 +2,7 @@
 #include "model/nn/conv_dnnl.h"
 
 #include "io/span.h"
+#include "model/nn/isa_dnnl.h"
 
 enum { MANY_PIXELS = 4096 };
 
@@ -92,21 +93,11 @@ static dnnl_data_type_t type_of(const dnnl_conv *c, tensor_type t) {
     return c->low && t == TYPE_BF16 ? dnnl_bf16 : dnnl_f32;
 }
 
-/* The widest vectors of oneDNN here hold 16 numbers rather than 8. */
-static bool wide(void) {
-    return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
-}
-
-static bool multiplies_bf16(void) {
-    return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) ==
-           dnnl_cpu_isa_avx512_core_bf16;
-}
-
 /* x and y, in blocks or nhwc. */
 static status geometry_maps(const dnnl_conv *c, geometry *g, bool blocks) {
     status st;
     const conv_shape *s = &c->shape;
-    dnnl_format_tag_t tag = !blocks ? dnnl_nhwc : wide() ? dnnl_nChw16c : dnnl_nChw8c;
+    dnnl_format_tag_t tag = !blocks ? dnnl_nhwc : isa_wide() ? dnnl_nChw16c : dnnl_nChw8c;
     int64_t yh = (s->height - 1) / s->stride + 1, yw = (s->width - 1) / s->stride + 1;
     dnnl_dims_t x = {s->batch, s->in, s->height, s->width}, y = {s->batch, s->out, yh, yw};
     TRY(check(s, "x", dnnl_memory_desc_init_by_tag(&g->x, 4, x, g->product, tag)));
@@ -144,16 +135,16 @@ done:
 /* Which products take blocks of channels: see the head of this file. */
 static bool takes_blocks(const dnnl_conv *c, bool weights_gradient) {
     const conv_shape *s = &c->shape;
-    int64_t width = wide() ? 16 : 8;
+    int64_t width = isa_wide() ? 16 : 8;
     if (c->low || s->kernel == 1 || s->in % width != 0 || s->out % width != 0) return false;
-    return !wide() || (weights_gradient && s->height * s->width >= MANY_PIXELS);
+    return !isa_wide() || (weights_gradient && s->height * s->width >= MANY_PIXELS);
 }
 
 /* How a map of the caller comes to a product (reads) or from it. */
 static stage stage_of(const dnnl_conv *c, tensor_type type, int64_t pixels, int64_t channels,
                       bool blocks, bool reads) {
     bool other = c->low ? reads && type == TYPE_F32 : type == TYPE_BF16 || (c->alike && reads);
-    int64_t width = !blocks ? channels : wide() ? 16 : 8;
+    int64_t width = !blocks ? channels : isa_wide() ? 16 : 8;
     return (stage){.kind = c->low && other   ? STAGE_NARROW
                            : blocks || other ? STAGE_BLOCKS
                                              : STAGE_NONE,
@@ -341,6 +332,7 @@ static void lay_out_scratch(dnnl_conv *c, bool training) {
     if (!training) return;
     c->dw_at = reserve(c, bytes_of(c->weights_gradient.other));
     c->db_at = reserve(c, bytes_of(c->dbias));
+    c->data_at = reserve(c, bytes_of(c->data_weights.other));
     c->turned_at = reserve(c, bytes_of(c->turned));
 }
 
@@ -350,7 +342,7 @@ static status open_training(dnnl_conv *c, const geometry *g, const_dnnl_primitiv
     status st;
     const conv_shape *s = &c->shape;
     TRY(open_maps(c, &c->backward_data, takes_blocks(c, false), &g->dx, false, &g->dy, true));
-    if (s->stride == 1 && !c->low && wide())
+    if (s->stride == 1 && (c->low ? isa_tiles() : isa_wide()))
         TRY(open_data_turned(c, g));
     else
         TRY(open_data(c, g, forward));
@@ -374,7 +366,7 @@ status dnnl_conv_open(const conv_shape *shape, bool by_data, bool by_weights, dn
     TRY(array_alloc(&c, 1, sizeof *c, "a convolution"));
     c->shape = *shape;
     bool bf16_numbers = shape->x == TYPE_BF16 || shape->y == TYPE_BF16;
-    c->low = bf16_numbers && multiplies_bf16();
+    c->low = bf16_numbers && isa_multiplies_bf16();
     c->alike = bf16_numbers && !c->low;
     /* The same thing on a single pixel. */
     if (shape->height == 1 && shape->width == 1) c->shape.stride = 1;

@@ -16,9 +16,9 @@
 #include "model/nn/gradient_amx.h"
 
 #include "model/nn/avx512.h"
+#include "model/nn/isa_dnnl.h"
 #include "model/nn/kernels_fast.h"
 
-#include <oneapi/dnnl/dnnl.h>
 #include <omp.h>
 #include <string.h>
 
@@ -30,7 +30,7 @@ enum {
     TILE = 16,          /* channels of either side, or pairs of positions */
     SUMS = TILE * TILE, /* of a tile */
     STEP = 2 * TILE,    /* positions that one instruction sums over */
-    STRETCH = 1024,      /* positions at once */
+    STRETCH = 1024,     /* positions at once */
     BLOCK = 128,        /* input channels of a job, at most */
     PAIR = 2 * TILE,    /* channels that go together */
     JOBS_A_THREAD = 2,
@@ -44,11 +44,9 @@ static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t up_to(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
 bool gradient_amx_takes(const conv_shape *s) {
-    const dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa(); /* which asked the system for tiles */
-    return !kernels_plain && (isa & dnnl_cpu_isa_avx512_core_amx) == dnnl_cpu_isa_avx512_core_amx &&
-           s->stride == 1 && s->x == TYPE_BF16 && s->y == TYPE_BF16 && s->batch > 0 &&
-           s->height > 0 && s->width > 0 && s->in > 0 && s->in % PAIR == 0 && s->out > 0 &&
-           s->out % PAIR == 0;
+    return !kernels_plain && isa_tiles() && s->stride == 1 && s->x == TYPE_BF16 &&
+           s->y == TYPE_BF16 && s->batch > 0 && s->height > 0 && s->width > 0 && s->in > 0 &&
+           s->in % PAIR == 0 && s->out > 0 && s->out % PAIR == 0;
 }
 
 /* What lies where. Lines of x: [channels of a block][x_line positions]; pairs of dy, the first `lead`

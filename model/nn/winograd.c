@@ -15,10 +15,10 @@
  */
 #include "model/nn/winograd.h"
 
+#include "model/nn/isa_dnnl.h"
 #include "model/nn/kernels_fast.h"
 #include "model/nn/winograd_leaves.h"
 
-#include <oneapi/dnnl/dnnl.h>
 #include <omp.h>
 #include <string.h>
 
@@ -34,18 +34,13 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t up_to(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
-/* What oneDNN may use decides, so that its switch is ours too. */
-static bool allowed(dnnl_cpu_isa_t isa) { return (dnnl_get_effective_cpu_isa() & isa) == isa; }
-
 /* Left to oneDNN: AVX-512 that does not multiply bf16, which nobody has tried, and bf16 where it is
  * multiplied in tiles (AMX), which no saving of products makes up for. */
 static const wino_leaves *leaves_here(bool low) {
-    if (low && !kernels_plain && allowed(dnnl_cpu_isa_avx512_core_amx)) return NULL;
-    if (kernels_avx512() && allowed(dnnl_cpu_isa_avx512_core_bf16))
-        return low ? &wino_avx512_bf16 : &wino_avx512;
-    bool wider = allowed(dnnl_cpu_isa_avx512_core);
-    bool takes = allowed(dnnl_cpu_isa_avx2) && __builtin_cpu_supports("fma");
-    return takes && (kernels_plain || !wider) ? &wino_avx2 : NULL;
+    if (low && !kernels_plain && isa_tiles()) return NULL;
+    if (kernels_avx512() && isa_multiplies_bf16()) return low ? &wino_avx512_bf16 : &wino_avx512;
+    bool takes = isa_allows(dnnl_cpu_isa_avx2) && __builtin_cpu_supports("fma");
+    return takes && (kernels_plain || !isa_wide()) ? &wino_avx2 : NULL;
 }
 
 /* Products are of bf16 numbers if either map is of them. */
