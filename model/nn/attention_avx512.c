@@ -1,5 +1,6 @@
 /* Attention of a head on processors that multiply bf16 (Dao et al. 2022, algorithms 1 and 4, as
- * attention_plain.c), every product by the small one of product_avx512.h.
+ * attention_plain.c), every product by the small one of product_avx512.h or, where bf16 is multiplied
+ * in tiles, by two of these.
  *
  * Operands are packed so, in its units of 32 bits:
  *
@@ -10,20 +11,56 @@
  * width is rounded up to 32 and tokens to 32 with zeros. The probabilities of keys past the end are
  * made zero; queries past the end meet zeros in dy.
  */
+#include "model/nn/amx.h"
 #include "model/nn/attention_head.h"
+#include "model/nn/counts.h"
 #include "model/nn/product_avx512.h"
 
 #include <math.h>
 
 enum { FORWARD_KEYS = 256, QUERIES = 64, KEYS = 128, GAP = 16 };
+enum { TURNED_ROW = QUERIES / 2 + GAP, TURNED = KEYS * TURNED_ROW };
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t padded(int64_t n) { return (n + COLUMNS - 1) / COLUMNS * COLUMNS; }
 
-NATIVE static void product_tile(tensor_type type, const unit *a, int64_t a_row, int64_t a_step,
+/* As product_of() in bf16, with a_step 1. k is a multiple of 16. */
+TILED static void product_in_tiles(const unit *a, int64_t a_row, const unit *b, int64_t b_step,
+                                   int64_t k, bool add, float *c, int64_t c_row) {
+    const int64_t a_bytes = a_row * 4, b_bytes = b_step * 4, c_bytes = c_row * 4;
+    TILES_SETTLED();
+    if (add) {
+        _tile_loadd(0, c, c_bytes);
+        _tile_loadd(1, c + TILE, c_bytes);
+    } else {
+        _tile_zero(0);
+        _tile_zero(1);
+    }
+    for (int64_t i = 0; i < k; i += TILE) {
+        _tile_loadd(2, a + i, a_bytes);
+        _tile_loadd(3, b + i * b_step, b_bytes);
+        _tile_loadd(4, b + i * b_step + TILE, b_bytes);
+        _tile_dpbf16ps(0, 2, 3);
+        _tile_dpbf16ps(1, 2, 4);
+    }
+    _tile_stored(0, c, c_bytes);
+    _tile_stored(1, c + TILE, c_bytes);
+    TILES_SETTLED();
+}
+
+TILED static void begin(const head *h) {
+    if (h->tiles) tiles_begin((const uint8_t[8]){ROWS, ROWS, ROWS, TILE, TILE});
+}
+
+TILED static void end(const head *h) {
+    if (h->tiles) _tile_release();
+}
+
+NATIVE static void product_tile(const head *h, const unit *a, int64_t a_row, int64_t a_step,
                                 const unit *b, int64_t b_step, int64_t k, bool add, float *c,
                                 int64_t c_row) {
-    if (type == TYPE_BF16)
+    if (h->tiles)
+        product_in_tiles(a, a_row, b, b_step, k, add, c, c_row);
+    else if (h->type == TYPE_BF16)
         product_of(TYPE_BF16, a, a_row, a_step, b, b_step, k, add, c, c_row);
     else
         product_of(TYPE_F32, a, a_row, a_step, b, b_step, k, add, c, c_row);
@@ -231,7 +268,7 @@ NATIVE static void queries_forward(const head *a, const forward *f, int64_t firs
     for (int64_t j = 0; j < a->tokens; j += FORWARD_KEYS) {
         int64_t keys = least(FORWARD_KEYS, a->tokens - j);
         for (int64_t i = 0; i < keys; i += COLUMNS)
-            product_tile(a->type, f->q + first * z->row, z->row, 1, f->k_across + j + i, z->tokens,
+            product_tile(a, f->q + first * z->row, z->row, 1, f->k_across + j + i, z->tokens,
                          z->row, false, f->score + i, score_row);
         if (a->type == TYPE_BF16)
             softmax_tile(TYPE_BF16, f->score, keys, scale, &m, f->p);
@@ -240,7 +277,7 @@ NATIVE static void queries_forward(const head *a, const forward *f, int64_t firs
         for (int r = 0; j > 0 && r < ROWS; r++)
             scale_row(f->sum + r * z->width, z->width, m.shrink[r]);
         for (int64_t e = 0; e < z->width; e += COLUMNS)
-            product_tile(a->type, f->p, p_row, 1, f->v_down + j / z->pair * z->width + e, z->width,
+            product_tile(a, f->p, p_row, 1, f->v_down + j / z->pair * z->width + e, z->width,
                          padded(keys) / z->pair, j > 0, f->sum + e, z->width);
     }
     for (int64_t r = 0; r < ROWS && first + r < a->tokens; r++) {
@@ -262,7 +299,9 @@ static status avx512_forward(const head *a, const void *q, void *y, float *logsu
     } else {
         pack_rows(a, &f.z, v, 3 * a->channels, f.v_down);
     }
+    begin(a);
     for (int64_t i = 0; i < a->tokens; i += ROWS) queries_forward(a, &f, i, y, logsum);
+    end(a);
     return ST_OK;
 }
 
@@ -275,6 +314,7 @@ typedef struct backward {
     unit *q_down, *k_down, *dy_down; /* in f32 the rows */
     unit *ds;                        /* [QUERIES, units of KEYS + GAP]; in f32 also ds_down */
     unit *p_down, *ds_down;          /* [units of QUERIES, KEYS + GAP] */
+    unit *p_turned, *ds_turned;      /* for tiles: [KEYS, units of QUERIES + GAP] */
     float *score, *dp;               /* [8, KEYS + GAP] */
     float *dq, *dk, *dv;             /* [QUERIES, width], [tokens, width] */
     float *logsum, *inner;           /* [tokens]: log2 of the sums, sums over keys of p dp */
@@ -293,7 +333,11 @@ static backward backward_of(const head *a) {
     }
     b.p_down = at, at += tile;
     b.ds = b.ds_down = at, at += tile;
-    if (b.z.pair == 2) b.ds_down = at, at += tile;
+    if (b.z.pair == 2) {
+        b.ds_down = at, at += tile;
+        b.p_turned = at, at += TURNED;
+        b.ds_turned = at, at += TURNED;
+    }
     b.score = (void *)at, at += ROWS * (KEYS + GAP);
     b.dp = (void *)at, at += ROWS * (KEYS + GAP);
     b.dq = (void *)at, at += QUERIES * b.z.width;
@@ -305,8 +349,8 @@ static backward backward_of(const head *a) {
 }
 
 static int64_t backward_units(const sizes *z) {
-    return (5 + 3 + 2) * z->floats + 3 * QUERIES * (KEYS + GAP) + 2 * ROWS * (KEYS + GAP) +
-           QUERIES * z->width + 2 * z->tokens;
+    return (5 + 3 + 2) * z->floats + 3 * QUERIES * (KEYS + GAP) + 2 * TURNED +
+           2 * ROWS * (KEYS + GAP) + QUERIES * z->width + 2 * z->tokens;
 }
 
 /* Of n numbers of two maps from number `at`. */
@@ -356,14 +400,11 @@ NATIVE_INLINE void two_queries(tensor_type type, const backward *b, __m512 scale
     __m512 ds1 = _mm512_sub_ps(_mm512_load_ps(dp + stride), _mm512_set1_ps(b->inner[t + 1]));
     ds0 = _mm512_mul_ps(p0, ds0), ds1 = _mm512_mul_ps(p1, ds1);
     if (type == TYPE_BF16) {
-        const __m512i zipped =
-            _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7,
-                             22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
         __m512i p = (__m512i)_mm512_cvtne2ps_pbh(p1, p0);
         __m512i ds = (__m512i)_mm512_cvtne2ps_pbh(ds1, ds0);
         unit *to = b->ds + row * stride / 2 + j / 2;
-        _mm512_store_si512(b->p_down + row / 2 * stride + j, _mm512_permutexvar_epi16(zipped, p));
-        _mm512_store_si512(b->ds_down + row / 2 * stride + j, _mm512_permutexvar_epi16(zipped, ds));
+        _mm512_store_si512(b->p_down + row / 2 * stride + j, halves_paired(p));
+        _mm512_store_si512(b->ds_down + row / 2 * stride + j, halves_paired(ds));
         _mm256_store_si256((__m256i *)to, _mm512_castsi512_si256(ds));
         _mm256_store_si256((__m256i *)(to + stride / 2), _mm512_extracti64x4_epi64(ds, 1));
     } else {
@@ -388,6 +429,19 @@ NATIVE_INLINE void eight_queries(tensor_type type, const backward *b, float scal
     }
 }
 
+/* Tiles sum along rows: of p and ds these become keys. */
+NATIVE static void turn_down(const unit *down, int64_t pairs, int64_t keys, unit *turned) {
+    for (int64_t u = 0; u < pairs; u += TILE)
+        for (int64_t c = 0; c < keys; c += TILE) {
+            __m512 rows[TILE];
+            for (int i = 0; i < TILE; i++)
+                rows[i] = _mm512_load_ps(down + (u + i) * (KEYS + GAP) + c);
+            transpose16(rows);
+            for (int i = 0; i < TILE; i++)
+                _mm512_store_ps(turned + (c + i) * TURNED_ROW + u, rows[i]);
+        }
+}
+
 /* What queries [first, first + rows) and keys [j, j + keys) send back: to dq of these queries, which
  * the first keys overwrite, and to dk and dv, which the first queries overwrite. */
 NATIVE static void tile_backward(const head *a, const backward *b, int64_t first, int64_t rows,
@@ -398,27 +452,33 @@ NATIVE static void tile_backward(const head *a, const backward *b, int64_t first
     for (int64_t i = 0; i < rows; i += ROWS) {
         int64_t t = first + i;
         for (int64_t c = 0; c < wide; c += COLUMNS) {
-            product_tile(a->type, b->q + t * z->row, z->row, 1, b->k_across + j + c, z->tokens,
-                         z->row, false, b->score + c, stride);
-            product_tile(a->type, b->dy + t * z->row, z->row, 1, b->v_across + j + c, z->tokens,
-                         z->row, false, b->dp + c, stride);
+            product_tile(a, b->q + t * z->row, z->row, 1, b->k_across + j + c, z->tokens, z->row,
+                         false, b->score + c, stride);
+            product_tile(a, b->dy + t * z->row, z->row, 1, b->v_across + j + c, z->tokens, z->row,
+                         false, b->dp + c, stride);
         }
         if (a->type == TYPE_BF16)
             eight_queries(TYPE_BF16, b, scale, t, i, keys);
         else
             eight_queries(TYPE_F32, b, scale, t, i, keys);
     }
+    const unit *p = b->p_down, *ds = b->ds_down;
+    int64_t key = 1, step = stride; /* from one key to the next, from one unit of the sum */
+    if (a->tiles) {
+        turn_down(p, pairs, wide, b->p_turned), turn_down(ds, pairs, wide, b->ds_turned);
+        p = b->p_turned, ds = b->ds_turned, key = TURNED_ROW, step = 1;
+    }
     for (int64_t e = 0; e < z->width; e += COLUMNS) {
         int64_t q_at = first / z->pair * z->width + e;
         for (int64_t c = 0; c < wide; c += ROWS) {
             int64_t k_at = (j + c) * z->width + e;
-            product_tile(a->type, b->p_down + c, 1, stride, b->dy_down + q_at, z->width, pairs,
-                         first > 0, b->dv + k_at, z->width);
-            product_tile(a->type, b->ds_down + c, 1, stride, b->q_down + q_at, z->width, pairs,
-                         first > 0, b->dk + k_at, z->width);
+            product_tile(a, p + c * key, key, step, b->dy_down + q_at, z->width, pairs, first > 0,
+                         b->dv + k_at, z->width);
+            product_tile(a, ds + c * key, key, step, b->q_down + q_at, z->width, pairs, first > 0,
+                         b->dk + k_at, z->width);
         }
         for (int64_t i = 0; i < rows; i += ROWS)
-            product_tile(a->type, b->ds + i * stride / z->pair, stride / z->pair, 1,
+            product_tile(a, b->ds + i * stride / z->pair, stride / z->pair, 1,
                          b->k_down + j / z->pair * z->width + e, z->width, wide / z->pair, j > 0,
                          b->dq + i * z->width + e, z->width);
     }
@@ -429,12 +489,14 @@ static status avx512_backward(const head *a, const void *q, const void *y, const
     backward b = backward_of(a);
     const int64_t stride = 3 * a->channels;
     backward_pack(a, &b, q, y, logsum, dy);
+    begin(a);
     for (int64_t i = 0; i < a->tokens; i += QUERIES) {
         for (int64_t j = 0; j < a->tokens; j += KEYS)
             tile_backward(a, &b, i, least(QUERIES, b.z.tokens - i), j, least(KEYS, a->tokens - j));
         write_rows(a, &b.z, b.dq, least(QUERIES, a->tokens - i), a->scale,
                    map_at(a->type, dq, i * stride), stride);
     }
+    end(a);
     write_rows(a, &b.z, b.dk, a->tokens, a->scale, map_at(a->type, dq, a->channels), stride);
     write_rows(a, &b.z, b.dv, a->tokens, 1, map_at(a->type, dq, 2 * a->channels), stride);
     return ST_OK;

@@ -1,5 +1,6 @@
 /* Self-attention without the score matrix: the heads of a batch, shared among the threads. */
 #include "model/nn/attention_head.h"
+#include "model/nn/isa_dnnl.h"
 
 #include <math.h>
 #include <omp.h>
@@ -44,6 +45,7 @@ static head head_of(product multiply, const attention_shape *s, void *scratch) {
     int64_t width = s->channels / s->heads;
     return (head){.multiply = multiply,
                   .type = s->type,
+                  .tiles = s->type == TYPE_BF16 && isa_tiles(),
                   .tokens = s->tokens,
                   .width = width,
                   .channels = s->channels,

@@ -13,6 +13,7 @@
 typedef struct head {
     product multiply;
     tensor_type type;                /* of the maps */
+    bool tiles;                      /* bf16 is multiplied in tiles (amx.h) */
     int64_t tokens, width, channels; /* width: numbers of a row of q, k or v */
     float scale;                     /* 1 / sqrt(width) */
     void *scratch;                   /* of this thread */

@@ -4,12 +4,11 @@
  * algorithms 1 and 4). The score matrix is never whole.
  */
 #include "model/nn/attention_head.h"
+#include "model/nn/counts.h"
 
 #include <math.h>
 
 enum { QUERIES = 64, KEYS = 256, LANES = 16 };
-
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* The largest of row [n] and top. Lanes are spelled out, for a compiler that minds NaN does not
  * reorder a maximum by itself. */

@@ -15,19 +15,15 @@
  */
 #include "model/nn/gradient_amx.h"
 
-#include "model/nn/avx512.h"
+#include "model/nn/amx.h"
+#include "model/nn/counts.h"
 #include "model/nn/isa_dnnl.h"
 #include "model/nn/kernels_fast.h"
 
 #include <omp.h>
 #include <string.h>
 
-#define TILED                                                                                      \
-    __attribute__((target("amx-tile,amx-bf16,avx512f,avx512bw,avx512dq,avx512vl,"                  \
-                          "avx512bf16,avx2,fma")))
-
 enum {
-    TILE = 16,          /* channels of either side, or pairs of positions */
     SUMS = TILE * TILE, /* of a tile */
     STEP = 2 * TILE,    /* positions that one instruction sums over */
     STRETCH = 1024,     /* positions at once */
@@ -38,10 +34,6 @@ enum {
 };
 
 typedef uint32_t pair; /* numbers at one position and the next */
-
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
-static int64_t up_to(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
 bool gradient_amx_takes(const conv_shape *s) {
     return !kernels_plain && isa_tiles() && s->stride == 1 && s->x == TYPE_BF16 &&
@@ -204,21 +196,6 @@ NATIVE static void add_bias(const job *j, const pair *pairs, int64_t count, doub
 
 /* ---- products ---- */
 
-/* gcc's tile intrinsics do not say that they read and write memory. */
-#define MEMORY_SETTLED() __asm__ volatile("" ::: "memory")
-
-/* All eight tiles have 16 rows of 64 bytes. */
-TILED static void tiles_begin(void) {
-    struct {
-        uint8_t palette, start, reserved[14];
-        uint16_t row_bytes[16];
-        uint8_t rows[16];
-    } all = {.palette = 1};
-    for (int i = 0; i < 8; i++) all.row_bytes[i] = 64, all.rows[i] = TILE;
-    MEMORY_SETTLED();
-    _tile_loadconfig(&all);
-}
-
 /* 32 x 32 sums c [in / 16][out / 16][16][16] = or += over `steps` times 32 positions. */
 TILED static void multiply(const bf16 *x, int64_t x_line, const pair *dy, int64_t dy_tile,
                            int64_t steps, bool add, float *c, int64_t c_row) {
@@ -277,16 +254,16 @@ TILED static void run_job(const job *j, int64_t part, int64_t block, void *own) 
     const int64_t c = block * l->block, channels = least(l->block, s->in - c);
     const int64_t begin = part * l->part, end = least(begin + l->part, up_to(l->count, STEP));
     float *sums = j->sums + part * l->sums + c / TILE * (s->out / TILE) * SUMS;
-    tiles_begin();
+    tiles_begin((const uint8_t[8]){TILE, TILE, TILE, TILE, TILE, TILE, TILE, TILE});
     for (int64_t p = begin; p < end; p += STRETCH) {
         const int64_t count = least(STRETCH, end - p);
         turn_x(j, c, channels, p, count, x);
         pair_dy(j, p - l->lead, up_to(count + 2 * l->lead, STEP), dy);
         if (j->bias && block == 0)
             add_bias(j, dy + l->lead / 2 * TILE, count, j->bias + part * s->out);
-        MEMORY_SETTLED();
+        TILES_SETTLED();
         add_stretch(j, x, dy, count, channels, p > begin, sums);
-        MEMORY_SETTLED();
+        TILES_SETTLED();
     }
     _tile_release();
 }

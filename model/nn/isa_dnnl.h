@@ -1,5 +1,5 @@
-/* What oneDNN may use of this processor, which the oneDNN engine's own products keep to as well: so
- * its switch, ONEDNN_MAX_CPU_ISA, is theirs too. Private to that engine. Local. */
+/* What oneDNN may use of this processor, which products of our own keep to as well: so its switch,
+ * ONEDNN_MAX_CPU_ISA, is theirs too. Private to model/nn. Local. */
 #ifndef CTAUG_MODEL_NN_ISA_DNNL_H
 #define CTAUG_MODEL_NN_ISA_DNNL_H
 

@@ -5,6 +5,7 @@
  * bits depend neither on the number of threads nor on the place of the sample in the batch. The
  * loops over numbers are those of norm_loops.h.
  */
+#include "model/nn/counts.h"
 #include "model/nn/norm_loops.h"
 
 #include <math.h>
@@ -22,9 +23,6 @@ typedef struct cut {
     int64_t chunk_pixels, chunks;
     bool across; /* threads share a sample, for there are fewer samples than threads */
 } cut;
-
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
 static cut cut_of(const norm_shape *s) {
     cut k;

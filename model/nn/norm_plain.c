@@ -1,9 +1,8 @@
 /* The loops of group normalisation in C that any compiler turns into vectors, and SiLU alone. */
+#include "model/nn/counts.h"
 #include "model/nn/norm_loops.h"
 
 #define INLINE static inline __attribute__((always_inline))
-
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* Compiles `body`, an inline function whose first argument is the type, once for each. */
 #define OF_TYPE(body, type, ...)                                                                   \

@@ -15,6 +15,7 @@
  */
 #include "model/nn/winograd.h"
 
+#include "model/nn/counts.h"
 #include "model/nn/isa_dnnl.h"
 #include "model/nn/kernels_fast.h"
 #include "model/nn/winograd_leaves.h"
@@ -29,10 +30,6 @@ enum {
     SPREAD = 8,          /* tiles that a thread spreads at once */
     PART_ROWS = 8        /* small products one below the other that a thread makes at once */
 };
-
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
-static int64_t up_to(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
 /* Left to oneDNN: AVX-512 that does not multiply bf16, which nobody has tried, and bf16 where it is
  * multiplied in tiles (AMX), which no saving of products makes up for. */

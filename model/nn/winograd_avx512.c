@@ -1,6 +1,7 @@
 /* Tiles, small products and weights of Winograd's convolution, sixteen numbers at a time, on
  * processors that multiply bf16. Transforms are computed in f32; their results are rounded once, to
  * the type of the product. */
+#include "model/nn/counts.h"
 #include "model/nn/product_avx512.h"
 #include "model/nn/winograd_leaves.h"
 
@@ -10,9 +11,6 @@
 #define SUB _mm512_sub_ps
 
 enum { BLOCK = LANES };
-
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
 /* Compiles `body` for each kind of number that a map can have beside products of bf16. */
 #define OF_TYPE(body, of, ...)                                                                     \

@@ -1,0 +1,33 @@
+/* Products of bf16 in tiles (AMX: Sapphire Rapids and later), for gradient_amx.c and
+ * attention_avx512.c: what their functions are marked with, and how tiles are opened.
+ *
+ * Everything here runs only where isa_tiles() says so. A thread opens tiles, uses them and releases
+ * them (_tile_release()) before anybody else multiplies on it.
+ */
+#ifndef CTAUG_MODEL_NN_AMX_H
+#define CTAUG_MODEL_NN_AMX_H
+
+#include "model/nn/avx512.h"
+
+#define TILED                                                                                      \
+    __attribute__((target("amx-tile,amx-bf16,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,"  \
+                          "fma")))
+
+enum { TILE = 16 }; /* units of 32 bits in a row of a tile, and its most rows */
+
+/* gcc's intrinsics for tiles do not say that they read and write memory. */
+#define TILES_SETTLED() __asm__ volatile("" ::: "memory")
+
+/* Eight tiles with so many rows of 16 units; zero: none. */
+TILED static inline void tiles_begin(const uint8_t rows[8]) {
+    struct {
+        uint8_t palette, start, reserved[14];
+        uint16_t row_bytes[16];
+        uint8_t rows[16];
+    } all = {.palette = 1};
+    for (int i = 0; i < 8; i++) all.rows[i] = rows[i], all.row_bytes[i] = rows[i] ? 4 * TILE : 0;
+    TILES_SETTLED();
+    _tile_loadconfig(&all);
+}
+
+#endif
