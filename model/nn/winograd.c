@@ -1,5 +1,5 @@
 /* Tiles in groups small enough for the second-level cache: the positions of a group's tiles are
- * multiplied by the weights of 16 channels at a time, whose results become pixels while they are
+ * multiplied by the weights of a panel of channels at a time, whose results become pixels while they are
  * still near. The weight gradient takes more tiles at once: these are spread by all threads, then
  * multiplied by all threads, each its own part of the sums, so that nothing has to be summed over
  * threads. Who takes which group is decided as they run, for cores are not equally fast; the order
@@ -8,10 +8,14 @@
  * Measured over the networks' 3x3 convolutions (64 to 512 channels, 64x64 to 8x8 maps) against oneDNN
  * 2.6 as conv_dnnl.c runs it. One core of a Zen 3 (AVX2): forward and backward by data 1.5 to 2.5
  * times, by weights 1.7 to 3; small products alone run at 79 to 94 GFLOP/s. Two cores of a Zen 4
- * (AVX-512): about twice in f32 and 1.8 times in bf16. Two of an Emerald Rapids, f32: forward 1.1 to
- * 1.4 times, backward by data 1.1 to 1.3, by weights 0.8 to 1.5.
- * 1x1 convolutions are left to oneDNN: by the same products R64 trained at 181 GFLOP/s instead of 196
- * on the Zen 3.
+ * (AVX-512), f32: about twice. Two of an Emerald Rapids: forward 1.1 to 1.4 times, backward by data
+ * 1.1 to 1.3, by weights 0.8 to 1.5.
+ *
+ * Two things were tried and left to oneDNN. 1x1 convolutions by the same products: R64 trained at 181
+ * GFLOP/s instead of 196 on the Zen 3. And products of transformed numbers rounded to bf16, which is
+ * two and a half times the noise of rounding the weights: R64 trained 1.45 times as fast on the Zen 4,
+ * but after 2,000 steps of R16 on the phantom the losses of two seeds lay up to 2.8 % from f32's,
+ * where another order of f32 sums leaves 0.4 % and bf16 by oneDNN 0.2.
  */
 #include "model/nn/winograd.h"
 
@@ -24,18 +28,17 @@
 #include <string.h>
 
 enum {
-    GROUP_UNITS = 65536, /* positions of a group, about */
-    MOST_TILES = 64,     /* of a group */
-    CHUNK = 128,         /* tiles of the weight gradient at once */
-    SPREAD = 8,          /* tiles that a thread spreads at once */
-    PART_ROWS = 8        /* small products one below the other that a thread makes at once */
+    GROUP_FLOATS = 65536, /* positions of a group, about */
+    MOST_TILES = 64,      /* of a group */
+    CHUNK = 128,          /* tiles of the weight gradient at once */
+    SPREAD = 8,           /* tiles that a thread spreads at once */
+    PART_ROWS = 8         /* small products one below the other that a thread makes at once */
 };
 
 /* Left to oneDNN: AVX-512 that does not multiply bf16, which nobody has tried, and bf16 where it is
- * multiplied in tiles (AMX), which no saving of products makes up for. */
+ * multiplied as such: see the head of this file. */
 static const wino_leaves *leaves_here(bool low) {
-    if (low && !kernels_plain && isa_tiles()) return NULL;
-    if (kernels_avx512() && isa_multiplies_bf16()) return low ? &wino_avx512_bf16 : &wino_avx512;
+    if (kernels_avx512() && isa_multiplies_bf16()) return low ? NULL : &wino_avx512;
     bool takes = isa_allows(dnnl_cpu_isa_avx2) && __builtin_cpu_supports("fma");
     return takes && (kernels_plain || !isa_wide()) ? &wino_avx2 : NULL;
 }
@@ -49,8 +52,6 @@ bool winograd_takes(const conv_shape *s) {
     return s->kernel == 3 && s->stride == 1 && s->batch > 0 && s->height > 0 && s->width > 0 &&
            s->in > 0 && s->in % 8 == 0 && s->out > 0 && s->out % 8 == 0 && leaves_of(s);
 }
-
-bool winograd_rounds(const conv_shape *s) { return winograd_takes(s) && leaves_of(s)->pair == 2; }
 
 /* One side of a product of maps: how the numbers of a map are read, and its channels. */
 typedef struct side {
@@ -90,56 +91,54 @@ static void tile_pixels(const tiling *t, int64_t tile, int64_t from, int size, c
         }
 }
 
-/* ---- weights: [panel of outputs][position][input, in units][output] ---- */
+/* ---- weights: [panel of outputs][position][input][output] ---- */
 
-static int64_t packed_units(const wino_leaves *l, int64_t in, int64_t out) {
-    return up_to(out, l->panel) * WINO_POSITIONS * in / l->pair;
+static int64_t packed_floats(const wino_leaves *l, int64_t in, int64_t out) {
+    return up_to(out, l->panel) * WINO_POSITIONS * in;
 }
 
 int64_t winograd_packed(const conv_shape *s) {
-    return packed_units(leaves_of(s), s->in, s->out) * (int64_t)sizeof(wino_unit);
+    return packed_floats(leaves_of(s), s->in, s->out) * (int64_t)sizeof(float);
 }
 
 void winograd_pack(const conv_shape *s, const float *weight, void *packed) {
     const wino_leaves *l = leaves_of(s);
-    const int64_t row = s->in * WINO_TAPS, position = l->panel * s->in / l->pair;
+    const int64_t row = s->in * WINO_TAPS, position = l->panel * s->in;
 #pragma omp parallel for collapse(2) schedule(static)
     for (int64_t o = 0; o < s->out; o += l->panel)
         for (int64_t k = 0; k < s->in; k += l->block)
             l->weights(is_low(s), weight + o * row + k * WINO_TAPS, row, least(l->block, s->in - k),
                        least(l->panel, s->out - o),
-                       (wino_unit *)packed + o / l->panel * WINO_POSITIONS * position +
-                           k / l->pair * l->panel,
+                       (float *)packed + o / l->panel * WINO_POSITIONS * position + k * l->panel,
                        position);
 }
 
 /* Packed weights of the turned kernel, inputs and outputs exchanged. */
-static void turn_weights(const conv_shape *s, const wino_unit *u, wino_unit *turned) {
+static void turn_weights(const conv_shape *s, const float *u, float *turned) {
     const wino_leaves *l = leaves_of(s);
-    const int64_t panel = l->panel, from = panel * s->in / l->pair, to = panel * s->out / l->pair;
+    const int64_t panel = l->panel, from = panel * s->in, to = panel * s->out;
     if (s->in % panel != 0) /* its last panel has columns of zeros */
-        memset(turned, 0, (size_t)packed_units(l, s->out, s->in) * sizeof *turned);
+        memset(turned, 0, (size_t)packed_floats(l, s->out, s->in) * sizeof *turned);
 #pragma omp parallel for collapse(2) schedule(static)
     for (int64_t k = 0; k < s->in; k += l->block)
         for (int64_t o = 0; o < s->out; o += l->block)
-            l->turn(u + o / panel * WINO_POSITIONS * from + k / l->pair * panel + o % panel, from,
+            l->turn(u + o / panel * WINO_POSITIONS * from + k * panel + o % panel, from,
                     least(l->block, s->in - k), least(l->block, s->out - o),
-                    turned + k / panel * WINO_POSITIONS * to + o / l->pair * panel + k % panel, to);
+                    turned + k / panel * WINO_POSITIONS * to + o * panel + k % panel, to);
 }
 
 /* ---- forward, and backward by data, which is forward with turned weights ---- */
 
-/* How many tiles go together, and what a thread has for them; counts of units. */
+/* How many tiles go together, and what a thread has for them; counts of floats. */
 typedef struct grouping {
-    int64_t tiles, row, position, inputs, results, outside, each;
+    int64_t tiles, position, inputs, results, outside, each;
 } grouping;
 
 static grouping grouping_of(const wino_leaves *l, int64_t in, int64_t out) {
-    grouping g = {.row = in / l->pair};
-    g.tiles = GROUP_UNITS / (WINO_POSITIONS * g.row) / l->rows * l->rows;
+    grouping g = {.tiles = GROUP_FLOATS / (WINO_POSITIONS * in) / l->rows * l->rows};
     g.tiles = most(2 * l->rows, least(MOST_TILES / l->rows * l->rows, g.tiles));
     /* A line more, lest the positions of a tile fall on the same lines of the cache. */
-    g.position = up_to(g.tiles * g.row, 16) + 16;
+    g.position = up_to(g.tiles * in, 16) + 16;
     g.inputs = WINO_POSITIONS * g.position;
     g.results = WINO_POSITIONS * g.tiles * l->panel;
     g.outside = up_to(out, 16);
@@ -158,30 +157,29 @@ typedef struct forward_job {
     grouping group;
     side in, out;
     const void *x;
-    const wino_unit *u;
+    const float *u;
     const float *bias;
     void *y;
     float *zeros;
 } forward_job;
 
 /* Tiles [first, first + count). Rows of the last product that have no tile hold what they held. */
-static void forward_group(const forward_job *j, int64_t first, int64_t count, wino_unit *v) {
+static void forward_group(const forward_job *j, int64_t first, int64_t count, float *v) {
     const wino_leaves *l = j->leaves;
     const grouping *g = &j->group;
-    float *m = (float *)(void *)(v + g->inputs), *outside = m + g->results;
-    const int64_t row = g->tiles * l->panel, position = g->row * l->panel;
+    float *m = v + g->inputs, *outside = m + g->results;
+    const int64_t in = j->in.channels, row = g->tiles * l->panel, position = in * l->panel;
     void *pixel[WINO_POSITIONS], *result[MOST_TILES][4];
     for (int64_t t = 0; t < count; t++) {
         tile_pixels(&j->tiles, first + t, -1, 4, &j->in, j->x, j->zeros, pixel);
-        l->input(j->in.numbers, (const void *const *)pixel, j->in.channels, v + t * g->row,
-                 g->position);
+        l->input(j->in.numbers, (const void *const *)pixel, in, v + t * in, g->position);
         tile_pixels(&j->tiles, first + t, 0, 2, &j->out, j->y, outside, result[t]);
     }
     for (int64_t o = 0; o < j->out.channels; o += l->panel) {
-        const wino_unit *u = j->u + o / l->panel * WINO_POSITIONS * position;
+        const float *u = j->u + o / l->panel * WINO_POSITIONS * position;
         for (int64_t p = 0; p < WINO_POSITIONS; p++)
             for (int64_t t = 0; t < count; t += l->rows)
-                l->multiply(v + p * g->position + t * g->row, g->row, u + p * position, g->row,
+                l->multiply(v + p * g->position + t * in, in, u + p * position, in,
                             m + p * row + t * l->panel);
         for (int64_t t = 0; t < count; t++)
             l->output(j->out.numbers.type, m + t * l->panel, row, j->bias + o, o,
@@ -189,7 +187,7 @@ static void forward_group(const forward_job *j, int64_t first, int64_t count, wi
     }
 }
 
-static void forward(const conv_shape *s, side in, side out, const wino_unit *u, const void *x,
+static void forward(const conv_shape *s, side in, side out, const float *u, const void *x,
                     const float *bias, void *y, float *scratch) {
     const wino_leaves *l = leaves_of(s);
     forward_job j = {.leaves = l,
@@ -203,7 +201,7 @@ static void forward(const conv_shape *s, side in, side out, const wino_unit *u, 
                      .zeros = scratch};
     memset(j.zeros, 0, (size_t)zeros_floats(s) * sizeof(float));
     j.bias = bias ? bias : j.zeros;
-    wino_unit *own = (wino_unit *)(void *)(scratch + zeros_floats(s));
+    float *own = scratch + zeros_floats(s);
 #pragma omp parallel for schedule(dynamic)
     for (int64_t first = 0; first < j.tiles.count; first += j.group.tiles)
         forward_group(&j, first, least(j.group.tiles, j.tiles.count - first),
@@ -217,95 +215,87 @@ void winograd_forward(const conv_shape *s, const void *packed, const void *x, co
 
 void winograd_backward_data(const conv_shape *s, const void *packed, const void *dy, void *dx,
                             void *scratch) {
-    wino_unit *turned = scratch;
+    float *turned = scratch;
     turn_weights(s, packed, turned);
     forward(s, side_of(s, s->y, s->out), side_of(s, s->x, s->in), turned, dy, NULL, dx,
-            (float *)(void *)(turned + packed_units(leaves_of(s), s->out, s->in)));
+            turned + packed_floats(leaves_of(s), s->out, s->in));
 }
 
 /* ---- weight gradient ---- */
 
-/* Positions of x as [position][unit of tiles][in], of dy as [position][panel][unit of tiles][out],
- * their products as [position][panel][in][out], sums of dy as [unit of tiles][out]; counts of
- * units. */
+/* Positions of x as [position][tile][in], of dy as [position][panel][tile][out], their products as
+ * [position][panel][in][out], sums of dy as [tile][out]; counts of floats. */
 typedef struct gradient_job {
     const wino_leaves *leaves;
     tiling tiles;
     side in, out;
     int64_t x_row, x_position, dy_panel, dy_position, product_panel, product_position, sum_row;
     const void *x, *dy;
-    float *zeros, *products, *sums;
-    wino_unit *xs, *dys;
+    float *zeros, *xs, *dys, *products, *sums;
 } gradient_job;
 
 static gradient_job gradient_of(const conv_shape *s) {
     const wino_leaves *l = leaves_of(s);
-    const int64_t panels = up_to(s->out, l->panel) / l->panel, units = CHUNK / l->pair;
+    const int64_t panels = up_to(s->out, l->panel) / l->panel;
     gradient_job j = {.leaves = l,
                       .tiles = tiling_of(s),
                       .in = side_of(s, s->x, s->in),
                       .out = side_of(s, s->y, s->out),
                       .x_row = s->in + 16, /* lest rows fall on the same lines of the cache */
-                      .dy_panel = units * l->panel,
+                      .dy_panel = CHUNK * l->panel,
                       .product_panel = up_to(s->in, l->rows) * l->panel,
                       .sum_row = up_to(s->out, 16)};
-    j.x_position = up_to(units * j.x_row, 16) + 16;
+    j.x_position = up_to(CHUNK * j.x_row, 16) + 16;
     j.dy_position = panels * j.dy_panel + 16;
     j.product_position = panels * j.product_panel;
     return j;
 }
 
-/* Tiles [begin, end) of the chunk, from a whole unit on. A unit's tiles past the end are zeros. */
+/* Tiles [begin, end) of the chunk. */
 static void spread_tiles(const gradient_job *j, int64_t first, int64_t begin, int64_t end) {
     const wino_leaves *l = j->leaves;
-    void *pixel[WINO_MOST_PAIR * WINO_POSITIONS], *result[WINO_MOST_PAIR * 4];
-    for (int64_t t = begin; t < end; t += l->pair) {
-        const int64_t unit = t / l->pair;
-        for (int64_t i = 0; i < WINO_MOST_PAIR * WINO_POSITIONS; i++) pixel[i] = j->zeros;
-        for (int64_t i = 0; i < WINO_MOST_PAIR * 4; i++) result[i] = j->zeros;
-        for (int64_t i = 0; i < l->pair && t + i < end; i++) {
-            tile_pixels(&j->tiles, first + t + i, -1, 4, &j->in, j->x, j->zeros,
-                        pixel + i * WINO_POSITIONS);
-            tile_pixels(&j->tiles, first + t + i, 0, 2, &j->out, j->dy, j->zeros, result + i * 4);
-        }
-        l->gradient_input(j->in.numbers, (const void *const *)pixel, j->in.channels,
-                          j->xs + unit * j->x_row, j->x_position);
+    void *pixel[WINO_POSITIONS], *result[4];
+    for (int64_t t = begin; t < end; t++) {
+        tile_pixels(&j->tiles, first + t, -1, 4, &j->in, j->x, j->zeros, pixel);
+        l->input(j->in.numbers, (const void *const *)pixel, j->in.channels, j->xs + t * j->x_row,
+                 j->x_position);
+        tile_pixels(&j->tiles, first + t, 0, 2, &j->out, j->dy, j->zeros, result);
         l->gradient_output(j->out.numbers, (const void *const *)result, j->out.channels,
-                           j->dys + unit * l->panel, j->dy_position, j->dy_panel,
-                           j->sums + unit * j->sum_row);
+                           j->dys + t * l->panel, j->dy_position, j->dy_panel,
+                           j->sums + t * j->sum_row);
     }
 }
 
 /* Inputs [k, k + part) at one position. A last product may read past them: sums that nobody reads. */
-static void multiply_part(const gradient_job *j, int64_t p, int64_t k, int64_t part, int64_t units,
+static void multiply_part(const gradient_job *j, int64_t p, int64_t k, int64_t part, int64_t count,
                           bool add) {
     const wino_leaves *l = j->leaves;
     for (int64_t panel = 0; panel * l->panel < j->out.channels; panel++)
         for (int64_t i = k; i < k + part && i < j->in.channels; i += l->rows)
             l->correlate(j->xs + p * j->x_position + i, j->x_row,
-                         j->dys + p * j->dy_position + panel * j->dy_panel, units, add,
+                         j->dys + p * j->dy_position + panel * j->dy_panel, count, add,
                          j->products + p * j->product_position + panel * j->product_panel +
                              i * l->panel);
 }
 
-static void add_bias(const gradient_job *j, int64_t units, double *total) {
-    for (int64_t t = 0; t < units; t++)
+static void add_bias(const gradient_job *j, int64_t count, double *total) {
+    for (int64_t t = 0; t < count; t++)
         for (int64_t o = 0; o < j->out.channels; o++) total[o] += j->sums[t * j->sum_row + o];
 }
 
 int64_t winograd_scratch(const conv_shape *s, bool training) {
     const wino_leaves *l = leaves_of(s);
     const int64_t threads = omp_get_max_threads(), zeros = zeros_floats(s);
-    int64_t units = zeros + threads * grouping_of(l, s->in, s->out).each;
+    int64_t floats = zeros + threads * grouping_of(l, s->in, s->out).each;
     if (training) {
         const gradient_job j = gradient_of(s);
-        units = most(units, zeros + threads * grouping_of(l, s->out, s->in).each +
-                                packed_units(l, s->out, s->in));
-        units =
-            most(units, 3 * zeros + CHUNK / l->pair * j.sum_row +
-                            WINO_POSITIONS * (j.x_position + j.dy_position + j.product_position));
+        floats = most(floats, zeros + threads * grouping_of(l, s->out, s->in).each +
+                                  packed_floats(l, s->out, s->in));
+        floats =
+            most(floats, 3 * zeros + CHUNK * j.sum_row +
+                             WINO_POSITIONS * (j.x_position + j.dy_position + j.product_position));
     }
-    return units * (int64_t)sizeof(wino_unit);
+    return floats * (int64_t)sizeof(float);
 }
 
 void winograd_backward_weights(const conv_shape *s, const void *x, const void *dy, float *dw,
@@ -314,25 +304,24 @@ void winograd_backward_weights(const conv_shape *s, const void *x, const void *d
     const wino_leaves *l = j.leaves;
     const int64_t part = PART_ROWS * l->rows;
     j.x = x, j.dy = dy, j.zeros = scratch;
-    j.xs = (wino_unit *)(void *)(j.zeros + zeros_floats(s));
+    j.xs = j.zeros + zeros_floats(s);
     j.dys = j.xs + WINO_POSITIONS * j.x_position;
-    j.products = (float *)(void *)(j.dys + WINO_POSITIONS * j.dy_position);
+    j.products = j.dys + WINO_POSITIONS * j.dy_position;
     j.sums = j.products + WINO_POSITIONS * j.product_position;
-    double *total = (double *)(void *)(j.sums + CHUNK / l->pair * j.sum_row);
+    double *total = (double *)(void *)(j.sums + CHUNK * j.sum_row);
     memset(j.zeros, 0, (size_t)zeros_floats(s) * sizeof(float));
     memset(total, 0, (size_t)zeros_floats(s) * sizeof(double));
 #pragma omp parallel
     for (int64_t first = 0; first < j.tiles.count; first += CHUNK) {
         const int64_t count = least(CHUNK, j.tiles.count - first);
-        const int64_t units = (count + l->pair - 1) / l->pair;
 #pragma omp for schedule(dynamic)
         for (int64_t t = 0; t < count; t += SPREAD)
             spread_tiles(&j, first, t, least(t + SPREAD, count));
 #pragma omp for schedule(dynamic) collapse(2)
         for (int64_t p = 0; p < WINO_POSITIONS; p++)
             for (int64_t k = 0; k < s->in; k += part) {
-                multiply_part(&j, p, k, part, units, first > 0);
-                if (p == 0 && k == 0 && db) add_bias(&j, units, total);
+                multiply_part(&j, p, k, part, count, first > 0);
+                if (p == 0 && k == 0 && db) add_bias(&j, count, total);
             }
     }
     const int64_t row = s->in * WINO_TAPS;

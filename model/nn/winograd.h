@@ -13,10 +13,6 @@
 /* Whether this is the way for the convolution on this processor. */
 bool winograd_takes(const conv_shape *s);
 
-/* Whether it multiplies transformed numbers that were rounded to bf16: then results are off by about
- * two and a half times what rounding the weights of a direct convolution does. */
-bool winograd_rounds(const conv_shape *s);
-
 /* Bytes; scratch for as many threads as there are now. */
 int64_t winograd_packed(const conv_shape *s);
 int64_t winograd_scratch(const conv_shape *s, bool training);

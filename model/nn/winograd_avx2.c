@@ -31,9 +31,9 @@ AVX2_INLINE void input_of(tensor_type type, bool rounded, const void *const pixe
      : (of).rounded         ? body(TYPE_F32, true, __VA_ARGS__)                                    \
                             : body(TYPE_F32, false, __VA_ARGS__))
 
-AVX2 static void input(wino_type of, const void *const pixel[], int64_t channels, wino_unit *v,
+AVX2 static void input(wino_type of, const void *const pixel[], int64_t channels, float *v,
                        int64_t position) {
-    OF_TYPE(input_of, of, pixel, channels, (float *)(void *)v, position);
+    OF_TYPE(input_of, of, pixel, channels, v, position);
 }
 
 AVX2_INLINE void output_of(tensor_type type, const float *m, int64_t position, const float *bias,
@@ -86,8 +86,8 @@ AVX2_INLINE void spread_of(tensor_type type, bool rounded, const void *const pix
 }
 
 AVX2 static void gradient_output(wino_type of, const void *const pixel[], int64_t channels,
-                                 wino_unit *d, int64_t position, int64_t panel, float *sum) {
-    OF_TYPE(spread_of, of, pixel, channels, (float *)(void *)d, position, panel, sum);
+                                 float *d, int64_t position, int64_t panel, float *sum) {
+    OF_TYPE(spread_of, of, pixel, channels, d, position, panel, sum);
 }
 
 /* Number k of row r is a[r * row + k * step]. Twelve sums, two numbers of b and one of a fill the
@@ -115,20 +115,16 @@ AVX2_INLINE void product_of(const float *a, int64_t row, int64_t step, const flo
     EACH_ROW(END)
 }
 
-AVX2 static void multiply(const wino_unit *a, int64_t row, const wino_unit *b, int64_t count,
-                          float *c) {
-    product_of((const float *)(const void *)a, row, 1, (const float *)(const void *)b, count, false,
-               c);
+AVX2 static void multiply(const float *a, int64_t row, const float *b, int64_t count, float *c) {
+    product_of(a, row, 1, b, count, false, c);
 }
 
-AVX2 static void correlate(const wino_unit *a, int64_t row, const wino_unit *b, int64_t count,
-                           bool add, float *c) {
+AVX2 static void correlate(const float *a, int64_t row, const float *b, int64_t count, bool add,
+                           float *c) {
     if (add)
-        product_of((const float *)(const void *)a, 1, row, (const float *)(const void *)b, count,
-                   true, c);
+        product_of(a, 1, row, b, count, true, c);
     else
-        product_of((const float *)(const void *)a, 1, row, (const float *)(const void *)b, count,
-                   false, c);
+        product_of(a, 1, row, b, count, false, c);
 }
 
 /* G applied to three numbers. */
@@ -150,7 +146,7 @@ AVX2_INLINE void weights_of(const __m256 g[WINO_TAPS], float *u, int64_t positio
 
 /* 8 outputs times 72 numbers (8 inputs, 9 taps) to 72 vectors of outputs. */
 AVX2 static void weights(bool rounded, const float *weight, int64_t row, int64_t inputs,
-                         int64_t outputs, wino_unit *u, int64_t position) {
+                         int64_t outputs, float *u, int64_t position) {
     (void)inputs; /* channels are whole blocks */
     for (int64_t o = 0; o < PANEL; o += 8) {
         __m256 g[8 * WINO_TAPS];
@@ -161,22 +157,20 @@ AVX2 static void weights(bool rounded, const float *weight, int64_t row, int64_t
                                     : _mm256_setzero_ps();
             transpose8(to);
         }
-        for (int k = 0; k < 8; k++)
-            weights_of(g + k * WINO_TAPS, (float *)(void *)u + k * PANEL + o, position);
+        for (int k = 0; k < 8; k++) weights_of(g + k * WINO_TAPS, u + k * PANEL + o, position);
     }
 }
 
 /* Turning the kernel by 180 degrees exchanges the first and the last row and column of U. */
-AVX2 static void turn(const wino_unit *u, int64_t position, int64_t inputs, int64_t outputs,
-                      wino_unit *turned, int64_t turned_position) {
+AVX2 static void turn(const float *u, int64_t position, int64_t inputs, int64_t outputs,
+                      float *turned, int64_t turned_position) {
     (void)inputs, (void)outputs;
     const int with[] = {3, 1, 2, 0};
     for (int p = 0; p < WINO_POSITIONS; p++) {
         __m256 r[8];
-        for (int i = 0; i < 8; i++)
-            r[i] = _mm256_loadu_ps((const float *)(const void *)u + p * position + i * PANEL);
+        for (int i = 0; i < 8; i++) r[i] = _mm256_loadu_ps(u + p * position + i * PANEL);
         transpose8(r);
-        float *to = (float *)(void *)turned + (4 * with[p / 4] + with[p % 4]) * turned_position;
+        float *to = turned + (4 * with[p / 4] + with[p % 4]) * turned_position;
         for (int i = 0; i < 8; i++) _mm256_storeu_ps(to + i * PANEL, r[i]);
     }
 }
@@ -222,10 +216,8 @@ const wino_leaves wino_avx2 = {
     .rows = ROWS,
     .panel = PANEL,
     .block = BLOCK,
-    .pair = 1,
     .input = input,
     .output = output,
-    .gradient_input = input,
     .gradient_output = gradient_output,
     .multiply = multiply,
     .correlate = correlate,

@@ -1,6 +1,5 @@
-/* Tiles, small products and weights of Winograd's convolution, sixteen numbers at a time, on
- * processors that multiply bf16. Transforms are computed in f32; their results are rounded once, to
- * the type of the product. */
+/* Tiles, small products and weights of Winograd's convolution between f32 maps, sixteen numbers at a
+ * time. */
 #include "model/nn/counts.h"
 #include "model/nn/product_avx512.h"
 #include "model/nn/winograd_leaves.h"
@@ -12,24 +11,10 @@
 
 enum { BLOCK = LANES };
 
-/* Compiles `body` for each kind of number that a map can have beside products of bf16. */
-#define OF_TYPE(body, of, ...)                                                                     \
-    ((of).type == TYPE_BF16 ? body(TYPE_BF16, false, TYPE_BF16, __VA_ARGS__)                       \
-                            : body(TYPE_F32, (of).rounded, TYPE_BF16, __VA_ARGS__))
-
 /* Channels [c, c + 16) of a pixel, those that the map has. */
-NATIVE_INLINE __m512 load(tensor_type type, bool rounded, const void *pixel, int64_t c,
-                          int64_t channels) {
+NATIVE_INLINE __m512 load(const void *pixel, int64_t c, int64_t channels) {
     const int64_t left = most(channels - c, 0);
-    __m512 v = map_load(type, pixel, c, left >= LANES, lanes_of(left));
-    if (!rounded) return v;
-    __m256i half = (__m256i)_mm512_cvtneps_pbh(v);
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
-}
-
-/* Units of a below and b above, in bf16. */
-NATIVE_INLINE __m512i paired(__m512 a, __m512 b) {
-    return halves_paired((__m512i)_mm512_cvtne2ps_pbh(b, a));
+    return map_load(TYPE_F32, pixel, c, left >= LANES, lanes_of(left));
 }
 
 /* ---- the input's tiles ---- */
@@ -40,60 +25,24 @@ NATIVE_INLINE void to_positions(__m512 *d, int step) {
     d[0] = SUB(a, c), d[step] = ADD(b, c), d[2 * step] = SUB(c, b), d[3 * step] = SUB(b, e);
 }
 
-/* V of one tile, 16 channels from c. */
-NATIVE_INLINE void positions_of(tensor_type type, bool rounded, const void *const pixel[],
-                                int64_t c, int64_t channels, __m512 d[16]) {
-    for (int i = 0; i < 16; i++) d[i] = load(type, rounded, pixel[i], c, channels);
-    for (int i = 0; i < 4; i++) to_positions(d + i, 4);
-    for (int i = 0; i < 4; i++) to_positions(d + 4 * i, 1);
-}
-
-NATIVE_INLINE void input_of(tensor_type type, bool rounded, tensor_type product,
-                            const void *const pixel[], int64_t channels, wino_unit *v,
-                            int64_t position) {
+NATIVE static void input(wino_type of, const void *const pixel[], int64_t channels, float *v,
+                         int64_t position) {
+    (void)of;
     for (int64_t c = 0; c < channels; c += LANES) {
         __m512 d[16];
-        positions_of(type, rounded, pixel, c, channels, d);
+        for (int i = 0; i < 16; i++) d[i] = load(pixel[i], c, channels);
+        for (int i = 0; i < 4; i++) to_positions(d + i, 4);
+        for (int i = 0; i < 4; i++) to_positions(d + 4 * i, 1);
         for (int i = 0; i < 16; i++)
-            map_store(product, v + i * position, c, channels - c >= LANES, lanes_of(channels - c),
+            map_store(TYPE_F32, v + i * position, c, channels - c >= LANES, lanes_of(channels - c),
                       d[i]);
     }
 }
 
-NATIVE static void input_f32(wino_type of, const void *const pixel[], int64_t channels,
-                             wino_unit *v, int64_t position) {
-    (void)of;
-    input_of(TYPE_F32, false, TYPE_F32, pixel, channels, v, position);
-}
-
-NATIVE static void input_bf16(wino_type of, const void *const pixel[], int64_t channels,
-                              wino_unit *v, int64_t position) {
-    OF_TYPE(input_of, of, pixel, channels, v, position);
-}
-
-NATIVE_INLINE void gradient_input_of(tensor_type type, bool rounded, tensor_type product,
-                                     const void *const pixel[], int64_t channels, wino_unit *v,
-                                     int64_t position) {
-    (void)product;
-    for (int64_t c = 0; c < channels; c += LANES) {
-        __m512 one[16], two[16];
-        positions_of(type, rounded, pixel, c, channels, one);
-        positions_of(type, rounded, pixel + WINO_POSITIONS, c, channels, two);
-        for (int i = 0; i < 16; i++)
-            _mm512_mask_storeu_epi32(v + i * position + c, lanes_of(channels - c),
-                                     paired(one[i], two[i]));
-    }
-}
-
-NATIVE static void gradient_input_bf16(wino_type of, const void *const pixel[], int64_t channels,
-                                       wino_unit *v, int64_t position) {
-    OF_TYPE(gradient_input_of, of, pixel, channels, v, position);
-}
-
 /* ---- the output's tiles ---- */
 
-NATIVE_INLINE void output_of(tensor_type type, const float *m, int64_t position, const float *bias,
-                             int64_t first, int64_t count, void *const pixel[4]) {
+NATIVE_INLINE void output_of(const float *m, int64_t position, const float *bias, int64_t first,
+                             int64_t count, void *const pixel[4]) {
     const bool whole = count >= LANES;
     const __mmask16 lanes = lanes_of(count);
     __m512 rows[2][4], add = _mm512_maskz_loadu_ps(lanes, bias);
@@ -106,19 +55,18 @@ NATIVE_INLINE void output_of(tensor_type type, const float *m, int64_t position,
     }
     for (int i = 0; i < 2; i++) {
         __m512 *r = rows[i];
-        map_store(type, pixel[2 * i], first, whole, lanes, ADD(add, ADD(r[0], ADD(r[1], r[2]))));
-        map_store(type, pixel[2 * i + 1], first, whole, lanes,
+        map_store(TYPE_F32, pixel[2 * i], first, whole, lanes,
+                  ADD(add, ADD(r[0], ADD(r[1], r[2]))));
+        map_store(TYPE_F32, pixel[2 * i + 1], first, whole, lanes,
                   ADD(add, SUB(SUB(r[1], r[2]), r[3])));
     }
 }
 
 NATIVE static void output(tensor_type type, const float *m, int64_t position, const float *bias,
                           int64_t first, int64_t count, void *const pixel[4]) {
+    (void)type;
     for (int64_t c = 0; c < count; c += LANES)
-        if (type == TYPE_BF16)
-            output_of(TYPE_BF16, m + c, position, bias + c, first + c, count - c, pixel);
-        else
-            output_of(TYPE_F32, m + c, position, bias + c, first + c, count - c, pixel);
+        output_of(m + c, position, bias + c, first + c, count - c, pixel);
 }
 
 /* A applied to two numbers. */
@@ -126,75 +74,36 @@ NATIVE_INLINE void from_pair(__m512 a, __m512 b, __m512 out[4]) {
     out[0] = a, out[1] = ADD(a, b), out[2] = SUB(a, b), out[3] = SUB(_mm512_setzero_ps(), b);
 }
 
-/* D of one tile, 16 channels from c; the sum of its pixels is at position 5. */
-NATIVE_INLINE void spread_of(tensor_type type, bool rounded, const void *const pixel[], int64_t c,
-                             int64_t channels, __m512 d[16]) {
-    __m512 p[4], left[4], right[4];
-    for (int i = 0; i < 4; i++) p[i] = load(type, rounded, pixel[i], c, channels);
-    from_pair(p[0], p[2], left), from_pair(p[1], p[3], right);
-    for (int i = 0; i < 4; i++) from_pair(left[i], right[i], d + 4 * i);
-}
-
-NATIVE_INLINE void gradient_output_of(tensor_type type, bool rounded, tensor_type product,
-                                      const void *const pixel[], int64_t channels, wino_unit *d,
-                                      int64_t position, int64_t panel, float *sum) {
+/* The sum of a tile's pixels is at position 5. */
+NATIVE static void gradient_output(wino_type of, const void *const pixel[], int64_t channels,
+                                   float *d, int64_t position, int64_t panel, float *sum) {
+    (void)of;
     for (int64_t start = 0; start < channels; start += COLUMNS, d += panel)
         for (int64_t c = start; c < start + COLUMNS; c += LANES) {
-            __m512 one[16], two[16], all;
-            __m512i units[16];
-            spread_of(type, rounded, pixel, c, channels, one);
-            all = one[5];
-            if (product == TYPE_BF16) {
-                spread_of(type, rounded, pixel + 4, c, channels, two);
-                all = ADD(all, two[5]);
-            }
-            for (int i = 0; i < 16; i++)
-                units[i] =
-                    product == TYPE_BF16 ? paired(one[i], two[i]) : _mm512_castps_si512(one[i]);
-            for (int i = 0; i < 16; i++) _mm512_store_si512(d + i * position + c - start, units[i]);
-            _mm512_mask_storeu_ps(sum + c, lanes_of(most(channels - c, 0)), all);
+            __m512 p[4], left[4], right[4], all[16];
+            for (int i = 0; i < 4; i++) p[i] = load(pixel[i], c, channels);
+            from_pair(p[0], p[2], left), from_pair(p[1], p[3], right);
+            for (int i = 0; i < 4; i++) from_pair(left[i], right[i], all + 4 * i);
+            for (int i = 0; i < 16; i++) _mm512_store_ps(d + i * position + c - start, all[i]);
+            _mm512_mask_storeu_ps(sum + c, lanes_of(most(channels - c, 0)), all[5]);
         }
-}
-
-NATIVE static void gradient_output_f32(wino_type of, const void *const pixel[], int64_t channels,
-                                       wino_unit *d, int64_t position, int64_t panel, float *sum) {
-    (void)of;
-    gradient_output_of(TYPE_F32, false, TYPE_F32, pixel, channels, d, position, panel, sum);
-}
-
-NATIVE static void gradient_output_bf16(wino_type of, const void *const pixel[], int64_t channels,
-                                        wino_unit *d, int64_t position, int64_t panel, float *sum) {
-    OF_TYPE(gradient_output_of, of, pixel, channels, d, position, panel, sum);
 }
 
 /* ---- products ---- */
 
-NATIVE static void multiply_f32(const wino_unit *a, int64_t row, const wino_unit *b, int64_t count,
-                                float *c) {
-    product_of(TYPE_F32, a, row, 1, b, COLUMNS, count, false, c, COLUMNS);
+/* Numbers as the small product takes them. */
+static const unit *units(const float *numbers) { return (const unit *)(const void *)numbers; }
+
+NATIVE static void multiply(const float *a, int64_t row, const float *b, int64_t count, float *c) {
+    product_of(TYPE_F32, units(a), row, 1, units(b), COLUMNS, count, false, c, COLUMNS);
 }
 
-NATIVE static void multiply_bf16(const wino_unit *a, int64_t row, const wino_unit *b, int64_t count,
-                                 float *c) {
-    product_of(TYPE_BF16, a, row, 1, b, COLUMNS, count, false, c, COLUMNS);
-}
-
-NATIVE_INLINE void correlate_of(tensor_type type, const wino_unit *a, int64_t row,
-                                const wino_unit *b, int64_t count, bool add, float *c) {
+NATIVE static void correlate(const float *a, int64_t row, const float *b, int64_t count, bool add,
+                             float *c) {
     if (add)
-        product_of(type, a, 1, row, b, COLUMNS, count, true, c, COLUMNS);
+        product_of(TYPE_F32, units(a), 1, row, units(b), COLUMNS, count, true, c, COLUMNS);
     else
-        product_of(type, a, 1, row, b, COLUMNS, count, false, c, COLUMNS);
-}
-
-NATIVE static void correlate_f32(const wino_unit *a, int64_t row, const wino_unit *b, int64_t count,
-                                 bool add, float *c) {
-    correlate_of(TYPE_F32, a, row, b, count, add, c);
-}
-
-NATIVE static void correlate_bf16(const wino_unit *a, int64_t row, const wino_unit *b,
-                                  int64_t count, bool add, float *c) {
-    correlate_of(TYPE_BF16, a, row, b, count, add, c);
+        product_of(TYPE_F32, units(a), 1, row, units(b), COLUMNS, count, false, c, COLUMNS);
 }
 
 /* ---- weights ---- */
@@ -214,8 +123,9 @@ NATIVE_INLINE void weights_of(const __m512 g[WINO_TAPS], __m512 u[16]) {
 }
 
 /* 16 outputs times 144 numbers (16 inputs, 9 taps) to 144 vectors of outputs. */
-NATIVE_INLINE void weights_to(tensor_type product, const float *weight, int64_t row, int64_t inputs,
-                              int64_t outputs, wino_unit *u, int64_t position) {
+NATIVE static void weights(bool rounded, const float *weight, int64_t row, int64_t inputs,
+                           int64_t outputs, float *u, int64_t position) {
+    (void)rounded;
     const int64_t numbers = inputs * WINO_TAPS;
     for (int64_t o = 0; o < COLUMNS; o += LANES) {
         __m512 g[BLOCK * WINO_TAPS];
@@ -228,69 +138,28 @@ NATIVE_INLINE void weights_to(tensor_type product, const float *weight, int64_t 
                         : _mm512_setzero_ps();
             transpose16(g + LANES * t);
         }
-        for (int k = 0; k < inputs; k += 2) {
-            __m512 one[16], two[16];
-            weights_of(g + k * WINO_TAPS, one), weights_of(g + (k + 1) * WINO_TAPS, two);
+        for (int k = 0; k < inputs; k++) {
+            __m512 all[16];
+            weights_of(g + k * WINO_TAPS, all);
             for (int p = 0; p < WINO_POSITIONS; p++)
-                if (product == TYPE_BF16) {
-                    _mm512_store_si512(u + p * position + k / 2 * COLUMNS + o,
-                                       paired(one[p], two[p]));
-                } else {
-                    _mm512_store_ps(u + p * position + k * COLUMNS + o, one[p]);
-                    _mm512_store_ps(u + p * position + (k + 1) * COLUMNS + o, two[p]);
-                }
+                _mm512_store_ps(u + p * position + k * COLUMNS + o, all[p]);
         }
     }
-}
-
-NATIVE static void weights_f32(bool rounded, const float *weight, int64_t row, int64_t inputs,
-                               int64_t outputs, wino_unit *u, int64_t position) {
-    (void)rounded;
-    weights_to(TYPE_F32, weight, row, inputs, outputs, u, position);
-}
-
-/* From the weights as they are: U is rounded once. */
-NATIVE static void weights_bf16(bool rounded, const float *weight, int64_t row, int64_t inputs,
-                                int64_t outputs, wino_unit *u, int64_t position) {
-    (void)rounded;
-    weights_to(TYPE_BF16, weight, row, inputs, outputs, u, position);
 }
 
 /* Turning the kernel by 180 degrees exchanges the first and the last row and column of U. */
-NATIVE_INLINE void turn_of(tensor_type product, const wino_unit *u, int64_t position,
-                           int64_t inputs, int64_t outputs, wino_unit *turned,
-                           int64_t turned_position) {
-    const int with[] = {3, 1, 2, 0}, pair = product == TYPE_BF16 ? 2 : 1;
+NATIVE static void turn(const float *u, int64_t position, int64_t inputs, int64_t outputs,
+                        float *turned, int64_t turned_position) {
+    const int with[] = {3, 1, 2, 0};
     for (int p = 0; p < WINO_POSITIONS; p++) {
-        const wino_unit *from = u + p * position;
-        wino_unit *to = turned + (4 * with[p / 4] + with[p % 4]) * turned_position;
+        const float *from = u + p * position;
+        float *to = turned + (4 * with[p / 4] + with[p % 4]) * turned_position;
         __m512 r[BLOCK];
-        for (int k = 0; k < BLOCK; k += pair) {
-            __m512i units =
-                k < inputs ? _mm512_load_si512(from + k / pair * COLUMNS) : _mm512_setzero_si512();
-            r[k] = _mm512_castsi512_ps(units);
-            if (pair == 2) /* what is above; below it nothing is read */
-                r[k + 1] = _mm512_castsi512_ps(_mm512_srli_epi32(units, 16));
-        }
+        for (int k = 0; k < BLOCK; k++)
+            r[k] = k < inputs ? _mm512_load_ps(from + k * COLUMNS) : _mm512_setzero_ps();
         transpose16(r);
-        for (int o = 0; o < outputs; o += pair) {
-            __m512i units = _mm512_castps_si512(r[o]);
-            if (pair == 2)
-                units = _mm512_mask_blend_epi16(
-                    0xaaaaaaaa, units, _mm512_slli_epi32(_mm512_castps_si512(r[o + 1]), 16));
-            _mm512_store_si512(to + o / pair * COLUMNS, units);
-        }
+        for (int o = 0; o < outputs; o++) _mm512_store_ps(to + o * COLUMNS, r[o]);
     }
-}
-
-NATIVE static void turn_f32(const wino_unit *u, int64_t position, int64_t inputs, int64_t outputs,
-                            wino_unit *turned, int64_t turned_position) {
-    turn_of(TYPE_F32, u, position, inputs, outputs, turned, turned_position);
-}
-
-NATIVE static void turn_bf16(const wino_unit *u, int64_t position, int64_t inputs, int64_t outputs,
-                             wino_unit *turned, int64_t turned_position) {
-    turn_of(TYPE_BF16, u, position, inputs, outputs, turned, turned_position);
 }
 
 /* G^T applied to four numbers. */
@@ -338,30 +207,12 @@ const wino_leaves wino_avx512 = {
     .rows = ROWS,
     .panel = COLUMNS,
     .block = BLOCK,
-    .pair = 1,
-    .input = input_f32,
+    .input = input,
     .output = output,
-    .gradient_input = input_f32,
-    .gradient_output = gradient_output_f32,
-    .multiply = multiply_f32,
-    .correlate = correlate_f32,
-    .weights = weights_f32,
-    .turn = turn_f32,
-    .gradient = gradient,
-};
-
-const wino_leaves wino_avx512_bf16 = {
-    .rows = ROWS,
-    .panel = COLUMNS,
-    .block = BLOCK,
-    .pair = 2,
-    .input = input_bf16,
-    .output = output,
-    .gradient_input = gradient_input_bf16,
-    .gradient_output = gradient_output_bf16,
-    .multiply = multiply_bf16,
-    .correlate = correlate_bf16,
-    .weights = weights_bf16,
-    .turn = turn_bf16,
+    .gradient_output = gradient_output,
+    .multiply = multiply,
+    .correlate = correlate,
+    .weights = weights,
+    .turn = turn,
     .gradient = gradient,
 };

@@ -6,10 +6,8 @@
  * & Gray 2016, section 4.1: V = B^T d B of the input, U = G g G^T of the weights, M = sum of U V
  * over the channels, and A^T M A the output. For the weight gradient D = A dy A^T.
  *
- * Operands of products are counted in units of 32 bits: a number of f32, or a pair of bf16 that are
- * neighbours along the axis summed over (channels, or tiles for the weight gradient). Sums are f32.
- * Channels are a multiple of 8. A panel is so many channels of the output as a small product has
- * columns; what a last panel has too many is zero.
+ * Products and sums are f32. Channels are a multiple of 8. A panel is so many channels of the output as
+ * a small product has columns; what a last panel has too many is zero.
  */
 #ifndef CTAUG_MODEL_NN_WINOGRAD_LEAVES_H
 #define CTAUG_MODEL_NN_WINOGRAD_LEAVES_H
@@ -18,9 +16,7 @@
 
 #include <stdbool.h>
 
-enum { WINO_POSITIONS = 16, WINO_TAPS = 9, WINO_MOST_PAIR = 2, WINO_MOST_PANEL = 32 };
-
-typedef uint32_t wino_unit;
+enum { WINO_POSITIONS = 16, WINO_TAPS = 9, WINO_MOST_PANEL = 32 };
 
 /* How the numbers of a map are read; rounded: f32 numbers to bf16. */
 typedef struct wino_type {
@@ -32,40 +28,35 @@ typedef struct wino_leaves {
     int64_t rows;  /* of a small product: tiles, or input channels */
     int64_t panel; /* its columns: channels of the output */
     int64_t block; /* channels of either side that weights are taken by; some may be missing */
-    int64_t pair;  /* numbers of a unit: 1 or 2 */
 
-    /* v[p * position + c / pair] = position p of the tile at pixel[16]. */
-    void (*input)(wino_type of, const void *const pixel[], int64_t channels, wino_unit *v,
+    /* v[p * position + c] = position p of the tile at pixel[16]. */
+    void (*input)(wino_type of, const void *const pixel[], int64_t channels, float *v,
                   int64_t position);
 
     /* pixel[4], channels [first, first + count) = the output of m[p * position + c] plus bias. */
     void (*output)(tensor_type type, const float *m, int64_t position, const float *bias,
                    int64_t first, int64_t count, void *const pixel[4]);
 
-    /* v[p * position + c] = position p of `pair` tiles, at pixel[pair * 16]. */
-    void (*gradient_input)(wino_type of, const void *const pixel[], int64_t channels, wino_unit *v,
-                           int64_t position);
-
-    /* D of `pair` tiles, at pixel[pair * 4]: d[p * position + n / PANEL * panel + n % PANEL], and
-     * sum[n], what all their pixels add up to. */
-    void (*gradient_output)(wino_type of, const void *const pixel[], int64_t channels, wino_unit *d,
+    /* D of the tile at pixel[4]: d[p * position + n / PANEL * panel + n % PANEL], and sum[n], what its
+     * pixels add up to. */
+    void (*gradient_output)(wino_type of, const void *const pixel[], int64_t channels, float *d,
                             int64_t position, int64_t panel, float *sum);
 
     /* c [ROWS, PANEL] = sum over k of a[r * row + k] b[k * PANEL + n]. */
-    void (*multiply)(const wino_unit *a, int64_t row, const wino_unit *b, int64_t count, float *c);
+    void (*multiply)(const float *a, int64_t row, const float *b, int64_t count, float *c);
 
     /* c [ROWS, PANEL] = or += sum over t of a[t * row + r] b[t * PANEL + n]. */
-    void (*correlate)(const wino_unit *a, int64_t row, const wino_unit *b, int64_t count, bool add,
+    void (*correlate)(const float *a, int64_t row, const float *b, int64_t count, bool add,
                       float *c);
 
-    /* u[p * position + k / pair * PANEL + n] of weights [o, k, 9] with `row` numbers from one o to
+    /* u[p * position + k * PANEL + n] of weights [o, k, 9] with `row` numbers from one o to
      * the next, for a block of input channels and a panel of outputs. */
     void (*weights)(bool rounded, const float *weight, int64_t row, int64_t inputs, int64_t outputs,
-                    wino_unit *u, int64_t position);
+                    float *u, int64_t position);
 
     /* A block of U to that of the turned kernel with inputs and outputs exchanged. */
-    void (*turn)(const wino_unit *u, int64_t position, int64_t inputs, int64_t outputs,
-                 wino_unit *turned, int64_t turned_position);
+    void (*turn)(const float *u, int64_t position, int64_t inputs, int64_t outputs, float *turned,
+                 int64_t turned_position);
 
     /* dw [o, k, 9] += G^T du G, laid out and taken as in weights; du[p * position + k * PANEL + n]. */
     void (*gradient)(const float *du, int64_t position, int64_t row, int64_t inputs,
@@ -74,7 +65,7 @@ typedef struct wino_leaves {
 
 /* AVX2 and FMA; bf16 by way of f32. */
 extern const wino_leaves wino_avx2;
-/* What avx512.h needs; products of f32 and of bf16 numbers. */
-extern const wino_leaves wino_avx512, wino_avx512_bf16;
+/* What avx512.h needs; f32 alone. */
+extern const wino_leaves wino_avx512;
 
 #endif
