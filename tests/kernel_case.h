@@ -42,6 +42,20 @@ static inline void *scratch_of(int64_t bytes) {
     return at;
 }
 
+enum { GUARD = 1 << 16 };
+
+/* Scratch with bytes behind it that nobody may write; guard_check() says whether, and frees it. */
+static inline char *guarded(int64_t bytes) {
+    char *scratch = scratch_of(bytes + GUARD);
+    memset(scratch + bytes, 0x5a, GUARD);
+    return scratch;
+}
+
+static inline void guard_check(void *scratch, int64_t bytes) {
+    for (int i = 0; i < GUARD; i++) assert_int_equal(((char *)scratch)[bytes + i], 0x5a);
+    free(scratch);
+}
+
 static inline float *filled(int64_t n, float value) {
     float *a = malloc((size_t)(n > 0 ? n : 1) * sizeof *a);
     assert_non_null(a);

@@ -1,6 +1,7 @@
 /* Weight gradients in tiles on whole numbers, where nothing is rounded: equal to the reference's to
  * the last bit, into however many parts the threads divide them. */
 #include "model/nn/gradient_amx.h"
+#include "model/nn/isa_dnnl.h"
 #include "tests/whole_conv.h"
 
 #include <stdio.h>
@@ -70,11 +71,13 @@ static void no_bias_is_asked_for(void **state) {
 static void others_are_left_to_the_library(void **state) {
     (void)state;
     const conv_shape plain = {1, 8, 8, 32, 32, 3, 1, TYPE_BF16, TYPE_BF16};
-    conv_shape strided = plain, odd_in = plain, odd_out = plain, none = plain, f32 = plain;
+    conv_shape strided = plain, odd_in = plain, odd_out = plain, none = plain, f32_x = plain,
+               f32_y = plain;
     assert_true(gradient_amx_takes(&plain));
-    strided.stride = 2, odd_in.in = 48, odd_out.out = 1, none.in = 0, f32.x = TYPE_F32;
-    const conv_shape *others[] = {&strided, &odd_in, &odd_out, &none, &f32};
-    for (int i = 0; i < 5; i++) assert_false(gradient_amx_takes(others[i]));
+    strided.stride = 2, odd_in.in = 48, odd_out.out = 1, none.in = 0, f32_x.x = TYPE_F32,
+    f32_y.y = TYPE_F32;
+    const conv_shape *others[] = {&strided, &odd_in, &odd_out, &none, &f32_x, &f32_y};
+    for (int i = 0; i < 6; i++) assert_false(gradient_amx_takes(others[i]));
 }
 
 int main(void) {
@@ -83,7 +86,7 @@ int main(void) {
         cmocka_unit_test(no_bias_is_asked_for),
         cmocka_unit_test(others_are_left_to_the_library),
     };
-    if (!gradient_amx_takes(&shapes[0])) {
+    if (!isa_tiles()) {
         puts("this processor does not multiply bf16 in tiles");
         return SKIPPED;
     }

@@ -19,25 +19,10 @@ static void sums_near(const char *what, tensor_type type, const float *got, cons
 }
 
 /* Enough for every shape here. */
-static void *packed(void) {
+static void *packed(const kernels *k, const conv *op) {
     static _Alignas(64) char bytes[1 << 22];
+    assert_true(k->conv_packed(op) <= (int64_t)sizeof bytes);
     return bytes;
-}
-
-/* Scratch is what the convolution asked for, and no byte behind it may be written. */
-enum { GUARD = 1 << 16 };
-
-static void *guarded(const kernels *k, const conv *op) {
-    char *at = scratch_of(k->conv_scratch(op) + GUARD);
-    assert_true(k->conv_packed(op) <= 1 << 22);
-    memset(at + k->conv_scratch(op), 0x5a, GUARD);
-    return at;
-}
-
-static void guard_check(const kernels *k, const conv *op, void *scratch) {
-    const char *behind = (const char *)scratch + k->conv_scratch(op);
-    for (int i = 0; i < GUARD; i++) assert_int_equal(behind[i], 0x5a);
-    free(scratch);
 }
 
 typedef struct conv_case {
@@ -65,10 +50,10 @@ static void conv_run(const kernels *k, conv_case *c) {
     conv *op;
     void *x = map_in(c->s.x, c->x, c->nx), *y = map_in(c->s.y, c->y, c->ny);
     ok(k->conv_open(&c->s, false, &op));
-    void *scratch = guarded(k, op);
-    ok(k->conv_pack(op, c->w, packed(), scratch));
+    void *scratch = guarded(k->conv_scratch(op));
+    ok(k->conv_pack(op, c->w, packed(k, op), scratch));
     ok(k->conv_forward(op, x, c->bias, y, scratch));
-    guard_check(k, op, scratch);
+    guard_check(scratch, k->conv_scratch(op));
     k->conv_close(op);
     map_out(c->s.x, x, c->x, c->nx), map_out(c->s.y, y, c->y, c->ny);
 }
@@ -91,12 +76,12 @@ static void test_reference_conv(void **state) {
         float *dx = filled(c.nx, NAN), *dw = filled(c.nw, 0.5f), *db = filled(c.s.out, 0.5f);
         conv *op;
         ok(k->conv_open(&c.s, true, &op));
-        void *scratch = guarded(k, op);
-        ok(k->conv_pack(op, c.w, packed(), scratch));
+        void *scratch = guarded(k->conv_scratch(op));
+        ok(k->conv_pack(op, c.w, packed(k, op), scratch));
         ok(k->conv_backward_data(op, c.dy, dx, scratch));
         ok(k->conv_backward_weights(op, c.x, c.dy, dw, db, scratch));
         ok(k->conv_backward_weights(op, c.x, c.dy, dw, NULL, scratch));
-        guard_check(k, op, scratch);
+        guard_check(scratch, k->conv_scratch(op));
         k->conv_close(op);
         for (int64_t j = 0; j < c.nw; j++) dw[j] = (dw[j] - 0.5f) / 2; /* added to, twice */
         for (int64_t j = 0; j < c.s.out; j++) db[j] -= 0.5f;           /* and once */
@@ -139,9 +124,9 @@ static conv_result conv_all(const kernels *k, const conv_case *c) {
     void *y = map_in(s->y, r.y, c->ny), *dx = map_in(s->x, r.dx, c->nx);
     conv *op;
     ok(k->conv_open(s, true, &op));
-    void *scratch = guarded(k, op);
-    ok(k->conv_pack(op, other, packed(), scratch)); /* packing again must replace it */
-    ok(k->conv_pack(op, c->w, packed(), scratch));
+    void *scratch = guarded(k->conv_scratch(op));
+    ok(k->conv_pack(op, other, packed(k, op), scratch)); /* packing again must replace it */
+    ok(k->conv_pack(op, c->w, packed(k, op), scratch));
     ok(k->conv_forward(op, x, NULL, y, scratch));
     map_out(s->y, y, r.y_no_bias, c->ny);
     y = map_in(s->y, r.y, c->ny);
@@ -149,7 +134,7 @@ static conv_result conv_all(const kernels *k, const conv_case *c) {
     ok(k->conv_backward_data(op, dy, dx, scratch));
     ok(k->conv_backward_weights(op, x, dy, r.dw, r.db, scratch));
     ok(k->conv_backward_weights(op, x, dy, r.dw, NULL, scratch));
-    guard_check(k, op, scratch);
+    guard_check(scratch, k->conv_scratch(op));
     k->conv_close(op);
     map_out(s->y, y, r.y, c->ny), map_out(s->x, dx, r.dx, c->nx);
     map_out(s->x, x, keep_x, c->nx), map_out(s->y, dy, keep_dy, c->ny);

@@ -26,19 +26,23 @@ static void attention_free(attention_case *c) {
 
 static void attention_run(const kernels *k, attention_case *c) {
     void *qkv = map_in(c->s.type, c->qkv, 3 * c->ny), *y = map_in(c->s.type, c->y, c->ny);
-    void *bytes = scratch_of(k->attention_scratch(&c->s));
-    ok(k->attention_forward(&c->s, qkv, y, c->logsum, bytes));
+    int64_t bytes = k->attention_scratch(&c->s);
+    void *scratch = guarded(bytes);
+    ok(k->attention_forward(&c->s, qkv, y, c->logsum, scratch));
+    guard_check(scratch, bytes);
     map_out(c->s.type, y, c->y, c->ny);
-    free(qkv), free(bytes);
+    free(qkv);
 }
 
 static void attention_run_back(const kernels *k, attention_case *c) {
     void *qkv = map_in(c->s.type, c->qkv, 3 * c->ny), *y = map_in(c->s.type, c->y, c->ny);
     void *dy = map_in(c->s.type, c->dy, c->ny), *dqkv = map_in(c->s.type, c->dqkv, 3 * c->ny);
-    void *bytes = scratch_of(k->attention_scratch(&c->s));
-    ok(k->attention_backward(&c->s, qkv, y, c->logsum, dy, dqkv, bytes));
+    int64_t bytes = k->attention_scratch(&c->s);
+    void *scratch = guarded(bytes);
+    ok(k->attention_backward(&c->s, qkv, y, c->logsum, dy, dqkv, scratch));
+    guard_check(scratch, bytes);
     map_out(c->s.type, dqkv, c->dqkv, 3 * c->ny);
-    free(qkv), free(y), free(dy), free(bytes);
+    free(qkv), free(y), free(dy);
 }
 
 static double attention_objective(void *context) {

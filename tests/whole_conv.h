@@ -5,8 +5,6 @@
 
 #include "tests/kernel_case.h"
 
-enum { GUARD = 4096 };
-
 /* Whole multiples of `unit` up to 3 of either sign. */
 static inline float *whole(int64_t n, uint32_t seed, float unit) {
     float *a = noise(n, seed);
@@ -42,18 +40,6 @@ static inline answers answers_of(const whole_case *c) {
 }
 
 static inline void answers_free(answers *a) { free(a->y), free(a->dx), free(a->dw), free(a->db); }
-
-/* Scratch with bytes behind it that nobody may write. */
-static inline char *guarded(int64_t bytes) {
-    char *scratch = scratch_of(bytes + GUARD);
-    memset(scratch + bytes, 0x5a, GUARD);
-    return scratch;
-}
-
-static inline void guard_check(char *scratch, int64_t bytes) {
-    for (int i = 0; i < GUARD; i++) assert_int_equal(scratch[bytes + i], 0x5a);
-    free(scratch);
-}
 
 static inline answers by_reference(const whole_case *c) {
     const kernels *k = engine("reference");

@@ -28,6 +28,7 @@ TILED static inline void tiles_begin(const uint8_t rows[8]) {
     for (int i = 0; i < 8; i++) all.rows[i] = rows[i], all.row_bytes[i] = rows[i] ? 4 * TILE : 0;
     TILES_SETTLED();
     _tile_loadconfig(&all);
+    TILES_SETTLED();
 }
 
 #endif

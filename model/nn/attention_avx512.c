@@ -21,7 +21,7 @@
 enum { FORWARD_KEYS = 256, QUERIES = 64, KEYS = 128, GAP = 16 };
 enum { TURNED_ROW = QUERIES / 2 + GAP, TURNED = KEYS * TURNED_ROW };
 
-static int64_t padded(int64_t n) { return (n + COLUMNS - 1) / COLUMNS * COLUMNS; }
+static int64_t padded(int64_t n) { return up_to(n, COLUMNS); }
 
 /* As product_of() in bf16, with a_step 1. k is a multiple of 16. */
 TILED static void product_in_tiles(const unit *a, int64_t a_row, const unit *b, int64_t b_step,

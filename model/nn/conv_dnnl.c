@@ -4,7 +4,8 @@
  * (stage.h). Measured with version 2.6 on two cores over the 3x3 convolutions of the networks here
  * (32 to 512 channels, 64x64 to 8x8 maps):
  *
- * With AVX-512 forward nhwc is as fast as oneDNN's own blocks of 16 channels or faster, f32 and
+ * With AVX-512 (where 3x3 with stride 1 in f32 comes here for the benchmark's limit only, or if the
+ * processor does not multiply bf16: see winograd.c) forward nhwc is as fast as oneDNN's own blocks of 16 channels or faster, f32 and
  * bf16; it takes any number of channels, where the blocks fall to reference loops below 16. Three
  * exceptions are made, all for f32:
  *   - With stride 1 the data gradient is itself a convolution, of dy with the kernel turned by 180
@@ -86,7 +87,10 @@ done:
     return st;
 }
 
-int64_t dnnl_conv_packed(const dnnl_conv *c) { return bytes_of(c->forward_weights.other); }
+int64_t dnnl_conv_packed(const dnnl_conv *c) {
+    int64_t forward = whole_lines(bytes_of(c->forward_weights.other));
+    return c->turned ? forward : forward + bytes_of(c->data_weights.other);
+}
 
 /* The caller's, or a copy in scratch of what bf16 can say of them. */
 static const float *weights_as_multiplied(const dnnl_conv *c, const float *weight, void *scratch) {
@@ -106,22 +110,23 @@ status dnnl_conv_pack(dnnl_conv *c, const float *weight, void *packed, void *scr
     TRY(attach(c, c->weight, weight));
     TRY(attach(c, c->forward_weights.other, packed));
     TRY(pack_forward(c, weight, packed, scratch));
+    if (!c->data_weights.other || c->turned) goto done;
+    TRY(attach(c, c->data_weights.other,
+               place(packed, whole_lines(bytes_of(c->forward_weights.other)))));
+    TRY(pass_run(c, &c->data_weights.reorder, scratch, "weights reorder"));
 done:
     return st;
 }
 
-/* The data gradient's weights, in scratch: packed once a step as they would be beside the forward
- * ones, and 36 MB less for R64 in bf16. */
+/* Turned weights of the data gradient, in scratch. They are packed in every backward run, which is
+ * quick, and would be 36 MB more beside the forward ones of R64 in bf16. */
 static status pack_data(dnnl_conv *c, void *scratch) {
     status st;
     const float *weight = weights_as_multiplied(c, c->plain, scratch);
     void *packed = place(scratch, c->data_at);
     TRY(attach(c, c->weight, weight));
     TRY(attach(c, c->data_weights.other, packed));
-    if (c->turned)
-        TRY(pack_turned(c, weight, packed, scratch));
-    else
-        TRY(pass_run(c, &c->data_weights.reorder, scratch, "weights reorder"));
+    TRY(pack_turned(c, weight, packed, scratch));
 done:
     return st;
 }
@@ -141,7 +146,7 @@ done:
 status dnnl_conv_backward_data(dnnl_conv *c, const void *dy, void *dx, void *scratch) {
     status st;
     const product_pass *p = &c->backward_data;
-    TRY(pack_data(c, scratch));
+    if (c->turned) TRY(pack_data(c, scratch));
     TRY(attach(c, p->out_memory, stage_in(&p->out, dy, scratch)));
     TRY(attach(c, p->in_memory, stage_out(&p->in, dx, scratch)));
     TRY(pass_run(c, &c->backward_data.pass, scratch, "backward data"));
@@ -191,7 +196,7 @@ status dnnl_conv_products(dnnl_conv *c, const void *x, const void *dy, void *y, 
     TRY(attach(c, c->bias, c->no_bias));
     TRY(attach(c, c->dbias, place(scratch, c->db_at)));
     TRY(attach(c, c->weights_gradient.other, place(scratch, c->dw_at)));
-    TRY(attach(c, c->data_weights.other, place(scratch, c->data_at)));
+    if (c->turned) TRY(attach(c, c->data_weights.other, place(scratch, c->data_at)));
     for (int i = 0; i < 3; i++) {
         product_pass *p = all[i];
         TRY(attach(c, p->in_memory, stage_out(&p->in, (void *)in[i], scratch)));

@@ -47,8 +47,8 @@ struct dnnl_conv {
     float *no_bias;
     product_pass forward, backward_data, backward_weights;
     relay forward_weights, data_weights, weights_gradient;
-    /* Offsets in scratch: of dw as oneDNN lays it out and of db, of packed weights for the data
-     * gradient, of turned ones, of rounded ones. The passes' own is at the beginning. */
+    /* Offsets in scratch: of dw as oneDNN lays it out and of db, of packed turned weights for
+     * the data gradient, of plain turned ones, of rounded ones. The passes' own is at the beginning. */
     int64_t passes_bytes, dw_at, db_at, data_at, turned_at, rounded_at, bytes;
 };
 

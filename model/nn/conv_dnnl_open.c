@@ -132,7 +132,7 @@ done:
     return st;
 }
 
-/* Which products take blocks of channels: see the head of this file. */
+/* Which products take blocks of channels: see the head of conv_dnnl.c. */
 static bool takes_blocks(const dnnl_conv *c, bool weights_gradient) {
     const conv_shape *s = &c->shape;
     int64_t width = isa_wide() ? 16 : 8;
@@ -332,7 +332,7 @@ static void lay_out_scratch(dnnl_conv *c, bool training) {
     if (!training) return;
     c->dw_at = reserve(c, bytes_of(c->weights_gradient.other));
     c->db_at = reserve(c, bytes_of(c->dbias));
-    c->data_at = reserve(c, bytes_of(c->data_weights.other));
+    c->data_at = reserve(c, c->turned ? bytes_of(c->data_weights.other) : 0);
     c->turned_at = reserve(c, bytes_of(c->turned));
 }
 

@@ -8,7 +8,8 @@
  * A 1x1 kernel needs no zeros. Tiles want their sum along the rows of x, which are therefore turned
  * into lines of one channel each, and pairs of neighbours of dy; these are made for even and for odd
  * distances, so that every tile begins where a line of the cache does: 1.3 times as fast. Both are
- * made for a stretch of the line that fits the second-level cache, and used for all taps.
+ * made for a stretch of the line that fits the second-level cache (2 MB; up to 256 channels), and used
+ * for all taps.
  *
  * A job is a part of the line and a block of input channels, with sums of its own; the parts' are
  * added in order at the end.
@@ -24,11 +25,11 @@
 #include <string.h>
 
 enum {
-    SUMS = TILE * TILE, /* of a tile */
-    STEP = 2 * TILE,    /* positions that one instruction sums over */
-    STRETCH = 1024,     /* positions at once */
-    BLOCK = 128,        /* input channels of a job, at most */
-    PAIR = 2 * TILE,    /* channels that go together */
+    TILE_SUMS = TILE * TILE, /* of a tile */
+    STEP = 2 * TILE,         /* positions that one instruction sums over */
+    STRETCH = 1024,          /* positions at once */
+    BLOCK = 128,             /* input channels of a job, at most */
+    TWO_TILES = 2 * TILE,    /* channels that go together */
     JOBS_A_THREAD = 2,
     LEAST_PART = 2048 /* positions: shorter ones spend too long adding up */
 };
@@ -38,7 +39,7 @@ typedef uint32_t pair; /* numbers at one position and the next */
 bool gradient_amx_takes(const conv_shape *s) {
     return !kernels_plain && isa_tiles() && s->stride == 1 && s->x == TYPE_BF16 &&
            s->y == TYPE_BF16 && s->batch > 0 && s->height > 0 && s->width > 0 && s->in > 0 &&
-           s->in % PAIR == 0 && s->out > 0 && s->out % PAIR == 0;
+           s->in % TWO_TILES == 0 && s->out > 0 && s->out % TWO_TILES == 0;
 }
 
 /* What lies where. Lines of x: [channels of a block][x_line positions]; pairs of dy, the first `lead`
@@ -57,7 +58,7 @@ static layout layout_of(const conv_shape *s) {
     l.count = s->batch * l.map;
     l.lead = up_to(pad * (l.row + 1), 2);
     l.blocks = (s->in + BLOCK - 1) / BLOCK;
-    l.block = up_to((s->in + l.blocks - 1) / l.blocks, PAIR);
+    l.block = up_to((s->in + l.blocks - 1) / l.blocks, TWO_TILES);
     l.threads = omp_get_max_threads();
     l.parts = (JOBS_A_THREAD * l.threads + l.blocks - 1) / l.blocks;
     l.parts = most(1, least(l.parts, l.count / LEAST_PART));
@@ -104,7 +105,8 @@ typedef struct walk {
     const conv_shape *shape;
     const layout *at;
     int64_t position, y, x, channels;
-    const bf16 *map, *zeros; /* of the sample */
+    int64_t sample; /* where its map begins, in numbers; perhaps outside */
+    const bf16 *maps, *zeros;
 } walk;
 
 /* `position` may lie before the beginning, by no more than a map. */
@@ -113,7 +115,7 @@ static walk walk_from(const job *j, const bf16 *map, int64_t channels, int64_t p
     const int64_t map_numbers = j->shape->height * j->shape->width * channels;
     const int64_t moved = position + j->at.map, sample = moved / j->at.map - 1;
     w.y = moved % j->at.map / j->at.row, w.x = moved % j->at.map % j->at.row;
-    w.map = map + sample * map_numbers, w.zeros = j->zeros;
+    w.sample = sample * map_numbers, w.maps = map, w.zeros = j->zeros;
     return w;
 }
 
@@ -122,13 +124,14 @@ static inline const bf16 *walk_on(walk *w) {
     const conv_shape *s = w->shape;
     bool inside =
         w->position >= 0 && w->position < w->at->count && w->y < s->height && w->x < s->width;
-    const bf16 *pixel = inside ? w->map + (w->y * s->width + w->x) * w->channels : w->zeros;
+    const bf16 *pixel =
+        inside ? w->maps + w->sample + (w->y * s->width + w->x) * w->channels : w->zeros;
     w->position++;
     if (++w->x == w->at->row) {
         w->x = 0;
         if (++w->y * w->at->row == w->at->map) {
             w->y = 0;
-            w->map += s->height * s->width * w->channels;
+            w->sample += s->height * s->width * w->channels;
         }
     }
     return pixel;
@@ -203,9 +206,9 @@ TILED static void multiply(const bf16 *x, int64_t x_line, const pair *dy, int64_
     float *below = c + c_row;
     if (add) {
         _tile_loadd(0, c, whole);
-        _tile_loadd(1, c + SUMS, whole);
+        _tile_loadd(1, c + TILE_SUMS, whole);
         _tile_loadd(2, below, whole);
-        _tile_loadd(3, below + SUMS, whole);
+        _tile_loadd(3, below + TILE_SUMS, whole);
     } else {
         _tile_zero(0);
         _tile_zero(1);
@@ -214,8 +217,8 @@ TILED static void multiply(const bf16 *x, int64_t x_line, const pair *dy, int64_
     }
     for (int64_t i = 0; i < steps; i++) {
         _tile_loadd(4, x + i * STEP, line);
-        _tile_loadd(6, dy + i * SUMS, whole);
-        _tile_loadd(7, dy + dy_tile + i * SUMS, whole);
+        _tile_loadd(6, dy + i * TILE_SUMS, whole);
+        _tile_loadd(7, dy + dy_tile + i * TILE_SUMS, whole);
         _tile_dpbf16ps(0, 4, 6);
         _tile_dpbf16ps(1, 4, 7);
         _tile_loadd(5, x + TILE * x_line + i * STEP, line);
@@ -223,9 +226,9 @@ TILED static void multiply(const bf16 *x, int64_t x_line, const pair *dy, int64_
         _tile_dpbf16ps(3, 5, 7);
     }
     _tile_stored(0, c, whole);
-    _tile_stored(1, c + SUMS, whole);
+    _tile_stored(1, c + TILE_SUMS, whole);
     _tile_stored(2, below, whole);
-    _tile_stored(3, below + SUMS, whole);
+    _tile_stored(3, below + TILE_SUMS, whole);
 }
 
 /* Adds one stretch to the sums of a job, or begins them. */
@@ -233,16 +236,17 @@ TILED static void add_stretch(const job *j, const bf16 *x, const pair *dy, int64
                               int64_t channels, bool add, float *sums) {
     const conv_shape *s = j->shape;
     const layout *l = &j->at;
-    const int64_t c_row = s->out / TILE * SUMS, pad = s->kernel / 2;
-    for (int64_t k = 0; k < channels; k += PAIR)
-        for (int64_t o = 0; o < s->out; o += PAIR)
+    const int64_t c_row = s->out / TILE * TILE_SUMS, pad = s->kernel / 2;
+    for (int64_t k = 0; k < channels; k += TWO_TILES)
+        for (int64_t o = 0; o < s->out; o += TWO_TILES)
             for (int64_t t = 0; t < l->taps; t++) {
                 const int64_t down = t / s->kernel - pad, right = t % s->kernel - pad;
                 const int64_t from = l->lead - (down * l->row + right);
                 multiply(x + k * l->x_line, l->x_line,
                          dy + from % 2 * l->dy_phase + o / TILE * l->dy_tile + from / 2 * TILE,
                          l->dy_tile, count / STEP, add,
-                         sums + t * s->in * s->out + k / TILE * c_row + o / TILE * SUMS, c_row);
+                         sums + t * s->in * s->out + k / TILE * c_row + o / TILE * TILE_SUMS,
+                         c_row);
             }
 }
 
@@ -253,7 +257,7 @@ TILED static void run_job(const job *j, int64_t part, int64_t block, void *own) 
     pair *dy = (pair *)(void *)(x + l->block * l->x_line);
     const int64_t c = block * l->block, channels = least(l->block, s->in - c);
     const int64_t begin = part * l->part, end = least(begin + l->part, up_to(l->count, STEP));
-    float *sums = j->sums + part * l->sums + c / TILE * (s->out / TILE) * SUMS;
+    float *sums = j->sums + part * l->sums + c / TILE * (s->out / TILE) * TILE_SUMS;
     tiles_begin((const uint8_t[8]){TILE, TILE, TILE, TILE, TILE, TILE, TILE, TILE});
     for (int64_t p = begin; p < end; p += STRETCH) {
         const int64_t count = least(STRETCH, end - p);
@@ -276,7 +280,7 @@ NATIVE static void deliver(const job *j, int64_t k, int64_t o, float *dw) {
     __m512 g[TILE * MOST_TAPS];
     for (int64_t t = 0; t < l->taps; t++) {
         const float *from =
-            j->sums + t * s->in * s->out + (k / TILE * (s->out / TILE) + o / TILE) * SUMS;
+            j->sums + t * s->in * s->out + (k / TILE * (s->out / TILE) + o / TILE) * TILE_SUMS;
         for (int64_t i = 0; i < TILE; i++) {
             __m512 sum = _mm512_load_ps(from + i * TILE);
             for (int64_t p = 1; p < l->parts; p++)
@@ -309,6 +313,9 @@ void gradient_amx(const conv_shape *s, const void *x, const void *dy, float *dw,
 #pragma omp parallel for collapse(2) schedule(static)
     for (int64_t o = 0; o < s->out; o += TILE)
         for (int64_t k = 0; k < s->in; k += TILE) deliver(&j, k, o, dw);
-    for (int64_t part = 0; db && part < l->parts; part++)
-        for (int64_t o = 0; o < s->out; o++) db[o] += (float)j.bias[part * s->out + o];
+    for (int64_t o = 0; db && o < s->out; o++) {
+        double sum = 0;
+        for (int64_t part = 0; part < l->parts; part++) sum += j.bias[part * s->out + o];
+        db[o] += (float)sum;
+    }
 }

@@ -2,7 +2,7 @@
  * Private to the oneDNN engine (kernels_dnnl.c).
  *
  * Functions have no state but what is handed in; maps and shapes are those of kernels.h. Sums are
- * f32; their order follows from the shape and the number of threads. Local.
+ * f32, those of stretches of dy f64; their order follows from the shape and the number of threads. Local.
  */
 #ifndef CTAUG_MODEL_NN_GRADIENT_AMX_H
 #define CTAUG_MODEL_NN_GRADIENT_AMX_H

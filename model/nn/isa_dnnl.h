@@ -1,5 +1,5 @@
-/* What oneDNN may use of this processor, which products of our own keep to as well: so its switch,
- * ONEDNN_MAX_CPU_ISA, is theirs too. Private to model/nn. Local. */
+/* What oneDNN may use of this processor, which our own convolutions and tiles keep to as well: so its
+ * switch, ONEDNN_MAX_CPU_ISA, is theirs too. Private to model/nn. Local. */
 #ifndef CTAUG_MODEL_NN_ISA_DNNL_H
 #define CTAUG_MODEL_NN_ISA_DNNL_H
 

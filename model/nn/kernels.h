@@ -1,7 +1,8 @@
 /* The heavy arithmetic behind one table of functions, three times over:
  *
- *   onednn     oneDNN convolutions and products, our own vectorised norm and attention; with AVX2
- *              alone our own Winograd convolutions where they are 3x3 with stride 1
+ *   onednn     oneDNN convolutions and products, our own vectorised norm and attention; our own
+ *              3x3 convolutions with stride 1 in f32, and in bf16 with AVX2 alone (Winograd), and
+ *              weight gradients of bf16 in tiles (AMX)
  *   openblas   im2col + sgemm (OpenBLAS), the same norm and attention
  *   reference  plain loops, what the other two are tested against
  *
@@ -9,7 +10,7 @@
  * are f32 or bf16 as the shape says; everything else is f32. In bf16 products are of bf16 numbers
  * (by way of f32 where the processor does not multiply them itself; Winograd's are of unrounded sums
  * of such numbers), sums and statistics in f32 or f64, and each number of a result is rounded to
- * bf16 once. Pointers aligned to 64 bytes are welcome but not required, but scratch is. Functions
+ * bf16 once. Scratch and packed weights lie at multiples of 64 bytes; others may. Functions
  * are Local, use the OpenMP threads of the process, and give the same bits for the same input and
  * thread count.
  *
@@ -58,7 +59,8 @@ typedef struct kernels {
     int64_t (*conv_scratch)(const conv *c); /* bytes */
     int64_t (*conv_packed)(const conv *c);  /* bytes */
     /* Takes over weights [out, in, kernel, kernel] (PyTorch's order), whenever they have changed,
-     * laid out for the products in `packed`. Both stay with the convolution from then on. */
+     * laid out for the products in `packed`. Both stay with the convolution, weights unchanged, until
+     * it is called again: backward may read them. */
     status (*conv_pack)(conv *c, const float *weight, void *packed, void *scratch);
     /* y [B,H',W',out] = x [B,H,W,in] * w + bias (may be NULL). */
     status (*conv_forward)(conv *c, const void *x, const float *bias, void *y, void *scratch);

@@ -32,8 +32,8 @@ static status open_conv(const conv_shape *shape, bool training, bool by_winograd
     conv *c = NULL;
     *out = NULL;
     TRY(array_alloc(&c, 1, sizeof *c, "a convolution"));
-    *c = (conv){.shape = *shape, .training = training, .tiles = training && tiles};
-    if (!by_winograd) TRY(dnnl_conv_open(shape, training, training && !tiles, &c->library));
+    *c = (conv){.shape = *shape, .training = training, .tiles = training && tiles && !by_winograd};
+    if (!by_winograd) TRY(dnnl_conv_open(shape, training, training && !c->tiles, &c->library));
     *out = c;
     c = NULL;
 done:
@@ -81,12 +81,12 @@ static status one_conv_backward_data(conv *c, const void *dy, void *dx, void *sc
 
 static status one_conv_backward_weights(conv *c, const void *x, const void *dy, float *dw,
                                         float *db, void *scratch) {
-    if (c->library && !c->tiles)
-        return dnnl_conv_backward_weights(c->library, x, dy, dw, db, scratch);
-    if (c->tiles)
+    if (c->tiles) {
         gradient_amx(&c->shape, x, dy, dw, db, scratch);
-    else
-        winograd_backward_weights(&c->shape, x, dy, dw, db, scratch);
+        return ST_OK;
+    }
+    if (c->library) return dnnl_conv_backward_weights(c->library, x, dy, dw, db, scratch);
+    winograd_backward_weights(&c->shape, x, dy, dw, db, scratch);
     return ST_OK;
 }
 

@@ -26,7 +26,8 @@ typedef status (*product)(bool transpose_a, bool transpose_b, int64_t m, int64_t
                           float alpha, const float *a, int64_t lda, const float *b, int64_t ldb,
                           float beta, float *c, int64_t ldc);
 
-/* Set by tests: norm and attention leave alone the instructions that not every processor has. */
+/* Set by tests: norm, attention and our own convolutions leave alone the instructions that not every
+ * processor has. */
 extern bool kernels_plain;
 
 /* Whether they may use what avx512.h needs. */

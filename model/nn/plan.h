@@ -45,7 +45,8 @@ void plan_destroy(plan *pl);
 status plan_input(plan *pl, const char *name, tensor *out);
 tensor plan_output(plan *pl, node x);
 
-/* Tells the plan that parameter values changed: weights are packed anew at the next run. Local. */
+/* Tells the plan that parameter values changed: weights are packed anew at the next run. They must not
+ * change between a forward run and its backward run. Local. */
 void plan_params_changed(plan *pl);
 
 /* Runs every op. keys may be NULL when nothing drops out. Local. */

@@ -17,6 +17,7 @@ bool winograd_takes(const conv_shape *s);
 int64_t winograd_packed(const conv_shape *s);
 int64_t winograd_scratch(const conv_shape *s, bool training);
 
+/* packed lies at a multiple of 64 bytes, here and below. */
 void winograd_pack(const conv_shape *s, const float *weight, void *packed);
 
 /* y = x * w + bias (may be NULL). */

@@ -1,5 +1,5 @@
 /* Tiles, small products and weights of Winograd's convolution, eight numbers at a time; bf16 is
- * computed with in f32, so that a unit is a number. */
+ * computed with in f32. */
 #include "model/nn/avx2.h"
 #include "model/nn/winograd_leaves.h"
 
