@@ -4,10 +4,10 @@
  * (stage.h). Measured with version 2.6 on two cores over the 3x3 convolutions of the networks here
  * (32 to 512 channels, 64x64 to 8x8 maps):
  *
- * With AVX-512 (where 3x3 with stride 1 in f32 comes here for the benchmark's limit only, or if the
- * processor does not multiply bf16: see winograd.c) forward nhwc is as fast as oneDNN's own blocks of 16 channels or faster, f32 and
- * bf16; it takes any number of channels, where the blocks fall to reference loops below 16. Three
- * exceptions are made, all for f32:
+ * With AVX-512 forward nhwc is as fast as oneDNN's own blocks of 16 channels or faster, f32 and
+ * bf16; it takes any number of channels, where the blocks fall to reference loops below 16. (Where
+ * bf16 is multiplied too, 3x3 with stride 1 in f32 is run here for the benchmark's limit only: see
+ * winograd.c.) Three exceptions are made, all for f32:
  *   - With stride 1 the data gradient is itself a convolution, of dy with the kernel turned by 180
  *     degrees and channels exchanged: as a forward primitive 1.1 to 1.3 times as fast.
  *   - The weight gradient of maps of 4096 pixels or more is 1.1 to 1.4 times as fast in blocks;
