@@ -279,7 +279,8 @@ static void print(bench *b, bool profile) {
     printf("  training  %8.1f images/s  %7.1f GFLOP/s  %5.1f %% of the limit\n", b->train,
            train_gflops(b), 100 * train_gflops(b) / limit);
     printf("  forward   %8.1f images/s  %7.1f GFLOP/s\n", b->forward, forward_gflops(b));
-    printf("  limit (3x3 convolutions alone)  %.1f GFLOP/s\n", limit);
+    printf("  limit     %.1f GFLOP/s: the library's 3x3 convolutions alone; our own may pass it\n",
+           limit);
     printf("  communication  %.1f ms of waiting and %.1f ms of summing in a step of %.1f ms\n",
            1000 * b->exposed, 1000 * b->mean.reduce, 1000 * b->step);
     printf("  peak memory of a training rank  %.2f GB, activations %.2f GB\n",
