@@ -126,19 +126,13 @@ NATIVE static void pack_across(const sizes *z, const unit *rows, unit *across) {
     }
 }
 
-/* Units with the halves of a and b below and above. */
-NATIVE_INLINE __m512i zip(__m256i a, __m256i b) {
-    return _mm512_or_si512(_mm512_cvtepu16_epi32(a),
-                           _mm512_slli_epi32(_mm512_cvtepu16_epi32(b), 16));
-}
-
 /* down from rows of bf16. */
 NATIVE static void pack_down(const sizes *z, const unit *rows, unit *down) {
     for (int64_t t = 0; t < z->tokens; t += 2, rows += 2 * z->row, down += z->width) {
         for (int64_t e = 0; e < z->width; e += LANES) {
             __m256i one = _mm256_load_si256((const __m256i *)(rows + e / 2));
             __m256i two = _mm256_load_si256((const __m256i *)(rows + z->row + e / 2));
-            _mm512_store_si512(down + e, zip(one, two));
+            _mm512_store_si512(down + e, zipped(one, two));
         }
     }
 }

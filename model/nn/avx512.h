@@ -62,6 +62,11 @@ NATIVE_INLINE __m512i halves_paired(__m512i both) {
     return _mm512_permutexvar_epi16(turns, both);
 }
 
+/* Units of 16 numbers of a below and b above. */
+NATIVE_INLINE __m512i zipped(__m256i a, __m256i b) {
+    return halves_paired(_mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1));
+}
+
 /* Rows become columns. */
 NATIVE_INLINE void transpose16(__m512 r[16]) {
     __m512 t[16], u[16];

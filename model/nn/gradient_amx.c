@@ -137,11 +137,10 @@ static inline const bf16 *walk_on(walk *w) {
     return pixel;
 }
 
-/* Units of 16 channels of a below and b above. */
+/* Units of 16 channels of pixel a below and b above. */
 NATIVE_INLINE __m512i paired(const bf16 *a, const bf16 *b) {
-    __m512i low = _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)(const void *)a));
-    __m256i high = _mm256_loadu_si256((const __m256i *)(const void *)b);
-    return halves_paired(_mm512_inserti64x4(low, high, 1));
+    return zipped(_mm256_loadu_si256((const __m256i *)(const void *)a),
+                  _mm256_loadu_si256((const __m256i *)(const void *)b));
 }
 
 /* `count` positions from `first` as lines of the channels [c, c + channels). */

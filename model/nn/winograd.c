@@ -1,6 +1,6 @@
 /* Tiles in groups small enough for the second-level cache: the positions of a group's tiles are
- * multiplied by the weights of a panel of channels at a time, whose results become pixels while they are
- * still near. The weight gradient takes more tiles at once: these are spread by all threads, then
+ * multiplied by the weights of a panel of channels at a time, whose results become pixels while they
+ * are still near. The weight gradient takes more tiles at once: these are spread by all threads, then
  * multiplied by all threads, each its own part of the sums, so that nothing has to be summed over
  * threads. Who takes which group is decided as they run, for cores are not equally fast; the order
  * of every sum is fixed.
