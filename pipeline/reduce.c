@@ -2,12 +2,19 @@
  * their collective operations alike:
  *
  *   ready     finished on this rank
- *   summed    this rank's slice is summed over the node, and its exchange between nodes begun
+ *   posted    the others' slices lie where the ranks of the node see them
+ *   added     this rank's slice is summed over the node
+ *   sent      its exchange between nodes has begun
  *   combined  this rank's piece is summed over the nodes, and its way back begun
- *   done      the sums lie in the memory of all ranks of the node
+ *   home      all of this rank's slice has come back
+ *   given     the slice lies where the ranks of the node see it
+ *   taken     the slices of the others lie in this rank's gradient
  *
- * How far each rank of the node has come (ready, done) stands in shared memory, counted from the
- * first step on, so that nothing need be reset.
+ * What ranks see of each other is little and used again and again: rings of SLOTS units, PARTS
+ * units a bucket. The gradient itself stays in memory of the rank's own, in large pages, which
+ * shared memory rarely has: on a machine where small pages are dear a step that wrote its gradient
+ * to them was 10 % slower. How far each rank has come stands in shared memory too, counted from the
+ * first step on, so that nothing need be reset; a slot is free when all have passed it.
  */
 #include "pipeline/reduce.h"
 #include "io/log.h"
@@ -22,14 +29,20 @@
 enum {
     BUCKET = 1 << 19, /* floats at most: small enough to leave little for the end */
     BUCKETS_LEAST = 16,
+    PARTS = 4, /* units of a bucket */
+    SLOTS = 8, /* units of a ring */
     PAGE = 4096
 };
 
-/* One rank's, on a page of its own. */
-typedef struct flags {
-    _Atomic int64_t ready, done;
-    _Atomic int64_t values; /* steps whose updated values lie ready */
-} flags;
+/* The stations that others ask for. */
+enum { POSTED, ADDED, GIVEN, TAKEN, STATIONS };
+
+/* What the ranks of the node see of one. */
+typedef struct window {
+    _Atomic int64_t *units; /* STATIONS: passed so far, on a page of its own */
+    float *out;             /* SLOTS of a part of each slice: its own gradient */
+    float *results;         /* SLOTS of a part of its own slice: sums, or values */
+} window;
 
 /* One bucket between nodes. Places are in bytes from the beginning of this rank's slice. */
 typedef struct traffic {
@@ -50,18 +63,20 @@ struct reduction {
     int nodes, at_node;
     int64_t *owner_of; /* ranks of the world */
     shards shards;
+    int64_t room;          /* floats of the longest part of a slice */
     shared_memory *memory; /* NULL: this rank alone */
-    char *own;
-    flags **flags; /* locals */
-    float **grad, **value;
-    const float **from; /* what is being added up: of each local or each node */
-    traffic *traffic;   /* buckets; NULL on one node */
+    window *window;        /* locals */
+    float *grad;           /* of this step: the caller's */
+    const float **from;    /* what is being added up: of each local or each node */
+    traffic *traffic;      /* buckets; NULL on one node */
     int *layouts;
     float *scratch; /* pieces of all nodes, in f32 */
     comm_slots *exchange, *spread;
     const sum_stack *partial;
-    int64_t *left; /* floats of each bucket that are not finished */
-    int64_t step, ready, summed, combined, done;
+    int64_t *left;                       /* floats of each bucket that are not finished */
+    int64_t ready, sent, combined, home; /* buckets of this step */
+    int64_t posted, added, given, taken; /* units of this step */
+    int64_t before_sums, before_results; /* units of all steps before */
     double seconds;
 };
 
@@ -128,42 +143,82 @@ done:
 
 /* ---- memory ---- */
 
-static void place(reduction *r, int local, char *at) {
-    int64_t room = (r->shards.n * (int64_t)sizeof(float) + PAGE - 1) / PAGE * PAGE;
-    r->flags[local] = (flags *)(void *)at;
-    r->grad[local] = (float *)(void *)(at + PAGE);
-    r->value[local] = r->set.sharded ? (float *)(void *)(at + PAGE + room) : NULL;
+static span own_slice(const reduction *r, int64_t b, int local) {
+    if (local >= r->slices) return (span){0};
+    return shards_piece(&r->shards, b, (int64_t)local * r->nodes, r->nodes);
+}
+
+/* The part of a local's slice that belongs to a unit. */
+static span part_of(const reduction *r, int64_t unit, int local) {
+    span s = own_slice(r, unit / PARTS, local);
+    int64_t part = unit % PARTS, from = s.count * part / PARTS;
+    return (span){.at = s.at + from, .count = s.count * (part + 1) / PARTS - from};
+}
+
+static int64_t units_of(const reduction *r) { return r->shards.buckets * PARTS; }
+
+static int64_t longest_part(const reduction *r) {
+    int64_t most = 1;
+    for (int64_t u = 0; u < units_of(r); u++)
+        for (int l = 0; l < r->slices; l++)
+            if (part_of(r, u, l).count > most) most = part_of(r, u, l).count;
+    return most;
 }
 
 /* Collective on the node; *shared says whether its ranks see each other's memory. */
 static status find_memory(reduction *r, bool *shared) {
     status st = ST_OK;
-    /* Values only where others look at them. */
-    int64_t room = r->shards.n * (int64_t)sizeof(float) + PAGE;
-    int64_t bytes = PAGE + (r->set.sharded ? 2 : 1) * room;
+    const int64_t line = 16; /* floats of a cache line, and of whatever is copied at once */
     *shared = true;
-    if (r->locals > 1) {
-        TRY(shared_memory_create(r->node, bytes, &r->memory));
-        *shared = r->memory != NULL;
-    } else {
-        TRY(pages_zeroed(&r->own, bytes, "parameters and their gradient"));
-    }
+    if (r->locals == 1) return ST_OK;
+    r->room = (longest_part(r) + line - 1) / line * line;
+    int64_t floats = SLOTS * r->room * (r->slices + 1);
+    TRY(shared_memory_create(r->node, PAGE + floats * (int64_t)sizeof(float), &r->memory));
+    *shared = r->memory != NULL;
 done:
     return st;
 }
 
 static status lay_out_memory(reduction *r) {
     status st = ST_OK;
-    TRY(array_alloc(&r->flags, r->locals, sizeof *r->flags, "a reduction"));
-    TRY(array_alloc(&r->grad, r->locals, sizeof *r->grad, "a reduction"));
-    TRY(array_alloc(&r->value, r->locals, sizeof *r->value, "a reduction"));
     TRY(array_alloc(&r->from, r->locals > r->nodes ? r->locals : r->nodes, sizeof *r->from,
                     "a reduction"));
     TRY(array_alloc(&r->left, r->shards.buckets, sizeof *r->left, "a reduction"));
-    for (int l = 0; l < r->locals; l++)
-        place(r, l, r->memory ? shared_memory_of(r->memory, l) : r->own);
+    if (!r->memory) goto done;
+    TRY(array_alloc(&r->window, r->locals, sizeof *r->window, "a reduction"));
+    for (int l = 0; l < r->locals; l++) {
+        char *at = shared_memory_of(r->memory, l);
+        float *out = (float *)(void *)(at + PAGE);
+        r->window[l] =
+            (window){.units = (void *)at, .out = out, .results = out + SLOTS * r->room * r->slices};
+    }
 done:
     return st;
+}
+
+/* Where a rank has put its part of another's slice, and of its own. */
+static float *out_slot(const reduction *r, int from, int to, int64_t unit) {
+    int64_t slot = (r->before_sums + unit) % SLOTS;
+    return r->window[from].out + (slot * r->slices + to) * r->room;
+}
+
+static float *result_slot(const reduction *r, int from, int64_t unit) {
+    return r->window[from].results + (r->before_results + unit) % SLOTS * r->room;
+}
+
+static void say(reduction *r, int station, int64_t units) {
+    atomic_store_explicit(&r->window[r->local].units[station], units, memory_order_release);
+}
+
+/* What all ranks of the node have passed, counted from `before` on. */
+static int64_t all_passed(const reduction *r, int station, int64_t before) {
+    int64_t least = INT64_MAX;
+    for (int l = 0; l < r->locals; l++) {
+        int64_t units =
+            atomic_load_explicit(&r->window[l].units[station], memory_order_acquire) - before;
+        if (units < least) least = units;
+    }
+    return least;
 }
 
 /* ---- between nodes ---- */
@@ -230,7 +285,7 @@ static void widen(const bf16 *x, float *y, int64_t n) {
 
 static void begin_exchange(reduction *r, int64_t b) {
     traffic *t = &r->traffic[b];
-    const float *slice = r->grad[r->local] + t->slice.at;
+    const float *slice = r->grad + t->slice.at;
     if (r->set.bf16) narrow(slice, t->wire, t->slice.count);
     broken(r, comm_exchange_begin(r->exchange, b, r->set.bf16 ? t->wire : (const void *)slice,
                                   &t->sent, t->inbox, &t->received));
@@ -240,7 +295,7 @@ static void begin_exchange(reduction *r, int64_t b) {
 static void combine(reduction *r, int64_t b) {
     traffic *t = &r->traffic[b];
     int64_t n = t->piece.count;
-    float *slice = r->grad[r->local] + t->slice.at, *piece = r->grad[r->local] + t->piece.at;
+    float *slice = r->grad + t->slice.at, *piece = r->grad + t->piece.at;
     const float *x = t->inbox;
     if (r->set.bf16) {
         widen(t->inbox, r->scratch, r->nodes * n);
@@ -253,82 +308,106 @@ static void combine(reduction *r, int64_t b) {
     broken(r, comm_spread_begin(r->spread, b, r->set.bf16 ? t->wire : (void *)slice, &t->sent));
 }
 
-/* ---- in the node ---- */
-
-static void copy_to_node(reduction *r, span s) {
-    for (int l = 0; l < r->locals; l++)
-        if (l != r->local)
-            memcpy(r->grad[l] + s.at, r->grad[r->local] + s.at, (size_t)s.count * sizeof(float));
-}
-
-static span own_slice(const reduction *r, int64_t b, int local) {
-    if (local >= r->slices) return (span){0};
-    return shards_piece(&r->shards, b, (int64_t)local * r->nodes, r->nodes);
-}
-
-static void sum_in_node(reduction *r, int64_t b) {
-    span s = own_slice(r, b, r->local);
-    for (int l = 0; l < r->locals; l++) r->from[l] = r->grad[l] + s.at;
-    if (r->locals > 1) tree_sum(r->from, r->locals, s.count, r->grad[r->local] + s.at);
-    if (r->nodes == 1 && !r->set.sharded) copy_to_node(r, s);
-}
-
-static void give_back(reduction *r, int64_t b) {
-    traffic *t = &r->traffic[b];
-    if (r->set.sharded) return;
-    if (r->set.bf16) widen(t->wire, r->grad[r->local] + t->slice.at, t->slice.count);
-    copy_to_node(r, t->slice);
-}
-
-/* The furthest bucket that all ranks of the node have finished. */
-static int64_t node_ready(const reduction *r) {
-    int64_t least = r->ready, begun = r->step * r->shards.buckets;
-    for (int l = 0; l < r->locals; l++) {
-        int64_t ready = atomic_load_explicit(&r->flags[l]->ready, memory_order_acquire) - begun;
-        if (ready < least) least = ready;
-    }
-    return least;
-}
-
 static bool arrived(reduction *r, comm_slots *slots, int64_t b) {
     bool done = false;
     broken(r, comm_slot_done(slots, b, &done));
     return done;
 }
 
+/* ---- in the node ---- */
+
+/* As far as the ring has room: its oldest units are read by all. */
+static void post(reduction *r) {
+    int64_t end = r->ready * PARTS;
+    int64_t room = all_passed(r, ADDED, r->before_sums) + SLOTS;
+    for (; r->posted < end && r->posted < room; r->posted++)
+        for (int l = 0; l < r->slices; l++) {
+            span s = part_of(r, r->posted, l);
+            if (l != r->local)
+                memcpy(out_slot(r, r->local, l, r->posted), r->grad + s.at,
+                       (size_t)s.count * sizeof *r->grad);
+        }
+    say(r, POSTED, r->before_sums + r->posted);
+}
+
+static void add(reduction *r) {
+    int64_t ready = all_passed(r, POSTED, r->before_sums);
+    for (; r->added < ready; r->added++) {
+        span s = part_of(r, r->added, r->local);
+        for (int l = 0; l < r->locals && s.count > 0; l++)
+            r->from[l] = l == r->local ? r->grad + s.at : out_slot(r, l, r->local, r->added);
+        if (s.count > 0) tree_sum(r->from, r->locals, s.count, r->grad + s.at);
+    }
+    say(r, ADDED, r->before_sums + r->added);
+}
+
+/* This rank's slices of `whole`, in the first `buckets`, go to the node, and those of others come
+ * from there. */
+static void hand_out(reduction *r, float *whole, int64_t buckets) {
+    int64_t end = buckets * PARTS;
+    if (!r->memory) r->given = r->taken = end;
+    if (!r->memory) return;
+    int64_t room = all_passed(r, TAKEN, r->before_results) + SLOTS;
+    for (; r->given < end && r->given < room; r->given++) {
+        span s = part_of(r, r->given, r->local);
+        memcpy(result_slot(r, r->local, r->given), whole + s.at, (size_t)s.count * sizeof *whole);
+    }
+    say(r, GIVEN, r->before_results + r->given);
+    int64_t ready = all_passed(r, GIVEN, r->before_results);
+    for (; r->taken < ready; r->taken++)
+        for (int l = 0; l < r->slices; l++) {
+            span s = part_of(r, r->taken, l);
+            if (l != r->local)
+                memcpy(whole + s.at, result_slot(r, l, r->taken), (size_t)s.count * sizeof *whole);
+        }
+    say(r, TAKEN, r->before_results + r->taken);
+}
+
+/* All results are where they belong: the next ones begin. */
+static void close_results(reduction *r) {
+    r->before_results += units_of(r);
+    r->given = r->taken = 0;
+}
+
+/* The slice as it came over the wire. */
+static void give_back(reduction *r, int64_t b) {
+    traffic *t = &r->traffic[b];
+    if (!r->set.sharded && r->set.bf16) widen(t->wire, r->grad + t->slice.at, t->slice.count);
+}
+
 /* Moves every bucket on as far as it goes without waiting. */
 static void progress(reduction *r) {
-    bool far = r->traffic != NULL;
-    for (int64_t ready = node_ready(r); r->summed < ready; r->summed++) {
-        sum_in_node(r, r->summed);
-        if (far) begin_exchange(r, r->summed);
+    if (r->memory) {
+        post(r);
+        add(r);
+    } else {
+        r->posted = r->added = r->ready * PARTS;
     }
-    if (!far) r->combined = r->done = r->summed;
-    for (; r->combined < r->summed && arrived(r, r->exchange, r->combined); r->combined++)
+    bool far = r->traffic != NULL;
+    for (; r->sent < r->added / PARTS; r->sent++)
+        if (far) begin_exchange(r, r->sent);
+    if (!far) r->combined = r->home = r->sent;
+    for (; r->combined < r->sent && arrived(r, r->exchange, r->combined); r->combined++)
         combine(r, r->combined);
-    for (; r->done < r->combined && arrived(r, r->spread, r->done); r->done++)
-        give_back(r, r->done);
-    atomic_store_explicit(&r->flags[r->local]->done, r->step * r->shards.buckets + r->done,
-                          memory_order_release);
+    for (; r->home < r->combined && arrived(r, r->spread, r->home); r->home++)
+        give_back(r, r->home);
+    if (!r->set.sharded) hand_out(r, r->grad, r->home);
 }
 
 /* ---- the step ---- */
 
-void reduction_begin(reduction *r, const sum_stack *partial) {
+void reduction_begin(reduction *r, float *gradient, const sum_stack *partial) {
     r->seconds = 0;
+    r->grad = gradient;
     r->partial = partial;
-    r->ready = r->summed = r->combined = r->done = 0;
+    r->ready = r->sent = r->combined = r->home = 0;
+    r->posted = r->added = 0;
     for (int64_t b = 0; b < r->shards.buckets; b++) r->left[b] = shards_bucket(&r->shards, b).count;
-}
-
-static void say_ready(reduction *r) {
-    atomic_store_explicit(&r->flags[r->local]->ready, r->step * r->shards.buckets + r->ready,
-                          memory_order_release);
 }
 
 status reduction_ready(void *reduction_, int64_t offset, int64_t count) {
     reduction *r = reduction_;
-    int64_t end = offset + count, before = r->ready;
+    int64_t end = offset + count;
     double began = log_seconds();
     for (int64_t at = offset; at < end;) {
         int64_t b = shards_bucket_at(&r->shards, at);
@@ -339,9 +418,8 @@ status reduction_ready(void *reduction_, int64_t offset, int64_t count) {
     }
     for (; r->ready < r->shards.buckets && r->left[r->ready] == 0; r->ready++) {
         span s = shards_bucket(&r->shards, r->ready);
-        if (r->partial) sum_stack_add_to(r->partial, r->grad[r->local], s.at, s.count);
+        if (r->partial) sum_stack_add_to(r->partial, r->grad, s.at, s.count);
     }
-    if (r->ready > before) say_ready(r);
     progress(r);
     r->seconds += log_seconds() - began;
     return ST_OK;
@@ -352,35 +430,28 @@ double reduction_seconds(const reduction *r) { return r->seconds; }
 /* Gives the processor away: ranks may share it. */
 static void rest(void) { (void)sched_yield(); }
 
-void reduction_finish(reduction *r) {
-    r->ready = r->shards.buckets;
-    say_ready(r);
-    for (progress(r); r->done < r->shards.buckets; progress(r)) rest();
-    r->step++;
-    for (int l = 0; l < r->locals; l++)
-        while (atomic_load_explicit(&r->flags[l]->done, memory_order_acquire) <
-               r->step * r->shards.buckets)
-            rest();
+static bool finished(const reduction *r) {
+    return r->set.sharded ? r->home == r->shards.buckets : r->taken == units_of(r);
 }
 
-void reduction_spread(reduction *r) {
-    float *value = r->value[r->local];
-    if (r->traffic) {
-        for (int64_t b = 0; b < r->shards.buckets; b++)
-            broken(r, comm_spread_begin(r->spread, b, value + r->traffic[b].slice.at,
-                                        &r->traffic[b].floats));
-        for (int64_t b = 0; b < r->shards.buckets; b++)
-            while (!arrived(r, r->spread, b)) rest();
+void reduction_finish(reduction *r) {
+    r->ready = r->shards.buckets;
+    for (progress(r); !finished(r); progress(r)) rest();
+    r->before_sums += units_of(r);
+    if (!r->set.sharded) close_results(r);
+}
+
+void reduction_spread(reduction *r, float *value) {
+    int64_t buckets = r->shards.buckets, home = 0;
+    for (int64_t b = 0; r->traffic && b < buckets; b++)
+        broken(r, comm_spread_begin(r->spread, b, value + r->traffic[b].slice.at,
+                                    &r->traffic[b].floats));
+    for (;; rest()) {
+        while (home < buckets && (!r->traffic || arrived(r, r->spread, home))) home++;
+        hand_out(r, value, home);
+        if (r->taken == units_of(r)) break;
     }
-    atomic_store_explicit(&r->flags[r->local]->values, r->step, memory_order_release);
-    for (int l = 0; l < r->locals; l++) {
-        if (l == r->local) continue;
-        while (atomic_load_explicit(&r->flags[l]->values, memory_order_acquire) < r->step) rest();
-        for (int64_t b = 0; b < r->shards.buckets; b++) {
-            span s = own_slice(r, b, l);
-            memcpy(value + s.at, r->value[l] + s.at, (size_t)s.count * sizeof *value);
-        }
-    }
+    close_results(r);
 }
 
 status reduction_gather(const reduction *r, const float *owned, float *whole) {
@@ -460,20 +531,15 @@ void reduction_destroy(reduction *r) {
     comm_free(r->across);
     comm_free(r->node);
     shared_memory_free(r->memory);
-    free(r->own);
     free(r->traffic);
     free(r->layouts);
     free(r->scratch);
     free(r->owner_of);
-    free(r->flags);
-    free(r->grad);
-    free(r->value);
+    free(r->window);
     free(r->from);
     free(r->left);
     free(r);
 }
 
-float *reduction_gradient(reduction *r) { return r->grad[r->local]; }
-float *reduction_values(reduction *r) { return r->value[r->local]; }
 const shards *reduction_shards(const reduction *r) { return &r->shards; }
 int64_t reduction_owner(const reduction *r) { return r->owner_of[comm_rank(r->world)]; }

@@ -1,7 +1,7 @@
 /* The sum of a gradient over all ranks, while the backward pass that makes it still runs.
  *
  * The flat gradient is cut into buckets (pipeline/shards.h). As soon as a bucket is finished on all
- * ranks of a node, each of them adds up its slice of it straight from the others' memory; between
+ * ranks of a node, each of them adds up its slice of it from memory that they share; between
  * nodes every rank then exchanges its slice with those of its place on the other nodes: each gets
  * and sums one piece, and unless the optimiser is sharded, the sums go out to all. Sums are those of
  * the tree of model/sum.h: over the ranks of a node, then over nodes.
@@ -31,18 +31,14 @@ status reduction_create(const comm *c, int64_t n, const reduction_settings *sett
                         reduction **out);
 void reduction_destroy(reduction *r); /* Collective */
 
-/* Memory of n floats for the gradient, zeroed, which is summed in place; and for the
- * values, where the optimiser is sharded (NULL otherwise). */
-float *reduction_gradient(reduction *r);
-float *reduction_values(reduction *r);
-
 /* Which floats are this rank's: in both modes it sums them, when sharded it also updates them. */
 const shards *reduction_shards(const reduction *r);
 int64_t reduction_owner(const reduction *r); /* its place among the owners; -1: it owns nothing */
 
-/* A step begins: gradients may be written from here on. `partial` (or NULL): what is still to be
- * added to each bucket before it is finished. Local. */
-void reduction_begin(reduction *r, const sum_stack *partial);
+/* A step begins, in whose course `gradient` (n floats) is summed in place. `partial` (or NULL): what
+ * is still to be added to each bucket before it is finished. Both are the caller's, until
+ * reduction_finish() returns. Local. */
+void reduction_begin(reduction *r, float *gradient, const sum_stack *partial);
 
 /* A plan_ready: floats [offset, offset + count) are finished, all of them once in a step. Local. */
 status reduction_ready(void *reduction, int64_t offset, int64_t count);
@@ -54,8 +50,8 @@ double reduction_seconds(const reduction *r);
  * Collective. */
 void reduction_finish(reduction *r);
 
-/* When sharded: every rank's values of what it owns come to all. Collective. */
-void reduction_spread(reduction *r);
+/* When sharded: every rank's values (n floats) of what it owns come to all. Collective. */
+void reduction_spread(reduction *r, float *value);
 
 /* Every rank's `owned` floats (shards_owned()) to `whole` (n floats) on all. Collective. */
 status reduction_gather(const reduction *r, const float *owned, float *whole);

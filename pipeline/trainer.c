@@ -65,9 +65,6 @@ static status open_params(trainer *t, const graph *g) {
     TRY(comm_agree(t->comm, params_create(g, &t->params)));
     TRY(reduction_create(t->comm, t->params->total, &how, &t->reduction));
     params_init(t->params, s->seed);
-    /* Values that no other rank looks at stay in memory of this rank's own, in large pages. */
-    params_move(t->params, s->sharded ? reduction_values(t->reduction) : NULL,
-                reduction_gradient(t->reduction));
 done:
     return st;
 }
@@ -196,7 +193,7 @@ static status make_gradient(trainer *t, const trainer_feed *feed, double *loss,
     share_of(t, &low, &high);
     memset(t->params->grad, 0, (size_t)t->params->total * sizeof(float));
     if (t->partial) sum_stack_clear(t->partial);
-    reduction_begin(t->reduction, t->partial);
+    reduction_begin(t->reduction, t->params->grad, t->partial);
     for (int64_t i = low; i < high && st == ST_OK; i += micro, k++) {
         int64_t count = high - i < micro ? high - i : micro;
         st = accumulate(t, feed, t->step * t->set.batch + i, count, i + micro >= high,
@@ -273,7 +270,7 @@ static void update(trainer *t, trainer_report *report) {
     }
     report->update += log_seconds() - began;
     began = log_seconds();
-    if (t->set.sharded) reduction_spread(t->reduction);
+    if (t->set.sharded) reduction_spread(t->reduction, t->params->value);
     report->exposed += log_seconds() - began;
     plan_params_changed(t->plan);
 }

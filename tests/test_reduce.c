@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LEAVES = 8, STEPS = 2 };
+enum { LEAVES = 8, STEPS = 3 };
 
 static int failures;
 
@@ -55,11 +55,11 @@ done:
 }
 
 /* One step of ranks that have one leaf each, or (ordered) a share of LEAVES. */
-static void step(const comm *c, reduction *r, sum_stack *stack, int64_t n, int64_t at) {
+static void step(const comm *c, reduction *r, float *grad, sum_stack *stack, int64_t n,
+                 int64_t at) {
     int rank = comm_rank(c), leaves = stack ? LEAVES / comm_size(c) : 1;
-    float *grad = reduction_gradient(r);
     if (stack) sum_stack_clear(stack);
-    reduction_begin(r, stack);
+    reduction_begin(r, grad, stack);
     for (int k = 0; k < leaves; k++) {
         for (int64_t i = 0; i < n; i++) grad[i] = some(at, rank * leaves + k, i);
         if (k < leaves - 1) sum_stack_push(stack, grad);
@@ -118,7 +118,8 @@ static void owners(const comm *c, const reduction *r, int64_t n) {
 static void values(const comm *c, reduction *r, int64_t n) {
     const shards *who = reduction_shards(r);
     int64_t owner = reduction_owner(r), held = owner < 0 ? 0 : shards_owned(who, owner);
-    float *value = reduction_values(r), *whole = malloc((size_t)n * sizeof *whole + 1),
+    float *value = malloc((size_t)n * sizeof *value),
+          *whole = malloc((size_t)n * sizeof *whole + 1),
           *part = malloc((size_t)held * sizeof *part + 1);
     for (int64_t i = 0; i < n; i++) whole[i] = (float)i;
     if (owner >= 0) shards_take(who, owner, whole, part);
@@ -126,10 +127,11 @@ static void values(const comm *c, reduction *r, int64_t n) {
     memset(whole, 0xff, (size_t)n * sizeof *whole);
     if (owner >= 0) shards_put(who, owner, part, value);
     expect(c, reduction_gather(r, part, whole) == ST_OK, "reduction_gather");
-    reduction_spread(r);
+    reduction_spread(r, value);
     bool right = true;
     for (int64_t i = 0; i < n; i++) right &= value[i] == (float)i && whole[i] == (float)i;
     expect(c, right, "values of all owners");
+    free(value);
     free(whole);
     free(part);
 }
@@ -145,9 +147,9 @@ static void one_mode(const comm *c, int64_t n, const reduction_settings *set) {
         expect(c, sum_stack_create(n, LEAVES / comm_size(c), &stack) == ST_OK, "a stack");
     owners(c, r, n);
     const shards *who = reduction_shards(r);
-    const float *grad = reduction_gradient(r);
+    float *grad = malloc((size_t)n * sizeof *grad);
     for (int64_t at = 0; at < STEPS; at++) {
-        step(c, r, stack, n, at);
+        step(c, r, grad, stack, n, at);
         int64_t owner = reduction_owner(r);
         for (int64_t b = 0; b < who->buckets; b++) {
             span held = shards_bucket(who, b);
@@ -161,6 +163,7 @@ static void one_mode(const comm *c, int64_t n, const reduction_settings *set) {
     }
     expect(c, right, set->ordered ? "not the tree" : "a sum is wrong");
     expect(c, same, "the ranks hold different sums");
+    free(grad);
     sum_stack_destroy(stack);
     reduction_destroy(r);
 }
@@ -173,8 +176,8 @@ static void what_travels_is_rounded(const comm *c) {
         reduction *r = NULL;
         bool rounded = true;
         expect(c, reduction_create(c, N, &set, &r) == ST_OK, "reduction_create");
-        step(c, r, NULL, N, 0);
-        const float *grad = reduction_gradient(r);
+        float grad[N];
+        step(c, r, grad, NULL, N, 0);
         for (int i = 0; i < N; i++) rounded &= bf16_to_f32(bf16_from_f32(grad[i])) == grad[i];
         expect(c, rounded == (comm_size(c) > 1 && together == 1), "what is bf16");
         reduction_destroy(r);
@@ -187,11 +190,14 @@ static void a_rank_that_fails_holds_nobody_up(const comm *c, int together) {
     enum { N = 20000 };
     reduction *r = NULL;
     expect(c, reduction_create(c, N, &set, &r) == ST_OK, "reduction_create");
-    reduction_begin(r, NULL);
+    float *grad = malloc(N * sizeof *grad);
+    for (int i = 0; i < N; i++) grad[i] = 0;
+    reduction_begin(r, grad, NULL);
     expect(c, tell(r, N, comm_rank(c) == comm_size(c) - 1 ? N / 2 : 0) == ST_OK, "tell");
     reduction_finish(r);
-    step(c, r, NULL, N, 1);
-    expect(c, is_sum(c, &set, reduction_gradient(r), (span){0, N}, 1), "the step after a failure");
+    step(c, r, grad, NULL, N, 1);
+    expect(c, is_sum(c, &set, grad, (span){0, N}, 1), "the step after a failure");
+    free(grad);
     reduction_destroy(r);
 }
 

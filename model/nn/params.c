@@ -19,8 +19,6 @@ status params_create(const graph *g, params **out) {
     TRY(pages_zeroed(&p->value, p->total * (int64_t)sizeof(float), "parameter values"));
     TRY(pages_zeroed(&p->grad, p->total * (int64_t)sizeof(float), "parameter gradients"));
     TRY(pages_zeroed(&p->decay, p->total, "weight decay flags"));
-    p->own_value = p->value;
-    p->own_grad = p->grad;
     if (p->count > 0) memcpy(p->list, g->params, (size_t)p->count * sizeof *p->list);
     for (int64_t i = 0; i < p->count; i++)
         memset(p->decay + p->list[i].offset, p->list[i].decay, (size_t)p->list[i].count);
@@ -34,26 +32,10 @@ done:
 void params_destroy(params *p) {
     if (!p) return;
     free(p->list);
-    free(p->own_value);
-    free(p->own_grad);
+    free(p->value);
+    free(p->grad);
     free(p->decay);
     free(p);
-}
-
-void params_move(params *p, float *value, float *grad) {
-    size_t bytes = (size_t)p->total * sizeof(float);
-    if (value) {
-        memcpy(value, p->value, bytes);
-        free(p->own_value);
-        p->own_value = NULL;
-        p->value = value;
-    }
-    if (grad) {
-        memcpy(grad, p->grad, bytes);
-        free(p->own_grad);
-        p->own_grad = NULL;
-        p->grad = grad;
-    }
 }
 
 void params_init(params *p, uint64_t seed) {

@@ -25,20 +25,15 @@ typedef struct param {
 typedef struct params {
     param *list;
     int64_t count;
-    int64_t total;               /* floats */
-    float *value;                /* total */
-    float *grad;                 /* total, zeroed */
-    uint8_t *decay;              /* total; 1 where weight decay applies */
-    float *own_value, *own_grad; /* the same, unless moved */
+    int64_t total;  /* floats */
+    float *value;   /* total */
+    float *grad;    /* total, zeroed */
+    uint8_t *decay; /* total; 1 where weight decay applies */
 } params;
 
 /* Buffers for a description, values zero until params_init() or a checkpoint. Local. */
 status params_create(const graph *g, params **out);
 void params_destroy(params *p);
-
-/* Values, gradient or both go on in memory of the caller's, total floats each, which must outlive p;
- * NULL: they stay. Before a plan is made. Local. */
-void params_move(params *p, float *value, float *grad);
 
 /* Begins as the description says; parameter i draws from stream (seed, RNG_INIT, i). Local. */
 void params_init(params *p, uint64_t seed);
