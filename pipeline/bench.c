@@ -270,6 +270,9 @@ static void print_scaling(const scaling *s, int ranks) {
            100 * s->efficiency);
     printf("    best of each  %8.2f  %8.2f  %6.1f %%\n", s->together_best, s->alone_best,
            100 * s->efficiency_best);
+    printf("    at once, but not summing: %.2f, %.1f %%: what the machine itself loses with all "
+           "busy\n",
+           s->apart, 100 * s->machine);
 }
 
 static void print(bench *b, bool profile) {
@@ -310,12 +313,13 @@ static void print_json(const bench *b) {
     json_object_set_new(all, "seconds_by_operator", kinds);
     const scaling *s = &b->scaling;
     if (s->alone > 0)
-        json_object_set_new(all, "scaling",
-                            json_pack("{s:f, s:f, s:f, s:f, s:f, s:f}", "together_images_per_s",
-                                      s->together, "together_best_images_per_s", s->together_best,
-                                      "alone_images_per_s", s->alone, "alone_best_images_per_s",
-                                      s->alone_best, "efficiency", s->efficiency, "efficiency_best",
-                                      s->efficiency_best));
+        json_object_set_new(
+            all, "scaling",
+            json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "together_images_per_s",
+                      s->together, "together_best_images_per_s", s->together_best,
+                      "alone_images_per_s", s->alone, "alone_best_images_per_s", s->alone_best,
+                      "efficiency", s->efficiency, "efficiency_best", s->efficiency_best,
+                      "apart_images_per_s", s->apart, "machine", s->machine));
     json_dumpf(all, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
     printf("\n");
     json_decref(all);

@@ -1,4 +1,4 @@
-/* Rounds of steps, together and alone. */
+/* Rounds of steps: together, at once and alone. */
 #include "pipeline/scaling.h"
 
 #include "io/span.h"
@@ -11,6 +11,19 @@ static status time_step(trainer *t, const trainer_feed *feed, int64_t batch, dou
     trainer_report report;
     status st = trainer_step(t, feed, false, &report);
     *rate = st == ST_OK ? (double)batch / report.total : 0;
+    return st;
+}
+
+/* All at once, each for itself: images a second until the last is done. */
+static status time_apart(const comm *c, trainer *t, const trainer_feed *feed, int64_t batch,
+                         double *rate) {
+    status st;
+    TRY(comm_wait(c));
+    TRY(comm_agree(c, time_step(t, feed, batch, rate)));
+    *rate = -*rate;
+    TRY(comm_max_f64(c, rate, 1));
+    *rate *= -comm_size(c);
+done:
     return st;
 }
 
@@ -33,17 +46,19 @@ status scaling_measure(const comm *c, const trainer_settings *set, const graph *
     status st = ST_OK;
     comm *self = NULL;
     trainer *all = NULL, *one = NULL;
-    trainer_settings alone = *set;
-    double together[ROUNDS], apart[ROUNDS], share[ROUNDS], best = 0;
-    alone.batch = set->batch / comm_size(c);
+    trainer_settings own = *set;
+    double together[ROUNDS], apart[ROUNDS], alone[ROUNDS], share[ROUNDS], machine[ROUNDS];
+    double best = 0;
+    own.batch = set->batch / comm_size(c);
     TRY(comm_split(c, comm_rank(c), &self));
     TRY(trainer_create(c, set, g, loss, engine, &all));
-    TRY(comm_agree(c, trainer_create(self, &alone, g, loss, engine, &one)));
+    TRY(comm_agree(c, trainer_create(self, &own, g, loss, engine, &one)));
     for (int i = -WARM; i < ROUNDS; i++) {
-        double both = 0, mine = 0, sum = 0;
+        double both = 0, each = 0, mine = 0, sum = 0;
         TRY(comm_wait(c));
         TRY(time_step(all, feed, set->batch, &both));
-        TRY(time_alone(c, one, feed, alone.batch, &mine));
+        TRY(time_apart(c, one, feed, own.batch, &each));
+        TRY(time_alone(c, one, feed, own.batch, &mine));
         /* A step ends when its last rank does. */
         both = -both;
         TRY(comm_max_f64(c, &both, 1));
@@ -51,16 +66,20 @@ status scaling_measure(const comm *c, const trainer_settings *set, const graph *
         TRY(comm_sum_f64(c, &sum, 1));
         if (i < 0) continue;
         together[i] = -both;
-        apart[i] = sum;
-        share[i] = together[i] / apart[i];
+        apart[i] = each;
+        alone[i] = sum;
+        share[i] = together[i] / sum;
+        machine[i] = each / sum;
         if (mine > best) best = mine;
     }
     TRY(comm_sum_f64(c, &best, 1));
     *out = (scaling){.together = median(together, ROUNDS),
                      .together_best = together[ROUNDS - 1],
-                     .alone = median(apart, ROUNDS),
+                     .alone = median(alone, ROUNDS),
                      .alone_best = best,
-                     .efficiency = median(share, ROUNDS)};
+                     .efficiency = median(share, ROUNDS),
+                     .apart = median(apart, ROUNDS),
+                     .machine = median(machine, ROUNDS)};
     out->efficiency_best = out->together_best / out->alone_best;
 done:
     trainer_destroy(one);

@@ -10,9 +10,11 @@ typedef struct scaling {
     double alone, alone_best;       /* of each rank on its share while the others sleep, added up */
     double efficiency;              /* together / alone within a round: the median of the rounds */
     double efficiency_best;         /* of the best of both: without what slowed the machine down */
+    double apart;                   /* of each rank on its share, all at once, but not summing */
+    double machine;                 /* apart / alone, likewise: what is lost without any sum */
 } scaling;
 
-/* Each round times a step of all ranks and then one of each rank alone, so that a machine whose
+/* Each round times a step of all ranks, one of each for itself at once, and one of each alone, so that a machine whose
  * speed drifts, or whose cores differ, is compared with itself. A core that something else slows
  * down for a while holds up both ranks of a step, but only one that is alone: the median has that in
  * it. set->batch must be a multiple of the ranks. The same on every rank. Collective. */

@@ -21,7 +21,7 @@ FIELDS = {"net", "type", "ranks", "threads", "batch", "train_images_per_s", "for
 FAKE = f"""#!{sys.executable}
 import json, os, sys
 word = dict(zip(sys.argv[2::2], sys.argv[3::2]))
-found = dict(scaling=dict(efficiency=0.9, efficiency_best=0.97))
+found = dict(scaling=dict(efficiency=0.9, efficiency_best=0.97, machine=0.98))
 print("noise", file=sys.stderr)
 rank = int(os.environ.get("OMPI_COMM_WORLD_RANK", "0"))
 ranks = int(os.environ.get("OMPI_COMM_WORLD_SIZE", "1"))
@@ -43,7 +43,8 @@ def the_better_setting_of_medians_counts():
     runs = [one("ctaug", 1, v, v) for v in (100, 150, 900)] + \
            [one("ctaug", 2, v, v) for v in (140, 145, 1)] + \
            [one("peer", 1, 50, 60), one("peer", 2, 75, 40),
-           *(one("scaling", 2, 19, 0, scaling={"efficiency": e, "efficiency_best": e + 0.01})
+           *(one("scaling", 2, 19, 0, scaling={"efficiency": e, "efficiency_best": e + 0.01,
+                                              "machine": e + 0.02})
              for e in (0.95, 0.5, 0.97))]
     summary = bench.summarise(runs, ["R64"], ["f32"])
     cell = summary["cells"][0]
@@ -53,7 +54,8 @@ def the_better_setting_of_medians_counts():
     assert cell["limit_share"] == 0.75 and cell["ctaug_peak_rss_bytes"] == 1e9, cell
     assert summary["scaling"][0]["efficiency"] == 0.95, summary
     text = bench.table(summary)
-    for part in ("2.00 (≥ 1.45)", "2.50 (≥ 1.35)", "75% (≥ 80%)", "1.00 (≤ 1.60)", "96.0% (≥ 95%)", "95.0%"):
+    for part in ("2.00 (≥ 1.45)", "2.50 (≥ 1.35)", "75% (≥ 80%)", "1.00 (≤ 1.60)",
+                 "96.0% (≥ 95%)", "95.0%", "97.0%"):
         assert part in text, text
 
 
