@@ -35,11 +35,11 @@ enum {
 };
 
 /* The stations that others ask for. */
-enum { POSTED, ADDED, GIVEN, TAKEN, STATIONS };
+enum { POSTED, ADDED, GIVEN, TAKEN };
 
 /* What the ranks of the node see of one. */
 typedef struct window {
-    _Atomic int64_t *units; /* STATIONS: passed so far, on a page of its own */
+    _Atomic int64_t *units; /* by station: passed so far, on a page of its own */
     float *out;             /* SLOTS of a part of each slice: its own gradient */
     float *results;         /* SLOTS of a part of its own slice: sums, or values */
 } window;
@@ -160,8 +160,10 @@ static int64_t units_of(const reduction *r) { return r->shards.buckets * PARTS; 
 static int64_t longest_part(const reduction *r) {
     int64_t most = 1;
     for (int64_t u = 0; u < units_of(r); u++)
-        for (int l = 0; l < r->slices; l++)
-            if (part_of(r, u, l).count > most) most = part_of(r, u, l).count;
+        for (int l = 0; l < r->slices; l++) {
+            int64_t count = part_of(r, u, l).count;
+            if (count > most) most = count;
+        }
     return most;
 }
 
@@ -345,8 +347,10 @@ static void add(reduction *r) {
  * from there. */
 static void hand_out(reduction *r, float *whole, int64_t buckets) {
     int64_t end = buckets * PARTS;
-    if (!r->memory) r->given = r->taken = end;
-    if (!r->memory) return;
+    if (!r->memory) {
+        r->given = r->taken = end;
+        return;
+    }
     int64_t room = all_passed(r, TAKEN, r->before_results) + SLOTS;
     for (; r->given < end && r->given < room; r->given++) {
         span s = part_of(r, r->given, r->local);

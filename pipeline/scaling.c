@@ -14,15 +14,22 @@ static status time_step(trainer *t, const trainer_feed *feed, int64_t batch, dou
     return st;
 }
 
-/* All at once, each for itself: images a second until the last is done. */
+/* Of the ranks' rates the least: a step ends when its last rank does. */
+static status least_of(const comm *c, double *rate) {
+    double least = -*rate;
+    status st = comm_max_f64(c, &least, 1);
+    *rate = -least;
+    return st;
+}
+
+/* All at once, each for itself. */
 static status time_apart(const comm *c, trainer *t, const trainer_feed *feed, int64_t batch,
                          double *rate) {
     status st;
     TRY(comm_wait(c));
     TRY(comm_agree(c, time_step(t, feed, batch, rate)));
-    *rate = -*rate;
-    TRY(comm_max_f64(c, rate, 1));
-    *rate *= -comm_size(c);
+    TRY(least_of(c, rate));
+    *rate *= comm_size(c);
 done:
     return st;
 }
@@ -59,13 +66,11 @@ status scaling_measure(const comm *c, const trainer_settings *set, const graph *
         TRY(time_step(all, feed, set->batch, &both));
         TRY(time_apart(c, one, feed, own.batch, &each));
         TRY(time_alone(c, one, feed, own.batch, &mine));
-        /* A step ends when its last rank does. */
-        both = -both;
-        TRY(comm_max_f64(c, &both, 1));
+        TRY(least_of(c, &both));
         sum = mine;
         TRY(comm_sum_f64(c, &sum, 1));
         if (i < 0) continue;
-        together[i] = -both;
+        together[i] = both;
         apart[i] = each;
         alone[i] = sum;
         share[i] = together[i] / sum;

@@ -1,4 +1,5 @@
-/* What ranks gain from being several: a training step of all beside one of each by itself. */
+/* What ranks gain from being several: a training step of all beside those of each by
+ * itself. */
 #ifndef CTAUG_PIPELINE_SCALING_H
 #define CTAUG_PIPELINE_SCALING_H
 
@@ -14,10 +15,11 @@ typedef struct scaling {
     double machine;                 /* apart / alone, likewise: what is lost without any sum */
 } scaling;
 
-/* Each round times a step of all ranks, one of each for itself at once, and one of each alone, so that a machine whose
- * speed drifts, or whose cores differ, is compared with itself. A core that something else slows
- * down for a while holds up both ranks of a step, but only one that is alone: the median has that in
- * it. set->batch must be a multiple of the ranks. The same on every rank. Collective. */
+/* Each round times a step of all ranks, one of each for itself at once, and one of each alone, so
+ * that a machine whose speed drifts, or whose cores differ, is compared with itself. A core that
+ * something else slows down for a while holds up both ranks of a step, but only one that is alone:
+ * the median has that in it. set->batch must be a multiple of the ranks. The same on every rank.
+ * Collective. */
 status scaling_measure(const comm *c, const trainer_settings *set, const graph *g, node loss,
                        const kernels *engine, const trainer_feed *feed, scaling *out);
 
