@@ -68,7 +68,7 @@ typedef struct study {
         char recompute[STUDY_TEXT]; /* none | blocks; default none */
         char reproducible[STUDY_TEXT];                           /* off | on; default off */
         char gradient_wire[STUDY_TEXT];                          /* f32 | bf16; default f32 */
-        char optimizer_sharding[STUDY_TEXT];                     /* off | on; default off */
+        char optimizer_sharding[STUDY_TEXT];                     /* auto | on | off; default auto */
         int64_t validate_every, preview_every, checkpoint_every; /* steps; 500, 1000, 500 */
         int64_t keep;                                            /* checkpoints kept, default 3 */
     } train;

@@ -105,8 +105,10 @@ const study_key study_keys[] = {
            "the same bits on 1, 2, 4, 8, ... ranks of as many threads each", "off", "on"),
     CHOICE(train, gradient_wire, "f32", "number type of gradients on their way between nodes",
            "f32", "bf16"),
-    INERT_CHOICE(train, optimizer_sharding, "off",
-                 "a rank keeps the optimiser state of its part only: less memory", "off", "on"),
+    INERT_CHOICE(train, optimizer_sharding, "auto",
+                 "a rank keeps and updates its part of the optimiser's state only; auto: where all "
+                 "ranks share a node",
+                 "auto", "on", "off"),
     INERT(train, validate_every, 1, STEPS_MOST, "500", "steps between validation losses"),
     INERT(train, preview_every, 1, STEPS_MOST, "1000", "steps between preview pictures"),
     INERT(train, checkpoint_every, 1, STEPS_MOST, "500", "steps between checkpoints"),

@@ -146,6 +146,7 @@ static trainer_settings settings_of(const bench *b) {
                               .seed = 1,
                               .precision = b->type,
                               .recompute = b->recompute,
+                              .sharded = trainer_sharding_pays(b->comm),
                               .reproducible = b->reproducible};
 }
 

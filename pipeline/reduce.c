@@ -75,6 +75,7 @@ struct reduction {
     const sum_stack *partial;
     int64_t *left;                       /* floats of each bucket that are not finished */
     int64_t ready, sent, combined, home; /* buckets of this step */
+    int64_t begun, back_home;            /* likewise, of values on their way to all */
     int64_t posted, added, given, taken; /* units of this step */
     int64_t before_sums, before_results; /* units of all steps before */
     double seconds;
@@ -445,16 +446,29 @@ void reduction_finish(reduction *r) {
     if (!r->set.sharded) close_results(r);
 }
 
+/* Values on as far as they go without waiting. */
+static void move_values(reduction *r, float *value, int64_t buckets) {
+    for (; r->begun < buckets; r->begun++)
+        if (r->traffic)
+            broken(r, comm_spread_begin(r->spread, r->begun, value + r->traffic[r->begun].slice.at,
+                                        &r->traffic[r->begun].floats));
+    while (r->back_home < r->begun && (!r->traffic || arrived(r, r->spread, r->back_home)))
+        r->back_home++;
+    hand_out(r, value, r->back_home);
+}
+
+void reduction_updated(reduction *r, float *value, int64_t buckets) {
+    double began = log_seconds();
+    move_values(r, value, buckets);
+    r->seconds += log_seconds() - began;
+}
+
 void reduction_spread(reduction *r, float *value) {
-    int64_t buckets = r->shards.buckets, home = 0;
-    for (int64_t b = 0; r->traffic && b < buckets; b++)
-        broken(r, comm_spread_begin(r->spread, b, value + r->traffic[b].slice.at,
-                                    &r->traffic[b].floats));
     for (;; rest()) {
-        while (home < buckets && (!r->traffic || arrived(r, r->spread, home))) home++;
-        hand_out(r, value, home);
+        move_values(r, value, r->shards.buckets);
         if (r->taken == units_of(r)) break;
     }
+    r->begun = r->back_home = 0;
     close_results(r);
 }
 
@@ -547,3 +561,9 @@ void reduction_destroy(reduction *r) {
 
 const shards *reduction_shards(const reduction *r) { return &r->shards; }
 int64_t reduction_owner(const reduction *r) { return r->owner_of[comm_rank(r->world)]; }
+
+span reduction_owned(const reduction *r, int64_t bucket) {
+    int64_t owner = reduction_owner(r);
+    if (owner < 0) return (span){0};
+    return shards_piece(&r->shards, bucket, owner, 1);
+}

@@ -6,9 +6,10 @@
  * and sums one piece, and unless the optimiser is sharded, the sums go out to all. Sums are those of
  * the tree of model/sum.h: over the ranks of a node, then over nodes.
  *
- * All this moves on in reduction_ready(), which a plan calls in its backward pass; nothing there
- * waits for another rank. A rank that has failed still calls reduction_finish(), so that the others
- * find their partners; what they then hold is not used.
+ * All this moves on in reduction_ready(), which a plan calls in its backward pass, and with a sharded
+ * optimiser new values likewise in reduction_updated(); nothing there waits for another rank. A rank
+ * that has failed still calls reduction_finish(), so that the others find their partners; what they
+ * then hold is not used.
  */
 #ifndef CTAUG_PIPELINE_REDUCE_H
 #define CTAUG_PIPELINE_REDUCE_H
@@ -34,6 +35,7 @@ void reduction_destroy(reduction *r); /* Collective */
 /* Which floats are this rank's: in both modes it sums them, when sharded it also updates them. */
 const shards *reduction_shards(const reduction *r);
 int64_t reduction_owner(const reduction *r); /* its place among the owners; -1: it owns nothing */
+span reduction_owned(const reduction *r, int64_t bucket);
 
 /* A step begins, in whose course `gradient` (n floats) is summed in place. `partial` (or NULL): what
  * is still to be added to each bucket before it is finished. Both are the caller's, until
@@ -43,14 +45,18 @@ void reduction_begin(reduction *r, float *gradient, const sum_stack *partial);
 /* A plan_ready: floats [offset, offset + count) are finished, all of them once in a step. Local. */
 status reduction_ready(void *reduction, int64_t offset, int64_t count);
 
-/* What reduction_ready() took in the present step. Local. */
+/* What reduction_ready() and reduction_updated() took in the present step. Local. */
 double reduction_seconds(const reduction *r);
 
 /* Takes what is not finished as it is and waits for the sums: of all floats, or of those owned.
  * Collective. */
 void reduction_finish(reduction *r);
 
-/* When sharded: every rank's values (n floats) of what it owns come to all. Collective. */
+/* When sharded, after reduction_finish(): this rank's values (n floats) of what it owns in the first
+ * `buckets` buckets are as all are to have them. They set out; nothing waits. Local. */
+void reduction_updated(reduction *r, float *value, int64_t buckets);
+
+/* When sharded: takes the rest as updated too and waits until every rank has all values. Collective. */
 void reduction_spread(reduction *r, float *value);
 
 /* Every rank's `owned` floats (shards_owned()) to `whole` (n floats) on all. Collective. */

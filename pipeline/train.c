@@ -71,6 +71,11 @@ done:
     return st;
 }
 
+static bool sharding_of(const comm *c, const study *s) {
+    const char *key = s->train.optimizer_sharding;
+    return strcmp(key, "auto") == 0 ? trainer_sharding_pays(c) : is_on(key);
+}
+
 /* Collective. */
 static status open_trainer(training *t) {
     status st = ST_OK;
@@ -89,7 +94,7 @@ static status open_trainer(training *t) {
                             .seed = (uint64_t)s->seed,
                             .precision = precision,
                             .recompute = strcmp(s->train.recompute, "blocks") == 0,
-                            .sharded = is_on(s->train.optimizer_sharding),
+                            .sharded = sharding_of(c, s),
                             .bf16_wire = strcmp(s->train.gradient_wire, "bf16") == 0,
                             .reproducible = is_on(s->train.reproducible)};
     TRY(trainer_create(c, &set, t->noising.graph, t->noising.loss, t->stage->engine, &t->trainer));

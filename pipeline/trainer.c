@@ -15,6 +15,10 @@ enum { SKIPS_MOST = 5 };
  * others give 0: such a sum is exact in any order. */
 enum { SHARED_STOP, SHARED_RATE, SHARED_PARTS, SHARED_LOSS = SHARED_PARTS + GRADIENT_PARTS };
 
+bool trainer_sharding_pays(const comm *c) {
+    return comm_size(c) > 1 && comm_local_size(c) == comm_size(c);
+}
+
 static bool power_of_two(int64_t n) { return n > 0 && (n & (n - 1)) == 0; }
 
 /* Whether every power of two of ranks up to this one can have the same tree. */
@@ -210,9 +214,8 @@ static status make_gradient(trainer *t, const trainer_feed *feed, double *loss,
 /* Sums of squares of what this rank owns. */
 static void add_squares(trainer *t) {
     const shards *who = reduction_shards(t->reduction);
-    int64_t owner = reduction_owner(t->reduction);
-    for (int64_t b = 0; owner >= 0 && b < who->buckets; b++) {
-        span p = shards_piece(who, b, owner, 1);
+    for (int64_t b = 0; b < who->buckets; b++) {
+        span p = reduction_owned(t->reduction, b);
         gradient_squares(t->params->grad + p.at, p.count, who->part,
                          t->shared + SHARED_PARTS + p.at / who->part);
     }
@@ -251,8 +254,20 @@ static void update_piece(trainer *t, const adamw *a, int64_t at, int64_t count, 
                  t->ema ? t->ema + held : NULL, ema_decay(t->set.ema, t->step), count);
 }
 
+/* What this rank owns, bucket by bucket, whose values go to the others meanwhile. */
+static void update_own(trainer *t, const adamw *a) {
+    int64_t buckets = reduction_shards(t->reduction)->buckets, held = 0;
+    for (int64_t b = 0; b < buckets; b++) {
+        span p = reduction_owned(t->reduction, b);
+        update_piece(t, a, p.at, p.count, held);
+        held += p.count;
+        reduction_updated(t->reduction, t->params->value, b + 1);
+    }
+}
+
 static void update(trainer *t, trainer_report *report) {
     double norm = report->gradient_norm, began = log_seconds();
+    double copied = reduction_seconds(t->reduction);
     adamw a = {.lr = report->lr,
                .beta1 = 0.9,
                .beta2 = 0.999,
@@ -260,15 +275,11 @@ static void update(trainer *t, trainer_report *report) {
                .weight_decay = t->set.weight_decay,
                .step = t->step + 1,
                .scale = (norm > t->set.clip ? t->set.clip / norm : 1.0) / report->scale};
-    const shards *who = reduction_shards(t->reduction);
-    int64_t owner = reduction_owner(t->reduction), held = 0;
-    if (!t->set.sharded) update_piece(t, &a, 0, t->params->total, 0);
-    for (int64_t b = 0; t->set.sharded && owner >= 0 && b < who->buckets; b++) {
-        span p = shards_piece(who, b, owner, 1);
-        update_piece(t, &a, p.at, p.count, held);
-        held += p.count;
-    }
-    report->update += log_seconds() - began;
+    if (t->set.sharded)
+        update_own(t, &a);
+    else
+        update_piece(t, &a, 0, t->params->total, 0);
+    report->update += log_seconds() - began - (reduction_seconds(t->reduction) - copied);
     began = log_seconds();
     if (t->set.sharded) reduction_spread(t->reduction, t->params->value);
     report->exposed += log_seconds() - began;

@@ -43,6 +43,10 @@ typedef struct trainer_feed {
     void *context;
 } trainer_feed;
 
+/* Whether .sharded saves time among these ranks: on one node each updates less and as much travels.
+ * Between nodes sums come back behind the backward pass, but values after it. Local. */
+bool trainer_sharding_pays(const comm *c);
+
 typedef struct trainer trainer;
 
 typedef struct trainer_report {
@@ -53,8 +57,8 @@ typedef struct trainer_report {
     bool stop;    /* a rank asked to stop */
     double scale; /* that the loss was multiplied with inside */
     /* Seconds of this rank: waiting for samples; communication beside the backward pass (waiting
-     * for other ranks and for what they send); summing, copying and sending in the backward pass;
-     * norm and update; the whole step. */
+     * for other ranks and for what they send); summing, copying and sending in the backward pass
+     * and, when sharded, in the update; norm and update; the whole step. */
     double data, exposed, reduce, update, total;
 } trainer_report;
 

@@ -114,7 +114,8 @@ static void owners(const comm *c, const reduction *r, int64_t n) {
     expect(c, comm_sum_i64(c, &mine, 1) == ST_OK && mine == n, "not everything is owned once");
 }
 
-/* Owners mark their values; after a spread all have all marks, after a gather likewise. */
+/* Owners mark their values, bucket after bucket; what is said to be updated may leave at once, and
+ * the last half need not be said. After a spread all have all marks, after a gather likewise. */
 static void values(const comm *c, reduction *r, int64_t n) {
     const shards *who = reduction_shards(r);
     int64_t owner = reduction_owner(r), held = owner < 0 ? 0 : shards_owned(who, owner);
@@ -125,8 +126,12 @@ static void values(const comm *c, reduction *r, int64_t n) {
     if (owner >= 0) shards_take(who, owner, whole, part);
     memset(value, 0xff, (size_t)n * sizeof *value);
     memset(whole, 0xff, (size_t)n * sizeof *whole);
-    if (owner >= 0) shards_put(who, owner, part, value);
     expect(c, reduction_gather(r, part, whole) == ST_OK, "reduction_gather");
+    for (int64_t b = 0; b < who->buckets; b++) {
+        span p = reduction_owned(r, b);
+        for (int64_t i = p.at; i < p.at + p.count; i++) value[i] = (float)i;
+        if (b < who->buckets / 2) reduction_updated(r, value, b + 1);
+    }
     reduction_spread(r, value);
     bool right = true;
     for (int64_t i = 0; i < n; i++) right &= value[i] == (float)i && whole[i] == (float)i;
@@ -150,10 +155,9 @@ static void one_mode(const comm *c, int64_t n, const reduction_settings *set) {
     float *grad = malloc((size_t)n * sizeof *grad);
     for (int64_t at = 0; at < STEPS; at++) {
         step(c, r, grad, stack, n, at);
-        int64_t owner = reduction_owner(r);
         for (int64_t b = 0; b < who->buckets; b++) {
             span held = shards_bucket(who, b);
-            if (set->sharded) held = shards_piece(who, b, owner < 0 ? 0 : owner, owner < 0 ? 0 : 1);
+            if (set->sharded) held = reduction_owned(r, b);
             right &= is_sum(c, set, grad, held, at);
         }
         bool equal = false;
