@@ -146,7 +146,7 @@ static trainer_settings settings_of(const bench *b) {
                               .seed = 1,
                               .precision = b->type,
                               .recompute = b->recompute,
-                              .sharded = trainer_sharding_pays(b->comm),
+                              .sharded = SHARDED_IN_NODE,
                               .reproducible = b->reproducible};
 }
 
@@ -257,7 +257,7 @@ static void print_profile(bench *b) {
     double step = 1000 * b->mean.total;
     double reduce = 1000 * b->mean.reduce;
     printf("  %-58s %7.1f  %5.1f %%\n", "waiting for other ranks", exposed, 100 * exposed / step);
-    printf("  %-58s %7.1f  %5.1f %%\n", "summing gradients over ranks", reduce,
+    printf("  %-58s %7.1f  %5.1f %%\n", "summing gradients, copying values", reduce,
            100 * reduce / step);
     printf("  %-58s %7.1f  %5.1f %%\n", "clip, AdamW, EMA", update, 100 * update / step);
     double rest = step - ms * all - exposed - reduce - update;

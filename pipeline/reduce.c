@@ -10,6 +10,8 @@
  *   given     the slice lies where the ranks of the node see it
  *   taken     the slices of the others lie in this rank's gradient
  *
+ * When sharded, it is values that are given and taken, once they are updated.
+ *
  * What ranks see of each other is little and used again and again: rings of SLOTS units, PARTS
  * units a bucket. The gradient itself stays in memory of the rank's own, in large pages, which
  * shared memory rarely has: on a machine where small pages are dear a step that wrote its gradient
@@ -57,11 +59,11 @@ typedef struct traffic {
 struct reduction {
     const comm *world;
     reduction_settings set;
-    comm *node, *across, *back; /* across: the ranks of the same place; back: for sums' way back */
+    comm *node, *across, *back; /* across: the ranks of the same place; back: for what returns */
     int local, locals;          /* place in the node */
     int slices;                 /* ranks of a node that carry: as many as the smallest node has */
     int nodes, at_node;
-    int64_t *owner_of; /* ranks of the world */
+    int64_t owner; /* this rank's place among the owners; -1: it owns nothing */
     shards shards;
     int64_t room;          /* floats of the longest part of a slice */
     shared_memory *memory; /* NULL: this rank alone */
@@ -131,12 +133,8 @@ static status settle(reduction *r, int together) {
     TRY(comm_split(r->world, colour, &r->across));
     TRY(comm_split(r->world, colour, &r->back));
     r->at_node = comm_rank(r->across);
-    TRY(comm_agree(r->world, array_alloc(&r->owner_of, ranks, sizeof *r->owner_of, "owners")));
-    for (int i = 0; i < ranks; i++) {
-        int before = 0; /* nodes whose lowest rank is lower: their order in `across` */
-        for (int k = 0; k < i; k++) before += all[k].local == all[i].local;
-        r->owner_of[i] = all[i].local < r->slices ? all[i].local * r->nodes + before : -1;
-    }
+    /* Within a place in their order in `across`. */
+    r->owner = r->local < r->slices ? (int64_t)r->local * r->nodes + r->at_node : -1;
 done:
     free(all);
     return st;
@@ -472,24 +470,6 @@ void reduction_spread(reduction *r, float *value) {
     close_results(r);
 }
 
-status reduction_gather(const reduction *r, const float *owned, float *whole) {
-    status st;
-    int64_t owner = reduction_owner(r), total = 0;
-    int64_t mine = owner >= 0 ? shards_owned(&r->shards, owner) : 0;
-    float *all = NULL;
-    TRY(comm_all_gather(r->world, owned, mine * (int64_t)sizeof *owned, (void **)&all, &total,
-                        NULL));
-    const float *at = all;
-    for (int i = 0; i < comm_size(r->world); i++) {
-        if (r->owner_of[i] < 0) continue;
-        shards_put(&r->shards, r->owner_of[i], at, whole);
-        at += shards_owned(&r->shards, r->owner_of[i]);
-    }
-done:
-    free(all);
-    return st;
-}
-
 /* ---- its life ---- */
 
 static int64_t bucket_of(int64_t n) {
@@ -503,6 +483,8 @@ static status set_up(reduction *r, int64_t n, int together, bool *shared) {
     int64_t apart = 0;
     TRY(settle(r, together));
     r->shards = shards_of(n, (int64_t)r->slices * r->nodes, bucket_of(n));
+    if (r->set.sharded == SHARDED_IN_NODE)
+        r->set.sharded = r->nodes == 1 && r->locals > 1 ? SHARDED_YES : SHARDED_NO;
     TRY(comm_agree(r->world, find_memory(r, shared)));
     apart = *shared ? 0 : 1;
     TRY(comm_sum_i64(r->world, &apart, 1));
@@ -552,18 +534,17 @@ void reduction_destroy(reduction *r) {
     free(r->traffic);
     free(r->layouts);
     free(r->scratch);
-    free(r->owner_of);
     free(r->window);
     free(r->from);
     free(r->left);
     free(r);
 }
 
+bool reduction_is_sharded(const reduction *r) { return r->set.sharded == SHARDED_YES; }
 const shards *reduction_shards(const reduction *r) { return &r->shards; }
-int64_t reduction_owner(const reduction *r) { return r->owner_of[comm_rank(r->world)]; }
+int64_t reduction_owner(const reduction *r) { return r->owner; }
 
 span reduction_owned(const reduction *r, int64_t bucket) {
-    int64_t owner = reduction_owner(r);
-    if (owner < 0) return (span){0};
-    return shards_piece(&r->shards, bucket, owner, 1);
+    if (r->owner < 0) return (span){0};
+    return shards_piece(&r->shards, bucket, r->owner, 1);
 }

@@ -19,8 +19,8 @@
 #include "pipeline/shards.h"
 
 typedef struct reduction_settings {
-    bool sharded; /* a rank gets the sums of what it owns only */
-    bool bf16;    /* gradients are rounded to bf16 for their way between nodes */
+    sharding sharded; /* a rank gets the sums of what it owns only */
+    bool bf16;        /* gradients are rounded to bf16 for their way between nodes */
     bool ordered; /* the tree is that over the ranks in their order; their number a power of two */
     int together; /* at most so many ranks share memory; 0: all of a node */
 } reduction_settings;
@@ -31,6 +31,8 @@ typedef struct reduction reduction;
 status reduction_create(const comm *c, int64_t n, const reduction_settings *settings,
                         reduction **out);
 void reduction_destroy(reduction *r); /* Collective */
+
+bool reduction_is_sharded(const reduction *r);
 
 /* Which floats are this rank's: in both modes it sums them, when sharded it also updates them. */
 const shards *reduction_shards(const reduction *r);
@@ -52,14 +54,12 @@ double reduction_seconds(const reduction *r);
  * Collective. */
 void reduction_finish(reduction *r);
 
-/* When sharded, after reduction_finish(): this rank's values (n floats) of what it owns in the first
- * `buckets` buckets are as all are to have them. They set out; nothing waits. Local. */
+/* When sharded, between steps or after reduction_finish(): this rank's values (n floats) of what it
+ * owns in the first `buckets` buckets, more each time, are as all are to have them. They set out;
+ * nothing waits. Local. */
 void reduction_updated(reduction *r, float *value, int64_t buckets);
 
 /* When sharded: takes the rest as updated too and waits until every rank has all values. Collective. */
 void reduction_spread(reduction *r, float *value);
-
-/* Every rank's `owned` floats (shards_owned()) to `whole` (n floats) on all. Collective. */
-status reduction_gather(const reduction *r, const float *owned, float *whole);
 
 #endif

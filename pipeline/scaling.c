@@ -57,7 +57,6 @@ status scaling_measure(const comm *c, const trainer_settings *set, const graph *
     double together[ROUNDS], apart[ROUNDS], alone[ROUNDS], share[ROUNDS], machine[ROUNDS];
     double best = 0;
     own.batch = set->batch / comm_size(c);
-    own.sharded = false;
     TRY(comm_split(c, comm_rank(c), &self));
     TRY(trainer_create(c, set, g, loss, engine, &all));
     TRY(comm_agree(c, trainer_create(self, &own, g, loss, engine, &one)));

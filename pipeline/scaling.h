@@ -15,7 +15,8 @@ typedef struct scaling {
     double machine;                 /* apart / alone, likewise: what is lost without any sum */
 } scaling;
 
-/* Each round times a step of all ranks, one of each for itself at once, and one of each alone, so
+/* With a sharded optimiser a step of all ranks also saves each part of its update, so that it may be
+ * faster than `apart`. Each round times a step of all ranks, one of each for itself at once, and one of each alone, so
  * that a machine whose speed drifts, or whose cores differ, is compared with itself. A core that
  * something else slows down for a while holds up both ranks of a step, but only one that is alone:
  * the median has that in it. set->batch must be a multiple of the ranks. The same on every rank.

@@ -13,6 +13,10 @@ typedef struct span {
     int64_t at, count; /* floats */
 } span;
 
+/* Whether a rank updates only what it owns: no, yes, or where all ranks share memory. There as much
+ * travels either way; between nodes sums come back behind the backward pass, but values after it. */
+typedef enum sharding { SHARDED_NO, SHARDED_YES, SHARDED_IN_NODE } sharding;
+
 typedef struct shards {
     int64_t n;           /* floats of the buffer */
     int64_t part;        /* floats of a part */

@@ -71,9 +71,10 @@ done:
     return st;
 }
 
-static bool sharding_of(const comm *c, const study *s) {
+static sharding sharding_of(const study *s) {
     const char *key = s->train.optimizer_sharding;
-    return strcmp(key, "auto") == 0 ? trainer_sharding_pays(c) : is_on(key);
+    if (strcmp(key, "auto") == 0) return SHARDED_IN_NODE;
+    return is_on(key) ? SHARDED_YES : SHARDED_NO;
 }
 
 /* Collective. */
@@ -94,7 +95,7 @@ static status open_trainer(training *t) {
                             .seed = (uint64_t)s->seed,
                             .precision = precision,
                             .recompute = strcmp(s->train.recompute, "blocks") == 0,
-                            .sharded = sharding_of(c, s),
+                            .sharded = sharding_of(s),
                             .bf16_wire = strcmp(s->train.gradient_wire, "bf16") == 0,
                             .reproducible = is_on(s->train.reproducible)};
     TRY(trainer_create(c, &set, t->noising.graph, t->noising.loss, t->stage->engine, &t->trainer));
@@ -200,8 +201,7 @@ done:
 static status validate(training *t) {
     status st = ST_OK;
     double loss = 0;
-    const float *ema = NULL;
-    TRY(trainer_ema(t->trainer, &ema));
+    const float *ema = trainer_ema(t->trainer);
     TRY(validator_run(t->validator, ema, &loss));
     log_event(t->stage->log, "validate",
               json_pack("{s:I, s:o}", "step", (json_int_t)trainer_at(t->trainer), "loss",
@@ -250,14 +250,11 @@ static status tell(training *t, const trainer_report *r) {
 
 static status preview(training *t) {
     status st = ST_OK;
-    const float *ema = NULL;
-    TRY(trainer_ema(t->trainer, &ema));
+    const float *ema = trainer_ema(t->trainer);
     if (comm_rank(t->stage->comm) == 0)
         st = preview_write(t->stage, store_labels(t->store), t->validation, ema,
                            trainer_at(t->trainer), &t->history);
-    st = comm_agree(t->stage->comm, st);
-done:
-    return st;
+    return comm_agree(t->stage->comm, st);
 }
 
 /* Whether step is a multiple of `every`, or the last. */

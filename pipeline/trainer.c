@@ -1,4 +1,4 @@
-/* One optimiser step on all ranks: share, accumulate, sum, decide together, update alike. */
+/* One optimiser step on all ranks: share, accumulate, sum, decide together, update. */
 #include "pipeline/trainer.h"
 #include "pipeline/trainer_detail.h"
 
@@ -14,10 +14,6 @@ enum { SKIPS_MOST = 5 };
 /* What is summed besides the gradient. Each element but the first has one rank that gives it, the
  * others give 0: such a sum is exact in any order. */
 enum { SHARED_STOP, SHARED_RATE, SHARED_PARTS, SHARED_LOSS = SHARED_PARTS + GRADIENT_PARTS };
-
-bool trainer_sharding_pays(const comm *c) {
-    return comm_size(c) > 1 && comm_local_size(c) == comm_size(c);
-}
 
 static bool power_of_two(int64_t n) { return n > 0 && (n & (n - 1)) == 0; }
 
@@ -68,6 +64,7 @@ static status open_params(trainer *t, const graph *g) {
                                     .together = s->together};
     TRY(comm_agree(t->comm, params_create(g, &t->params)));
     TRY(reduction_create(t->comm, t->params->total, &how, &t->reduction));
+    t->sharded = reduction_is_sharded(t->reduction);
     params_init(t->params, s->seed);
 done:
     return st;
@@ -81,7 +78,7 @@ static status open_state(trainer *t) {
     int64_t owner = reduction_owner(t->reduction), low = 0, high = 0;
     share_of(t, &low, &high);
     int64_t micro_batches = (high - low + s->micro_batch - 1) / s->micro_batch;
-    t->held = !s->sharded ? t->params->total : owner < 0 ? 0 : shards_owned(who, owner);
+    t->held = !t->sharded ? t->params->total : owner < 0 ? 0 : shards_owned(who, owner);
     const int64_t bytes = t->held * (int64_t)sizeof(float);
     TRY(pages_zeroed(&t->m, bytes, "optimiser state"));
     TRY(pages_zeroed(&t->v, bytes, "optimiser state"));
@@ -275,13 +272,13 @@ static void update(trainer *t, trainer_report *report) {
                .weight_decay = t->set.weight_decay,
                .step = t->step + 1,
                .scale = (norm > t->set.clip ? t->set.clip / norm : 1.0) / report->scale};
-    if (t->set.sharded)
+    if (t->sharded)
         update_own(t, &a);
     else
         update_piece(t, &a, 0, t->params->total, 0);
     report->update += log_seconds() - began - (reduction_seconds(t->reduction) - copied);
     began = log_seconds();
-    if (t->set.sharded) reduction_spread(t->reduction, t->params->value);
+    if (t->sharded) reduction_spread(t->reduction, t->params->value);
     report->exposed += log_seconds() - began;
     plan_params_changed(t->plan);
 }

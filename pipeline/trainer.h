@@ -12,6 +12,7 @@
 #include "io/checkpoint.h"
 #include "io/comm.h"
 #include "model/nn/plan.h"
+#include "pipeline/shards.h"
 
 typedef struct trainer_settings {
     int64_t steps;       /* of the whole training: the learning rate ends there */
@@ -25,7 +26,7 @@ typedef struct trainer_settings {
     uint64_t seed;         /* initialisation and dropout */
     tensor_type precision; /* of activations: with bf16 the loss is scaled (model/loss_scale.h) */
     bool recompute;        /* activations inside blocks are computed again in the backward pass */
-    bool sharded;          /* a rank holds moments and EMA of its part only, and updates that */
+    sharding sharded;      /* a rank holds moments and EMA of its part only, and updates that */
     bool bf16_wire;        /* gradients are rounded to bf16 for their way between nodes */
     bool reproducible; /* micro-batches are summed in one fixed tree: every power of two of ranks
                               (of equal threads) gives the same bits */
@@ -42,10 +43,6 @@ typedef struct trainer_feed {
     void (*ahead)(void *context, int64_t first, int64_t count);
     void *context;
 } trainer_feed;
-
-/* Whether .sharded saves time among these ranks: on one node each updates less and as much travels.
- * Between nodes sums come back behind the backward pass, but values after it. Local. */
-bool trainer_sharding_pays(const comm *c);
 
 typedef struct trainer trainer;
 
@@ -84,7 +81,7 @@ int64_t trainer_forward_flops(const trainer *t); /* of one sample */
 
 /* The averaged parameters (params total; NULL without EMA), valid until the next step; a sharded
  * trainer puts them together in the gradient's place. Collective. */
-status trainer_ema(trainer *t, const float **out);
+const float *trainer_ema(trainer *t);
 
 /* Saves, on rank 0, everything the next step follows from, in one form whatever the number of ranks
  * and the sharding; restores it on every rank from the newest checkpoint with this fingerprint, if

@@ -11,8 +11,9 @@
 struct trainer {
     const comm *comm;
     trainer_settings set;
-    params *params; /* values and gradient lie in the reduction's memory */
+    params *params;
     reduction *reduction;
+    bool sharded;
     plan *plan;
     node loss;
     int64_t held;       /* floats of state: params total, or what this rank owns */

@@ -37,17 +37,23 @@ status trainer_check_equal(const trainer *t) {
 
 void trainer_take(const trainer *t, const float *all, float *held) {
     int64_t owner = reduction_owner(t->reduction);
-    if (!t->set.sharded)
+    if (!t->sharded)
         memcpy(held, all, (size_t)t->params->total * sizeof *held);
     else if (owner >= 0)
         shards_take(reduction_shards(t->reduction), owner, all, held);
 }
 
-status trainer_ema(trainer *t, const float **out) {
-    *out = t->ema;
-    if (!t->ema || !t->set.sharded) return ST_OK;
-    *out = t->params->grad;
-    return reduction_gather(t->reduction, t->ema, t->params->grad);
+/* What each rank holds of an array comes together in the gradient's place, on all. Collective. */
+static void bring_together(const trainer *t, const float *held) {
+    int64_t owner = reduction_owner(t->reduction);
+    if (owner >= 0) shards_put(reduction_shards(t->reduction), owner, held, t->params->grad);
+    reduction_spread(t->reduction, t->params->grad);
+}
+
+const float *trainer_ema(trainer *t) {
+    if (!t->ema || !t->sharded) return t->ema;
+    bring_together(t, t->ema);
+    return t->params->grad;
 }
 
 /* The arrays "<group>/<parameter>" of one flat buffer, appended at *n. */
@@ -72,38 +78,37 @@ static status all_arrays(const trainer *t, const whole *w, checkpoint_array **ar
     return ST_OK;
 }
 
-/* Whole arrays on rank 0; on the others what the trainer holds. Local. */
+/* Whole arrays on rank 0, of which the EMA, joined last, stays in the gradient's place; on the others
+ * what the trainer holds. Local. */
 static status open_whole(const trainer *t, whole *w) {
     int64_t total = t->params->total;
     *w = (whole){.m = t->m, .v = t->v, .ema = t->ema};
-    if (!t->set.sharded || comm_rank(t->comm) != 0) return ST_OK;
-    status st = array_alloc(&w->memory, 3 * total, sizeof *w->memory, "a checkpoint");
+    if (!t->sharded || comm_rank(t->comm) != 0) return ST_OK;
+    status st = array_alloc(&w->memory, 2 * total, sizeof *w->memory, "a checkpoint");
     if (st != ST_OK) return st;
     w->m = w->memory;
     w->v = w->memory + total;
-    w->ema = t->ema ? w->memory + 2 * total : NULL;
+    w->ema = t->ema ? t->params->grad : NULL;
     return ST_OK;
 }
 
-/* A sharded array comes together in the gradient's place, and on rank 0 from there to `all`. */
-static status join(const trainer *t, const float *held, float *all) {
-    float *joined = t->params->grad;
-    if (!held || !t->set.sharded) return ST_OK;
-    status st = reduction_gather(t->reduction, held, joined);
-    if (st == ST_OK && comm_rank(t->comm) == 0)
-        memcpy(all, joined, (size_t)t->params->total * sizeof *all);
-    return st;
+/* A sharded array as a whole, on rank 0 in `all`. */
+static void join(const trainer *t, const float *held, float *all) {
+    if (!held || !t->sharded) return;
+    bring_together(t, held);
+    if (comm_rank(t->comm) == 0 && all != t->params->grad)
+        memcpy(all, t->params->grad, (size_t)t->params->total * sizeof *all);
 }
 
 /* The way back: from rank 0 to what every rank holds. */
 static status part(const trainer *t, const float *all, float *held) {
     status st = ST_OK;
-    float *joined = t->set.sharded ? t->params->grad : held;
+    float *joined = t->sharded ? t->params->grad : held;
     int64_t bytes = t->params->total * (int64_t)sizeof *held;
     if (!held) return ST_OK;
-    if (t->set.sharded && comm_rank(t->comm) == 0) memcpy(joined, all, (size_t)bytes);
+    if (comm_rank(t->comm) == 0 && joined != all) memcpy(joined, all, (size_t)bytes);
     TRY(comm_broadcast(t->comm, joined, bytes, 0));
-    if (t->set.sharded) trainer_take(t, joined, held);
+    if (t->sharded) trainer_take(t, joined, held);
 done:
     return st;
 }
@@ -119,9 +124,9 @@ status trainer_save(trainer *t, const char *directory, const char *fingerprint, 
                                                 {"loss_scale_good", (double)t->scale.good},
                                                 {"bf16", t->set.precision == TYPE_BF16}};
     TRY(comm_agree(t->comm, open_whole(t, &w)));
-    TRY(join(t, t->m, w.m));
-    TRY(join(t, t->v, w.v));
-    TRY(join(t, t->ema, w.ema));
+    join(t, t->m, w.m);
+    join(t, t->v, w.v);
+    join(t, t->ema, w.ema);
     if (comm_rank(t->comm) == 0) {
         st = all_arrays(t, &w, &arrays, &n);
         if (st == ST_OK)
@@ -169,9 +174,9 @@ status trainer_restore(trainer *t, const char *directory, const char *fingerprin
     TRY(comm_agree(t->comm, st));
     TRY(comm_broadcast(t->comm, scalars, sizeof scalars, 0));
     TRY(comm_broadcast(t->comm, t->params->value, t->params->total * (int64_t)sizeof(float), 0));
+    TRY(part(t, w.ema, t->ema)); /* first: it lies where the others pass */
     TRY(part(t, w.m, t->m));
     TRY(part(t, w.v, t->v));
-    TRY(part(t, w.ema, t->ema));
     t->step = (int64_t)scalars[0].value;
     t->skips = (int64_t)scalars[1].value;
     loss_scale_restore(&t->scale, scalars[2].value, (int64_t)scalars[3].value);

@@ -91,6 +91,18 @@ static bool is_sum(const comm *c, const reduction_settings *set, const float *gr
     return right;
 }
 
+/* Whether the buckets, or what this rank owns of them, hold the sums. */
+static bool are_sums(const comm *c, const reduction *r, const reduction_settings *set,
+                     const float *grad, int64_t at) {
+    const shards *who = reduction_shards(r);
+    bool right = true;
+    for (int64_t b = 0; b < who->buckets; b++) {
+        span held = set->sharded ? reduction_owned(r, b) : shards_bucket(who, b);
+        right &= is_sum(c, set, grad, held, at);
+    }
+    return right;
+}
+
 /* Every float has one owner. */
 static void owners(const comm *c, const reduction *r, int64_t n) {
     const shards *who = reduction_shards(r);
@@ -115,30 +127,21 @@ static void owners(const comm *c, const reduction *r, int64_t n) {
 }
 
 /* Owners mark their values, bucket after bucket; what is said to be updated may leave at once, and
- * the last half need not be said. After a spread all have all marks, after a gather likewise. */
-static void values(const comm *c, reduction *r, int64_t n) {
-    const shards *who = reduction_shards(r);
-    int64_t owner = reduction_owner(r), held = owner < 0 ? 0 : shards_owned(who, owner);
-    float *value = malloc((size_t)n * sizeof *value),
-          *whole = malloc((size_t)n * sizeof *whole + 1),
-          *part = malloc((size_t)held * sizeof *part + 1);
-    for (int64_t i = 0; i < n; i++) whole[i] = (float)i;
-    if (owner >= 0) shards_take(who, owner, whole, part);
+ * the last half need not be said. After a spread all have all marks, others in every step. */
+static void values(const comm *c, reduction *r, int64_t n, int64_t at) {
+    int64_t buckets = reduction_shards(r)->buckets;
+    float *value = malloc((size_t)n * sizeof *value);
     memset(value, 0xff, (size_t)n * sizeof *value);
-    memset(whole, 0xff, (size_t)n * sizeof *whole);
-    expect(c, reduction_gather(r, part, whole) == ST_OK, "reduction_gather");
-    for (int64_t b = 0; b < who->buckets; b++) {
+    for (int64_t b = 0; b < buckets; b++) {
         span p = reduction_owned(r, b);
-        for (int64_t i = p.at; i < p.at + p.count; i++) value[i] = (float)i;
-        if (b < who->buckets / 2) reduction_updated(r, value, b + 1);
+        for (int64_t i = p.at; i < p.at + p.count; i++) value[i] = (float)(i + at * n);
+        if (b < buckets / 2) reduction_updated(r, value, b + 1);
     }
     reduction_spread(r, value);
     bool right = true;
-    for (int64_t i = 0; i < n; i++) right &= value[i] == (float)i && whole[i] == (float)i;
+    for (int64_t i = 0; i < n; i++) right &= value[i] == (float)(i + at * n);
     expect(c, right, "values of all owners");
     free(value);
-    free(whole);
-    free(part);
 }
 
 static void one_mode(const comm *c, int64_t n, const reduction_settings *set) {
@@ -151,19 +154,14 @@ static void one_mode(const comm *c, int64_t n, const reduction_settings *set) {
     if (set->ordered)
         expect(c, sum_stack_create(n, LEAVES / comm_size(c), &stack) == ST_OK, "a stack");
     owners(c, r, n);
-    const shards *who = reduction_shards(r);
     float *grad = malloc((size_t)n * sizeof *grad);
     for (int64_t at = 0; at < STEPS; at++) {
         step(c, r, grad, stack, n, at);
-        for (int64_t b = 0; b < who->buckets; b++) {
-            span held = shards_bucket(who, b);
-            if (set->sharded) held = reduction_owned(r, b);
-            right &= is_sum(c, set, grad, held, at);
-        }
+        right &= are_sums(c, r, set, grad, at);
         bool equal = false;
         expect(c, comm_all_equal(c, hash(grad, n * 4), &equal) == ST_OK, "comm_all_equal");
         same &= equal || set->sharded;
-        if (set->sharded) values(c, r, n);
+        if (set->sharded) values(c, r, n, at);
     }
     expect(c, right, set->ordered ? "not the tree" : "a sum is wrong");
     expect(c, same, "the ranks hold different sums");
@@ -189,8 +187,8 @@ static void what_travels_is_rounded(const comm *c) {
 }
 
 /* The last rank stops in mid-step; nobody waits for ever, and the next step is right again. */
-static void a_rank_that_fails_holds_nobody_up(const comm *c, int together) {
-    const reduction_settings set = {.together = together};
+static void a_rank_that_fails_holds_nobody_up(const comm *c, int together, sharding sharded) {
+    const reduction_settings set = {.together = together, .sharded = sharded};
     enum { N = 20000 };
     reduction *r = NULL;
     expect(c, reduction_create(c, N, &set, &r) == ST_OK, "reduction_create");
@@ -200,9 +198,21 @@ static void a_rank_that_fails_holds_nobody_up(const comm *c, int together) {
     expect(c, tell(r, N, comm_rank(c) == comm_size(c) - 1 ? N / 2 : 0) == ST_OK, "tell");
     reduction_finish(r);
     step(c, r, grad, NULL, N, 1);
-    expect(c, is_sum(c, &set, grad, (span){0, N}, 1), "the step after a failure");
+    expect(c, are_sums(c, r, &set, grad, 1), "the step after a failure");
+    if (sharded) values(c, r, N, 1);
     free(grad);
     reduction_destroy(r);
+}
+
+static void ranks_that_share_memory_share_the_update(const comm *c) {
+    for (int together = 0; together <= 1; together++) {
+        const reduction_settings set = {.together = together, .sharded = SHARDED_IN_NODE};
+        reduction *r = NULL;
+        expect(c, reduction_create(c, 100, &set, &r) == ST_OK, "reduction_create");
+        expect(c, reduction_is_sharded(r) == (comm_size(c) > 1 && together == 0),
+               "whether it is sharded");
+        reduction_destroy(r);
+    }
 }
 
 static int ranks(int argc, char **argv) {
@@ -213,13 +223,17 @@ static int ranks(int argc, char **argv) {
     bool power = (size & (size - 1)) == 0;
     for (int together = 0; together <= 2; together++) {
         for (int mode = 0; mode < 8; mode++) {
-            const reduction_settings set = {
-                .sharded = mode & 1, .bf16 = mode & 2, .ordered = mode & 4, .together = together};
+            const reduction_settings set = {.sharded = mode & 1 ? SHARDED_YES : SHARDED_NO,
+                                            .bf16 = mode & 2,
+                                            .ordered = mode & 4,
+                                            .together = together};
             if (set.ordered && (set.bf16 || !power)) continue;
             for (int k = 0; k < 3; k++) one_mode(c, sizes[k], &set);
         }
-        a_rank_that_fails_holds_nobody_up(c, together);
+        a_rank_that_fails_holds_nobody_up(c, together, SHARDED_NO);
+        a_rank_that_fails_holds_nobody_up(c, together, SHARDED_YES);
     }
+    ranks_that_share_memory_share_the_update(c);
     what_travels_is_rounded(c);
     int64_t all = failures;
     if (comm_sum_i64(c, &all, 1) != ST_OK) all++;

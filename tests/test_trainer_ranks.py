@@ -34,6 +34,7 @@ def sums_agree():
                 assert way == one["fixed"], (ranks, name, way, one["fixed"])
         assert all_ways["plain"] == all_ways["plain-sharded"], (ranks, all_ways)
         assert all_ways["apart"] == all_ways["apart-sharded"], (ranks, all_ways)
+        assert all_ways["pairs"] == all_ways["pairs-sharded"], (ranks, all_ways)
         assert all_ways["wire"][0] != all_ways["apart"][0], "nothing was rounded on its way"
         assert ("fixed" in all_ways) == (ranks != 3)
 
