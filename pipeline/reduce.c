@@ -62,6 +62,7 @@ struct reduction {
     comm *node, *across, *back; /* across: the ranks of the same place; back: for what returns */
     int local, locals;          /* place in the node */
     int slices;                 /* ranks of a node that carry: as many as the smallest node has */
+    bool apart;                 /* memory could not be shared: every rank is a node */
     int nodes, at_node;
     int64_t owner; /* this rank's place among the owners; -1: it owns nothing */
     shards shards;
@@ -510,7 +511,8 @@ status reduction_create(const comm *c, int64_t n, const reduction_settings *sett
         TRY(comm_agree(c, array_alloc(&r, 1, sizeof *r, "a reduction")));
         r->world = c;
         r->set = *settings;
-        TRY(set_up(r, n, shared ? together : 1, &shared));
+        r->apart = !shared;
+        TRY(set_up(r, n, r->apart ? 1 : together, &shared));
     } while (!shared);
     *out = r;
     r = NULL;
@@ -541,6 +543,7 @@ void reduction_destroy(reduction *r) {
 }
 
 bool reduction_is_sharded(const reduction *r) { return r->set.sharded == SHARDED_YES; }
+bool reduction_is_apart(const reduction *r) { return r->apart; }
 const shards *reduction_shards(const reduction *r) { return &r->shards; }
 int64_t reduction_owner(const reduction *r) { return r->owner; }
 

@@ -100,6 +100,10 @@ static status open_trainer(training *t) {
                             .reproducible = is_on(s->train.reproducible)};
     TRY(trainer_create(c, &set, t->noising.graph, t->noising.loss, t->stage->engine, &t->trainer));
     TRY(comm_agree(c, validator_open(&t->noising, t->stage, &t->validator)));
+    if (trainer_ranks_are_apart(t->trainer))
+        log_warning(t->stage->log,
+                    "ranks of a node cannot see each other's memory (each in a container of its "
+                    "own?): gradients travel as messages, which takes longer");
     if (is_on(s->train.reproducible))
         log_info(
             t->stage->log,

@@ -315,6 +315,7 @@ done:
     return st;
 }
 
+bool trainer_ranks_are_apart(const trainer *t) { return reduction_is_apart(t->reduction); }
 int64_t trainer_at(const trainer *t) { return t->step; }
 params *trainer_params(trainer *t) { return t->params; }
 const plan *trainer_plan(const trainer *t) { return t->plan; }

@@ -74,6 +74,9 @@ status trainer_step(trainer *t, const trainer_feed *feed, bool stop_requested,
 /* Whether the parameters of all ranks are the same bits: ST_INTERNAL if not. Collective. */
 status trainer_check_equal(const trainer *t);
 
+/* Whether gradients travel as messages between ranks of one node (pipeline/reduce.h). */
+bool trainer_ranks_are_apart(const trainer *t);
+
 int64_t trainer_at(const trainer *t); /* optimiser steps made or skipped */
 params *trainer_params(trainer *t);
 const plan *trainer_plan(const trainer *t);

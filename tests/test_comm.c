@@ -2,8 +2,8 @@
  *
  * The program starts itself again under mpirun with 1, 2 and 3 ranks, and once without mpirun.
  */
-#include "io/comm.h"
 #include "io/span.h"
+#include "tests/ranks.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,20 +17,6 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-static int failures;
-
-static void expect(const comm *c, bool truth, const char *what) {
-    if (truth) return;
-    fprintf(stderr, "rank %d of %d: %s\n", comm_rank(c), comm_size(c), what);
-    failures++;
-}
-
-static uint64_t hash(const void *data, size_t bytes) { /* FNV-1a */
-    uint64_t h = 14695981039346656037u;
-    for (size_t i = 0; i < bytes; i++) h = (h ^ ((const unsigned char *)data)[i]) * 1099511628211u;
-    return h;
-}
 
 /* A value of no round binary form, so that the order of additions shows in the last bits. */
 static double some(int rank, int64_t i) {
@@ -162,15 +148,12 @@ static int ranks(int argc, char **argv) {
     equality(c);
     agreement(c);
     sleep_of_those_who_wait(c);
-    int64_t all = failures;
-    if (comm_sum_i64(c, &all, 1) != ST_OK || comm_barrier(c) != ST_OK) all++;
+    bool passed = none_failed(c) && comm_barrier(c) == ST_OK;
     if (wanted > 1 && getenv("CTAUG_TEST_ABORT") && comm_rank(c) == 1) comm_abort(c, "a test");
-    if (comm_barrier(c) != ST_OK) all++;
+    passed &= comm_barrier(c) == ST_OK;
     comm_stop(c);
-    return all > 0;
+    return !passed;
 }
-
-static char self[4096];
 
 static int run(const char *before, int n) {
     char command[8192];
@@ -211,11 +194,7 @@ static void abort_ends_all(void **state) {
 
 int main(int argc, char **argv) {
     if (argc > 1 && !strcmp(argv[1], "ranks")) return ranks(argc, argv);
-    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (length < 0) return 1;
-    setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
-    setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
-    setenv("OMP_NUM_THREADS", "1", 1);
+    if (!find_self()) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_mpirun), cmocka_unit_test(one_rank),
         cmocka_unit_test(two_ranks),      cmocka_unit_test(three_ranks),
