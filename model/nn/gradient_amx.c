@@ -14,10 +14,11 @@
  * A job is a part of the line and a block of input channels, with sums of its own; the parts' are
  * added in order at the end.
  */
-#include "model/nn/gradient_amx.h"
+#include "model/nn/gradient.h"
 
 #include "model/nn/amx.h"
 #include "model/nn/counts.h"
+#include "model/nn/gradient_sums.h"
 #include "model/nn/isa_dnnl.h"
 #include "model/nn/kernels_fast.h"
 
@@ -36,7 +37,7 @@ enum {
 
 typedef uint32_t pair; /* numbers at one position and the next */
 
-bool gradient_amx_takes(const conv_shape *s) {
+static bool takes(const conv_shape *s) {
     return !kernels_plain && isa_tiles() && s->stride == 1 && s->x == TYPE_BF16 &&
            s->y == TYPE_BF16 && s->batch > 0 && s->height > 0 && s->width > 0 && s->in > 0 &&
            s->in % TWO_TILES == 0 && s->out > 0 && s->out % TWO_TILES == 0;
@@ -86,7 +87,7 @@ static int64_t zeros_bytes(const conv_shape *s) {
     return up_to(most(s->in, s->out) * (int64_t)sizeof(bf16), 64);
 }
 
-int64_t gradient_amx_scratch(const conv_shape *s) {
+static int64_t scratch_bytes(const conv_shape *s) {
     const layout l = layout_of(s);
     return zeros_bytes(s) + sums_bytes(&l) + bias_bytes(s, &l) + l.threads * own_bytes(&l);
 }
@@ -137,12 +138,6 @@ static inline const bf16 *walk_on(walk *w) {
     return pixel;
 }
 
-/* Units of 16 channels of pixel a below and b above. */
-NATIVE_INLINE __m512i paired(const bf16 *a, const bf16 *b) {
-    return zipped(_mm256_loadu_si256((const __m256i *)(const void *)a),
-                  _mm256_loadu_si256((const __m256i *)(const void *)b));
-}
-
 /* `count` positions from `first` as lines of the channels [c, c + channels). */
 NATIVE static void turn_x(const job *j, int64_t c, int64_t channels, int64_t first, int64_t count,
                           bf16 *lines) {
@@ -184,16 +179,8 @@ NATIVE static void pair_dy(const job *j, int64_t first, int64_t count, pair *pai
 
 /* bias [out] += the sum of `count` positions of these pairs. */
 NATIVE static void add_bias(const job *j, const pair *pairs, int64_t count, double *bias) {
-    const __m512bh ones = (__m512bh)_mm512_set1_epi16(0x3f80);
-    for (int64_t o = 0; o < j->shape->out; o += TILE) {
-        const pair *from = pairs + o / TILE * j->at.dy_tile;
-        float sums[TILE];
-        __m512 sum = _mm512_setzero_ps();
-        for (int64_t i = 0; i < count / 2; i++)
-            sum = _mm512_dpbf16_ps(sum, ones, (__m512bh)_mm512_load_si512(from + i * TILE));
-        _mm512_storeu_ps(sums, sum);
-        for (int i = 0; i < TILE; i++) bias[o + i] += sums[i];
-    }
+    for (int64_t o = 0; o < j->shape->out; o += TILE)
+        add_pairs(pairs + o / TILE * j->at.dy_tile, TILE, count / 2, bias + o);
 }
 
 /* ---- products ---- */
@@ -273,31 +260,16 @@ TILED static void run_job(const job *j, int64_t part, int64_t block, void *own) 
 
 /* dw += the parts' sums of 16 x 16 channels. */
 NATIVE static void deliver(const job *j, int64_t k, int64_t o, float *dw) {
-    enum { MOST_TAPS = 9 };
     const conv_shape *s = j->shape;
     const layout *l = &j->at;
-    __m512 g[TILE * MOST_TAPS];
-    for (int64_t t = 0; t < l->taps; t++) {
-        const float *from =
-            j->sums + t * s->in * s->out + (k / TILE * (s->out / TILE) + o / TILE) * TILE_SUMS;
-        for (int64_t i = 0; i < TILE; i++) {
-            __m512 sum = _mm512_load_ps(from + i * TILE);
-            for (int64_t p = 1; p < l->parts; p++)
-                sum = _mm512_add_ps(sum, _mm512_load_ps(from + p * l->sums + i * TILE));
-            g[i * l->taps + t] = sum;
-        }
-    }
-    for (int64_t t = 0; t < l->taps; t++) {
-        transpose16(g + TILE * t);
-        for (int64_t i = 0; i < TILE; i++) {
-            float *to = dw + ((o + i) * s->in + k) * l->taps + TILE * t;
-            _mm512_storeu_ps(to, _mm512_add_ps(_mm512_loadu_ps(to), g[TILE * t + i]));
-        }
-    }
+    const sums_layout at = {
+        .input = TILE, .tap = s->in * s->out, .part = l->sums, .taps = l->taps, .parts = l->parts};
+    deliver_sums(&at, j->sums + (k / TILE * (s->out / TILE) + o / TILE) * TILE_SUMS,
+                 dw + (o * s->in + k) * l->taps, s->in * l->taps);
 }
 
-void gradient_amx(const conv_shape *s, const void *x, const void *dy, float *dw, float *db,
-                  void *scratch) {
+static void add(const conv_shape *s, const void *x, const void *dy, float *dw, float *db,
+                void *scratch) {
     job j = {.shape = s, .at = layout_of(s), .x = x, .dy = dy, .zeros = scratch};
     const layout *l = &j.at;
     char *bias = (char *)scratch + zeros_bytes(s), *sums = bias + bias_bytes(s, l);
@@ -312,9 +284,8 @@ void gradient_amx(const conv_shape *s, const void *x, const void *dy, float *dw,
 #pragma omp parallel for collapse(2) schedule(static)
     for (int64_t o = 0; o < s->out; o += TILE)
         for (int64_t k = 0; k < s->in; k += TILE) deliver(&j, k, o, dw);
-    for (int64_t o = 0; db && o < s->out; o++) {
-        double sum = 0;
-        for (int64_t part = 0; part < l->parts; part++) sum += j.bias[part * s->out + o];
-        db[o] += (float)sum;
-    }
+    if (db) deliver_bias(j.bias, l->parts, s->out, db);
 }
+
+const gradient_way gradient_tiles = {
+    .name = "tiles", .takes = takes, .scratch = scratch_bytes, .add = add};

@@ -2,7 +2,7 @@
  *
  *   onednn     oneDNN convolutions and products, our own vectorised norm and attention; our own
  *              3x3 convolutions with stride 1 in f32, and in bf16 with AVX2 alone (Winograd), and
- *              weight gradients of bf16 in tiles (AMX)
+ *              their weight gradients in bf16 where the processor multiplies it
  *   openblas   im2col + sgemm (OpenBLAS), the same norm and attention
  *   reference  plain loops, what the other two are tested against
  *

@@ -1,9 +1,9 @@
 /* The oneDNN engine: convolutions by Winograd (winograd.c) where winograd_takes() says so, else by
- * the library (conv_dnnl.c), some weight gradients by tiles of our own (gradient_amx.c); products by
+ * the library (conv_dnnl.c), some weight gradients by ways of our own (gradient.h); products by
  * dnnl_sgemm, our own norm and attention. */
 #include "model/nn/conv_fast.h"
 #include "io/span.h"
-#include "model/nn/gradient_amx.h"
+#include "model/nn/gradient.h"
 #include "model/nn/kernels_fast.h"
 #include "model/nn/winograd.h"
 
@@ -15,9 +15,9 @@
 struct conv {
     conv_shape shape;
     bool training;
-    bool tiles;         /* the weight gradient by gradient_amx.c */
-    dnnl_conv *library; /* NULL: by Winograd */
-    void *packed;       /* by Winograd: of the caller */
+    dnnl_conv *library;           /* NULL: by Winograd */
+    const gradient_way *gradient; /* with the library; NULL: the library's */
+    void *packed;                 /* by Winograd: of the caller */
 };
 
 static void one_conv_close(conv *c) {
@@ -26,14 +26,14 @@ static void one_conv_close(conv *c) {
 }
 
 /* By the library unless by Winograd. */
-static status open_conv(const conv_shape *shape, bool training, bool by_winograd, bool tiles,
-                        conv **out) {
+static status open_conv(const conv_shape *shape, bool training, bool by_winograd,
+                        const gradient_way *gradient, conv **out) {
     status st;
     conv *c = NULL;
     *out = NULL;
     TRY(array_alloc(&c, 1, sizeof *c, "a convolution"));
-    *c = (conv){.shape = *shape, .training = training, .tiles = training && tiles && !by_winograd};
-    if (!by_winograd) TRY(dnnl_conv_open(shape, training, training && !c->tiles, &c->library));
+    *c = (conv){.shape = *shape, .training = training, .gradient = gradient};
+    if (!by_winograd) TRY(dnnl_conv_open(shape, training, training && !gradient, &c->library));
     *out = c;
     c = NULL;
 done:
@@ -42,18 +42,22 @@ done:
 }
 
 static status one_conv_open(const conv_shape *shape, bool training, conv **out) {
-    return open_conv(shape, training, winograd_takes(shape), gradient_amx_takes(shape), out);
+    const gradient_way *ways[] = {&gradient_tiles, &gradient_vectors}, *gradient = NULL;
+    const bool by_winograd = winograd_takes(shape);
+    for (int i = 0; i < 2 && training && !by_winograd && !gradient; i++)
+        if (ways[i]->takes(shape)) gradient = ways[i];
+    return open_conv(shape, training, by_winograd, gradient, out);
 }
 
 static status one_conv_open_library(const conv_shape *shape, conv **out) {
-    return open_conv(shape, true, false, false, out);
+    return open_conv(shape, true, false, NULL, out);
 }
 
 static int64_t one_conv_scratch(const conv *c) {
     if (!c->library) return winograd_scratch(&c->shape, c->training);
     int64_t library = dnnl_conv_scratch(c->library);
-    int64_t tiles = c->tiles ? gradient_amx_scratch(&c->shape) : 0;
-    return tiles > library ? tiles : library;
+    int64_t gradient = c->gradient ? c->gradient->scratch(&c->shape) : 0;
+    return gradient > library ? gradient : library;
 }
 
 static int64_t one_conv_packed(const conv *c) {
@@ -81,8 +85,8 @@ static status one_conv_backward_data(conv *c, const void *dy, void *dx, void *sc
 
 static status one_conv_backward_weights(conv *c, const void *x, const void *dy, float *dw,
                                         float *db, void *scratch) {
-    if (c->tiles) {
-        gradient_amx(&c->shape, x, dy, dw, db, scratch);
+    if (c->gradient) {
+        c->gradient->add(&c->shape, x, dy, dw, db, scratch);
         return ST_OK;
     }
     if (c->library) return dnnl_conv_backward_weights(c->library, x, dy, dw, db, scratch);

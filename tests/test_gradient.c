@@ -1,0 +1,120 @@
+/* Our own weight gradients on whole numbers, where nothing is rounded: equal to the reference's to the
+ * last bit, into however many parts the threads divide them. */
+#include "model/nn/gradient.h"
+#include "tests/whole_conv.h"
+
+#include <stdio.h>
+
+enum { SKIPPED = 77 };
+
+static const gradient_way *const ways[] = {&gradient_tiles, &gradient_vectors};
+enum { WAYS = sizeof ways / sizeof ways[0] };
+
+/* One pixel, odd ends, lines shorter than a step, rows longer than a stretch, several maps in a
+ * stretch and one left over, several stretches and parts, a block of inputs that is not full, several
+ * blocks. */
+static const conv_shape shapes[] = {{1, 1, 1, 32, 32, 3, 1, TYPE_BF16, TYPE_BF16},
+                                    {2, 5, 7, 32, 96, 3, 1, TYPE_BF16, TYPE_BF16},
+                                    {3, 37, 1, 96, 32, 3, 1, TYPE_BF16, TYPE_BF16},
+                                    {1, 1, 41, 64, 32, 3, 1, TYPE_BF16, TYPE_BF16},
+                                    {2, 33, 64, 32, 64, 3, 1, TYPE_BF16, TYPE_BF16},
+                                    {5, 8, 8, 160, 64, 3, 1, TYPE_BF16, TYPE_BF16},
+                                    {5, 40, 41, 32, 32, 3, 1, TYPE_BF16, TYPE_BF16},
+                                    {1, 1, 2, 32, 64, 3, 1, TYPE_BF16, TYPE_BF16},
+                                    {3, 2, 6, 64, 32, 3, 1, TYPE_BF16, TYPE_BF16},
+                                    {9, 9, 14, 32, 32, 3, 1, TYPE_BF16, TYPE_BF16},
+                                    {1, 3, 1030, 32, 32, 3, 1, TYPE_BF16, TYPE_BF16},
+                                    {2, 8, 6, 544, 32, 3, 1, TYPE_BF16, TYPE_BF16},
+                                    {1, 1, 1, 64, 32, 1, 1, TYPE_BF16, TYPE_BF16},
+                                    {3, 9, 7, 288, 96, 1, 1, TYPE_BF16, TYPE_BF16},
+                                    {5, 41, 40, 32, 32, 1, 1, TYPE_BF16, TYPE_BF16}};
+enum { SHAPES = sizeof shapes / sizeof shapes[0], USUAL = 4 };
+
+/* dw and db of a case, added to 0.5. */
+static answers in_one_way(const gradient_way *way, const whole_case *c) {
+    const conv_shape *s = &c->s;
+    answers a = answers_of(c);
+    void *x = map_in(s->x, c->x, c->nx), *dy = map_in(s->y, c->dy, c->ny);
+    int64_t bytes = way->scratch(s);
+    char *scratch = guarded(bytes);
+    way->add(s, x, dy, a.dw, a.db, scratch);
+    guard_check(scratch, bytes);
+    free(x), free(dy);
+    return a;
+}
+
+static bool is_here(const gradient_way *way) { return way->takes(&shapes[USUAL]); }
+
+static void exact(const gradient_way *way, const conv_shape *s) {
+    whole_case c = case_of(*s);
+    answers want = by_reference(&c);
+    for (int threads = 1; threads <= 5; threads++) {
+        omp_set_num_threads(threads);
+        answers got = in_one_way(way, &c);
+        same_bits("dw", got.dw, want.dw, c.nw);
+        same_bits("db", got.db, want.db, c.s.out);
+        answers_free(&got);
+    }
+    answers_free(&want), case_free(&c);
+}
+
+static void whole_numbers_are_exact(void **state) {
+    (void)state;
+    const int before = omp_get_max_threads();
+    for (int w = 0; w < WAYS; w++) {
+        int taken = 0;
+        for (int i = 0; i < SHAPES; i++) {
+            if (!ways[w]->takes(&shapes[i])) continue;
+            exact(ways[w], &shapes[i]);
+            taken++;
+        }
+        printf("%s: %d of %d shapes\n", ways[w]->name, taken, SHAPES);
+        assert_true(!is_here(ways[w]) || taken >= SHAPES / 2);
+    }
+    omp_set_num_threads(before);
+}
+
+static void no_bias_is_asked_for(void **state) {
+    (void)state;
+    whole_case c = case_of(shapes[USUAL]);
+    const conv_shape *s = &c.s;
+    for (int w = 0; w < WAYS; w++) {
+        if (!is_here(ways[w])) continue;
+        answers want = in_one_way(ways[w], &c);
+        float *dw = filled(c.nw, 0.5f);
+        void *x = map_in(s->x, c.x, c.nx), *dy = map_in(s->y, c.dy, c.ny);
+        void *scratch = scratch_of(ways[w]->scratch(s));
+        ways[w]->add(s, x, dy, dw, NULL, scratch);
+        same_bits("dw", dw, want.dw, c.nw);
+        free(dw), free(x), free(dy), free(scratch);
+        answers_free(&want);
+    }
+    case_free(&c);
+}
+
+static void others_are_left_to_the_library(void **state) {
+    (void)state;
+    const conv_shape plain = {1, 8, 8, 32, 32, 3, 1, TYPE_BF16, TYPE_BF16};
+    conv_shape strided = plain, odd_in = plain, odd_out = plain, none = plain, f32_x = plain,
+               f32_y = plain;
+    strided.stride = 2, odd_in.in = 48, odd_out.out = 1, none.in = 0, f32_x.x = TYPE_F32,
+    f32_y.y = TYPE_F32;
+    const conv_shape *others[] = {&strided, &odd_in, &odd_out, &none, &f32_x, &f32_y};
+    for (int w = 0; w < WAYS; w++)
+        for (int i = 0; i < 6; i++) assert_false(ways[w]->takes(others[i]));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(whole_numbers_are_exact),
+        cmocka_unit_test(no_bias_is_asked_for),
+        cmocka_unit_test(others_are_left_to_the_library),
+    };
+    bool any = false;
+    for (int w = 0; w < WAYS; w++) any |= is_here(ways[w]);
+    if (!any) {
+        puts("this processor multiplies bf16 in neither way");
+        return SKIPPED;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
