@@ -1,9 +1,11 @@
 /* Tiles in groups small enough for the second-level cache: the positions of a group's tiles are
  * multiplied by the weights of a panel of channels at a time, whose results become pixels while they
- * are still near. The weight gradient takes more tiles at once: these are spread by all threads, then
- * multiplied by all threads, each its own part of the sums, so that nothing has to be summed over
- * threads. Who takes which group is decided as they run, for cores are not equally fast; the order
- * of every sum is fixed.
+ * are still near. The weight gradient takes more tiles at once, and their products are so many more
+ * sums: each thread has tiles and sums of its own where there is room for these, else all threads
+ * spread tiles, then multiply them, each its own part of the sums. (R64 in f32 on two cores of a Zen 5
+ * trained with threads apart at 643 to 653 GFLOP/s; together at 657, but at 539 when the cores seemed
+ * to share no cache.) The order of every sum is fixed; who takes which group of tiles forward is
+ * decided as they run, for cores are not equally fast.
  *
  * Measured over the networks' 3x3 convolutions (64 to 512 channels, 64x64 to 8x8 maps) against oneDNN
  * 2.6 as conv_dnnl.c runs it. One core of a Zen 3 (AVX2): forward and backward by data 1.5 to 2.5
@@ -28,11 +30,13 @@
 #include <string.h>
 
 enum {
-    GROUP_FLOATS = 65536, /* positions of a group, about */
-    MOST_TILES = 64,      /* of a group */
-    CHUNK = 128,          /* tiles of the weight gradient at once */
-    SPREAD = 8,           /* tiles that a thread spreads at once */
-    PART_ROWS = 8         /* small products one below the other that a thread makes at once */
+    GROUP_FLOATS = 65536,   /* positions of a group, about */
+    MOST_TILES = 64,        /* of a group */
+    CHUNK = 128,            /* tiles of the weight gradient at once */
+    PARTS_FLOATS = 1 << 22, /* at most, of the products of all parts of the weight gradient */
+    SPREAD = 8,             /* tiles that a thread spreads at once */
+    LINE_FLOATS = 16,
+    PART_ROWS = 8 /* small products one below the other that a thread makes at once */
 };
 
 /* Left to oneDNN: AVX-512 that does not multiply bf16, which nobody has tried, and bf16 where it is
@@ -223,16 +227,26 @@ void winograd_backward_data(const conv_shape *s, const void *packed, const void 
 
 /* ---- weight gradient ---- */
 
-/* Positions of x as [position][tile][in], of dy as [position][panel][tile][out], their products as
- * [position][panel][in][out], sums of dy as [tile][out]; counts of floats. */
+/* The tiles are in parts, whose products are summed apart. Positions of x as [position][tile][in], of
+ * dy as [position][panel][tile][out], the products of a part as [position][panel][in][out], sums of
+ * dy as [tile][out]; counts of floats. */
 typedef struct gradient_job {
     const wino_leaves *leaves;
     tiling tiles;
     side in, out;
+    int64_t parts, part; /* tiles of a part */
     int64_t x_row, x_position, dy_panel, dy_position, product_panel, product_position, sum_row;
+    int64_t room, product; /* of what is made of a chunk, and of the products of a part */
+    bool wants_bias;
     const void *x, *dy;
-    float *zeros, *xs, *dys, *products, *sums;
+    float *zeros, *products, *rooms;
+    double *totals; /* of dy, by parts */
 } gradient_job;
+
+/* What is made of a chunk. */
+typedef struct chunk_room {
+    float *xs, *dys, *sums;
+} chunk_room;
 
 static gradient_job gradient_of(const conv_shape *s) {
     const wino_leaves *l = leaves_of(s);
@@ -248,39 +262,81 @@ static gradient_job gradient_of(const conv_shape *s) {
     j.x_position = up_to(CHUNK * j.x_row, 16) + 16;
     j.dy_position = panels * j.dy_panel + 16;
     j.product_position = panels * j.product_panel;
+    j.room = WINO_POSITIONS * (j.x_position + j.dy_position) + CHUNK * j.sum_row;
+    j.product = WINO_POSITIONS * j.product_position;
+    const int64_t threads = omp_get_max_threads(), chunks = (j.tiles.count + CHUNK - 1) / CHUNK;
+    j.parts = threads <= chunks && threads * j.product <= PARTS_FLOATS ? threads : 1;
+    j.part = (chunks + j.parts - 1) / j.parts * CHUNK;
+    j.parts = (j.tiles.count + j.part - 1) / j.part; /* none is empty */
     return j;
 }
 
 /* Tiles [begin, end) of the chunk. */
-static void spread_tiles(const gradient_job *j, int64_t first, int64_t begin, int64_t end) {
+static void spread_tiles(const gradient_job *j, const chunk_room *r, int64_t first, int64_t begin,
+                         int64_t end) {
     const wino_leaves *l = j->leaves;
     void *pixel[WINO_POSITIONS], *result[4];
     for (int64_t t = begin; t < end; t++) {
         tile_pixels(&j->tiles, first + t, -1, 4, &j->in, j->x, j->zeros, pixel);
-        l->input(j->in.numbers, (const void *const *)pixel, j->in.channels, j->xs + t * j->x_row,
+        l->input(j->in.numbers, (const void *const *)pixel, j->in.channels, r->xs + t * j->x_row,
                  j->x_position);
         tile_pixels(&j->tiles, first + t, 0, 2, &j->out, j->dy, j->zeros, result);
         l->gradient_output(j->out.numbers, (const void *const *)result, j->out.channels,
-                           j->dys + t * l->panel, j->dy_position, j->dy_panel,
-                           j->sums + t * j->sum_row);
+                           r->dys + t * l->panel, j->dy_position, j->dy_panel,
+                           r->sums + t * j->sum_row);
     }
 }
 
 /* Inputs [k, k + part) at one position. A last product may read past them: sums that nobody reads. */
-static void multiply_part(const gradient_job *j, int64_t p, int64_t k, int64_t part, int64_t count,
-                          bool add) {
+static void multiply_part(const gradient_job *j, const chunk_room *r, int64_t p, int64_t k,
+                          int64_t part, int64_t count, bool add, float *products) {
     const wino_leaves *l = j->leaves;
     for (int64_t panel = 0; panel * l->panel < j->out.channels; panel++)
         for (int64_t i = k; i < k + part && i < j->in.channels; i += l->rows)
-            l->correlate(j->xs + p * j->x_position + i, j->x_row,
-                         j->dys + p * j->dy_position + panel * j->dy_panel, count, add,
-                         j->products + p * j->product_position + panel * j->product_panel +
+            l->correlate(r->xs + p * j->x_position + i, j->x_row,
+                         r->dys + p * j->dy_position + panel * j->dy_panel, count, add,
+                         products + p * j->product_position + panel * j->product_panel +
                              i * l->panel);
 }
 
-static void add_bias(const gradient_job *j, int64_t count, double *total) {
+static void add_bias(const gradient_job *j, const chunk_room *r, int64_t count, double *total) {
     for (int64_t t = 0; t < count; t++)
-        for (int64_t o = 0; o < j->out.channels; o++) total[o] += j->sums[t * j->sum_row + o];
+        for (int64_t o = 0; o < j->out.channels; o++) total[o] += r->sums[t * j->sum_row + o];
+}
+
+/* By so many threads. */
+static void gradient_part(const gradient_job *j, int64_t part, int threads) {
+    const int64_t rows = PART_ROWS * j->leaves->rows;
+    const int64_t begin = part * j->part, end = least(begin + j->part, j->tiles.count);
+    float *products = j->products + part * j->product, *at = j->rooms + part * j->room;
+    double *total = j->totals + part * j->sum_row;
+    const chunk_room r = {at, at + WINO_POSITIONS * j->x_position,
+                          at + WINO_POSITIONS * (j->x_position + j->dy_position)};
+#pragma omp parallel num_threads(threads)
+    for (int64_t first = begin; first < end; first += CHUNK) {
+        const int64_t count = least(CHUNK, end - first);
+#pragma omp for schedule(dynamic)
+        for (int64_t t = 0; t < count; t += SPREAD)
+            spread_tiles(j, &r, first, t, least(t + SPREAD, count));
+#pragma omp for schedule(dynamic) collapse(2)
+        for (int64_t p = 0; p < WINO_POSITIONS; p++)
+            for (int64_t k = 0; k < j->in.channels; k += rows) {
+                multiply_part(j, &r, p, k, rows, count, first > begin, products);
+                if (p == 0 && k == 0 && j->wants_bias) add_bias(j, &r, count, total);
+            }
+    }
+}
+
+/* Products and totals of the first part += those of the others, in order. */
+static void add_parts(const gradient_job *j) {
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < j->product; i += LINE_FLOATS)
+        for (int64_t part = 1; part < j->parts; part++)
+            for (int64_t k = i; k < i + LINE_FLOATS; k++)
+                j->products[k] += j->products[part * j->product + k];
+    for (int64_t part = 1; part < j->parts; part++)
+        for (int64_t o = 0; o < j->out.channels; o++)
+            j->totals[o] += j->totals[part * j->sum_row + o];
 }
 
 int64_t winograd_scratch(const conv_shape *s, bool training) {
@@ -292,8 +348,7 @@ int64_t winograd_scratch(const conv_shape *s, bool training) {
         floats = most(floats, zeros + threads * grouping_of(l, s->out, s->in).each +
                                   packed_floats(l, s->out, s->in));
         floats =
-            most(floats, 3 * zeros + CHUNK * j.sum_row +
-                             WINO_POSITIONS * (j.x_position + j.dy_position + j.product_position));
+            most(floats, zeros + 2 * j.parts * j.sum_row + j.parts * j.product + j.parts * j.room);
     }
     return floats * (int64_t)sizeof(float);
 }
@@ -302,28 +357,20 @@ void winograd_backward_weights(const conv_shape *s, const void *x, const void *d
                                float *db, void *scratch) {
     gradient_job j = gradient_of(s);
     const wino_leaves *l = j.leaves;
-    const int64_t part = PART_ROWS * l->rows;
     j.x = x, j.dy = dy, j.zeros = scratch;
-    j.xs = j.zeros + zeros_floats(s);
-    j.dys = j.xs + WINO_POSITIONS * j.x_position;
-    j.products = j.dys + WINO_POSITIONS * j.dy_position;
-    j.sums = j.products + WINO_POSITIONS * j.product_position;
-    double *total = (double *)(void *)(j.sums + CHUNK * j.sum_row);
+    j.wants_bias = db != NULL;
+    j.totals = (double *)(void *)(j.zeros + zeros_floats(s));
+    j.products = (float *)(void *)(j.totals + j.parts * j.sum_row);
+    j.rooms = j.products + j.parts * j.product;
     memset(j.zeros, 0, (size_t)zeros_floats(s) * sizeof(float));
-    memset(total, 0, (size_t)zeros_floats(s) * sizeof(double));
-#pragma omp parallel
-    for (int64_t first = 0; first < j.tiles.count; first += CHUNK) {
-        const int64_t count = least(CHUNK, j.tiles.count - first);
-#pragma omp for schedule(dynamic)
-        for (int64_t t = 0; t < count; t += SPREAD)
-            spread_tiles(&j, first, t, least(t + SPREAD, count));
-#pragma omp for schedule(dynamic) collapse(2)
-        for (int64_t p = 0; p < WINO_POSITIONS; p++)
-            for (int64_t k = 0; k < s->in; k += part) {
-                multiply_part(&j, p, k, part, count, first > 0);
-                if (p == 0 && k == 0 && db) add_bias(&j, count, total);
-            }
+    memset(j.totals, 0, (size_t)(j.parts * j.sum_row) * sizeof(double));
+    if (j.parts == 1) {
+        gradient_part(&j, 0, omp_get_max_threads());
+    } else {
+#pragma omp parallel for schedule(static)
+        for (int64_t part = 0; part < j.parts; part++) gradient_part(&j, part, 1);
     }
+    add_parts(&j);
     const int64_t row = s->in * WINO_TAPS;
 #pragma omp parallel for collapse(2) schedule(static)
     for (int64_t o = 0; o < s->out; o += l->panel)
@@ -331,5 +378,5 @@ void winograd_backward_weights(const conv_shape *s, const void *x, const void *d
             l->gradient(j.products + o / l->panel * j.product_panel + k * l->panel,
                         j.product_position, row, least(l->block, s->in - k),
                         least(l->panel, s->out - o), dw + o * row + k * WINO_TAPS);
-    for (int64_t o = 0; db && o < s->out; o++) db[o] += (float)total[o];
+    for (int64_t o = 0; db && o < s->out; o++) db[o] += (float)j.totals[o];
 }

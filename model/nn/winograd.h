@@ -2,8 +2,8 @@
  * section 4.1): 16 products instead of 36 for each 2x2 pixels of the output and pair of channels,
  * in all three directions. Private to the oneDNN engine (kernels_dnnl.c).
  *
- * Functions have no state but what is handed in; maps and shapes are those of kernels.h. Results do
- * not depend on the number of threads. Local.
+ * Functions have no state but what is handed in; maps and shapes are those of kernels.h. Weight
+ * gradients are summed in an order that follows from the shape and the number of threads. Local.
  */
 #ifndef CTAUG_MODEL_NN_WINOGRAD_H
 #define CTAUG_MODEL_NN_WINOGRAD_H
