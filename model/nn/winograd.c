@@ -2,10 +2,10 @@
  * multiplied by the weights of a panel of channels at a time, whose results become pixels while they
  * are still near. The weight gradient takes more tiles at once, and their products are so many more
  * sums: each thread has tiles and sums of its own where there is room for these, else all threads
- * spread tiles, then multiply them, each its own part of the sums. (R64 in f32 on two cores of a Zen 5
- * trained with threads apart at 643 to 653 GFLOP/s; together at 657, but at 539 when the cores seemed
- * to share no cache.) The order of every sum is fixed; who takes which group of tiles forward is
- * decided as they run, for cores are not equally fast.
+ * spread tiles, then multiply them, each its own part of the sums. (On two cores of a Zen 5 R64 trained
+ * in f32 at 664 GFLOP/s with threads apart and 657 together, and at 674 and 541 at times when the cores
+ * seemed to share no cache.) The order of every sum is fixed; who takes which group of tiles forward
+ * is decided as they run, for cores are not equally fast.
  *
  * Measured over the networks' 3x3 convolutions (64 to 512 channels, 64x64 to 8x8 maps) against oneDNN
  * 2.6 as conv_dnnl.c runs it. One core of a Zen 3 (AVX2): forward and backward by data 1.5 to 2.5
