@@ -10,7 +10,6 @@
 #include "model/nn/kernels.h"
 
 typedef struct gradient_way {
-    const char *name;
     /* Whether it can be gone for this convolution on this processor. */
     bool (*takes)(const conv_shape *s);
     /* Bytes, for as many threads as there are now. */

@@ -287,5 +287,4 @@ static void add(const conv_shape *s, const void *x, const void *dy, float *dw, f
     if (db) deliver_bias(j.bias, l->parts, s->out, db);
 }
 
-const gradient_way gradient_tiles = {
-    .name = "tiles", .takes = takes, .scratch = scratch_bytes, .add = add};
+const gradient_way gradient_tiles = {.takes = takes, .scratch = scratch_bytes, .add = add};

@@ -15,9 +15,9 @@
  *
  * Measured over the networks' convolutions on two cores of a Zen 5 against oneDNN 2.6: 1.1 to 1.4 times
  * as fast. Sums lie in the order in which they are added to. As [tap][in][out] they made both cores
- * slower by a third whenever these did not share a cache, it seems because the processor fetched what
- * lay as far behind the last tap as taps lay apart, and the other core was writing there; half a
- * megabyte between two jobs helped with small kernels only.
+ * slower by a third at times when they seemed to share no cache, perhaps because the processor fetched
+ * what lay as far behind the last tap as taps lay apart, and the other core was writing there; half a
+ * megabyte between two jobs helped with few channels only.
  */
 #include "model/nn/gradient.h"
 
@@ -264,5 +264,4 @@ static void add(const conv_shape *s, const void *x, const void *dy, float *dw, f
     if (db) deliver_bias(t.bias, l->parts, s->out, db);
 }
 
-const gradient_way gradient_vectors = {
-    .name = "vectors", .takes = takes, .scratch = scratch_bytes, .add = add};
+const gradient_way gradient_vectors = {.takes = takes, .scratch = scratch_bytes, .add = add};

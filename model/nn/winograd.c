@@ -304,7 +304,7 @@ static void add_bias(const gradient_job *j, const chunk_room *r, int64_t count, 
         for (int64_t o = 0; o < j->out.channels; o++) total[o] += r->sums[t * j->sum_row + o];
 }
 
-/* By so many threads. */
+/* One part, by so many threads. */
 static void gradient_part(const gradient_job *j, int64_t part, int threads) {
     const int64_t rows = PART_ROWS * j->leaves->rows;
     const int64_t begin = part * j->part, end = least(begin + j->part, j->tiles.count);
