@@ -1,6 +1,6 @@
 /* Our own weight gradients on whole numbers, where nothing is rounded: equal to the reference's to the
  * last bit, into however many parts the threads divide them. */
-#include "model/nn/gradient.h"
+#include "model/nn/conv_ways.h"
 #include "model/nn/isa_dnnl.h"
 #include "model/nn/kernels_fast.h"
 #include "tests/whole_conv.h"

@@ -1,6 +1,6 @@
 /* Winograd's convolutions on whole numbers, where they round nothing: equal to the reference's to
  * the last bit, by any number of threads. Real numbers are test_kernels.c's. */
-#include "model/nn/winograd.h"
+#include "model/nn/conv_ways.h"
 #include "model/nn/kernels_fast.h"
 #include "tests/whole_conv.h"
 
@@ -21,26 +21,7 @@ static conv_shape shape_of(int i, tensor_type x, tensor_type y) {
 }
 
 static answers by_winograd(const whole_case *c) {
-    const conv_shape *s = &c->s;
-    answers a = answers_of(c);
-    void *x = map_in(s->x, c->x, c->nx), *dy = map_in(s->y, c->dy, c->ny);
-    void *y = map_in(s->y, a.y, c->ny), *dx = map_in(s->x, a.dx, c->nx);
-    int64_t forward = winograd_scratch(s, false), training = winograd_scratch(s, true);
-    char *scratch = guarded(forward), *packed = scratch_of(winograd_packed(s));
-    winograd_pack(s, c->w, packed);
-    winograd_forward(s, packed, x, c->bias, y, scratch);
-    guard_check(scratch, forward);
-    scratch = guarded(training);
-    winograd_backward_data(s, packed, dy, dx, scratch);
-    winograd_backward_weights(s, x, dy, a.dw, a.db, scratch);
-    guard_check(scratch, training);
-    map_out(s->y, y, a.y, c->ny), map_out(s->x, dx, a.dx, c->nx);
-    float *same_x = filled(c->nx, 0), *same_dy = filled(c->ny, 0);
-    map_out(s->x, x, same_x, c->nx), map_out(s->y, dy, same_dy, c->ny);
-    same_bits("x after all", same_x, c->x, c->nx);
-    same_bits("dy after all", same_dy, c->dy, c->ny);
-    free(same_x), free(same_dy), free(packed);
-    return a;
+    return by_way(c, &conv_winograd, &gradient_winograd);
 }
 
 /* By way of f32, with AVX2. */
@@ -54,7 +35,7 @@ static void whole_numbers_are_exact(void **state) {
     for (int i = 0; i < SHAPES; i++)
         for (int t = 0; t < (takes_bf16() ? 4 : 1); t++) {
             whole_case c = case_of(shape_of(i, types[t][0], types[t][1]));
-            assert_true(winograd_takes(&c.s));
+            assert_true(conv_winograd.takes(&c.s));
             answers want = by_reference(&c);
             for (int threads = 1; threads <= 6; threads += threads < 4 ? 1 : 2) {
                 omp_set_num_threads(threads);
@@ -94,13 +75,13 @@ static void others_are_left_to_the_library(void **state) {
     (void)state;
     const conv_shape plain = {1, 8, 8, 16, 16, 3, 1, TYPE_F32, TYPE_F32};
     conv_shape pointwise = plain, strided = plain, odd_in = plain, odd_out = plain, none = plain;
-    assert_true(winograd_takes(&plain));
+    assert_true(conv_winograd.takes(&plain));
     pointwise.kernel = 1, strided.stride = 2, odd_in.in = 12, odd_out.out = 1, none.in = 0;
     const conv_shape *others[] = {&pointwise, &strided, &odd_in, &odd_out, &none};
-    for (int i = 0; i < 5; i++) assert_false(winograd_takes(others[i]));
+    for (int i = 0; i < 5; i++) assert_false(conv_winograd.takes(others[i]));
     conv_shape bf16 = plain;
     bf16.y = TYPE_BF16;
-    assert_int_equal(winograd_takes(&bf16), takes_bf16());
+    assert_int_equal(conv_winograd.takes(&bf16), takes_bf16());
 }
 
 /* As the processor has it, then as one that has AVX2 alone. */

@@ -3,6 +3,7 @@
 #ifndef CTAUG_TESTS_WHOLE_CONV_H
 #define CTAUG_TESTS_WHOLE_CONV_H
 
+#include "model/nn/conv_ways.h"
 #include "tests/kernel_case.h"
 
 /* Whole multiples of `unit` up to 3 of either sign. */
@@ -59,6 +60,33 @@ static inline answers by_reference(const whole_case *c) {
     float *rest = filled(c->nx > c->ny ? c->nx : c->ny, 0);
     map_out(s->x, x, rest, c->nx), map_out(s->y, dy, rest, c->ny);
     free(rest), free(scratch), free(packed);
+    return a;
+}
+
+/* Scratch is no larger than asked for, x and dy stay as they are. */
+static inline answers by_way(const whole_case *c, const conv_way *way,
+                             const gradient_way *gradient) {
+    const conv_shape *s = &c->s;
+    answers a = answers_of(c);
+    void *x = map_in(s->x, c->x, c->nx), *dy = map_in(s->y, c->dy, c->ny);
+    void *y = map_in(s->y, a.y, c->ny), *dx = map_in(s->x, a.dx, c->nx);
+    int64_t bytes = way->scratch(s, false);
+    char *scratch = guarded(bytes), *packed = guarded(way->packed(s));
+    way->pack(s, c->w, packed);
+    way->forward(s, packed, x, c->bias, y, scratch);
+    guard_check(scratch, bytes);
+    scratch = guarded(bytes = way->scratch(s, true));
+    way->backward_data(s, c->w, packed, dy, dx, scratch);
+    guard_check(scratch, bytes), guard_check(packed, way->packed(s));
+    scratch = guarded(bytes = gradient->scratch(s));
+    gradient->add(s, x, dy, a.dw, a.db, scratch);
+    guard_check(scratch, bytes);
+    map_out(s->y, y, a.y, c->ny), map_out(s->x, dx, a.dx, c->nx);
+    float *same_x = filled(c->nx, 0), *same_dy = filled(c->ny, 0);
+    map_out(s->x, x, same_x, c->nx), map_out(s->y, dy, same_dy, c->ny);
+    same_bits("x after all", same_x, c->x, c->nx);
+    same_bits("dy after all", same_dy, c->dy, c->ny);
+    free(same_x), free(same_dy);
     return a;
 }
 

@@ -1,8 +1,13 @@
-/* Products of bf16 in tiles (AMX: Sapphire Rapids and later), for gradient_amx.c and
- * attention_avx512.c: what their functions are marked with, and how tiles are opened.
+/* Products of bf16 in tiles (AMX: Sapphire Rapids and later), for conv_amx.c,
+ * gradient_amx.c and attention_avx512.c: what their functions are marked with, and how tiles are opened.
  *
  * Everything here runs only where isa_tiles() says so. A thread opens tiles, uses them and releases
  * them (_tile_release()) before anybody else multiplies on it.
+ *
+ * A tile should be stored at least every hundred products, wanted or not. Measured on a Granite Rapids
+ * with four loads and four products a step: after 28 steps without a store the next one takes 1,000
+ * cycles instead of 20, as long as 16 steps. Sums of 36 steps were made at 2.6 TFLOP/s a core, and at 3.6
+ * with a store thrown in.
  */
 #ifndef CTAUG_MODEL_NN_AMX_H
 #define CTAUG_MODEL_NN_AMX_H

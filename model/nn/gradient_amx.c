@@ -5,16 +5,15 @@
  *
  *   dw[tap][i][o] = sum over positions p of x[p][i] dy[p - distance(tap)][o]
  *
- * A 1x1 kernel needs no zeros. Tiles want their sum along the rows of x, which are therefore turned
- * into lines of one channel each, and pairs of neighbours of dy; these are made for even and for odd
- * distances, so that every tile begins where a line of the cache does: 1.3 times as fast. Both are
- * made for a stretch of the line that fits the second-level cache (2 MB; up to 256 channels), and used
- * for all taps.
+ * A 1x1 kernel needs no zeros. Tiles want their sum along the rows of x, whose channels are therefore
+ * turned into rows, and pairs of neighbours of dy; these are made for even and for odd distances, so
+ * that every tile begins where a line of the cache does: 1.3 times as fast. Both are made for a stretch
+ * of the line that fits the second-level cache (2 MB; up to 256 channels), and used for all taps.
  *
  * A job is a part of the line and a block of input channels, with sums of its own; the parts' are
  * added in order at the end.
  */
-#include "model/nn/gradient.h"
+#include "model/nn/conv_ways.h"
 
 #include "model/nn/amx.h"
 #include "model/nn/counts.h"
@@ -28,12 +27,15 @@
 enum {
     TILE_SUMS = TILE * TILE, /* of a tile */
     STEP = 2 * TILE,         /* positions that one instruction sums over */
-    STRETCH = 1024,          /* positions at once */
+    STRETCH = 2048,          /* positions at once */
     BLOCK = 128,             /* input channels of a job, at most */
     TWO_TILES = 2 * TILE,    /* channels that go together */
     JOBS_A_THREAD = 2,
     LEAST_PART = 2048 /* positions: shorter ones spend too long adding up */
 };
+
+#define PAIRED                                                                                     \
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx512vbmi2,avx2,fma")))
 
 typedef uint32_t pair; /* numbers at one position and the next */
 
@@ -43,13 +45,13 @@ static bool takes(const conv_shape *s) {
            s->in % TWO_TILES == 0 && s->out > 0 && s->out % TWO_TILES == 0;
 }
 
-/* What lies where. Lines of x: [channels of a block][x_line positions]; pairs of dy, the first `lead`
- * positions before the stretch: [even, odd distances][out / 16][pair of positions][16]; sums: [part]
- * [tap][in / 16][out / 16][16][16] and, of dy, [part][out]. */
+/* What lies where. Tiles of x: [channels of a block / 16][positions / 32][16 channels][32 positions];
+ * pairs of dy, the first `lead` positions before the stretch: [even, odd distances][out / 16][pair of
+ * positions][16]; sums: [part][tap][in / 16][out / 16][16][16] and, of dy, [part][out]. */
 typedef struct layout {
     int64_t taps, row, map, count, lead; /* positions; of the whole line: count */
     int64_t parts, part, blocks, block;
-    int64_t x_line, dy_tile, dy_phase, phases, sums, threads;
+    int64_t x_tile, dy_tile, dy_phase, phases, sums, threads;
 } layout;
 
 static layout layout_of(const conv_shape *s) {
@@ -66,7 +68,7 @@ static layout layout_of(const conv_shape *s) {
     l.part = up_to((l.count + l.parts - 1) / l.parts, STEP);
     l.parts = (l.count + l.part - 1) / l.part; /* none is empty */
     /* A line of the cache more, lest lines of x and tiles of dy fall on the same sets. */
-    l.x_line = STRETCH + STEP;
+    l.x_tile = (STRETCH + STEP) * TILE;
     l.dy_tile = up_to(STRETCH + 2 * l.lead, STEP) / 2 * TILE + TILE;
     l.dy_phase = s->out / TILE * l.dy_tile;
     l.phases = 1 + pad;
@@ -76,7 +78,7 @@ static layout layout_of(const conv_shape *s) {
 
 /* Bytes of one thread, of the sums, and of the zeros that stand for pixels outside. */
 static int64_t own_bytes(const layout *l) {
-    return l->block * l->x_line * (int64_t)sizeof(bf16) +
+    return l->block / TILE * l->x_tile * (int64_t)sizeof(bf16) +
            l->phases * l->dy_phase * (int64_t)sizeof(pair);
 }
 static int64_t sums_bytes(const layout *l) { return l->parts * l->sums * (int64_t)sizeof(float); }
@@ -138,42 +140,83 @@ static inline const bf16 *walk_on(walk *w) {
     return pixel;
 }
 
-/* `count` positions from `first` as lines of the channels [c, c + channels). */
+/* Eight channels of four pixels. */
+NATIVE_INLINE __m512i four_pixels(const bf16 *const pixel[STEP], int first, int64_t c) {
+    const void *at[4];
+    for (int i = 0; i < 4; i++) at[i] = pixel[first + 8 * i] + c;
+    __m512i v = _mm512_castsi128_si512(_mm_loadu_si128(at[0]));
+    v = _mm512_mask_broadcast_i32x4(v, 0x00f0, _mm_loadu_si128(at[1]));
+    v = _mm512_mask_broadcast_i32x4(v, 0x0f00, _mm_loadu_si128(at[2]));
+    return _mm512_mask_broadcast_i32x4(v, 0xf000, _mm_loadu_si128(at[3]));
+}
+
+/* Channels [c, c + 8) of 32 pixels to 8 lines of a tile. */
+NATIVE_INLINE void turn_eight(const bf16 *const pixel[STEP], int64_t c, bf16 *lines) {
+    __m512i a[8], b[8];
+    for (int i = 0; i < 8; i++) a[i] = four_pixels(pixel, i, c);
+    for (int i = 0; i < 4; i++) {
+        b[2 * i] = _mm512_unpacklo_epi16(a[2 * i], a[2 * i + 1]);
+        b[2 * i + 1] = _mm512_unpackhi_epi16(a[2 * i], a[2 * i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4)
+        for (int h = 0; h < 2; h++) {
+            a[i + 2 * h] = _mm512_unpacklo_epi32(b[i + h], b[i + 2 + h]);
+            a[i + 2 * h + 1] = _mm512_unpackhi_epi32(b[i + h], b[i + 2 + h]);
+        }
+    for (int i = 0; i < 4; i++) {
+        _mm512_store_si512(lines + 2 * i * STEP, _mm512_unpacklo_epi64(a[i], a[i + 4]));
+        _mm512_store_si512(lines + (2 * i + 1) * STEP, _mm512_unpackhi_epi64(a[i], a[i + 4]));
+    }
+}
+
+/* `count` positions from `first` as tiles of the channels [c, c + channels). */
 NATIVE static void turn_x(const job *j, int64_t c, int64_t channels, int64_t first, int64_t count,
-                          bf16 *lines) {
+                          bf16 *tiles) {
     walk w = walk_from(j, j->x, j->shape->in, first);
     for (int64_t p = 0; p < count; p += STEP) {
         const bf16 *pixel[STEP];
         for (int i = 0; i < STEP; i++) pixel[i] = walk_on(&w);
-        for (int64_t k = 0; k < channels; k += TILE) {
-            __m512 rows[TILE];
-            for (int i = 0; i < TILE; i++) {
-                const bf16 *a = pixel[2 * i] + c + k, *b = pixel[2 * i + 1] + c + k;
-                rows[i] = _mm512_castsi512_ps(paired(a, b));
-            }
-            transpose16(rows);
-            for (int i = 0; i < TILE; i++)
-                _mm512_storeu_ps(lines + (k + i) * j->at.x_line + p, rows[i]);
-        }
+        for (int64_t k = 0; k < channels; k += 8)
+            turn_eight(pixel, c + k, tiles + k / TILE * j->at.x_tile + p * TILE + k % TILE * STEP);
     }
 }
 
-/* Pairs of `count` positions from `first`, all channels, in each phase. */
-NATIVE static void pair_dy(const job *j, int64_t first, int64_t count, pair *pairs) {
+/* Channels [c, c + 32) of two pixels as two rows of pairs. */
+NATIVE_INLINE void pair_pixels(const bf16 *a, const bf16 *b, __m512i pairs[2]) {
+    const __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40,
+                                         8, 39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+    const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(TILE));
+    const __m512i x = _mm512_loadu_si512(a), y = _mm512_loadu_si512(b);
+    pairs[0] = _mm512_permutex2var_epi16(x, low, y);
+    pairs[1] = _mm512_permutex2var_epi16(x, high, y);
+}
+
+/* Pairs of `count` positions from `first`, all channels, in each phase: those of odd distances are
+ * neighbouring halves of neighbouring even ones. */
+PAIRED static void pair_dy(const job *j, int64_t first, int64_t count, pair *pairs) {
     const layout *l = &j->at;
     walk w = walk_from(j, j->dy, j->shape->out, first);
-    const bf16 *pixel[STEP + 1];
-    pixel[STEP] = walk_on(&w);
+    const bf16 *pixel[STEP + 2];
+    for (int i = 0; i < 2; i++) pixel[STEP + i] = walk_on(&w);
     for (int64_t p = 0; p < count; p += STEP) {
-        pixel[0] = pixel[STEP];
-        for (int i = 1; i <= STEP; i++) pixel[i] = walk_on(&w);
-        for (int64_t o = 0; o < j->shape->out; o += TILE)
-            for (int64_t f = 0; f < l->phases; f++) {
-                pair *to = pairs + f * l->dy_phase + o / TILE * l->dy_tile + p / 2 * TILE;
-                for (int i = 0; i < TILE; i++)
-                    _mm512_store_si512(to + i * TILE,
-                                       paired(pixel[2 * i + f] + o, pixel[2 * i + 1 + f] + o));
+        for (int i = 0; i < 2; i++) pixel[i] = pixel[STEP + i];
+        for (int i = 2; i < STEP + 2; i++) pixel[i] = walk_on(&w);
+        for (int64_t o = 0; o < j->shape->out; o += TWO_TILES) {
+            pair *to = pairs + o / TILE * l->dy_tile + p / 2 * TILE;
+            __m512i here[2], next[2];
+            pair_pixels(pixel[0] + o, pixel[1] + o, here);
+            for (int i = 0; i < TILE; i++) {
+                pair_pixels(pixel[2 * i + 2] + o, pixel[2 * i + 3] + o, next);
+                for (int h = 0; h < 2; h++) {
+                    pair *at = to + h * l->dy_tile + i * TILE;
+                    _mm512_store_si512(at, here[h]);
+                    if (l->phases == 2)
+                        _mm512_store_si512(at + l->dy_phase,
+                                           _mm512_shrdi_epi32(here[h], next[h], 16));
+                    here[h] = next[h];
+                }
             }
+        }
     }
 }
 
@@ -186,9 +229,9 @@ NATIVE static void add_bias(const job *j, const pair *pairs, int64_t count, doub
 /* ---- products ---- */
 
 /* 32 x 32 sums c [in / 16][out / 16][16][16] = or += over `steps` times 32 positions. */
-TILED static void multiply(const bf16 *x, int64_t x_line, const pair *dy, int64_t dy_tile,
+TILED static void multiply(const bf16 *x, int64_t x_tile, const pair *dy, int64_t dy_tile,
                            int64_t steps, bool add, float *c, int64_t c_row) {
-    const int64_t line = x_line * (int64_t)sizeof *x, whole = TILE * (int64_t)sizeof *c;
+    const int64_t whole = TILE * (int64_t)sizeof *c;
     float *below = c + c_row;
     if (add) {
         _tile_loadd(0, c, whole);
@@ -202,14 +245,15 @@ TILED static void multiply(const bf16 *x, int64_t x_line, const pair *dy, int64_
         _tile_zero(3);
     }
     for (int64_t i = 0; i < steps; i++) {
-        _tile_loadd(4, x + i * STEP, line);
+        _tile_loadd(4, x + i * STEP * TILE, whole);
         _tile_loadd(6, dy + i * TILE_SUMS, whole);
         _tile_loadd(7, dy + dy_tile + i * TILE_SUMS, whole);
         _tile_dpbf16ps(0, 4, 6);
         _tile_dpbf16ps(1, 4, 7);
-        _tile_loadd(5, x + TILE * x_line + i * STEP, line);
+        _tile_loadd(5, x + x_tile + i * STEP * TILE, whole);
         _tile_dpbf16ps(2, 5, 6);
         _tile_dpbf16ps(3, 5, 7);
+        if (i % 16 == 15) _tile_stored(0, c, whole); /* see amx.h */
     }
     _tile_stored(0, c, whole);
     _tile_stored(1, c + TILE_SUMS, whole);
@@ -228,7 +272,7 @@ TILED static void add_stretch(const job *j, const bf16 *x, const pair *dy, int64
             for (int64_t t = 0; t < l->taps; t++) {
                 const int64_t down = t / s->kernel - pad, right = t % s->kernel - pad;
                 const int64_t from = l->lead - (down * l->row + right);
-                multiply(x + k * l->x_line, l->x_line,
+                multiply(x + k / TILE * l->x_tile, l->x_tile,
                          dy + from % 2 * l->dy_phase + o / TILE * l->dy_tile + from / 2 * TILE,
                          l->dy_tile, count / STEP, add,
                          sums + t * s->in * s->out + k / TILE * c_row + o / TILE * TILE_SUMS,
@@ -240,7 +284,7 @@ TILED static void run_job(const job *j, int64_t part, int64_t block, void *own) 
     const conv_shape *s = j->shape;
     const layout *l = &j->at;
     bf16 *x = own;
-    pair *dy = (pair *)(void *)(x + l->block * l->x_line);
+    pair *dy = (pair *)(void *)(x + l->block / TILE * l->x_tile);
     const int64_t c = block * l->block, channels = least(l->block, s->in - c);
     const int64_t begin = part * l->part, end = least(begin + l->part, up_to(l->count, STEP));
     float *sums = j->sums + part * l->sums + c / TILE * (s->out / TILE) * TILE_SUMS;

@@ -19,7 +19,7 @@
  * what lay as far behind the last tap as taps lay apart, and the other core was writing there; half a
  * megabyte between two jobs helped with few channels only.
  */
-#include "model/nn/gradient.h"
+#include "model/nn/conv_ways.h"
 
 #include "model/nn/counts.h"
 #include "model/nn/gradient_sums.h"

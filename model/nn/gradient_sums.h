@@ -13,14 +13,22 @@ NATIVE_INLINE __m512i paired(const bf16 *a, const bf16 *b) {
                   _mm256_loadu_si256((const __m256i *)(const void *)b));
 }
 
-/* total [16] += the sum of `count` such vectors, each `step` units after the other. */
+/* total [16] += the sum of `count` such vectors, each `step` units after the other; in four sums, for one
+ * addition waits for the last. */
 NATIVE_INLINE void add_pairs(const uint32_t *pairs, int64_t step, int64_t count, double *total) {
     const __m512bh ones = (__m512bh)_mm512_set1_epi16(0x3f80);
     float sums[LANES];
-    __m512 sum = _mm512_setzero_ps();
-    for (int64_t i = 0; i < count; i++)
-        sum = _mm512_dpbf16_ps(sum, ones, (__m512bh)_mm512_load_si512(pairs + i * step));
-    _mm512_storeu_ps(sums, sum);
+    __m512 sum[4];
+    for (int k = 0; k < 4; k++) sum[k] = _mm512_setzero_ps();
+    int64_t i = 0;
+    for (; i + 4 <= count; i += 4)
+        for (int k = 0; k < 4; k++)
+            sum[k] =
+                _mm512_dpbf16_ps(sum[k], ones, (__m512bh)_mm512_load_si512(pairs + (i + k) * step));
+    for (; i < count; i++)
+        sum[0] = _mm512_dpbf16_ps(sum[0], ones, (__m512bh)_mm512_load_si512(pairs + i * step));
+    _mm512_storeu_ps(sums,
+                     _mm512_add_ps(_mm512_add_ps(sum[0], sum[1]), _mm512_add_ps(sum[2], sum[3])));
     for (int i = 0; i < LANES; i++) total[i] += sums[i];
 }
 

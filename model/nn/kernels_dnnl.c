@@ -1,11 +1,10 @@
-/* The oneDNN engine: convolutions by Winograd (winograd.c) where winograd_takes() says so, else by
- * the library (conv_dnnl.c), some weight gradients by ways of our own (gradient.h); products by
- * dnnl_sgemm, our own norm and attention. */
+/* The oneDNN engine: convolutions by ways of our own where one takes them (conv_ways.h), else by the
+ * library (conv_dnnl.c); products by dnnl_sgemm, our own norm and attention. */
 #include "model/nn/conv_fast.h"
+#include "model/nn/conv_ways.h"
+#include "model/nn/counts.h"
 #include "io/span.h"
-#include "model/nn/gradient.h"
 #include "model/nn/kernels_fast.h"
-#include "model/nn/winograd.h"
 
 #include <inttypes.h>
 #include <oneapi/dnnl/dnnl.h>
@@ -15,9 +14,11 @@
 struct conv {
     conv_shape shape;
     bool training;
-    dnnl_conv *library;           /* NULL: by Winograd */
-    const gradient_way *gradient; /* with the library; NULL: the library's */
-    void *packed;                 /* by Winograd: of the caller */
+    dnnl_conv *library;           /* NULL: nothing is left to it */
+    const conv_way *way;          /* NULL: the library's */
+    const gradient_way *gradient; /* likewise */
+    const float *weight;          /* of the caller, with a way of our own */
+    void *packed;                 /* likewise */
 };
 
 static void one_conv_close(conv *c) {
@@ -25,15 +26,16 @@ static void one_conv_close(conv *c) {
     free(c);
 }
 
-/* By the library unless by Winograd. */
-static status open_conv(const conv_shape *shape, bool training, bool by_winograd,
+/* way, gradient: NULL for the library's. */
+static status open_conv(const conv_shape *shape, bool training, const conv_way *way,
                         const gradient_way *gradient, conv **out) {
     status st;
     conv *c = NULL;
     *out = NULL;
     TRY(array_alloc(&c, 1, sizeof *c, "a convolution"));
-    *c = (conv){.shape = *shape, .training = training, .gradient = gradient};
-    if (!by_winograd) TRY(dnnl_conv_open(shape, training, training && !gradient, &c->library));
+    *c = (conv){.shape = *shape, .training = training, .way = way, .gradient = gradient};
+    if (!way || (training && !gradient))
+        TRY(dnnl_conv_open(shape, training, training && !gradient, &c->library));
     *out = c;
     c = NULL;
 done:
@@ -42,55 +44,54 @@ done:
 }
 
 static status one_conv_open(const conv_shape *shape, bool training, conv **out) {
-    const gradient_way *ways[] = {&gradient_tiles, &gradient_vectors}, *gradient = NULL;
-    const bool by_winograd = winograd_takes(shape);
-    for (int i = 0; i < 2 && training && !by_winograd && !gradient; i++)
-        if (ways[i]->takes(shape)) gradient = ways[i];
-    return open_conv(shape, training, by_winograd, gradient, out);
+    const conv_way *ways[] = {&conv_winograd, &conv_tiles}, *way = NULL;
+    const gradient_way *gradients[] = {&gradient_winograd, &gradient_tiles, &gradient_vectors};
+    const gradient_way *gradient = NULL;
+    for (int i = 0; i < 2 && !way; i++)
+        if (ways[i]->takes(shape)) way = ways[i];
+    for (int i = 0; i < 3 && training && !gradient; i++)
+        if (gradients[i]->takes(shape)) gradient = gradients[i];
+    return open_conv(shape, training, way, gradient, out);
 }
 
 static status one_conv_open_library(const conv_shape *shape, conv **out) {
-    return open_conv(shape, true, false, NULL, out);
+    return open_conv(shape, true, NULL, NULL, out);
 }
 
 static int64_t one_conv_scratch(const conv *c) {
-    if (!c->library) return winograd_scratch(&c->shape, c->training);
-    int64_t library = dnnl_conv_scratch(c->library);
+    int64_t library = c->library ? dnnl_conv_scratch(c->library) : 0;
+    int64_t way = c->way ? c->way->scratch(&c->shape, c->training) : 0;
     int64_t gradient = c->gradient ? c->gradient->scratch(&c->shape) : 0;
-    return gradient > library ? gradient : library;
+    return most(library, most(way, gradient));
 }
 
 static int64_t one_conv_packed(const conv *c) {
-    return c->library ? dnnl_conv_packed(c->library) : winograd_packed(&c->shape);
+    return c->way ? c->way->packed(&c->shape) : dnnl_conv_packed(c->library);
 }
 
 static status one_conv_pack(conv *c, const float *weight, void *packed, void *scratch) {
-    if (c->library) return dnnl_conv_pack(c->library, weight, packed, scratch);
-    c->packed = packed;
-    winograd_pack(&c->shape, weight, packed);
+    if (!c->way) return dnnl_conv_pack(c->library, weight, packed, scratch);
+    c->weight = weight, c->packed = packed;
+    c->way->pack(&c->shape, weight, packed);
     return ST_OK;
 }
 
 static status one_conv_forward(conv *c, const void *x, const float *bias, void *y, void *scratch) {
-    if (c->library) return dnnl_conv_forward(c->library, x, bias, y, scratch);
-    winograd_forward(&c->shape, c->packed, x, bias, y, scratch);
+    if (!c->way) return dnnl_conv_forward(c->library, x, bias, y, scratch);
+    c->way->forward(&c->shape, c->packed, x, bias, y, scratch);
     return ST_OK;
 }
 
 static status one_conv_backward_data(conv *c, const void *dy, void *dx, void *scratch) {
-    if (c->library) return dnnl_conv_backward_data(c->library, dy, dx, scratch);
-    winograd_backward_data(&c->shape, c->packed, dy, dx, scratch);
+    if (!c->way) return dnnl_conv_backward_data(c->library, dy, dx, scratch);
+    c->way->backward_data(&c->shape, c->weight, c->packed, dy, dx, scratch);
     return ST_OK;
 }
 
 static status one_conv_backward_weights(conv *c, const void *x, const void *dy, float *dw,
                                         float *db, void *scratch) {
-    if (c->gradient) {
-        c->gradient->add(&c->shape, x, dy, dw, db, scratch);
-        return ST_OK;
-    }
-    if (c->library) return dnnl_conv_backward_weights(c->library, x, dy, dw, db, scratch);
-    winograd_backward_weights(&c->shape, x, dy, dw, db, scratch);
+    if (!c->gradient) return dnnl_conv_backward_weights(c->library, x, dy, dw, db, scratch);
+    c->gradient->add(&c->shape, x, dy, dw, db, scratch);
     return ST_OK;
 }
 

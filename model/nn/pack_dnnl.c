@@ -30,9 +30,8 @@ CLONES static void gather_f32(const float *from, int64_t step, float *restrict t
     for (int64_t i = 0; i < n; i++) to[i] = from[i * step];
 }
 
-/* Pairs (from[0], from[next]), the first in the lower half. */
-CLONES static void gather_pairs(const float *from, int64_t step, int64_t next,
-                                uint32_t *restrict to, int64_t n) {
+CLONES void pack_pairs(const float *from, int64_t step, int64_t next, uint32_t *restrict to,
+                       int64_t n) {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++)
         to[i] = (uint32_t)bf16_from_f32(from[i * step]) |
@@ -53,7 +52,7 @@ void pack_weights(const dnnl_memory_desc_t *d, const float *weight, int64_t step
                 int64_t at = block * k->strides[0] + b * k->strides[1] +
                              t / d->dims[3] * k->strides[2] + t % d->dims[3] * k->strides[3];
                 if (pair == 2)
-                    gather_pairs(from, step_a, step_b, (uint32_t *)((bf16 *)to + at), width);
+                    pack_pairs(from, step_a, step_b, (uint32_t *)((bf16 *)to + at), width);
                 else
                     gather_f32(from, step_a, (float *)to + at, width);
             }

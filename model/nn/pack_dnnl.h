@@ -16,6 +16,9 @@ bool pack_can_write(const dnnl_memory_desc_t *layout);
 void pack_weights(const dnnl_memory_desc_t *layout, const float *weight, int64_t step_a,
                   int64_t step_b, bool turned, void *to);
 
+/* Pairs of bf16 (from[i * step], from[i * step + next]), the first in the lower half. */
+void pack_pairs(const float *from, int64_t step, int64_t next, uint32_t *restrict to, int64_t n);
+
 /* Whether unpack_add() can read this layout: f32, blocked in any way without a rest. */
 bool pack_can_read(const dnnl_memory_desc_t *layout);
 

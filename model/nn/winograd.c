@@ -19,7 +19,7 @@
  * but after 2,000 steps of R16 on the phantom the losses of two seeds lay up to 2.8 % from f32's,
  * where another order of f32 sums leaves 0.4 %, bf16 by oneDNN 0.2 and with gradient_amx.c 0.8.
  */
-#include "model/nn/winograd.h"
+#include "model/nn/conv_ways.h"
 
 #include "model/nn/counts.h"
 #include "model/nn/isa_dnnl.h"
@@ -52,7 +52,7 @@ static bool is_low(const conv_shape *s) { return s->x == TYPE_BF16 || s->y == TY
 
 static const wino_leaves *leaves_of(const conv_shape *s) { return leaves_here(is_low(s)); }
 
-bool winograd_takes(const conv_shape *s) {
+static bool takes(const conv_shape *s) {
     return s->kernel == 3 && s->stride == 1 && s->batch > 0 && s->height > 0 && s->width > 0 &&
            s->in > 0 && s->in % 8 == 0 && s->out > 0 && s->out % 8 == 0 && leaves_of(s);
 }
@@ -101,11 +101,11 @@ static int64_t packed_floats(const wino_leaves *l, int64_t in, int64_t out) {
     return up_to(out, l->panel) * WINO_POSITIONS * in;
 }
 
-int64_t winograd_packed(const conv_shape *s) {
+static int64_t packed_bytes(const conv_shape *s) {
     return packed_floats(leaves_of(s), s->in, s->out) * (int64_t)sizeof(float);
 }
 
-void winograd_pack(const conv_shape *s, const float *weight, void *packed) {
+static void pack(const conv_shape *s, const float *weight, void *packed) {
     const wino_leaves *l = leaves_of(s);
     const int64_t row = s->in * WINO_TAPS, position = l->panel * s->in;
 #pragma omp parallel for collapse(2) schedule(static)
@@ -191,8 +191,8 @@ static void forward_group(const forward_job *j, int64_t first, int64_t count, fl
     }
 }
 
-static void forward(const conv_shape *s, side in, side out, const float *u, const void *x,
-                    const float *bias, void *y, float *scratch) {
+static void convolve(const conv_shape *s, side in, side out, const float *u, const void *x,
+                     const float *bias, void *y, float *scratch) {
     const wino_leaves *l = leaves_of(s);
     forward_job j = {.leaves = l,
                      .tiles = tiling_of(s),
@@ -212,18 +212,36 @@ static void forward(const conv_shape *s, side in, side out, const float *u, cons
                       own + omp_get_thread_num() * j.group.each);
 }
 
-void winograd_forward(const conv_shape *s, const void *packed, const void *x, const float *bias,
-                      void *y, void *scratch) {
-    forward(s, side_of(s, s->x, s->in), side_of(s, s->y, s->out), packed, x, bias, y, scratch);
+static void forward(const conv_shape *s, const void *packed, const void *x, const float *bias,
+                    void *y, void *scratch) {
+    convolve(s, side_of(s, s->x, s->in), side_of(s, s->y, s->out), packed, x, bias, y, scratch);
 }
 
-void winograd_backward_data(const conv_shape *s, const void *packed, const void *dy, void *dx,
-                            void *scratch) {
+static void backward_data(const conv_shape *s, const float *weight, const void *packed,
+                          const void *dy, void *dx, void *scratch) {
+    (void)weight;
     float *turned = scratch;
     turn_weights(s, packed, turned);
-    forward(s, side_of(s, s->y, s->out), side_of(s, s->x, s->in), turned, dy, NULL, dx,
-            turned + packed_floats(leaves_of(s), s->out, s->in));
+    convolve(s, side_of(s, s->y, s->out), side_of(s, s->x, s->in), turned, dy, NULL, dx,
+             turned + packed_floats(leaves_of(s), s->out, s->in));
 }
+
+static int64_t scratch_bytes(const conv_shape *s, bool training) {
+    const wino_leaves *l = leaves_of(s);
+    const int64_t threads = omp_get_max_threads();
+    int64_t floats = threads * grouping_of(l, s->in, s->out).each;
+    if (training)
+        floats = most(floats, threads * grouping_of(l, s->out, s->in).each +
+                                  packed_floats(l, s->out, s->in));
+    return (zeros_floats(s) + floats) * (int64_t)sizeof(float);
+}
+
+const conv_way conv_winograd = {.takes = takes,
+                                .packed = packed_bytes,
+                                .scratch = scratch_bytes,
+                                .pack = pack,
+                                .forward = forward,
+                                .backward_data = backward_data};
 
 /* ---- weight gradient ---- */
 
@@ -339,22 +357,14 @@ static void add_parts(const gradient_job *j) {
             j->totals[o] += j->totals[part * j->sum_row + o];
 }
 
-int64_t winograd_scratch(const conv_shape *s, bool training) {
-    const wino_leaves *l = leaves_of(s);
-    const int64_t threads = omp_get_max_threads(), zeros = zeros_floats(s);
-    int64_t floats = zeros + threads * grouping_of(l, s->in, s->out).each;
-    if (training) {
-        const gradient_job j = gradient_of(s);
-        floats = most(floats, zeros + threads * grouping_of(l, s->out, s->in).each +
-                                  packed_floats(l, s->out, s->in));
-        floats =
-            most(floats, zeros + 2 * j.parts * j.sum_row + j.parts * j.product + j.parts * j.room);
-    }
-    return floats * (int64_t)sizeof(float);
+static int64_t gradient_scratch(const conv_shape *s) {
+    const gradient_job j = gradient_of(s);
+    return (zeros_floats(s) + 2 * j.parts * j.sum_row + j.parts * j.product + j.parts * j.room) *
+           (int64_t)sizeof(float);
 }
 
-void winograd_backward_weights(const conv_shape *s, const void *x, const void *dy, float *dw,
-                               float *db, void *scratch) {
+static void add_gradient(const conv_shape *s, const void *x, const void *dy, float *dw, float *db,
+                         void *scratch) {
     gradient_job j = gradient_of(s);
     const wino_leaves *l = j.leaves;
     j.x = x, j.dy = dy, j.zeros = scratch;
@@ -380,3 +390,6 @@ void winograd_backward_weights(const conv_shape *s, const void *x, const void *d
                         least(l->panel, s->out - o), dw + o * row + k * WINO_TAPS);
     for (int64_t o = 0; db && o < s->out; o++) db[o] += (float)j.totals[o];
 }
+
+const gradient_way gradient_winograd = {
+    .takes = takes, .scratch = gradient_scratch, .add = add_gradient};

@@ -1,0 +1,89 @@
+/* Convolutions in tiles on whole numbers, of which only answers are rounded: equal to the reference's to
+ * the last bit, by any number of threads. */
+#include "model/nn/conv_ways.h"
+#include "model/nn/isa_dnnl.h"
+#include "tests/whole_conv.h"
+
+#include <stdio.h>
+
+enum { SKIPPED = 77 };
+
+/* batch, height, width, in, out, kernel: one row of a tile, rows of several; maps that take turns of two
+ * and four, some left over; an odd number of tiles; several maps in a line, with one left over, and
+ * several parts of one map; many outputs; a line's width no power of two; 1x1 of a few and of many
+ * pixels. */
+static const int64_t shapes[][6] = {
+    {1, 1, 16, 32, 32, 3},  {2, 5, 32, 64, 32, 3},    {2, 8, 8, 32, 96, 3},
+    {3, 3, 8, 32, 32, 3},   {5, 4, 4, 64, 64, 3},     {1, 3, 16, 32, 32, 3},
+    {7, 16, 16, 96, 64, 3}, {1, 70, 128, 128, 32, 3}, {5, 8, 8, 512, 288, 3},
+    {3, 7, 48, 32, 64, 3},  {3, 5, 24, 32, 32, 3},    {1, 1, 4, 32, 32, 3},
+    {1, 4, 4, 64, 96, 1},   {3, 16, 29, 160, 320, 1}, {2, 33, 64, 32, 32, 1}};
+enum { SHAPES = sizeof shapes / sizeof shapes[0] };
+
+static conv_shape shape_of(int i) {
+    const int64_t *n = shapes[i];
+    return (conv_shape){n[0], n[1], n[2], n[3], n[4], (int)n[5], 1, TYPE_BF16, TYPE_BF16};
+}
+
+static void whole_numbers_are_exact(void **state) {
+    (void)state;
+    const int before = omp_get_max_threads();
+    for (int i = 0; i < SHAPES; i++) {
+        whole_case c = case_of(shape_of(i));
+        assert_true(conv_tiles.takes(&c.s));
+        answers want = by_reference(&c);
+        for (int threads = 1; threads <= 5; threads++) {
+            omp_set_num_threads(threads);
+            answers got = by_way(&c, &conv_tiles, &gradient_tiles);
+            same_answers(&c, &got, &want);
+            answers_free(&got);
+        }
+        answers_free(&want), case_free(&c);
+    }
+    omp_set_num_threads(before);
+}
+
+static void maps_do_not_depend_on_threads(void **state) {
+    (void)state;
+    const int before = omp_get_max_threads();
+    for (int i = 0; i < SHAPES; i++) {
+        whole_case c = case_of(shape_of(i));
+        for (int64_t k = 0; k < c.nx; k++) c.x[k] += 0.1f; /* sums that are rounded */
+        for (int64_t k = 0; k < c.ny; k++) c.dy[k] -= 0.3f;
+        map_round(TYPE_BF16, c.x, c.nx), map_round(TYPE_BF16, c.dy, c.ny);
+        omp_set_num_threads(1);
+        answers one = by_way(&c, &conv_tiles, &gradient_tiles);
+        omp_set_num_threads(3);
+        answers several = by_way(&c, &conv_tiles, &gradient_tiles);
+        same_bits("y", several.y, one.y, c.ny);
+        same_bits("dx", several.dx, one.dx, c.nx);
+        answers_free(&one), answers_free(&several), case_free(&c);
+    }
+    omp_set_num_threads(before);
+}
+
+static void others_are_left_to_the_library(void **state) {
+    (void)state;
+    const conv_shape plain = {1, 8, 8, 32, 32, 3, 1, TYPE_BF16, TYPE_BF16};
+    assert_true(conv_tiles.takes(&plain));
+    conv_shape strided = plain, odd_in = plain, odd_out = plain, none = plain, f32_x = plain,
+               f32_y = plain, odd_width = plain, few_pixels = plain;
+    strided.stride = 2, odd_in.in = 48, odd_out.out = 1, none.batch = 0, f32_x.x = TYPE_F32,
+    f32_y.y = TYPE_F32, odd_width.width = 6, few_pixels.width = 3, few_pixels.kernel = 1;
+    const conv_shape *others[] = {&strided, &odd_in, &odd_out,   &none,
+                                  &f32_x,   &f32_y,  &odd_width, &few_pixels};
+    for (int i = 0; i < 8; i++) assert_false(conv_tiles.takes(others[i]));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(whole_numbers_are_exact),
+        cmocka_unit_test(maps_do_not_depend_on_threads),
+        cmocka_unit_test(others_are_left_to_the_library),
+    };
+    if (!isa_tiles()) {
+        puts("this processor has no tiles");
+        return SKIPPED;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
