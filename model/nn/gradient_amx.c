@@ -27,9 +27,10 @@
 enum {
     TILE_SUMS = TILE * TILE, /* of a tile */
     STEP = 2 * TILE,         /* positions that one instruction sums over */
-    STRETCH = 2048,          /* positions at once */
-    BLOCK = 128,             /* input channels of a job, at most */
-    TWO_TILES = 2 * TILE,    /* channels that go together */
+    STRETCH = 1024,          /* positions at once; twice as many where there is room: */
+    ROOM_BYTES = 1 << 20,
+    BLOCK = 128,          /* input channels of a job, at most */
+    TWO_TILES = 2 * TILE, /* channels that go together */
     JOBS_A_THREAD = 2,
     LEAST_PART = 2048 /* positions: shorter ones spend too long adding up */
 };
@@ -51,8 +52,22 @@ static bool takes(const conv_shape *s) {
 typedef struct layout {
     int64_t taps, row, map, count, lead; /* positions; of the whole line: count */
     int64_t parts, part, blocks, block;
-    int64_t x_tile, dy_tile, dy_phase, phases, sums, threads;
+    int64_t stretch, x_tile, dy_tile, dy_phase, phases, sums, threads;
 } layout;
+
+/* A line of the cache more, lest tiles of x and of dy fall on the same sets. */
+static void lay_out_stretch(const conv_shape *s, layout *l, int64_t stretch) {
+    l->stretch = stretch;
+    l->x_tile = (stretch + STEP) * TILE;
+    l->dy_tile = up_to(stretch + 2 * l->lead, STEP) / 2 * TILE + TILE;
+    l->dy_phase = s->out / TILE * l->dy_tile;
+}
+
+/* Bytes of one thread. */
+static int64_t own_bytes(const layout *l) {
+    return l->block / TILE * l->x_tile * (int64_t)sizeof(bf16) +
+           l->phases * l->dy_phase * (int64_t)sizeof(pair);
+}
 
 static layout layout_of(const conv_shape *s) {
     const int64_t pad = s->kernel / 2;
@@ -67,20 +82,14 @@ static layout layout_of(const conv_shape *s) {
     l.parts = most(1, least(l.parts, l.count / LEAST_PART));
     l.part = up_to((l.count + l.parts - 1) / l.parts, STEP);
     l.parts = (l.count + l.part - 1) / l.part; /* none is empty */
-    /* A line of the cache more, lest lines of x and tiles of dy fall on the same sets. */
-    l.x_tile = (STRETCH + STEP) * TILE;
-    l.dy_tile = up_to(STRETCH + 2 * l.lead, STEP) / 2 * TILE + TILE;
-    l.dy_phase = s->out / TILE * l.dy_tile;
     l.phases = 1 + pad;
+    lay_out_stretch(s, &l, 2 * STRETCH);
+    if (own_bytes(&l) > ROOM_BYTES) lay_out_stretch(s, &l, STRETCH);
     l.sums = l.taps * s->in * s->out;
     return l;
 }
 
-/* Bytes of one thread, of the sums, and of the zeros that stand for pixels outside. */
-static int64_t own_bytes(const layout *l) {
-    return l->block / TILE * l->x_tile * (int64_t)sizeof(bf16) +
-           l->phases * l->dy_phase * (int64_t)sizeof(pair);
-}
+/* Bytes of the sums, and of the zeros that stand for pixels outside. */
 static int64_t sums_bytes(const layout *l) { return l->parts * l->sums * (int64_t)sizeof(float); }
 static int64_t bias_bytes(const conv_shape *s, const layout *l) {
     return up_to(l->parts * s->out * (int64_t)sizeof(double), 64);
@@ -289,8 +298,8 @@ TILED static void run_job(const job *j, int64_t part, int64_t block, void *own) 
     const int64_t begin = part * l->part, end = least(begin + l->part, up_to(l->count, STEP));
     float *sums = j->sums + part * l->sums + c / TILE * (s->out / TILE) * TILE_SUMS;
     tiles_begin((const uint8_t[8]){TILE, TILE, TILE, TILE, TILE, TILE, TILE, TILE});
-    for (int64_t p = begin; p < end; p += STRETCH) {
-        const int64_t count = least(STRETCH, end - p);
+    for (int64_t p = begin; p < end; p += l->stretch) {
+        const int64_t count = least(l->stretch, end - p);
         turn_x(j, c, channels, p, count, x);
         pair_dy(j, p - l->lead, up_to(count + 2 * l->lead, STEP), dy);
         if (j->bias && block == 0)
