@@ -13,8 +13,8 @@ static const gradient_way *const ways[] = {&gradient_tiles, &gradient_vectors};
 enum { TILES, VECTORS, WAYS };
 
 /* One pixel, odd ends, lines shorter than a step, rows longer than a stretch, several maps in a
- * stretch and one left over, several stretches and parts, a block of inputs that is not full, several
- * blocks. */
+ * stretch and one left over, several stretches and parts, so many channels that stretches are shorter, a
+ * block of inputs that is not full, several blocks. */
 static const conv_shape shapes[] = {{1, 1, 1, 32, 32, 3, 1, TYPE_BF16, TYPE_BF16},
                                     {2, 5, 7, 32, 96, 3, 1, TYPE_BF16, TYPE_BF16},
                                     {3, 37, 1, 96, 32, 3, 1, TYPE_BF16, TYPE_BF16},
@@ -25,7 +25,8 @@ static const conv_shape shapes[] = {{1, 1, 1, 32, 32, 3, 1, TYPE_BF16, TYPE_BF16
                                     {1, 1, 2, 32, 64, 3, 1, TYPE_BF16, TYPE_BF16},
                                     {3, 2, 6, 64, 32, 3, 1, TYPE_BF16, TYPE_BF16},
                                     {9, 9, 14, 32, 32, 3, 1, TYPE_BF16, TYPE_BF16},
-                                    {1, 3, 1030, 32, 32, 3, 1, TYPE_BF16, TYPE_BF16},
+                                    {1, 3, 2060, 32, 32, 3, 1, TYPE_BF16, TYPE_BF16},
+                                    {1, 9, 260, 128, 128, 3, 1, TYPE_BF16, TYPE_BF16},
                                     {2, 8, 6, 544, 32, 3, 1, TYPE_BF16, TYPE_BF16},
                                     {1, 1, 1, 64, 32, 1, 1, TYPE_BF16, TYPE_BF16},
                                     {3, 9, 7, 288, 96, 1, 1, TYPE_BF16, TYPE_BF16},

@@ -1,5 +1,5 @@
-/* Products of bf16 in tiles (AMX: Sapphire Rapids and later), for conv_amx.c,
- * gradient_amx.c and attention_avx512.c: what their functions are marked with, and how tiles are opened.
+/* Products of bf16 in tiles (AMX: Sapphire Rapids and later), for conv_amx.c, gradient_amx.c and
+ * attention_avx512.c: what their functions are marked with, and how tiles are opened.
  *
  * Everything here runs only where isa_tiles() says so. A thread opens tiles, uses them and releases
  * them (_tile_release()) before anybody else multiplies on it.

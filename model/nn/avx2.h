@@ -1,5 +1,5 @@
 /* Eight numbers at a time on processors with AVX2 and FMA, for winograd_avx2.c. Everything here and
- * above it is marked AVX2 and runs only where winograd_takes() says so. */
+ * above it is marked AVX2 and runs only where conv_winograd.takes() says so. */
 #ifndef CTAUG_MODEL_NN_AVX2_H
 #define CTAUG_MODEL_NN_AVX2_H
 

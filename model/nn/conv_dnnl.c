@@ -13,7 +13,7 @@
  *   - The weight gradient of maps of 4096 pixels or more is 1.1 to 1.4 times as fast in blocks;
  *     bringing x and dy into them takes a part of that, on one thread nearly all.
  *   - The weight gradient of a 1x1 convolution is a plain product dy^T x, 1.1 to 2.2 times as fast.
- * In bf16 blocks gain 4 % by weights (where these are left to the library: see gradient.h), and
+ * In bf16 blocks gain 4 % by weights (where these are left to the library: see conv_ways.h), and
  * backward by data is as fast as forward, but for tiles (AMX): there the turned kernel is 1.05 to 1.5
  * times as fast too.
  *

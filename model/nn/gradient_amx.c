@@ -35,6 +35,7 @@ enum {
     LEAST_PART = 2048 /* positions: shorter ones spend too long adding up */
 };
 
+/* Whoever has tiles has VBMI2. */
 #define PAIRED                                                                                     \
     __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx512vbmi2,avx2,fma")))
 

@@ -1,8 +1,8 @@
 /* The heavy arithmetic behind one table of functions, three times over:
  *
  *   onednn     oneDNN convolutions and products, our own vectorised norm and attention; our own
- *              3x3 convolutions with stride 1 in f32, and in bf16 with AVX2 alone (Winograd), and
- *              their weight gradients in bf16 where the processor multiplies it
+ *              3x3 convolutions with stride 1 in f32, and in bf16 with AVX2 alone (Winograd); in bf16
+ *              those with stride 1 in tiles (AMX), and weight gradients where the processor multiplies it
  *   openblas   im2col + sgemm (OpenBLAS), the same norm and attention
  *   reference  plain loops, what the other two are tested against
  *
