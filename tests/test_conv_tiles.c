@@ -27,39 +27,20 @@ static conv_shape shape_of(int i) {
 
 static void whole_numbers_are_exact(void **state) {
     (void)state;
-    const int before = omp_get_max_threads();
     for (int i = 0; i < SHAPES; i++) {
         whole_case c = case_of(shape_of(i));
-        assert_true(conv_tiles.takes(&c.s));
-        answers want = by_reference(&c);
-        for (int threads = 1; threads <= 5; threads++) {
-            omp_set_num_threads(threads);
-            answers got = by_way(&c, &conv_tiles, &gradient_tiles);
-            same_answers(&c, &got, &want);
-            answers_free(&got);
-        }
-        answers_free(&want), case_free(&c);
+        way_is_exact(&c, &conv_tiles, &gradient_tiles);
+        case_free(&c);
     }
-    omp_set_num_threads(before);
 }
 
 static void maps_do_not_depend_on_threads(void **state) {
     (void)state;
-    const int before = omp_get_max_threads();
     for (int i = 0; i < SHAPES; i++) {
         whole_case c = case_of(shape_of(i));
-        for (int64_t k = 0; k < c.nx; k++) c.x[k] += 0.1f; /* sums that are rounded */
-        for (int64_t k = 0; k < c.ny; k++) c.dy[k] -= 0.3f;
-        map_round(TYPE_BF16, c.x, c.nx), map_round(TYPE_BF16, c.dy, c.ny);
-        omp_set_num_threads(1);
-        answers one = by_way(&c, &conv_tiles, &gradient_tiles);
-        omp_set_num_threads(3);
-        answers several = by_way(&c, &conv_tiles, &gradient_tiles);
-        same_bits("y", several.y, one.y, c.ny);
-        same_bits("dx", several.dx, one.dx, c.nx);
-        answers_free(&one), answers_free(&several), case_free(&c);
+        maps_ignore_threads(&c, &conv_tiles, &gradient_tiles);
+        case_free(&c);
     }
-    omp_set_num_threads(before);
 }
 
 static void others_are_left_to_the_library(void **state) {
@@ -67,12 +48,13 @@ static void others_are_left_to_the_library(void **state) {
     const conv_shape plain = {1, 8, 8, 32, 32, 3, 1, TYPE_BF16, TYPE_BF16};
     assert_true(conv_tiles.takes(&plain));
     conv_shape strided = plain, odd_in = plain, odd_out = plain, none = plain, f32_x = plain,
-               f32_y = plain, odd_width = plain, few_pixels = plain;
+               f32_y = plain, odd_width = plain, few_pixels = plain, two_halves = plain;
     strided.stride = 2, odd_in.in = 48, odd_out.out = 1, none.batch = 0, f32_x.x = TYPE_F32,
     f32_y.y = TYPE_F32, odd_width.width = 6, few_pixels.width = 3, few_pixels.kernel = 1;
-    const conv_shape *others[] = {&strided, &odd_in, &odd_out,   &none,
-                                  &f32_x,   &f32_y,  &odd_width, &few_pixels};
-    for (int i = 0; i < 8; i++) assert_false(conv_tiles.takes(others[i]));
+    two_halves.kernel = 1, two_halves.batch = 2, two_halves.height = 1; /* whole tiles together */
+    const conv_shape *others[] = {&strided, &odd_in,    &odd_out,    &none,      &f32_x,
+                                  &f32_y,   &odd_width, &few_pixels, &two_halves};
+    for (int i = 0; i < 9; i++) assert_false(conv_tiles.takes(others[i]));
 }
 
 int main(void) {

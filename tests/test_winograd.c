@@ -20,55 +20,29 @@ static conv_shape shape_of(int i, tensor_type x, tensor_type y) {
     return (conv_shape){n[0], n[1], n[2], n[3], n[4], 3, 1, x, y};
 }
 
-static answers by_winograd(const whole_case *c) {
-    return by_way(c, &conv_winograd, &gradient_winograd);
-}
-
 /* By way of f32, with AVX2. */
 static bool takes_bf16(void) { return kernels_plain; }
 
 static void whole_numbers_are_exact(void **state) {
     (void)state;
-    const int before = omp_get_max_threads();
     const tensor_type types[][2] = {
         {TYPE_F32, TYPE_F32}, {TYPE_BF16, TYPE_BF16}, {TYPE_F32, TYPE_BF16}, {TYPE_BF16, TYPE_F32}};
     for (int i = 0; i < SHAPES; i++)
         for (int t = 0; t < (takes_bf16() ? 4 : 1); t++) {
             whole_case c = case_of(shape_of(i, types[t][0], types[t][1]));
-            assert_true(conv_winograd.takes(&c.s));
-            answers want = by_reference(&c);
-            for (int threads = 1; threads <= 6; threads += threads < 4 ? 1 : 2) {
-                omp_set_num_threads(threads);
-                answers got = by_winograd(&c);
-                same_answers(&c, &got, &want);
-                answers_free(&got);
-            }
-            answers_free(&want), case_free(&c);
+            way_is_exact(&c, &conv_winograd, &gradient_winograd);
+            case_free(&c);
         }
-    omp_set_num_threads(before);
 }
 
 static void maps_do_not_depend_on_threads(void **state) {
     (void)state;
-    const int before = omp_get_max_threads();
     for (int i = 0; i < (takes_bf16() ? 2 : 1) * SHAPES; i++) {
         const tensor_type type = i < SHAPES ? TYPE_F32 : TYPE_BF16;
         whole_case c = case_of(shape_of(i % SHAPES, type, type));
-        for (int64_t k = 0; k < c.nx; k++) c.x[k] += 0.1f; /* sums that are rounded */
-        for (int64_t k = 0; k < c.ny; k++) c.dy[k] -= 0.3f;
-        map_round(type, c.x, c.nx), map_round(type, c.dy, c.ny);
-        omp_set_num_threads(1);
-        answers one = by_winograd(&c);
-        for (int threads = 2; threads <= 3; threads++) {
-            omp_set_num_threads(threads);
-            answers several = by_winograd(&c);
-            same_bits("y", several.y, one.y, c.ny);
-            same_bits("dx", several.dx, one.dx, c.nx);
-            answers_free(&several);
-        }
-        answers_free(&one), case_free(&c);
+        maps_ignore_threads(&c, &conv_winograd, &gradient_winograd);
+        case_free(&c);
     }
-    omp_set_num_threads(before);
 }
 
 static void others_are_left_to_the_library(void **state) {

@@ -97,4 +97,40 @@ static inline void same_answers(const whole_case *c, const answers *a, const ans
     same_bits("db", a->db, b->db, c->s.out);
 }
 
+/* Equal to the reference to the last bit, by any number of threads. */
+static inline void way_is_exact(const whole_case *c, const conv_way *way,
+                                const gradient_way *gradient) {
+    const int before = omp_get_max_threads();
+    assert_true(way->takes(&c->s) && gradient->takes(&c->s));
+    answers want = by_reference(c);
+    for (int threads = 1; threads <= 6; threads++) {
+        omp_set_num_threads(threads);
+        answers got = by_way(c, way, gradient);
+        same_answers(c, &got, &want);
+        answers_free(&got);
+    }
+    answers_free(&want);
+    omp_set_num_threads(before);
+}
+
+/* Makes x and dy numbers whose sums are rounded. y and dx are the same bits by 1 to 3 threads. */
+static inline void maps_ignore_threads(whole_case *c, const conv_way *way,
+                                       const gradient_way *gradient) {
+    const int before = omp_get_max_threads();
+    for (int64_t k = 0; k < c->nx; k++) c->x[k] += 0.1f;
+    for (int64_t k = 0; k < c->ny; k++) c->dy[k] -= 0.3f;
+    map_round(c->s.x, c->x, c->nx), map_round(c->s.y, c->dy, c->ny);
+    omp_set_num_threads(1);
+    answers one = by_way(c, way, gradient);
+    for (int threads = 2; threads <= 3; threads++) {
+        omp_set_num_threads(threads);
+        answers several = by_way(c, way, gradient);
+        same_bits("y", several.y, one.y, c->ny);
+        same_bits("dx", several.dx, one.dx, c->nx);
+        answers_free(&several);
+    }
+    answers_free(&one);
+    omp_set_num_threads(before);
+}
+
 #endif

@@ -140,6 +140,12 @@ static int64_t row_at(const conv_shape *s, int64_t map, int64_t y, int64_t chann
     return (map * s->height + y) * s->width * channels;
 }
 
+/* 16 channels of pixel a in the lower halves of 16 units, of pixel b in the upper ones. */
+NATIVE_INLINE __m512i paired(const bf16 *a, const bf16 *b) {
+    return zipped(_mm256_loadu_si256((const __m256i *)(const void *)a),
+                  _mm256_loadu_si256((const __m256i *)(const void *)b));
+}
+
 /* Some channels of `count` pixels as lines; up to 30 more positions of each are overwritten. */
 NATIVE static void turn_pixels(const task *t, const bf16 *pixels, int64_t count, int64_t channels,
                                bf16 *lines) {

@@ -1,5 +1,5 @@
-/* What weight gradients of bf16 maps have in common, however they are multiplied: pairs of pixels in,
- * sums of blocks of channels out. Private to gradient_*.c.
+/* What weight gradients of bf16 maps have in common, however they are multiplied: sums of pairs of
+ * pixels, and of blocks of channels. Private to gradient_*.c.
  */
 #ifndef CTAUG_MODEL_NN_GRADIENT_SUMS_H
 #define CTAUG_MODEL_NN_GRADIENT_SUMS_H
@@ -7,14 +7,8 @@
 #include "model/nn/avx512.h"
 #include "model/nn/bf16.h"
 
-/* 16 channels of pixel a in the lower halves of 16 units, of pixel b in the upper ones. */
-NATIVE_INLINE __m512i paired(const bf16 *a, const bf16 *b) {
-    return zipped(_mm256_loadu_si256((const __m256i *)(const void *)a),
-                  _mm256_loadu_si256((const __m256i *)(const void *)b));
-}
-
-/* total [16] += the sum of `count` such vectors, each `step` units after the other; in four sums, for one
- * addition waits for the last. */
+/* total [16] += the sum of `count` vectors of pairs of bf16, each `step` units after the other; in four
+ * sums, for one addition waits for the last. */
 NATIVE_INLINE void add_pairs(const uint32_t *pairs, int64_t step, int64_t count, double *total) {
     const __m512bh ones = (__m512bh)_mm512_set1_epi16(0x3f80);
     float sums[LANES];
