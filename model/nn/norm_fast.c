@@ -189,8 +189,9 @@ static int64_t chunk_count(const sample *a, int64_t i) {
     return least(a->k->chunk_pixels, a->s->pixels - i * a->k->chunk_pixels) * a->s->channels;
 }
 
-/* Does work for every chunk. An if clause would not do: a team of one inside a team costs more than
- * a small sample. */
+/* Does work for every chunk. An if clause would not do, nor one where samples are shared out: a team
+ * of one inside a team costs more than a small sample, and a team inside a team of one is made of new
+ * threads each time. */
 static void for_chunks(const sample *a, void (*work)(const sample *a, int64_t i)) {
     if (a->k->across) {
 #pragma omp parallel for schedule(static)
@@ -250,25 +251,66 @@ int64_t norm_fast_scratch(const norm_shape *s) {
     return most(forward, backward);
 }
 
+/* The arguments of one call; what only one direction has is NULL in the other. */
+typedef struct call {
+    const norm_shape *s;
+    cut k;
+    const void *x, *dy;
+    const float *gain, *bias, *scale_shift;
+    const float *mean, *rstd;   /* backward */
+    float *new_mean, *new_rstd; /* forward */
+    void *out;
+    bool add;
+    float *rows;
+    moments *parts;
+    double *sums;
+    char *kept;
+} call;
+
+static const float *scale_shift_of(const call *c, int64_t b) {
+    return c->scale_shift ? c->scale_shift + b * 2 * c->s->channels : NULL;
+}
+
+static void for_samples(const call *c, void (*work)(const call *c, int64_t b)) {
+    if (c->k.across) {
+        for (int64_t b = 0; b < c->s->batch; b++) work(c, b);
+    } else {
+#pragma omp parallel for schedule(static)
+        for (int64_t b = 0; b < c->s->batch; b++) work(c, b);
+    }
+}
+
+static void call_forward(const call *c, int64_t b) {
+    const norm_shape *s = c->s;
+    const cut *k = &c->k;
+    int64_t at = b * s->pixels * s->channels;
+    float *rows = c->rows + b * k->chunks * 3 * k->row;
+    const sample a = {.s = s,
+                      .k = k,
+                      .rows = rows_of(s, k, rows),
+                      .x = map_at(s->type, c->x, at),
+                      .out = map_at(s->type, c->out, at),
+                      .scratch = rows,
+                      .parts = c->parts + b * k->chunks * s->groups};
+    sample_forward(&a, c->gain, c->bias, scale_shift_of(c, b), c->new_mean + b * s->groups,
+                   c->new_rstd + b * s->groups);
+}
+
 status norm_fast_forward(const norm_shape *s, const void *x, const float *gain, const float *bias,
                          const float *scale_shift, float *mean, float *rstd, void *y,
                          void *scratch) {
-    cut k = cut_of(s);
-    int64_t count = s->pixels * s->channels, each = k.chunks * 3 * k.row;
-    float *rows = scratch;
-    moments *parts = (moments *)(rows + forward_floats(s, &k));
-#pragma omp parallel for schedule(static) if (!k.across)
-    for (int64_t b = 0; b < s->batch; b++) {
-        const sample a = {.s = s,
-                          .k = &k,
-                          .rows = rows_of(s, &k, rows + b * each),
-                          .x = map_at(s->type, x, b * count),
-                          .out = map_at(s->type, y, b * count),
-                          .scratch = rows + b * each,
-                          .parts = parts + b * k.chunks * s->groups};
-        sample_forward(&a, gain, bias, scale_shift ? scale_shift + b * 2 * s->channels : NULL,
-                       mean + b * s->groups, rstd + b * s->groups);
-    }
+    call c = {.s = s,
+              .k = cut_of(s),
+              .x = x,
+              .gain = gain,
+              .bias = bias,
+              .scale_shift = scale_shift,
+              .new_mean = mean,
+              .new_rstd = rstd,
+              .out = y,
+              .rows = scratch};
+    c.parts = (moments *)(void *)(c.rows + forward_floats(s, &c.k));
+    for_samples(&c, call_forward);
     return ST_OK;
 }
 
@@ -382,36 +424,53 @@ static void parameter_gradients(const norm_shape *s, const float *gain, const fl
     }
 }
 
+/* Doubles from the sums of one sample to those of the next. */
+static int64_t sums_stride(const norm_shape *s, const cut *k) {
+    return (1 + k->chunks) * 2 * s->channels;
+}
+
+static void call_backward(const call *c, int64_t b) {
+    const norm_shape *s = c->s;
+    const cut *k = &c->k;
+    int64_t at = b * s->pixels * s->channels;
+    float *rows = c->rows + b * (5 + 2 * k->chunks) * k->row;
+    const sample a = {.s = s,
+                      .k = k,
+                      .rows = rows_of(s, k, rows),
+                      .x = map_at(s->type, c->x, at),
+                      .dy = map_at(s->type, c->dy, at),
+                      .out = map_at(s->type, c->out, at),
+                      .add = c->add,
+                      .scratch = rows,
+                      .sums = c->sums + b * sums_stride(s, k),
+                      .kept = c->kept + (k->across ? 0 : omp_get_thread_num()) * kept_sample(s)};
+    coefficients(s, k, c->gain, c->bias, scale_shift_of(c, b), c->mean + b * s->groups,
+                 c->rstd + b * s->groups, rows, rows + k->row, rows + 2 * k->row);
+    sample_backward(&a, c->rstd + b * s->groups);
+}
+
 status norm_fast_backward(const norm_shape *s, const void *x, const float *gain, const float *bias,
                           const float *scale_shift, const float *mean, const float *rstd,
                           const void *dy, bool add, void *dx, float *dgain, float *dbias,
                           float *dscale_shift, void *scratch) {
-    cut k = cut_of(s);
-    int64_t count = s->pixels * s->channels, each = (5 + 2 * k.chunks) * k.row;
-    int64_t stride = (1 + k.chunks) * 2 * s->channels;
-    float *floats = scratch;
-    double *sums = (void *)(floats + backward_floats(s, &k)), *all = sums + s->batch * stride;
-    char *kept = (char *)(all + 2 * s->channels);
-#pragma omp parallel for schedule(static) if (!k.across)
-    for (int64_t b = 0; b < s->batch; b++) {
-        float *rows = floats + b * each;
-        const sample a = {.s = s,
-                          .k = &k,
-                          .rows = rows_of(s, &k, rows),
-                          .x = map_at(s->type, x, b * count),
-                          .dy = map_at(s->type, dy, b * count),
-                          .out = map_at(s->type, dx, b * count),
-                          .add = add,
-                          .scratch = rows,
-                          .sums = sums + b * stride,
-                          .kept = kept + (k.across ? 0 : omp_get_thread_num()) * kept_sample(s)};
-        coefficients(s, &k, gain, bias, scale_shift ? scale_shift + b * 2 * s->channels : NULL,
-                     mean + b * s->groups, rstd + b * s->groups, rows, rows + k.row,
-                     rows + 2 * k.row);
-        sample_backward(&a, rstd + b * s->groups);
-    }
+    call c = {.s = s,
+              .k = cut_of(s),
+              .x = x,
+              .dy = dy,
+              .gain = gain,
+              .bias = bias,
+              .scale_shift = scale_shift,
+              .mean = mean,
+              .rstd = rstd,
+              .out = dx,
+              .add = add,
+              .rows = scratch};
+    c.sums = (double *)(void *)(c.rows + backward_floats(s, &c.k));
+    double *all = c.sums + s->batch * sums_stride(s, &c.k);
+    c.kept = (char *)(all + 2 * s->channels);
+    for_samples(&c, call_backward);
     memset(all, 0, (size_t)(2 * s->channels) * sizeof *all);
-    parameter_gradients(s, gain, bias, scale_shift, rstd, sums, stride, all, dgain, dbias,
-                        dscale_shift);
+    parameter_gradients(s, gain, bias, scale_shift, rstd, c.sums, sums_stride(s, &c.k), all, dgain,
+                        dbias, dscale_shift);
     return ST_OK;
 }
