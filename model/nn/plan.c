@@ -26,6 +26,7 @@ static status trace(plan *pl, const plan_options *options) {
                           .index = i};
         p->run.out = (tensor){.type = op->type,
                               .shape = {options->batch, op->shape[0], op->shape[1], op->shape[2]}};
+        p->portion = options->batch;
         p->root = is_identity(pl, i) ? pl->ops[op->in[0]].root : i;
         p->needs_grad = op->params > 0;
         p->at[FORWARD] = p->at[AGAIN] = p->at[BACKWARD] = -1;
@@ -73,20 +74,25 @@ bool plan_runs_backward(const plan *pl, node i) {
     return pl->training && pl->ops[i].reached && pl->ops[i].needs_grad && !is_identity(pl, i);
 }
 
-static void *block_at(plan *pl, int64_t block) {
-    return block == NO_BLOCK ? NULL : pl->arena + pl->blocks[block].offset;
+/* Where the samples that are `before` bytes into the batch lie. */
+static void *block_at(plan *pl, int64_t block, int64_t before) {
+    if (block == NO_BLOCK) return NULL;
+    const plan_block *b = &pl->about[block];
+    return pl->arena + pl->blocks[b->place].offset + (b->portion ? 0 : before);
 }
 
-/* Pointers of one op: which of its and its inputs' lives it sees. */
-static void connect(plan *pl, plan_op *p, op_run *run, int life) {
+/* Pointers of one op to its samples from `from` on: which of its and its inputs' lives it sees. */
+static void connect(plan *pl, plan_op *p, op_run *run, int life, int64_t from) {
     const graph_op *op = p->run.op;
-    run->out.at = block_at(pl, pl->ops[p->root].value[life]);
-    run->saved = block_at(pl, p->saved[life]);
+    const int64_t before = from * tensor_sample_bytes(&run->out);
+    run->out.at = block_at(pl, pl->ops[p->root].value[life], before);
+    run->saved = block_at(pl, p->saved[life], from / p->portion * plan_saved_bytes(p));
     run->scratch = pl->scratch;
-    run->grad_out = block_at(pl, pl->ops[p->root].grad);
+    run->grad_out = block_at(pl, pl->ops[p->root].grad, before);
     for (int k = 0; k < op->inputs; k++) {
-        run->in[k].at = block_at(pl, pl->ops[pl->ops[op->in[k]].root].value[life]);
-        run->grad_in[k] = block_at(pl, p->sent[k]);
+        const int64_t ahead = from * tensor_sample_bytes(&run->in[k]);
+        run->in[k].at = block_at(pl, pl->ops[pl->ops[op->in[k]].root].value[life], ahead);
+        run->grad_in[k] = block_at(pl, p->sent[k], ahead);
     }
     for (int k = 0; k < op->params; k++) {
         int64_t offset = pl->params->list[op->first_param + k].offset;
@@ -102,14 +108,16 @@ static void connect_all(plan *pl) {
         memcpy(adds, p->back.grad_adds, sizeof adds);
         p->back = p->run;
         memcpy(p->back.grad_adds, adds, sizeof adds);
-        connect(pl, p, &p->run, 0);
-        connect(pl, p, &p->back, 1);
+        connect(pl, p, &p->run, 0, 0);
+        connect(pl, p, &p->back, 1, 0);
         /* What nobody fills reads as 0. */
         if (!p->run.op->kind->forward) memset(p->run.out.at, 0, (size_t)tensor_bytes(&p->run.out));
     }
 }
 
 static int64_t whole_lines(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+int64_t plan_saved_bytes(const plan_op *p) { return whole_lines(p->run.saved_bytes); }
 
 /* The kernels' primitives, memory for what they pack, and scratch for the hungriest. */
 static status open_ops(plan *pl) {
@@ -142,12 +150,14 @@ status plan_create(const graph *g, params *p, const plan_options *options, plan 
     pl->graph = g;
     pl->params = p;
     pl->count = g->count;
+    pl->batch = options->batch;
     pl->training = options->training;
     pl->loss = options->training ? options->loss : NODE_NONE;
     pl->params_changed = true;
     TRY(array_alloc(&pl->ops, g->count, sizeof *pl->ops, "a plan"));
     TRY(trace(pl, options));
     TRY(plan_choose_types(pl, options));
+    plan_choose_portions(pl);
     TRY(open_ops(pl));
     TRY(plan_lay_out(pl, options));
     TRY(pages_alloc(&pl->arena, pl->arena_bytes, "activations and gradients"));
@@ -166,7 +176,9 @@ void plan_destroy(plan *pl) {
             pl->ops[i].run.op->kind->close(&pl->ops[i].run);
     free(pl->ops);
     free(pl->steps);
+    free(pl->passages);
     free(pl->blocks);
+    free(pl->about);
     free(pl->arena);
     free(pl->scratch);
     free(pl->packed);
@@ -182,7 +194,12 @@ status plan_input(plan *pl, const char *name, tensor *out) {
     return status_fail(ST_INTERNAL, "the network has no input called %s", name);
 }
 
-tensor plan_output(plan *pl, node x) { return pl->ops[x].run.out; }
+tensor plan_output(plan *pl, node x) {
+    tensor out = pl->ops[x].run.out;
+    out.shape[0] = pl->batch;
+    out.at = block_at(pl, pl->ops[pl->ops[x].root].value[0], 0);
+    return out;
+}
 
 void plan_params_changed(plan *pl) { pl->params_changed = true; }
 
@@ -193,65 +210,102 @@ static void lap(double *from, double *sum) {
     *from = now;
 }
 
-status plan_forward(plan *pl, const plan_keys *keys) {
-    double clock = seconds();
-    for (int32_t i = 0; i < pl->first_back; i++) {
-        plan_op *p = &pl->ops[pl->steps[i].op];
-        const op_kind *kind = p->run.op->kind;
-        status st = ST_OK;
-        p->run.keys = p->back.keys = keys;
-        if (pl->params_changed && kind->pack) st = kind->pack(&p->run);
-        lap(&clock, &p->took.pack);
-        if (st == ST_OK) st = kind->forward(&p->run);
-        lap(&clock, &p->took.forward);
-        if (st != ST_OK) return st;
-    }
-    pl->params_changed = false;
-    return ST_OK;
+static status run_forward(plan_op *p, bool pack, double *clock) {
+    const op_kind *kind = p->run.op->kind;
+    status st = ST_OK;
+    if (pack && kind->pack) st = kind->pack(&p->run);
+    lap(clock, &p->took.pack);
+    if (st == ST_OK) st = kind->forward(&p->run);
+    lap(clock, &p->took.forward);
+    return st;
 }
 
-/* The gradients that one op sends, joined with those that are there. */
-static status send(plan *pl, plan_op *p, double *clock) {
+static status run_again(plan_op *p, double *clock) {
+    status st = p->run.op->kind->forward(&p->back);
+    lap(clock, &p->took.again);
+    return st;
+}
+
+/* The gradients that one op sends for its samples from `from` on, joined with those that are there. */
+static status run_backward(plan *pl, plan_op *p, int64_t from, double *clock) {
     status st = ST_OK;
     if (p->run.op->kind->backward) st = p->run.op->kind->backward(&p->back);
     lap(clock, &p->took.backward);
     for (int k = 0; st == ST_OK && k < p->run.op->inputs; k++) {
         const plan_sum *s = &p->sum[k];
+        const tensor *in = &p->run.in[k];
+        const int64_t before = from * tensor_sample_bytes(in);
         if (s->to == NO_BLOCK) continue;
-        maps_add(p->run.in[k].type, block_at(pl, s->a), block_at(pl, s->b), block_at(pl, s->to),
-                 tensor_count(&p->run.in[k]));
+        maps_add(in->type, block_at(pl, s->a, before), block_at(pl, s->b, before),
+                 block_at(pl, s->to, before), tensor_count(in));
     }
     lap(clock, &p->took.add);
     return st;
 }
 
-/* The op's parameters lie side by side: one range. */
-static status report(const plan *pl, const graph_op *op, plan_ready ready, void *context) {
+/* Who hears of gradients. */
+typedef struct listener {
+    plan_ready ready; /* or NULL */
+    void *context;
+} listener;
+
+/* The op's parameters lie side by side: one range. Nothing of it is finished before the last portion. */
+static status report(const plan *pl, const graph_op *op, bool last, const listener *to) {
     int64_t count = 0;
-    if (!ready || op->params == 0) return ST_OK;
-    for (int k = 0; k < op->params; k++) count += pl->params->list[op->first_param + k].count;
-    return ready(context, pl->params->list[op->first_param].offset, count);
+    if (!to->ready || op->params == 0) return ST_OK;
+    for (int k = 0; last && k < op->params; k++)
+        count += pl->params->list[op->first_param + k].count;
+    return to->ready(to->context, pl->params->list[op->first_param].offset, count);
+}
+
+/* One step for the samples from `from` on. */
+static status run_step(plan *pl, const plan_step *step, int64_t from, const listener *to) {
+    status st = ST_OK;
+    plan_op *p = &pl->ops[step->op];
+    op_run *run = step->phase == FORWARD ? &p->run : &p->back;
+    double clock = seconds();
+    if (p->portion < pl->batch) connect(pl, p, run, step->phase == FORWARD ? 0 : 1, from);
+    run->keys = pl->has_keys ? &pl->keys[1] : NULL;
+    if (step->phase == FORWARD) return run_forward(p, pl->params_changed && from == 0, &clock);
+    if (step->phase == AGAIN) return run_again(p, &clock);
+    if (plan_runs_backward(pl, step->op)) st = run_backward(pl, p, from, &clock);
+    if (st == ST_OK) st = report(pl, p->run.op, from + p->portion == pl->batch, to);
+    return st;
+}
+
+/* The passages that begin in steps [first, end). */
+static status run_passages(plan *pl, int32_t first, int32_t end, const listener *to) {
+    status st = ST_OK;
+    for (int32_t k = 0; k < pl->passage_count; k++) {
+        const plan_passage *g = &pl->passages[k];
+        if (g->first < first || g->first >= end) continue;
+        for (int64_t from = 0; from < pl->batch; from += g->portion) {
+            pl->keys[1] = pl->keys[0];
+            if (pl->has_keys) pl->keys[1].sample += from;
+            for (int32_t i = g->first; i <= g->last && st == ST_OK; i++)
+                st = run_step(pl, &pl->steps[i], from, to);
+        }
+    }
+    return st;
+}
+
+status plan_forward(plan *pl, const plan_keys *keys) {
+    status st;
+    const listener nobody = {0};
+    pl->has_keys = keys != NULL;
+    if (keys) pl->keys[0] = *keys;
+    st = run_passages(pl, 0, pl->first_back, &nobody);
+    if (st == ST_OK) pl->params_changed = false;
+    return st;
 }
 
 status plan_backward(plan *pl, plan_ready ready, void *context) {
-    status st = ST_OK;
+    const listener to = {ready, context};
     if (!pl->training)
         return status_fail(ST_INTERNAL, "backward on a plan that is not for training");
-    double clock = seconds();
-    float *seed = block_at(pl, pl->ops[pl->loss].grad);
-    for (int64_t b = 0; b < pl->ops[pl->loss].run.batch; b++) seed[b] = 1.0f;
-    for (int32_t i = pl->first_back; i < pl->step_count && st == ST_OK; i++) {
-        plan_op *p = &pl->ops[pl->steps[i].op];
-        if (pl->steps[i].phase == AGAIN) {
-            st = p->run.op->kind->forward(&p->back);
-            lap(&clock, &p->took.again);
-            continue;
-        }
-        if (plan_runs_backward(pl, pl->steps[i].op)) st = send(pl, p, &clock);
-        if (st == ST_OK) st = report(pl, p->run.op, ready, context);
-        clock = seconds();
-    }
-    return st;
+    float *seed = block_at(pl, pl->ops[pl->loss].grad, 0);
+    for (int64_t b = 0; b < pl->batch; b++) seed[b] = 1.0f;
+    return run_passages(pl, pl->first_back, pl->step_count, &to);
 }
 
 int64_t plan_arena_bytes(const plan *pl) { return pl->arena_bytes; }
@@ -259,7 +313,8 @@ int64_t plan_arena_bytes(const plan *pl) { return pl->arena_bytes; }
 int64_t plan_forward_flops(const plan *pl) {
     int64_t sum = 0;
     for (node i = 0; i < pl->count; i++)
-        if (pl->ops[i].run.op->kind->flops) sum += pl->ops[i].run.op->kind->flops(&pl->ops[i].run);
+        if (pl->ops[i].run.op->kind->flops)
+            sum += pl->batch / pl->ops[i].portion * pl->ops[i].run.op->kind->flops(&pl->ops[i].run);
     return sum;
 }
 

@@ -2,8 +2,9 @@
  * without allocating.
  *
  * Making it fixes shapes, finds when each activation and gradient is alive, lays them out in one
- * arena, and creates the kernels' primitives. Several plans (training, validation, sampling) may
- * share one params.
+ * arena, and creates the kernels' primitives. Large maps are gone through a few samples at a time,
+ * as many as the threads there are have room for in their caches. Several plans (training,
+ * validation, sampling) may share one params.
  */
 #ifndef CTAUG_MODEL_NN_PLAN_H
 #define CTAUG_MODEL_NN_PLAN_H
@@ -53,7 +54,8 @@ void plan_params_changed(plan *pl);
 status plan_forward(plan *pl, const plan_keys *keys);
 
 /* Called while backward still runs: the gradient of floats [offset, offset + count) is finished.
- * Ranges come once each and cover all parameters. */
+ * Ranges come once each and cover all parameters; between them come calls with a count of 0, for
+ * what has to be done now and then. */
 typedef status (*plan_ready)(void *context, int64_t offset, int64_t count);
 
 /* After plan_forward() on a training plan: adds d(sum of loss over the batch)/d(parameters) to

@@ -119,9 +119,16 @@ static status order(plan *pl, const plan_options *options) {
     return ST_OK;
 }
 
+/* Of a value of the whole batch. */
+static int64_t value_bytes(const plan *pl, const plan_op *p) {
+    return pl->batch * tensor_sample_bytes(&p->run.out);
+}
+
 static int64_t new_block(plan *pl, int64_t bytes, int32_t first, int32_t last) {
-    pl->blocks[pl->block_count] = (arena_block){.bytes = bytes, .first = first, .last = last};
-    return pl->block_count++;
+    const int64_t block = pl->block_count++;
+    pl->blocks[block] = (arena_block){.bytes = bytes, .first = first, .last = last};
+    pl->about[block] = (plan_block){.place = block};
+    return block;
 }
 
 static void extend(plan *pl, int64_t block, int32_t to) {
@@ -130,13 +137,13 @@ static void extend(plan *pl, int64_t block, int32_t to) {
 
 /* Value and saved blocks of one op. */
 static void open_values(plan *pl, plan_op *p) {
-    int64_t bytes = tensor_bytes(&p->run.out);
+    int64_t bytes = value_bytes(pl, p), saved = pl->batch / p->portion * plan_saved_bytes(p);
     int32_t forward = p->at[FORWARD], again = p->at[AGAIN];
     p->value[0] = p->value[1] = new_block(pl, bytes, forward, forward);
     if (p->again) p->value[1] = new_block(pl, bytes, again, again);
     if (p->run.saved_bytes == 0) return;
-    p->saved[0] = p->saved[1] = new_block(pl, p->run.saved_bytes, forward, forward);
-    if (p->again) p->saved[1] = new_block(pl, p->run.saved_bytes, again, again);
+    p->saved[0] = p->saved[1] = new_block(pl, saved, forward, forward);
+    if (p->again) p->saved[1] = new_block(pl, saved, again, again);
 }
 
 /* Lifetimes of what op i reads. */
@@ -159,7 +166,7 @@ static void place_values(plan *pl, const plan_options *options) {
     for (node i = 0; i < pl->count; i++) {
         plan_op *p = &pl->ops[i];
         if (!p->run.op->kind->forward)
-            p->value[0] = p->value[1] = new_block(pl, tensor_bytes(&p->run.out), 0, end);
+            p->value[0] = p->value[1] = new_block(pl, value_bytes(pl, p), 0, end);
         else if (plan_runs_forward(pl, i))
             open_values(pl, p);
     }
@@ -182,7 +189,7 @@ static void place_sent(plan *pl, plan_op *p, int k) {
     node root = pl->ops[p->run.op->in[k]].root;
     plan_op *to = &pl->ops[root];
     int32_t now = p->at[BACKWARD], last = to->at[BACKWARD];
-    int64_t bytes = tensor_bytes(&to->run.out);
+    int64_t bytes = value_bytes(pl, to);
     bool passes = p->run.op->kind->passes & (1u << k), adds = p->run.op->kind->adds & (1u << k);
     int64_t own = pl->ops[p->root].grad;
     if (to->grad == NO_BLOCK) {
@@ -208,7 +215,8 @@ static void place_sent(plan *pl, plan_op *p, int k) {
 
 static void place_gradients(plan *pl) {
     plan_op *loss = &pl->ops[pl->loss];
-    loss->grad = new_block(pl, tensor_bytes(&loss->run.out), pl->first_back, loss->at[BACKWARD]);
+    /* It is there for the whole batch before the first step. */
+    loss->grad = new_block(pl, value_bytes(pl, loss), pl->first_back - 1, loss->at[BACKWARD]);
     for (node i = pl->loss; i >= 0; i--) {
         plan_op *p = &pl->ops[i];
         if (!plan_runs_backward(pl, i)) continue;
@@ -220,11 +228,14 @@ static void place_gradients(plan *pl) {
 status plan_lay_out(plan *pl, const plan_options *options) {
     status st = ST_OK;
     /* Two values, two saved blocks, a gradient, and one block an input at most. */
-    TRY(array_alloc(&pl->blocks, (int64_t)pl->count * (5 + OP_INPUTS), sizeof *pl->blocks,
-                    "a plan"));
+    const int64_t most = (int64_t)pl->count * (5 + OP_INPUTS);
+    TRY(array_alloc(&pl->blocks, most, sizeof *pl->blocks, "a plan"));
+    TRY(array_alloc(&pl->about, most, sizeof *pl->about, "a plan"));
     TRY(order(pl, options));
+    TRY(plan_find_passages(pl));
     place_values(pl, options);
     if (pl->training) place_gradients(pl);
+    plan_cut_blocks(pl);
     TRY(arena_layout(pl->blocks, pl->block_count, &pl->arena_bytes));
 done:
     return st;

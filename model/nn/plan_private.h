@@ -1,5 +1,5 @@
-/* What a plan holds, for plan.c (making and running) and plan_layout.c (types, order of work,
- * lifetimes). */
+/* What a plan holds, for plan.c (making and running), plan_layout.c (types, order of work, lifetimes)
+ * and plan_portions.c (what is done for a few samples at a time). */
 #ifndef CTAUG_MODEL_NN_PLAN_PRIVATE_H
 #define CTAUG_MODEL_NN_PLAN_PRIVATE_H
 
@@ -8,6 +8,12 @@
 
 /* Blocks of the arena are named by their index; NO_BLOCK: none. */
 enum { NO_BLOCK = -1 };
+
+/* What the arena does not know of a block. */
+typedef struct plan_block {
+    int64_t place; /* the block whose memory it is in: its own, or that of one it succeeds */
+    bool portion;  /* of a portion of the batch only */
+} plan_block;
 
 /* An op runs forward once, perhaps again before its block's backward, and then backward. */
 typedef enum phase { FORWARD, AGAIN, BACKWARD } phase;
@@ -22,9 +28,16 @@ typedef struct plan_sum {
     int64_t to, a, b; /* blocks; to is NO_BLOCK where there is nothing to add */
 } plan_sum;
 
+/* Steps that run for one portion of the batch after another (plan_portions.c); all steps are in one. */
+typedef struct plan_passage {
+    int32_t first, last;
+    int64_t portion; /* samples */
+} plan_passage;
+
 typedef struct plan_op {
     op_run run;      /* as FORWARD sees the world */
     op_run back;     /* as AGAIN and BACKWARD see it */
+    int64_t portion; /* samples that a call has; run and back see so many */
     node root;       /* whose memory holds the value: itself, or what an identity passes on */
     bool needs_grad; /* parameters are at it or below it */
     bool needed;     /* an output depends on it */
@@ -45,12 +58,18 @@ struct plan {
     params *params;
     plan_op *ops;
     int32_t count;
+    int64_t batch;
     bool training;
     node loss;
     bool params_changed;
     plan_step *steps;
     int32_t step_count, first_back; /* FORWARD steps come before first_back */
+    plan_passage *passages;
+    int32_t passage_count;
+    bool has_keys;
+    plan_keys keys[2]; /* of the run, and from the first sample of the portion on */
     arena_block *blocks;
+    plan_block *about; /* likewise */
     int64_t block_count;
     char *arena;
     int64_t arena_bytes;
@@ -58,12 +77,24 @@ struct plan {
     char *packed;  /* of all ops */
 };
 
+/* What an op keeps of a portion, in whole lines. */
+int64_t plan_saved_bytes(const plan_op *p);
+
 /* Whether the op is run, in this plan, forward and backward. */
 bool plan_runs_forward(const plan *pl, node i);
 bool plan_runs_backward(const plan *pl, node i);
 
 /* Sets the type of every value: run.out.type and run.in[].type. */
 status plan_choose_types(plan *pl, const plan_options *options);
+
+/* Sets plan_op.portion, and what run says of it, once types are known. */
+void plan_choose_portions(plan *pl);
+
+/* Makes pl->passages from the order of steps. */
+status plan_find_passages(plan *pl);
+
+/* What passages do to the blocks of the whole batch, see there. */
+void plan_cut_blocks(plan *pl);
 
 /* Makes pl->steps and pl->blocks with their lifetimes, once ops are open. */
 status plan_lay_out(plan *pl, const plan_options *options);

@@ -30,9 +30,13 @@ static inline int64_t tensor_bytes(const tensor *t) {
     return tensor_count(t) * tensor_unit(t->type);
 }
 
-/* Values of one sample. */
+/* Values of one sample, and its bytes. */
 static inline int64_t tensor_sample(const tensor *t) {
     return t->shape[1] * t->shape[2] * t->shape[3];
+}
+
+static inline int64_t tensor_sample_bytes(const tensor *t) {
+    return tensor_sample(t) * tensor_unit(t->type);
 }
 
 #endif
