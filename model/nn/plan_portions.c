@@ -2,13 +2,14 @@
  *
  * Maps of many pixels, of a whole batch, are too large for the cache: what one op writes the next
  * reads from memory. Where neighbouring ops have such maps, all of them are run for a portion of the
- * batch before the next portion comes: a passage. Values that no other op reads need memory for a
- * portion only. Small maps stay whole: weight gradients, added up once a portion, would cost more
+ * batch before the next portion comes: a passage. What lives within it needs memory for a portion
+ * only. Small maps stay whole: weight gradients, added up once a portion, would cost more
  * than is gained.
  */
 #include "model/nn/plan_private.h"
 
 #include "io/span.h"
+#include "model/nn/counts.h"
 
 #include <omp.h>
 
@@ -19,20 +20,18 @@ enum {
 
 static int64_t pixels_of(const tensor *t) { return t->shape[1] * t->shape[2]; }
 
-static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-
 /* The most pixels, and the most bytes a sample, of what an op reads and writes. */
 static int64_t op_pixels(const plan_op *p) {
-    int64_t most = pixels_of(&p->run.out);
-    for (int k = 0; k < p->run.op->inputs; k++) most = larger(most, pixels_of(&p->run.in[k]));
-    return most;
+    int64_t pixels = pixels_of(&p->run.out);
+    for (int k = 0; k < p->run.op->inputs; k++) pixels = most(pixels, pixels_of(&p->run.in[k]));
+    return pixels;
 }
 
 static int64_t op_bytes(const plan_op *p) {
-    int64_t most = tensor_sample_bytes(&p->run.out);
+    int64_t bytes = tensor_sample_bytes(&p->run.out);
     for (int k = 0; k < p->run.op->inputs; k++)
-        most = larger(most, tensor_sample_bytes(&p->run.in[k]));
-    return most;
+        bytes = most(bytes, tensor_sample_bytes(&p->run.in[k]));
+    return bytes;
 }
 
 /* An op between others does not part them if it has but vectors, or is not run. */
@@ -65,7 +64,7 @@ void plan_choose_portions(plan *pl) {
         if (pixels < PIXELS || !plan_runs_forward(pl, first)) continue;
         for (node i = first; i < pl->count && joins(pl, i, pixels); i++) {
             if (op_pixels(&pl->ops[i]) != pixels || !plan_runs_forward(pl, i)) continue;
-            bytes = larger(bytes, op_bytes(&pl->ops[i]));
+            bytes = most(bytes, op_bytes(&pl->ops[i]));
             end = i + 1;
         }
         for (node i = first; i < end; i++)

@@ -69,7 +69,7 @@ struct plan {
     bool has_keys;
     plan_keys keys[2]; /* of the run, and from the first sample of the portion on */
     arena_block *blocks;
-    plan_block *about; /* likewise */
+    plan_block *about; /* by the same index */
     int64_t block_count;
     char *arena;
     int64_t arena_bytes;
