@@ -48,7 +48,7 @@ static answers in_one_way(const gradient_way *way, const whole_case *c) {
 
 /* What the processor has, whatever a way says of itself. */
 static bool is_here(int way) {
-    return way == TILES ? isa_tiles() : kernels_bf16_native() && isa_multiplies_bf16();
+    return way == TILES ? isa_tiles() : kernels_bf16_native() && isa_bf16();
 }
 
 /* Tiles take all shapes above, vectors those whose rows are whole pairs, under a kernel of 3x3. */

@@ -20,15 +20,12 @@ static conv_shape shape_of(int i, tensor_type x, tensor_type y) {
     return (conv_shape){n[0], n[1], n[2], n[3], n[4], 3, 1, x, y};
 }
 
-/* By way of f32, with AVX2. */
-static bool takes_bf16(void) { return kernels_plain; }
-
 static void whole_numbers_are_exact(void **state) {
     (void)state;
     const tensor_type types[][2] = {
         {TYPE_F32, TYPE_F32}, {TYPE_BF16, TYPE_BF16}, {TYPE_F32, TYPE_BF16}, {TYPE_BF16, TYPE_F32}};
     for (int i = 0; i < SHAPES; i++)
-        for (int t = 0; t < (takes_bf16() ? 4 : 1); t++) {
+        for (int t = 0; t < 4; t++) {
             whole_case c = case_of(shape_of(i, types[t][0], types[t][1]));
             way_is_exact(&c, &conv_winograd, &gradient_winograd);
             case_free(&c);
@@ -37,7 +34,7 @@ static void whole_numbers_are_exact(void **state) {
 
 static void maps_do_not_depend_on_threads(void **state) {
     (void)state;
-    for (int i = 0; i < (takes_bf16() ? 2 : 1) * SHAPES; i++) {
+    for (int i = 0; i < 2 * SHAPES; i++) {
         const tensor_type type = i < SHAPES ? TYPE_F32 : TYPE_BF16;
         whole_case c = case_of(shape_of(i % SHAPES, type, type));
         maps_ignore_threads(&c, &conv_winograd, &gradient_winograd);
@@ -53,9 +50,6 @@ static void others_are_left_to_the_library(void **state) {
     pointwise.kernel = 1, strided.stride = 2, odd_in.in = 12, odd_out.out = 1, none.in = 0;
     const conv_shape *others[] = {&pointwise, &strided, &odd_in, &odd_out, &none};
     for (int i = 0; i < 5; i++) assert_false(conv_winograd.takes(others[i]));
-    conv_shape bf16 = plain;
-    bf16.y = TYPE_BF16;
-    assert_int_equal(conv_winograd.takes(&bf16), takes_bf16());
 }
 
 /* As the processor has it, then as one that has AVX2 alone. */

@@ -76,7 +76,7 @@ static inline answers by_way(const whole_case *c, const conv_way *way,
     way->forward(s, packed, x, c->bias, y, scratch);
     guard_check(scratch, bytes);
     scratch = guarded(bytes = way->scratch(s, true));
-    way->backward_data(s, c->w, packed, dy, dx, scratch);
+    way->backward_data(s, c->w, dy, dx, scratch);
     guard_check(scratch, bytes), guard_check(packed, way->packed(s));
     scratch = guarded(bytes = gradient->scratch(s));
     gradient->add(s, x, dy, a.dw, a.db, scratch);

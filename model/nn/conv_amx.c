@@ -368,9 +368,8 @@ static void forward(const conv_shape *s, const void *packed, const void *x, cons
     run(&f, packed, x, bias, y, scratch);
 }
 
-static void backward_data(const conv_shape *s, const float *weight, const void *packed,
-                          const void *dy, void *dx, void *scratch) {
-    (void)packed;
+static void backward_data(const conv_shape *s, const float *weight, const void *dy, void *dx,
+                          void *scratch) {
     const side b = backward_side(s);
     const int64_t taps = s->kernel * s->kernel;
     pack_side(&b, weight, taps, s->in * taps, true, scratch);

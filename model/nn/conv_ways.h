@@ -21,10 +21,10 @@ typedef struct conv_way {
     /* y = x * w + bias (may be NULL). */
     void (*forward)(const conv_shape *s, const void *packed, const void *x, const float *bias,
                     void *y, void *scratch);
-    /* dx = what dy sends back. The kernel is turned anew each time, from whichever of `weight` and
-     * `packed` is quicker: it takes little, and packed twice weights would take much memory. */
-    void (*backward_data)(const conv_shape *s, const float *weight, const void *packed,
-                          const void *dy, void *dx, void *scratch);
+    /* dx = what dy sends back. The kernel is turned and packed anew each time: it takes little, and
+     * packed twice weights would take much memory. */
+    void (*backward_data)(const conv_shape *s, const float *weight, const void *dy, void *dx,
+                          void *scratch);
 } conv_way;
 
 /* 3x3 with stride 1 by Winograd's minimal filtering F(2x2, 3x3) (Lavin & Gray 2016, section 4.1): 16

@@ -40,7 +40,7 @@ enum {
 };
 
 static bool takes(const conv_shape *s) {
-    return kernels_avx512() && isa_multiplies_bf16() && s->kernel == 3 && s->stride == 1 &&
+    return kernels_avx512() && isa_bf16() && s->kernel == 3 && s->stride == 1 &&
            s->x == TYPE_BF16 && s->y == TYPE_BF16 && s->batch > 0 && s->height > 0 &&
            s->width > 0 && s->width % 2 == 0 && s->in > 0 && s->in % COLUMNS == 0 && s->out > 0 &&
            s->out % COLUMNS == 0;

@@ -60,7 +60,7 @@ typedef struct kernels {
     int64_t (*conv_packed)(const conv *c);  /* bytes */
     /* Takes over weights [out, in, kernel, kernel] (PyTorch's order), whenever they have changed,
      * laid out for the products in `packed`. Both stay with the convolution, weights unchanged, until
-     * it is called again: backward may read them. */
+     * it is called again: forward and backward may read them. */
     status (*conv_pack)(conv *c, const float *weight, void *packed, void *scratch);
     /* y [B,H',W',out] = x [B,H,W,in] * w + bias (may be NULL). */
     status (*conv_forward)(conv *c, const void *x, const float *bias, void *y, void *scratch);

@@ -4,12 +4,15 @@
 #include "model/nn/conv_ways.h"
 #include "model/nn/counts.h"
 #include "io/span.h"
+#include "model/nn/isa_dnnl.h"
 #include "model/nn/kernels_fast.h"
 
 #include <inttypes.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <oneapi/dnnl/dnnl_debug.h>
 #include <stdio.h>
+
+enum { ANEW_BYTES = 1 << 18, ANEW_PIXELS = 1024, LINE = 64 /* bytes */ };
 
 struct conv {
     conv_shape shape;
@@ -47,9 +50,12 @@ static status one_conv_open(const conv_shape *shape, bool training, conv **out) 
     const conv_way *ways[] = {&conv_winograd, &conv_tiles}, *way = NULL;
     const gradient_way *gradients[] = {&gradient_winograd, &gradient_tiles, &gradient_vectors};
     const gradient_way *gradient = NULL;
-    for (int i = 0; i < 2 && !way; i++)
+    /* Winograd, which comes first, multiplies f32 numbers. */
+    const bool low = shape->x == TYPE_BF16 || shape->y == TYPE_BF16;
+    const int first = low && isa_multiplies_bf16() ? 1 : 0;
+    for (int i = first; i < 2 && !way; i++)
         if (ways[i]->takes(shape)) way = ways[i];
-    for (int i = 0; i < 3 && training && !gradient; i++)
+    for (int i = first; i < 3 && training && !gradient; i++)
         if (gradients[i]->takes(shape)) gradient = gradients[i];
     return open_conv(shape, training, way, gradient, out);
 }
@@ -58,33 +64,56 @@ static status one_conv_open_library(const conv_shape *shape, conv **out) {
     return open_conv(shape, true, NULL, NULL, out);
 }
 
+/* Whether weights are packed for each run anew, in scratch: in training, where they change with every
+ * step, if they would take much more memory than they do as they are and packing takes little beside
+ * the products. */
+static bool packs_anew(const conv *c) {
+    const conv_shape *s = &c->shape;
+    const int64_t weights = s->out * s->in * s->kernel * s->kernel * (int64_t)sizeof(float);
+    return c->training && c->way->packed(s) - weights >= ANEW_BYTES &&
+           s->batch * s->height * s->width >= ANEW_PIXELS;
+}
+
+static int64_t way_scratch(const conv *c) {
+    const int64_t alone = c->way->scratch(&c->shape, c->training);
+    if (!packs_anew(c)) return alone;
+    return most(alone, up_to(c->way->packed(&c->shape), LINE) + c->way->scratch(&c->shape, false));
+}
+
 static int64_t one_conv_scratch(const conv *c) {
     int64_t library = c->library ? dnnl_conv_scratch(c->library) : 0;
-    int64_t way = c->way ? c->way->scratch(&c->shape, c->training) : 0;
+    int64_t way = c->way ? way_scratch(c) : 0;
     int64_t gradient = c->gradient ? c->gradient->scratch(&c->shape) : 0;
     return most(library, most(way, gradient));
 }
 
 static int64_t one_conv_packed(const conv *c) {
-    return c->way ? c->way->packed(&c->shape) : dnnl_conv_packed(c->library);
+    if (!c->way) return dnnl_conv_packed(c->library);
+    return packs_anew(c) ? 0 : c->way->packed(&c->shape);
 }
 
 static status one_conv_pack(conv *c, const float *weight, void *packed, void *scratch) {
     if (!c->way) return dnnl_conv_pack(c->library, weight, packed, scratch);
     c->weight = weight, c->packed = packed;
-    c->way->pack(&c->shape, weight, packed);
+    if (!packs_anew(c)) c->way->pack(&c->shape, weight, packed);
     return ST_OK;
 }
 
 static status one_conv_forward(conv *c, const void *x, const float *bias, void *y, void *scratch) {
     if (!c->way) return dnnl_conv_forward(c->library, x, bias, y, scratch);
-    c->way->forward(&c->shape, c->packed, x, bias, y, scratch);
+    const void *packed = c->packed;
+    if (packs_anew(c)) {
+        c->way->pack(&c->shape, c->weight, scratch);
+        packed = scratch;
+        scratch = (char *)scratch + up_to(c->way->packed(&c->shape), LINE);
+    }
+    c->way->forward(&c->shape, packed, x, bias, y, scratch);
     return ST_OK;
 }
 
 static status one_conv_backward_data(conv *c, const void *dy, void *dx, void *scratch) {
     if (!c->way) return dnnl_conv_backward_data(c->library, dy, dx, scratch);
-    c->way->backward_data(&c->shape, c->weight, c->packed, dy, dx, scratch);
+    c->way->backward_data(&c->shape, c->weight, dy, dx, scratch);
     return ST_OK;
 }
 

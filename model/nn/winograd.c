@@ -39,10 +39,9 @@ enum {
     PART_ROWS = 8 /* small products one below the other that a thread makes at once */
 };
 
-/* Left to oneDNN: AVX-512 that does not multiply bf16, which nobody has tried, and bf16 where it is
- * multiplied as such: see the head of this file. */
-static const wino_leaves *leaves_here(bool low) {
-    if (kernels_avx512() && isa_multiplies_bf16()) return low ? NULL : &wino_avx512;
+/* Left to oneDNN: AVX-512 without bf16, which nobody has tried. */
+static const wino_leaves *leaves_here(void) {
+    if (kernels_avx512() && isa_bf16()) return &wino_avx512;
     bool takes = isa_allows(dnnl_cpu_isa_avx2) && __builtin_cpu_supports("fma");
     return takes && (kernels_plain || !isa_wide()) ? &wino_avx2 : NULL;
 }
@@ -50,11 +49,9 @@ static const wino_leaves *leaves_here(bool low) {
 /* Products are of bf16 numbers if either map is of them. */
 static bool is_low(const conv_shape *s) { return s->x == TYPE_BF16 || s->y == TYPE_BF16; }
 
-static const wino_leaves *leaves_of(const conv_shape *s) { return leaves_here(is_low(s)); }
-
 static bool takes(const conv_shape *s) {
     return s->kernel == 3 && s->stride == 1 && s->batch > 0 && s->height > 0 && s->width > 0 &&
-           s->in > 0 && s->in % 8 == 0 && s->out > 0 && s->out % 8 == 0 && leaves_of(s);
+           s->in > 0 && s->in % 8 == 0 && s->out > 0 && s->out % 8 == 0 && leaves_here();
 }
 
 /* One side of a product of maps: how the numbers of a map are read, and its channels. */
@@ -102,11 +99,11 @@ static int64_t packed_floats(const wino_leaves *l, int64_t in, int64_t out) {
 }
 
 static int64_t packed_bytes(const conv_shape *s) {
-    return packed_floats(leaves_of(s), s->in, s->out) * (int64_t)sizeof(float);
+    return packed_floats(leaves_here(), s->in, s->out) * (int64_t)sizeof(float);
 }
 
 static void pack(const conv_shape *s, const float *weight, void *packed) {
-    const wino_leaves *l = leaves_of(s);
+    const wino_leaves *l = leaves_here();
     const int64_t row = s->in * WINO_TAPS, position = l->panel * s->in;
 #pragma omp parallel for collapse(2) schedule(static)
     for (int64_t o = 0; o < s->out; o += l->panel)
@@ -117,18 +114,26 @@ static void pack(const conv_shape *s, const float *weight, void *packed) {
                        position);
 }
 
-/* Packed weights of the turned kernel, inputs and outputs exchanged. */
-static void turn_weights(const conv_shape *s, const float *u, float *turned) {
-    const wino_leaves *l = leaves_of(s);
-    const int64_t panel = l->panel, from = panel * s->in, to = panel * s->out;
-    if (s->in % panel != 0) /* its last panel has columns of zeros */
+/* A block of inputs and a panel of outputs of the turned kernel, inputs and outputs exchanged. */
+static void turn_block(const conv_shape *s, const wino_leaves *l, const float *weight, int64_t o,
+                       int64_t k, float *turned) {
+    __attribute__((aligned(64))) float u[WINO_POSITIONS * WINO_MOST_BLOCK * WINO_MOST_PANEL];
+    const int64_t row = s->in * WINO_TAPS, panel = l->panel, inputs = least(l->block, s->in - k);
+    const int64_t outputs = least(panel, s->out - o), from = l->block * panel, to = panel * s->out;
+    l->weights(is_low(s), weight + o * row + k * WINO_TAPS, row, inputs, outputs, u, from);
+    for (int64_t i = 0; i < outputs; i += l->block)
+        l->turn(u + i, from, inputs, least(l->block, outputs - i),
+                turned + k / panel * WINO_POSITIONS * to + (o + i) * panel + k % panel, to);
+}
+
+/* The turned kernel, packed. */
+static void pack_turned(const conv_shape *s, const float *weight, float *turned) {
+    const wino_leaves *l = leaves_here();
+    if (s->in % l->panel != 0) /* its last panel has columns of zeros */
         memset(turned, 0, (size_t)packed_floats(l, s->out, s->in) * sizeof *turned);
 #pragma omp parallel for collapse(2) schedule(static)
     for (int64_t k = 0; k < s->in; k += l->block)
-        for (int64_t o = 0; o < s->out; o += l->block)
-            l->turn(u + o / panel * WINO_POSITIONS * from + k * panel + o % panel, from,
-                    least(l->block, s->in - k), least(l->block, s->out - o),
-                    turned + k / panel * WINO_POSITIONS * to + o * panel + k % panel, to);
+        for (int64_t o = 0; o < s->out; o += l->panel) turn_block(s, l, weight, o, k, turned);
 }
 
 /* ---- forward, and backward by data, which is forward with turned weights ---- */
@@ -193,7 +198,7 @@ static void forward_group(const forward_job *j, int64_t first, int64_t count, fl
 
 static void convolve(const conv_shape *s, side in, side out, const float *u, const void *x,
                      const float *bias, void *y, float *scratch) {
-    const wino_leaves *l = leaves_of(s);
+    const wino_leaves *l = leaves_here();
     forward_job j = {.leaves = l,
                      .tiles = tiling_of(s),
                      .group = grouping_of(l, in.channels, out.channels),
@@ -217,17 +222,16 @@ static void forward(const conv_shape *s, const void *packed, const void *x, cons
     convolve(s, side_of(s, s->x, s->in), side_of(s, s->y, s->out), packed, x, bias, y, scratch);
 }
 
-static void backward_data(const conv_shape *s, const float *weight, const void *packed,
-                          const void *dy, void *dx, void *scratch) {
-    (void)weight;
+static void backward_data(const conv_shape *s, const float *weight, const void *dy, void *dx,
+                          void *scratch) {
     float *turned = scratch;
-    turn_weights(s, packed, turned);
+    pack_turned(s, weight, turned);
     convolve(s, side_of(s, s->y, s->out), side_of(s, s->x, s->in), turned, dy, NULL, dx,
-             turned + packed_floats(leaves_of(s), s->out, s->in));
+             turned + packed_floats(leaves_here(), s->out, s->in));
 }
 
 static int64_t scratch_bytes(const conv_shape *s, bool training) {
-    const wino_leaves *l = leaves_of(s);
+    const wino_leaves *l = leaves_here();
     const int64_t threads = omp_get_max_threads();
     int64_t floats = threads * grouping_of(l, s->in, s->out).each;
     if (training)
@@ -267,7 +271,7 @@ typedef struct chunk_room {
 } chunk_room;
 
 static gradient_job gradient_of(const conv_shape *s) {
-    const wino_leaves *l = leaves_of(s);
+    const wino_leaves *l = leaves_here();
     const int64_t panels = up_to(s->out, l->panel) / l->panel;
     gradient_job j = {.leaves = l,
                       .tiles = tiling_of(s),

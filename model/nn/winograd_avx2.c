@@ -25,15 +25,9 @@ AVX2_INLINE void input_of(tensor_type type, bool rounded, const void *const pixe
     }
 }
 
-/* Compiles `body` for each kind of number. */
-#define OF_TYPE(body, of, ...)                                                                     \
-    ((of).type == TYPE_BF16 ? body(TYPE_BF16, false, __VA_ARGS__)                                  \
-     : (of).rounded         ? body(TYPE_F32, true, __VA_ARGS__)                                    \
-                            : body(TYPE_F32, false, __VA_ARGS__))
-
 AVX2 static void input(wino_type of, const void *const pixel[], int64_t channels, float *v,
                        int64_t position) {
-    OF_TYPE(input_of, of, pixel, channels, v, position);
+    WINO_OF_TYPE(input_of, of, pixel, channels, v, position);
 }
 
 AVX2_INLINE void output_of(tensor_type type, const float *m, int64_t position, const float *bias,
@@ -87,7 +81,7 @@ AVX2_INLINE void spread_of(tensor_type type, bool rounded, const void *const pix
 
 AVX2 static void gradient_output(wino_type of, const void *const pixel[], int64_t channels,
                                  float *d, int64_t position, int64_t panel, float *sum) {
-    OF_TYPE(spread_of, of, pixel, channels, d, position, panel, sum);
+    WINO_OF_TYPE(spread_of, of, pixel, channels, d, position, panel, sum);
 }
 
 /* Number k of row r is a[r * row + k * step]. Twelve sums, two numbers of b and one of a fill the

@@ -1,5 +1,5 @@
-/* Tiles, small products and weights of Winograd's convolution between f32 maps, sixteen numbers at a
- * time. */
+/* Tiles, small products and weights of Winograd's convolution, sixteen numbers at a time; bf16 is
+ * computed with in f32. */
 #include "model/nn/counts.h"
 #include "model/nn/product_avx512.h"
 #include "model/nn/winograd_leaves.h"
@@ -11,10 +11,18 @@
 
 enum { BLOCK = LANES };
 
+/* What bf16 can say of 16 numbers. */
+NATIVE_INLINE __m512 rounded16(__m512 v) {
+    __m256i half = (__m256i)_mm512_cvtneps_pbh(v);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+}
+
 /* Channels [c, c + 16) of a pixel, those that the map has. */
-NATIVE_INLINE __m512 load(const void *pixel, int64_t c, int64_t channels) {
+NATIVE_INLINE __m512 load(tensor_type type, bool rounded, const void *pixel, int64_t c,
+                          int64_t channels) {
     const int64_t left = most(channels - c, 0);
-    return map_load(TYPE_F32, pixel, c, left >= LANES, lanes_of(left));
+    __m512 v = map_load(type, pixel, c, left >= LANES, lanes_of(left));
+    return rounded ? rounded16(v) : v;
 }
 
 /* ---- the input's tiles ---- */
@@ -25,12 +33,11 @@ NATIVE_INLINE void to_positions(__m512 *d, int step) {
     d[0] = SUB(a, c), d[step] = ADD(b, c), d[2 * step] = SUB(c, b), d[3 * step] = SUB(b, e);
 }
 
-NATIVE static void input(wino_type of, const void *const pixel[], int64_t channels, float *v,
-                         int64_t position) {
-    (void)of;
+NATIVE_INLINE void input_of(tensor_type type, bool rounded, const void *const pixel[],
+                            int64_t channels, float *v, int64_t position) {
     for (int64_t c = 0; c < channels; c += LANES) {
         __m512 d[16];
-        for (int i = 0; i < 16; i++) d[i] = load(pixel[i], c, channels);
+        for (int i = 0; i < 16; i++) d[i] = load(type, rounded, pixel[i], c, channels);
         for (int i = 0; i < 4; i++) to_positions(d + i, 4);
         for (int i = 0; i < 4; i++) to_positions(d + 4 * i, 1);
         for (int i = 0; i < 16; i++)
@@ -39,10 +46,15 @@ NATIVE static void input(wino_type of, const void *const pixel[], int64_t channe
     }
 }
 
+NATIVE static void input(wino_type of, const void *const pixel[], int64_t channels, float *v,
+                         int64_t position) {
+    WINO_OF_TYPE(input_of, of, pixel, channels, v, position);
+}
+
 /* ---- the output's tiles ---- */
 
-NATIVE_INLINE void output_of(const float *m, int64_t position, const float *bias, int64_t first,
-                             int64_t count, void *const pixel[4]) {
+NATIVE_INLINE void output_of(tensor_type type, const float *m, int64_t position, const float *bias,
+                             int64_t first, int64_t count, void *const pixel[4]) {
     const bool whole = count >= LANES;
     const __mmask16 lanes = lanes_of(count);
     __m512 rows[2][4], add = _mm512_maskz_loadu_ps(lanes, bias);
@@ -55,18 +67,19 @@ NATIVE_INLINE void output_of(const float *m, int64_t position, const float *bias
     }
     for (int i = 0; i < 2; i++) {
         __m512 *r = rows[i];
-        map_store(TYPE_F32, pixel[2 * i], first, whole, lanes,
-                  ADD(add, ADD(r[0], ADD(r[1], r[2]))));
-        map_store(TYPE_F32, pixel[2 * i + 1], first, whole, lanes,
+        map_store(type, pixel[2 * i], first, whole, lanes, ADD(add, ADD(r[0], ADD(r[1], r[2]))));
+        map_store(type, pixel[2 * i + 1], first, whole, lanes,
                   ADD(add, SUB(SUB(r[1], r[2]), r[3])));
     }
 }
 
 NATIVE static void output(tensor_type type, const float *m, int64_t position, const float *bias,
                           int64_t first, int64_t count, void *const pixel[4]) {
-    (void)type;
     for (int64_t c = 0; c < count; c += LANES)
-        output_of(m + c, position, bias + c, first + c, count - c, pixel);
+        if (type == TYPE_BF16)
+            output_of(TYPE_BF16, m + c, position, bias + c, first + c, count - c, pixel);
+        else
+            output_of(TYPE_F32, m + c, position, bias + c, first + c, count - c, pixel);
 }
 
 /* A applied to two numbers. */
@@ -75,18 +88,23 @@ NATIVE_INLINE void from_pair(__m512 a, __m512 b, __m512 out[4]) {
 }
 
 /* The sum of a tile's pixels is at position 5. */
-NATIVE static void gradient_output(wino_type of, const void *const pixel[], int64_t channels,
-                                   float *d, int64_t position, int64_t panel, float *sum) {
-    (void)of;
+NATIVE_INLINE void spread_of(tensor_type type, bool rounded, const void *const pixel[],
+                             int64_t channels, float *d, int64_t position, int64_t panel,
+                             float *sum) {
     for (int64_t start = 0; start < channels; start += COLUMNS, d += panel)
         for (int64_t c = start; c < start + COLUMNS; c += LANES) {
             __m512 p[4], left[4], right[4], all[16];
-            for (int i = 0; i < 4; i++) p[i] = load(pixel[i], c, channels);
+            for (int i = 0; i < 4; i++) p[i] = load(type, rounded, pixel[i], c, channels);
             from_pair(p[0], p[2], left), from_pair(p[1], p[3], right);
             for (int i = 0; i < 4; i++) from_pair(left[i], right[i], all + 4 * i);
             for (int i = 0; i < 16; i++) _mm512_store_ps(d + i * position + c - start, all[i]);
             _mm512_mask_storeu_ps(sum + c, lanes_of(most(channels - c, 0)), all[5]);
         }
+}
+
+NATIVE static void gradient_output(wino_type of, const void *const pixel[], int64_t channels,
+                                   float *d, int64_t position, int64_t panel, float *sum) {
+    WINO_OF_TYPE(spread_of, of, pixel, channels, d, position, panel, sum);
 }
 
 /* ---- products ---- */
@@ -125,17 +143,17 @@ NATIVE_INLINE void weights_of(const __m512 g[WINO_TAPS], __m512 u[16]) {
 /* 16 outputs times 144 numbers (16 inputs, 9 taps) to 144 vectors of outputs. */
 NATIVE static void weights(bool rounded, const float *weight, int64_t row, int64_t inputs,
                            int64_t outputs, float *u, int64_t position) {
-    (void)rounded;
     const int64_t numbers = inputs * WINO_TAPS;
     for (int64_t o = 0; o < COLUMNS; o += LANES) {
         __m512 g[BLOCK * WINO_TAPS];
         for (int t = 0; t < WINO_TAPS; t++) {
             __mmask16 lanes = lanes_of(most(numbers - LANES * t, 0));
-            for (int i = 0; i < LANES; i++)
-                g[LANES * t + i] =
-                    o + i < outputs
-                        ? _mm512_maskz_loadu_ps(lanes, weight + (o + i) * row + LANES * t)
-                        : _mm512_setzero_ps();
+            for (int i = 0; i < LANES; i++) {
+                __m512 v = o + i < outputs
+                               ? _mm512_maskz_loadu_ps(lanes, weight + (o + i) * row + LANES * t)
+                               : _mm512_setzero_ps();
+                g[LANES * t + i] = rounded ? rounded16(v) : v;
+            }
             transpose16(g + LANES * t);
         }
         for (int k = 0; k < inputs; k++) {

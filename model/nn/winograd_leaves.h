@@ -6,7 +6,7 @@
  * & Gray 2016, section 4.1: V = B^T d B of the input, U = G g G^T of the weights, M = sum of U V
  * over the channels, and A^T M A the output. For the weight gradient D = A dy A^T.
  *
- * Products and sums are f32. Channels are a multiple of 8. A panel is so many channels of the output as
+ * Products and sums are f32, whatever the maps are. Channels are a multiple of 8. A panel is so many channels of the output as
  * a small product has columns; what a last panel has too many is zero.
  */
 #ifndef CTAUG_MODEL_NN_WINOGRAD_LEAVES_H
@@ -16,13 +16,19 @@
 
 #include <stdbool.h>
 
-enum { WINO_POSITIONS = 16, WINO_TAPS = 9, WINO_MOST_PANEL = 32 };
+enum { WINO_POSITIONS = 16, WINO_TAPS = 9, WINO_MOST_PANEL = 32, WINO_MOST_BLOCK = 16 };
 
 /* How the numbers of a map are read; rounded: f32 numbers to bf16. */
 typedef struct wino_type {
     tensor_type type;
     bool rounded;
 } wino_type;
+
+/* Compiles `body` for each kind of number. */
+#define WINO_OF_TYPE(body, of, ...)                                                                \
+    ((of).type == TYPE_BF16 ? body(TYPE_BF16, false, __VA_ARGS__)                                  \
+     : (of).rounded         ? body(TYPE_F32, true, __VA_ARGS__)                                    \
+                            : body(TYPE_F32, false, __VA_ARGS__))
 
 typedef struct wino_leaves {
     int64_t rows;  /* of a small product: tiles, or input channels */
@@ -63,9 +69,7 @@ typedef struct wino_leaves {
                      int64_t outputs, float *dw);
 } wino_leaves;
 
-/* AVX2 and FMA; bf16 by way of f32. */
-extern const wino_leaves wino_avx2;
-/* What avx512.h needs; f32 alone. */
-extern const wino_leaves wino_avx512;
+extern const wino_leaves wino_avx2;   /* AVX2 and FMA */
+extern const wino_leaves wino_avx512; /* what avx512.h needs */
 
 #endif
