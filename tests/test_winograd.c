@@ -1,6 +1,7 @@
 /* Winograd's convolutions on whole numbers, where they round nothing: equal to the reference's to
  * the last bit, by any number of threads. Real numbers are test_kernels.c's. */
 #include "model/nn/conv_ways.h"
+#include "model/nn/isa_dnnl.h"
 #include "model/nn/kernels_fast.h"
 #include "tests/whole_conv.h"
 
@@ -52,12 +53,51 @@ static void others_are_left_to_the_library(void **state) {
     for (int i = 0; i < 5; i++) assert_false(conv_winograd.takes(others[i]));
 }
 
+/* Bytes that the engine keeps of a convolution's weights, and its scratch (may be NULL). */
+static int64_t engine_packs(const conv_shape *s, bool training, int64_t *scratch) {
+    conv *op;
+    assert_int_equal(kernels_onednn.conv_open(s, training, &op), ST_OK);
+    const int64_t bytes = kernels_onednn.conv_packed(op);
+    if (scratch) *scratch = kernels_onednn.conv_scratch(op);
+    kernels_onednn.conv_close(op);
+    return bytes;
+}
+
+/* Seen by what it keeps: the library packs weights to no more numbers than there are. */
+static void the_engine_goes_this_way_where_it_is_quicker(void **state) {
+    (void)state;
+    conv_shape s = {1, 8, 8, 64, 64, 3, 1, TYPE_F32, TYPE_F32};
+    assert_int_equal(engine_packs(&s, true, NULL), conv_winograd.packed(&s));
+    s.y = TYPE_BF16;
+    assert_int_equal(engine_packs(&s, true, NULL) == conv_winograd.packed(&s), !isa_bf16_quicker());
+}
+
+/* In training, for large weights under many pixels; 8 threads, lest the scratch of backward hide what
+ * forward is given. */
+static void the_engine_packs_anew_what_would_take_much_memory(void **state) {
+    (void)state;
+    const conv_shape large = {1, 33, 32, 96, 112, 3, 1, TYPE_F32, TYPE_F32};
+    conv_shape few_pixels = large, small = large;
+    few_pixels.height = 31, small.in = 8;
+    const int before = omp_get_max_threads();
+    omp_set_num_threads(8);
+    int64_t scratch, packed = conv_winograd.packed(&large);
+    assert_int_equal(engine_packs(&large, true, &scratch), 0);
+    assert_true(scratch >= packed + conv_winograd.scratch(&large, false));
+    assert_int_equal(engine_packs(&large, false, NULL), packed);
+    assert_int_equal(engine_packs(&few_pixels, true, NULL), conv_winograd.packed(&few_pixels));
+    assert_int_equal(engine_packs(&small, true, NULL), conv_winograd.packed(&small));
+    omp_set_num_threads(before);
+}
+
 /* As the processor has it, then as one that has AVX2 alone. */
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_numbers_are_exact),
         cmocka_unit_test(maps_do_not_depend_on_threads),
         cmocka_unit_test(others_are_left_to_the_library),
+        cmocka_unit_test(the_engine_goes_this_way_where_it_is_quicker),
+        cmocka_unit_test(the_engine_packs_anew_what_would_take_much_memory),
     };
     int failed = 0;
     if (!__builtin_cpu_supports("avx2")) {

@@ -6,7 +6,7 @@
  *
  * With AVX-512 forward nhwc is as fast as oneDNN's own blocks of 16 channels or faster, f32 and
  * bf16; it takes any number of channels, where the blocks fall to reference loops below 16. (Where
- * bf16 is multiplied too, 3x3 with stride 1 in f32 is run here for the benchmark's limit only: see
+ * there is bf16 too, 3x3 with stride 1 in f32 is run here for the benchmark's limit only: see
  * winograd.c.) Three exceptions are made, all for f32:
  *   - With stride 1 the data gradient is itself a convolution, of dy with the kernel turned by 180
  *     degrees and channels exchanged: as a forward primitive 1.1 to 1.3 times as fast.
@@ -23,8 +23,8 @@
  * blocks of 8. 3x3 with stride 1 in these blocks is run for the benchmark's limit only: see
  * winograd.c.
  *
- * Products of bf16 numbers want a processor that has them. Elsewhere the same numbers, rounded alike,
- * are multiplied in f32.
+ * Products of bf16 numbers want a processor that is quicker with them (isa_dnnl.h). Elsewhere the same
+ * numbers, rounded alike, are multiplied in f32.
  */
 #include "model/nn/conv_dnnl.h"
 

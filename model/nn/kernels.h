@@ -1,15 +1,15 @@
 /* The heavy arithmetic behind one table of functions, three times over:
  *
  *   onednn     oneDNN convolutions and products, our own vectorised norm and attention; our own
- *              3x3 convolutions with stride 1 in f32, and in bf16 with AVX2 alone (Winograd); in bf16
- *              those with stride 1 in tiles (AMX), and weight gradients where the processor multiplies it
+ *              3x3 convolutions with stride 1 in f32 (Winograd), and in bf16 where that is quicker so;
+ *              else in bf16 those with stride 1 in tiles (AMX), and weight gradients
  *   openblas   im2col + sgemm (OpenBLAS), the same norm and attention
  *   reference  plain loops, what the other two are tested against
  *
  * Arrays are channels-last and dense. Maps (const void *, void *: activations and their gradients)
  * are f32 or bf16 as the shape says; everything else is f32. In bf16 products are of bf16 numbers
- * (by way of f32 where the processor does not multiply them itself; Winograd's are of unrounded sums
- * of such numbers), sums and statistics in f32 or f64, and each number of a result is rounded to
+ * (by way of f32 where the processor does not multiply them itself, or no faster; Winograd's are of
+ * unrounded sums of such numbers), sums and statistics in f32 or f64, and each number of a result is rounded to
  * bf16 once. Scratch and packed weights lie at multiples of 64 bytes; others may. Functions
  * are Local, use the OpenMP threads of the process, and give the same bits for the same input and
  * thread count.
@@ -115,7 +115,7 @@ typedef struct kernels {
 /* "onednn", "openblas", "reference"; ST_USAGE naming them otherwise. *out is static. Local. */
 status kernels_find(const char *name, const kernels **out);
 
-/* Whether this processor multiplies bf16 numbers itself, rather than by way of f32. Local. */
+/* Whether this processor can multiply bf16 numbers itself. Local. */
 bool kernels_bf16_native(void);
 
 /* The library that runs under an engine: "oneDNN 2.6.3", "OpenBLAS 0.3.21 ..."; "" for the

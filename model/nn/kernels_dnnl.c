@@ -20,13 +20,23 @@ struct conv {
     dnnl_conv *library;           /* NULL: nothing is left to it */
     const conv_way *way;          /* NULL: the library's */
     const gradient_way *gradient; /* likewise */
-    const float *weight;          /* of the caller, with a way of our own */
-    void *packed;                 /* likewise */
+    bool anew;           /* with a way of our own: packs weights for each run, in scratch */
+    const float *weight; /* of the caller, likewise */
+    void *packed;        /* likewise; nothing if anew */
 };
 
 static void one_conv_close(conv *c) {
     dnnl_conv_close(c->library);
     free(c);
+}
+
+/* In training, where weights change with every step anyway, if packed they would take much more memory
+ * than they do as they are, and there are so many pixels that packing takes little beside the products:
+ * of a step of R64 with a batch of 16 that goes forward once nothing is lost, each time more costs 12 ms
+ * of 1,560 (two cores of an Emerald Rapids), and a rank has 0.1 GB more for other things. */
+static bool packs_anew(const conv_shape *s, const conv_way *way) {
+    const int64_t weights = s->out * s->in * s->kernel * s->kernel * (int64_t)sizeof(float);
+    return way->packed(s) - weights >= ANEW_BYTES && s->batch * s->height * s->width >= ANEW_PIXELS;
 }
 
 /* way, gradient: NULL for the library's. */
@@ -36,7 +46,11 @@ static status open_conv(const conv_shape *shape, bool training, const conv_way *
     conv *c = NULL;
     *out = NULL;
     TRY(array_alloc(&c, 1, sizeof *c, "a convolution"));
-    *c = (conv){.shape = *shape, .training = training, .way = way, .gradient = gradient};
+    *c = (conv){.shape = *shape,
+                .training = training,
+                .way = way,
+                .gradient = training ? gradient : NULL,
+                .anew = training && way && packs_anew(shape, way)};
     if (!way || (training && !gradient))
         TRY(dnnl_conv_open(shape, training, training && !gradient, &c->library));
     *out = c;
@@ -46,37 +60,28 @@ done:
     return st;
 }
 
+/* Winograd multiplies in f32. (Rounding what it multiplies to bf16 costs learning: winograd.c.) */
+static bool winograd_suits(const conv_shape *s) {
+    const bool low = s->x == TYPE_BF16 || s->y == TYPE_BF16;
+    return !(low && isa_bf16_quicker()) && conv_winograd.takes(s);
+}
+
 static status one_conv_open(const conv_shape *shape, bool training, conv **out) {
-    const conv_way *ways[] = {&conv_winograd, &conv_tiles}, *way = NULL;
-    const gradient_way *gradients[] = {&gradient_winograd, &gradient_tiles, &gradient_vectors};
-    const gradient_way *gradient = NULL;
-    /* Winograd, which comes first, multiplies f32 numbers. */
-    const bool low = shape->x == TYPE_BF16 || shape->y == TYPE_BF16;
-    const int first = low && isa_multiplies_bf16() ? 1 : 0;
-    for (int i = first; i < 2 && !way; i++)
-        if (ways[i]->takes(shape)) way = ways[i];
-    for (int i = first; i < 3 && training && !gradient; i++)
-        if (gradients[i]->takes(shape)) gradient = gradients[i];
-    return open_conv(shape, training, way, gradient, out);
+    if (winograd_suits(shape))
+        return open_conv(shape, training, &conv_winograd, &gradient_winograd, out);
+    const gradient_way *gradient = gradient_tiles.takes(shape)     ? &gradient_tiles
+                                   : gradient_vectors.takes(shape) ? &gradient_vectors
+                                                                   : NULL;
+    return open_conv(shape, training, conv_tiles.takes(shape) ? &conv_tiles : NULL, gradient, out);
 }
 
 static status one_conv_open_library(const conv_shape *shape, conv **out) {
     return open_conv(shape, true, NULL, NULL, out);
 }
 
-/* Whether weights are packed for each run anew, in scratch: in training, where they change with every
- * step, if they would take much more memory than they do as they are and packing takes little beside
- * the products. */
-static bool packs_anew(const conv *c) {
-    const conv_shape *s = &c->shape;
-    const int64_t weights = s->out * s->in * s->kernel * s->kernel * (int64_t)sizeof(float);
-    return c->training && c->way->packed(s) - weights >= ANEW_BYTES &&
-           s->batch * s->height * s->width >= ANEW_PIXELS;
-}
-
 static int64_t way_scratch(const conv *c) {
     const int64_t alone = c->way->scratch(&c->shape, c->training);
-    if (!packs_anew(c)) return alone;
+    if (!c->anew) return alone;
     return most(alone, up_to(c->way->packed(&c->shape), LINE) + c->way->scratch(&c->shape, false));
 }
 
@@ -89,20 +94,20 @@ static int64_t one_conv_scratch(const conv *c) {
 
 static int64_t one_conv_packed(const conv *c) {
     if (!c->way) return dnnl_conv_packed(c->library);
-    return packs_anew(c) ? 0 : c->way->packed(&c->shape);
+    return c->anew ? 0 : c->way->packed(&c->shape);
 }
 
 static status one_conv_pack(conv *c, const float *weight, void *packed, void *scratch) {
     if (!c->way) return dnnl_conv_pack(c->library, weight, packed, scratch);
     c->weight = weight, c->packed = packed;
-    if (!packs_anew(c)) c->way->pack(&c->shape, weight, packed);
+    if (!c->anew) c->way->pack(&c->shape, weight, packed);
     return ST_OK;
 }
 
 static status one_conv_forward(conv *c, const void *x, const float *bias, void *y, void *scratch) {
     if (!c->way) return dnnl_conv_forward(c->library, x, bias, y, scratch);
     const void *packed = c->packed;
-    if (packs_anew(c)) {
+    if (c->anew) {
         c->way->pack(&c->shape, c->weight, scratch);
         packed = scratch;
         scratch = (char *)scratch + up_to(c->way->packed(&c->shape), LINE);

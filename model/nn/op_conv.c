@@ -1,5 +1,5 @@
 /* Convolution, 3x3 with stride 1 or 2 or 1x1, padding kernel / 2, with bias. The arithmetic is the
- * engine's; weights are packed into its layout when they have changed (some for backward in each run). */
+ * engine's; weights are packed into its layout when they have changed, or in each run. */
 #include "model/nn/op.h"
 
 static status conv_open_op(op_run *r) {

@@ -1,4 +1,4 @@
-/* The small product under attention and Winograd's convolutions on processors that multiply bf16: 8
+/* The small product under attention and Winograd's convolutions on processors that know bf16: 8
  * rows by 32 columns in 16 registers.
  *
  * It broadcasts "units" of 32 bits of its left operand and multiplies them with vectors of units of

@@ -6,8 +6,8 @@
  * & Gray 2016, section 4.1: V = B^T d B of the input, U = G g G^T of the weights, M = sum of U V
  * over the channels, and A^T M A the output. For the weight gradient D = A dy A^T.
  *
- * Products and sums are f32, whatever the maps are. Channels are a multiple of 8. A panel is so many channels of the output as
- * a small product has columns; what a last panel has too many is zero.
+ * Products and sums are f32, whatever the maps are. Channels are a multiple of 8. A panel is so many
+ * channels of the output as a small product has columns; what a last panel has too many is zero.
  */
 #ifndef CTAUG_MODEL_NN_WINOGRAD_LEAVES_H
 #define CTAUG_MODEL_NN_WINOGRAD_LEAVES_H
