@@ -28,9 +28,11 @@
 
 #include <omp.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
-    GROUP_FLOATS = 65536,   /* positions of a group, about */
+    LEAST_GROUP = 65536,    /* numbers of a group's positions, about */
+    MOST_GROUP = 262144,    /* likewise */
     MOST_TILES = 64,        /* of a group */
     CHUNK = 128,            /* tiles of the weight gradient at once */
     PARTS_FLOATS = 1 << 22, /* at most, of the products of all parts of the weight gradient */
@@ -143,8 +145,16 @@ typedef struct grouping {
     int64_t tiles, position, inputs, results, outside, each;
 } grouping;
 
+/* Half of the second-level cache: what groups are too small for, their weights pay, which come from
+ * farther away for each. With 256 channels and more the two directions were 1.1 to 1.2 times as fast
+ * on an Emerald Rapids (2 MB) with 1 MB as with 256 KB. */
+static int64_t group_floats(void) {
+    const int64_t bytes = sysconf(_SC_LEVEL2_CACHE_SIZE); /* none or 0: not known */
+    return least(MOST_GROUP, most(LEAST_GROUP, bytes / 2 / (int64_t)sizeof(float)));
+}
+
 static grouping grouping_of(const wino_leaves *l, int64_t in, int64_t out) {
-    grouping g = {.tiles = GROUP_FLOATS / (WINO_POSITIONS * in) / l->rows * l->rows};
+    grouping g = {.tiles = group_floats() / (WINO_POSITIONS * in) / l->rows * l->rows};
     g.tiles = most(2 * l->rows, least(MOST_TILES / l->rows * l->rows, g.tiles));
     /* A line more, lest the positions of a tile fall on the same lines of the cache. */
     g.position = up_to(g.tiles * in, 16) + 16;
