@@ -365,9 +365,8 @@ status dnnl_conv_open(const conv_shape *shape, bool by_data, bool by_weights, dn
     *out = NULL;
     TRY(array_alloc(&c, 1, sizeof *c, "a convolution"));
     c->shape = *shape;
-    bool bf16_numbers = shape->x == TYPE_BF16 || shape->y == TYPE_BF16;
-    c->low = bf16_numbers && isa_bf16_quicker();
-    c->alike = bf16_numbers && !c->low;
+    c->low = conv_of_bf16(shape) && isa_bf16_quicker();
+    c->alike = conv_of_bf16(shape) && !c->low;
     /* The same thing on a single pixel. */
     if (shape->height == 1 && shape->width == 1) c->shape.stride = 1;
     if (c->low && by_weights && shape->width == 1 && c->shape.stride == 2) {

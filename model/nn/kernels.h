@@ -9,10 +9,10 @@
  * Arrays are channels-last and dense. Maps (const void *, void *: activations and their gradients)
  * are f32 or bf16 as the shape says; everything else is f32. In bf16 products are of bf16 numbers
  * (by way of f32 where the processor does not multiply them itself, or no faster; Winograd's are of
- * unrounded sums of such numbers), sums and statistics in f32 or f64, and each number of a result is rounded to
- * bf16 once. Scratch and packed weights lie at multiples of 64 bytes; others may. Functions
- * are Local, use the OpenMP threads of the process, and give the same bits for the same input and
- * thread count.
+ * unrounded sums of such numbers), sums and statistics in f32 or f64, and each number of a result is
+ * rounded to bf16 once. Scratch and packed weights lie at multiples of 64 bytes; others may.
+ * Functions are Local, use the OpenMP threads of the process, and give the same bits for the same
+ * input and thread count.
  *
  * Nothing here allocates while it runs: a kernel says how many bytes of scratch it wants, and the
  * caller hands these in. What scratch holds before and after means nothing, so all may share it.
@@ -34,6 +34,10 @@ typedef struct conv_shape {
     tensor_type x, y; /* of the two maps and their gradients; products are of bf16 numbers if either
                          is bf16 */
 } conv_shape;
+
+static inline bool conv_of_bf16(const conv_shape *s) {
+    return s->x == TYPE_BF16 || s->y == TYPE_BF16;
+}
 
 typedef struct conv conv; /* primitives and packed weights of one convolution of one engine */
 

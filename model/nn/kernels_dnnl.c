@@ -62,8 +62,7 @@ done:
 
 /* Winograd multiplies in f32. (Rounding what it multiplies to bf16 costs learning: winograd.c.) */
 static bool winograd_suits(const conv_shape *s) {
-    const bool low = s->x == TYPE_BF16 || s->y == TYPE_BF16;
-    return !(low && isa_bf16_quicker()) && conv_winograd.takes(s);
+    return !(conv_of_bf16(s) && isa_bf16_quicker()) && conv_winograd.takes(s);
 }
 
 static status one_conv_open(const conv_shape *shape, bool training, conv **out) {

@@ -14,8 +14,7 @@ struct conv {
 
 /* What is multiplied: a number of a map or a weight, rounded if products are of bf16 numbers. */
 static float factor(const conv_shape *s, float x) {
-    bool low = s->x == TYPE_BF16 || s->y == TYPE_BF16;
-    return low ? bf16_to_f32(bf16_from_f32(x)) : x;
+    return conv_of_bf16(s) ? bf16_to_f32(bf16_from_f32(x)) : x;
 }
 
 static void ref_conv_close(conv *c) {
