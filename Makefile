@@ -8,7 +8,8 @@
 BUILD ?= build
 CC = gcc
 CXX = g++
-SRC ?= $(wildcard io/*.c io/*.cpp model/*.c model/*/*.c $(filter-out pipeline/main.c,$(wildcard pipeline/*.c)))
+MAIN = pipeline/cli/main.c
+SRC ?= $(filter-out $(MAIN),$(sort $(shell find io model pipeline -name '*.c' -o -name '*.cpp')))
 
 PYTHON = /usr/bin/python3
 CORES := $(shell nproc)
@@ -111,7 +112,7 @@ $(BUILD)/libctaug.a: $(OBJ)
 	@rm -f $@
 	@ar rcs $@ $^
 
-$(BUILD)/ctaug: $(BUILD)/pipeline/main.c.o $(BUILD)/libctaug.a
+$(BUILD)/ctaug: $(BUILD)/$(MAIN).o $(BUILD)/libctaug.a
 	@echo "  LINK $@"
 	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ -o $@ $(ALL_LDLIBS)
 

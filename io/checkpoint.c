@@ -5,7 +5,7 @@
  * before anything is read. Older checkpoints go only after the new one is published.
  */
 #include "io/checkpoint.h"
-#include "io/span.h"
+#include "io/alloc.h"
 #include "io/store_hdf5.h"
 
 #include <dirent.h>

@@ -2,11 +2,12 @@
  *
  * MPI counts are ints, so longer messages go in pieces below 2^30 elements. The sums of a few
  * numbers here rest on MPI_Allreduce, of which the standard demands identical results on all
- * processes of the group (MPI 3.1, 5.9.6); tests/test_comm.c holds the installed library to that with
- * odd sizes. Gradients are summed by pipeline/reduce.c, which only has them carried.
+ * processes of the group (MPI 3.1, 5.9.6); tests/test_comm.c holds the installed library to that
+ * with odd sizes. Gradients are summed by pipeline/trainer/reduction.c, which only has them
+ * carried.
  */
 #include "io/comm.h"
-#include "io/span.h"
+#include "io/alloc.h"
 
 #include <inttypes.h>
 #include <math.h>

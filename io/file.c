@@ -4,7 +4,7 @@
  * before both returned; a rename is durable only after an fsync of the directory that holds it.
  */
 #include "io/file.h"
-#include "io/span.h"
+#include "io/alloc.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -178,8 +178,8 @@ static status locked_by_another(const char *path, int fd) {
                        holder[0] ? holder : "another process");
 }
 
-/* Ranks whose mpirun was killed take a moment to notice: a run that is started again at once waits for
- * them. 0, or -1 with errno. */
+/* Ranks whose mpirun was killed take a moment to notice: a run that is started again at once waits
+ * for them. 0, or -1 with errno. */
 static int lock_patiently(int fd) {
     const struct timespec tenth = {.tv_nsec = 100000000};
     int got = -1;

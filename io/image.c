@@ -8,7 +8,7 @@
 
 #include "io/file.h"
 #include "io/png.h"
-#include "io/span.h"
+#include "io/alloc.h"
 
 #include <math.h>
 #include <string.h>

@@ -8,7 +8,7 @@
 #include "io/log.h"
 
 #include "io/file.h"
-#include "io/span.h"
+#include "io/alloc.h"
 
 #include <errno.h>
 #include <fcntl.h>

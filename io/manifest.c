@@ -5,7 +5,7 @@
  * files, and a flipped bit in the manifest itself (a spacing, a fingerprint) does not go unseen.
  */
 #include "io/manifest.h"
-#include "io/span.h"
+#include "io/alloc.h"
 
 #include <inttypes.h>
 #include <stdio.h>

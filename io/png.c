@@ -2,7 +2,7 @@
  * in the sink, outside of the function that jumps. */
 #include "io/png.h"
 
-#include "io/span.h"
+#include "io/alloc.h"
 
 #include <png.h>
 #include <setjmp.h>

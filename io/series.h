@@ -36,9 +36,9 @@ typedef struct series_list {
 status series_scan(const comm *c, const char *directory, series_list *out, int64_t *left_out);
 void series_list_free(series_list *list);
 
-/* Takes out the series that no SEG refers to (a phase or kernel that nobody segmented): their number
- * in *count, a file of one of them in `path`. ST_INPUT if the patient's only SEG refers to another
- * series, which is not there; or if none is left. Local. */
+/* Takes out the series that no SEG refers to (a phase or kernel that nobody segmented): their
+ * number in *count, a file of one of them in `path`. ST_INPUT if the patient's only SEG refers to
+ * another series, which is not there; or if none is left. Local. */
 status series_keep_segmented(series_list *list, int64_t *count, char path[PATH_SIZE]);
 
 /* Decodes the slices, in order, into a new volume (volume_free()); labels are all 0. Local. */

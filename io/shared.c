@@ -5,7 +5,7 @@
  * if it begins with the token that its rank wrote there.
  */
 #include "io/shared.h"
-#include "io/span.h"
+#include "io/alloc.h"
 
 #include <errno.h>
 #include <fcntl.h>

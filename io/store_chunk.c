@@ -2,7 +2,7 @@
  * deflate, shuffle. Every length is checked before it is used, the checksums of both are compared.
  */
 #include "io/store_chunk.h"
-#include "io/span.h"
+#include "io/alloc.h"
 
 #include <inttypes.h>
 #include <libdeflate.h>

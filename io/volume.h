@@ -6,7 +6,7 @@
 #ifndef CTAUG_IO_VOLUME_H
 #define CTAUG_IO_VOLUME_H
 
-#include "io/span.h"
+#include "io/alloc.h"
 
 enum { VOLUME_ID = 65, LABELS_MOST = 32, LABEL_NAME = 64 };
 

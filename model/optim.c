@@ -5,7 +5,7 @@
  * whichever piece of the buffer a rank or a thread was given.
  */
 #include "model/optim.h"
-#include "model/nn/kernels_fast.h"
+#include "model/nn/kernels/cloned.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -56,9 +56,10 @@ typedef struct adamw_terms {
     float scale, eps, keep1, take1, keep2, take2, size, root, decay;
 } adamw_terms;
 
-CLONES static void adamw_block(const adamw_terms *t, float *restrict value,
-                               const float *restrict grad, float *restrict m, float *restrict v,
-                               const uint8_t *restrict decay, int64_t n) {
+CLONED(void, adamw_block,
+       (const adamw_terms *t, float *restrict value, const float *restrict grad, float *restrict m,
+        float *restrict v, const uint8_t *restrict decay, int64_t n),
+       (t, value, grad, m, v, decay, n)) {
     /* No branch, which the compiler could follow in one loop and not in another. */
     const adamw_terms k = *t;
     for (int64_t i = 0; i < n; i++) {
@@ -72,8 +73,8 @@ CLONES static void adamw_block(const adamw_terms *t, float *restrict value,
     }
 }
 
-CLONES static void ema_block(float take, float *restrict ema, const float *restrict value,
-                             int64_t n) {
+CLONED(void, ema_block, (float take, float *restrict ema, const float *restrict value, int64_t n),
+       (take, ema, value, n)) {
     for (int64_t i = 0; i < n; i++) ema[i] += take * (value[i] - ema[i]);
 }
 

@@ -29,8 +29,8 @@ typedef struct adamw {
 } adamw;
 
 /* Decoupled weight decay (Loshchilov & Hutter 2019, Algorithm 2; decay not multiplied by a second
- * schedule). decay may be NULL (none) or n 0/1 bytes: biases and norm gains are not decayed. ema may
- * be NULL, or follows the new values: ema += (1 - ema_decay) (value - ema). */
+ * schedule). decay may be NULL (none) or n 0/1 bytes: biases and norm gains are not decayed. ema
+ * may be NULL, or follows the new values: ema += (1 - ema_decay) (value - ema). */
 void adamw_update(const adamw *a, float *value, const float *grad, float *m, float *v,
                   const uint8_t *decay, float *ema, double ema_decay, int64_t n);
 

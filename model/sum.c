@@ -1,7 +1,7 @@
 /* Trees of sums, block by block, so that partial sums stay in the cache. */
 #include "model/sum.h"
-#include "io/span.h"
-#include "model/nn/kernels_fast.h"
+#include "io/alloc.h"
+#include "model/nn/kernels/cloned.h"
 
 #include <string.h>
 
@@ -14,11 +14,12 @@ struct sum_stack {
     float *level[LEVELS];
 };
 
-CLONES static void add(float *restrict to, const float *restrict from, int64_t n) {
+CLONED(void, add, (float *restrict to, const float *restrict from, int64_t n), (to, from, n)) {
     for (int64_t i = 0; i < n; i++) to[i] += from[i];
 }
 
-CLONES static void add_pair(float *restrict to, const float *a, const float *b, int64_t n) {
+CLONED(void, add_pair, (float *restrict to, const float *a, const float *b, int64_t n),
+       (to, a, b, n)) {
     for (int64_t i = 0; i < n; i++) to[i] = a[i] + b[i];
 }
 

@@ -1,5 +1,5 @@
 /* A stage: reads what is published, writes to a temporary place, publishes at the end, can be run
- * again. Stages never call each other; pipeline/run.c is the list of their order. */
+ * again. Stages never call each other; pipeline/stages.c is the list of their order. */
 #ifndef CTAUG_PIPELINE_STAGE_H
 #define CTAUG_PIPELINE_STAGE_H
 
@@ -7,7 +7,7 @@
 #include "io/file.h"
 #include "io/log.h"
 #include "io/store.h"
-#include "io/study.h"
+#include "pipeline/study/study.h"
 #include "model/nn/kernels.h"
 
 /* Kept in manifests and reports. */
@@ -33,26 +33,12 @@ status stage_should_stop(const stage_context *s, bool *stop);
 status stage_is_current(const stage_context *s, const char *directory, const char *kind,
                         const char *fingerprint, bool *current);
 
-/* Names the next command, `ctaug <verb> <out>/study.yaml`, as a stage does when it ends on its own. Local. */
+/* Names the next command, `ctaug <verb> <out>/study.yaml`, as a stage does when it ends on its own.
+ * Local. */
 void stage_tell_next(const stage_context *s, const char *verb);
 
 /* Run directory places: <out>/<name>. Local. */
 status stage_path(const stage_context *s, const char *name, char out[PATH_SIZE]);
-
-/* What a training's result follows from: the study's keys and the store. generate looks for
- * checkpoints by it. Local. */
-status train_fingerprint(const study *s, const char *store_fingerprint, char hex[SHA256_HEX]);
-/* The same of the synthetic store (of a training's fingerprint and the checkpoint's step), and of
- * the metrics: the report follows this chain. Local. */
-status generate_fingerprint(const study *s, const char *training, int64_t step,
-                            char hex[SHA256_HEX]);
-status evaluate_fingerprint(const study *s, const char *synthetic_fingerprint,
-                            char hex[SHA256_HEX]);
-
-/* ST_INPUT unless the synthetic store was generated for this study from this real store. Gives the
- * step of the checkpoint that was sampled. Local. */
-status stage_check_synthetic(const stage_context *s, const store *real, const store *synthetic,
-                             int64_t *checkpoint_step);
 
 /* All stages: Collective; messages agreed; a stage that finds its output current says so and
  * returns. */
@@ -62,7 +48,7 @@ status generate_stage(const stage_context *s);
 status evaluate_stage(const stage_context *s);
 status report_stage(const stage_context *s);
 
-/* All of them in order; ends with the first failure (pipeline/run.c). */
+/* All of them in order; ends with the first failure (pipeline/stages.c). */
 status run_stages(const stage_context *s);
 
 #endif

@@ -6,8 +6,9 @@
 #ifndef CTAUG_TESTS_KERNEL_CASE_H
 #define CTAUG_TESTS_KERNEL_CASE_H
 
-#include "model/nn/bf16.h"
+#include "model/nn/kernels/bf16.h"
 #include "model/nn/kernels.h"
+#include "model/nn/kernels/cpu.h"
 
 #include <math.h>
 #include <omp.h>
@@ -18,14 +19,13 @@
 #include <string.h>
 #include <cmocka.h>
 
-static const char *const fast_engines[] = {"onednn", "openblas"};
+static const engine_kind fast_engines[] = {ENGINE_ONEDNN, ENGINE_OPENBLAS};
 /* The largest relative error of rounding to f32. */
 static const double U = 0x1p-24;
 
-static inline const kernels *engine(const char *name) {
-    const kernels *k;
-    assert_int_equal(kernels_find(name, &k), ST_OK);
-    assert_string_equal(k->name, name);
+static inline const kernels *engine(engine_kind kind) {
+    const kernels *k = kernels_of(kind);
+    assert_string_equal(k->name, named_table_name(&engine_kinds, kind));
     return k;
 }
 
@@ -33,8 +33,8 @@ static inline void ok(status st) {
     if (st != ST_OK) fail_msg("%s", status_message());
 }
 
-/* Scratch of so many bytes and not one more, holding NaN: what scratch holds means nothing. The caller frees
- * them. */
+/* Scratch of so many bytes and not one more, holding NaN: what scratch holds means nothing. The
+ * caller frees them. */
 static inline void *scratch_of(int64_t bytes) {
     void *at = NULL;
     assert_int_equal(posix_memalign(&at, 64, (size_t)(bytes > 0 ? bytes : 1)), 0);
@@ -121,7 +121,8 @@ static inline void map_round(tensor_type type, float *x, int64_t n) {
     map_out(type, map_in(type, x, n), x, n);
 }
 
-/* The most that rounding a number of this size to bf16 changes it: half a unit of its last place. */
+/* The most that rounding a number of this size to bf16 changes it: half a unit of its last place.
+ */
 static inline double bf16_half_unit(double x) {
     int exponent;
     frexp(x, &exponent);
@@ -134,6 +135,21 @@ static inline void all_near_in(const char *what, tensor_type type, const float *
     for (int64_t i = 0; i < n; i++)
         near(what, got[i], want[i],
              tolerance + (type == TYPE_BF16 ? bf16_half_unit(fabs(want[i]) + tolerance) : 0));
+}
+
+/* Runs a group of tests once for each feature set that this processor has, the narrowest first.
+ * Returns the number of failures. */
+#define RUN_AT_EACH_FEATURE_SET(tests)                                                             \
+    run_at_each_feature_set(tests, sizeof(tests) / sizeof((tests)[0]))
+static inline int run_at_each_feature_set(const struct CMUnitTest *tests, size_t count) {
+    int failures = 0;
+    const cpu_features widest = cpu_available();
+    for (cpu_features set = CPU_BASELINE; set <= widest; set++) {
+        cpu_limit(set);
+        failures += _cmocka_run_group_tests(cpu_features_name(set), tests, count, NULL, NULL);
+    }
+    cpu_limit(CPU_AMX);
+    return failures;
 }
 
 /* ---- finite differences of the reference ---- */

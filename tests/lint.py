@@ -26,9 +26,18 @@ ROOMS = [
 # What a floor must not include from the house.
 ARROWS = {
     "io": r"(model|pipeline)/",
-    "model": r"(pipeline/|io/(?!(status|span)\.h))",
+    "model": r"(pipeline/|io/(?!(status|alloc)\.h))",
     "pipeline": r"tests/",
 }
+# Inside a floor: the rooms that only their own room, or the named one, may include from.
+PRIVATE = [
+    (r"model/nn/kernels/(x86|onednn)/", r"model/nn/kernels/"),
+    (r"model/nn/kernels/(?!(bf16|cpu|cloned|elementwise)\.h)", r"model/nn/kernels/"),
+    (r"model/nn/(op|plan_private)\.h", r"model/nn/"),
+    *[(rf"pipeline/{stage}/", rf"pipeline/({stage}|cli)/")
+      for stage in ("ingest", "train", "generate", "evaluate", "report")],
+    (r"pipeline/cli/", r"pipeline/cli/"),
+]
 PACKAGES = ["ompi-c", "hdf5", "libcyaml", "jansson", "libpng", "openssl", "openblas"]
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 
@@ -75,11 +84,35 @@ def check_plan(names):
             include = re.match(r'\s*#\s*include\s*"([^"]+)"', line)
             if include and re.match(ARROWS[floor], include[1]):
                 yield f"{name}:{number}: {floor} may not include {include[1]}"
+            for room, inside in PRIVATE:
+                if include and re.match(room, include[1]) and not re.match(inside, name):
+                    yield f"{name}:{number}: {include[1]} is for {inside} alone"
             if include and "/" not in include[1]:
                 yield f'{name}:{number}: includes are written from the top: "{floor}/..."'
             for library, sign, room in ROOMS:
                 if re.search(sign, line) and not re.fullmatch(room, name):
                     yield f"{name}:{number}: {library} is spelled in {room} alone"
+
+
+def check_circles(names):
+    """Files that include each other in a ring."""
+    includes = {}
+    for name in names:
+        if name.split("/")[0] in FLOORS and name.endswith((".c", ".h", ".cpp", ".hpp")):
+            text = without_comments(pathlib.Path(name).read_text(encoding="utf-8"))
+            includes[name] = sorted(set(re.findall(r'#\s*include\s*"([^"]+)"', text)))
+    done = set()
+
+    def walk(name, path):
+        if name in path:
+            yield " -> ".join(path[path.index(name):] + [name]) + ": include each other in a ring"
+        elif name not in done:
+            for other in includes.get(name, ()):
+                yield from walk(other, path + [name])
+            done.add(name)
+
+    for name in sorted(includes):
+        yield from walk(name, [])
 
 
 def without_comments(text):
@@ -144,7 +177,7 @@ def main():
     if absent:
         sys.exit(f"lint: these tools are missing: {' '.join(absent)} (make deps installs them)")
     names = repository_files()
-    findings = list(check_plan(names))
+    findings = [*check_plan(names), *check_circles(names)]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         findings += [f for f in pool.map(run, tool_tasks(names)) if f]
     for finding in findings:

@@ -24,7 +24,7 @@ typedef struct net {
 static const uint64_t samples[BATCH] = {5, 9};
 static const plan_keys keys = {.seed = 1, .step = 3, .sample = samples};
 
-static inline plan *make_plan_as(const net *n, params *p, const char *engine, bool training,
+static inline plan *make_plan_as(const net *n, params *p, engine_kind engine, bool training,
                                  tensor_type compute, bool recompute) {
     plan *pl = NULL;
     plan_options options = {.batch = BATCH,
@@ -34,12 +34,12 @@ static inline plan *make_plan_as(const net *n, params *p, const char *engine, bo
                             .outputs = (node[]){n->out, n->loss},
                             .output_count = 2,
                             .loss = n->loss};
-    assert_int_equal(kernels_find(engine, &options.engine), ST_OK);
+    options.engine = kernels_of(engine);
     assert_int_equal(plan_create(n->g, p, &options, &pl), ST_OK);
     return pl;
 }
 
-static inline plan *make_plan(const net *n, params *p, const char *engine, bool training) {
+static inline plan *make_plan(const net *n, params *p, engine_kind engine, bool training) {
     return make_plan_as(n, p, engine, training, TYPE_F32, false);
 }
 
@@ -81,12 +81,12 @@ static inline params *make_params(const net *n) {
     return p;
 }
 
-/* Along each parameter's own gradient g: (L(w + h g/|g|) - L(w - h g/|g|)) / 2h = |g|. Any other vector in
- * g's place has less slope along itself than its length. What f32 leaves to see: the loss is rounded to
- * 1e-7, over 2h; the third derivative times h^2 adds a part of |g|. */
+/* Along each parameter's own gradient g: (L(w + h g/|g|) - L(w - h g/|g|)) / 2h = |g|. Any other
+ * vector in g's place has less slope along itself than its length. What f32 leaves to see: the loss
+ * is rounded to 1e-7, over 2h; the third derivative times h^2 adds a part of |g|. */
 static inline void check_finite_differences(const net *n) {
     params *p = make_params(n);
-    plan *pl = make_plan(n, p, "reference", true);
+    plan *pl = make_plan(n, p, ENGINE_REFERENCE, true);
     fill_inputs(pl);
     double size = fabs(loss_of(pl, n));
     assert_int_equal(plan_backward(pl, NULL, NULL), ST_OK);

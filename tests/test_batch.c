@@ -2,7 +2,7 @@
  * windowed, framed, and unchanged where nothing is asked of them. */
 #include "io/comm.h"
 #include "io/store.h"
-#include "pipeline/batch.h"
+#include "pipeline/data/batch.h"
 #include "tests/scratch.h"
 
 #include <inttypes.h>
@@ -204,7 +204,7 @@ static void without_augmentation_nothing_changes(void **state) {
     split_run *runs = NULL, *more = NULL;
     store *s = make_store("plain", VOLUMES, SIDE, SIDE, "bone");
     slices *plain = open_all(&st, s, &runs);
-    snprintf(st.data.flip, sizeof st.data.flip, "horizontal");
+    st.data.flip = FLIP_HORIZONTAL;
     slices *flipped = open_all(&st, s, &more);
     int mirrored = 0;
     for (int64_t index = 0; index < 4 * SLICES; index++) {

@@ -2,7 +2,7 @@
  *
  * The program starts itself again under mpirun with 1, 2 and 3 ranks, and once without mpirun.
  */
-#include "io/span.h"
+#include "io/alloc.h"
 #include "tests/ranks.h"
 
 #include <stdarg.h>

@@ -1,17 +1,17 @@
-/* Convolutions in tiles on whole numbers, of which only answers are rounded: equal to the reference's to
- * the last bit, by any number of threads. */
-#include "model/nn/conv_ways.h"
-#include "model/nn/isa_dnnl.h"
+/* Convolutions in tiles on whole numbers, of which only answers are rounded: equal to the
+ * reference's to the last bit, by any number of threads. */
+#include "model/nn/kernels/conv_algorithms.h"
+#include "model/nn/kernels/cpu.h"
 #include "tests/whole_conv.h"
 
 #include <stdio.h>
 
 enum { SKIPPED = 77 };
 
-/* batch, height, width, in, out, kernel: one row of a tile, rows of several; maps that take turns of two
- * and four, some left over; an odd number of tiles; several maps in a line, with one left over, and
- * several parts of one map; many outputs; a line's width no power of two; 1x1 of a few and of many
- * pixels. */
+/* batch, height, width, in, out, kernel: one row of a tile, rows of several; maps that take turns
+ * of two and four, some left over; an odd number of tiles; several maps in a line, with one left
+ * over, and several parts of one map; many outputs; a line's width no power of two; 1x1 of a few
+ * and of many pixels. */
 static const int64_t shapes[][6] = {
     {1, 1, 16, 32, 32, 3},  {2, 5, 32, 64, 32, 3},    {2, 8, 8, 32, 96, 3},
     {3, 3, 8, 32, 32, 3},   {5, 4, 4, 64, 64, 3},     {1, 3, 16, 32, 32, 3},
@@ -29,7 +29,7 @@ static void whole_numbers_are_exact(void **state) {
     (void)state;
     for (int i = 0; i < SHAPES; i++) {
         whole_case c = case_of(shape_of(i));
-        way_is_exact(&c, &conv_tiles, &gradient_tiles);
+        way_is_exact(&c, &conv_tiles, &weight_gradient_tiles);
         case_free(&c);
     }
 }
@@ -38,7 +38,7 @@ static void maps_do_not_depend_on_threads(void **state) {
     (void)state;
     for (int i = 0; i < SHAPES; i++) {
         whole_case c = case_of(shape_of(i));
-        maps_ignore_threads(&c, &conv_tiles, &gradient_tiles);
+        maps_ignore_threads(&c, &conv_tiles, &weight_gradient_tiles);
         case_free(&c);
     }
 }
@@ -63,7 +63,7 @@ int main(void) {
         cmocka_unit_test(maps_do_not_depend_on_threads),
         cmocka_unit_test(others_are_left_to_the_library),
     };
-    if (!isa_tiles()) {
+    if (!cpu_has(CPU_AMX)) {
         puts("this processor has no tiles");
         return SKIPPED;
     }

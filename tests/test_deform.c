@@ -1,5 +1,5 @@
-/* Deformed label maps: a patient's own map when nothing is deformed, turned without shear when it is not
- * square, centred where the source was; and which slices of whom they are. */
+/* Deformed label maps: a patient's own map when nothing is deformed, turned without shear when it
+ * is not square, centred where the source was; and which slices of whom they are. */
 #include "model/warp.h"
 
 #include <math.h>
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "pipeline/deform.h"
+#include "pipeline/data/deform.h"
 #include "tests/store_sample.h"
 
 enum { SIZE = 8 }; /* store_sample.h's slices are 6 or 7 by 5 */

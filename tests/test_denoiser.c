@@ -1,6 +1,6 @@
-/* How slices and conditions come to the denoiser: channels, dropped conditions, and that each of them
- * reaches the prediction; sampling with guidance 1 and more. */
-#include "pipeline/denoiser.h"
+/* How slices and conditions come to the denoiser: channels, dropped conditions, and that each of
+ * them reaches the prediction; sampling with guidance 1 and more. */
+#include "pipeline/common/denoiser.h"
 #include "model/rng.h"
 
 #include <math.h>
@@ -20,14 +20,14 @@ static study make_study(void) {
     study_defaults(&s);
     s.data.size = SIZE;
     s.generate.steps = 3;
-    snprintf(s.model.net, sizeof s.model.net, "R16");
+    s.model.net = UNET_R16;
     return s;
 }
 
 static denoiser *make(const study *s, int64_t batch) {
     denoiser *d = NULL;
     stage_context stage = {.study = s};
-    assert_int_equal(kernels_find("onednn", &stage.engine), ST_OK);
+    stage.engine = kernels_of(ENGINE_ONEDNN);
     assert_int_equal(denoiser_open(&stage, &labels, batch, &d), ST_OK);
     params *p = denoiser_params(d);
     rng_stream r = rng_open(1, RNG_INIT, 0, 0);

@@ -1,20 +1,20 @@
-/* Our own weight gradients on whole numbers, where nothing is rounded: equal to the reference's to the
- * last bit, into however many parts the threads divide them. */
-#include "model/nn/conv_ways.h"
-#include "model/nn/isa_dnnl.h"
-#include "model/nn/kernels_fast.h"
+/* Our own weight gradients on whole numbers, where nothing is rounded: equal to the reference's to
+ * the last bit, into however many parts the threads divide them. */
+#include "model/nn/kernels/conv_algorithms.h"
+#include "model/nn/kernels/cpu.h"
 #include "tests/whole_conv.h"
 
 #include <stdio.h>
 
 enum { SKIPPED = 77 };
 
-static const gradient_way *const ways[] = {&gradient_tiles, &gradient_vectors};
+static const weight_gradient_algorithm *const ways[] = {&weight_gradient_tiles,
+                                                        &weight_gradient_vectors};
 enum { TILES, VECTORS, WAYS };
 
 /* One pixel, odd ends, lines shorter than a step, rows longer than a stretch, several maps in a
- * stretch and one left over, several stretches and parts, so many channels that stretches are shorter, a
- * block of inputs that is not full, several blocks. */
+ * stretch and one left over, several stretches and parts, so many channels that stretches are
+ * shorter, a block of inputs that is not full, several blocks. */
 static const conv_shape shapes[] = {{1, 1, 1, 32, 32, 3, 1, TYPE_BF16, TYPE_BF16},
                                     {2, 5, 7, 32, 96, 3, 1, TYPE_BF16, TYPE_BF16},
                                     {3, 37, 1, 96, 32, 3, 1, TYPE_BF16, TYPE_BF16},
@@ -34,7 +34,7 @@ static const conv_shape shapes[] = {{1, 1, 1, 32, 32, 3, 1, TYPE_BF16, TYPE_BF16
 enum { SHAPES = sizeof shapes / sizeof shapes[0], USUAL = 4 };
 
 /* dw and db of a case, added to 0.5. */
-static answers in_one_way(const gradient_way *way, const whole_case *c) {
+static answers in_one_way(const weight_gradient_algorithm *way, const whole_case *c) {
     const conv_shape *s = &c->s;
     answers a = answers_of(c);
     void *x = map_in(s->x, c->x, c->nx), *dy = map_in(s->y, c->dy, c->ny);
@@ -47,16 +47,14 @@ static answers in_one_way(const gradient_way *way, const whole_case *c) {
 }
 
 /* What the processor has, whatever a way says of itself. */
-static bool is_here(int way) {
-    return way == TILES ? isa_tiles() : kernels_bf16_native() && isa_bf16();
-}
+static bool is_here(int way) { return cpu_has(way == TILES ? CPU_AMX : CPU_AVX512_BF16); }
 
 /* Tiles take all shapes above, vectors those whose rows are whole pairs, under a kernel of 3x3. */
 static bool is_taken(int way, const conv_shape *s) {
     return is_here(way) && (way == TILES || (s->kernel == 3 && s->width % 2 == 0));
 }
 
-static void exact(const gradient_way *way, const conv_shape *s) {
+static void exact(const weight_gradient_algorithm *way, const conv_shape *s) {
     whole_case c = case_of(*s);
     answers want = by_reference(&c);
     for (int threads = 1; threads <= 5; threads++) {

@@ -65,7 +65,7 @@ static void l1_gradient_is_a_mean_of_signs(void **state) {
     node weight = graph_input(n.g, "weight", TYPE_F32, 1, 1, 1);
     n.loss = graph_regression_loss(n.g, n.out, target, weight, LOSS_L1);
     params *p = make_params(&n);
-    plan *pl = make_plan(&n, p, "reference", true);
+    plan *pl = make_plan(&n, p, ENGINE_REFERENCE, true);
     fill_inputs(pl);
     loss_of(pl, &n);
     assert_int_equal(plan_backward(pl, NULL, NULL), ST_OK);
@@ -82,7 +82,7 @@ static void l1_gradient_is_a_mean_of_signs(void **state) {
 
 static void engines_agree(void **state) {
     (void)state;
-    const char *const engines[] = {"reference", "onednn", "openblas"};
+    const engine_kind engines[] = {ENGINE_REFERENCE, ENGINE_ONEDNN, ENGINE_OPENBLAS};
     net n = every_op(LOSS_L2);
     params *p = make_params(&n);
     float *first = malloc((size_t)p->total * sizeof(float)), out[BATCH * SIZE * SIZE * 2];
@@ -117,7 +117,7 @@ static void backward_adds_and_reports_each_range_once(void **state) {
     (void)state;
     net n = every_op(LOSS_L2);
     params *p = make_params(&n);
-    plan *pl = make_plan(&n, p, "onednn", true);
+    plan *pl = make_plan(&n, p, ENGINE_ONEDNN, true);
     uint8_t *seen = calloc((size_t)p->total, 1);
     float *once = malloc((size_t)p->total * sizeof(float));
     fill_inputs(pl);
@@ -148,7 +148,8 @@ static void dropout_follows_the_sample(void **state) {
     node target = graph_input(n.g, "target", TYPE_F32, N, N, 1);
     n.loss = graph_regression_loss(n.g, n.out, target, weight, LOSS_L2);
     params *p = make_params(&n);
-    plan *pl = make_plan(&n, p, "reference", true), *plain = make_plan(&n, p, "reference", false);
+    plan *pl = make_plan(&n, p, ENGINE_REFERENCE, true),
+         *plain = make_plan(&n, p, ENGINE_REFERENCE, false);
     tensor in;
     assert_int_equal(plan_input(pl, "x", &in), ST_OK);
     for (int64_t i = 0; i < tensor_count(&in); i++) ((float *)in.at)[i] = 1;

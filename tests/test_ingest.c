@@ -45,7 +45,7 @@ static int rank_main(int argc, char **argv, const char *place) {
     char store_path[PATH_SIZE], manifest_path[PATH_SIZE];
     study study;
     study_defaults(&study);
-    snprintf(study.ingest.labels, sizeof study.ingest.labels, "thresholds");
+    study.ingest.labels = LABELS_FROM_THRESHOLDS;
     study.ingest.threshold_count = 1;
     study.ingest.thresholds[0] = (study_threshold){"soft", -100, 200};
     stage_context s = {.comm = c, .study = &study, .stop_requested = &stop};

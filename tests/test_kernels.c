@@ -60,13 +60,13 @@ static void conv_run(const kernels *k, conv_case *c) {
 
 static double conv_objective(void *context) {
     conv_case *c = context;
-    conv_run(engine("reference"), c);
+    conv_run(engine(ENGINE_REFERENCE), c);
     return dot(c->y, c->dy, c->ny);
 }
 
 static void test_reference_conv(void **state) {
     (void)state;
-    const kernels *k = engine("reference");
+    const kernels *k = engine(ENGINE_REFERENCE);
     const conv_shape shapes[] = {{2, 4, 3, 2, 3, 3, 1, TYPE_F32, TYPE_F32},
                                  {1, 5, 4, 3, 2, 3, 2, TYPE_F32, TYPE_F32},
                                  {2, 3, 5, 2, 2, 1, 1, TYPE_F32, TYPE_F32},
@@ -96,7 +96,7 @@ static void test_reference_conv(void **state) {
 
 static void test_reference_matmul(void **state) {
     (void)state;
-    const kernels *k = engine("reference");
+    const kernels *k = engine(ENGINE_REFERENCE);
     float c[4] = {NAN, NAN, NAN, NAN};
     const float a[] = {1, 2, 3, 4, 5, 6}, b[] = {1, 0, 0, 1, 2, 2};
     ok(k->matmul(false, false, 2, 2, 3, a, b, 0, c)); /* overwrites NaN */
@@ -153,7 +153,7 @@ static void make_absolute(float *x, int64_t n) {
 }
 
 static void compare_conv(const kernels *fast, conv_shape s) {
-    const kernels *ref = engine("reference");
+    const kernels *ref = engine(ENGINE_REFERENCE);
     conv_case c = conv_make(s), sizes = conv_make(s);
     make_absolute(sizes.x, c.nx), make_absolute(sizes.dy, c.ny), make_absolute(sizes.w, c.nw);
     make_absolute(sizes.bias, s.out);
@@ -188,37 +188,39 @@ static void compare_convs(const kernels *fast, tensor_type x, tensor_type y) {
 
 static void test_fast_conv(void **state) {
     (void)state;
-    compare_convs(engine("onednn"), TYPE_F32, TYPE_F32);
-    compare_convs(engine("openblas"), TYPE_F32, TYPE_F32);
+    compare_convs(engine(ENGINE_ONEDNN), TYPE_F32, TYPE_F32);
+    compare_convs(engine(ENGINE_OPENBLAS), TYPE_F32, TYPE_F32);
     /* Maps with many pixels and whole blocks of channels may go another way. */
-    compare_conv(engine("onednn"), (conv_shape){1, 64, 64, 16, 16, 3, 1, TYPE_F32, TYPE_F32});
-    compare_conv(engine("onednn"), (conv_shape){1, 65, 63, 16, 32, 3, 2, TYPE_F32, TYPE_F32});
-    compare_conv(engine("onednn"), (conv_shape){2, 21, 5, 8, 24, 3, 1, TYPE_F32, TYPE_F32});
-    compare_conv(engine("onednn"), (conv_shape){3, 37, 1, 24, 8, 3, 1, TYPE_F32, TYPE_F32});
+    compare_conv(engine(ENGINE_ONEDNN), (conv_shape){1, 64, 64, 16, 16, 3, 1, TYPE_F32, TYPE_F32});
+    compare_conv(engine(ENGINE_ONEDNN), (conv_shape){1, 65, 63, 16, 32, 3, 2, TYPE_F32, TYPE_F32});
+    compare_conv(engine(ENGINE_ONEDNN), (conv_shape){2, 21, 5, 8, 24, 3, 1, TYPE_F32, TYPE_F32});
+    compare_conv(engine(ENGINE_ONEDNN), (conv_shape){3, 37, 1, 24, 8, 3, 1, TYPE_F32, TYPE_F32});
     /* So many weights that they may be packed anew for each run. */
-    compare_conv(engine("onednn"), (conv_shape){1, 33, 32, 96, 112, 3, 1, TYPE_F32, TYPE_F32});
+    compare_conv(engine(ENGINE_ONEDNN), (conv_shape){1, 33, 32, 96, 112, 3, 1, TYPE_F32, TYPE_F32});
 }
 
 static void test_fast_conv_bf16(void **state) {
     (void)state;
-    compare_convs(engine("onednn"), TYPE_BF16, TYPE_BF16);
-    compare_convs(engine("onednn"), TYPE_F32, TYPE_BF16); /* first and last of a network */
-    compare_convs(engine("onednn"), TYPE_BF16, TYPE_F32);
-    compare_conv(engine("onednn"), (conv_shape){2, 21, 5, 32, 96, 3, 1, TYPE_BF16, TYPE_BF16});
-    compare_conv(engine("onednn"), (conv_shape){2, 33, 40, 64, 32, 1, 1, TYPE_BF16, TYPE_BF16});
-    compare_conv(engine("onednn"), (conv_shape){1, 33, 32, 96, 112, 3, 1, TYPE_BF16, TYPE_BF16});
+    compare_convs(engine(ENGINE_ONEDNN), TYPE_BF16, TYPE_BF16);
+    compare_convs(engine(ENGINE_ONEDNN), TYPE_F32, TYPE_BF16); /* first and last of a network */
+    compare_convs(engine(ENGINE_ONEDNN), TYPE_BF16, TYPE_F32);
+    compare_conv(engine(ENGINE_ONEDNN), (conv_shape){2, 21, 5, 32, 96, 3, 1, TYPE_BF16, TYPE_BF16});
+    compare_conv(engine(ENGINE_ONEDNN),
+                 (conv_shape){2, 33, 40, 64, 32, 1, 1, TYPE_BF16, TYPE_BF16});
+    compare_conv(engine(ENGINE_ONEDNN),
+                 (conv_shape){1, 33, 32, 96, 112, 3, 1, TYPE_BF16, TYPE_BF16});
     conv *c;
     const conv_shape narrow = {1, 4, 1, 8, 8, 3, 2, TYPE_BF16, TYPE_BF16};
     /* Where bf16 numbers are multiplied as such oneDNN is wrong here, and that is said. */
-    status st = engine("onednn")->conv_open(&narrow, true, &c);
+    status st = engine(ENGINE_ONEDNN)->conv_open(&narrow, true, &c);
     if (st == ST_OK) {
-        engine("onednn")->conv_close(c);
-        compare_conv(engine("onednn"), narrow);
+        engine(ENGINE_ONEDNN)->conv_close(c);
+        compare_conv(engine(ENGINE_ONEDNN), narrow);
     } else {
         assert_int_equal(st, ST_USAGE);
         assert_non_null(strstr(status_message(), "train.precision: f32"));
     }
-    assert_int_equal(engine("openblas")->conv_open(&narrow, true, &c), ST_USAGE);
+    assert_int_equal(engine(ENGINE_OPENBLAS)->conv_open(&narrow, true, &c), ST_USAGE);
     assert_non_null(strstr(status_message(), "onednn"));
 }
 
@@ -228,7 +230,7 @@ static void test_fast_matmul(void **state) {
                                  {1, 64, 256}, {64, 1, 16},  {33, 64, 1}};
     for (int i = 0; i < 7 * 2 * 4 * 2; i++) {
         const int64_t *n = shapes[i / 16];
-        const kernels *fast = engine(fast_engines[i / 8 % 2]), *ref = engine("reference");
+        const kernels *fast = engine(fast_engines[i / 8 % 2]), *ref = engine(ENGINE_REFERENCE);
         bool ta = i / 4 % 2, tb = i / 2 % 2;
         float beta = i % 2 ? 0.5f : 0;
         int64_t na = n[0] * n[2], nb = n[2] * n[1];
@@ -279,19 +281,18 @@ static void test_bits_of_threads_and_places(void **state) {
 
 static void test_faults(void **state) {
     (void)state;
-    const kernels *k;
+    int kind;
     conv *c;
-    assert_int_equal(kernels_find("cudnn", &k), ST_USAGE);
-    assert_null(k);
-    assert_non_null(strstr(status_message(), "onednn, openblas or reference"));
+    assert_int_equal(named_table_find(&engine_kinds, "cudnn", &kind), ST_USAGE);
+    assert_non_null(strstr(status_message(), "onednn, openblas, reference"));
     const conv_shape bad = {1, 8, 8, -3, 4, 3, 1, TYPE_F32, TYPE_F32};
-    assert_int_equal(engine("onednn")->conv_open(&bad, true, &c), ST_INTERNAL);
+    assert_int_equal(engine(ENGINE_ONEDNN)->conv_open(&bad, true, &c), ST_INTERNAL);
     assert_null(c);
     assert_non_null(strstr(status_message(), "3x3 convolution"));
-    assert_int_equal(engine("openblas")->conv_open(&bad, true, &c), ST_INTERNAL);
-    assert_non_null(strstr(kernels_library_version("onednn"), "oneDNN 2."));
-    assert_non_null(strstr(kernels_library_version("openblas"), "OpenBLAS 0."));
-    assert_string_equal(kernels_library_version("reference"), "");
+    assert_int_equal(engine(ENGINE_OPENBLAS)->conv_open(&bad, true, &c), ST_INTERNAL);
+    assert_non_null(strstr(kernels_library_version(ENGINE_ONEDNN), "oneDNN 2."));
+    assert_non_null(strstr(kernels_library_version(ENGINE_OPENBLAS), "OpenBLAS 0."));
+    assert_string_equal(kernels_library_version(ENGINE_REFERENCE), "");
 }
 
 int main(void) {

@@ -2,7 +2,6 @@
  * one, then the fast ones against the reference, in f32 and bf16, on shapes that fill no vector and
  * no tile. Tolerances: see bound_head().
  */
-#include "model/nn/kernels_fast.h"
 #include "tests/kernel_case.h"
 
 typedef struct attention_case {
@@ -47,7 +46,7 @@ static void attention_run_back(const kernels *k, attention_case *c) {
 
 static double attention_objective(void *context) {
     attention_case *c = context;
-    attention_run(engine("reference"), c);
+    attention_run(engine(ENGINE_REFERENCE), c);
     return dot(c->y, c->dy, c->ny);
 }
 
@@ -57,8 +56,8 @@ static void test_reference_attention(void **state) {
         {2, 5, 6, 2, TYPE_F32}, {1, 7, 4, 1, TYPE_F32}, {1, 1, 3, 3, TYPE_F32}};
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
         attention_case c = attention_make(shapes[i]);
-        attention_run(engine("reference"), &c);
-        attention_run_back(engine("reference"), &c);
+        attention_run(engine(ENGINE_REFERENCE), &c);
+        attention_run_back(engine(ENGINE_REFERENCE), &c);
         check_gradient("attention dqkv", attention_objective, &c, c.qkv, 3 * c.ny, c.dqkv,
                        8 * sqrt((double)c.ny));
         attention_free(&c);
@@ -127,7 +126,7 @@ static void compare_attention(const kernels *k, attention_shape s, float spread)
     memcpy(r.qkv, f.qkv, (size_t)(3 * f.ny) * sizeof(float));
     r.s.type = TYPE_F32;
     attention_run(k, &f), attention_run_back(k, &f);
-    attention_run(engine("reference"), &r), attention_run_back(engine("reference"), &r);
+    attention_run(engine(ENGINE_REFERENCE), &r), attention_run_back(engine(ENGINE_REFERENCE), &r);
     for (int64_t i = 0; i < s.batch * s.heads; i++) {
         int64_t b = i / s.heads, y_at = b * s.tokens * s.channels + i % s.heads * d;
         bound_head(&r, s.type, y_at + 2 * b * s.tokens * s.channels, y_at, i * s.tokens, &bounds);
@@ -156,21 +155,10 @@ static void test_fast_attention(void **state) {
     }
 }
 
-/* As test_fast_attention, the way of processors that do not know bf16. */
-static void test_fast_attention_elsewhere(void **state) {
-    (void)state;
-    kernels_plain = true;
-    for (int e = 0; e < 2; e++) {
-        compare_attentions(engine(fast_engines[e]), TYPE_F32);
-        compare_attentions(engine(fast_engines[e]), TYPE_BF16);
-    }
-    kernels_plain = false;
-}
-
 /* The reference in bf16 is the reference in f32 with its maps rounded. */
 static void test_reference_attention_bf16(void **state) {
     (void)state;
-    compare_attentions(engine("reference"), TYPE_BF16);
+    compare_attentions(engine(ENGINE_REFERENCE), TYPE_BF16);
 }
 
 /* The guards of the training loop look for NaN: no kernel may lose one. */
@@ -222,9 +210,8 @@ int main(void) {
         cmocka_unit_test(test_reference_attention),
         cmocka_unit_test(test_reference_attention_bf16),
         cmocka_unit_test(test_fast_attention),
-        cmocka_unit_test(test_fast_attention_elsewhere),
         cmocka_unit_test(test_nan_stays),
         cmocka_unit_test(test_bits_of_threads_and_places),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return RUN_AT_EACH_FEATURE_SET(tests);
 }

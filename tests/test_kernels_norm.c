@@ -2,7 +2,7 @@
  * forward ones, then the fast ones against the reference, in f32 and bf16, on shapes that fill no
  * vector and no block. Tolerances: see compare_norm().
  */
-#include "model/nn/kernels_fast.h"
+#include "model/nn/kernels/vector_math.h"
 #include "tests/kernel_case.h"
 
 typedef struct norm_case {
@@ -51,7 +51,7 @@ static void norm_run_back(const kernels *k, norm_case *c) {
 
 static double norm_objective(void *context) {
     norm_case *c = context;
-    norm_run(engine("reference"), c);
+    norm_run(engine(ENGINE_REFERENCE), c);
     return dot(c->y, c->dy, c->nx);
 }
 
@@ -63,8 +63,8 @@ static void test_reference_norm(void **state) {
     for (int i = 0; i < 6; i++) {
         norm_case c = norm_make(shapes[i / 2], i % 2 == 0, i % 2 == 0);
         float *before = noise(c.nx, 13);
-        norm_run(engine("reference"), &c);
-        norm_run_back(engine("reference"), &c);
+        norm_run(engine(ENGINE_REFERENCE), &c);
+        norm_run_back(engine(ENGINE_REFERENCE), &c);
         for (int64_t j = 0; c.add && j < c.nx; j++) c.dx[j] -= before[j];
         for (int64_t j = 0; j < c.s.channels; j++) c.dgain[j] -= 0.5f, c.dbias[j] -= 0.25f;
         double rounding = 8 * sqrt((double)c.nx);
@@ -91,7 +91,7 @@ static void compare_norm(const kernels *k, norm_shape s, bool modulated, bool ad
     memcpy(r.x, f.x, (size_t)f.nx * sizeof(float));
     r.s.type = TYPE_F32;
     norm_run(k, &f);
-    norm_run(engine("reference"), &r);
+    norm_run(engine(ENGINE_REFERENCE), &r);
     double slope = 2 * largest(r.gain, s.channels) + 2, rstd = largest(r.rstd, f.ng);
     double xhat = 1 + largest(r.x, r.nx) * rstd, dy = largest(r.dy, r.nx);
     double sigmoid = s.type == TYPE_BF16 && s.silu ? 0x1p-13 : 0;
@@ -104,7 +104,7 @@ static void compare_norm(const kernels *k, norm_shape s, bool modulated, bool ad
     memcpy(f.mean, r.mean, (size_t)f.ng * sizeof(float));
     memcpy(f.rstd, r.rstd, (size_t)f.ng * sizeof(float));
     norm_run_back(k, &f);
-    norm_run_back(engine("reference"), &r);
+    norm_run_back(engine(ENGINE_REFERENCE), &r);
     double size = (16 * U * xhat + 2 * sigmoid) * slope * dy * xhat;
     double root = sqrt((double)(s.batch * s.pixels));
     all_near_in("norm dx", s.type, f.dx, r.dx, f.nx, size * rstd * slope + (add ? U : 0));
@@ -140,19 +140,10 @@ static void test_fast_norm(void **state) {
     }
 }
 
-/* As test_fast_norm, the way of processors that do not know bf16. */
-static void test_fast_norm_elsewhere(void **state) {
-    (void)state;
-    kernels_plain = true;
-    compare_norms(engine("onednn"), TYPE_F32);
-    compare_norms(engine("onednn"), TYPE_BF16);
-    kernels_plain = false;
-}
-
 /* The reference in bf16 is the reference in f32 with its maps rounded. */
 static void test_reference_norm_bf16(void **state) {
     (void)state;
-    compare_norms(engine("reference"), TYPE_BF16);
+    compare_norms(engine(ENGINE_REFERENCE), TYPE_BF16);
 }
 
 /* A large constant must not eat the variance (air in HU windows, dead channels): xhat is as good
@@ -161,13 +152,13 @@ static void test_norm_large_mean(void **state) {
     (void)state;
     for (int i = 0; i < 4; i++) {
         const norm_shape s = {2, 2000, 16, 4, 0, false, i % 2 ? TYPE_BF16 : TYPE_F32};
-        compare_norm(engine("onednn"), s, false, i / 2, 1000, i % 2 ? 32 : 1);
-        compare_norm(engine("onednn"), s, false, i / 2, -30000, i % 2 ? 1024 : 8);
+        compare_norm(engine(ENGINE_ONEDNN), s, false, i / 2, 1000, i % 2 ? 32 : 1);
+        compare_norm(engine(ENGINE_ONEDNN), s, false, i / 2, -30000, i % 2 ? 1024 : 8);
     }
 }
 
-/* What is too small for a normal number may become zero on its way to bf16, and nothing else; in f32
- * it is kept. */
+/* What is too small for a normal number may become zero on its way to bf16, and nothing else; in
+ * f32 it is kept. */
 static void test_subnormal_results(void **state) {
     (void)state;
     for (int i = 0; i < 4; i++) {
@@ -178,7 +169,7 @@ static void test_subnormal_results(void **state) {
         memcpy(r.gain, f.gain, 16 * sizeof(float)), memcpy(r.bias, f.bias, 16 * sizeof(float));
         r.s.type = TYPE_F32;
         norm_run(engine(fast_engines[i / 2]), &f);
-        norm_run(engine("reference"), &r);
+        norm_run(engine(ENGINE_REFERENCE), &r);
         all_near_in("small norm y", type, f.y, r.y, f.nx, type == TYPE_BF16 ? 0x1p-126 : 0x1p-147);
         norm_free(&f), norm_free(&r);
     }
@@ -186,7 +177,7 @@ static void test_subnormal_results(void **state) {
 
 static void test_reference_silu(void **state) {
     (void)state;
-    const kernels *k = engine("reference");
+    const kernels *k = engine(ENGINE_REFERENCE);
     const float x[] = {-3, -0.5f, 0, 1, 20}, ones[] = {1, 1, 1, 1, 1};
     float y[5], dx[5];
     k->silu_forward(x, y, 5);
@@ -203,7 +194,7 @@ static void test_fast_silu(void **state) {
     (void)state;
     const int64_t n = 100003;
     for (int e = 0; e < 2; e++) {
-        const kernels *fast = engine(fast_engines[e]), *ref = engine("reference");
+        const kernels *fast = engine(fast_engines[e]), *ref = engine(ENGINE_REFERENCE);
         float *x = noise(n, 1), *dy = noise(n, 2), *got = filled(n, NAN), *want = filled(n, NAN);
         for (int64_t i = 0; i < n; i++) x[i] *= i % 2 ? 100 : 6;
         x[0] = 1e30f, x[1] = -1e30f, x[2] = 0;
@@ -278,11 +269,15 @@ static void test_bits_of_threads_and_places(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reference_norm),  cmocka_unit_test(test_reference_norm_bf16),
-        cmocka_unit_test(test_fast_norm),       cmocka_unit_test(test_fast_norm_elsewhere),
-        cmocka_unit_test(test_norm_large_mean), cmocka_unit_test(test_subnormal_results),
-        cmocka_unit_test(test_reference_silu),  cmocka_unit_test(test_fast_silu),
-        cmocka_unit_test(test_nan_stays),       cmocka_unit_test(test_bits_of_threads_and_places),
+        cmocka_unit_test(test_reference_norm),
+        cmocka_unit_test(test_reference_norm_bf16),
+        cmocka_unit_test(test_fast_norm),
+        cmocka_unit_test(test_norm_large_mean),
+        cmocka_unit_test(test_subnormal_results),
+        cmocka_unit_test(test_reference_silu),
+        cmocka_unit_test(test_fast_silu),
+        cmocka_unit_test(test_nan_stays),
+        cmocka_unit_test(test_bits_of_threads_and_places),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return RUN_AT_EACH_FEATURE_SET(tests);
 }

@@ -13,7 +13,6 @@
 
 enum { N = 257 };
 
-static const char *const names[] = {"eps", "x0", "v"};
 static const double bars[] = {1 - 1e-7, 0.9999, 0.9, 0.5, 0.1, 1e-4, 1e-7, 2.4e-9};
 
 static float x0[N], eps[N], x_t[N], target[N], x0_back[N], eps_back[N];
@@ -31,9 +30,7 @@ static void draw(double alpha_bar) {
 static void split_undoes_target(void **state) {
     (void)state;
     for (size_t k = 0; k < 3; k++) {
-        const objective *o;
-        assert_int_equal(objective_find(names[k], &o), ST_OK);
-        assert_string_equal(o->name, names[k]);
+        const objective *o = objective_of((objective_kind)k);
         for (size_t b = 0; b < sizeof bars / sizeof *bars; b++) {
             double alpha = sqrt(bars[b]), sigma = sqrt(1 - bars[b]);
             double x0_error = 2e-6 / (k == 0 ? alpha : 1), eps_error = 2e-6 / (k == 1 ? sigma : 1);
@@ -57,8 +54,7 @@ static void split_undoes_target(void **state) {
 static void split_of_any_prediction_mixes_to_x_t(void **state) {
     (void)state;
     for (size_t k = 0; k < 3; k++) {
-        const objective *o;
-        assert_int_equal(objective_find(names[k], &o), ST_OK);
+        const objective *o = objective_of((objective_kind)k);
         for (size_t b = 0; b < sizeof bars / sizeof *bars; b++) {
             float mixed[N];
             draw(bars[b]);
@@ -74,9 +70,8 @@ static void split_of_any_prediction_mixes_to_x_t(void **state) {
 /* v = alpha eps - sigma x_0: x_t where the angle starts, eps at alpha 1, -x_0 at alpha 0. */
 static void formulas(void **state) {
     (void)state;
-    const objective *o;
+    const objective *o = objective_of(OBJECTIVE_V);
     draw(0.36);
-    assert_int_equal(objective_find("v", &o), ST_OK);
     o->target(0.36, x0, eps, target, N);
     for (int i = 0; i < N; i++) {
         assert_true(fabs(x_t[i] - (0.6 * x0[i] + 0.8 * eps[i])) < 1e-6);
@@ -86,21 +81,12 @@ static void formulas(void **state) {
     assert_memory_equal(target, eps, sizeof eps);
     o->target(0, x0, eps, target, N);
     for (int i = 0; i < N; i++) assert_true(target[i] == -x0[i]);
-    assert_int_equal(objective_find("eps", &o), ST_OK);
+    o = objective_of(OBJECTIVE_EPS);
     o->target(0.36, x0, eps, target, N);
     assert_memory_equal(target, eps, sizeof eps);
-    assert_int_equal(objective_find("x0", &o), ST_OK);
+    o = objective_of(OBJECTIVE_X0);
     o->target(0.36, x0, eps, target, N);
     assert_memory_equal(target, x0, sizeof x0);
-}
-
-static void unknown_name(void **state) {
-    (void)state;
-    const objective *o;
-    assert_int_equal(objective_find("score", &o), ST_USAGE);
-    assert_null(o);
-    assert_non_null(strstr(status_message(), "\"score\""));
-    assert_non_null(strstr(status_message(), "eps, x0, v"));
 }
 
 int main(void) {
@@ -108,7 +94,6 @@ int main(void) {
         cmocka_unit_test(split_undoes_target),
         cmocka_unit_test(split_of_any_prediction_mixes_to_x_t),
         cmocka_unit_test(formulas),
-        cmocka_unit_test(unknown_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

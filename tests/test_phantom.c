@@ -1,7 +1,7 @@
 /* Phantom patients: the same by the same seed, labelled as they are made, hard enough to segment,
  * and scanned the way a scanner scans. */
 #include "model/phantom/phantom.h"
-#include "io/span.h"
+#include "io/alloc.h"
 
 #include <math.h>
 #include <omp.h>

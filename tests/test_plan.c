@@ -56,7 +56,7 @@ static net small_unet(double dropout) {
 }
 
 /* Loss and gradient of one step. */
-static double step(const net *n, params *p, const char *engine, tensor_type type, bool recompute,
+static double step(const net *n, params *p, engine_kind engine, tensor_type type, bool recompute,
                    int64_t *bytes) {
     plan *pl = make_plan_as(n, p, engine, true, type, recompute);
     fill_inputs(pl);
@@ -76,9 +76,9 @@ static void computing_again_gives_the_same_bits(void **state) {
     float *kept = malloc(size);
     for (int type = TYPE_F32; type <= TYPE_BF16; type++) {
         int64_t all = 0, less = 0;
-        double loss = step(&n, p, "onednn", (tensor_type)type, false, &all);
+        double loss = step(&n, p, ENGINE_ONEDNN, (tensor_type)type, false, &all);
         memcpy(kept, p->grad, size);
-        double again = step(&n, p, "onednn", (tensor_type)type, true, &less);
+        double again = step(&n, p, ENGINE_ONEDNN, (tensor_type)type, true, &less);
         assert_memory_equal(&loss, &again, sizeof loss);
         assert_memory_equal(kept, p->grad, size);
         assert_true(less < all);
@@ -92,10 +92,9 @@ static void computing_again_gives_the_same_bits(void **state) {
 static void blocks_save_three_fifths_of_R64(void **state) {
     (void)state;
     net n = {0};
-    unet_config c;
+    unet_config c = unet_config_of(UNET_R64);
     params *p = NULL;
     int64_t bytes[2];
-    assert_int_equal(unet_config_find("R64", &c), ST_OK);
     c.size = 64;
     assert_int_equal(graph_create(&n.g), ST_OK);
     n.out = unet_build(n.g, &c);
@@ -105,7 +104,7 @@ static void blocks_save_three_fifths_of_R64(void **state) {
     assert_int_equal(params_create(n.g, &p), ST_OK);
     for (int type = TYPE_F32; type <= TYPE_BF16; type++) {
         for (int recompute = 0; recompute < 2; recompute++) {
-            plan *pl = make_plan_as(&n, p, "reference", true, (tensor_type)type, recompute);
+            plan *pl = make_plan_as(&n, p, ENGINE_REFERENCE, true, (tensor_type)type, recompute);
             bytes[recompute] = plan_arena_bytes(pl);
             plan_destroy(pl);
         }
@@ -124,11 +123,11 @@ static void bf16_is_near(void **state) {
     params *p = make_params(&n);
     size_t size = (size_t)p->total * sizeof(float);
     float *exact = malloc(size), *plain = malloc(size);
-    double want = step(&n, p, "reference", TYPE_F32, false, NULL);
+    double want = step(&n, p, ENGINE_REFERENCE, TYPE_F32, false, NULL);
     memcpy(exact, p->grad, size);
-    double reference = step(&n, p, "reference", TYPE_BF16, false, NULL);
+    double reference = step(&n, p, ENGINE_REFERENCE, TYPE_BF16, false, NULL);
     memcpy(plain, p->grad, size);
-    double got = step(&n, p, "onednn", TYPE_BF16, false, NULL);
+    double got = step(&n, p, ENGINE_ONEDNN, TYPE_BF16, false, NULL);
     double off = difference(plain, exact, p->total);
     assert_true(off > 0x1p-9 && off < 0.04); /* it is bf16, and no worse */
     assert_true(difference(p->grad, exact, p->total) < 0.04);

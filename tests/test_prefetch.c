@@ -1,7 +1,7 @@
 /* Samples that a thread made ready are those the caller would have made, bit for bit, faults
  * included; and threads that use HDF5 at once do not disturb each other. */
 #include "io/checkpoint.h"
-#include "pipeline/noising.h"
+#include "pipeline/train/noising.h"
 #include "tests/store_sample.h"
 
 #include <pthread.h>
@@ -139,7 +139,7 @@ static void open_problem(problem *p) {
     p->study.data.size = SIZE;
     p->study.train.micro_batch = BATCH;
     p->study.train.condition_drop = 0.5;
-    snprintf(p->study.model.net, sizeof p->study.model.net, "R16");
+    p->study.model.net = UNET_R16;
     assert_ok(store_open(in_home("s"), &p->store));
     slice_source source = {.from = p->store};
     assert_ok(slices_all_runs(p->store, &p->runs, &source.run_count));
@@ -147,7 +147,7 @@ static void open_problem(problem *p) {
     assert_ok(slices_open(&p->study, &source, 1, &p->slices));
     assert_ok(noising_open(&p->study, store_labels(p->store), p->slices, p->slices, &p->noising));
     assert_ok(params_create(p->noising.graph, &p->params));
-    assert_ok(kernels_find("reference", &engine));
+    engine = kernels_of(ENGINE_REFERENCE);
     plan_options options = {
         .engine = engine, .batch = 2 * BATCH, .outputs = &p->noising.loss, .output_count = 1};
     assert_ok(plan_create(p->noising.graph, p->params, &options, &p->plan));

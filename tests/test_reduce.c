@@ -1,13 +1,13 @@
 /* A gradient that is summed while it comes into being: the plain sum, the same bits on all ranks,
- * in every mode and for every grouping of the ranks to nodes; the fixed tree; a rank that fails; memory
- * that cannot be shared.
+ * in every mode and for every grouping of the ranks to nodes; the fixed tree; a rank that fails;
+ * memory that cannot be shared.
  *
  * The program starts itself again under mpirun with 1, 2, 3, 4 and 8 ranks.
  */
-#include "io/span.h"
-#include "model/nn/bf16.h"
+#include "io/alloc.h"
+#include "model/nn/kernels/bf16.h"
 #include "model/optim.h"
-#include "pipeline/reduce.h"
+#include "pipeline/trainer/reduction.h"
 #include "tests/ranks.h"
 
 #include <stdarg.h>

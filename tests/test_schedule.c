@@ -12,17 +12,16 @@
 #include <string.h>
 #include <cmocka.h>
 
-static const char *const names[] = {"linear", "cosine", "raised-cosine"};
 static const int64_t lengths[] = {1, 2, 10, 100, 1000, 4000};
 
-enum { NAMES = 3, LENGTHS = sizeof lengths / sizeof *lengths };
+enum { KINDS = 3, LENGTHS = sizeof lengths / sizeof *lengths };
 
 static void products_and_order(void **state) {
     (void)state;
-    for (int k = 0; k < NAMES; k++) {
+    for (int k = 0; k < KINDS; k++) {
         for (int l = 0; l < LENGTHS; l++) {
             schedule s;
-            assert_int_equal(schedule_create(names[k], lengths[l], &s), ST_OK);
+            assert_int_equal(schedule_create((schedule_kind)k, lengths[l], &s), ST_OK);
             assert_int_equal(s.steps, lengths[l]);
             assert_true(schedule_alpha_bar(&s, 0) == 1);
             double product = 1;
@@ -42,19 +41,19 @@ static void products_and_order(void **state) {
 static void end_points(void **state) {
     (void)state;
     schedule s;
-    assert_int_equal(schedule_create("linear", 1000, &s), ST_OK);
+    assert_int_equal(schedule_create(SCHEDULE_LINEAR, 1000, &s), ST_OK);
     assert_true(fabs(s.beta[0] - 1e-4) < 1e-18 && fabs(s.beta[999] - 0.02) < 1e-16);
     assert_true(fabs(s.alpha_bar[999] / 4.0358e-5 - 1) < 1e-4); /* known of DDPM */
     schedule_free(&s);
-    assert_int_equal(schedule_create("linear", 250, &s), ST_OK);
+    assert_int_equal(schedule_create(SCHEDULE_LINEAR, 250, &s), ST_OK);
     assert_true(fabs(s.beta[0] - 4e-4) < 1e-18 && fabs(s.beta[249] - 0.08) < 1e-16);
     assert_true(s.alpha_bar[249] < 1e-4);
     schedule_free(&s);
-    assert_int_equal(schedule_create("raised-cosine", 1000, &s), ST_OK);
+    assert_int_equal(schedule_create(SCHEDULE_RAISED_COSINE, 1000, &s), ST_OK);
     assert_true(s.beta[0] < 1e-7 && fabs(s.beta[499] - 0.01) < 1e-12);
     assert_true(fabs(s.beta[999] - 0.02) < 1e-16 && s.alpha_bar[999] < 1e-4);
     schedule_free(&s);
-    assert_int_equal(schedule_create("cosine", 1000, &s), ST_OK);
+    assert_int_equal(schedule_create(SCHEDULE_COSINE, 1000, &s), ST_OK);
     assert_true(s.alpha_bar[0] > 0.9999 && s.beta[999] == 0.999);
     assert_true(s.alpha_bar[999] > 1e-9 && s.alpha_bar[999] < 1e-8);
     schedule_free(&s);
@@ -63,7 +62,7 @@ static void end_points(void **state) {
 static void cosine_is_its_formula_until_the_cap(void **state) {
     (void)state;
     schedule s;
-    assert_int_equal(schedule_create("cosine", 1000, &s), ST_OK);
+    assert_int_equal(schedule_create(SCHEDULE_COSINE, 1000, &s), ST_OK);
     const double half_pi = 1.57079632679489661923, start = cos(0.008 / 1.008 * half_pi);
     int capped = 0;
     for (int64_t t = 1; t <= 1000; t++) {
@@ -80,9 +79,9 @@ static void cosine_is_its_formula_until_the_cap(void **state) {
 /* q(x_s | x_0) times q(x_t | x_s), completed to a square: precision adds up. */
 static void posterior_is_gaussian_conditioning(void **state) {
     (void)state;
-    for (int k = 0; k < NAMES; k++) {
+    for (int k = 0; k < KINDS; k++) {
         schedule s;
-        assert_int_equal(schedule_create(names[k], 100, &s), ST_OK);
+        assert_int_equal(schedule_create((schedule_kind)k, 100, &s), ST_OK);
         for (int64_t t = 1; t <= 100; t++) {
             for (int64_t to = 0; to < t; to++) {
                 double a, b, variance, bar = schedule_alpha_bar(&s, to);
@@ -113,7 +112,7 @@ static void posterior_is_what_sampling_shows(void **state) {
     enum { N = 100000 };
     const double x0 = 0.8;
     schedule s;
-    assert_int_equal(schedule_create("linear", 20, &s), ST_OK);
+    assert_int_equal(schedule_create(SCHEDULE_LINEAR, 20, &s), ST_OK);
     for (int64_t t = 2; t <= 8; t += 3) {
         rng_stream r = rng_open(1, RNG_NOISE, (uint64_t)t, 0);
         double bar = schedule_alpha_bar(&s, t - 1), beta = s.beta[t - 1];
@@ -135,11 +134,8 @@ static void posterior_is_what_sampling_shows(void **state) {
 static void wrong_requests(void **state) {
     (void)state;
     schedule s;
-    assert_int_equal(schedule_create("sigmoid", 10, &s), ST_USAGE);
-    assert_non_null(strstr(status_message(), "\"sigmoid\""));
-    for (int k = 0; k < NAMES; k++) assert_non_null(strstr(status_message(), names[k]));
-    assert_int_equal(schedule_create("linear", 0, &s), ST_USAGE);
-    assert_int_equal(schedule_create("linear", INT64_MAX, &s), ST_USAGE);
+    assert_int_equal(schedule_create(SCHEDULE_LINEAR, 0, &s), ST_USAGE);
+    assert_int_equal(schedule_create(SCHEDULE_LINEAR, INT64_MAX, &s), ST_USAGE);
     assert_null(s.beta);
     schedule_free(&s);
 }

@@ -2,7 +2,7 @@
  * not depend on who else is in the archive. */
 #include "io/comm.h"
 #include "io/store.h"
-#include "pipeline/split.h"
+#include "pipeline/data/split.h"
 #include "tests/scratch.h"
 
 #include <inttypes.h>

@@ -2,7 +2,7 @@
  * scale of the loss if there is one, and in the end stop the training; a padded sample counts for
  * nothing. Runs alone and, by
  * tests/test_train.py, on two ranks. */
-#include "pipeline/trainer.h"
+#include "pipeline/trainer/trainer.h"
 #include "model/loss_scale.h"
 #include "tests/scratch.h"
 
@@ -56,7 +56,7 @@ static trainer *make_of(graph **g, int64_t micro_batch, tensor_type precision) {
                             .ema = 0.9,
                             .seed = 1,
                             .precision = precision};
-    assert_int_equal(kernels_find("onednn", &engine), ST_OK);
+    engine = kernels_of(ENGINE_ONEDNN);
     assert_int_equal(trainer_create(ranks, &set, *g, loss, engine, &t), ST_OK);
     return t;
 }

@@ -69,7 +69,7 @@ static void check_gradient(const params *p, char *line) {
     }
 }
 
-static void agrees_with_pytorch(const char *engine) {
+static void agrees_with_pytorch(engine_kind engine) {
     unet_config c = {.size = SIZE,
                      .base = 32,
                      .levels = 2,
@@ -89,7 +89,7 @@ static void agrees_with_pytorch(const char *engine) {
     set_weights(p);
     plan_options options = {
         .batch = BATCH, .training = true, .outputs = &y, .output_count = 1, .loss = loss};
-    assert_int_equal(kernels_find(engine, &options.engine), ST_OK);
+    options.engine = kernels_of(engine);
     assert_int_equal(plan_create(g, p, &options, &pl), ST_OK);
     fill(pl, "x", 0.1, 0.9);
     fill(pl, "target", 0.4, 1.7);
@@ -128,11 +128,13 @@ static void agrees_with_pytorch(const char *engine) {
 }
 
 static void reference_agrees_with_pytorch(void **state) {
-    (void)state, agrees_with_pytorch("reference");
+    (void)state, agrees_with_pytorch(ENGINE_REFERENCE);
 }
-static void onednn_agrees_with_pytorch(void **state) { (void)state, agrees_with_pytorch("onednn"); }
+static void onednn_agrees_with_pytorch(void **state) {
+    (void)state, agrees_with_pytorch(ENGINE_ONEDNN);
+}
 static void openblas_agrees_with_pytorch(void **state) {
-    (void)state, agrees_with_pytorch("openblas");
+    (void)state, agrees_with_pytorch(ENGINE_OPENBLAS);
 }
 
 /* 19.41 M and 4.86 M parameters, 13.03 and 3.26 GFLOP forward a slice, as PyTorch's modules count
@@ -140,22 +142,21 @@ static void openblas_agrees_with_pytorch(void **state) {
 static void the_table_has_the_networks_it_names(void **state) {
     (void)state;
     const struct {
-        const char *name;
+        unet_kind kind;
         double millions, gflop;
-    } known[] = {{"R64", 19.41, 13.03}, {"R32", 4.86, 3.26}};
+    } known[] = {{UNET_R64, 19.41, 13.03}, {UNET_R32, 4.86, 3.26}};
     for (int i = 0; i < 2; i++) {
-        unet_config c;
+        unet_config c = unet_config_of(known[i].kind);
         graph *g = NULL;
         params *p = NULL;
         plan *pl = NULL;
-        assert_int_equal(unet_config_find(known[i].name, &c), ST_OK);
         c.size = 64;
         assert_int_equal(graph_create(&g), ST_OK);
         node y = unet_build(g, &c);
         assert_int_equal(params_create(g, &p), ST_OK);
         assert_float_equal((double)p->total / 1e6, known[i].millions, 0.005);
         plan_options options = {.batch = 1, .outputs = &y, .output_count = 1};
-        assert_int_equal(kernels_find("reference", &options.engine), ST_OK);
+        options.engine = kernels_of(ENGINE_REFERENCE);
         assert_int_equal(plan_create(g, p, &options, &pl), ST_OK);
         double gflop = (double)plan_forward_flops(pl) / 1e9;
         assert_true(gflop > known[i].gflop - 0.01 && gflop < 1.03 * known[i].gflop);
@@ -163,8 +164,6 @@ static void the_table_has_the_networks_it_names(void **state) {
         params_destroy(p);
         graph_destroy(g);
     }
-    unet_config c;
-    assert_int_equal(unet_config_find("R128", &c), ST_USAGE);
 }
 
 /* The segmenter can learn: a few dozen plain gradient steps on one batch lower its loss by half. */
@@ -183,7 +182,7 @@ static void the_segmenter_learns_one_batch(void **state) {
                             .outputs = (node[]){n.loss, n.features},
                             .output_count = 2,
                             .loss = n.loss};
-    assert_int_equal(kernels_find("onednn", &options.engine), ST_OK);
+    options.engine = kernels_of(ENGINE_ONEDNN);
     assert_int_equal(plan_create(g, p, &options, &pl), ST_OK);
     tensor x, labels, weight;
     assert_int_equal(plan_input(pl, "x", &x), ST_OK);

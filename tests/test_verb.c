@@ -1,5 +1,5 @@
 /* Arguments of verbs: what is taken, what is refused and with which word. */
-#include "pipeline/verb.h"
+#include "pipeline/cli/verb.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

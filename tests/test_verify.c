@@ -2,7 +2,7 @@
  * directory is found and named. */
 #include "io/manifest.h"
 #include "io/store.h"
-#include "pipeline/verb.h"
+#include "pipeline/cli/verb.h"
 #include "tests/scratch.h"
 
 static comm *world;

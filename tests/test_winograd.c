@@ -1,8 +1,9 @@
 /* Winograd's convolutions on whole numbers, where they round nothing: equal to the reference's to
  * the last bit, by any number of threads. Real numbers are test_kernels.c's. */
-#include "model/nn/conv_ways.h"
-#include "model/nn/isa_dnnl.h"
-#include "model/nn/kernels_fast.h"
+#include "model/nn/kernels/conv_algorithms.h"
+#include "model/nn/kernels/cpu.h"
+#include "model/nn/kernels/engines.h"
+#include "model/nn/kernels/variants.h"
 #include "tests/whole_conv.h"
 
 #include <stdio.h>
@@ -28,7 +29,7 @@ static void whole_numbers_are_exact(void **state) {
     for (int i = 0; i < SHAPES; i++)
         for (int t = 0; t < 4; t++) {
             whole_case c = case_of(shape_of(i, types[t][0], types[t][1]));
-            way_is_exact(&c, &conv_winograd, &gradient_winograd);
+            way_is_exact(&c, &conv_winograd, &weight_gradient_winograd);
             case_free(&c);
         }
 }
@@ -38,7 +39,7 @@ static void maps_do_not_depend_on_threads(void **state) {
     for (int i = 0; i < 2 * SHAPES; i++) {
         const tensor_type type = i < SHAPES ? TYPE_F32 : TYPE_BF16;
         whole_case c = case_of(shape_of(i % SHAPES, type, type));
-        maps_ignore_threads(&c, &conv_winograd, &gradient_winograd);
+        maps_ignore_threads(&c, &conv_winograd, &weight_gradient_winograd);
         case_free(&c);
     }
 }
@@ -69,11 +70,11 @@ static void the_engine_goes_this_way_where_it_is_quicker(void **state) {
     conv_shape s = {1, 8, 8, 64, 64, 3, 1, TYPE_F32, TYPE_F32};
     assert_int_equal(engine_packs(&s, true, NULL), conv_winograd.packed(&s));
     s.y = TYPE_BF16;
-    assert_int_equal(engine_packs(&s, true, NULL) == conv_winograd.packed(&s), !isa_bf16_quicker());
+    assert_int_equal(engine_packs(&s, true, NULL) == conv_winograd.packed(&s), !cpu_prefers_bf16());
 }
 
-/* In training, for large weights under many pixels; 8 threads, lest the scratch of backward hide what
- * forward is given. */
+/* In training, for large weights under many pixels; 8 threads, lest the scratch of backward hide
+ * what forward is given. */
 static void the_engine_packs_anew_what_would_take_much_memory(void **state) {
     (void)state;
     const conv_shape large = {1, 33, 32, 96, 112, 3, 1, TYPE_F32, TYPE_F32};
@@ -90,7 +91,6 @@ static void the_engine_packs_anew_what_would_take_much_memory(void **state) {
     omp_set_num_threads(before);
 }
 
-/* As the processor has it, then as one that has AVX2 alone. */
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_numbers_are_exact),
@@ -99,12 +99,16 @@ int main(void) {
         cmocka_unit_test(the_engine_goes_this_way_where_it_is_quicker),
         cmocka_unit_test(the_engine_packs_anew_what_would_take_much_memory),
     };
-    int failed = 0;
-    if (!__builtin_cpu_supports("avx2")) {
+    if (!cpu_has(CPU_AVX2)) {
         puts("this processor has no AVX2");
         return SKIPPED;
     }
-    if (kernels_bf16_native()) failed += cmocka_run_group_tests_name("AVX-512", tests, NULL, NULL);
-    kernels_plain = true;
-    return failed + cmocka_run_group_tests_name("AVX2", tests, NULL, NULL);
+    int failed = 0;
+    const cpu_features widest = cpu_available();
+    for (cpu_features set = CPU_AVX2; set <= widest; set++) {
+        cpu_limit(set);
+        if (kernel_best(KERNEL_WINOGRAD))
+            failed += cmocka_run_group_tests_name(cpu_features_name(set), tests, NULL, NULL);
+    }
+    return failed;
 }

@@ -1,9 +1,9 @@
 /* For tests/test_train.py: the gradient of the first global batch of a study, reduced over the
  * ranks. Usage: tool_gradient STUDY.yaml OUT: raw f32 in the order of the parameters, written by
  * rank 0. */
-#include "io/span.h"
-#include "pipeline/noising.h"
-#include "pipeline/trainer.h"
+#include "io/alloc.h"
+#include "pipeline/train/noising.h"
+#include "pipeline/trainer/trainer.h"
 
 #include <stdio.h>
 
@@ -25,7 +25,7 @@ static status first_gradient(const comm *c, const char *study_path, const char *
     slice_source source = {data, sp.runs[SPLIT_TRAIN], sp.run_count[SPLIT_TRAIN]};
     TRY(slices_open(&s, &source, 1, &train));
     TRY(noising_open(&s, store_labels(data), train, train, &n));
-    TRY(kernels_find(s.engine, &engine));
+    engine = kernels_of(s.engine);
     const trainer_feed feed = {.fill = noising_fill, .context = &n};
     trainer_settings set = {.steps = 10,
                             .batch = s.train.batch,

@@ -6,8 +6,9 @@
  * working size of 24. The store has two structures with hostile names.
  */
 #include "io/manifest.h"
-#include "pipeline/deform.h"
-#include "pipeline/history.h"
+#include "pipeline/data/deform.h"
+#include "pipeline/common/history.h"
+#include "pipeline/common/fingerprint.h"
 #include "pipeline/stage.h"
 
 #include <inttypes.h>
@@ -134,8 +135,8 @@ static status put_synthetic(const comm *c, const study *s, store *real, char hex
         TRY(deformed_plan(s, real, &sp, i, &made[i]));
         entries[i] = made[i].entry;
     }
-    TRY(train_fingerprint(s, store_manifest(real)->fingerprint, training));
-    TRY(generate_fingerprint(s, training, STEP, hex));
+    TRY(fingerprint_of_training(s, store_manifest(real)->fingerprint, training));
+    TRY(fingerprint_of_synthetic(s, training, STEP, hex));
     TRY(path_join(path, s->out, "synthetic"));
     TRY(put_store(c, path, hex, entries, MADE, from, made));
 done:
@@ -164,7 +165,7 @@ static status make_run(const comm *c, char **argv) {
     TRY(file_make_dirs(path));
     TRY(path_join(path, s.out, "checkpoints/history.json"));
     TRY(put_history(path));
-    TRY(evaluate_fingerprint(&s, synthetic, metrics));
+    TRY(fingerprint_of_metrics(&s, synthetic, metrics));
     TRY(put_metrics(&s, metrics, argv[2]));
     TRY(put_study(&s));
 done:

@@ -3,12 +3,12 @@
  *   tool_trainer ways              trains 4 steps in each of several ways; rank 0 prints for each
  *                                  "<way> <hash of parameters and EMA> <loss> <gradient norm>"
  *   tool_trainer resume DIR TO on|off   reproducible; goes on from the newest checkpoint in DIR, if
- *                                  any, to step TO, sharded or not; saves; prints "resumed <hash> <from>"
- *   tool_trainer fail together     the last rank's samples fail in the second step
+ *                                  any, to step TO, sharded or not; saves; prints "resumed <hash>
+ * <from>" tool_trainer fail together     the last rank's samples fail in the second step
  *   tool_trainer refuse BATCH MICRO f32|bf16   a reproducible trainer that cannot be
  */
-#include "io/span.h"
-#include "pipeline/trainer.h"
+#include "io/alloc.h"
+#include "pipeline/trainer/trainer.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -85,7 +85,8 @@ static status open_trainer(const comm *c, const graph *g, node loss, trainer_set
     set.ema = 0.9;
     set.seed = 1;
     *out = NULL;
-    status st = kernels_find("onednn", &engine);
+    status st = ST_OK;
+    engine = kernels_of(ENGINE_ONEDNN);
     return st == ST_OK ? trainer_create(c, &set, g, loss, engine, out) : st;
 }
 

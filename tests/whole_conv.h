@@ -1,9 +1,9 @@
-/* Convolutions of whole numbers, in which no sum rounds: what is fast must equal the reference to the
- * last bit. Included by one C file of a program. */
+/* Convolutions of whole numbers, in which no sum rounds: what is fast must equal the reference to
+ * the last bit. Included by one C file of a program. */
 #ifndef CTAUG_TESTS_WHOLE_CONV_H
 #define CTAUG_TESTS_WHOLE_CONV_H
 
-#include "model/nn/conv_ways.h"
+#include "model/nn/kernels/conv_algorithms.h"
 #include "tests/kernel_case.h"
 
 /* Whole multiples of `unit` up to 3 of either sign. */
@@ -43,7 +43,7 @@ static inline answers answers_of(const whole_case *c) {
 static inline void answers_free(answers *a) { free(a->y), free(a->dx), free(a->dw), free(a->db); }
 
 static inline answers by_reference(const whole_case *c) {
-    const kernels *k = engine("reference");
+    const kernels *k = engine(ENGINE_REFERENCE);
     const conv_shape *s = &c->s;
     conv *op;
     answers a = answers_of(c);
@@ -64,8 +64,8 @@ static inline answers by_reference(const whole_case *c) {
 }
 
 /* Scratch is no larger than asked for, x and dy stay as they are. */
-static inline answers by_way(const whole_case *c, const conv_way *way,
-                             const gradient_way *gradient) {
+static inline answers by_way(const whole_case *c, const conv_algorithm *way,
+                             const weight_gradient_algorithm *gradient) {
     const conv_shape *s = &c->s;
     answers a = answers_of(c);
     void *x = map_in(s->x, c->x, c->nx), *dy = map_in(s->y, c->dy, c->ny);
@@ -98,8 +98,8 @@ static inline void same_answers(const whole_case *c, const answers *a, const ans
 }
 
 /* Equal to the reference to the last bit, by any number of threads. */
-static inline void way_is_exact(const whole_case *c, const conv_way *way,
-                                const gradient_way *gradient) {
+static inline void way_is_exact(const whole_case *c, const conv_algorithm *way,
+                                const weight_gradient_algorithm *gradient) {
     const int before = omp_get_max_threads();
     assert_true(way->takes(&c->s) && gradient->takes(&c->s));
     answers want = by_reference(c);
@@ -114,8 +114,8 @@ static inline void way_is_exact(const whole_case *c, const conv_way *way,
 }
 
 /* Makes x and dy numbers whose sums are rounded. y and dx are the same bits by 1 to 3 threads. */
-static inline void maps_ignore_threads(whole_case *c, const conv_way *way,
-                                       const gradient_way *gradient) {
+static inline void maps_ignore_threads(whole_case *c, const conv_algorithm *way,
+                                       const weight_gradient_algorithm *gradient) {
     const int before = omp_get_max_threads();
     for (int64_t k = 0; k < c->nx; k++) c->x[k] += 0.1f;
     for (int64_t k = 0; k < c->ny; k++) c->dy[k] -= 0.3f;

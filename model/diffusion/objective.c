@@ -7,7 +7,6 @@
  * clamp of x_0 makes the answer usable. v has no such end.
  */
 #include "model/diffusion/objective.h"
-#include "model/choice.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -66,17 +65,10 @@ static void v_split(double alpha_bar, const float *x_t, const float *predicted, 
     if (eps) combine((mix){sigma, alpha}, x_t, predicted, eps, n);
 }
 
-static const objective TABLE[] = {
-    {"eps", eps_target, eps_split}, {"x0", x0_target, x0_split}, {"v", v_target, v_split}};
+static const objective TABLE[] = {[OBJECTIVE_EPS] = {"eps", eps_target, eps_split},
+                                  [OBJECTIVE_X0] = {"x0", x0_target, x0_split},
+                                  [OBJECTIVE_V] = {"v", v_target, v_split}};
 
-enum { ROWS = sizeof TABLE / sizeof *TABLE };
+const named_table objective_kinds = NAMED_TABLE("objective", TABLE);
 
-status objective_find(const char *name, const objective **out) {
-    status st = ST_OK;
-    int row = 0;
-    *out = NULL;
-    TRY(choice_find("objective", name, TABLE, ROWS, sizeof *TABLE, &row));
-    *out = &TABLE[row];
-done:
-    return st;
-}
+const objective *objective_of(objective_kind kind) { return &TABLE[kind]; }

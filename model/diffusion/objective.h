@@ -6,9 +6,13 @@
 #ifndef CTAUG_MODEL_DIFFUSION_OBJECTIVE_H
 #define CTAUG_MODEL_DIFFUSION_OBJECTIVE_H
 
-#include "io/status.h"
+#include "model/named_table.h"
 
 #include <stdint.h>
+
+typedef enum objective_kind { OBJECTIVE_EPS, OBJECTIVE_X0, OBJECTIVE_V } objective_kind;
+
+extern const named_table objective_kinds;
 
 typedef struct objective {
     const char *name; /* "eps", "x0", "v" */
@@ -19,8 +23,8 @@ typedef struct objective {
                   int64_t n);
 } objective;
 
-/* ST_USAGE naming the known ones. Local; *out is static. */
-status objective_find(const char *name, const objective **out);
+/* Static. Local. */
+const objective *objective_of(objective_kind kind);
 
 /* x_t = sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) eps (Ho et al. 2020, eq. 4). */
 void diffuse(double alpha_bar, const float *x0, const float *eps, float *x_t, int64_t n);

@@ -8,8 +8,7 @@
  * sqrt(alpha_bar) (objective.c) answers with x_0 of any size; with clip = 0 nothing does.
  */
 #include "model/diffusion/sampler.h"
-#include "io/span.h"
-#include "model/choice.h"
+#include "io/alloc.h"
 #include "model/rng.h"
 
 #include <inttypes.h>
@@ -42,13 +41,12 @@ static step_rule ddim(const sampling *how, int64_t t, int64_t to) {
 static const struct row {
     const char *name;
     step_rule (*rule)(const sampling *how, int64_t t, int64_t to);
-} TABLE[] = {{"ddpm", ddpm}, {"ddim", ddim}};
+} TABLE[] = {[SAMPLER_DDPM] = {"ddpm", ddpm}, [SAMPLER_DDIM] = {"ddim", ddim}};
 
-enum { ROWS = sizeof TABLE / sizeof *TABLE };
+const named_table sampler_kinds = NAMED_TABLE("sampler", TABLE);
 
-static status check(const sampling *how, int *row) {
+static status check(const sampling *how) {
     status st = ST_OK;
-    TRY(choice_find("sampler", how->sampler, TABLE, ROWS, sizeof *TABLE, row));
     if (how->steps < 1 || how->steps > how->schedule->steps)
         TRY(status_fail(ST_USAGE,
                         "%" PRId64 " sampling steps: 1 to %" PRId64
@@ -125,10 +123,9 @@ static status check_finite(const float *x, int64_t count, int64_t t) {
 status sampler_run(const sampling *how, denoise_fn denoise, void *context, const uint64_t *index,
                    int64_t batch, int64_t n, float *x) {
     status st = ST_OK;
-    int row = 0;
     int64_t count = 0;
     float *predicted = NULL, *dropped = NULL, *work = NULL;
-    TRY(check(how, &row));
+    TRY(check(how));
     if (!size_mul(batch, n, &count))
         TRY(status_fail(ST_USAGE, "a batch of %" PRId64 " samples of %" PRId64 " numbers", batch,
                         n));
@@ -141,7 +138,7 @@ status sampler_run(const sampling *how, denoise_fn denoise, void *context, const
     for (int64_t k = 0; k < how->steps; k++) {
         int64_t t = time_at(how, k), to = time_at(how, k + 1);
         double alpha_bar = schedule_alpha_bar(how->schedule, t);
-        step_rule rule = TABLE[row].rule(how, t, to);
+        step_rule rule = TABLE[how->sampler].rule(how, t, to);
         TRY(predict(how, denoise, context, t, count, x, predicted, dropped));
         for (int64_t b = 0; b < batch; b++) {
             float *x_t = x + b * n;

@@ -15,14 +15,20 @@
 typedef status (*denoise_fn)(void *context, const float *x_t, int64_t t, int conditional,
                              float *predicted);
 
+typedef enum sampler_kind {
+    SAMPLER_DDPM, /* Ho et al. 2020, algorithm 2, on a subset of the steps */
+    SAMPLER_DDIM  /* Song et al. 2021, eq. 12 and 16 */
+} sampler_kind;
+
+extern const named_table sampler_kinds;
+
 typedef struct sampling {
-    const char *sampler; /* "ddpm": Ho et al. 2020, algorithm 2, on a subset of the steps;
-                            "ddim": Song et al. 2021, eq. 12 and 16 */
-    int64_t steps;       /* 1..T, the times evenly spread from T to 1 (Nichol & Dhariwal 2021,
-                            section 4), then 0; 1 step: from T to 0 */
-    double eta;          /* DDIM: 0 deterministic .. 1 */
-    double guidance;     /* Ho & Salimans 2022: cond + (w - 1)(cond - uncond); 1: one call a step */
-    double clip;         /* x_0 is clamped to [-clip, clip]; 0: not */
+    sampler_kind sampler;
+    int64_t steps;   /* 1..T, the times evenly spread from T to 1 (Nichol & Dhariwal 2021,
+                        section 4), then 0; 1 step: from T to 0 */
+    double eta;      /* DDIM: 0 deterministic .. 1 */
+    double guidance; /* Ho & Salimans 2022: cond + (w - 1)(cond - uncond); 1: one call a step */
+    double clip;     /* x_0 is clamped to [-clip, clip]; 0: not */
     uint64_t seed;
     const schedule *schedule;
     const objective *objective;

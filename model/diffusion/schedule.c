@@ -2,8 +2,7 @@
  * product whatever the row, so that both always belong together.
  */
 #include "model/diffusion/schedule.h"
-#include "io/span.h"
-#include "model/choice.h"
+#include "io/alloc.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -48,22 +47,22 @@ static void raised_cosine(int64_t steps, double *beta) {
 static const struct row {
     const char *name;
     void (*fill)(int64_t steps, double *beta);
-} TABLE[] = {{"linear", linear}, {"cosine", cosine}, {"raised-cosine", raised_cosine}};
+} TABLE[] = {[SCHEDULE_LINEAR] = {"linear", linear},
+             [SCHEDULE_COSINE] = {"cosine", cosine},
+             [SCHEDULE_RAISED_COSINE] = {"raised-cosine", raised_cosine}};
 
-enum { ROWS = sizeof TABLE / sizeof *TABLE };
+const named_table schedule_kinds = NAMED_TABLE("noise schedule", TABLE);
 
-status schedule_create(const char *name, int64_t steps, schedule *out) {
+status schedule_create(schedule_kind kind, int64_t steps, schedule *out) {
     status st = ST_OK;
-    int row = 0;
     *out = (schedule){0};
-    TRY(choice_find("noise schedule", name, TABLE, ROWS, sizeof *TABLE, &row));
     if (steps < 1 || steps > STEPS_MOST)
         TRY(status_fail(ST_USAGE, "a noise schedule of %" PRId64 " steps: 1 to %" PRId64 " can be",
                         steps, STEPS_MOST));
     TRY(array_alloc(&out->beta, 2 * steps, sizeof *out->beta, "noise schedule"));
     out->steps = steps;
     out->alpha_bar = out->beta + steps;
-    TABLE[row].fill(steps, out->beta);
+    TABLE[kind].fill(steps, out->beta);
     double product = 1;
     for (int64_t i = 0; i < steps; i++) out->alpha_bar[i] = product *= 1 - out->beta[i];
 done:

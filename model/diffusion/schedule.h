@@ -7,8 +7,19 @@
 #define CTAUG_MODEL_DIFFUSION_SCHEDULE_H
 
 #include "io/status.h"
+#include "model/named_table.h"
 
 #include <stdint.h>
+
+typedef enum schedule_kind {
+    SCHEDULE_LINEAR, /* beta from 1e-4 to 0.02 scaled by 1000 / T (Ho et al. 2020, section 4) */
+    SCHEDULE_COSINE, /* alpha_bar = cos^2((t/T + s)/(1 + s) pi/2), s = 0.008 (Nichol & Dhariwal
+                        2021, eq. 17) */
+    SCHEDULE_RAISED_COSINE /* beta_t = beta_max (1 - cos(pi t / T)) / 2, beta_max = 0.02 * 1000 / T
+                            */
+} schedule_kind;
+
+extern const named_table schedule_kinds;
 
 typedef struct schedule {
     int64_t steps;     /* T */
@@ -16,12 +27,8 @@ typedef struct schedule {
     double *alpha_bar; /* T; product of 1 - beta */
 } schedule;
 
-/* linear: beta from 1e-4 to 0.02 scaled by 1000 / T (Ho et al. 2020, section 4);
- * cosine: alpha_bar = cos^2((t/T + s)/(1 + s) pi/2), s = 0.008, betas capped at 0.999 (Nichol &
- * Dhariwal 2021, eq. 17); raised-cosine: beta_t = beta_max (1 - cos(pi t / T)) / 2,
- * beta_max = 0.02 * 1000 / T. All betas are capped at 0.999.
- * ST_USAGE naming the known ones for another name. Local. */
-status schedule_create(const char *name, int64_t steps, schedule *out);
+/* All betas are capped at 0.999. ST_USAGE for a number of steps out of range. Local. */
+status schedule_create(schedule_kind kind, int64_t steps, schedule *out);
 void schedule_free(schedule *s);
 
 /* alpha_bar_t for t = 0..T. */

@@ -6,7 +6,7 @@
  * in the first published code, whose complex remainders had to be thrown away.
  */
 #include "model/metric/fid.h"
-#include "io/span.h"
+#include "io/alloc.h"
 
 #include <cblas.h>
 #include <inttypes.h>

@@ -11,32 +11,28 @@ static const struct {
     const char *name;
     unet_config config;
 } table[] = {
-    {"R64",
-     {.base = 64,
-      .levels = 4,
-      .mult = {1, 2, 2, 4},
-      .blocks = 2,
-      .attention = {16, 8},
-      .head = 32}},
-    {"R32",
-     {.base = 32,
-      .levels = 4,
-      .mult = {1, 2, 2, 4},
-      .blocks = 2,
-      .attention = {16, 8},
-      .head = 32}},
-    {"R16",
-     {.base = 16, .levels = 3, .mult = {1, 2, 2}, .blocks = 1, .attention = {16}, .head = 32}},
+    [UNET_R64] = {"R64",
+                  {.base = 64,
+                   .levels = 4,
+                   .mult = {1, 2, 2, 4},
+                   .blocks = 2,
+                   .attention = {16, 8},
+                   .head = 32}},
+    [UNET_R32] = {"R32",
+                  {.base = 32,
+                   .levels = 4,
+                   .mult = {1, 2, 2, 4},
+                   .blocks = 2,
+                   .attention = {16, 8},
+                   .head = 32}},
+    [UNET_R16] =
+        {"R16",
+         {.base = 16, .levels = 3, .mult = {1, 2, 2}, .blocks = 1, .attention = {16}, .head = 32}},
 };
 
-status unet_config_find(const char *name, unet_config *out) {
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
-        if (strcmp(name, table[i].name) == 0) {
-            *out = table[i].config;
-            return ST_OK;
-        }
-    return status_fail(ST_USAGE, "there is no network %s; known are R64, R32 and R16", name);
-}
+const named_table unet_kinds = NAMED_TABLE("network", table);
+
+unet_config unet_config_of(unet_kind kind) { return table[kind].config; }
 
 /* What every layer needs while the network is being described. */
 typedef struct builder {

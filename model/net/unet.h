@@ -12,9 +12,18 @@
 #ifndef CTAUG_MODEL_NET_UNET_H
 #define CTAUG_MODEL_NET_UNET_H
 
+#include "model/named_table.h"
 #include "model/nn/graph.h"
 
 enum { UNET_LEVELS = 6 };
+
+typedef enum unet_kind {
+    UNET_R64, /* base 64; mult 1 2 2 4, 2 blocks, attention at 16 and 8 */
+    UNET_R32, /* the same with base 32 */
+    UNET_R16  /* base 16, mult 1 2 2, 1 block, attention at 16: for tests and trials */
+} unet_kind;
+
+extern const named_table unet_kinds;
 
 typedef struct unet_config {
     int64_t size;    /* pixels along y and x */
@@ -30,10 +39,8 @@ typedef struct unet_config {
     double dropout;                 /* before the second convolution of a block */
 } unet_config;
 
-/* A row of the table of networks: "R64", "R32" (base 64, 32; mult 1 2 2 4, 2 blocks, attention at
- * 16 and 8), "R16" (base 16, mult 1 2 2, 1 block, attention at 16: for tests and trials). Sets
- * everything but size, conditions and dropout. ST_USAGE naming the known ones. Local. */
-status unet_config_find(const char *name, unet_config *out);
+/* Everything but size, conditions and dropout, which are 0. Local. */
+unet_config unet_config_of(unet_kind kind);
 
 /* Describes the network in g; returns the prediction [size, size, 1]. Faults go to graph_check().
  */

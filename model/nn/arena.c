@@ -1,7 +1,7 @@
 /* Laying blocks with lifetimes into one arena, greedily by size. */
 #include "model/nn/arena.h"
 
-#include "io/span.h"
+#include "io/alloc.h"
 
 #include <stdlib.h>
 

@@ -2,7 +2,7 @@
  * of the ops themselves are in op_*.c; here is what they share. */
 #include "model/nn/op.h"
 
-#include "io/span.h"
+#include "io/alloc.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -17,6 +17,7 @@
 #define CTAUG_MODEL_NN_GRAPH_H
 
 #include "io/status.h"
+#include "model/named_table.h"
 #include "model/nn/tensor.h"
 
 #include <stdbool.h>
@@ -32,6 +33,8 @@ typedef enum weight_init { INIT_UNIFORM, INIT_ZERO } weight_init;
 
 typedef enum loss_kind { LOSS_L1, LOSS_L2, LOSS_HUBER } loss_kind;
 
+extern const named_table loss_kinds;
+
 status graph_create(graph **out);
 void graph_destroy(graph *g);
 status graph_check(const graph *g);
@@ -44,8 +47,8 @@ void graph_block(graph *g);
 /* A named tensor that the caller fills before each run. */
 node graph_input(graph *g, const char *name, tensor_type type, int64_t h, int64_t w, int64_t c);
 
-/* [h,w,ci] -> [(h-1)/stride+1, (w-1)/stride+1, out]; kernel 3 with stride 1 or 2, or 1 with 1. Parameters
- * name.weight [out,ci,k,k], name.bias [out]. */
+/* [h,w,ci] -> [(h-1)/stride+1, (w-1)/stride+1, out]; kernel 3 with stride 1 or 2, or 1 with 1.
+ * Parameters name.weight [out,ci,k,k], name.bias [out]. */
 node graph_conv(graph *g, const char *name, node x, int64_t out, int kernel, int stride,
                 weight_init init);
 /* [1,1,ci] -> [1,1,out]. Parameters name.weight [out,ci], name.bias [out]. */

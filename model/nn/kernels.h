@@ -1,16 +1,16 @@
 /* The heavy arithmetic behind one table of functions, three times over:
  *
  *   onednn     oneDNN convolutions and products, our own vectorised norm and attention; our own
- *              3x3 convolutions with stride 1 in f32 (Winograd), and in bf16 where that is quicker so;
- *              else in bf16 those with stride 1 in tiles (AMX), and weight gradients
- *   openblas   im2col + sgemm (OpenBLAS), the same norm and attention
- *   reference  plain loops, what the other two are tested against
+ *              3x3 convolutions with stride 1 in f32 (Winograd), and in bf16 where that is quicker
+ * so; else in bf16 those with stride 1 in tiles (AMX), and weight gradients openblas   im2col +
+ * sgemm (OpenBLAS), the same norm and attention reference  plain loops, what the other two are
+ * tested against
  *
  * Arrays are channels-last and dense. Maps (const void *, void *: activations and their gradients)
  * are f32 or bf16 as the shape says; everything else is f32. In bf16 products are of bf16 numbers
  * (by way of f32 where the processor does not multiply them itself, or no faster; Winograd's are of
- * unrounded sums of such numbers), sums and statistics in f32 or f64, and each number of a result is
- * rounded to bf16 once. Scratch and packed weights lie at multiples of 64 bytes; others may.
+ * unrounded sums of such numbers), sums and statistics in f32 or f64, and each number of a result
+ * is rounded to bf16 once. Scratch and packed weights lie at multiples of 64 bytes; others may.
  * Functions are Local, use the OpenMP threads of the process, and give the same bits for the same
  * input and thread count.
  *
@@ -21,6 +21,7 @@
 #define CTAUG_MODEL_NN_KERNELS_H
 
 #include "io/status.h"
+#include "model/named_table.h"
 #include "model/nn/tensor.h"
 
 #include <stdbool.h>
@@ -63,8 +64,8 @@ typedef struct kernels {
     int64_t (*conv_scratch)(const conv *c); /* bytes */
     int64_t (*conv_packed)(const conv *c);  /* bytes */
     /* Takes over weights [out, in, kernel, kernel] (PyTorch's order), whenever they have changed,
-     * laid out for the products in `packed`. Both stay with the convolution, weights unchanged, until
-     * it is called again: forward and backward may read them. */
+     * laid out for the products in `packed`. Both stay with the convolution, weights unchanged,
+     * until it is called again: forward and backward may read them. */
     status (*conv_pack)(conv *c, const float *weight, void *packed, void *scratch);
     /* y [B,H',W',out] = x [B,H,W,in] * w + bias (may be NULL). */
     status (*conv_forward)(conv *c, const void *x, const float *bias, void *y, void *scratch);
@@ -116,14 +117,18 @@ typedef struct kernels {
     void (*silu_backward)(const float *x, const float *dy, float *dx, int64_t n);
 } kernels;
 
-/* "onednn", "openblas", "reference"; ST_USAGE naming them otherwise. *out is static. Local. */
-status kernels_find(const char *name, const kernels **out);
+typedef enum engine_kind { ENGINE_ONEDNN, ENGINE_OPENBLAS, ENGINE_REFERENCE } engine_kind;
+
+extern const named_table engine_kinds;
+
+/* Static. Local. */
+const kernels *kernels_of(engine_kind engine);
 
 /* Whether this processor can multiply bf16 numbers itself. Local. */
 bool kernels_bf16_native(void);
 
 /* The library that runs under an engine: "oneDNN 2.6.3", "OpenBLAS 0.3.21 ..."; "" for the
- * reference and unknown names. Valid on this thread until it ends. Local. */
-const char *kernels_library_version(const char *name);
+ * reference. Valid on this thread until it ends. Local. */
+const char *kernels_library_version(engine_kind engine);
 
 #endif

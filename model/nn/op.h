@@ -2,10 +2,10 @@
  * and what a plan hands to the op's functions when it runs.
  *
  * An op is one file op_<name>.c with its builder (the shape rule), open, forward, backward and
- * FLOPs. A gradient that an op sends to an input is overwritten: where several ops use one value the
- * plan gives each its own buffer and adds them up, so no op needs to know. An op whose loop can as
- * well add says so and saves the plan a pass over memory. grad_out may be memory that other values
- * still read (`passes`): backward never writes it.
+ * FLOPs. A gradient that an op sends to an input is overwritten: where several ops use one value
+ * the plan gives each its own buffer and adds them up, so no op needs to know. An op whose loop can
+ * as well add says so and saves the plan a pass over memory. grad_out may be memory that other
+ * values still read (`passes`): backward never writes it.
  */
 #ifndef CTAUG_MODEL_NN_OP_H
 #define CTAUG_MODEL_NN_OP_H
@@ -81,25 +81,27 @@ enum { READS_IN0 = 1, READS_IN1 = 2, READS_IN2 = 4, READS_OUT = 8 };
 struct op_kind {
     const char *name;
     unsigned backward_reads;
-    /* Types. lowers: in a plan that computes in bf16 the output may be bf16. Bits of the inputs that
-     * have the output's type, and of those that may have either; all others stay f32 (or u8). */
+    /* Types. lowers: in a plan that computes in bf16 the output may be bf16. Bits of the inputs
+     * that have the output's type, and of those that may have either; all others stay f32 (or u8).
+     */
     bool lowers;
     unsigned typed, any_type;
-    /* Only moves numbers about: quicker to do again for the backward pass than it is worth memory. */
+    /* Only moves numbers about: quicker to do again for the backward pass than it is worth memory.
+     */
     bool copies;
     /* Gradients: bits of the inputs whose gradient is grad_out itself, so that nothing is computed
      * and memory may be shared; and of those whose gradient backward can add in place. */
     unsigned passes, adds;
-    /* Creates state and sets saved_bytes, scratch_bytes and packed_bytes; shapes are known, pointers are not. NULL: nothing to do.
+    /* Creates state and sets saved_bytes, scratch_bytes and packed_bytes; shapes are known,
+     * pointers are not. NULL: nothing to do.
      */
     status (*open)(op_run *r);
     void (*close)(op_run *r);
-    status (*pack)(op_run *r);     /* parameter values changed */
-    status (*forward)(op_run *r);  /* NULL: an input */
-    status (*backward)(op_run *r); /* NULL: no gradient passes, but for `passes` */
-    int64_t (*flops)(
-        const op_run *
-            r); /* forward, multiply-adds times two; NULL: a pass over memory, not counted, as is the custom */
+    status (*pack)(op_run *r);         /* parameter values changed */
+    status (*forward)(op_run *r);      /* NULL: an input */
+    status (*backward)(op_run *r);     /* NULL: no gradient passes, but for `passes` */
+    int64_t (*flops)(const op_run *r); /* forward, multiply-adds times two; NULL: a pass over
+                                          memory, not counted, as is the custom */
     /* Whether, in this plan, the op only passes its first input on (it then shares its memory). */
     bool (*is_identity)(const graph_op *op, bool training);
 };

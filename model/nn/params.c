@@ -1,7 +1,7 @@
 /* Parameters: one flat buffer laid out as the graph's builders were called, and how it begins. */
 #include "model/nn/op.h"
 
-#include "io/span.h"
+#include "io/alloc.h"
 #include "model/rng.h"
 
 #include <math.h>

@@ -2,16 +2,11 @@
  * Types, order and lifetimes are found by plan_layout.c. */
 #include "model/nn/plan_private.h"
 
-#include "io/span.h"
+#include "io/alloc.h"
 #include "model/nn/clock.h"
-#include "model/nn/maps.h"
+#include "model/nn/kernels/elementwise.h"
 
 #include <string.h>
-
-static bool is_identity(const plan *pl, node i) {
-    const graph_op *op = &pl->graph->ops[i];
-    return op->kind->is_identity && op->kind->is_identity(op, pl->training);
-}
 
 /* Shapes, roots, and which ops gradients pass through. */
 static status trace(plan *pl, const plan_options *options) {
@@ -27,7 +22,7 @@ static status trace(plan *pl, const plan_options *options) {
         p->run.out = (tensor){.type = op->type,
                               .shape = {options->batch, op->shape[0], op->shape[1], op->shape[2]}};
         p->portion = options->batch;
-        p->root = is_identity(pl, i) ? pl->ops[op->in[0]].root : i;
+        p->root = plan_is_identity(pl, i) ? pl->ops[op->in[0]].root : i;
         p->needs_grad = op->params > 0;
         p->at[FORWARD] = p->at[AGAIN] = p->at[BACKWARD] = -1;
         p->value[0] = p->value[1] = p->saved[0] = p->saved[1] = p->grad = NO_BLOCK;
@@ -56,22 +51,13 @@ static status trace(plan *pl, const plan_options *options) {
     for (node i = pl->loss; i >= 0; i--) {
         plan_op *p = &pl->ops[i];
         if (!p->reached || !p->needs_grad) continue;
-        if (!p->run.op->kind->backward && !p->run.op->kind->passes && !is_identity(pl, i))
+        if (!p->run.op->kind->backward && !p->run.op->kind->passes && !plan_is_identity(pl, i))
             return status_fail(ST_INTERNAL, "op %s has no backward and cannot be trained through",
                                p->run.op->kind->name);
         for (int k = 0; k < p->run.op->inputs; k++)
             if (pl->ops[p->run.op->in[k]].needs_grad) pl->ops[p->run.op->in[k]].reached = true;
     }
     return ST_OK;
-}
-
-/* Inputs always have their memory, so that callers may fill what a plan does not read. */
-bool plan_runs_forward(const plan *pl, node i) {
-    return pl->ops[i].needed && pl->ops[i].root == i && pl->ops[i].run.op->kind->forward;
-}
-
-bool plan_runs_backward(const plan *pl, node i) {
-    return pl->training && pl->ops[i].reached && pl->ops[i].needs_grad && !is_identity(pl, i);
 }
 
 /* Where the samples that are `before` bytes into the batch lie. */
@@ -114,10 +100,6 @@ static void connect_all(plan *pl) {
         if (!p->run.op->kind->forward) memset(p->run.out.at, 0, (size_t)tensor_bytes(&p->run.out));
     }
 }
-
-static int64_t whole_lines(int64_t bytes) { return (bytes + 63) / 64 * 64; }
-
-int64_t plan_saved_bytes(const plan_op *p) { return whole_lines(p->run.saved_bytes); }
 
 /* The kernels' primitives, memory for what they pack, and scratch for the hungriest. */
 static status open_ops(plan *pl) {
@@ -226,7 +208,8 @@ static status run_again(plan_op *p, double *clock) {
     return st;
 }
 
-/* The gradients that one op sends for its samples from `from` on, joined with those that are there. */
+/* The gradients that one op sends for its samples from `from` on, joined with those that are there.
+ */
 static status run_backward(plan *pl, plan_op *p, int64_t from, double *clock) {
     status st = ST_OK;
     if (p->run.op->kind->backward) st = p->run.op->kind->backward(&p->back);
@@ -249,7 +232,8 @@ typedef struct listener {
     void *context;
 } listener;
 
-/* The op's parameters lie side by side: one range. Nothing of it is finished before the last portion. */
+/* The op's parameters lie side by side: one range. Nothing of it is finished before the last
+ * portion. */
 static status report(const plan *pl, const graph_op *op, bool last, const listener *to) {
     int64_t count = 0;
     if (!to->ready || op->params == 0) return ST_OK;

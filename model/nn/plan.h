@@ -18,10 +18,9 @@ typedef struct plan plan;
 typedef struct plan_options {
     const kernels *engine;
     int64_t batch;
-    bool training; /* keep what backward needs, apply dropout */
-    tensor_type
-        compute;    /* TYPE_F32, or TYPE_BF16 for the maps between convolutions; inputs, outputs
-                            and parameters are f32 either way */
+    bool training;       /* keep what backward needs, apply dropout */
+    tensor_type compute; /* TYPE_F32, or TYPE_BF16 for the maps between convolutions; inputs,
+                            outputs and parameters are f32 either way */
     bool recompute; /* training: keep only what leaves a block (graph_block()), compute the rest
                             again on the way back; the same bits for less memory */
     const node *outputs; /* nodes read after a run (the loss among them when training) */
@@ -46,8 +45,8 @@ void plan_destroy(plan *pl);
 status plan_input(plan *pl, const char *name, tensor *out);
 tensor plan_output(plan *pl, node x);
 
-/* Tells the plan that parameter values changed: weights are packed anew at the next run. They must not
- * change between a forward run and its backward run. Local. */
+/* Tells the plan that parameter values changed: weights are packed anew at the next run. They must
+ * not change between a forward run and its backward run. Local. */
 void plan_params_changed(plan *pl);
 
 /* Runs every op. keys may be NULL when nothing drops out. Local. */

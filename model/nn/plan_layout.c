@@ -1,19 +1,19 @@
 /* Who has which type, what is done in which order, and who is alive when.
  *
  * Time is the list of steps: every op forward, then the ops backward from the last to the first.
- * Before the first op of a block goes backward, ops of it that only copy are run again, as far as its
- * backward reads them, and with recompute all others too; what leaves a block is kept. A value lives from its op to its last reader, and
- * one that is computed again has two lives in two places. A gradient lives from its first
- * sender to its own op's backward.
+ * Before the first op of a block goes backward, ops of it that only copy are run again, as far as
+ * its backward reads them, and with recompute all others too; what leaves a block is kept. A value
+ * lives from its op to its last reader, and one that is computed again has two lives in two places.
+ * A gradient lives from its first sender to its own op's backward.
  *
- * Where an op passes its gradient on unchanged (an addition), its inputs' gradients begin as the very
- * same memory. Adding to memory that others still read is never done: then the sum goes to a new
- * place. When several ops send a gradient to one value, the first writes it; a later one adds to it
- * if it can, or else writes to a buffer of its own that is added.
+ * Where an op passes its gradient on unchanged (an addition), its inputs' gradients begin as the
+ * very same memory. Adding to memory that others still read is never done: then the sum goes to a
+ * new place. When several ops send a gradient to one value, the first writes it; a later one adds
+ * to it if it can, or else writes to a buffer of its own that is added.
  */
 #include "model/nn/plan_private.h"
 
-#include "io/span.h"
+#include "io/alloc.h"
 
 static const plan_op *root_of(const plan *pl, const plan_op *p, int k) {
     return &pl->ops[pl->ops[p->run.op->in[k]].root];

@@ -1,9 +1,10 @@
-/* What a plan holds, for plan.c (making and running), plan_layout.c (types, order of work, lifetimes)
- * and plan_portions.c (what is done for a few samples at a time). */
+/* What a plan holds, for plan.c (making and running), plan_layout.c (types, order of work,
+ * lifetimes) and plan_portions.c (what is done for a few samples at a time). */
 #ifndef CTAUG_MODEL_NN_PLAN_PRIVATE_H
 #define CTAUG_MODEL_NN_PLAN_PRIVATE_H
 
 #include "model/nn/arena.h"
+#include "model/nn/int_math.h"
 #include "model/nn/op.h"
 
 /* Blocks of the arena are named by their index; NO_BLOCK: none. */
@@ -28,7 +29,8 @@ typedef struct plan_sum {
     int64_t to, a, b; /* blocks; to is NO_BLOCK where there is nothing to add */
 } plan_sum;
 
-/* Steps that run for one portion of the batch after another (plan_portions.c); all steps are in one. */
+/* Steps that run for one portion of the batch after another (plan_portions.c); all steps are in
+ * one. */
 typedef struct plan_passage {
     int32_t first, last;
     int64_t portion; /* samples */
@@ -78,11 +80,23 @@ struct plan {
 };
 
 /* What an op keeps of a portion, in whole lines. */
-int64_t plan_saved_bytes(const plan_op *p);
+static inline int64_t plan_saved_bytes(const plan_op *p) { return whole_lines(p->run.saved_bytes); }
 
-/* Whether the op is run, in this plan, forward and backward. */
-bool plan_runs_forward(const plan *pl, node i);
-bool plan_runs_backward(const plan *pl, node i);
+/* Whether the op only passes its first input on, and shares its memory. */
+static inline bool plan_is_identity(const plan *pl, node i) {
+    const graph_op *op = &pl->graph->ops[i];
+    return op->kind->is_identity && op->kind->is_identity(op, pl->training);
+}
+
+/* Whether the op is run forward in this plan. Inputs are not, but always have their memory, so that
+ * callers may fill what a plan does not read. */
+static inline bool plan_runs_forward(const plan *pl, node i) {
+    return pl->ops[i].needed && pl->ops[i].root == i && pl->ops[i].run.op->kind->forward;
+}
+
+static inline bool plan_runs_backward(const plan *pl, node i) {
+    return pl->training && pl->ops[i].reached && pl->ops[i].needs_grad && !plan_is_identity(pl, i);
+}
 
 /* Sets the type of every value: run.out.type and run.in[].type. */
 status plan_choose_types(plan *pl, const plan_options *options);

@@ -1,7 +1,7 @@
 /* Making a smooth random field: white noise, a periodic separable Gaussian, and the exact scaling
  * back to variance 1 (the variance of filtered white noise is the squared norm of the filter). */
 #include "model/phantom/field.h"
-#include "io/span.h"
+#include "io/alloc.h"
 
 #include <math.h>
 #include <string.h>

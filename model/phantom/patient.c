@@ -5,7 +5,7 @@
  */
 #include "model/phantom/anatomy.h"
 #include "model/phantom/scan.h"
-#include "io/span.h"
+#include "io/alloc.h"
 
 /* What is drawn: steps of RNG_PHANTOM; noise of slice k is DRAW_NOISE + k. */
 enum {

@@ -7,7 +7,7 @@
  */
 #include "model/phantom/scan.h"
 #include "model/phantom/anatomy.h"
-#include "io/span.h"
+#include "io/alloc.h"
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
  * Daughters of a fork carry the flow of their mother: r^3 = r1^3 + r2^3 (Murray, PNAS 12:207,
  * 1926), which for equal daughters is r1 = 0.79 r. */
 #include "model/phantom/tubes.h"
-#include "io/span.h"
+#include "io/alloc.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,0 +1,105 @@
+/* Attributes put by one call each, and UIDs made from text: what the writers of CT and SEG share.
+ */
+#include "io/dicom_put.hpp"
+
+#include <cmath>
+#include <cstdio>
+#include <stdexcept>
+
+void dicom_must(OFCondition made, const DcmTagKey &tag) {
+    if (made.bad()) throw std::runtime_error(dicom_tag_name(tag) + ": " + made.text());
+}
+
+void dicom_put(DcmItem &item, const DcmTagKey &tag, const std::string &value) {
+    dicom_must(item.putAndInsertString(tag, value.c_str()), tag);
+}
+
+void dicom_put(DcmItem &item, const DcmTagKey &tag, int64_t value) {
+    dicom_put(item, tag, std::to_string(value));
+}
+
+void dicom_put(DcmItem &item, const DcmTagKey &tag, const double *values, int n) {
+    std::string all;
+    for (int i = 0; i < n; i++) {
+        char text[32]; /* a DS value has 16 characters at most */
+        std::snprintf(text, sizeof text, "%.10g", std::fabs(values[i]) < 1e-9 ? 0.0 : values[i]);
+        all += (i ? "\\" : "") + std::string(text);
+    }
+    dicom_put(item, tag, all);
+}
+
+DcmItem &dicom_put_item(DcmItem &item, const DcmTagKey &sequence) {
+    DcmItem *made = NULL;
+    dicom_must(item.findOrCreateSequenceItem(sequence, made, -2), sequence);
+    return *made;
+}
+
+void dicom_put_code(DcmItem &item, const DcmTagKey &sequence, const char *value, const char *scheme,
+                    const char *meaning) {
+    DcmItem &code = dicom_put_item(item, sequence);
+    dicom_put(code, DCM_CodeValue, value);
+    dicom_put(code, DCM_CodingSchemeDesignator, scheme);
+    dicom_put(code, DCM_CodeMeaning, meaning);
+}
+
+std::string dicom_uid(const dicom_identity *who, const std::string &what) {
+    const std::string text = std::string(who->seed_text) + "\n" + what;
+    char hex[SHA256_HEX];
+    if (bytes_sha256(text.data(), static_cast<int64_t>(text.size()), hex) != ST_OK)
+        throw std::runtime_error(status_message());
+    unsigned __int128 number = 0;
+    for (int i = 0; i < 32; i++)
+        number =
+            number << 4 | static_cast<unsigned>(hex[i] <= '9' ? hex[i] - '0' : hex[i] - 'a' + 10);
+    std::string decimal;
+    for (; number > 0; number /= 10)
+        decimal.insert(decimal.begin(), static_cast<char>('0' + number % 10));
+    return "2.25." + decimal;
+}
+
+std::string dicom_slice_name(int64_t k) {
+    char name[32];
+    std::snprintf(name, sizeof name, "ct-%04lld", static_cast<long long>(k));
+    return name;
+}
+
+void dicom_slice_position(const geometry *space, int64_t k, double position[3]) {
+    for (int i = 0; i < 3; i++)
+        position[i] =
+            space->origin[i] + static_cast<double>(k) * space->spacing[0] * space->direction[i];
+}
+
+void dicom_orientation(const geometry *space, double orientation[6]) {
+    for (int i = 0; i < 3; i++) {
+        orientation[i] = space->direction[6 + i];
+        orientation[3 + i] = space->direction[3 + i];
+    }
+}
+
+void dicom_put_common(DcmItem &item, const dicom_identity *who, const char *sop_class,
+                      const std::string &sop_name) {
+    dicom_put(item, DCM_SpecificCharacterSet, "ISO_IR 192");
+    dicom_put(item, DCM_SOPClassUID, sop_class);
+    dicom_put(item, DCM_SOPInstanceUID, dicom_uid(who, sop_name));
+    for (const DcmTagKey &tag :
+         {DCM_StudyDate, DCM_StudyTime, DCM_AccessionNumber, DCM_ReferringPhysicianName,
+          DCM_PatientBirthDate, DCM_PatientSex, DCM_StudyID, DCM_PositionReferenceIndicator})
+        dicom_put(item, tag, "");
+    dicom_put(item, DCM_Manufacturer, "ctaug");
+    dicom_put(item, DCM_PatientName, who->patient_id);
+    dicom_put(item, DCM_PatientID, who->patient_id);
+    dicom_put(item, DCM_StudyInstanceUID, dicom_uid(who, "study"));
+    dicom_put(item, DCM_FrameOfReferenceUID, dicom_uid(who, "frame of reference"));
+    dicom_put(item, DCM_SeriesDescription, who->description);
+}
+
+void dicom_put_image(DcmItem &item, const geometry *space, int bits, bool with_sign) {
+    dicom_put(item, DCM_SamplesPerPixel, 1);
+    dicom_put(item, DCM_PhotometricInterpretation, "MONOCHROME2");
+    dicom_put(item, DCM_Rows, space->shape[1]);
+    dicom_put(item, DCM_Columns, space->shape[2]);
+    dicom_put(item, DCM_BitsAllocated, bits);
+    dicom_put(item, DCM_BitsStored, bits);
+    dicom_put(item, DCM_HighBit, bits - 1);
+    dicom_put(item, DCM_PixelRepresentation, with_sign);
+}

@@ -1,0 +1,90 @@
+/* Self-attention without the score matrix: the heads of a batch, shared among the threads. */
+#include "model/nn/kernels/attention_head.h"
+#include "model/nn/int_math.h"
+#include "model/nn/kernels/activations.h"
+#include "model/nn/kernels/variants.h"
+
+#include <math.h>
+#include <omp.h>
+#include <stdio.h>
+
+/* The first failure of a parallel loop, carried to the thread that called: messages are kept by
+ * thread. */
+typedef struct fault {
+    status code;
+    char message[256];
+} fault;
+
+static void fault_keep(fault *f, status st) {
+    if (st == ST_OK) return;
+#pragma omp critical(attention_fault)
+    if (f->code == ST_OK) {
+        f->code = st;
+        snprintf(f->message, sizeof f->message, "%s", status_message());
+    }
+}
+
+static status fault_status(const fault *f) {
+    return f->code == ST_OK ? ST_OK : status_fail(f->code, "attention: %s", f->message);
+}
+
+static const head_kernels *head_kernels_here(void) { return kernel_best(KERNEL_ATTENTION); }
+
+/* Bytes of one thread: whole cache lines. */
+static int64_t thread_scratch(const attention_shape *s) {
+    int64_t bytes = head_kernels_here()->scratch(s->tokens, s->channels / s->heads, s->type);
+    return whole_lines(bytes);
+}
+
+int64_t attention_fast_scratch(const attention_shape *s) {
+    return omp_get_max_threads() * thread_scratch(s);
+}
+
+static head head_of(product multiply, const attention_shape *s, void *scratch) {
+    int64_t width = s->channels / s->heads;
+    return (head){.multiply = multiply,
+                  .type = s->type,
+                  .tiles = s->type == TYPE_BF16 && head_kernels_here()->tiles,
+                  .tokens = s->tokens,
+                  .width = width,
+                  .channels = s->channels,
+                  .scale = (float)(1 / sqrt((double)width)),
+                  .scratch = (char *)scratch + omp_get_thread_num() * thread_scratch(s)};
+}
+
+status attention_fast_forward(product multiply, const attention_shape *s, const void *qkv, void *y,
+                              float *logsum, void *scratch) {
+    fault f = {.code = ST_OK};
+#pragma omp parallel for collapse(2) schedule(static)
+    for (int64_t b = 0; b < s->batch; b++) {
+        for (int64_t h = 0; h < s->heads; h++) {
+            head a = head_of(multiply, s, scratch);
+            int64_t at = b * s->tokens * s->channels;
+            fault_keep(&f, head_kernels_here()->forward(
+                               &a, activation_at(s->type, qkv, 3 * at + h * a.width),
+                               activation_at(s->type, y, at + h * a.width),
+                               logsum + (b * s->heads + h) * s->tokens));
+        }
+    }
+    return fault_status(&f);
+}
+
+status attention_fast_backward(product multiply, const attention_shape *s, const void *qkv,
+                               const void *y, const float *logsum, const void *dy, void *dqkv,
+                               void *scratch) {
+    fault f = {.code = ST_OK};
+#pragma omp parallel for collapse(2) schedule(static)
+    for (int64_t b = 0; b < s->batch; b++) {
+        for (int64_t h = 0; h < s->heads; h++) {
+            head a = head_of(multiply, s, scratch);
+            int64_t at = b * s->tokens * s->channels, here = at + h * a.width;
+            int64_t there = 3 * at + h * a.width;
+            fault_keep(&f, head_kernels_here()->backward(&a, activation_at(s->type, qkv, there),
+                                                         activation_at(s->type, y, here),
+                                                         logsum + (b * s->heads + h) * s->tokens,
+                                                         activation_at(s->type, dy, here),
+                                                         activation_at(s->type, dqkv, there)));
+        }
+    }
+    return fault_status(&f);
+}

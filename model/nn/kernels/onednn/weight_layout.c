@@ -1,0 +1,99 @@
+/* Packing by gathers: whole vectors are written, or added to, in order, and read from where they
+ * lie. A place in a blocked layout is a sum of a part for each index, which keeps tables short.
+ *
+ * Measured with oneDNN 2.6: its reorder of f32 weights into AcdB64a2b takes 3 ns a number on one
+ * core.
+ */
+#include "model/nn/kernels/onednn/weight_layout.h"
+
+#include "model/nn/kernels/bf16.h"
+#include "model/nn/kernels/cloned.h"
+
+enum { TAPS_MOST = 9, CHUNK = 16 };
+
+static bool is_whole(const dnnl_memory_desc_t *d) {
+    if (d->ndims != 4 || d->format_kind != dnnl_blocked || d->dims[2] * d->dims[3] > TAPS_MOST)
+        return false;
+    for (int i = 0; i < 4; i++)
+        if (d->padded_dims[i] != d->dims[i] || d->padded_offsets[i] != 0) return false;
+    return d->offset0 == 0;
+}
+
+bool pack_can_write(const dnnl_memory_desc_t *d) {
+    const dnnl_blocking_desc_t *b = &d->format_desc.blocking;
+    if (!is_whole(d)) return false;
+    if (d->data_type == dnnl_f32) return b->inner_nblks == 1 && b->inner_idxs[0] == 0;
+    return d->data_type == dnnl_bf16 && b->inner_nblks == 2 && b->inner_idxs[0] == 0 &&
+           b->inner_idxs[1] == 1 && b->inner_blks[1] == 2;
+}
+
+CLONED(void, gather_f32, (const float *from, int64_t step, float *restrict to, int64_t n),
+       (from, step, to, n)) {
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) to[i] = from[i * step];
+}
+
+void pack_weights(const dnnl_memory_desc_t *d, const float *weight, int64_t step_a, int64_t step_b,
+                  bool turned, void *to) {
+    const dnnl_blocking_desc_t *k = &d->format_desc.blocking;
+    int64_t width = k->inner_blks[0], pair = d->data_type == dnnl_bf16 ? 2 : 1;
+    int64_t blocks = d->dims[0] / width, taps = d->dims[2] * d->dims[3];
+#pragma omp parallel for collapse(2) schedule(static) if (blocks * d->dims[1] > 64)
+    for (int64_t block = 0; block < blocks; block++) {
+        for (int64_t b = 0; b < d->dims[1] / pair; b++) {
+            for (int64_t t = 0; t < taps; t++) {
+                const float *from = weight + block * width * step_a + b * pair * step_b +
+                                    (turned ? taps - 1 - t : t);
+                int64_t at = block * k->strides[0] + b * k->strides[1] +
+                             t / d->dims[3] * k->strides[2] + t % d->dims[3] * k->strides[3];
+                if (pair == 2)
+                    bf16_pack_pairs(from, step_a, step_b, (uint32_t *)((bf16 *)to + at), width);
+                else
+                    gather_f32(from, step_a, (float *)to + at, width);
+            }
+        }
+    }
+}
+
+bool pack_can_read(const dnnl_memory_desc_t *d) { return is_whole(d) && d->data_type == dnnl_f32; }
+
+/* What index i of one dimension adds to a place. */
+static int64_t part(const dnnl_memory_desc_t *d, int dimension, int64_t i) {
+    const dnnl_blocking_desc_t *k = &d->format_desc.blocking;
+    int64_t at = 0, step = 1;
+    for (int b = k->inner_nblks - 1; b >= 0; b--) {
+        if (k->inner_idxs[b] == dimension) {
+            at += i % k->inner_blks[b] * step;
+            i /= k->inner_blks[b];
+        }
+        step *= k->inner_blks[b];
+    }
+    return at + i * k->strides[dimension];
+}
+
+CLONED(void, add_gathered,
+       (const float *from, const int32_t *restrict index, float *restrict to, int64_t n),
+       (from, index, to, n)) {
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) to[i] += from[index[i]];
+}
+
+/* In tiles of CHUNK x CHUNK x taps, so that the lines that are read stay in the cache. */
+void unpack_add(const dnnl_memory_desc_t *d, const float *from, float *plain) {
+    int64_t rows = d->dims[0], columns = d->dims[1], taps = d->dims[2] * d->dims[3];
+#pragma omp parallel for collapse(2) schedule(static) if (rows * columns > 4096)
+    for (int64_t a = 0; a < rows; a += CHUNK) {
+        for (int64_t b = 0; b < columns; b += CHUNK) {
+            int32_t index[CHUNK * TAPS_MOST];
+            int64_t count = columns - b < CHUNK ? columns - b : CHUNK;
+            for (int64_t i = 0; i < count; i++)
+                for (int64_t t = 0; t < taps; t++)
+                    index[i * taps + t] =
+                        (int32_t)(part(d, 1, b + i) - part(d, 1, b) + part(d, 2, t / d->dims[3]) +
+                                  part(d, 3, t % d->dims[3]));
+            for (int64_t r = a; r < a + CHUNK && r < rows; r++)
+                add_gathered(from + part(d, 0, r) + part(d, 1, b), index,
+                             plain + (r * columns + b) * taps, count * taps);
+        }
+    }
+}

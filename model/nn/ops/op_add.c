@@ -1,0 +1,30 @@
+/* Residual addition of two maps of one shape. */
+#include "model/nn/kernels/elementwise.h"
+#include "model/nn/op.h"
+
+#include <string.h>
+
+static status add_forward(op_run *r) {
+    maps_add(r->out.type, r->in[0].at, r->in[1].at, r->out.at, tensor_count(&r->out));
+    return ST_OK;
+}
+
+static const op_kind add_kind = {.name = "add",
+                                 .lowers = true,
+                                 .typed = READS_IN0 | READS_IN1,
+                                 .passes = READS_IN0 | READS_IN1,
+                                 .forward = add_forward};
+
+node graph_add(graph *g, node a, node b) {
+    const graph_op *one = graph_value(g, a, "add"), *two = graph_value(g, b, "add");
+    if (!one || !two) return NODE_NONE;
+    if (memcmp(one->shape, two->shape, sizeof one->shape) != 0)
+        return graph_fault(g, "add: %dx%dx%d and %dx%dx%d differ", (int)one->shape[0],
+                           (int)one->shape[1], (int)one->shape[2], (int)two->shape[0],
+                           (int)two->shape[1], (int)two->shape[2]);
+    graph_op op = {.kind = &add_kind,
+                   .in = {a, b},
+                   .inputs = 2,
+                   .shape = {one->shape[0], one->shape[1], one->shape[2]}};
+    return graph_append(g, &op);
+}

@@ -1,0 +1,125 @@
+/* Segmentation loss of a sample: weight * (cross-entropy, mean over pixels, + 1 - mean over classes
+ * of the soft Dice (2 I + 1) / (P + Y + 1)) with I = sum of p*y, P = sum of p, Y = sum of y over
+ * pixels (Milletari et al. 2016, eq. in section 3, with plain sums; the ones keep absent classes at
+ * 1). */
+#include "model/nn/op.h"
+
+#include "io/alloc.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { CLASSES_MOST = 256 };
+
+typedef struct overlap {
+    double both[CLASSES_MOST], predicted[CLASSES_MOST], truth[CLASSES_MOST];
+} overlap;
+
+static double dice_of_class(const overlap *o, int64_t k) {
+    return (2 * o->both[k] + 1) / (o->predicted[k] + o->truth[k] + 1);
+}
+
+/* The class probabilities. */
+static status dice_ce_open(op_run *r) {
+    r->saved_bytes = tensor_count(&r->in[0]) * (int64_t)sizeof(float);
+    return ST_OK;
+}
+
+static void softmax(const float *logits, float *p, int64_t classes) {
+    float most = logits[0], sum = 0;
+    for (int64_t k = 1; k < classes; k++) most = fmaxf(most, logits[k]);
+    for (int64_t k = 0; k < classes; k++) sum += p[k] = expf(logits[k] - most);
+    for (int64_t k = 0; k < classes; k++) p[k] /= sum;
+}
+
+static void overlap_of(const float *p, const uint8_t *labels, int64_t pixels, int64_t classes,
+                       overlap *o) {
+    memset(o, 0, sizeof *o);
+    for (int64_t i = 0; i < pixels; i++) {
+        for (int64_t k = 0; k < classes; k++) o->predicted[k] += (double)p[i * classes + k];
+        o->both[labels[i]] += (double)p[i * classes + labels[i]];
+        o->truth[labels[i]]++;
+    }
+}
+
+static status dice_ce_forward(op_run *r) {
+    int64_t pixels = r->in[0].shape[1] * r->in[0].shape[2], classes = r->in[0].shape[3];
+    const float *logits = r->in[0].at, *weight = r->in[2].at;
+    const uint8_t *labels = r->in[1].at;
+    float *y = r->out.at;
+    for (int64_t i = 0; i < r->batch * pixels; i++)
+        if (labels[i] >= classes)
+            return status_fail(ST_INPUT, "a label map holds %d, but there are only %d classes",
+                               (int)labels[i], (int)classes);
+#pragma omp parallel for schedule(static)
+    for (int64_t b = 0; b < r->batch; b++) {
+        float *p = (float *)r->saved + b * pixels * classes;
+        const uint8_t *truth = labels + b * pixels;
+        double entropy = 0, dice = 0;
+        overlap o;
+        for (int64_t i = 0; i < pixels; i++) {
+            softmax(logits + (b * pixels + i) * classes, p + i * classes, classes);
+            entropy -= log(fmax((double)p[i * classes + truth[i]], 1e-30));
+        }
+        overlap_of(p, truth, pixels, classes, &o);
+        for (int64_t k = 0; k < classes; k++) dice += dice_of_class(&o, k);
+        y[b] = (float)((double)weight[b] * (entropy / (double)pixels + 1 - dice / (double)classes));
+    }
+    return ST_OK;
+}
+
+static status dice_ce_backward(op_run *r) {
+    int64_t pixels = r->in[0].shape[1] * r->in[0].shape[2], classes = r->in[0].shape[3];
+    const float *weight = r->in[2].at;
+    const uint8_t *labels = r->in[1].at;
+#pragma omp parallel for schedule(static)
+    for (int64_t b = 0; b < r->batch; b++) {
+        const float *p = (const float *)r->saved + b * pixels * classes;
+        const uint8_t *truth = labels + b * pixels;
+        float *dx = (float *)r->grad_in[0] + b * pixels * classes;
+        float factor = ((const float *)r->grad_out)[b] * weight[b];
+        float absent[CLASSES_MOST], present[CLASSES_MOST]; /* d(1 - Dice)/dp where y = 0, 1 */
+        overlap o;
+        overlap_of(p, truth, pixels, classes, &o);
+        for (int64_t k = 0; k < classes; k++) {
+            double below = o.predicted[k] + o.truth[k] + 1;
+            absent[k] = (float)(dice_of_class(&o, k) / below / (double)classes);
+            present[k] = absent[k] - (float)(2 / below / (double)classes);
+        }
+        for (int64_t i = 0; i < pixels; i++) {
+            const float *q = p + i * classes;
+            float mean = 0; /* of the Dice slopes under the probabilities: softmax's chain rule */
+            for (int64_t k = 0; k < classes; k++)
+                mean += q[k] * (k == truth[i] ? present[k] : absent[k]);
+            for (int64_t k = 0; k < classes; k++) {
+                float hit = k == truth[i] ? 1.0f : 0.0f;
+                float dice = q[k] * ((k == truth[i] ? present[k] : absent[k]) - mean);
+                dx[i * classes + k] = factor * (dice + (q[k] - hit) / (float)pixels);
+            }
+        }
+    }
+    return ST_OK;
+}
+
+static const op_kind dice_ce_kind = {.name = "Dice and cross-entropy loss",
+                                     .backward_reads = READS_IN1 | READS_IN2,
+                                     .open = dice_ce_open,
+                                     .forward = dice_ce_forward,
+                                     .backward = dice_ce_backward};
+
+node graph_dice_ce_loss(graph *g, node logits, node labels, node weight) {
+    const graph_op *l = graph_value(g, logits, "loss"), *w = graph_value(g, weight, "loss");
+    if (!l || !w) return NODE_NONE;
+    if (labels < 0 || labels >= g->count || g->ops[labels].type != TYPE_U8)
+        return graph_fault(g, "loss: the labels must be an input of type u8");
+    const graph_op *t = &g->ops[labels];
+    if (t->shape[0] != l->shape[0] || t->shape[1] != l->shape[1] || t->shape[2] != 1)
+        return graph_fault(g, "loss: the label map does not have the size of the logits");
+    if (l->shape[2] > CLASSES_MOST)
+        return graph_fault(g, "loss: more than %d classes", CLASSES_MOST);
+    if (w->shape[0] * w->shape[1] * w->shape[2] != 1)
+        return graph_fault(g, "loss: the weight must be one number a sample");
+    graph_op op = {
+        .kind = &dice_ce_kind, .in = {logits, labels, weight}, .inputs = 3, .shape = {1, 1, 1}};
+    return graph_append(g, &op);
+}

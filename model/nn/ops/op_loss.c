@@ -1,0 +1,85 @@
+/* Regression losses: weight * mean over a sample of |d|, d^2 or Huber(d), d = predicted - target
+ * (Huber 1964, delta = 1: d^2 / 2 within, |d| - 1/2 beyond). */
+#include "model/nn/op.h"
+
+#include <math.h>
+#include <string.h>
+
+static const char *const loss_names[] = {
+    [LOSS_L1] = "l1", [LOSS_L2] = "l2", [LOSS_HUBER] = "huber"};
+
+const named_table loss_kinds = NAMED_TABLE("loss", loss_names);
+
+static double penalty(loss_kind kind, double d) {
+    switch (kind) {
+    case LOSS_L1:
+        return fabs(d);
+    case LOSS_L2:
+        return d * d;
+    case LOSS_HUBER:
+        return fabs(d) <= 1 ? d * d / 2 : fabs(d) - 0.5;
+    }
+    return 0;
+}
+
+static float slope(loss_kind kind, float d) {
+    switch (kind) {
+    case LOSS_L1:
+        return (float)((d > 0) - (d < 0));
+    case LOSS_L2:
+        return 2 * d;
+    case LOSS_HUBER:
+        return d > 1 ? 1 : d < -1 ? -1 : d;
+    }
+    return 0;
+}
+
+static status loss_forward(op_run *r) {
+    int64_t n = tensor_sample(&r->in[0]);
+    const float *predicted = r->in[0].at, *target = r->in[1].at, *weight = r->in[2].at;
+    float *y = r->out.at;
+    loss_kind kind = r->op->set.loss;
+#pragma omp parallel for schedule(static)
+    for (int64_t b = 0; b < r->batch; b++) {
+        double sum = 0;
+        for (int64_t i = b * n; i < (b + 1) * n; i++)
+            sum += penalty(kind, (double)predicted[i] - (double)target[i]);
+        y[b] = (float)(sum / (double)n * (double)weight[b]);
+    }
+    return ST_OK;
+}
+
+static status loss_backward(op_run *r) {
+    int64_t n = tensor_sample(&r->in[0]);
+    const float *predicted = r->in[0].at, *target = r->in[1].at, *weight = r->in[2].at;
+    float *dx = r->grad_in[0];
+    loss_kind kind = r->op->set.loss;
+#pragma omp parallel for schedule(static)
+    for (int64_t b = 0; b < r->batch; b++) {
+        float factor = ((const float *)r->grad_out)[b] * weight[b] / (float)n;
+        for (int64_t i = b * n; i < (b + 1) * n; i++)
+            dx[i] = factor * slope(kind, predicted[i] - target[i]);
+    }
+    return ST_OK;
+}
+
+static const op_kind loss_kind_op = {.name = "regression loss",
+                                     .backward_reads = READS_IN0 | READS_IN1 | READS_IN2,
+                                     .forward = loss_forward,
+                                     .backward = loss_backward};
+
+node graph_regression_loss(graph *g, node predicted, node target, node weight, loss_kind kind) {
+    const graph_op *p = graph_value(g, predicted, "loss"), *t = graph_value(g, target, "loss");
+    const graph_op *w = graph_value(g, weight, "loss");
+    if (!p || !t || !w) return NODE_NONE;
+    if (memcmp(p->shape, t->shape, sizeof p->shape) != 0)
+        return graph_fault(g, "loss: the prediction and its target differ in shape");
+    if (w->shape[0] * w->shape[1] * w->shape[2] != 1)
+        return graph_fault(g, "loss: the weight must be one number a sample");
+    graph_op op = {.kind = &loss_kind_op,
+                   .in = {predicted, target, weight},
+                   .inputs = 3,
+                   .shape = {1, 1, 1},
+                   .set = {.loss = kind}};
+    return graph_append(g, &op);
+}

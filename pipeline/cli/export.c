@@ -1,0 +1,166 @@
+/* A store for other programs: DICOM, NIfTI or pictures.
+ *
+ * Volumes are dealt to the ranks in blocks: neighbours share a shard, and each rank then reads few
+ * of them. OUT is whole or not there, and nothing that somebody may want to keep is overwritten
+ * (pipeline/common/output_folder.h).
+ */
+#include "pipeline/cli/verb.h"
+#include "io/dicom.h"
+#include "io/image.h"
+#include "io/nifti.h"
+#include "io/store.h"
+#include "pipeline/common/output_folder.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+const char export_help[] =
+    "usage: ctaug export --store DIR --format dicom|nifti|png --out DIR\n"
+    "\n"
+    "Writes every volume of a store, real or synthetic, for other programs.\n"
+    "  --store DIR      a store: RUN/store or RUN/synthetic\n"
+    "  --format dicom   a folder for each volume: CT slices and a SEG with its structures\n"
+    "           nifti   ID.nii (HU) and ID_labels.nii for each volume, and labels.tsv\n"
+    "           png     one picture of evenly spaced slices for each volume, structures tinted\n"
+    "  --out DIR        new or empty\n";
+
+enum { SHEET_COLUMNS = 4, SHEET_ROWS = 4, SHEET_SIDE = 256 };
+static const double SHEET_WINDOW[2] = {-1000, 1000}; /* HU */
+
+typedef struct exporter {
+    store *from;
+    fresh_folder folder;
+    bool synthetic;
+} exporter;
+
+typedef status (*export_volume)(const exporter *e, const volume *v);
+
+/* "directory/<id><ending>". */
+static status volume_path(const exporter *e, const volume *v, const char *ending,
+                          char path[PATH_SIZE]) {
+    char name[VOLUME_ID + 32];
+    snprintf(name, sizeof name, "%s%s", v->id, ending);
+    return path_join(path, e->folder.aside, name);
+}
+
+static status export_dicom(const exporter *e, const volume *v) {
+    dicom_identity who = {0};
+    char path[PATH_SIZE];
+    status st = ST_OK;
+    TRY(volume_path(e, v, "", path));
+    TRY(file_make_dirs(path));
+    /* The part before the last "-" is the patient: series of one patient stay together. */
+    snprintf(who.patient_id, sizeof who.patient_id, "%s", v->id);
+    char *dash = strrchr(who.patient_id, '-');
+    if (dash) *dash = 0;
+    snprintf(who.description, sizeof who.description, "%s",
+             e->synthetic ? "ctaug export, SYNTHETIC: no real patient" : "ctaug export");
+    /* The fingerprint tells apart volumes of one name from different stores. */
+    snprintf(who.seed_text, sizeof who.seed_text, "export %s %s",
+             store_manifest(e->from)->fingerprint, v->id);
+    TRY(dicom_write_volume(path, &who, v, store_labels(e->from)));
+done:
+    return st;
+}
+
+static status export_nifti(const exporter *e, const volume *v) {
+    char path[PATH_SIZE];
+    status st = ST_OK;
+    TRY(volume_path(e, v, ".nii", path));
+    TRY(nifti_write_i16(path, &v->space, v->hu,
+                        e->synthetic ? "ctaug: synthetic CT, HU" : "CT, HU"));
+    TRY(volume_path(e, v, "_labels.nii", path));
+    TRY(nifti_write_u8(path, &v->space, v->labels, "label values: see labels.tsv"));
+done:
+    return st;
+}
+
+static status export_png(const exporter *e, const volume *v) {
+    static const uint8_t black[3] = {0, 0, 0};
+    const int64_t *shape = v->space.shape;
+    int64_t tiles = SHEET_ROWS * SHEET_COLUMNS;
+    int64_t side = shape[1] > shape[2] ? shape[1] : shape[2];
+    int64_t scale = side < SHEET_SIDE ? SHEET_SIDE / side : 1;
+    char path[PATH_SIZE];
+    image sheet = {0};
+    status st = ST_OK;
+    if (tiles > shape[0]) tiles = shape[0];
+    int64_t rows = (tiles + SHEET_COLUMNS - 1) / SHEET_COLUMNS;
+    TRY(image_create(rows * shape[1] * scale, SHEET_COLUMNS * shape[2] * scale, black, &sheet));
+    for (int64_t t = 0; t < tiles; t++) {
+        int64_t z = (2 * t + 1) * shape[0] / (2 * tiles), at = z * shape[1] * shape[2];
+        image_draw_slice(&sheet, t / SHEET_COLUMNS * shape[1] * scale,
+                         t % SHEET_COLUMNS * shape[2] * scale, scale, v->hu + at, v->labels + at,
+                         shape[1], shape[2], SHEET_WINDOW[0], SHEET_WINDOW[1]);
+    }
+    TRY(volume_path(e, v, ".png", path));
+    TRY(image_write(&sheet, path));
+done:
+    image_free(&sheet);
+    return st;
+}
+
+/* labels.tsv, as BIDS names the values of a segmentation. Local. */
+static status write_label_table(const exporter *e) {
+    const label_set *set = store_labels(e->from);
+    char text[LABELS_MOST * (LABEL_NAME + 8) + 16], path[PATH_SIZE];
+    int length = snprintf(text, sizeof text, "index\tname\n");
+    status st = ST_OK;
+    for (int k = 0; k < set->count; k++)
+        length +=
+            snprintf(text + length, sizeof text - (size_t)length, "%d\t%s\n", k, set->name[k]);
+    TRY(path_join(path, e->folder.aside, "labels.tsv"));
+    TRY(file_write_atomic(path, text, length));
+done:
+    return st;
+}
+
+static const struct row {
+    const char *name;
+    export_volume one;
+} FORMATS[] = {{"dicom", export_dicom}, {"nifti", export_nifti}, {"png", export_png}};
+
+static const named_table formats = NAMED_TABLE("format", FORMATS);
+
+/* This rank's block of the volumes; rank 0 names the labels of NIfTI files. Local. */
+static status write_share(const exporter *e, export_volume one, int rank, int size) {
+    int64_t count = store_count(e->from), first = count * rank / size;
+    status st = rank == 0 && one == export_nifti ? write_label_table(e) : ST_OK;
+    for (int64_t i = first; i < count * (rank + 1) / size && st == ST_OK; i++) {
+        volume v = {0};
+        st = store_read_volume(e->from, i, &v);
+        if (st == ST_OK) st = one(e, &v);
+        volume_free(&v);
+    }
+    return st;
+}
+
+static bool is_synthetic(const store *s) {
+    const json_t *origin = json_object_get(store_manifest(s)->detail, "provenance");
+    return json_is_true(json_object_get(origin, "synthetic"));
+}
+
+status export_verb(const comm *c, int argc, char **argv) {
+    const char *directory = "", *out = "";
+    int format = 0;
+    exporter e = {0};
+    const verb_option options[] = {
+        {.name = "--store", .text = &directory, .required = true},
+        {.name = "--format", .choice = &format, .choices = &formats, .required = true},
+        {.name = "--out", .text = &out, .required = true},
+        {0}};
+    status st = verb_parse(argc, argv, options, NULL, 0, NULL);
+    if (st == ST_OK) st = store_open(directory, &e.from);
+    TRY(comm_agree(c, st));
+    e.synthetic = is_synthetic(e.from);
+    TRY(fresh_open(c, out, &e.folder));
+    TRY(fresh_close(c, &e.folder,
+                    write_share(&e, FORMATS[format].one, comm_rank(c), comm_size(c))));
+    if (comm_rank(c) == 0)
+        printf("%" PRId64 " volumes as %s: %s\n", store_count(e.from), FORMATS[format].name,
+               e.folder.out);
+done:
+    store_close(e.from);
+    return st;
+}

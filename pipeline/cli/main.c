@@ -1,0 +1,204 @@
+/* The program: finds the verb, starts MPI, and turns what the verb returns into one message and
+ * the exit code. Nothing below this file prints a failure or leaves the process.
+ */
+#include "io/nearest.h"
+#include "pipeline/cli/study_verb.h"
+#include "pipeline/common/threads.h"
+#include "pipeline/cli/verb.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Written by the thread that waits for signals. */
+static volatile int stop_requested;
+
+static const char run_help[] =
+    "usage: ctaug run STUDY.yaml [--set key=value ...]\n"
+    "\n"
+    "The whole way: ingest, train, generate, evaluate, report. What is published and unchanged is\n"
+    "skipped, a stopped or killed run continues where its last checkpoint is.\n"
+    "\n"
+    "  ctaug run head.yaml\n"
+    "  mpirun -n 2 ctaug run head.yaml --set train.steps=5000 --set out=runs/longer\n"
+    "  mpirun -n 2 ctaug run head.yaml --set 'data.window=[-200, 300]'\n"
+    "\n"
+    "SIGUSR1 asks for a stop after a checkpoint (exit code 75); without mpirun, so do SIGTERM and\n"
+    "Ctrl-C. OMP_NUM_THREADS sets the threads of a rank; the default is its share of the node.\n";
+
+static const char ingest_help[] =
+    "usage: ctaug ingest STUDY.yaml [--set key=value ...]\n"
+    "\n"
+    "Reads the CT series below ingest.dicom, with label maps from DICOM SEG or HU thresholds,\n"
+    "into the store <out>/store.\n"
+    "\n"
+    "  mpirun -n 4 ctaug ingest head.yaml --set ingest.dicom=/data/ct\n";
+
+static const char train_help[] =
+    "usage: ctaug train STUDY.yaml [--set key=value ...]\n"
+    "\n"
+    "Trains the diffusion model on <out>/store; checkpoints in <out>/checkpoints,\n"
+    "previews in <out>/previews.\n"
+    "Continues from the newest checkpoint of the same study.\n"
+    "\n"
+    "  mpirun -n 4 ctaug train head.yaml --set train.batch=32\n";
+
+static const char generate_help[] =
+    "usage: ctaug generate STUDY.yaml [--set key=value ...]\n"
+    "\n"
+    "Samples generate.volumes synthetic volumes with the newest checkpoint into <out>/synthetic,\n"
+    "a store like the one that ingest writes.\n"
+    "\n"
+    "  mpirun -n 4 ctaug generate head.yaml --set generate.volumes=32\n";
+
+static const char evaluate_help[] =
+    "usage: ctaug evaluate STUDY.yaml [--set key=value ...]\n"
+    "\n"
+    "Measures the synthetic volumes: FID against real slices, and the Dice of segmenters trained\n"
+    "on real and on real + synthetic data, on held-out real patients: <out>/metrics/metrics.json.\n"
+    "\n"
+    "  mpirun -n 4 ctaug evaluate head.yaml\n";
+
+static const char report_help[] = "usage: ctaug report STUDY.yaml [--set key=value ...]\n"
+                                  "\n"
+                                  "Writes <out>/report/report.html from what the other stages "
+                                  "left.\n"
+                                  "\n"
+                                  "  ctaug report head.yaml\n";
+
+/* Either a stage, called with a study, or a verb with arguments of its own. */
+typedef struct verb {
+    const char *name, *summary, *help;
+    status (*stage)(const stage_context *);
+    status (*plain)(const comm *, int, char **);
+} verb;
+
+static const verb verbs[] = {
+    {"init", "print a study file with all keys explained", init_help, NULL, init_verb},
+    {"run", "ingest, train, generate, evaluate, report: the whole way", run_help, run_stages, NULL},
+    {"ingest", "DICOM to store", ingest_help, ingest_stage, NULL},
+    {"train", "the diffusion model, from the store", train_help, train_stage, NULL},
+    {"generate", "synthetic volumes, from the model", generate_help, generate_stage, NULL},
+    {"evaluate", "what they are worth: FID and Dice", evaluate_help, evaluate_stage, NULL},
+    {"report", "one HTML page of it all", report_help, report_stage, NULL},
+    {"phantom", "invented CT examinations with known labels", phantom_help, NULL, phantom_verb},
+    {"export", "a store as DICOM, NIfTI or PNG", export_help, NULL, export_verb},
+    {"verify", "check every published file against its hash", verify_help, NULL, verify_verb},
+    {"bench", "how fast this machine trains", bench_help, NULL, bench_verb},
+};
+enum { VERBS = sizeof verbs / sizeof *verbs };
+
+static void print_help(FILE *f) {
+    fputs("ctaug makes augmentation data sets from CT examinations and measures what they are "
+          "worth.\n\n"
+          "usage: ctaug VERB [arguments]\n\n",
+          f);
+    for (int i = 0; i < VERBS; i++) fprintf(f, "  %-10s %s\n", verbs[i].name, verbs[i].summary);
+    fputs("\n"
+          "First steps:\n\n"
+          "  ctaug phantom --patients 8 --seed 1 --out dicom    or take a folder of your own CT\n"
+          "  ctaug init study.yaml                              then set ingest.dicom in it\n"
+          "  mpirun -n 2 ctaug run study.yaml                   ends with the path of the report\n"
+          "\n"
+          "`ctaug VERB --help` explains a verb, `ctaug --version` prints the version.\n"
+          "Exit codes: 0 done, 1 internal, 2 study or usage, 3 input, 4 storage, 5 integrity,\n"
+          "6 training diverged, 75 stopped after a checkpoint (run again to continue).\n",
+          f);
+}
+
+static status verb_find(const char *name, const verb **out) {
+    int best = 64;
+    const char *near = "";
+    for (int i = 0; i < VERBS; i++) {
+        int d = edit_distance(name, verbs[i].name);
+        if (d < best) best = d, near = verbs[i].name;
+        *out = &verbs[i];
+        if (strcmp(name, verbs[i].name) == 0) return ST_OK;
+    }
+    if (edit_is_near(best, name))
+        return status_fail(ST_USAGE, "unknown verb %s; did you mean %s?", name, near);
+    return status_fail(ST_USAGE, "unknown verb %s; `ctaug --help` lists them", name);
+}
+
+/* A second Ctrl-C ends the program at once. */
+static void *wait_for_signals(void *set) {
+    for (int interrupts = 0, number;;) {
+        if (sigwait(set, &number) != 0) continue;
+        stop_requested = 1;
+        if (number != SIGINT || interrupts++ == 0) continue;
+        signal(SIGINT, SIG_DFL);
+        pthread_sigmask(SIG_UNBLOCK, set, NULL);
+        raise(SIGINT);
+    }
+    return NULL;
+}
+
+/* Signals that ask for a stop go to a thread of their own, which must be started before there is
+ * any other: threads inherit what is blocked. A handler would run on the stack of whatever thread
+ * the signal meets, and on that of a dnnl_sgemm (oneDNN 2.6.3 on AVX-512) it damaged memory, see
+ * tests/test_signals.py. */
+static status catch_signals(void) {
+    static sigset_t set;
+    pthread_t thread;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGINT);
+    int fault = pthread_sigmask(SIG_BLOCK, &set, NULL);
+    if (fault == 0) fault = pthread_create(&thread, NULL, wait_for_signals, &set);
+    if (fault == 0) fault = pthread_detach(thread);
+    return fault == 0 ? ST_OK : status_fail(ST_INTERNAL, "no thread: %s", strerror(fault));
+}
+
+static status dispatch(const comm *c, int argc, char **argv) {
+    status st = ST_OK;
+    const verb *v = NULL;
+    TRY(verb_find(argv[1], &v));
+    TRY(threads_share(c));
+    st = v->stage ? study_verb(c, argc - 1, argv + 1, v->stage, &stop_requested)
+                  : v->plain(c, argc - 1, argv + 1);
+done:
+    return st;
+}
+
+static bool is_help(const char *text) {
+    return strcmp(text, "--help") == 0 || strcmp(text, "-h") == 0;
+}
+
+/* What needs no ranks: help and version. */
+static bool answer_at_once(int argc, char **argv) {
+    const verb *v = NULL;
+    if (is_help(argv[1]) || (strcmp(argv[1], "help") == 0 && argc == 2)) {
+        print_help(stdout);
+        return true;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("ctaug %s\n", CTAUG_VERSION);
+        return true;
+    }
+    for (int i = 2; i < argc; i++)
+        if (is_help(argv[i]) && verb_find(argv[1], &v) == ST_OK) {
+            fputs(v->help, stdout);
+            return true;
+        }
+    return false;
+}
+
+int main(int argc, char **argv) {
+    status st = ST_OK;
+    comm *c = NULL;
+    const verb *v = NULL;
+    if (argc < 2) {
+        print_help(stderr);
+        return ST_USAGE;
+    }
+    if (answer_at_once(argc, argv)) return fflush(stdout) == 0 ? ST_OK : ST_STORAGE;
+    if (verb_find(argv[1], &v) == ST_OK && v->stage) st = catch_signals();
+    if (st == ST_OK) st = comm_start(&argc, &argv, &c);
+    if (st == ST_OK) st = dispatch(c, argc, argv);
+    fflush(stdout);
+    if (st != ST_OK && (!c || comm_rank(c) == 0)) fprintf(stderr, "ctaug: %s\n", status_message());
+    comm_stop(c);
+    return st;
+}

@@ -1,0 +1,146 @@
+/* From the command line to a stage: study, run directory, journal, engine; and, when a run was
+ * stopped on request, how to go on. */
+#include "pipeline/cli/study_verb.h"
+
+#include "pipeline/common/precision.h"
+#include "pipeline/common/threads.h"
+
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { OVERRIDES_MOST = 256 };
+
+typedef struct arguments {
+    const char *path;
+    const char *overrides[OVERRIDES_MOST];
+    int64_t count;
+} arguments;
+
+/* --set may come many times, which verb_parse() has no word for. */
+static status parse(int argc, char **argv, arguments *out) {
+    for (int i = 1; i < argc; i++) {
+        const char *text = NULL;
+        if (strncmp(argv[i], "--set=", 6) == 0)
+            text = argv[i] + 6;
+        else if (strcmp(argv[i], "--set") == 0) {
+            if (i + 1 == argc) return status_fail(ST_USAGE, "%s: --set needs key=value", argv[0]);
+            text = argv[++i];
+        } else if (argv[i][0] == '-')
+            return status_fail(ST_USAGE, "%s: unknown option %s; there is only --set key=value",
+                               argv[0], argv[i]);
+        else if (out->path)
+            return status_fail(ST_USAGE, "%s: one study at a time: %s, %s", argv[0], out->path,
+                               argv[i]);
+        else
+            out->path = argv[i];
+        if (text && out->count == OVERRIDES_MOST)
+            return status_fail(ST_USAGE, "%s: more than %d times --set", argv[0], OVERRIDES_MOST);
+        if (text) out->overrides[out->count++] = text;
+    }
+    if (!out->path)
+        return status_fail(ST_USAGE,
+                           "%s: which study? `ctaug %s STUDY.yaml`; `ctaug init FILE` "
+                           "writes one",
+                           argv[0], argv[0]);
+    return ST_OK;
+}
+
+static status save_study(const study *s) {
+    status st = ST_OK;
+    char path[PATH_SIZE];
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *f = open_memstream(&text, &bytes);
+    if (!f) return status_memory("the study", 0);
+    TRY(study_write(s, f, false));
+    if (fflush(f) != 0) TRY(status_memory("the study", 0));
+    TRY(path_join(path, s->out, "study.yaml"));
+    TRY(file_write_atomic(path, text, (int64_t)bytes));
+done:
+    (void)fclose(f); /* memory only */
+    free(text);
+    return st;
+}
+
+/* Two runs in one directory would overwrite each other's parts: rank 0 locks it. */
+static status open_run(const comm *c, const study *s, int *lock, journal **log) {
+    status st = ST_OK;
+    char path[PATH_SIZE];
+    bool first = comm_rank(c) == 0;
+    *log = NULL;
+    if (first) {
+        TRY(file_make_dirs(s->out));
+        TRY(path_join(path, s->out, "lock"));
+        TRY(file_lock(path, lock));
+        TRY(save_study(s));
+    }
+    TRY(log_open(first ? s->out : NULL, first, log));
+done:
+    return comm_agree(c, st);
+}
+
+static void tell_start(const stage_context *s, const char *verb) {
+    int ranks = comm_size(s->comm), threads = omp_get_max_threads();
+    log_info(s->log, "ctaug %s: study %s, ranks %d x threads %d, run directory %s", verb,
+             s->study->name, ranks, threads, s->study->out);
+    if (comm_rank(s->comm) == 0 && threads == 1 && threads_are_tied(s->comm))
+        log_warning(s->log, "this rank is tied to one processor and others idle; with mpirun, "
+                            "--bind-to none frees it");
+    log_event(s->log, "start",
+              json_pack("{s:s, s:s, s:s, s:i, s:i}", "verb", verb, "version", CTAUG_VERSION,
+                        "study", s->study->name, "ranks", ranks, "threads", threads));
+}
+
+static void put_quoted(const char *text) {
+    putchar('\'');
+    for (; *text; text++) {
+        if (*text == '\'') fputs("'\\'", stdout);
+        putchar(*text);
+    }
+    putchar('\'');
+}
+
+static void tell_how_to_continue(const comm *c, const char *verb, const arguments *a) {
+    printf("stopped on request. To continue:\n\n  ");
+    if (comm_size(c) > 1) printf("mpirun -n %d ", comm_size(c));
+    printf("ctaug %s %s", verb, a->path);
+    for (int64_t i = 0; i < a->count; i++) {
+        printf(" --set ");
+        put_quoted(a->overrides[i]);
+    }
+    printf("\n");
+}
+
+status study_verb(const comm *c, int argc, char **argv, status (*stage)(const stage_context *),
+                  const volatile int *stop_requested) {
+    status st = ST_OK;
+    arguments a = {0};
+    study s;
+    journal *log = NULL;
+    int lock = -1;
+    tensor_type precision = TYPE_F32;
+    TRY(comm_agree(c, parse(argc, argv, &a)));
+    TRY(study_read(c, a.path, a.overrides, a.count, &s));
+    const kernels *engine = kernels_of(s.engine);
+    TRY(precision_choose(c, s.train.precision, engine, &precision));
+    TRY(open_run(c, &s, &lock, &log));
+    const stage_context context = {.comm = c,
+                                   .study = &s,
+                                   .log = log,
+                                   .engine = engine,
+                                   .precision = precision,
+                                   .stop_requested = stop_requested};
+    tell_start(&context, argv[0]);
+    st = stage(&context);
+    log_progress_end(log);
+    log_event(log, "end",
+              json_pack("{s:s, s:i, s:s}", "verb", argv[0], "code", (int)st, "message",
+                        st == ST_OK ? "" : status_message()));
+    if (st == ST_STOPPED && comm_rank(c) == 0) tell_how_to_continue(c, argv[0], &a);
+done:
+    log_close(log);
+    file_unlock(lock);
+    return st;
+}

@@ -1,0 +1,150 @@
+/* The study's U-Net with its inputs, and the sampler's view of it. */
+#include "pipeline/common/denoiser.h"
+
+#include "io/alloc.h"
+
+#include <string.h>
+
+status denoiser_config(const study *s, const label_set *labels, unet_config *out) {
+    *out = unet_config_of(s->model.net);
+    int64_t multiple = (int64_t)1 << (out->levels - 1);
+    if (s->data.size % multiple != 0)
+        return status_fail(
+            ST_USAGE,
+            "data.size is %lld, but network %s halves it %d times: take a multiple of %lld",
+            (long long)s->data.size, named_table_name(&unet_kinds, s->model.net), out->levels - 1,
+            (long long)multiple);
+    out->size = s->data.size;
+    out->labels = labels->count;
+    out->classes = 2; /* native, contrast */
+    out->position = true;
+    out->dropout = s->model.dropout;
+    return ST_OK;
+}
+
+status denoiser_inputs_of(plan *pl, const unet_config *c, denoiser_inputs *out) {
+    status st = ST_OK;
+    TRY(plan_input(pl, "x", &out->x));
+    TRY(plan_input(pl, "t", &out->t));
+    TRY(plan_input(pl, "position", &out->position));
+    TRY(plan_input(pl, "class", &out->class));
+    out->labels = c->labels;
+done:
+    return st;
+}
+
+void denoiser_fill(const denoiser_inputs *in, int64_t b, const float *x_t, int64_t t,
+                   const slice_sample *condition, bool conditional) {
+    int64_t pixels = in->x.shape[1] * in->x.shape[2], channels = in->x.shape[3];
+    int64_t classes = in->class.shape[3];
+    float *x = (float *)in->x.at + b * pixels * channels;
+    float *class = (float *)in->class.at + b * classes;
+    memset(x, 0, (size_t)(pixels * channels) * sizeof(float));
+    memset(class, 0, (size_t)classes * sizeof(float));
+    for (int64_t i = 0; i < pixels; i++) {
+        x[i * channels] = x_t[i];
+        if (conditional && condition->labels[i] < in->labels)
+            x[i * channels + 1 + condition->labels[i]] = 1;
+    }
+    ((float *)in->t.at)[b] = (float)(t - 1); /* the network counts from 0 */
+    ((float *)in->position.at)[b] = conditional ? condition->position : -1;
+    class[conditional ? condition->contrast : classes - 1] = 1;
+}
+
+struct denoiser {
+    const study *study;
+    unet_config config;
+    graph *graph;
+    params *params;
+    plan *plan;
+    node predicted;
+    denoiser_inputs in;
+    schedule schedule;
+    const objective *objective;
+    int64_t batch;
+    float *x;                       /* batch*size*size: what is being sampled */
+    uint64_t *index;                /* batch */
+    const slice_sample *conditions; /* of the present call */
+    int64_t count;
+};
+
+status denoiser_open(const stage_context *stage, const label_set *labels, int64_t batch,
+                     denoiser **out) {
+    status st = ST_OK;
+    denoiser *d = NULL;
+    const study *s = stage->study;
+    *out = NULL;
+    TRY(array_alloc(&d, 1, sizeof *d, "the denoiser"));
+    d->study = s;
+    d->batch = batch;
+    TRY(denoiser_config(s, labels, &d->config));
+    TRY(graph_create(&d->graph));
+    d->predicted = unet_build(d->graph, &d->config);
+    TRY(params_create(d->graph, &d->params));
+    TRY(schedule_create(s->diffusion.schedule, s->diffusion.steps, &d->schedule));
+    d->objective = objective_of(s->diffusion.objective);
+    TRY(array_alloc(&d->x, batch * d->config.size * d->config.size, sizeof(float),
+                    "a batch of slices"));
+    TRY(array_alloc(&d->index, batch, sizeof *d->index, "sample indices"));
+    plan_options options = {.engine = stage->engine,
+                            .batch = batch,
+                            .compute = stage->precision,
+                            .outputs = &d->predicted,
+                            .output_count = 1};
+    TRY(plan_create(d->graph, d->params, &options, &d->plan));
+    TRY(denoiser_inputs_of(d->plan, &d->config, &d->in));
+    *out = d;
+    d = NULL;
+done:
+    denoiser_close(d);
+    return st;
+}
+
+void denoiser_close(denoiser *d) {
+    if (!d) return;
+    plan_destroy(d->plan);
+    params_destroy(d->params);
+    graph_destroy(d->graph);
+    schedule_free(&d->schedule);
+    free(d->x);
+    free(d->index);
+    free(d);
+}
+
+params *denoiser_params(denoiser *d) { return d->params; }
+
+void denoiser_params_changed(denoiser *d) { plan_params_changed(d->plan); }
+
+/* The sampler's question: slots beyond count repeat the last condition. */
+static status predict(void *context, const float *x_t, int64_t t, int conditional,
+                      float *predicted) {
+    denoiser *d = context;
+    int64_t pixels = d->config.size * d->config.size;
+    for (int64_t b = 0; b < d->batch; b++)
+        denoiser_fill(&d->in, b, x_t + b * pixels, t,
+                      &d->conditions[b < d->count ? b : d->count - 1], conditional != 0);
+    status st = plan_forward(d->plan, NULL);
+    if (st == ST_OK)
+        memcpy(predicted, plan_output(d->plan, d->predicted).at,
+               (size_t)(d->batch * pixels) * sizeof(float));
+    return st;
+}
+
+status denoiser_sample(denoiser *d, const slice_sample *conditions, const uint64_t *index,
+                       int64_t count, float *out) {
+    int64_t pixels = d->config.size * d->config.size;
+    sampling how = {.sampler = d->study->generate.sampler,
+                    .steps = d->study->generate.steps,
+                    .eta = d->study->generate.eta,
+                    .guidance = d->study->generate.guidance,
+                    .clip = 1.0,
+                    .seed = (uint64_t)d->study->seed,
+                    .schedule = &d->schedule,
+                    .objective = d->objective};
+    d->conditions = conditions;
+    d->count = count;
+    for (int64_t b = 0; b < d->batch; b++) d->index[b] = index[b < count ? b : count - 1];
+    status st = sampler_run(&how, predict, d, d->index, d->batch, pixels, d->x);
+    if (st == ST_OK) memcpy(out, d->x, (size_t)(count * pixels) * sizeof(float));
+    return st;
+}

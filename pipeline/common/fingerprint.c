@@ -1,0 +1,49 @@
+/* The chain of fingerprints: store, training, synthetic store, metrics. */
+#include "pipeline/common/fingerprint.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Where the bits are promised, the cut of a batch belongs to what they follow from. */
+status fingerprint_of_training(const study *s, const char *store, char hex[SHA256_HEX]) {
+    static const char *const sections[] = {"seed", "engine", "data", "model", "diffusion", "train"};
+    char upstream[SHA256_HEX + 64];
+    snprintf(upstream, sizeof upstream, "%s", store);
+    if (s->train.reproducible == SWITCH_ON)
+        snprintf(upstream, sizeof upstream, "%s micro_batch %lld", store,
+                 (long long)s->train.micro_batch);
+    return study_fingerprint(s, sections, sizeof sections / sizeof *sections, upstream, hex);
+}
+
+status fingerprint_of_synthetic(const study *s, const char *training, int64_t step,
+                                char hex[SHA256_HEX]) {
+    static const char *const sections[] = {"seed", "generate"};
+    char upstream[SHA256_HEX + 32];
+    snprintf(upstream, sizeof upstream, "%s %lld", training, (long long)step);
+    return study_fingerprint(s, sections, 2, upstream, hex);
+}
+
+status fingerprint_of_metrics(const study *s, const char *synthetic_fingerprint,
+                              char hex[SHA256_HEX]) {
+    static const char *const sections[] = {"seed", "engine", "data", "evaluate"};
+    return study_fingerprint(s, sections, sizeof sections / sizeof *sections, synthetic_fingerprint,
+                             hex);
+}
+
+status fingerprint_check_synthetic(const study *s, const store *real, const store *synthetic,
+                                   int64_t *checkpoint_step) {
+    status st = ST_OK;
+    char training[SHA256_HEX], expected[SHA256_HEX];
+    const json_t *from = json_object_get(store_manifest(synthetic)->detail, "provenance");
+    *checkpoint_step = json_integer_value(json_object_get(from, "checkpoint_step"));
+    TRY(fingerprint_of_training(s, store_manifest(real)->fingerprint, training));
+    TRY(fingerprint_of_synthetic(s, training, *checkpoint_step, expected));
+    if (strcmp(expected, store_manifest(synthetic)->fingerprint) != 0)
+        st = status_fail(ST_INPUT,
+                         "%s/synthetic was generated from another store or study: run ctaug "
+                         "train and ctaug generate first",
+                         s->out);
+done:
+    return st;
+}

@@ -1,0 +1,70 @@
+/* New folders, written aside and renamed. */
+#include "pipeline/common/output_folder.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static status name_places(fresh_folder *f, const char *out) {
+    size_t length = strlen(out);
+    while (length > 1 && out[length - 1] == '/') length--;
+    if (length == 0 || length >= PATH_SIZE) {
+        return status_fail(ST_USAGE, "--out %s: no path, or a path too long", out);
+    }
+    snprintf(f->out, PATH_SIZE, "%.*s", (int)length, out);
+    if (snprintf(f->aside, PATH_SIZE, "%s.tmp.fresh", f->out) >= PATH_SIZE) {
+        return status_fail(ST_USAGE, "--out %s: the path is too long", out);
+    }
+    return ST_OK;
+}
+
+/* ST_USAGE if `out` is there and not an empty folder. Local. */
+static status check_empty(const char *out) {
+    status st = ST_OK;
+    DIR *folder = opendir(out);
+    if (!folder && errno == ENOENT) return ST_OK;
+    if (!folder) return status_fail(ST_STORAGE, "%s: %s", out, strerror(errno));
+    for (struct dirent *entry = readdir(folder); entry && st == ST_OK; entry = readdir(folder)) {
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
+            st = status_fail(ST_USAGE, "%s: is not empty; name a new folder for --out", out);
+        }
+    }
+    closedir(folder);
+    return st;
+}
+
+/* Clears what a killed run left and makes the folder. Local. */
+static status prepare(const fresh_folder *f) {
+    status st = ST_OK;
+    TRY(check_empty(f->out));
+    TRY(file_remove_tree(f->aside));
+    TRY(file_make_dirs(f->aside));
+done:
+    return st;
+}
+
+status fresh_open(const comm *c, const char *out, fresh_folder *folder) {
+    memset(folder, 0, sizeof *folder);
+    status st = name_places(folder, out);
+    if (st == ST_OK && comm_rank(c) == 0) st = prepare(folder);
+    st = comm_agree(c, st);
+    folder->open = st == ST_OK;
+    return st;
+}
+
+status fresh_close(const comm *c, fresh_folder *folder, status st) {
+    st = comm_agree(c, st);
+    if (!folder->open) return st;
+    folder->open = false;
+    if (st == ST_OK) {
+        st = comm_agree(c, comm_rank(c) == 0 ? file_publish(folder->aside, folder->out) : ST_OK);
+    }
+    if (st != ST_OK && comm_rank(c) == 0) {
+        char message[1024];
+        snprintf(message, sizeof message, "%s", status_message());
+        (void)file_remove_tree(folder->aside);
+        status_fail(st, "%s", message);
+    }
+    return st;
+}

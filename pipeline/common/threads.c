@@ -1,0 +1,56 @@
+/* Processors are shared out by what the launcher allows each rank: with `srun --cpus-per-task 8` or
+ * `mpirun --bind-to ...` every rank has its own, without binding all ranks of a node have all. So
+ * the ranks tell each other their node and their processors.
+ */
+#include "pipeline/common/threads.h"
+
+#include <omp.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct seat {
+    char node[256];
+    cpu_set_t processors;
+} seat;
+
+static void find_seat(seat *s) {
+    memset(s, 0, sizeof *s);
+    (void)gethostname(s->node, sizeof s->node - 1);
+    /* Beyond 1,024 processors the kernel refuses this size of set: then one thread a rank. */
+    if (sched_getaffinity(0, sizeof s->processors, &s->processors) != 0) CPU_SET(0, &s->processors);
+}
+
+static double share(const seat *mine, const seat *all, int ranks) {
+    double sum = 0;
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        int users = 0;
+        if (!CPU_ISSET(cpu, &mine->processors)) continue;
+        for (int r = 0; r < ranks; r++)
+            users += strcmp(all[r].node, mine->node) == 0 && CPU_ISSET(cpu, &all[r].processors);
+        sum += 1.0 / users;
+    }
+    return sum;
+}
+
+status threads_share(const comm *c) {
+    seat mine;
+    void *all = NULL;
+    int64_t bytes = 0;
+    find_seat(&mine);
+    status st = comm_all_gather(c, &mine, sizeof mine, &all, &bytes, NULL);
+    if (st == ST_OK && !getenv("OMP_NUM_THREADS")) {
+        int threads = (int)(share(&mine, all, comm_size(c)) + 1e-9);
+        omp_set_num_threads(threads > 1 ? threads : 1);
+    }
+    free(all);
+    return st;
+}
+
+bool threads_are_tied(const comm *c) {
+    seat mine;
+    find_seat(&mine);
+    return CPU_COUNT(&mine.processors) == 1 &&
+           sysconf(_SC_NPROCESSORS_ONLN) >= 2 * (long)comm_local_size(c);
+}

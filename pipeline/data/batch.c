@@ -1,0 +1,230 @@
+/* Slices for the networks: read, resample, keep, augment.
+ *
+ * Every run of every source is laid end to end; slice k of that line is found by bisection. A slice
+ * is resampled once and kept while memory for it lasts: first come, first kept, because an epoch
+ * asks for each slice exactly once, and throwing out the oldest would then always throw out the one
+ * asked for next. The order of the present epoch is kept too, so that one draw costs no shuffle.
+ */
+#include "pipeline/data/batch.h"
+#include "model/rng.h"
+#include "model/warp.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static const int64_t CACHE_BYTES = INT64_C(1) << 28;
+static const float OUTSIDE_HU = -1024; /* what a slice that is not square is framed with */
+static const float OUTSIDE = -1;       /* air, in the window */
+
+/* A run and the number of its first slice in the line. */
+typedef struct stretch {
+    store *from;
+    split_run run;
+    int64_t start;
+} stretch;
+
+struct slices {
+    int64_t size, pixels, count; /* working side, its square, slices in the line */
+    double window[2], rotate, zoom, shift;
+    bool mirror;
+    stretch *stretches;
+    int64_t stretch_count;
+
+    int64_t *slot; /* of slice k in the cache, or -1 */
+    int64_t slots, used;
+    float *kept_images;   /* slots x pixels */
+    uint8_t *kept_labels; /* slots x pixels */
+
+    int64_t *order; /* of epoch `epoch` under `seed`; -1: none yet */
+    int64_t epoch;
+    uint64_t seed;
+
+    int16_t *hu;          /* scratch: the largest slice of the sources */
+    uint8_t *full_labels; /* the same */
+    float *image;         /* scratch: a slice that is not kept */
+    uint8_t *labels;
+};
+
+static status check_labels(const slice_source *sources, int64_t n) {
+    const label_set *first = store_labels(sources[0].from);
+    for (int64_t i = 1; i < n; i++) {
+        const label_set *set = store_labels(sources[i].from);
+        bool equal = set->count == first->count;
+        for (int k = 0; equal && k < set->count; k++)
+            equal = strcmp(set->name[k], first->name[k]) == 0;
+        if (!equal)
+            return status_fail(ST_INPUT,
+                               "the stores to be joined have different labels (%d and %d of them, "
+                               "or other names): make them from the same study",
+                               first->count, set->count);
+    }
+    return ST_OK;
+}
+
+/* Lays the runs end to end; *largest becomes the pixels of the largest slice. */
+static status lay_out(slices *s, const slice_source *sources, int64_t n, int64_t *largest) {
+    status st = ST_OK;
+    *largest = 0;
+    for (int64_t i = 0; i < n; i++) s->stretch_count += sources[i].run_count;
+    TRY(array_alloc(&s->stretches, s->stretch_count, sizeof *s->stretches, "slice runs"));
+    int64_t at = 0;
+    for (int64_t i = 0; i < n; i++) {
+        for (int64_t r = 0; r < sources[i].run_count; r++) {
+            const split_run *run = &sources[i].runs[r];
+            const geometry *space = &store_at(sources[i].from, run->volume)->space;
+            int64_t pixels = 0;
+            if (!size_mul(space->shape[1], space->shape[2], &pixels))
+                TRY(status_fail(ST_INPUT, "%s: slices are too large",
+                                store_at(sources[i].from, run->volume)->id));
+            if (pixels > *largest) *largest = pixels;
+            s->stretches[at++] = (stretch){sources[i].from, *run, s->count};
+            s->count += run->count;
+        }
+    }
+    if (s->count == 0) st = status_fail(ST_INPUT, "there are no slices to work on");
+done:
+    return st;
+}
+
+status slices_open(const study *study, const slice_source *sources, int64_t n, slices **out) {
+    slices *s = NULL;
+    int64_t largest = 0;
+    status st = ST_OK;
+    *out = NULL;
+    TRY(check_labels(sources, n));
+    TRY(array_alloc(&s, 1, sizeof *s, "slices"));
+    s->size = study->data.size;
+    s->pixels = s->size * s->size;
+    s->window[0] = study->data.window[0];
+    s->window[1] = study->data.window[1];
+    s->rotate = study->data.rotate;
+    s->zoom = study->data.zoom;
+    s->shift = study->data.shift;
+    s->mirror = study->data.flip == FLIP_HORIZONTAL;
+    s->epoch = -1;
+    TRY(lay_out(s, sources, n, &largest));
+    s->slots = CACHE_BYTES / (s->pixels * (int64_t)(sizeof(float) + 1));
+    if (s->slots > s->count) s->slots = s->count;
+    TRY(array_alloc(&s->slot, s->count, sizeof *s->slot, "the slice cache"));
+    for (int64_t k = 0; k < s->count; k++) s->slot[k] = -1;
+    TRY(array_alloc(&s->kept_images, s->slots * s->pixels, sizeof(float), "the slice cache"));
+    TRY(array_alloc(&s->kept_labels, s->slots * s->pixels, 1, "the slice cache"));
+    TRY(array_alloc(&s->order, s->count, sizeof *s->order, "the order of an epoch"));
+    TRY(array_alloc(&s->hu, largest, sizeof *s->hu, "a slice"));
+    TRY(array_alloc(&s->full_labels, largest, 1, "a slice"));
+    TRY(array_alloc(&s->image, s->pixels, sizeof *s->image, "a slice"));
+    TRY(array_alloc(&s->labels, s->pixels, 1, "a slice"));
+    *out = s;
+    s = NULL;
+done:
+    slices_close(s);
+    return st;
+}
+
+void slices_close(slices *s) {
+    if (!s) return;
+    free(s->stretches);
+    free(s->slot);
+    free(s->kept_images);
+    free(s->kept_labels);
+    free(s->order);
+    free(s->hu);
+    free(s->full_labels);
+    free(s->image);
+    free(s->labels);
+    free(s);
+}
+
+int64_t slices_count(const slices *s) { return s->count; }
+
+/* The stretch that holds slice k: the last one that starts at or before it. */
+static const stretch *find(const slices *s, int64_t k) {
+    int64_t low = 0, high = s->stretch_count;
+    while (high - low > 1) {
+        int64_t middle = low + (high - low) / 2;
+        if (s->stretches[middle].start <= k)
+            low = middle;
+        else
+            high = middle;
+    }
+    return &s->stretches[low];
+}
+
+/* Slice k at the working size, in the cache or in scratch; fills all of sample but its buffers. */
+static status fetch(slices *s, int64_t k, const float **image, const uint8_t **labels,
+                    slice_sample *sample) {
+    status st = ST_OK;
+    if (k < 0 || k >= s->count)
+        return status_fail(ST_INTERNAL, "slice %" PRId64 " of %" PRId64, k, s->count);
+    const stretch *at = find(s, k);
+    const store_entry *entry = store_at(at->from, at->run.volume);
+    const int64_t *shape = entry->space.shape;
+    int64_t slot = s->slot[k], z = at->run.first + (k - at->start);
+    sample->volume = at->run.volume;
+    sample->slice = z;
+    sample->contrast = entry->contrast;
+    sample->position = shape[0] > 1 ? (float)((double)z / (double)(shape[0] - 1)) : 0;
+    bool keep = slot < 0 && s->used < s->slots;
+    if (keep) slot = s->used;
+    float *to = slot >= 0 ? s->kept_images + slot * s->pixels : s->image;
+    uint8_t *labels_to = slot >= 0 ? s->kept_labels + slot * s->pixels : s->labels;
+    if (s->slot[k] < 0) {
+        TRY(store_read_slice(at->from, at->run.volume, z, s->hu, s->full_labels));
+        resize_image(s->hu, shape[1], shape[2], OUTSIDE_HU, to, s->size);
+        resize_labels(s->full_labels, shape[1], shape[2], labels_to, s->size);
+        for (int64_t p = 0; p < s->pixels; p++)
+            to[p] = window_apply(to[p], s->window[0], s->window[1]);
+    }
+    if (keep) s->slot[k] = s->used++;
+    *image = to;
+    *labels = labels_to;
+done:
+    return st;
+}
+
+status slices_get(slices *s, int64_t k, slice_sample *sample) {
+    const float *image = NULL;
+    const uint8_t *labels = NULL;
+    status st = fetch(s, k, &image, &labels, sample);
+    if (st != ST_OK) return st;
+    memcpy(sample->image, image, (size_t)s->pixels * sizeof *image);
+    memcpy(sample->labels, labels, (size_t)s->pixels);
+    return ST_OK;
+}
+
+/* Fisher-Yates over all slices, drawn from (seed, epoch). */
+static void shuffle(slices *s, uint64_t seed, int64_t epoch) {
+    if (s->epoch == epoch && s->seed == seed) return;
+    rng_stream r = rng_open(seed, RNG_ORDER, (uint64_t)epoch, 0);
+    for (int64_t k = 0; k < s->count; k++) s->order[k] = k;
+    for (int64_t k = s->count - 1; k > 0; k--) {
+        int64_t other = (int64_t)rng_below(&r, (uint64_t)k + 1), swap = s->order[k];
+        s->order[k] = s->order[other];
+        s->order[other] = swap;
+    }
+    s->epoch = epoch;
+    s->seed = seed;
+}
+
+status slices_draw(slices *s, uint64_t seed, int64_t index, slice_sample *sample) {
+    const float *image = NULL;
+    const uint8_t *labels = NULL;
+    warp w;
+    status st = ST_OK;
+    shuffle(s, seed, index / s->count);
+    TRY(fetch(s, s->order[index % s->count], &image, &labels, sample));
+    rng_stream r = rng_open(seed, RNG_AUGMENT, (uint64_t)index, 0);
+    warp_draw(&w, &r, s->rotate, s->zoom, s->shift, s->mirror, 0);
+    warp_image(&w, 0.5, image, s->size, s->size, OUTSIDE, sample->image, s->size, s->size);
+    warp_labels(&w, 0.5, labels, s->size, s->size, sample->labels, s->size, s->size);
+done:
+    return st;
+}
+
+status slices_all_runs(const store *s, split_run **runs, int64_t *count) {
+    *count = store_count(s);
+    status st = array_alloc(runs, *count, sizeof **runs, "slice runs");
+    for (int64_t i = 0; st == ST_OK && i < *count; i++)
+        (*runs)[i] = (split_run){i, 0, store_at(s, i)->space.shape[0]};
+    return st;
+}

@@ -1,0 +1,109 @@
+/* Choosing a training volume and deforming its label maps. */
+#include "pipeline/data/deform.h"
+
+#include "io/alloc.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* The n-th different volume among the training runs (they are sorted by volume). */
+static int64_t nth_volume(const split *sp, int64_t n, int64_t *volumes) {
+    int64_t found = -1, last = -1, count = 0;
+    for (int64_t i = 0; i < sp->run_count[SPLIT_TRAIN]; i++) {
+        int64_t volume = sp->runs[SPLIT_TRAIN][i].volume;
+        if (volume == last) continue;
+        if (count == n) found = volume;
+        last = volume;
+        count++;
+    }
+    *volumes = count;
+    return found;
+}
+
+/* The working slice covers the same field of view, made square, with the same centre. */
+static geometry working_geometry(const geometry *from, int64_t size, int64_t slices) {
+    geometry g = *from;
+    int64_t side = from->shape[1] > from->shape[2] ? from->shape[1] : from->shape[2];
+    g.shape[0] = slices;
+    for (int a = 1; a < 3; a++) {
+        g.shape[a] = size;
+        g.spacing[a] = from->spacing[a] * (double)side / (double)size;
+        /* Where the middle of the square lies, in pixels of the slice. */
+        double middle = (double)(side - 1) / 2 - (double)((side - from->shape[a]) / 2);
+        double move = middle * from->spacing[a] - (double)(size - 1) / 2 * g.spacing[a];
+        for (int k = 0; k < 3; k++) g.origin[k] += from->direction[3 * a + k] * move;
+    }
+    return g;
+}
+
+status deformed_plan(const study *s, const store *real, const split *sp, int64_t v, deformed *out) {
+    int64_t volumes = 0, count = 0;
+    *out = (deformed){0};
+    nth_volume(sp, 0, &volumes);
+    out->source = nth_volume(sp, v % volumes, &volumes);
+    for (int64_t i = 0; i < sp->run_count[SPLIT_TRAIN]; i++)
+        if (sp->runs[SPLIT_TRAIN][i].volume == out->source) count += sp->runs[SPLIT_TRAIN][i].count;
+    status st = array_alloc(&out->slices, count, sizeof *out->slices, "a list of slices");
+    if (st != ST_OK) return st;
+    count = 0;
+    for (int64_t i = 0; i < sp->run_count[SPLIT_TRAIN]; i++) {
+        const split_run *run = &sp->runs[SPLIT_TRAIN][i];
+        for (int64_t z = 0; run->volume == out->source && z < run->count; z++)
+            out->slices[count++] = run->first + z;
+    }
+    const store_entry *from = store_at(real, out->source);
+    out->entry.space = working_geometry(&from->space, s->data.size, count);
+    out->entry.contrast = from->contrast;
+    /* The part before the last "-" is the patient: each synthetic volume is one of its own. */
+    snprintf(out->entry.id, sizeof out->entry.id, "synthetic%05lld-0", (long long)v);
+    rng_stream r = rng_open((uint64_t)s->seed, RNG_DEFORM, (uint64_t)v, 0);
+    warp_draw(&out->warp, &r, s->generate.rotate, s->generate.zoom, s->generate.shift, 0,
+              s->generate.elastic);
+    return ST_OK;
+}
+
+void deformed_free(deformed *d) {
+    free(d->slices);
+    d->slices = NULL;
+}
+
+status deformed_condition(const study *s, store *real, const deformed *d, int64_t k,
+                          slice_sample *out) {
+    status st = ST_OK;
+    const geometry *from = &store_at(real, d->source)->space;
+    uint8_t *labels = NULL, *square = NULL, *warped = NULL;
+    int64_t h = from->shape[1], w = from->shape[2], depth = from->shape[0], z = d->slices[k];
+    int64_t side = h > w ? h : w;
+    double at = ((double)z + 0.5) / (double)depth;
+    TRY(array_alloc(&labels, h * w, 1, "a label map"));
+    TRY(array_alloc(&square, side * side, 1, "a label map"));
+    TRY(array_alloc(&warped, side * side, 1, "a label map"));
+    TRY(store_read_slice(real, d->source, z, NULL, labels));
+    /* Square first: a rotation in relative coordinates would shear any other shape. */
+    resize_labels(labels, h, w, square, side);
+    warp_labels(&d->warp, at, square, side, side, warped, side, side);
+    resize_labels(warped, side, side, out->labels, s->data.size);
+    out->position = depth > 1 ? (float)z / (float)(depth - 1) : 0;
+    out->contrast = d->entry.contrast;
+    out->volume = d->source;
+    out->slice = z;
+done:
+    free(labels);
+    free(square);
+    free(warped);
+    return st;
+}
+
+json_t *deformed_json(const deformed *d, const store *real) {
+    json_t *affine = json_array(), *elastic = json_array(), *slices = json_array();
+    for (int64_t k = 0; k < d->entry.space.shape[0]; k++)
+        json_array_append_new(slices, json_integer(d->slices[k]));
+    for (int i = 0; i < 6; i++)
+        json_array_append_new(affine, json_real(d->warp.affine[i / 3][i % 3]));
+    const float *grid = &d->warp.elastic[0][0][0][0];
+    for (int i = 0; i < WARP_GRID * WARP_GRID * WARP_GRID * 2; i++)
+        json_array_append_new(elastic, json_real((double)grid[i]));
+    return json_pack("{s:s, s:s, s:o, s:o, s:o}", "id", d->entry.id, "source",
+                     store_at(real, d->source)->id, "source_slices", slices, "affine", affine,
+                     "elastic", elastic);
+}

@@ -1,0 +1,186 @@
+/* Training, validation and test: patients whole, or one patient in blocks.
+ *
+ * A patient's place is a Philox draw keyed by the seed and a hash of the patient's pseudonym, so a
+ * patient who joins the archive moves nobody else's draw; only the cuts between the parts shift
+ * with the number of patients. From the lowest draw on: test, validation, training.
+ *
+ * One patient: blocks must be contiguous, since neighbouring slices are nearly equal, but a single
+ * block at one end of a head would be tested on other anatomy than was trained on. So every volume
+ * is cut in BLOCK_PERIODS equal stretches, and in each the slices nearest to the middle are test,
+ * those around them validation, the rest training. Each part then sees lower, middle and upper
+ * anatomy, and validation lies between test and training wherever its share has a slice to spare.
+ */
+#include "pipeline/data/split.h"
+#include "model/rng.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+enum { BLOCK_PERIODS = 3 };
+
+/* What is sorted to find the parts: a volume (by its patient's draw) or a slice (by its distance
+ * from the middle of its stretch). */
+typedef struct member {
+    uint64_t draw;
+    double distance;
+    char patient[VOLUME_ID];
+    int64_t volume, slice;
+} member;
+
+static int by_draw(const void *left, const void *right) {
+    const member *a = left, *b = right;
+    if (a->draw != b->draw) return a->draw < b->draw ? -1 : 1;
+    int names = strcmp(a->patient, b->patient);
+    if (names != 0) return names;
+    return (a->volume > b->volume) - (a->volume < b->volume);
+}
+
+static int by_distance(const void *left, const void *right) {
+    const member *a = left, *b = right;
+    if (a->distance != b->distance) return a->distance < b->distance ? -1 : 1;
+    if (a->volume != b->volume) return a->volume < b->volume ? -1 : 1;
+    return (a->slice > b->slice) - (a->slice < b->slice);
+}
+
+/* How many of n >= 2 things each part gets: shares of the sum, rounded half up; at least one for
+ * test, one for validation from three on, one for training, which takes what is left (and, where
+ * nothing would be, one from the larger of the other two). */
+static void cut(const double share[SPLIT_PARTS], int64_t n, int64_t count[SPLIT_PARTS]) {
+    double sum = share[SPLIT_TRAIN] + share[SPLIT_VALIDATION] + share[SPLIT_TEST];
+    int64_t validation = llround((double)n * share[SPLIT_VALIDATION] / sum);
+    int64_t test = llround((double)n * share[SPLIT_TEST] / sum);
+    if (n < 3)
+        validation = 0;
+    else if (validation < 1)
+        validation = 1;
+    if (test < 1) test = 1;
+    while (test + validation >= n) *(test >= validation ? &test : &validation) -= 1;
+    count[SPLIT_TRAIN] = n - validation - test;
+    count[SPLIT_VALIDATION] = validation;
+    count[SPLIT_TEST] = test;
+}
+
+/* Part of the k-th lowest member: test first, then validation, then training. */
+static split_part part_at(const int64_t count[SPLIT_PARTS], int64_t k) {
+    if (k < count[SPLIT_TEST]) return SPLIT_TEST;
+    return k < count[SPLIT_TEST] + count[SPLIT_VALIDATION] ? SPLIT_VALIDATION : SPLIT_TRAIN;
+}
+
+/* Adds slices to a part, to its last run where they follow on. Arrays are large enough. */
+static void add_run(split *sp, split_part part, int64_t volume, int64_t first, int64_t count) {
+    split_run *last = sp->run_count[part] > 0 ? &sp->runs[part][sp->run_count[part] - 1] : NULL;
+    if (last && last->volume == volume && last->first + last->count == first)
+        last->count += count;
+    else
+        sp->runs[part][sp->run_count[part]++] = (split_run){volume, first, count};
+    sp->slices[part] += count;
+}
+
+bool split_same_patient(const char *id, const char *other) {
+    const char *a = strrchr(id, '-'), *b = strrchr(other, '-');
+    size_t n = a ? (size_t)(a - id) : strlen(id), m = b ? (size_t)(b - other) : strlen(other);
+    return n == m && memcmp(id, other, n) == 0;
+}
+
+/* The patient's name and draw. Local. */
+static status member_name(member *m, const char *id, uint64_t seed) {
+    char hex[SHA256_HEX], *dash = NULL;
+    memcpy(m->patient, id, sizeof m->patient);
+    dash = strrchr(m->patient, '-');
+    if (dash) *dash = 0;
+    status st = bytes_sha256(m->patient, (int64_t)strlen(m->patient), hex);
+    if (st != ST_OK) return st;
+    hex[16] = 0;
+    rng_stream r = rng_open(seed, RNG_SPLIT, strtoull(hex, NULL, 16), 0);
+    m->draw = (uint64_t)rng_u32(&r) << 32;
+    m->draw |= rng_u32(&r);
+    return ST_OK;
+}
+
+/* Volumes sorted by patient draw, patients counted, and each volume's part noted. */
+static void split_patients(split *sp, const store *s, const study *study, const member *sorted,
+                           int64_t patients, split_part *part) {
+    int64_t count[SPLIT_PARTS], patient = -1;
+    cut(study->data.split, patients, count);
+    for (int64_t k = 0; k < store_count(s); k++) {
+        if (k == 0 || strcmp(sorted[k].patient, sorted[k - 1].patient) != 0) patient++;
+        part[sorted[k].volume] = part_at(count, patient);
+    }
+    memcpy(sp->patients, count, sizeof sp->patients);
+    for (int64_t i = 0; i < store_count(s); i++) {
+        int64_t depth = store_at(s, i)->space.shape[0];
+        add_run(sp, part[i], i, 0, depth);
+        if (patients == 2 && part[i] == SPLIT_TEST) add_run(sp, SPLIT_VALIDATION, i, 0, depth);
+    }
+    if (patients == 2) sp->patients[SPLIT_VALIDATION] = sp->patients[SPLIT_TEST];
+}
+
+/* One patient: slices sorted by the distance from the middle of their stretch. */
+static void split_blocks(split *sp, const store *s, const study *study, member *slice,
+                         int64_t slices, split_part *part) {
+    int64_t count[SPLIT_PARTS], k = 0, at = 0;
+    for (int64_t i = 0; i < store_count(s); i++) {
+        int64_t depth = store_at(s, i)->space.shape[0];
+        for (int64_t z = 0; z < depth; z++, k++) {
+            /* In half slices, so that mirrored slices tie exactly: a stretch has 2 depth of them
+             * when the volume is stretched BLOCK_PERIODS times. */
+            int64_t phase = (2 * z + 1) * BLOCK_PERIODS % (2 * depth);
+            slice[k].distance = (double)llabs(phase - depth) / (double)depth;
+            slice[k].volume = i;
+            slice[k].slice = z;
+            slice[k].draw = (uint64_t)k;
+        }
+    }
+    cut(study->data.split, slices, count);
+    qsort(slice, (size_t)slices, sizeof *slice, by_distance);
+    for (k = 0; k < slices; k++) part[slice[k].draw] = part_at(count, k);
+    for (int64_t i = 0; i < store_count(s); i++)
+        for (int64_t z = 0; z < store_at(s, i)->space.shape[0]; z++)
+            add_run(sp, part[at++], i, z, 1);
+    for (int p = 0; p < SPLIT_PARTS; p++) sp->patients[p] = 1;
+    sp->by_blocks = true;
+}
+
+status split_create(const store *s, const study *study, split *out) {
+    member *members = NULL;
+    split_part *part = NULL;
+    int64_t volumes = store_count(s), slices = 0, patients = 0;
+    const double *share = study->data.split;
+    status st = ST_OK;
+    *out = (split){0};
+    for (int64_t i = 0; i < volumes; i++) slices += store_at(s, i)->space.shape[0];
+    if (slices < SPLIT_PARTS)
+        TRY(status_fail(ST_INPUT,
+                        "the store has %" PRId64 " slices: training, validation and test need one "
+                        "each",
+                        slices));
+    if (!(share[0] >= 0 && share[1] >= 0 && share[2] >= 0 && share[0] + share[1] + share[2] > 0))
+        TRY(status_fail(ST_USAGE, "data.split: %g %g %g are no shares", share[0], share[1],
+                        share[2]));
+    TRY(array_alloc(&members, slices, sizeof *members, "the split"));
+    TRY(array_alloc(&part, slices, sizeof *part, "the split"));
+    for (int p = 0; p < SPLIT_PARTS; p++)
+        TRY(array_alloc(&out->runs[p], slices, sizeof **out->runs, "the split"));
+    for (int64_t i = 0; i < volumes; i++) {
+        members[i].volume = i;
+        TRY(member_name(&members[i], store_at(s, i)->id, (uint64_t)study->seed));
+    }
+    qsort(members, (size_t)volumes, sizeof *members, by_draw);
+    for (int64_t i = 0; i < volumes; i++)
+        patients += i == 0 || strcmp(members[i].patient, members[i - 1].patient) != 0;
+    if (patients == 1)
+        split_blocks(out, s, study, members, slices, part);
+    else
+        split_patients(out, s, study, members, patients, part);
+done:
+    if (st != ST_OK) split_free(out);
+    free(part);
+    free(members);
+    return st;
+}
+
+void split_free(split *sp) {
+    for (int p = 0; p < SPLIT_PARTS; p++) free(sp->runs[p]);
+    *sp = (split){0};
+}

@@ -1,0 +1,272 @@
+/* The evaluation stage: real and synthetic store in, metrics.json out.
+ *
+ * Dice: segmenters trained on real slices only and on real + synthetic ones, with equal optimiser
+ * steps, judged on held-out real patients. FID: on the features of the first real-only segmenter's
+ * encoder, synthetic against held-out real slices, and beside it the floor: as many real training
+ * slices against the same held-out ones. All work is split over the ranks.
+ */
+#include "pipeline/evaluate/metrics_json.h"
+#include "pipeline/evaluate/segmenter.h"
+#include "pipeline/common/fingerprint.h"
+#include "pipeline/stage.h"
+
+#include "io/manifest.h"
+#include "io/alloc.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const arm_names[ARMS] = {"real", "real_plus_synthetic"};
+
+typedef struct evaluation {
+    const stage_context *stage;
+    store *real, *synthetic;
+    int64_t checkpoint_step; /* that the synthetic store was sampled at */
+    split split;
+    split_run *synthetic_runs;
+    int64_t synthetic_run_count;
+    slices *train[ARMS], *made, *test;
+    int64_t *patient_of; /* of every volume of the real store, among the test patients; -1: none */
+    evidence evidence;
+    char parts[PATH_SIZE], output[PATH_SIZE];
+} evaluation;
+
+/* Test patients are numbered in the order of their volumes; several volumes may be one patient's.
+ */
+static status number_patients(evaluation *e) {
+    int64_t volumes = store_count(e->real), count = 0;
+    status st = array_alloc(&e->patient_of, volumes, sizeof *e->patient_of, "patients");
+    if (st != ST_OK) return st;
+    for (int64_t i = 0; i < volumes; i++) e->patient_of[i] = -1;
+    for (int64_t r = 0; r < e->split.run_count[SPLIT_TEST]; r++) {
+        int64_t volume = e->split.runs[SPLIT_TEST][r].volume, same = -1;
+        for (int64_t i = 0; i < volumes && same < 0; i++)
+            if (e->patient_of[i] >= 0 &&
+                split_same_patient(store_at(e->real, i)->id, store_at(e->real, volume)->id))
+                same = e->patient_of[i];
+        e->patient_of[volume] = same >= 0 ? same : count++;
+    }
+    e->evidence.patients = count;
+    return ST_OK;
+}
+
+static status open_stores(evaluation *e) {
+    status st = ST_OK;
+    char path[PATH_SIZE];
+    TRY(stage_path(e->stage, "store", path));
+    TRY(store_open(path, &e->real));
+    TRY(stage_path(e->stage, "synthetic", path));
+    TRY(store_open(path, &e->synthetic));
+    TRY(fingerprint_check_synthetic(e->stage->study, e->real, e->synthetic, &e->checkpoint_step));
+    TRY(stage_path(e->stage, "metrics", e->output));
+    TRY(fingerprint_of_metrics(e->stage->study, store_manifest(e->synthetic)->fingerprint,
+                               e->evidence.fingerprint));
+    snprintf(path, sizeof path, "metrics.parts-%.16s", e->evidence.fingerprint);
+    TRY(stage_path(e->stage, path, e->parts));
+done:
+    return st;
+}
+
+/* A covariance needs two slices: said before hours of training, not after them. */
+static status check_enough(const evaluation *e) {
+    const struct {
+        const char *what;
+        int64_t slices;
+    } sets[] = {{"real slices for training", slices_count(e->train[ARM_REAL])},
+                {"real slices for testing", slices_count(e->test)},
+                {"synthetic slices", slices_count(e->made)}};
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
+        if (sets[i].slices < 2)
+            return status_fail(ST_INPUT,
+                               "%s: number of %s is %lld, and FID needs 2 or more: take more "
+                               "examinations, or change data.split",
+                               e->stage->study->out, sets[i].what, (long long)sets[i].slices);
+    return ST_OK;
+}
+
+static status open_slices(evaluation *e) {
+    status st = ST_OK;
+    const study *s = e->stage->study;
+    TRY(split_create(e->real, s, &e->split));
+    TRY(slices_all_runs(e->synthetic, &e->synthetic_runs, &e->synthetic_run_count));
+    slice_source sources[] = {
+        {e->real, e->split.runs[SPLIT_TRAIN], e->split.run_count[SPLIT_TRAIN]},
+        {e->synthetic, e->synthetic_runs, e->synthetic_run_count},
+        {e->real, e->split.runs[SPLIT_TEST], e->split.run_count[SPLIT_TEST]}};
+    TRY(slices_open(s, sources, 1, &e->train[ARM_REAL]));
+    TRY(slices_open(s, sources, 2, &e->train[ARM_BOTH]));
+    TRY(slices_open(s, sources + 1, 1, &e->made));
+    TRY(slices_open(s, sources + 2, 1, &e->test));
+    TRY(check_enough(e));
+    TRY(number_patients(e));
+    TRY(evidence_alloc(&e->evidence, store_labels(e->real), s->evaluate.seeds));
+    TRY(file_make_dirs(e->parts));
+done:
+    return st;
+}
+
+static void close_evaluation(evaluation *e) {
+    for (int a = 0; a < ARMS; a++) slices_close(e->train[a]);
+    slices_close(e->made);
+    slices_close(e->test);
+    split_free(&e->split);
+    store_close(e->real);
+    store_close(e->synthetic);
+    free(e->synthetic_runs);
+    free(e->patient_of);
+    evidence_free(&e->evidence);
+}
+
+/* Features of n evenly spread slices, summed over the ranks. */
+static status gather_features(const evaluation *e, segmenter *s, slices *from, int64_t n,
+                              moments *m) {
+    status st = ST_OK;
+    const comm *c = e->stage->comm;
+    TRY(comm_agree(c, segmenter_features(s, from, n, m)));
+    TRY(comm_sum_i64(c, &m->n, 1));
+    TRY(comm_sum_f64(c, m->sum, m->dim));
+    TRY(comm_sum_f64(c, m->outer, m->dim * m->dim));
+done:
+    return st;
+}
+
+/* FID and its floor with equally many slices: its bias depends on n. */
+static status measure_fid(evaluation *e, segmenter *s) {
+    status st = ST_OK;
+    enum { HELD_OUT, SYNTHETIC, FLOOR, SETS };
+    moments m[SETS] = {{0}};
+    evidence *v = &e->evidence;
+    int64_t made = slices_count(e->made), train = slices_count(e->train[ARM_REAL]);
+    int64_t n = made < train ? made : train, dim = segnet_feature_dim(&s->config);
+    for (int i = 0; i < SETS && st == ST_OK; i++) st = moments_create(dim, &m[i]);
+    TRY(comm_agree(e->stage->comm, st));
+    TRY(gather_features(e, s, e->test, slices_count(e->test), &m[HELD_OUT]));
+    TRY(gather_features(e, s, e->made, n, &m[SYNTHETIC]));
+    TRY(gather_features(e, s, e->train[ARM_REAL], n, &m[FLOOR]));
+    st = frechet_distance(&m[SYNTHETIC], &m[HELD_OUT], &v->fid);
+    if (st == ST_OK) st = frechet_distance(&m[FLOOR], &m[HELD_OUT], &v->fid_floor);
+    if (st == ST_OK) st = segmenter_hash(s, v->encoder_hash);
+    TRY(comm_agree(e->stage->comm, st));
+    v->feature_dim = dim;
+    v->n_real = m[HELD_OUT].n;
+    v->n_synthetic = m[SYNTHETIC].n;
+    v->n_floor = m[FLOOR].n;
+done:
+    for (int i = 0; i < SETS; i++) moments_free(&m[i]);
+    return st;
+}
+
+/* Dice of every structure, a mean over the patients who have it. */
+static status measure_dice(evaluation *e, segmenter *s, int arm, int64_t seed) {
+    status st = ST_OK;
+    const comm *c = e->stage->comm;
+    int64_t patients = e->evidence.patients;
+    dice_counts *counts = NULL;
+    TRY(comm_agree(c, array_alloc(&counts, patients, sizeof *counts, "Dice counts")));
+    TRY(comm_agree(c,
+                   segmenter_dice(s, e->test, comm_rank(c), comm_size(c), e->patient_of, counts)));
+    TRY(comm_sum_i64(c, &counts[0].both[0],
+                     patients * (int64_t)(sizeof *counts / sizeof counts[0].both[0])));
+    evidence_take_dice(&e->evidence, arm, seed, counts);
+done:
+    free(counts);
+    return st;
+}
+
+static status judge(evaluation *e, int arm, int64_t seed) {
+    status st = ST_OK;
+    const study *s = e->stage->study;
+    segmenter net = {0};
+    char name[64], directory[PATH_SIZE];
+    /* Both arms of a seed begin alike. */
+    uint64_t key = (uint64_t)s->seed + 1000003u * (uint64_t)(seed + 1);
+    int64_t base = (seed * ARMS + arm) * s->evaluate.steps;
+    snprintf(name, sizeof name, "%s-%lld", arm_names[arm], (long long)seed);
+    TRY(path_join(directory, e->parts, name));
+    TRY(comm_agree(e->stage->comm, segmenter_open(e->stage, store_labels(e->real), key, &net)));
+    e->evidence.parameters = trainer_params(net.trainer)->total;
+    TRY(segmenter_train(&net, e->train[arm], key, directory, e->evidence.fingerprint, base));
+    TRY(measure_dice(e, &net, arm, seed));
+    if (arm == ARM_REAL && seed == 0) TRY(measure_fid(e, &net));
+done:
+    segmenter_close(&net);
+    return st;
+}
+
+static status judge_all(evaluation *e) {
+    status st = ST_OK;
+    const study *s = e->stage->study;
+    log_progress_begin(e->stage->log, "evaluate", ARMS * s->evaluate.seeds * s->evaluate.steps);
+    for (int64_t seed = 0; seed < s->evaluate.seeds; seed++)
+        for (int arm = 0; arm < ARMS; arm++) TRY(judge(e, arm, seed));
+done:
+    log_progress_end(e->stage->log);
+    return st;
+}
+
+/* Rank 0: metrics.json, its manifest, and the parts go. */
+static status publish(evaluation *e) {
+    status st = ST_OK;
+    manifest m = {.kind = "metrics"};
+    char path[PATH_SIZE];
+    char *text = NULL;
+    evidence_context about = {.stage = e->stage,
+                              .real = e->real,
+                              .synthetic = e->synthetic,
+                              .split = &e->split,
+                              .checkpoint_step = e->checkpoint_step};
+    snprintf(m.fingerprint, sizeof m.fingerprint, "%s", e->evidence.fingerprint);
+    TRY(evidence_json(&e->evidence, &about, &text));
+    TRY(file_make_dirs(e->output));
+    TRY(path_join(path, e->output, "metrics.json"));
+    TRY(file_write_atomic(path, text, (int64_t)strlen(text)));
+    TRY(manifest_add_file(&m, e->output, "metrics.json"));
+    TRY(manifest_write(&m, e->output));
+    TRY(file_remove_tree(e->parts));
+done:
+    manifest_free(&m);
+    free(text);
+    return st;
+}
+
+static void tell(const evaluation *e) {
+    const evidence *v = &e->evidence;
+    journal *log = e->stage->log;
+    log_info(log,
+             "evaluate: FID %.3f (floor %.3f) of %lld synthetic against %lld held-out real slices",
+             v->fid, v->fid_floor, (long long)v->n_synthetic, (long long)v->n_real);
+    for (int k = 1; k < v->labels->count; k++) {
+        int64_t n = evidence_dice_patients(v, k);
+        if (n == 0)
+            log_info(log, "evaluate: Dice %-16s not measured: no held-out patient has it",
+                     v->labels->name[k]);
+        else
+            log_info(log, "evaluate: Dice %-16s real %.3f  real + synthetic %.3f  (%lld patient%s)",
+                     v->labels->name[k], evidence_dice(v, ARM_REAL, k),
+                     evidence_dice(v, ARM_BOTH, k), (long long)n, n == 1 ? "" : "s");
+    }
+    log_event(log, "evaluate", json_pack("{s:f, s:f}", "fid", v->fid, "floor", v->fid_floor));
+}
+
+status evaluate_stage(const stage_context *stage) {
+    status st = ST_OK;
+    evaluation e = {.stage = stage};
+    bool current = false;
+    TRY(comm_agree(stage->comm, open_stores(&e)));
+    TRY(stage_is_current(stage, e.output, "metrics", e.evidence.fingerprint, &current));
+    if (current) {
+        log_info(stage->log, "evaluate: %s is current", e.output);
+        stage_tell_next(stage, "report");
+        goto done;
+    }
+    TRY(comm_agree(stage->comm, open_slices(&e)));
+    TRY(judge_all(&e));
+    TRY(comm_agree(stage->comm, comm_rank(stage->comm) == 0 ? publish(&e) : ST_OK));
+    tell(&e);
+    log_info(stage->log, "evaluate: %s/metrics.json", e.output);
+    stage_tell_next(stage, "report");
+done:
+    close_evaluation(&e);
+    return st;
+}

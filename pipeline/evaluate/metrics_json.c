@@ -1,0 +1,246 @@
+/* Collecting the numbers of an evaluation and writing them down with all they depend on. */
+#include "pipeline/evaluate/metrics_json.h"
+
+#include "io/dicom.h"
+#include "io/alloc.h"
+#include "pipeline/common/fingerprint.h"
+#include "pipeline/common/history.h"
+#include "pipeline/common/precision.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <omp.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+status evidence_alloc(evidence *e, const label_set *labels, int64_t seeds) {
+    e->labels = labels;
+    e->seeds = seeds;
+    status st = array_alloc(&e->dice, ARMS * seeds * labels->count, sizeof *e->dice, "Dice values");
+    if (st == ST_OK)
+        st = array_alloc(&e->dice_patients, labels->count, sizeof *e->dice_patients, "Dice values");
+    return st;
+}
+
+void evidence_free(evidence *e) {
+    free(e->dice);
+    free(e->dice_patients);
+    e->dice = NULL;
+    e->dice_patients = NULL;
+}
+
+static double *dice_at(const evidence *e, int arm, int64_t seed, int label) {
+    return &e->dice[(arm * e->seeds + seed) * e->labels->count + label];
+}
+
+void evidence_take_dice(evidence *e, int arm, int64_t seed, const dice_counts *counts) {
+    for (int k = 0; k < e->labels->count; k++) {
+        double sum = 0;
+        int64_t have = 0;
+        for (int64_t p = 0; p < e->patients; p++) {
+            if (counts[p].truth[k] == 0) continue;
+            sum += dice_of(&counts[p], k);
+            have++;
+        }
+        *dice_at(e, arm, seed, k) = have > 0 ? sum / (double)have : (double)NAN;
+        e->dice_patients[k] = have;
+    }
+}
+
+double evidence_dice(const evidence *e, int arm, int label) {
+    double sum = 0;
+    int64_t counted = 0;
+    for (int64_t seed = 0; seed < e->seeds; seed++) {
+        double d = *dice_at(e, arm, seed, label);
+        if (isnan(d)) continue;
+        sum += d;
+        counted++;
+    }
+    return counted > 0 ? sum / (double)counted : (double)NAN;
+}
+
+int64_t evidence_dice_patients(const evidence *e, int label) { return e->dice_patients[label]; }
+
+static json_t *dice_json(const evidence *e) {
+    static const char *const names[ARMS] = {"real", "real_plus_synthetic"};
+    json_t *all = json_object();
+    for (int k = 1; k < e->labels->count; k++) {
+        json_t *one = json_object(), *seeds = json_object();
+        for (int arm = 0; arm < ARMS; arm++) {
+            json_t *list = json_array();
+            for (int64_t seed = 0; seed < e->seeds; seed++)
+                json_array_append_new(list, log_number(*dice_at(e, arm, seed, k)));
+            json_object_set_new(seeds, names[arm], list);
+            json_object_set_new(one, names[arm], log_number(evidence_dice(e, arm, k)));
+        }
+        json_object_set_new(one, "n_patients", json_integer(e->dice_patients[k]));
+        json_object_set_new(one, "seeds", seeds);
+        json_object_set_new(all, e->labels->name[k], one);
+    }
+    return all;
+}
+
+static json_t *fid_json(const evidence *e) {
+    char extractor[160];
+    snprintf(extractor, sizeof extractor,
+             "segnet encoder trained on the real training split, sha256:%s", e->encoder_hash);
+    return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:s}", "value", log_number(e->fid), "floor",
+                     log_number(e->fid_floor), "n_real", (json_int_t)e->n_real, "n_synthetic",
+                     (json_int_t)e->n_synthetic, "n_floor", (json_int_t)e->n_floor, "dim",
+                     (json_int_t)e->feature_dim, "extractor", extractor);
+}
+
+static json_t *warnings_json(const evidence *e, const split *sp) {
+    json_t *list = json_array();
+    char text[256];
+    if (sp->by_blocks)
+        json_array_append_new(
+            list, json_string(
+                      "The store holds one patient: training and test are blocks of slices of the "
+                      "same patient. This is no patient-level evidence."));
+    else if (e->patients < 10) {
+        snprintf(text, sizeof text,
+                 "Only %lld held-out patient%s: Dice differences of this size are easily chance.",
+                 (long long)e->patients, e->patients == 1 ? "" : "s");
+        json_array_append_new(list, json_string(text));
+    }
+    /* Two patients: pipeline/data/split.c has none to spare for validation. */
+    if (!sp->by_blocks && sp->patients[SPLIT_TRAIN] == 1 && sp->patients[SPLIT_TEST] == 1)
+        json_array_append_new(
+            list,
+            json_string(
+                "There are two patients: the validation loss was watched on the test patient."));
+    int64_t least = e->n_real < e->n_synthetic ? e->n_real : e->n_synthetic;
+    if (least <= 2 * e->feature_dim) {
+        snprintf(text, sizeof text,
+                 "FID rests on %lld slices for %lld features: covariances of so few are poorly "
+                 "determined, and FID is biased upwards. Read it beside its floor only.",
+                 (long long)least, (long long)e->feature_dim);
+        json_array_append_new(list, json_string(text));
+    }
+    return list;
+}
+
+static json_t *part_json(const split *sp, split_part part) {
+    int64_t volumes = 0; /* runs of a volume follow on each other */
+    for (int64_t i = 0; i < sp->run_count[part]; i++)
+        volumes += i == 0 || sp->runs[part][i].volume != sp->runs[part][i - 1].volume;
+    return json_pack("{s:I, s:I, s:I}", "patients", (json_int_t)sp->patients[part], "volumes",
+                     (json_int_t)volumes, "slices", (json_int_t)sp->slices[part]);
+}
+
+static json_t *split_json(const split *sp) {
+    return json_pack("{s:b, s:o, s:o, s:o}", "by_blocks", sp->by_blocks, "train",
+                     part_json(sp, SPLIT_TRAIN), "validation", part_json(sp, SPLIT_VALIDATION),
+                     "test", part_json(sp, SPLIT_TEST));
+}
+
+static int64_t count_slices(const store *s) {
+    int64_t slices = 0;
+    for (int64_t i = 0; i < store_count(s); i++) slices += store_at(s, i)->space.shape[0];
+    return slices;
+}
+
+/* Volumes of a patient are neighbours: a store is sorted by pseudonym (io/series.h). */
+static int64_t count_patients(const store *s) {
+    int64_t patients = 0;
+    for (int64_t i = 0; i < store_count(s); i++)
+        patients += i == 0 || !split_same_patient(store_at(s, i - 1)->id, store_at(s, i)->id);
+    return patients;
+}
+
+/* The real store: what there is, and its geometry as [least, greatest]. */
+static json_t *data_json(const store *s) {
+    double low[4] = {INFINITY, INFINITY, INFINITY, INFINITY}, high[4] = {0};
+    int64_t contrast = 0;
+    for (int64_t i = 0; i < store_count(s); i++) {
+        const geometry *g = &store_at(s, i)->space;
+        const double values[] = {(double)g->shape[1], (double)g->shape[2], g->spacing[0],
+                                 g->spacing[1]};
+        for (int k = 0; k < 4; k++) {
+            low[k] = fmin(low[k], values[k]);
+            high[k] = fmax(high[k], values[k]);
+        }
+        contrast += store_at(s, i)->contrast;
+    }
+    return json_pack("{s:I, s:I, s:I, s:I, s:[f,f], s:[f,f], s:[f,f], s:[f,f]}", "patients",
+                     (json_int_t)count_patients(s), "volumes", (json_int_t)store_count(s), "slices",
+                     (json_int_t)count_slices(s), "contrast_volumes", (json_int_t)contrast, "rows",
+                     low[0], high[0], "columns", low[1], high[1], "slice_distance_mm", low[2],
+                     high[2], "pixel_mm", low[3], high[3]);
+}
+
+static json_t *last_of(const history_curve *c) {
+    return c->count > 0 ? log_number(c->value[c->count - 1]) : json_null();
+}
+
+/* How far the model was trained that the synthetic slices are from, and its losses there. */
+static status training_json(const evidence_context *about, json_t **out) {
+    status st = ST_OK;
+    const study *s = about->stage->study;
+    history h = {0};
+    char path[PATH_SIZE];
+    TRY(stage_path(about->stage, "checkpoints/history.json", path));
+    TRY(history_read(path, (double)about->checkpoint_step, &h));
+    *out = json_pack("{s:I, s:I, s:o, s:o}", "steps", (json_int_t)s->train.steps, "checkpoint_step",
+                     (json_int_t)about->checkpoint_step, "train_loss", last_of(&h.train),
+                     "validation_loss", last_of(&h.validation));
+done:
+    history_free(&h);
+    return st;
+}
+
+static json_t *versions_json(engine_kind engine) {
+    return json_pack("{s:s, s:s, s:s, s:s, s:s}", "ctaug", CTAUG_VERSION, "mpi",
+                     comm_library_version(), "hdf5", store_library_version(), "dcmtk",
+                     dicom_library_version(), named_table_name(&engine_kinds, engine),
+                     kernels_library_version(engine));
+}
+
+static status fingerprints_json(const evidence *e, const evidence_context *about, json_t **out) {
+    char training[SHA256_HEX] = "";
+    const char *real = store_manifest(about->real)->fingerprint;
+    status st = fingerprint_of_training(about->stage->study, real, training);
+    if (st == ST_OK)
+        *out = json_pack("{s:s, s:s, s:s, s:s}", "store", real, "training", training, "synthetic",
+                         store_manifest(about->synthetic)->fingerprint, "metrics", e->fingerprint);
+    return st;
+}
+
+static json_t *segmenter_json(const evidence *e, const study *s) {
+    return json_pack("{s:I, s:I, s:f, s:I, s:I}", "steps", (json_int_t)s->evaluate.steps, "batch",
+                     (json_int_t)s->evaluate.batch, "lr", s->evaluate.lr, "seeds",
+                     (json_int_t)s->evaluate.seeds, "parameters", (json_int_t)e->parameters);
+}
+
+status evidence_json(const evidence *e, const evidence_context *about, char **text) {
+    status st = ST_OK;
+    const study *s = about->stage->study;
+    json_t *fingerprints = NULL, *training = NULL, *all = NULL;
+    char created[32] = "";
+    time_t now = time(NULL);
+    struct tm utc;
+    *text = NULL;
+    if (gmtime_r(&now, &utc)) strftime(created, sizeof created, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    TRY(fingerprints_json(e, about, &fingerprints));
+    TRY(training_json(about, &training));
+    all = json_pack(
+        "{s:s, s:I, s:s, s:o, s:i, s:i, s:s, s:s, s:O, s:o, s:o, s:O, s:{s:I, s:I}, s:o, s:o, "
+        "s:o, s:o}",
+        "study", s->name, "seed", (json_int_t)s->seed, "created", created, "versions",
+        versions_json(s->engine), "ranks", comm_size(about->stage->comm), "threads",
+        omp_get_max_threads(), "engine", named_table_name(&engine_kinds, s->engine), "precision",
+        named_table_name(&compute_types, about->stage->precision), "fingerprints", fingerprints,
+        "data", data_json(about->real), "split", split_json(about->split), "training", training,
+        "synthetic", "volumes", (json_int_t)store_count(about->synthetic), "slices",
+        (json_int_t)count_slices(about->synthetic), "warnings", warnings_json(e, about->split),
+        "fid", fid_json(e), "dice", dice_json(e), "segmenter", segmenter_json(e, s));
+    if (all) *text = json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    if (!*text) st = status_memory("metrics.json", 0);
+done:
+    json_decref(all);
+    json_decref(training);
+    json_decref(fingerprints);
+    return st;
+}

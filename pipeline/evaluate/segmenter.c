@@ -1,0 +1,176 @@
+/* Training a segmenter with the shared trainer, and running it over held-out slices. */
+#include "pipeline/evaluate/segmenter.h"
+
+#include "io/alloc.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { BASE = 16, BATCH = 16, REPORT_EVERY = 10, SAVE_EVERY = 500 };
+
+status segmenter_open(const stage_context *stage, const label_set *labels, uint64_t seed,
+                      segmenter *out) {
+    status st = ST_OK;
+    const study *study = stage->study;
+    segmenter *s = out;
+    int64_t pixels = study->data.size * study->data.size, micro = study->train.micro_batch;
+    *s = (segmenter){.stage = stage,
+                     .config = {.size = study->data.size, .labels = labels->count, .base = BASE}};
+    s->batch = micro < BATCH ? micro : BATCH; /* what a rank's memory is known to hold */
+    TRY(comm_agree(stage->comm, graph_create(&s->graph)));
+    s->nodes = segnet_build(s->graph, &s->config);
+    trainer_settings set = {.steps = study->evaluate.steps,
+                            .batch = study->evaluate.batch,
+                            .micro_batch = study->train.micro_batch,
+                            .lr = study->evaluate.lr,
+                            .warmup = study->evaluate.steps / 20,
+                            .weight_decay = 0.01,
+                            .clip = 1.0,
+                            .seed = seed};
+    TRY(trainer_create(stage->comm, &set, s->graph, s->nodes.loss, stage->engine, &s->trainer));
+    plan_options options = {.engine = stage->engine,
+                            .batch = s->batch,
+                            .outputs = (node[]){s->nodes.logits, s->nodes.features},
+                            .output_count = 2};
+    TRY(plan_create(s->graph, trainer_params(s->trainer), &options, &s->plan));
+    TRY(array_alloc(&s->sample.image, pixels, sizeof(float), "a slice"));
+    TRY(array_alloc(&s->sample.labels, pixels, 1, "a label map"));
+done:
+    return st;
+}
+
+void segmenter_close(segmenter *s) {
+    plan_destroy(s->plan);
+    trainer_destroy(s->trainer);
+    graph_destroy(s->graph);
+    free(s->sample.image);
+    free(s->sample.labels);
+    *s = (segmenter){0};
+}
+
+/* What the trainer's fill needs. */
+typedef struct filling {
+    segmenter *segmenter;
+    slices *train;
+    uint64_t seed;
+} filling;
+
+static status fill(void *context, plan *pl, int64_t first, int64_t count) {
+    status st = ST_OK;
+    filling *f = context;
+    slice_sample *sample = &f->segmenter->sample;
+    int64_t pixels = f->segmenter->config.size * f->segmenter->config.size;
+    tensor x, labels;
+    TRY(plan_input(pl, "x", &x));
+    TRY(plan_input(pl, "labels", &labels));
+    for (int64_t b = 0; b < count; b++) {
+        TRY(slices_draw(f->train, f->seed, first + b, sample));
+        memcpy((float *)x.at + b * pixels, sample->image, (size_t)pixels * sizeof(float));
+        memcpy((uint8_t *)labels.at + b * pixels, sample->labels, (size_t)pixels);
+    }
+done:
+    return st;
+}
+
+status segmenter_train(segmenter *s, slices *train, uint64_t seed, const char *directory,
+                       const char *fingerprint, int64_t base) {
+    status st = ST_OK;
+    bool found = false;
+    filling f = {.segmenter = s, .train = train, .seed = seed};
+    const trainer_feed feed = {.fill = fill, .context = &f};
+    int64_t steps = s->stage->study->evaluate.steps;
+    TRY(trainer_restore(s->trainer, directory, fingerprint, &found));
+    while (trainer_at(s->trainer) < steps) {
+        trainer_report r;
+        char note[64];
+        TRY(trainer_step(s->trainer, &feed, *s->stage->stop_requested != 0, &r));
+        int64_t at = trainer_at(s->trainer);
+        if (at % REPORT_EVERY == 0) {
+            snprintf(note, sizeof note, "loss %.3f", r.loss);
+            log_progress_set(s->stage->log, base + at, note);
+        }
+        if (at % SAVE_EVERY == 0 || at == steps || r.stop) {
+            TRY(trainer_check_equal(s->trainer));
+            TRY(trainer_save(s->trainer, directory, fingerprint, 1));
+        }
+        if (r.stop && at < steps) {
+            st = status_fail(
+                ST_STOPPED, "stopped after a checkpoint of the segmenter in %s; run again to go on",
+                directory);
+            goto done;
+        }
+    }
+    log_progress_set(s->stage->log, base + steps, "");
+    plan_params_changed(s->plan);
+done:
+    return st;
+}
+
+/* Runs slice k of `from` as slot b of the next batch; images only. */
+static status lay(segmenter *s, slices *from, int64_t k, int64_t b, uint8_t *truth) {
+    status st = ST_OK;
+    int64_t pixels = s->config.size * s->config.size;
+    tensor x;
+    TRY(plan_input(s->plan, "x", &x));
+    TRY(slices_get(from, k, &s->sample));
+    memcpy((float *)x.at + b * pixels, s->sample.image, (size_t)pixels * sizeof(float));
+    if (truth) memcpy(truth + b * pixels, s->sample.labels, (size_t)pixels);
+done:
+    return st;
+}
+
+static void most_likely(const float *logits, int64_t pixels, int64_t classes, uint8_t *labels) {
+    for (int64_t i = 0; i < pixels; i++) {
+        int64_t best = 0;
+        for (int64_t k = 1; k < classes; k++)
+            if (logits[i * classes + k] > logits[i * classes + best]) best = k;
+        labels[i] = (uint8_t)best;
+    }
+}
+
+status segmenter_dice(segmenter *s, slices *from, int64_t first, int64_t step,
+                      const int64_t *patient_of, dice_counts *counts) {
+    status st = ST_OK;
+    int64_t pixels = s->config.size * s->config.size, total = slices_count(from),
+            classes = s->config.labels;
+    uint8_t *truth = NULL, *predicted = NULL;
+    int64_t patient[BATCH];
+    TRY(array_alloc(&truth, s->batch * pixels, 1, "label maps"));
+    TRY(array_alloc(&predicted, pixels, 1, "a label map"));
+    for (int64_t k = first; k < total;) {
+        int64_t count = 0;
+        for (; count < s->batch && k < total; count++, k += step) {
+            TRY(lay(s, from, k, count, truth));
+            patient[count] = patient_of[s->sample.volume];
+        }
+        TRY(plan_forward(s->plan, NULL));
+        const float *logits = plan_output(s->plan, s->nodes.logits).at;
+        for (int64_t b = 0; b < count; b++) {
+            most_likely(logits + b * pixels * classes, pixels, classes, predicted);
+            dice_add(&counts[patient[b]], truth + b * pixels, predicted, pixels);
+        }
+    }
+done:
+    free(truth);
+    free(predicted);
+    return st;
+}
+
+status segmenter_features(segmenter *s, slices *from, int64_t n, moments *out) {
+    status st = ST_OK;
+    int64_t total = slices_count(from), step = comm_size(s->stage->comm);
+    for (int64_t i = comm_rank(s->stage->comm); i < n;) {
+        int64_t count = 0;
+        for (; count < s->batch && i < n; count++, i += step)
+            TRY(lay(s, from, i * total / n, count, NULL));
+        TRY(plan_forward(s->plan, NULL));
+        moments_add(out, plan_output(s->plan, s->nodes.features).at, count);
+    }
+done:
+    return st;
+}
+
+status segmenter_hash(segmenter *s, char hex[SHA256_HEX]) {
+    const params *p = trainer_params(s->trainer);
+    return bytes_sha256(p->value, p->total * (int64_t)sizeof(float), hex);
+}

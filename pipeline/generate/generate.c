@@ -1,0 +1,317 @@
+/* The generation stage: checkpoint and real store in, a store of synthetic volumes out.
+ *
+ * The unit of work is a batch of neighbouring slices of one volume, always of the same slices
+ * whatever the rank count; units are dealt to the ranks and each is published as a file when done,
+ * so that a stopped generation goes on where it was. Then volumes are put together and written as
+ * any store.
+ */
+#include "pipeline/data/deform.h"
+#include "pipeline/common/denoiser.h"
+#include "pipeline/common/contact_sheet.h"
+#include "pipeline/common/fingerprint.h"
+#include "pipeline/stage.h"
+#include "pipeline/trainer/trainer.h"
+
+#include "io/alloc.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct generation {
+    const stage_context *stage;
+    store *real;
+    split split;
+    deformed *volumes; /* study.generate.volumes of them */
+    int64_t units;
+    int64_t *first_unit; /* of each volume */
+    denoiser *denoiser;
+    slice_sample *conditions; /* generate.batch */
+    uint64_t *index;
+    uint8_t *labels;
+    float *images;
+    int16_t *hu;
+    int64_t step; /* of the checkpoint */
+    char fingerprint[SHA256_HEX];
+    char checkpoints[PATH_SIZE], parts[PATH_SIZE], output[PATH_SIZE];
+} generation;
+
+/* The real store and the newest checkpoint of this study's training. */
+static status open_inputs(generation *g, char training[SHA256_HEX]) {
+    status st = ST_OK;
+    char path[PATH_SIZE];
+    TRY(stage_path(g->stage, "store", path));
+    TRY(store_open(path, &g->real));
+    TRY(stage_path(g->stage, "checkpoints", g->checkpoints));
+    TRY(stage_path(g->stage, "synthetic", g->output));
+    TRY(fingerprint_of_training(g->stage->study, store_manifest(g->real)->fingerprint, training));
+    TRY(checkpoint_latest(g->checkpoints, training, &g->step));
+done:
+    return st;
+}
+
+/* What will be made, and whether it is there already: g->fingerprint, g->parts. Collective. */
+static status look(generation *g, bool *current) {
+    status st = ST_OK;
+    const stage_context *s = g->stage;
+    char training[SHA256_HEX], parts[64];
+    TRY(comm_agree(s->comm, open_inputs(g, training)));
+    /* Rank 0's view of the directory counts: another node may see it later. */
+    TRY(comm_broadcast(s->comm, &g->step, sizeof g->step, 0));
+    if (g->step < 0) {
+        st = status_fail(ST_INPUT, "%s holds no checkpoint of this study: run ctaug train first",
+                         g->checkpoints);
+        goto done;
+    }
+    if (g->step < s->study->train.steps && comm_rank(s->comm) == 0)
+        log_warning(s->log,
+                    "the newest checkpoint is of step %lld of %lld: training is not finished",
+                    (long long)g->step, (long long)s->study->train.steps);
+    st = fingerprint_of_synthetic(s->study, training, g->step, g->fingerprint);
+    snprintf(parts, sizeof parts, "synthetic.parts-%.16s", g->fingerprint);
+    if (st == ST_OK) st = stage_path(s, parts, g->parts);
+    TRY(comm_agree(s->comm, st));
+    TRY(stage_is_current(s, g->output, "store", g->fingerprint, current));
+done:
+    return st;
+}
+
+static status plan_volumes(generation *g) {
+    status st = ST_OK;
+    const study *s = g->stage->study;
+    TRY(split_create(g->real, s, &g->split));
+    TRY(array_alloc(&g->volumes, s->generate.volumes, sizeof *g->volumes, "synthetic volumes"));
+    TRY(array_alloc(&g->first_unit, s->generate.volumes, sizeof *g->first_unit, "work units"));
+    for (int64_t v = 0; v < s->generate.volumes; v++) {
+        TRY(deformed_plan(s, g->real, &g->split, v, &g->volumes[v]));
+        g->first_unit[v] = g->units;
+        g->units +=
+            (g->volumes[v].entry.space.shape[0] + s->generate.batch - 1) / s->generate.batch;
+    }
+done:
+    return st;
+}
+
+static status open_network(generation *g) {
+    status st = ST_OK;
+    const study *s = g->stage->study;
+    int64_t batch = s->generate.batch, pixels = s->data.size * s->data.size;
+    TRY(denoiser_open(g->stage, store_labels(g->real), batch, &g->denoiser));
+    TRY(trainer_load_ema(g->checkpoints, g->step, denoiser_params(g->denoiser)));
+    denoiser_params_changed(g->denoiser);
+    TRY(array_alloc(&g->conditions, batch, sizeof *g->conditions, "conditions"));
+    TRY(array_alloc(&g->index, batch, sizeof *g->index, "sample indices"));
+    TRY(array_alloc(&g->labels, batch * pixels, 1, "label maps"));
+    TRY(array_alloc(&g->images, batch * pixels, sizeof(float), "sampled slices"));
+    TRY(array_alloc(&g->hu, batch * pixels, sizeof(int16_t), "sampled slices"));
+    for (int64_t b = 0; b < batch; b++) g->conditions[b].labels = g->labels + b * pixels;
+done:
+    return st;
+}
+
+static status part_path(const generation *g, int64_t unit, char path[PATH_SIZE]) {
+    char name[64];
+    snprintf(name, sizeof name, "unit-%08lld.hu", (long long)unit);
+    return path_join(path, g->parts, name);
+}
+
+static int64_t volume_of(const generation *g, int64_t unit) {
+    int64_t v = g->stage->study->generate.volumes - 1;
+    while (g->first_unit[v] > unit) v--;
+    return v;
+}
+
+/* Slices [*first, *first + count) of volume *v are unit's. */
+static int64_t slices_of(const generation *g, int64_t unit, int64_t *v, int64_t *first) {
+    int64_t batch = g->stage->study->generate.batch;
+    *v = volume_of(g, unit);
+    *first = (unit - g->first_unit[*v]) * batch;
+    int64_t left = g->volumes[*v].entry.space.shape[0] - *first;
+    return left < batch ? left : batch;
+}
+
+static status sample_unit(generation *g, int64_t unit) {
+    status st = ST_OK;
+    const study *s = g->stage->study;
+    char path[PATH_SIZE];
+    int64_t v, first, count = slices_of(g, unit, &v, &first);
+    int64_t pixels = s->data.size * s->data.size;
+    TRY(part_path(g, unit, path));
+    if (file_exists(path)) goto done;
+    for (int64_t b = 0; b < count; b++) {
+        TRY(deformed_condition(s, g->real, &g->volumes[v], first + b, &g->conditions[b]));
+        g->index[b] = ((uint64_t)v << 20) + (uint64_t)(first + b);
+    }
+    TRY(denoiser_sample(g->denoiser, g->conditions, g->index, count, g->images));
+    for (int64_t i = 0; i < count * pixels; i++)
+        g->hu[i] = window_undo(g->images[i], s->data.window[0], s->data.window[1]);
+    TRY(file_write_atomic(path, g->hu, count * pixels * (int64_t)sizeof(int16_t)));
+done:
+    return st;
+}
+
+/* Each rank one unit, then all look whether to stop: the same number of rounds everywhere. */
+static status sample_all(generation *g) {
+    status st = ST_OK;
+    const comm *c = g->stage->comm;
+    bool stop = false;
+    log_progress_begin(g->stage->log, "generate", g->units); /* batches of slices */
+    for (int64_t round = 0; round < g->units && !stop; round += comm_size(c)) {
+        int64_t unit = round + comm_rank(c);
+        TRY(comm_agree(c, unit < g->units ? sample_unit(g, unit) : ST_OK));
+        int64_t done_units = round + comm_size(c);
+        log_progress_set(g->stage->log, done_units < g->units ? done_units : g->units, "batches");
+        TRY(stage_should_stop(g->stage, &stop));
+    }
+    if (stop)
+        st = status_fail(ST_STOPPED,
+                         "stopped; the slices sampled so far are kept: run again to go on");
+done:
+    log_progress_end(g->stage->log);
+    return st;
+}
+
+/* Volume v from its units' files, labels drawn again. */
+static status assemble(generation *g, int64_t v, volume *out) {
+    status st = ST_OK;
+    const study *s = g->stage->study;
+    const deformed *d = &g->volumes[v];
+    int64_t pixels = s->data.size * s->data.size, slices = d->entry.space.shape[0];
+    char path[PATH_SIZE], *data = NULL;
+    *out = (volume){.space = d->entry.space, .contrast = d->entry.contrast};
+    snprintf(out->id, sizeof out->id, "%s", d->entry.id);
+    TRY(volume_alloc(out));
+    for (int64_t first = 0; first < slices; first += s->generate.batch) {
+        int64_t left = slices - first, bytes = 0;
+        int64_t wanted = (left < s->generate.batch ? left : s->generate.batch) * pixels * 2;
+        TRY(part_path(g, g->first_unit[v] + first / s->generate.batch, path));
+        TRY(file_read(path, wanted, &data, &bytes));
+        if (bytes != wanted) {
+            st = status_fail(ST_INTEGRITY,
+                             "%s has %lld bytes instead of %lld: remove it and run again", path,
+                             (long long)bytes, (long long)wanted);
+            goto done;
+        }
+        memcpy(out->hu + first * pixels, data, (size_t)bytes);
+        free(data);
+        data = NULL;
+    }
+    for (int64_t k = 0; k < slices; k++) {
+        slice_sample condition = {.labels = out->labels + k * pixels};
+        TRY(deformed_condition(s, g->real, d, k, &condition));
+    }
+done:
+    free(data);
+    return st;
+}
+
+static status put_volumes(generation *g, store_writer *w) {
+    status st = ST_OK;
+    for (int64_t v = 0; v < g->stage->study->generate.volumes && st == ST_OK; v++) {
+        volume whole = {0};
+        if (!store_writer_is_mine(w, v)) continue;
+        st = assemble(g, v, &whole);
+        if (st == ST_OK) st = store_writer_put(w, v, &whole);
+        volume_free(&whole);
+    }
+    return st;
+}
+
+static json_t *provenance(const generation *g) {
+    const study *s = g->stage->study;
+    json_t *list = json_array();
+    for (int64_t v = 0; v < s->generate.volumes; v++)
+        json_array_append_new(list, deformed_json(&g->volumes[v], g->real));
+    return json_pack("{s:b, s:I, s:s, s:I, s:f, s:s, s:o}", "synthetic", 1, "checkpoint_step",
+                     (json_int_t)g->step, "sampler",
+                     named_table_name(&sampler_kinds, s->generate.sampler), "sampler_steps",
+                     (json_int_t)s->generate.steps, "guidance", s->generate.guidance,
+                     "store_fingerprint", store_manifest(g->real)->fingerprint, "volumes", list);
+}
+
+static status write_store(generation *g) {
+    status st = ST_OK;
+    int64_t n = g->stage->study->generate.volumes;
+    store_entry *entries = NULL;
+    store_writer *w = NULL;
+    json_t *from = provenance(g);
+    st = from ? array_alloc(&entries, n, sizeof *entries, "store entries")
+              : status_memory("provenance", 0);
+    TRY(comm_agree(g->stage->comm, st));
+    for (int64_t v = 0; v < n; v++) entries[v] = g->volumes[v].entry;
+    store_plan plan = {.directory = g->output,
+                       .fingerprint = g->fingerprint,
+                       .labels = store_labels(g->real),
+                       .provenance = from,
+                       .entries = entries,
+                       .count = n,
+                       .shard_bytes = g->stage->study->ingest.shard_mib << 20};
+    TRY(store_writer_open(g->stage->comm, &plan, &w));
+    TRY(store_writer_finish(w, put_volumes(g, w)));
+done:
+    json_decref(from);
+    free(entries);
+    return st;
+}
+
+static status open_work(generation *g) {
+    status st = ST_OK;
+    TRY(file_make_dirs(g->parts));
+    TRY(plan_volumes(g));
+    TRY(open_network(g));
+done:
+    return st;
+}
+
+static void close_generation(generation *g) {
+    for (int64_t v = 0; g->volumes && v < g->stage->study->generate.volumes; v++)
+        deformed_free(&g->volumes[v]);
+    denoiser_close(g->denoiser);
+    split_free(&g->split);
+    store_close(g->real);
+    free(g->volumes);
+    free(g->first_unit);
+    free(g->conditions);
+    free(g->index);
+    free(g->labels);
+    free(g->images);
+    free(g->hu);
+}
+
+/* Once the store is published: the contact sheet, then the parts go. They are what is left to see
+ * of a run that was killed before it came here. Local (rank 0). */
+static status finish(const generation *g) {
+    status st = ST_OK;
+    char sheet[PATH_SIZE];
+    TRY(stage_path(g->stage, "previews", sheet));
+    TRY(file_make_dirs(sheet));
+    TRY(stage_path(g->stage, "previews/synthetic.png", sheet));
+    TRY(sheet_write(g->output, g->stage->study->data.window, sheet));
+    TRY(file_remove_tree(g->parts));
+    log_info(g->stage->log, "generate: %lld synthetic volumes in %s, contact sheet %s",
+             (long long)g->stage->study->generate.volumes, g->output, sheet);
+done:
+    return st;
+}
+
+status generate_stage(const stage_context *stage) {
+    status st = ST_OK;
+    generation g = {.stage = stage};
+    bool current = false;
+    TRY(look(&g, &current));
+    if (current) {
+        log_info(stage->log, "generate: %s is current", g.output);
+    } else {
+        TRY(comm_agree(stage->comm, open_work(&g)));
+        TRY(sample_all(&g));
+        TRY(write_store(&g));
+        log_event(stage->log, "generate",
+                  json_pack("{s:I, s:I}", "volumes", (json_int_t)stage->study->generate.volumes,
+                            "checkpoint", (json_int_t)g.step));
+    }
+    if (comm_rank(stage->comm) == 0 && (!current || file_exists(g.parts))) st = finish(&g);
+    TRY(comm_agree(stage->comm, st));
+    stage_tell_next(stage, "evaluate");
+done:
+    close_generation(&g);
+    return st;
+}

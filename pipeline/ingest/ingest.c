@@ -1,0 +1,360 @@
+/* DICOM to store: the first stage.
+ *
+ * Every rank learns the headers of every series, agrees with the others on the label set and on
+ * what the output follows from, then reads, labels and writes the volumes that the store deals to
+ * it. Volumes are taken in rounds (each rank its k-th, then all agree and look for a stop request):
+ * the ranks own different numbers of volumes, and nobody may wait in a collective call for a rank
+ * that has left. Only pseudonyms, geometry and voxels go into the store; names and paths stay
+ * outside.
+ */
+#include "io/series.h"
+#include "io/store.h"
+#include "pipeline/stage.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { HU_VALUES = 65536, HU_ZERO = 32768 };
+
+typedef struct ingest {
+    const stage_context *stage;
+    char directory[PATH_SIZE], fingerprint[SHA256_HEX];
+    series_list list;
+    int64_t left_out, without_seg, patients, slices, voxels;
+    label_set labels;
+    bool from_seg;
+    uint8_t label_of_hu[HU_VALUES]; /* thresholds only: label of h at h + HU_ZERO */
+    int64_t label_voxels[LABELS_MOST];
+} ingest;
+
+/* Index of a name in the set, appended if new; ST_INPUT if the set is full. */
+static status label_add(label_set *set, const char *name, int *index) {
+    *index = label_find(set, name);
+    if (*index >= 0) return ST_OK;
+    if (set->count >= LABELS_MOST)
+        return status_fail(ST_INPUT,
+                           "label '%s': a store holds at most %d labels, background included; "
+                           "leave some segments out",
+                           name, LABELS_MOST);
+    *index = set->count++;
+    snprintf(set->name[*index], LABEL_NAME, "%s", name);
+    return ST_OK;
+}
+
+static label_set label_background(void) {
+    label_set set = {.count = 1, .name = {"background"}};
+    return set;
+}
+
+/* Labels from HU ranges, later ones winning: one table look-up a voxel. Local. */
+static status labels_from_thresholds(ingest *in) {
+    const study *study = in->stage->study;
+    in->labels = label_background();
+    if (study->ingest.threshold_count < 1)
+        return status_fail(ST_USAGE, "ingest.labels is thresholds, but ingest.thresholds is empty: "
+                                     "name ranges such as \"bone: 300..3071\"");
+    for (int t = 0; t < study->ingest.threshold_count; t++) {
+        const study_threshold *range = &study->ingest.thresholds[t];
+        int label = 0;
+        status st = label_add(&in->labels, range->name, &label);
+        if (st != ST_OK) return st;
+        int low = range->low < INT16_MIN ? INT16_MIN : range->low;
+        int high = range->high > INT16_MAX ? INT16_MAX : range->high;
+        for (int hu = low; hu <= high; hu++) in->label_of_hu[hu + HU_ZERO] = (uint8_t)label;
+    }
+    return ST_OK;
+}
+
+static int by_name(const void *a, const void *b) { return strcmp(a, b); }
+
+/* The union of the segment labels of all SEGs, sorted: label values follow from the names alone,
+ * not from the order of patients. Collective. */
+static status labels_from_segs(ingest *in) {
+    const comm *c = in->stage->comm;
+    label_set mine = label_background(), *all = NULL;
+    void *gathered = NULL;
+    int64_t bytes = 0;
+    status st = ST_OK;
+    for (int64_t i = comm_rank(c); i < in->list.count && st == ST_OK; i += comm_size(c)) {
+        const series *one = &in->list.items[i];
+        for (int64_t j = 0; j < one->segmentation_count && st == ST_OK; j++)
+            st = dicom_seg_labels(one->segmentations[j], &mine);
+    }
+    TRY(comm_agree(c, st));
+    TRY(comm_all_gather(c, &mine, sizeof mine, &gathered, &bytes, NULL));
+    all = gathered;
+    in->labels = label_background();
+    for (int64_t r = 0; r < bytes / (int64_t)sizeof *all; r++) {
+        for (int k = 1; k < all[r].count; k++) {
+            int label = 0;
+            TRY(label_add(&in->labels, all[r].name[k], &label));
+        }
+    }
+    qsort(in->labels.name[1], (size_t)in->labels.count - 1, LABEL_NAME, by_name);
+done:
+    free(gathered);
+    return st;
+}
+
+/* SHA-256 over what identifies the input: SOP instance UID and size of each slice, the content of
+ * each SEG. UIDs name images for good and reading them costs no more than the scan did, whereas
+ * segmentations are corrected under the same UID and are small. Times are left out: a copy of the
+ * archive is the same archive. Local. */
+static status input_hash(const ingest *in, char hex[SHA256_HEX]) {
+    char *text = NULL;
+    size_t length = 0;
+    bool written = true;
+    status st = ST_OK;
+    FILE *stream = open_memstream(&text, &length);
+    if (!stream) return status_memory("the list of input files", 0);
+    for (int64_t i = 0; i < in->list.count; i++) {
+        const series *one = &in->list.items[i];
+        written &= fprintf(stream, "series %s\n", one->pseudonym) > 0;
+        for (int64_t z = 0; z < one->space.shape[0]; z++) {
+            int64_t bytes = 0;
+            TRY(file_size(one->slices[z].path, &bytes));
+            written &= fprintf(stream, "%s %" PRId64 "\n", one->slices[z].sop_uid, bytes) > 0;
+        }
+        for (int64_t j = 0; j < one->segmentation_count; j++) {
+            char content[SHA256_HEX];
+            TRY(file_sha256(one->segmentations[j], content));
+            written &= fprintf(stream, "seg %s\n", content) > 0;
+        }
+    }
+done:
+    if (fclose(stream) != 0) written = false;
+    if (st == ST_OK && !written) st = status_memory("the list of input files", (int64_t)length);
+    if (st == ST_OK) st = bytes_sha256(text, (int64_t)length, hex);
+    free(text);
+    return st;
+}
+
+/* The fingerprint of the output, and whether the published store has it already. Collective: rank 0
+ * looks, all hear. */
+static status is_current(ingest *in, bool *current) {
+    static const char *const sections[] = {"ingest"};
+    const comm *c = in->stage->comm;
+    char upstream[SHA256_HEX];
+    status st = ST_OK;
+    if (comm_rank(c) == 0) {
+        st = input_hash(in, upstream);
+        if (st == ST_OK)
+            st = study_fingerprint(in->stage->study, sections, 1, upstream, in->fingerprint);
+    }
+    TRY(comm_agree(c, st));
+    TRY(comm_broadcast(c, in->fingerprint, sizeof in->fingerprint, 0));
+    TRY(stage_is_current(in->stage, in->directory, "store", in->fingerprint, current));
+done:
+    return st;
+}
+
+/* What the store says about its origin. Null when memory is out. Local. */
+static json_t *provenance(const ingest *in) {
+    const study *study = in->stage->study;
+    json_t *ranges = json_array();
+    for (int t = 0; !in->from_seg && t < study->ingest.threshold_count; t++) {
+        const study_threshold *range = &study->ingest.thresholds[t];
+        json_array_append_new(ranges,
+                              json_sprintf("%s: %d..%d", range->name, range->low, range->high));
+    }
+    return json_pack("{s:s, s:s, s:s, s:b, s:I, s:I, s:s, s:o}", "tool", "ctaug", "version",
+                     CTAUG_VERSION, "source", "dicom", "synthetic", 0, "patients",
+                     (json_int_t)in->patients, "series", (json_int_t)in->list.count, "labels",
+                     named_table_name(&label_sources, study->ingest.labels), "thresholds", ranges);
+}
+
+/* Reads, labels and writes volume i. Local. */
+static status ingest_volume(ingest *in, store_writer *w, int64_t i) {
+    const series *one = &in->list.items[i];
+    volume v = {0};
+    int64_t voxels = 0;
+    label_set known = in->labels;
+    status st = ST_OK;
+    TRY(series_read(one, &v));
+    TRY(geometry_voxels(&v.space, &voxels));
+    for (int64_t k = 0; in->from_seg && k < one->segmentation_count; k++) {
+        TRY(dicom_read_seg(one->segmentations[k], &v.space, &known, v.labels));
+        if (known.count != in->labels.count)
+            TRY(status_fail(ST_INPUT, "%s: changed while it was read: segment '%s' is new",
+                            one->segmentations[k], known.name[known.count - 1]));
+    }
+    for (int64_t k = 0; !in->from_seg && k < voxels; k++)
+        v.labels[k] = in->label_of_hu[v.hu[k] + HU_ZERO];
+    for (int64_t k = 0; k < voxels; k++) in->label_voxels[v.labels[k]]++;
+    TRY(store_writer_put(w, i, &v));
+done:
+    volume_free(&v);
+    return st;
+}
+
+/* All volumes in rounds; see the first comment. A stop request is heard before a round: what it
+ * interrupts is not kept, since a store is published whole. Collective. */
+static status write_volumes(ingest *in, store_writer *w) {
+    const stage_context *s = in->stage;
+    int64_t mine = 0, bytes = 0, rounds = 0, finished = 0, next = 0;
+    void *gathered = NULL;
+    status st = ST_OK;
+    for (int64_t i = 0; i < in->list.count; i++) mine += store_writer_is_mine(w, i);
+    TRY(comm_all_gather(s->comm, &mine, sizeof mine, &gathered, &bytes, NULL));
+    const int64_t *owned = gathered;
+    for (int r = 0; r < comm_size(s->comm); r++) rounds = owned[r] > rounds ? owned[r] : rounds;
+    for (int64_t round = 0; round < rounds; round++) {
+        bool stop = false;
+        TRY(stage_should_stop(s, &stop));
+        if (stop)
+            TRY(status_fail(ST_STOPPED,
+                            "stopped after %" PRId64 " of %" PRId64
+                            " volumes; the store is written whole: run again",
+                            finished, in->list.count));
+        status local = ST_OK;
+        if (round < mine) {
+            while (!store_writer_is_mine(w, next)) next++;
+            local = ingest_volume(in, w, next++);
+        }
+        TRY(comm_agree(s->comm, local));
+        for (int r = 0; r < comm_size(s->comm); r++) finished += round < owned[r];
+        log_progress_set(s->log, finished, "volumes");
+    }
+    TRY(comm_sum_i64(s->comm, in->label_voxels, in->labels.count));
+done:
+    free(gathered);
+    return st;
+}
+
+/* Opens, fills and publishes the store. Collective. */
+static status write_store(ingest *in) {
+    const stage_context *s = in->stage;
+    store_writer *w = NULL;
+    store_entry *entries = NULL;
+    json_t *origin = provenance(in);
+    status st = array_alloc(&entries, in->list.count, sizeof *entries, "the list of volumes");
+    if (st == ST_OK && !origin) st = status_memory("the provenance of the store", 0);
+    TRY(comm_agree(s->comm, st));
+    for (int64_t i = 0; i < in->list.count; i++) {
+        const series *one = &in->list.items[i];
+        snprintf(entries[i].id, sizeof entries[i].id, "%s", one->pseudonym);
+        entries[i].space = one->space;
+        entries[i].contrast = one->contrast;
+    }
+    store_plan plan = {.directory = in->directory,
+                       .fingerprint = in->fingerprint,
+                       .labels = &in->labels,
+                       .provenance = origin,
+                       .entries = entries,
+                       .count = in->list.count,
+                       .shard_bytes = s->study->ingest.shard_mib * 1024 * 1024};
+    TRY(store_writer_open(s->comm, &plan, &w));
+    log_progress_begin(s->log, "ingest", in->list.count);
+    st = write_volumes(in, w);
+    st = store_writer_finish(w, st);
+    log_progress_end(s->log);
+done:
+    free(entries);
+    json_decref(origin);
+    return st;
+}
+
+/* Real archives hold more than what was segmented: other phases and kernels, scouts of one slice.
+ * They are left out, and said to be. Local, the same on all ranks. */
+static status choose_series(ingest *in) {
+    status st = ST_OK;
+    char path[PATH_SIZE] = "";
+    bool first = comm_rank(in->stage->comm) == 0;
+    if (first && in->list.single_count > 0)
+        log_warning(in->stage->log, "%" PRId64 " CT series of a single slice left out, such as %s",
+                    in->list.single_count, in->list.single);
+    if (in->from_seg) TRY(series_keep_segmented(&in->list, &in->without_seg, path));
+    if (first && in->without_seg > 0)
+        log_warning(in->stage->log,
+                    "%" PRId64 " CT series that no DICOM SEG refers to left out, such as %s",
+                    in->without_seg, path);
+done:
+    return st;
+}
+
+/* Sums over the headers. Local, the same on all ranks. */
+static status survey(ingest *in) {
+    const char *before = "";
+    size_t before_length = 0;
+    for (int64_t i = 0; i < in->list.count; i++) {
+        const series *one = &in->list.items[i];
+        int64_t voxels = 0;
+        status st = geometry_voxels(&one->space, &voxels);
+        if (st != ST_OK) return st;
+        const char *dash = strrchr(one->pseudonym, '-');
+        size_t length = dash ? (size_t)(dash - one->pseudonym) : strlen(one->pseudonym);
+        in->patients += length != before_length || strncmp(before, one->pseudonym, length) != 0;
+        before = one->pseudonym;
+        before_length = length;
+        in->slices += one->space.shape[0];
+        in->voxels += voxels;
+    }
+    return ST_OK;
+}
+
+/* Says what came out: event, lines, and a warning for a label that marks nothing. Local. */
+static void tell(const ingest *in) {
+    const stage_context *s = in->stage;
+    double low[3] = {INFINITY, INFINITY, INFINITY}, high[3] = {0, 0, 0};
+    json_t *counts = json_object();
+    for (int64_t i = 0; i < in->list.count; i++) {
+        for (int axis = 0; axis < 3; axis++) {
+            low[axis] = fmin(low[axis], in->list.items[i].space.spacing[axis]);
+            high[axis] = fmax(high[axis], in->list.items[i].space.spacing[axis]);
+        }
+    }
+    for (int k = 0; k < in->labels.count; k++) {
+        json_object_set_new(counts, in->labels.name[k], json_integer(in->label_voxels[k]));
+        if (k > 0 && in->label_voxels[k] == 0 && comm_rank(s->comm) == 0)
+            log_warning(s->log, "label '%s' marks no voxel", in->labels.name[k]);
+    }
+    log_event(
+        s->log, "ingest",
+        json_pack(
+            "{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:[f,f,f], s:[f,f,f]}",
+            "store", in->directory, "fingerprint", in->fingerprint, "patients",
+            (json_int_t)in->patients, "volumes", (json_int_t)in->list.count, "slices",
+            (json_int_t)in->slices, "voxels", (json_int_t)in->voxels, "left_out",
+            (json_int_t)in->left_out, "single_slice_series", (json_int_t)in->list.single_count,
+            "series_without_seg", (json_int_t)in->without_seg, "labels_from",
+            named_table_name(&label_sources, s->study->ingest.labels), "label_voxels", counts,
+            "spacing_least", low[0], low[1], low[2], "spacing_most", high[0], high[1], high[2]));
+    if (in->left_out > 0)
+        log_info(s->log, "%" PRId64 " DICOM files are neither CT images nor SEG: left out",
+                 in->left_out);
+    log_info(s->log,
+             "store: %s: %" PRId64 " volumes of %" PRId64 " patients, %" PRId64
+             " slices, %d structures",
+             in->directory, in->list.count, in->patients, in->slices, in->labels.count - 1);
+}
+
+status ingest_stage(const stage_context *s) {
+    ingest *in = NULL;
+    bool current = false;
+    status st = array_alloc(&in, 1, sizeof *in, "ingest");
+    if (st == ST_OK) st = stage_path(s, "store", in->directory);
+    if (st == ST_OK && s->study->ingest.dicom[0] == 0)
+        st = status_fail(ST_USAGE, "ingest.dicom is empty: name the folder with the CT series");
+    TRY(comm_agree(s->comm, st));
+    in->stage = s;
+    in->from_seg = s->study->ingest.labels == LABELS_FROM_SEG;
+    TRY(series_scan(s->comm, s->study->ingest.dicom, &in->list, &in->left_out));
+    TRY(comm_agree(s->comm, choose_series(in)));
+    TRY(comm_agree(s->comm, survey(in)));
+    TRY(is_current(in, &current));
+    if (current) {
+        log_info(s->log, "store: %s is current", in->directory);
+    } else {
+        st = in->from_seg ? labels_from_segs(in) : labels_from_thresholds(in);
+        TRY(comm_agree(s->comm, st));
+        TRY(write_store(in));
+        tell(in);
+    }
+    stage_tell_next(s, "train");
+done:
+    if (in) series_list_free(&in->list);
+    free(in);
+    return st;
+}

@@ -1,0 +1,184 @@
+/* The report stage: what the other stages published in, one page out.
+ *
+ * It is written only if the metrics are those of this very study and these stores: the chain of
+ * fingerprints is followed from the study to metrics.json. Rank 0 works, the others wait.
+ */
+#include "pipeline/report/report.h"
+
+#include "io/manifest.h"
+#include "pipeline/common/fingerprint.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { METRICS_MOST = 64 << 20 };
+
+/* "<out>/<a>/<b>". */
+static status place(const stage_context *s, const char *a, const char *b, char path[PATH_SIZE]) {
+    char directory[PATH_SIZE];
+    status st = stage_path(s, a, directory);
+    return st == ST_OK ? path_join(path, directory, b) : st;
+}
+
+/* The message of what is missing, and which verb makes it. */
+static status missing(status st, const char *verb) {
+    if (st != ST_INPUT) return st;
+    return status_fail(st, "%.800s (ctaug %s makes it)", status_message(), verb);
+}
+
+static status open_stores(report *r) {
+    status st = ST_OK;
+    char path[PATH_SIZE];
+    TRY(stage_path(r->stage, "store", path));
+    TRY(missing(store_open(path, &r->real), "ingest"));
+    TRY(stage_path(r->stage, "synthetic", path));
+    TRY(missing(store_open(path, &r->synthetic), "generate"));
+    TRY(fingerprint_check_synthetic(r->stage->study, r->real, r->synthetic, &r->checkpoint_step));
+done:
+    return st;
+}
+
+/* ST_INPUT unless metrics with this fingerprint follow from the study and the synthetic store. */
+static status check_metrics(const report *r, const char *fingerprint) {
+    status st = ST_OK;
+    char metrics[SHA256_HEX];
+    const study *s = r->stage->study;
+    TRY(fingerprint_of_metrics(s, store_manifest(r->synthetic)->fingerprint, metrics));
+    if (strcmp(metrics, fingerprint) != 0)
+        st = status_fail(ST_INPUT,
+                         "%s/metrics was measured on other data or for another study: run ctaug "
+                         "evaluate first",
+                         s->out);
+done:
+    return st;
+}
+
+static status read_metrics(report *r) {
+    status st = ST_OK;
+    char directory[PATH_SIZE], path[PATH_SIZE], *text = NULL;
+    int64_t bytes = 0;
+    manifest m = {0};
+    json_error_t error;
+    TRY(stage_path(r->stage, "metrics", directory));
+    TRY(path_join(path, directory, "metrics.json"));
+    TRY(missing(manifest_read(directory, "metrics", &m), "evaluate"));
+    for (int64_t i = 0; i < m.count; i++) {
+        st = manifest_check_file(&m, directory, i);
+        if (st != ST_OK)
+            TRY(status_fail(st, "%.500s; remove %s and run ctaug evaluate again", status_message(),
+                            directory));
+    }
+    TRY(check_metrics(r, m.fingerprint));
+    TRY(file_read(path, METRICS_MOST, &text, &bytes));
+    r->metrics = json_loadb(text, (size_t)bytes, 0, &error);
+    if (!r->metrics)
+        st = status_fail(ST_INTEGRITY, "%s:%d: %s; remove %s and run ctaug evaluate again", path,
+                         error.line, error.text, directory);
+done:
+    manifest_free(&m);
+    free(text);
+    return st;
+}
+
+static status write_study_text(report *r) {
+    size_t bytes = 0;
+    FILE *f = open_memstream(&r->study_text, &bytes);
+    if (!f) return status_memory("the study", 0);
+    status st = study_write(r->stage->study, f, false);
+    if (fclose(f) != 0 && st == ST_OK) st = status_memory("the study", 0);
+    return st;
+}
+
+static status open_report(report *r) {
+    status st = ST_OK;
+    char path[PATH_SIZE];
+    TRY(open_stores(r));
+    TRY(read_metrics(r));
+    TRY(split_create(r->real, r->stage->study, &r->split));
+    TRY(place(r->stage, "checkpoints", "history.json", path));
+    TRY(history_read(path, INFINITY, &r->history));
+    TRY(write_study_text(r));
+done:
+    return st;
+}
+
+static void close_report(report *r) {
+    json_decref(r->metrics);
+    split_free(&r->split);
+    history_free(&r->history);
+    store_close(r->real);
+    store_close(r->synthetic);
+    free(r->study_text);
+}
+
+/* All that the page follows from: the numbers, the curve and the study. */
+static status fingerprint_of(const report *r, char hex[SHA256_HEX]) {
+    status st = ST_OK;
+    char path[PATH_SIZE], metrics[SHA256_HEX], curve[SHA256_HEX] = "", *text = NULL;
+    TRY(place(r->stage, "metrics", "metrics.json", path));
+    TRY(file_sha256(path, metrics));
+    TRY(place(r->stage, "checkpoints", "history.json", path));
+    if (file_exists(path)) TRY(file_sha256(path, curve));
+    int n = asprintf(&text, "report %s\n%s\n%s\n%s", CTAUG_VERSION, metrics, curve, r->study_text);
+    if (n < 0) {
+        text = NULL;
+        st = status_memory("a fingerprint", 0);
+        goto done;
+    }
+    TRY(bytes_sha256(text, n, hex));
+done:
+    free(text);
+    return st;
+}
+
+static status write_page(const report *r, char **page, size_t *bytes) {
+    FILE *f = open_memstream(page, bytes);
+    if (!f) return status_memory("the report", 0);
+    status st = report_page(f, r);
+    bool full = ferror(f) != 0;
+    if ((fclose(f) != 0 || full) && st == ST_OK) st = status_memory("the report", (int64_t)*bytes);
+    return st;
+}
+
+static status publish(const report *r, const char *directory, const char *fingerprint) {
+    status st = ST_OK;
+    manifest m = {.kind = "report"};
+    char path[PATH_SIZE], *page = NULL;
+    size_t bytes = 0;
+    snprintf(m.fingerprint, sizeof m.fingerprint, "%s", fingerprint);
+    TRY(write_page(r, &page, &bytes));
+    TRY(file_make_dirs(directory));
+    TRY(path_join(path, directory, "report.html"));
+    TRY(manifest_remove(directory));
+    TRY(file_write_atomic(path, page, (int64_t)bytes));
+    TRY(manifest_add_file(&m, directory, "report.html"));
+    TRY(manifest_write(&m, directory));
+done:
+    manifest_free(&m);
+    free(page);
+    return st;
+}
+
+static status make_report(const stage_context *s) {
+    status st = ST_OK;
+    report r = {.stage = s};
+    char directory[PATH_SIZE], fingerprint[SHA256_HEX];
+    TRY(open_report(&r));
+    TRY(fingerprint_of(&r, fingerprint));
+    TRY(stage_path(s, "report", directory));
+    bool current = manifest_is_current(directory, "report", fingerprint);
+    if (!current) TRY(publish(&r, directory, fingerprint));
+    log_info(s->log, "report: %s/report.html%s", directory, current ? " is current" : "");
+    log_info(s->log, "next: ctaug export --store %s/synthetic --format dicom --out DIR",
+             s->study->out);
+    log_event(s->log, "report",
+              json_pack("{s:s, s:b}", "fingerprint", fingerprint, "current", (int)current));
+done:
+    close_report(&r);
+    return st;
+}
+
+status report_stage(const stage_context *s) {
+    return comm_agree(s->comm, comm_rank(s->comm) == 0 ? make_report(s) : ST_OK);
+}

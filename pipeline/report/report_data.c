@@ -1,0 +1,117 @@
+/* What the report asks of metrics.json. Keys that are not there are numbers not measured: an older
+ * or a partial file still makes a report. */
+#include "pipeline/report/report.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Parts of the path are keys, in a list indices. */
+static const json_t *find(const json_t *at, const char *path) {
+    char key[64];
+    while (at && *path) {
+        size_t n = strcspn(path, ".");
+        snprintf(key, sizeof key, "%.*s", (int)n, path);
+        at = json_is_array(at) ? json_array_get(at, strtoul(key, NULL, 10))
+                               : json_object_get(at, key);
+        path += n + (path[n] == '.');
+    }
+    return at;
+}
+
+static double number_of(const json_t *value) {
+    return json_is_number(value) ? json_number_value(value) : (double)NAN;
+}
+
+double report_number(const report *r, const char *path) {
+    return number_of(find(r->metrics, path));
+}
+
+const char *report_word(const report *r, const char *path) {
+    const char *text = json_string_value(find(r->metrics, path));
+    return text ? text : "";
+}
+
+double report_part(const report *r, split_part part, const char *what) {
+    static const char *const names[] = {"train", "validation", "test"};
+    return number_of(find(find(find(r->metrics, "split"), names[part]), what));
+}
+
+static void widen(double x, double *low, double *high) {
+    *low = fmin(*low, x); /* fmin and fmax pass over NAN */
+    *high = fmax(*high, x);
+}
+
+static void spread(dice_row *row, const json_t *one) {
+    static const char *const paths[] = {"seeds.real", "seeds.real_plus_synthetic"};
+    for (int a = 0; a < REPORT_ARMS; a++) {
+        row->by_seed[a] = find(one, paths[a]);
+        row->low[a] = row->high[a] = NAN;
+        for (size_t i = 0; i < json_array_size(row->by_seed[a]); i++)
+            widen(number_of(json_array_get(row->by_seed[a], i)), &row->low[a], &row->high[a]);
+    }
+    row->seeds = (int64_t)json_array_size(row->by_seed[REPORT_REAL]);
+    row->difference_low = row->difference_high = NAN;
+    for (size_t i = 0; i < (size_t)row->seeds; i++)
+        widen(number_of(json_array_get(row->by_seed[REPORT_BOTH], i)) -
+                  number_of(json_array_get(row->by_seed[REPORT_REAL], i)),
+              &row->difference_low, &row->difference_high);
+}
+
+bool report_dice_next(const report *r, void **iterator, dice_row *out) {
+    json_t *all = json_object_get(r->metrics, "dice");
+    *iterator = *iterator ? json_object_iter_next(all, *iterator) : json_object_iter(all);
+    if (!*iterator) return false;
+    const json_t *one = json_object_iter_value(*iterator);
+    *out = (dice_row){
+        .name = json_object_iter_key(*iterator),
+        .patients = json_integer_value(find(one, "n_patients")),
+        .mean = {number_of(find(one, "real")), number_of(find(one, "real_plus_synthetic"))}};
+    out->difference = out->mean[REPORT_BOTH] - out->mean[REPORT_REAL];
+    spread(out, one);
+    return true;
+}
+
+dice_summary report_dice_summary(const report *r) {
+    dice_summary s = {0};
+    dice_row row;
+    for (void *at = NULL; report_dice_next(r, &at, &row);) {
+        if (isnan(row.difference)) continue;
+        s.structures++;
+        for (int a = 0; a < REPORT_ARMS; a++) s.mean[a] += row.mean[a];
+        s.better += row.difference_low > 0;
+        s.worse += row.difference_high < 0;
+        if (row.seeds > s.seeds) s.seeds = row.seeds;
+    }
+    for (int a = 0; a < REPORT_ARMS; a++)
+        s.mean[a] = s.structures > 0 ? s.mean[a] / s.structures : (double)NAN;
+    return s;
+}
+
+void put_number(FILE *f, double x, int digits) {
+    if (isfinite(x))
+        fprintf(f, "%.*f", digits, x);
+    else
+        fputs("n/a", f);
+}
+
+void put_signed(FILE *f, double x, int digits) {
+    double unit = pow(10, -digits);
+    if (!isfinite(x)) {
+        fputs("n/a", f);
+        return;
+    }
+    x = round(x / unit) * unit; /* what rounds to 0 has no sign */
+    fprintf(f, "%s%.*f", x > 0 ? "+" : x < 0 ? "\xE2\x88\x92" : "", digits, fabs(x));
+}
+
+void put_window(FILE *f, const double window[2]) {
+    for (int i = 0; i < 2; i++)
+        fprintf(f, "%s%g%s", window[i] < 0 ? "\xE2\x88\x92" : "", fabs(window[i]),
+                i == 0 ? " to " : " HU");
+}
+
+void put_count(FILE *f, double n, const char *singular, const char *plural) {
+    put_number(f, n, 0);
+    fprintf(f, " %s", n == 1 ? singular : plural);
+}

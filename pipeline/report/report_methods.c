@@ -1,0 +1,192 @@
+/* The methods as a paragraph for a paper. Every clause is a fact of this run; what the run did not
+ * do is not mentioned, and only what is mentioned is referenced. */
+#include "pipeline/report/report.h"
+
+#include "io/html.h"
+#include "model/net/unet.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+static void data_text(FILE *f, const report *r) {
+    const study *s = r->stage->study;
+    const label_set *labels = store_labels(r->real);
+    fprintf(f, "<p><b>Data.</b> ");
+    put_count(f, report_number(r, "data.volumes"), "CT volume", "CT volumes");
+    fputs(" (", f);
+    put_count(f, report_number(r, "data.slices"), "slice", "slices");
+    fputs(") of ", f);
+    put_count(f, report_number(r, "data.patients"), "patient", "patients");
+    fputs(" were used. Hounsfield units were computed from stored values with Rescale Slope and "
+          "Intercept. ",
+          f);
+    fprintf(f, "Label maps of %d structures (", labels->count - 1);
+    for (int k = 1; k < labels->count; k++) {
+        if (k > 1) fputs(", ", f);
+        html_text(f, labels->name[k]);
+    }
+    fprintf(f, ") came from %s. ",
+            s->ingest.labels == LABELS_FROM_THRESHOLDS ? "HU thresholds, without a reader"
+                                                       : "DICOM Segmentation objects");
+    fputs("Slices were limited to ", f);
+    put_window(f, s->data.window);
+    fprintf(f, " and resampled to %" PRId64 " &times; %" PRId64 " pixels by area averaging. ",
+            s->data.size, s->data.size);
+    if (r->split.by_blocks)
+        fprintf(f, "The slices of the one patient were split in contiguous blocks");
+    else
+        fprintf(f, "Patients were split whole");
+    fputs(" into training (", f);
+    put_count(f, report_part(r, SPLIT_TRAIN, "slices"), "slice", "slices");
+    fputs("), validation (", f);
+    put_number(f, report_part(r, SPLIT_VALIDATION, "slices"), 0);
+    fputs(") and test (", f);
+    put_number(f, report_part(r, SPLIT_TEST, "slices"), 0);
+    fputs(").</p>\n", f);
+}
+
+/* A level has attention if its side is one of the network's; the middle block always has. */
+static void attention_text(FILE *f, const unet_config *net, int64_t size) {
+    fputs("self-attention in the middle block", f);
+    for (int level = 0; level < net->levels; level++)
+        for (int k = 0; k < UNET_LEVELS && net->attention[k]; k++)
+            if (net->attention[k] == size >> level)
+                fprintf(f, " and at %" PRId64 " &times; %" PRId64, size >> level, size >> level);
+}
+
+static void net_text(FILE *f, const report *r) {
+    const study *s = r->stage->study;
+    const unet_config net = unet_config_of(s->model.net);
+    fprintf(f, "<p><b>Generative model.</b> A denoising diffusion model (Ho et al. 2020) ");
+    fprintf(f, "with a U-Net of %d levels (%" PRId64 " base channels, multiplied by", net.levels,
+            net.base);
+    for (int k = 0; k < net.levels; k++) fprintf(f, "%s %" PRId64, k ? "," : "", net.mult[k]);
+    fprintf(f, "; %d residual block%s a level; ", net.blocks, net.blocks == 1 ? "" : "s");
+    attention_text(f, &net, s->data.size);
+    fputs(") ", f);
+    fprintf(f,
+            "was conditioned on the label map, the position of the slice and contrast "
+            "enhancement; conditions were dropped for %g%% of the samples. ",
+            100 * s->train.condition_drop);
+}
+
+static void training_text(FILE *f, const report *r) {
+    const study *s = r->stage->study;
+    static const char *const targets[] = {[OBJECTIVE_EPS] = "the noise",
+                                          [OBJECTIVE_X0] = "the image",
+                                          [OBJECTIVE_V] = "the velocity v (Salimans and Ho 2022)"};
+    static const char *const losses[] = {
+        [LOSS_L1] = "L1", [LOSS_L2] = "squared", [LOSS_HUBER] = "Huber"};
+    fprintf(
+        f, "It predicted %s under a %s noise schedule%s of %" PRId64 " steps with the %s loss. ",
+        targets[s->diffusion.objective], named_table_name(&schedule_kinds, s->diffusion.schedule),
+        s->diffusion.schedule == SCHEDULE_COSINE ? " (Nichol and Dhariwal 2021)" : "",
+        s->diffusion.steps, losses[s->diffusion.loss]);
+    fprintf(f,
+            "AdamW (Loshchilov and Hutter 2019; peak learning rate %g, %" PRId64
+            " steps of warm-up, cosine decay, weight decay %g, gradient norm clipped at %g) made "
+            "%" PRId64 " steps of %" PRId64 " slices; an exponential moving average of the weights "
+            "(decay %g) was kept. Between its layers numbers were %s. Slices were "
+            "augmented by rotation (up to %g&deg;), zoom (up to "
+            "%g%%) and "
+            "shift (up to %g%% of the field of view)%s.</p>\n",
+            s->train.lr, s->train.warmup, s->train.weight_decay, s->train.clip, r->checkpoint_step,
+            s->train.batch, s->train.ema,
+            s->train.precision == PRECISION_F32 ? "in single precision"
+            : s->train.precision == PRECISION_BF16
+                ? "bfloat16, as were the operands of convolutions and attention; "
+                  "sums, statistics and the weights that steps add to were "
+                  "in single precision"
+                : "bfloat16 where all processors had it, else in "
+                  "single precision",
+            s->data.rotate, 100 * s->data.zoom, 100 * s->data.shift,
+            s->data.flip == FLIP_HORIZONTAL ? ", and mirrored left to right" : "");
+}
+
+static void sampling_text(FILE *f, const report *r) {
+    const study *s = r->stage->study;
+    bool ddim = s->generate.sampler == SAMPLER_DDIM;
+    fprintf(f,
+            "<p><b>Synthetic data.</b> Label maps of training volumes were deformed (rotation up "
+            "to %g&deg;, zoom up to %g%%, shift up to %g%%, and a cubic B-spline displacement up "
+            "to %g%% of the field of view), and slices were sampled on them with %s in %" PRId64
+            " steps",
+            s->generate.rotate, 100 * s->generate.zoom, 100 * s->generate.shift,
+            100 * s->generate.elastic,
+            ddim ? "DDIM (Song et al. 2021)" : "ancestral sampling (Ho et al. 2020)",
+            s->generate.steps);
+    if (ddim) fprintf(f, " (&eta; = %g)", s->generate.eta);
+    if (s->generate.guidance != 1)
+        fprintf(f, " with classifier-free guidance of scale %g", s->generate.guidance);
+    fputs(", which gave ", f);
+    put_count(f, report_number(r, "synthetic.volumes"), "volume", "volumes");
+    fputs(" with ", f);
+    put_count(f, report_number(r, "synthetic.slices"), "slice", "slices");
+    fputs(" in all.</p>\n", f);
+}
+
+static void evaluation_text(FILE *f, const report *r) {
+    fputs("<p><b>Evaluation.</b> Two-dimensional U-Net segmenters (Ronneberger et al. 2015; ", f);
+    put_number(f, report_number(r, "segmenter.parameters"), 0);
+    fputs(" parameters) were trained with Dice and cross-entropy loss on real slices alone and on "
+          "real and synthetic slices together, for ",
+          f);
+    put_number(f, report_number(r, "segmenter.steps"), 0);
+    fputs(" steps of ", f);
+    put_count(f, report_number(r, "segmenter.batch"), "slice", "slices");
+    fputs(" in either case and with ", f);
+    put_count(f, report_number(r, "segmenter.seeds"), "seed", "seeds");
+    fputs(" each. The Dice coefficient (Dice 1945) on held-out real slices was computed at the "
+          "working size for each "
+          "patient and structure and averaged over the patients who have the structure. The "
+          "Fr&eacute;chet distance (Heusel "
+          "et al. 2017) was computed between ",
+          f);
+    put_number(f, report_number(r, "fid.n_synthetic"), 0);
+    fputs(" synthetic and ", f);
+    put_number(f, report_number(r, "fid.n_real"), 0);
+    fputs(" held-out real slices on ", f);
+    put_number(f, report_number(r, "fid.dim"), 0);
+    fputs(" features of the encoder of the segmenter trained on real slices, beside a floor "
+          "between ",
+          f);
+    put_number(f, report_number(r, "fid.n_floor"), 0);
+    fputs(" real training slices and the same held-out slices. All was done with ctaug ", f);
+    html_text(f, report_word(r, "versions.ctaug"));
+    fprintf(f, ", random seed %" PRId64 ".</p>\n", r->stage->study->seed);
+}
+
+void report_methods(FILE *f, const report *r) {
+    const study *s = r->stage->study;
+    data_text(f, r);
+    net_text(f, r);
+    training_text(f, r);
+    sampling_text(f, r);
+    evaluation_text(f, r);
+    fputs(
+        "<ul class=\"references\">\n"
+        "<li>Ho J, Jain A, Abbeel P. Denoising diffusion probabilistic models. NeurIPS 2020.</li>\n"
+        "<li>Loshchilov I, Hutter F. Decoupled weight decay regularization. ICLR 2019.</li>\n",
+        f);
+    fprintf(f, "%s\n%s\n%s\n",
+            s->diffusion.schedule == SCHEDULE_COSINE
+                ? "<li>Nichol A, Dhariwal P. Improved denoising diffusion probabilistic models. "
+                  "ICML 2021.</li>"
+                : "",
+            s->diffusion.objective == OBJECTIVE_V
+                ? "<li>Salimans T, Ho J. Progressive distillation for fast sampling of "
+                  "diffusion models. ICLR 2022.</li>"
+                : "",
+            s->generate.sampler == SAMPLER_DDIM
+                ? "<li>Song J, Meng C, Ermon S. Denoising diffusion implicit models. "
+                  "ICLR 2021.</li>"
+                : "");
+    fputs("<li>Ronneberger O, Fischer P, Brox T. U-Net: convolutional networks for "
+          "biomedical image segmentation. MICCAI 2015.</li>\n"
+          "<li>Dice LR. Measures of the amount of ecologic association between species. "
+          "Ecology 1945; 26: 297&ndash;302.</li>\n"
+          "<li>Heusel M et al. GANs trained by a two time-scale update rule converge "
+          "to a local Nash equilibrium. NeurIPS 2017.</li>\n</ul>\n",
+          f);
+}

@@ -1,0 +1,163 @@
+/* Real and synthetic slices side by side, as pictures inside the page.
+ *
+ * A synthetic slice is drawn on the deformed label map of one training slice
+ * (pipeline/data/deform.h); that very slice stands above it, so that a reader sees what was learnt,
+ * what was moved, and whether anything was merely copied. Slices are evenly spaced, not chosen.
+ */
+#include "pipeline/data/deform.h"
+#include "pipeline/report/report.h"
+
+#include "io/html.h"
+#include "io/alloc.h"
+
+#include <inttypes.h>
+#include <math.h>
+
+enum { EXAMPLES = 2, COLUMNS = 6, SIDE_MOST = 256 };
+
+/* A slice as the networks see it, at the side it is shown. */
+typedef struct shown {
+    int64_t side;
+    double window[2];
+    float *wide;     /* resampled HU */
+    int16_t *hu;     /* side*side */
+    uint8_t *labels; /* side*side */
+} shown;
+
+static status shown_open(const study *s, shown *out) {
+    status st = ST_OK;
+    int64_t side = s->data.size < SIDE_MOST ? s->data.size : SIDE_MOST;
+    *out = (shown){.side = side, .window = {s->data.window[0], s->data.window[1]}};
+    TRY(array_alloc(&out->wide, side * side, sizeof(float), "a slice"));
+    TRY(array_alloc(&out->hu, side * side, sizeof(int16_t), "a slice"));
+    TRY(array_alloc(&out->labels, side * side, 1, "a label map"));
+done:
+    return st;
+}
+
+static void shown_close(shown *s) {
+    free(s->wide);
+    free(s->hu);
+    free(s->labels);
+}
+
+static status load(shown *out, store *from, int64_t volume, int64_t z) {
+    status st = ST_OK;
+    const int64_t *shape = store_at(from, volume)->space.shape;
+    int16_t *hu = NULL;
+    uint8_t *labels = NULL;
+    TRY(array_alloc(&hu, shape[1] * shape[2], sizeof *hu, "a slice"));
+    TRY(array_alloc(&labels, shape[1] * shape[2], 1, "a label map"));
+    TRY(store_read_slice(from, volume, z, hu, labels));
+    resize_image(hu, shape[1], shape[2], (float)out->window[0], out->wide, out->side);
+    resize_labels(labels, shape[1], shape[2], out->labels, out->side);
+    for (int64_t i = 0; i < out->side * out->side; i++) out->hu[i] = (int16_t)lroundf(out->wide[i]);
+done:
+    free(hu);
+    free(labels);
+    return st;
+}
+
+static status put_picture(FILE *f, const shown *s, bool tinted, const char *kind, int64_t z,
+                          int64_t depth) {
+    static const uint8_t black[3] = {0, 0, 0};
+    status st = ST_OK;
+    image im = {0};
+    uint8_t *png = NULL;
+    int64_t bytes = 0;
+    TRY(image_create(s->side, s->side, black, &im));
+    image_draw_slice(&im, 0, 0, 1, s->hu, tinted ? s->labels : NULL, s->side, s->side, s->window[0],
+                     s->window[1]);
+    TRY(image_encode(&im, &png, &bytes));
+    fprintf(f, "<img alt=\"%s slice %" PRId64 " of %" PRId64 "%s\" src=\"", kind, z + 1, depth,
+            tinted ? ", with labels" : "");
+    html_data_uri(f, "image/png", png, bytes);
+    fputs("\">\n", f);
+done:
+    free(png);
+    image_free(&im);
+    return st;
+}
+
+/* One row: slice z[c] of a volume in every column. */
+static status put_row(FILE *f, shown *s, store *from, int64_t volume, const int64_t *z, int columns,
+                      bool tinted, const char *kind) {
+    status st = ST_OK;
+    int64_t depth = store_at(from, volume)->space.shape[0];
+    fprintf(f, "<div class=\"row-name\">%s%s</div>\n", kind, tinted ? "<br>with labels" : "");
+    for (int c = 0; c < columns; c++) {
+        TRY(load(s, from, volume, z[c]));
+        TRY(put_picture(f, s, tinted, kind, z[c], depth));
+    }
+done:
+    return st;
+}
+
+static status put_example(FILE *f, const report *r, shown *s, int64_t v) {
+    status st = ST_OK;
+    deformed d = {0};
+    int64_t made[COLUMNS], real[COLUMNS];
+    const store_entry *entry = store_at(r->synthetic, v);
+    int64_t depth = entry->space.shape[0];
+    int columns = depth < COLUMNS ? (int)depth : COLUMNS;
+    TRY(deformed_plan(r->stage->study, r->real, &r->split, v, &d));
+    if (d.entry.space.shape[0] != depth) {
+        st = status_fail(ST_INTEGRITY,
+                         "synthetic volume %s has %" PRId64 " slices, its plan %" PRId64
+                         ": remove %s/synthetic and run again",
+                         entry->id, depth, d.entry.space.shape[0], r->stage->study->out);
+        goto done;
+    }
+    for (int c = 0; c < columns; c++) {
+        made[c] = (2 * c + 1) * depth / (2 * columns);
+        real[c] = d.slices[made[c]];
+    }
+    fprintf(f, "<figure class=\"slices\" style=\"--columns:%d\">\n", columns);
+    TRY(put_row(f, s, r->real, d.source, real, columns, false, "Real"));
+    TRY(put_row(f, s, r->synthetic, v, made, columns, false, "Synthetic"));
+    TRY(put_row(f, s, r->real, d.source, real, columns, true, "Real"));
+    TRY(put_row(f, s, r->synthetic, v, made, columns, true, "Synthetic"));
+    fputs("<figcaption>Synthetic volume <code>", f);
+    html_text(f, entry->id);
+    fputs("</code> below the training slices of <code>", f);
+    html_text(f, store_at(r->real, d.source)->id);
+    fputs("</code> whose label maps, deformed, it was drawn on.</figcaption>\n</figure>\n", f);
+done:
+    deformed_free(&d);
+    return st;
+}
+
+static void put_legend(FILE *f, const label_set *labels) {
+    fputs("<p class=\"legend\">", f);
+    for (int k = 1; k < labels->count; k++) {
+        uint8_t rgb[3];
+        image_label_colour(k, rgb);
+        fprintf(f, "<span><i style=\"background:#%02x%02x%02x\"></i>", rgb[0], rgb[1], rgb[2]);
+        html_text(f, labels->name[k]);
+        fputs("</span>\n", f);
+    }
+    fputs("</p>\n", f);
+}
+
+status report_slices(FILE *f, const report *r) {
+    status st = ST_OK;
+    const study *study = r->stage->study;
+    shown s = {0};
+    int64_t examples = store_count(r->synthetic) < EXAMPLES ? store_count(r->synthetic) : EXAMPLES;
+    TRY(shown_open(study, &s));
+    fprintf(f,
+            "<p>Evenly spaced slices, not chosen by eye, at %" PRId64 " &times; %" PRId64
+            " pixels, window ",
+            s.side, s.side);
+    put_window(f, s.window);
+    fputs(". ", f);
+    if (s.side < study->data.size)
+        fprintf(f, "The networks work at %" PRId64 " &times; %" PRId64 ". ", study->data.size,
+                study->data.size);
+    fputs("These pictures show real patients: share this page as their CT may be shared.</p>\n", f);
+    for (int64_t v = 0; v < examples; v++) TRY(put_example(f, r, &s, v));
+    put_legend(f, store_labels(r->real));
+done:
+    shown_close(&s);
+    return st;
+}

@@ -1,0 +1,125 @@
+/* What a reader who stops after one paragraph should know, and what should make them careful. Words
+ * follow from the numbers; nothing is called better that did not hold with every seed. */
+#include "pipeline/report/report.h"
+
+#include "io/html.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+static void made_of(FILE *f, const report *r) {
+    fputs("<p class=\"lead\">From ", f);
+    put_count(f, report_number(r, "data.patients"), "patient", "patients");
+    fputs(" (", f);
+    put_count(f, report_number(r, "data.slices"), "real CT slice", "real CT slices");
+    fputs("), a diffusion model trained on ", f);
+    put_count(f, report_part(r, SPLIT_TRAIN, "slices"), "slice", "slices");
+    fputs(" generated ", f);
+    put_count(f, report_number(r, "synthetic.slices"), "synthetic slice", "synthetic slices");
+    fputs(". ", f);
+}
+
+static void dice_words(FILE *f, const report *r) {
+    dice_summary d = report_dice_summary(r);
+    if (d.structures == 0) {
+        fputs("No Dice was measured in both arms. ", f);
+        return;
+    }
+    fputs("On ", f);
+    if (r->split.by_blocks)
+        fputs("held-out slices of the same patient", f);
+    else
+        put_count(f, report_number(r, "split.test.patients"), "held-out patient",
+                  "held-out patients");
+    fputs(", segmenters trained on real and synthetic slices reached a mean Dice of <b>", f);
+    put_number(f, d.mean[REPORT_BOTH], 3);
+    fputs("</b>, those trained on real slices alone <b>", f);
+    put_number(f, d.mean[REPORT_REAL], 3);
+    fputs("</b> (difference <b>", f);
+    put_signed(f, d.mean[REPORT_BOTH] - d.mean[REPORT_REAL], 3);
+    fprintf(f, "</b>, mean over %d structure%s). ", d.structures, d.structures == 1 ? "" : "s");
+    if (d.seeds > 1)
+        fprintf(f,
+                "With every one of %" PRId64 " seeds, synthetic slices raised Dice for %d of the "
+                "structures and lowered it for %d. ",
+                d.seeds, d.better, d.worse);
+    else
+        fputs("One segmenter was trained for each arm, so that an effect of this size cannot be "
+              "told from the chance of training. ",
+              f);
+}
+
+static void fid_words(FILE *f, const report *r) {
+    double value = report_number(r, "fid.value"), floor = report_number(r, "fid.floor");
+    if (isnan(value)) {
+        fputs("FID was not measured.</p>\n", f);
+        return;
+    }
+    fputs("The Fr&eacute;chet distance (FID) of synthetic to held-out real slices is <b>", f);
+    put_number(f, value, 3);
+    fputs("</b>; real training slices, measured the same way, come to <b>", f);
+    put_number(f, floor, 3);
+    fputs("</b>, the floor that perfect synthetic slices would be expected to reach", f);
+    if (floor > 0) fprintf(f, " (ratio %.1f)", value / floor);
+    fputs(".</p>\n", f);
+}
+
+static void tile(FILE *f, const char *class, const char *what, double value, const char *about) {
+    fprintf(f, "<div class=\"%s\"><b>", class);
+    put_number(f, value, 3);
+    fprintf(f, "</b><span>%s</span><small>%s</small></div>\n", what, about);
+}
+
+void report_summary(FILE *f, const report *r) {
+    dice_summary d = report_dice_summary(r);
+    made_of(f, r);
+    dice_words(f, r);
+    fid_words(f, r);
+    fputs("<div class=\"tiles\">\n", f);
+    tile(f, "real", "Dice, real only", d.mean[REPORT_REAL], "mean over structures");
+    tile(f, "made", "Dice, real + synthetic", d.mean[REPORT_BOTH], "mean over structures");
+    tile(f, "made", "FID of synthetic slices", report_number(r, "fid.value"),
+         "less is closer to real");
+    tile(f, "real", "FID floor", report_number(r, "fid.floor"), "real against real");
+    fputs("</div>\n", f);
+}
+
+/* Warnings about what the evaluation does not look at. */
+static void own_warnings(FILE *f, const report *r) {
+    const study *s = r->stage->study;
+    if (s->ingest.labels == LABELS_FROM_THRESHOLDS)
+        fputs("<li>The labels are HU thresholds, not structures drawn by a reader. Dice says how "
+              "well thresholds are reproduced, which is no clinical task.</li>\n",
+              f);
+    if (s->evaluate.seeds == 1)
+        fputs("<li>One seed for each arm: the spread between trainings is unknown. "
+              "<code>evaluate.seeds</code> sets more.</li>\n",
+              f);
+    if (r->checkpoint_step < s->train.steps)
+        fprintf(f,
+                "<li>The model was sampled at step %" PRId64 " of %" PRId64
+                ": its training was not finished.</li>\n",
+                r->checkpoint_step, s->train.steps);
+}
+
+void report_warnings(FILE *f, const report *r) {
+    const json_t *list = json_object_get(r->metrics, "warnings");
+    fputs("<aside><h2>Read with care</h2>\n", f);
+    if (r->split.by_blocks)
+        fputs("<p><b>No patient-level evidence:</b> training and test slices are of one patient. "
+              "Nothing here says how any of this does on another one.</p>\n",
+              f);
+    fputs("<ul>\n", f);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *text = json_string_value(json_array_get(list, i));
+        if (!text) continue;
+        fputs("<li>", f);
+        html_text(f, text);
+        fputs("</li>\n", f);
+    }
+    own_warnings(f, r);
+    fputs("<li>Synthetic CT is for training and testing of methods. It shows no patient and is not "
+          "for diagnosis.</li>\n</ul></aside>\n",
+          f);
+}

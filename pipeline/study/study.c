@@ -1,0 +1,217 @@
+/* The study: defaults, then the file, then overrides, then what must hold between keys; rank 0 does
+ * it, all ranks get the result. What single keys may be is the table's matter
+ * (pipeline/study/study_table.c).
+ */
+#include "pipeline/study/study.h"
+
+#include "pipeline/study/study_yaml.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FILE_MOST = 1 << 20, HELP_COLUMN = 30 };
+
+/* Where the values of a study came from, for messages. */
+typedef struct origin {
+    const char *path, *text;
+    int64_t bytes;
+    bool in_file[STUDY_KEYS_MOST], set[STUDY_KEYS_MOST];
+} origin;
+
+void study_defaults(study *out) {
+    memset(out, 0, sizeof *out);
+    /* The table's defaults pass their own checks: tests/test_study.c. */
+    for (int i = 0; i < study_key_count; i++)
+        (void)study_value_parse(out, &study_keys[i], study_keys[i].initial);
+}
+
+/* Puts "file:line: " or "--set key: " before the present message, after where the first given one
+ * of the keys came from. */
+static status located(const origin *o, const char *const *keys, int n) {
+    for (int i = 0; i < n; i++) {
+        int k = study_key_find(keys[i]);
+        if (o->set[k]) return status_fail(ST_USAGE, "--set %s: %s", keys[i], status_message());
+        if (o->in_file[k])
+            return status_fail(ST_USAGE, "%s:%" PRId64 ": %s", o->path,
+                               study_yaml_line(o->text, o->bytes, keys[i]), status_message());
+    }
+    return status_fail(ST_USAGE, "%s: %s", o->path, status_message());
+}
+
+#define LOCATED(o, ...)                                                                            \
+    located(o, (const char *const[]){__VA_ARGS__},                                                 \
+            sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
+
+/* What must hold between keys. */
+static status check_together(const study *s, const origin *o) {
+    const double *w = s->data.window, *share = s->data.split;
+    if (s->data.size % 8) {
+        status_fail(ST_USAGE, "data.size is %" PRId64 "; it must be a multiple of 8", s->data.size);
+        return LOCATED(o, "data.size");
+    }
+    if (!(w[0] < w[1])) {
+        status_fail(ST_USAGE, "data.window is [%g, %g]; the low end comes first", w[0], w[1]);
+        return LOCATED(o, "data.window");
+    }
+    if (fabs(share[0] + share[1] + share[2] - 1) > 1e-6 || share[0] <= 0) {
+        status_fail(ST_USAGE,
+                    "data.split is [%g, %g, %g]; the shares must sum to 1, with some for training",
+                    share[0], share[1], share[2]);
+        return LOCATED(o, "data.split");
+    }
+    if (s->train.warmup > s->train.steps) {
+        status_fail(ST_USAGE,
+                    "train.warmup is %" PRId64 "; it may be at most train.steps, %" PRId64,
+                    s->train.warmup, s->train.steps);
+        return LOCATED(o, "train.warmup", "train.steps");
+    }
+    if (s->generate.steps > s->diffusion.steps) {
+        status_fail(ST_USAGE,
+                    "generate.steps is %" PRId64 "; it may be at most diffusion.steps, %" PRId64,
+                    s->generate.steps, s->diffusion.steps);
+        return LOCATED(o, "generate.steps", "diffusion.steps");
+    }
+    if (s->ingest.labels == LABELS_FROM_THRESHOLDS && s->ingest.threshold_count == 0) {
+        status_fail(ST_USAGE,
+                    "ingest.labels is thresholds, but ingest.thresholds is empty; give at "
+                    "least one, such as [\"bone: 300..3071\"]");
+        return LOCATED(o, "ingest.labels");
+    }
+    return ST_OK;
+}
+
+static status apply_override(study *s, const char *text, origin *o) {
+    char path[3 * STUDY_PATH];
+    const char *equals = strchr(text, '=');
+    size_t n = equals ? (size_t)(equals - text) : strlen(text);
+    snprintf(path, sizeof path, "%.*s", (int)(n < sizeof path ? n : sizeof path), text);
+    for (char *c = path; *c; c++)
+        if (iscntrl((unsigned char)*c)) *c = '?';
+    if (!equals) return status_fail(ST_USAGE, "--set %s: needs the form key=value", path);
+    int k = study_key_find(path);
+    status st = k < 0 ? study_key_unknown(path) : ST_OK;
+    if (k >= 0) {
+        o->set[k] = true;
+        st = study_value_parse(s, &study_keys[k], equals + 1);
+    }
+    return st == ST_OK ? ST_OK : status_fail(st, "--set %s: %s", path, status_message());
+}
+
+static status read_local(const char *path, const char *const *overrides, int64_t n, study *out) {
+    status st = ST_OK;
+    char *text = NULL;
+    origin o = {.path = path};
+    study_defaults(out);
+    st = file_read(path, FILE_MOST, &text, &o.bytes);
+    if (st == ST_INPUT) st = status_fail(ST_USAGE, "study file: %s", status_message());
+    if (st != ST_OK) goto done;
+    o.text = text;
+    TRY(study_yaml_apply(path, text, o.bytes, out, o.in_file));
+    for (int64_t i = 0; i < n; i++) TRY(apply_override(out, overrides[i], &o));
+    TRY(check_together(out, &o));
+done:
+    free(text);
+    return st;
+}
+
+status study_read(const comm *c, const char *path, const char *const *overrides, int64_t n,
+                  study *out) {
+    status st = ST_OK;
+    memset(out, 0, sizeof *out);
+    if (comm_rank(c) == 0) st = read_local(path, overrides, n, out);
+    TRY(comm_agree(c, st));
+    TRY(comm_broadcast(c, out, sizeof *out, 0));
+done:
+    return st;
+}
+
+/* "# help (range)", and the default where the value is another. */
+static status write_help(const study_key *key, FILE *f, int column, const char *value) {
+    char range[256];
+    char *initial = NULL;
+    study defaults;
+    study_defaults(&defaults);
+    status st = study_value_text(&defaults, key, &initial);
+    if (st != ST_OK) return st;
+    study_value_range(key, range, sizeof range);
+    fprintf(f, "%*s# %s", column < HELP_COLUMN ? HELP_COLUMN - column : 1, "", key->help);
+    if (key->kind == STUDY_INTEGER || key->kind == STUDY_REAL || key->kind == STUDY_CHOICE)
+        fprintf(f, " (%s)", range);
+    if (strcmp(initial, value) != 0) fprintf(f, "; default %s", initial);
+    free(initial);
+    return ST_OK;
+}
+
+static status write_key(const study *s, const study_key *key, FILE *f, bool comments) {
+    char *value;
+    status st = study_value_text(s, key, &value);
+    if (st != ST_OK) return st;
+    int column = fprintf(f, "%s%s: %s", *key->section ? "  " : "", key->name, value);
+    if (comments) st = write_help(key, f, column, value);
+    fputc('\n', f);
+    free(value);
+    return st;
+}
+
+static const char *section_help(const char *name) {
+    for (int i = 0; i < study_section_count; i++)
+        if (strcmp(study_sections[i].name, name) == 0) return study_sections[i].help;
+    return "";
+}
+
+status study_write(const study *s, FILE *f, bool comments) {
+    status st = ST_OK;
+    const char *section = "";
+    if (comments) fprintf(f, "# A study for ctaug. A key that is left out has its default.\n\n");
+    for (int i = 0; i < study_key_count; i++) {
+        if (strcmp(section, study_keys[i].section) != 0) {
+            section = study_keys[i].section;
+            if (comments) fprintf(f, "\n# %s\n", section_help(section));
+            fprintf(f, "%s:\n", section);
+        }
+        TRY(write_key(s, &study_keys[i], f, comments));
+    }
+    if (ferror(f)) st = status_fail(ST_STORAGE, "the study could not be written");
+done:
+    return st;
+}
+
+/* Whether a fingerprint over these sections covers the key. */
+static bool is_covered(const study_key *key, const char *const *sections, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        if (strcmp(*key->section ? key->section : key->name, sections[i]) == 0) return true;
+    return false;
+}
+
+static status write_canonical(const study *s, const char *const *sections, int64_t n, FILE *f) {
+    char path[STUDY_PATH];
+    char *value;
+    for (int i = 0; i < study_key_count; i++) {
+        const study_key *key = &study_keys[i];
+        if (key->inert || !is_covered(key, sections, n)) continue;
+        status st = study_value_text(s, key, &value);
+        if (st != ST_OK) return st;
+        study_key_path(key, path);
+        fprintf(f, "%s=%s\n", path, value);
+        free(value);
+    }
+    return ST_OK;
+}
+
+status study_fingerprint(const study *s, const char *const *sections, int64_t n,
+                         const char *upstream, char hex[SHA256_HEX]) {
+    status st = ST_OK;
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *f = open_memstream(&text, &bytes);
+    if (!f) return status_memory("a fingerprint", 0);
+    st = write_canonical(s, sections, n, f);
+    fprintf(f, "upstream=%s\n", upstream);
+    if (fclose(f) != 0 && st == ST_OK) st = status_memory("a fingerprint", 0);
+    if (st == ST_OK) st = bytes_sha256(text, (int64_t)bytes, hex);
+    free(text);
+    return st;
+}

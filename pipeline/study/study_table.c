@@ -1,0 +1,249 @@
+/* Every key of the study: the only list of them beside the struct in pipeline/study/study.h. */
+#include "pipeline/study/study_table.h"
+
+#include "io/nearest.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *const source_names[] = {"seg", "thresholds"};
+static const char *const flip_names[] = {"none", "horizontal"};
+static const char *const precision_names[] = {"f32", "bf16", "auto"};
+static const char *const recompute_names[] = {"none", "blocks"};
+static const char *const switch_names[] = {"off", "on"};
+static const char *const wire_names[] = {"f32", "bf16"};
+static const char *const sharding_names[] = {"auto", "on", "off"};
+
+/* In the order of their enums (study.h). */
+const named_table label_sources = NAMED_TABLE("source of labels", source_names);
+const named_table precision_kinds = NAMED_TABLE("precision", precision_names);
+static const named_table flip_kinds = NAMED_TABLE("flip", flip_names);
+static const named_table recompute_kinds = NAMED_TABLE("recomputation", recompute_names);
+static const named_table switch_kinds = NAMED_TABLE("switch", switch_names);
+static const named_table wire_kinds = NAMED_TABLE("number type", wire_names);
+static const named_table sharding_kinds = NAMED_TABLE("sharding", sharding_names);
+
+/* Rows of a section; the member of the struct has the name of the key. */
+#define PLACE(s, n) .section = #s, .name = #n, .offset = offsetof(study, s.n)
+#define INTEGER(s, n, from, to, start, text)                                                       \
+    {                                                                                              \
+        PLACE(s, n), .kind = STUDY_INTEGER, .count = 1, .low = from, .high = to, .initial = start, \
+                     .help = text                                                                  \
+    }
+#define INERT(s, n, from, to, start, text)                                                         \
+    {                                                                                              \
+        PLACE(s, n), .kind = STUDY_INTEGER, .count = 1, .low = from, .high = to, .initial = start, \
+                     .inert = true, .help = text                                                   \
+    }
+#define REAL(s, n, from, to, start, text)                                                          \
+    {                                                                                              \
+        PLACE(s, n), .kind = STUDY_REAL, .count = 1, .low = from, .high = to, .initial = start,    \
+                     .help = text                                                                  \
+    }
+#define REALS(s, n, numbers, from, to, start, text)                                                \
+    {                                                                                              \
+        PLACE(s, n), .kind = STUDY_REALS, .count = numbers, .low = from, .high = to,               \
+                     .initial = start, .help = text                                                \
+    }
+/* An enum's value is copied as an int. */
+#define ENUM_PLACE(s, n)                                                                           \
+    .section = #s, .name = #n,                                                                     \
+    .offset =                                                                                      \
+        offsetof(study, s.n) + 0 * sizeof(char[sizeof(((study *)0)->s.n) == sizeof(int) ? 1 : -1])
+#define CHOICE(s, n, table, start, text)                                                           \
+    { ENUM_PLACE(s, n), .kind = STUDY_CHOICE, .choices = &table, .initial = start, .help = text }
+#define INERT_CHOICE(s, n, table, start, text)                                                     \
+    {                                                                                              \
+        ENUM_PLACE(s, n), .kind = STUDY_CHOICE, .choices = &table, .initial = start,               \
+                          .inert = true, .help = text                                              \
+    }
+#define TOP(n) .section = "", .name = #n, .offset = offsetof(study, n)
+
+enum { STEPS_MOST = 100000000, BATCH_MOST = 65536, HU_LEAST = -32768, HU_MOST = 32767 };
+
+const study_key study_keys[] = {
+    {TOP(name), .kind = STUDY_STRING, .count = STUDY_TEXT, .initial = "my-study",
+     .help = "how the report calls this study"},
+    /* JSON readers keep whole numbers up to 2^53 - 1 exactly. */
+    {TOP(seed), .kind = STUDY_INTEGER, .count = 1, .low = 0, .high = 9007199254740991.0,
+     .initial = "1", .help = "every random number follows from it"},
+    {TOP(out), .kind = STUDY_STRING, .count = PATH_SIZE, .initial = "runs/my-study", .inert = true,
+     .help = "the run directory: everything is written below it"},
+    {TOP(engine), .kind = STUDY_CHOICE, .choices = &engine_kinds, .initial = "onednn",
+     .help = "who does the heavy arithmetic"},
+
+    /* A moved archive is the same archive: ingest's fingerprint covers what is in it. */
+    {PLACE(ingest, dicom), .kind = STUDY_STRING, .count = PATH_SIZE, .initial = "dicom",
+     .inert = true, .help = "folder with CT series (and SEG), searched to the bottom"},
+    CHOICE(ingest, labels, label_sources, "seg", "label maps from DICOM SEG or from HU thresholds"),
+    {PLACE(ingest, thresholds), .kind = STUDY_THRESHOLDS, .count = STUDY_LIST, .low = HU_LEAST,
+     .high = HU_MOST, .initial = "[]",
+     .help = "such as [\"bone: 300..3071\"], HU from..to; later entries win"},
+    INTEGER(ingest, shard_mib, 1, 65536, "64", "voxel data in one file of the store, MiB"),
+
+    INTEGER(data, size, 8, 1024, "64", "working slices are size x size; a multiple of 8"),
+    REALS(data, window, 2, HU_LEAST, HU_MOST, "[-1000, 1000]",
+          "HU range that the networks see, low and high"),
+    REALS(data, split, 3, 0, 1, "[0.7, 0.1, 0.2]",
+          "patients for training, validation, test; sums to 1"),
+    REAL(data, rotate, 0, 180, "5", "augmentation: largest rotation, degrees"),
+    REAL(data, zoom, 0, 0.5, "0.05", "augmentation: largest relative zoom"),
+    REAL(data, shift, 0, 0.5, "0.03", "augmentation: largest shift, share of the field of view"),
+    CHOICE(data, flip, flip_kinds, "none", "augmentation: mirror, where anatomy is symmetric"),
+
+    CHOICE(model, net, unet_kinds, "R32", "U-Net by its base width"),
+    REAL(model, dropout, 0, 0.9, "0", "share of features dropped while training"),
+
+    INTEGER(diffusion, steps, 2, 10000, "1000", "noise levels T"),
+    CHOICE(diffusion, schedule, schedule_kinds, "cosine", "how noise grows over the steps"),
+    CHOICE(diffusion, objective, objective_kinds, "v", "what the network predicts"),
+    CHOICE(diffusion, loss, loss_kinds, "l2", "how its error is measured"),
+
+    INTEGER(train, steps, 1, STEPS_MOST, "20000", "optimiser steps"),
+    INTEGER(train, batch, 1, BATCH_MOST, "16", "slices a step, over all ranks together"),
+    /* Like the number of ranks it only says how a batch is cut. (With train.reproducible it decides
+     * over the last bits.) */
+    INERT(train, micro_batch, 1, BATCH_MOST, "8",
+          "slices a rank holds at once; less needs less memory"),
+    REAL(train, lr, 1e-8, 1, "2e-4", "learning rate at its peak"),
+    INTEGER(train, warmup, 0, STEPS_MOST, "100", "steps to reach the peak; cosine decay follows"),
+    REAL(train, weight_decay, 0, 1, "0.01", "AdamW weight decay"),
+    REAL(train, clip, 1e-6, 1e6, "1", "largest gradient norm"),
+    REAL(train, ema, 0, 0.999999, "0.999", "decay of the averaged weights that generate uses"),
+    REAL(train, condition_drop, 0, 1, "0.1", "share of samples trained without conditions"),
+    CHOICE(train, precision, precision_kinds, "f32",
+           "number type of the arithmetic; auto: bf16 where it is native"),
+    INERT_CHOICE(train, recompute, recompute_kinds, "none",
+                 "blocks: activations in blocks are computed twice, not kept: slower, less memory"),
+    CHOICE(train, reproducible, switch_kinds, "off",
+           "the same bits on 1, 2, 4, 8, ... ranks of as many threads each"),
+    CHOICE(train, gradient_wire, wire_kinds, "f32",
+           "number type of gradients on their way between nodes"),
+    INERT_CHOICE(train, optimizer_sharding, sharding_kinds, "auto",
+                 "a rank keeps and updates its part of the optimiser's state only; auto: where all "
+                 "ranks share a node"),
+    INERT(train, validate_every, 1, STEPS_MOST, "500", "steps between validation losses"),
+    INERT(train, preview_every, 1, STEPS_MOST, "1000", "steps between preview pictures"),
+    INERT(train, checkpoint_every, 1, STEPS_MOST, "500", "steps between checkpoints"),
+    INERT(train, keep, 1, 1000, "3", "checkpoints kept"),
+
+    INTEGER(generate, volumes, 1, 1000000, "16", "synthetic volumes"),
+    CHOICE(generate, sampler, sampler_kinds, "ddim", "how noise becomes an image"),
+    INTEGER(generate, steps, 1, 10000, "50", "sampler steps, at most diffusion.steps"),
+    REAL(generate, guidance, 0, 50, "1", "classifier-free guidance scale; 1 is off"),
+    REAL(generate, eta, 0, 1, "0", "DDIM noise: 0 none, 1 as much as DDPM"),
+    INTEGER(generate, batch, 1, BATCH_MOST, "16", "slices sampled at once"),
+    REAL(generate, rotate, 0, 180, "5", "label deformation: largest rotation, degrees"),
+    REAL(generate, zoom, 0, 0.5, "0.05", "label deformation: largest relative zoom"),
+    REAL(generate, shift, 0, 0.5, "0.03", "label deformation: largest shift, same unit"),
+    REAL(generate, elastic, 0, 0.3, "0.03",
+         "label deformation: largest elastic displacement, same unit"),
+
+    INTEGER(evaluate, seeds, 1, 100, "3", "segmenters trained for each arm"),
+    INTEGER(evaluate, steps, 1, STEPS_MOST, "2000", "optimiser steps of each"),
+    INTEGER(evaluate, batch, 1, BATCH_MOST, "16", "slices a step"),
+    REAL(evaluate, lr, 1e-8, 1, "1e-3", "learning rate"),
+};
+
+const int study_key_count = sizeof study_keys / sizeof *study_keys;
+_Static_assert(sizeof study_keys / sizeof *study_keys <= STUDY_KEYS_MOST, "STUDY_KEYS_MOST");
+
+const study_section study_sections[] = {
+    {"ingest", "DICOM to store"},
+    {"data", "what the networks see of it"},
+    {"model", "the network"},
+    {"diffusion", "the noise process"},
+    {"train", "the diffusion model"},
+    {"generate", "synthetic volumes from it"},
+    {"evaluate", "what they are worth: segmenters on real, and on real + synthetic, data"},
+};
+
+const int study_section_count = sizeof study_sections / sizeof *study_sections;
+_Static_assert(sizeof study_sections / sizeof *study_sections <= STUDY_SECTIONS_MOST,
+               "STUDY_SECTIONS_MOST");
+
+void study_key_path(const study_key *key, char out[STUDY_PATH]) {
+    snprintf(out, STUDY_PATH, "%s%s%s", key->section, *key->section ? "." : "", key->name);
+}
+
+int study_key_find(const char *path) {
+    char known[STUDY_PATH];
+    for (int i = 0; i < study_key_count; i++) {
+        study_key_path(&study_keys[i], known);
+        if (strcmp(known, path) == 0) return i;
+    }
+    return -1;
+}
+
+/* How far `path` is from key i. A key under the wrong section counts as one slip more than its
+ * name alone: "steps" at the top level is near "train.steps". */
+static int distance_to(const char *path, int i) {
+    char known[STUDY_PATH];
+    study_key_path(&study_keys[i], known);
+    int whole = edit_distance(path, known);
+    const char *dot = strrchr(path, '.');
+    int moved = 1 + edit_distance(dot ? dot + 1 : path, study_keys[i].name);
+    return whole < moved ? whole : moved;
+}
+
+/* Appends words to a bounded text; what does not fit is left away. */
+static void append(char *text, size_t size, const char *a, const char *b, const char *c) {
+    size_t used = strlen(text);
+    snprintf(text + used, size - used, "%s%s%s", a, b, c);
+}
+
+/* The section that `path` is in, or "". */
+static const char *section_of(const char *path) {
+    for (int i = 0; i < study_section_count; i++) {
+        size_t n = strlen(study_sections[i].name);
+        if (strncmp(path, study_sections[i].name, n) == 0 && path[n] == '.')
+            return study_sections[i].name;
+    }
+    return "";
+}
+
+static void list_known(const char *path, char *text, size_t size) {
+    const char *section = section_of(path);
+    if (*section)
+        append(text, size, "; keys of ", section, ":");
+    else
+        append(text, size, "; keys at the top level", "", ":");
+    const char *separator = " ";
+    for (int i = 0; i < study_key_count; i++)
+        if (strcmp(study_keys[i].section, section) == 0) {
+            append(text, size, separator, study_keys[i].name, "");
+            separator = ", ";
+        }
+    for (int i = 0; i < study_section_count && !*section; i++)
+        append(text, size, separator, study_sections[i].name, "");
+}
+
+status study_key_unknown(const char *path) {
+    char text[512] = "", known[STUDY_PATH];
+    const char *dot = strrchr(path, '.');
+    int best = STUDY_PATH;
+    const char *section = "";
+    for (int i = 0; i < study_key_count; i++) {
+        int d = distance_to(path, i);
+        if (d < best) best = d;
+    }
+    for (int i = 0; i < study_section_count && !dot; i++) {
+        int d = edit_distance(path, study_sections[i].name);
+        if (d < best) best = d, section = study_sections[i].name;
+    }
+    if (!edit_is_near(best, dot ? dot + 1 : path))
+        list_known(path, text, sizeof text);
+    else if (*section)
+        append(text, sizeof text, "; did you mean \"", section, "\"?");
+    else {
+        const char *separator = "; did you mean \"";
+        for (int i = 0; i < study_key_count; i++) {
+            if (distance_to(path, i) != best) continue;
+            study_key_path(&study_keys[i], known);
+            append(text, sizeof text, separator, known, "\"");
+            separator = " or \"";
+        }
+        append(text, sizeof text, "?", "", "");
+    }
+    return status_fail(ST_USAGE, "unknown key \"%s\"%s", path, text);
+}

@@ -1,0 +1,309 @@
+/* Values of study keys: from text, checked against their row of the table, and back to text.
+ *
+ * Both ways lead through here for the file, --set, the defaults, the saved study and the
+ * fingerprint. A number is written with as few digits as read back to the same bits.
+ */
+#include "io/alloc.h"
+#include "pipeline/study/study_table.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SHOWN = 64, RANGE = 256, ENTRY = 512, NUMBER = 32 };
+
+static void *at(const study *s, const study_key *key) { return (char *)s + key->offset; }
+
+/* What a message shows of a text from outside: cut, and only printable characters. */
+static void shown(const char *text, char out[SHOWN]) {
+    snprintf(out, SHOWN, "%s", text);
+    for (char *c = out; *c; c++)
+        if (iscntrl((unsigned char)*c)) *c = '?';
+    if (strlen(text) >= SHOWN) memcpy(out + SHOWN - 4, "...", 4);
+}
+
+static status wrong(const study_key *key, const char *text) {
+    char path[STUDY_PATH], range[RANGE], value[SHOWN];
+    study_key_path(key, path);
+    study_value_range(key, range, sizeof range);
+    shown(text, value);
+    if (!*text) return status_fail(ST_USAGE, "%s is empty; it must be %s", path, range);
+    return status_fail(ST_USAGE, "%s is %s; it must be %s", path, value, range);
+}
+
+/* strtod also takes "inf", "nan" and hexadecimal, which no study means. */
+static bool parse_real(const char *text, double *out) {
+    if (!*text || strspn(text, "0123456789+-.eE") != strlen(text)) return false;
+    char *end;
+    *out = strtod(text, &end);
+    return *end == '\0' && isfinite(*out);
+}
+
+static bool parse_integer(const char *text, int64_t *out) {
+    if (!*text || strspn(text, "0123456789+-") != strlen(text)) return false;
+    char *end;
+    errno = 0;
+    *out = strtoll(text, &end, 10);
+    return *end == '\0' && errno == 0;
+}
+
+static status set_integer(study *s, const study_key *key, const char *text) {
+    int64_t value;
+    if (!parse_integer(text, &value) || (double)value < key->low || (double)value > key->high)
+        return wrong(key, text);
+    memcpy(at(s, key), &value, sizeof value);
+    return ST_OK;
+}
+
+static status set_reals(study *s, const study_key *key, const char *const *texts, int64_t n) {
+    char path[STUDY_PATH], range[RANGE];
+    study_key_path(key, path);
+    study_value_range(key, range, sizeof range);
+    if (n != key->count)
+        return status_fail(ST_USAGE, "%s has %" PRId64 " entries; it must be %s", path, n, range);
+    for (int i = 0; i < key->count; i++) {
+        double value;
+        if (!parse_real(texts[i], &value) || value < key->low || value > key->high)
+            return wrong(key, texts[i]);
+        memcpy((char *)at(s, key) + (size_t)i * sizeof value, &value, sizeof value);
+    }
+    return ST_OK;
+}
+
+static status set_choice(study *s, const study_key *key, const char *text) {
+    int row;
+    if (named_table_find(key->choices, text, &row) != ST_OK) return wrong(key, text);
+    memcpy(at(s, key), &row, sizeof row);
+    return ST_OK;
+}
+
+/* Texts end up in JSON, HTML and path names: UTF-8 (jansson refuses anything else) on one line. */
+static bool is_plain_line(const char *text) {
+    json_t *test = json_string(text);
+    json_decref(test);
+    for (; test && *text; text++)
+        if (iscntrl((unsigned char)*text)) return false;
+    return test != NULL;
+}
+
+static status set_string(study *s, const study_key *key, const char *text) {
+    char path[STUDY_PATH];
+    study_key_path(key, path);
+    if (!*text) return wrong(key, text);
+    if (!is_plain_line(text))
+        return status_fail(ST_USAGE, "%s is not one line of UTF-8 text", path);
+    if (strlen(text) >= (size_t)key->count)
+        return status_fail(ST_USAGE, "%s has %zu bytes; it may have %d", path, strlen(text),
+                           key->count - 1);
+    memset(at(s, key), 0, (size_t)key->count);
+    memcpy(at(s, key), text, strlen(text));
+    return ST_OK;
+}
+
+/* The text between two places, without blanks and quotes around it. */
+static bool copy_trimmed(const char *from, const char *to, char *out, size_t size) {
+    while (from < to && strchr(" \t\"'", *from)) from++;
+    while (from < to && strchr(" \t\"'", to[-1])) to--;
+    if ((size_t)(to - from) >= size) return false;
+    memcpy(out, from, (size_t)(to - from));
+    out[to - from] = '\0';
+    return true;
+}
+
+static bool parse_threshold(const char *text, const study_key *key, study_threshold *out) {
+    const char *colon = strrchr(text, ':'), *dots = colon ? strstr(colon, "..") : NULL;
+    char low[NUMBER], high[NUMBER];
+    int64_t from, to;
+    memset(out, 0, sizeof *out);
+    if (!dots || !is_plain_line(text) || !copy_trimmed(text, colon, out->name, sizeof out->name) ||
+        !copy_trimmed(colon + 1, dots, low, sizeof low) ||
+        !copy_trimmed(dots + 2, text + strlen(text), high, sizeof high) || !*out->name ||
+        !parse_integer(low, &from) || !parse_integer(high, &to) || (double)from < key->low ||
+        (double)to > key->high || from > to)
+        return false;
+    out->low = (int)from;
+    out->high = (int)to;
+    return true;
+}
+
+static status set_thresholds(study *s, const study_key *key, const char *const *texts, int64_t n) {
+    study_threshold *list = at(s, key);
+    if (n > key->count)
+        return status_fail(ST_USAGE, "ingest.thresholds has %" PRId64 " entries; it may have %d", n,
+                           key->count);
+    memset(list, 0, (size_t)key->count * sizeof *list);
+    s->ingest.threshold_count = 0;
+    for (int64_t i = 0; i < n; i++) {
+        if (!parse_threshold(texts[i], key, &list[i])) {
+            char value[SHOWN];
+            shown(texts[i], value);
+            return status_fail(ST_USAGE,
+                               "entry %" PRId64 " of ingest.thresholds is \"%s\"; it must be "
+                               "\"name: low..high\" with whole HU, low <= high, in %.0f..%.0f",
+                               i + 1, value, key->low, key->high);
+        }
+        if (strcmp(list[i].name, "background") == 0)
+            return status_fail(ST_USAGE, "ingest.thresholds names a label \"background\", which is "
+                                         "what remains without one; choose another name");
+        for (int64_t j = 0; j < i; j++)
+            if (strcmp(list[j].name, list[i].name) == 0)
+                return status_fail(ST_USAGE, "ingest.thresholds names \"%s\" twice", list[i].name);
+    }
+    s->ingest.threshold_count = (int)n;
+    return ST_OK;
+}
+
+status study_value_set(study *s, const study_key *key, const char *const *texts, int64_t n) {
+    switch (key->kind) {
+    case STUDY_INTEGER:
+        return set_integer(s, key, texts[0]);
+    case STUDY_REAL:
+    case STUDY_REALS:
+        return set_reals(s, key, texts, n);
+    case STUDY_CHOICE:
+        return set_choice(s, key, texts[0]);
+    case STUDY_STRING:
+        return set_string(s, key, texts[0]);
+    case STUDY_THRESHOLDS:
+        return set_thresholds(s, key, texts, n);
+    }
+    return status_fail(ST_INTERNAL, "study key of an unknown kind");
+}
+
+status study_value_parse(study *s, const study_key *key, const char *text) {
+    enum { MOST = STUDY_LIST + 1 };
+    char entry[MOST][ENTRY];
+    const char *texts[MOST];
+    int64_t n = 0;
+    const char *end = text + strlen(text);
+    if (key->kind != STUDY_REALS && key->kind != STUDY_THRESHOLDS)
+        return study_value_set(s, key, &text, 1);
+    if (end - text >= 2 && *text == '[' && end[-1] == ']') text++, end--;
+    while (text < end) {
+        const char *comma = memchr(text, ',', (size_t)(end - text));
+        const char *stop = comma ? comma : end;
+        if (n == MOST || !copy_trimmed(text, stop, entry[n], ENTRY)) return wrong(key, text);
+        texts[n] = entry[n];
+        n++;
+        text = comma ? comma + 1 : end;
+    }
+    return study_value_set(s, key, texts, n);
+}
+
+static void number_text(double value, char out[NUMBER]) {
+    for (int digits = 6; digits <= 17; digits++) {
+        snprintf(out, NUMBER, "%.*g", digits, value);
+        if (strtod(out, NULL) == value) return;
+    }
+}
+
+/* Plain where any YAML reader takes it as a text, otherwise in double quotes. */
+static void put_string(FILE *f, const char *text) {
+    static const char plain[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-";
+    static const char *const words[] = {"true", "false", "null", "yes", "no",
+                                        "on",   "off",   "y",    "n"};
+    bool quote =
+        strspn(text, plain) != strlen(text) || !(isalpha((unsigned char)text[0]) || text[0] == '/');
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcasecmp(text, words[i]) == 0) quote = true;
+    if (quote) fputc('"', f);
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\') fputc('\\', f);
+        fputc(*text, f);
+    }
+    if (quote) fputc('"', f);
+}
+
+static void put_value(FILE *f, const study *s, const study_key *key) {
+    char number[NUMBER];
+    const char *place = at(s, key);
+    int64_t whole;
+    double real;
+    int row;
+    switch (key->kind) {
+    case STUDY_INTEGER:
+        memcpy(&whole, place, sizeof whole);
+        fprintf(f, "%" PRId64, whole);
+        break;
+    case STUDY_REAL:
+    case STUDY_REALS:
+        if (key->kind == STUDY_REALS) fputc('[', f);
+        for (int i = 0; i < key->count; i++) {
+            memcpy(&real, place + (size_t)i * sizeof real, sizeof real);
+            number_text(real, number);
+            fprintf(f, "%s%s", i ? ", " : "", number);
+        }
+        if (key->kind == STUDY_REALS) fputc(']', f);
+        break;
+    case STUDY_CHOICE:
+        memcpy(&row, place, sizeof row);
+        put_string(f, named_table_name(key->choices, row));
+        break;
+    case STUDY_STRING:
+        put_string(f, place);
+        break;
+    case STUDY_THRESHOLDS:
+        fputc('[', f);
+        for (int i = 0; i < s->ingest.threshold_count; i++) {
+            char entry[LABEL_NAME + 2 * NUMBER];
+            const study_threshold *t = &s->ingest.thresholds[i];
+            snprintf(entry, sizeof entry, "%s: %d..%d", t->name, t->low, t->high);
+            if (i) fputs(", ", f);
+            put_string(f, entry);
+        }
+        fputc(']', f);
+        break;
+    }
+}
+
+status study_value_text(const study *s, const study_key *key, char **out) {
+    size_t size = 0;
+    *out = NULL;
+    FILE *f = open_memstream(out, &size);
+    if (!f) return status_memory("a study value", 0);
+    put_value(f, s, key);
+    if (fclose(f) == 0) return ST_OK;
+    free(*out);
+    *out = NULL;
+    return status_memory("a study value", 0);
+}
+
+void study_value_range(const study_key *key, char *out, size_t size) {
+    char low[NUMBER], high[NUMBER];
+    number_text(key->low, low);
+    number_text(key->high, high);
+    /* Counts such as 100000000 read better in full. */
+    if (key->kind == STUDY_INTEGER || key->kind == STUDY_THRESHOLDS) {
+        snprintf(low, sizeof low, "%.0f", key->low);
+        snprintf(high, sizeof high, "%.0f", key->high);
+    }
+    switch (key->kind) {
+    case STUDY_INTEGER:
+    case STUDY_REAL:
+        snprintf(out, size, "%s..%s", low, high);
+        break;
+    case STUDY_REALS:
+        snprintf(out, size, "[%d numbers, each %s..%s]", key->count, low, high);
+        break;
+    case STUDY_CHOICE:
+        *out = '\0';
+        for (int i = 0; i < key->choices->count; i++) {
+            size_t used = strlen(out);
+            snprintf(out + used, size - used, "%s%s", i ? " | " : "",
+                     named_table_name(key->choices, i));
+        }
+        break;
+    case STUDY_STRING:
+        snprintf(out, size, "text, up to %d bytes", key->count - 1);
+        break;
+    case STUDY_THRESHOLDS:
+        snprintf(out, size, "[\"name: low..high\", up to %d of them, HU %s..%s]", key->count, low,
+                 high);
+        break;
+    }
+}

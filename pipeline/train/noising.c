@@ -1,0 +1,201 @@
+/* Drawing time and noise for slices, for training and for a repeatable validation. */
+#include "pipeline/train/noising.h"
+
+#include "io/alloc.h"
+#include "model/rng.h"
+
+#include <string.h>
+
+enum { VALIDATION_MOST = 64 };
+
+static status noised_alloc(int64_t pixels, noised *out) {
+    status st = ST_OK;
+    TRY(array_alloc(&out->sample.image, pixels, sizeof(float), "a slice"));
+    TRY(array_alloc(&out->sample.labels, pixels, 1, "a label map"));
+    TRY(array_alloc(&out->x_t, pixels, sizeof(float), "a noised slice"));
+    TRY(array_alloc(&out->target, pixels, sizeof(float), "a target"));
+done:
+    return st;
+}
+
+static void noised_free(noised *d) {
+    free(d->sample.image);
+    free(d->sample.labels);
+    free(d->x_t);
+    free(d->target);
+}
+
+static status make(void *context, int64_t index, int64_t slot);
+
+status noising_open(const study *s, const label_set *labels, slices *train, slices *validation,
+                    noising *out) {
+    status st = ST_OK;
+    noising *n = out;
+    *n = (noising){.study = s, .train = train, .validation = validation};
+    int64_t size = s->data.size, pixels = size * size;
+    TRY(denoiser_config(s, labels, &n->config));
+    TRY(schedule_create(s->diffusion.schedule, s->diffusion.steps, &n->schedule));
+    n->objective = objective_of(s->diffusion.objective);
+    TRY(graph_create(&n->graph));
+    node predicted = unet_build(n->graph, &n->config);
+    node target = graph_input(n->graph, "target", TYPE_F32, size, size, 1);
+    node weight = graph_input(n->graph, "weight", TYPE_F32, 1, 1, 1);
+    n->loss = graph_regression_loss(n->graph, predicted, target, weight, s->diffusion.loss);
+    TRY(graph_check(n->graph));
+    TRY(noised_alloc(pixels, &n->judged));
+    TRY(array_alloc(&n->slots, s->train.micro_batch, sizeof *n->slots, "samples"));
+    for (; n->slot_count < s->train.micro_batch; n->slot_count++)
+        TRY(noised_alloc(pixels, &n->slots[n->slot_count]));
+    TRY(prefetch_open(make, n, &n->prefetch));
+done:
+    if (st != ST_OK) noising_close(n);
+    return st;
+}
+
+void noising_close(noising *n) {
+    prefetch_close(n->prefetch);
+    graph_destroy(n->graph);
+    schedule_free(&n->schedule);
+    for (int64_t i = 0; i < n->slot_count; i++) noised_free(&n->slots[i]);
+    free(n->slots);
+    noised_free(&n->judged);
+    *n = (noising){0};
+}
+
+/* d->sample at d->t, with the noise of the stream: the target and x_t. */
+static void noise(const noising *n, noised *d, rng_stream *r) {
+    int64_t pixels = n->config.size * n->config.size;
+    double alpha_bar = schedule_alpha_bar(&n->schedule, d->t);
+    rng_fill_normal(r, d->x_t, pixels);
+    n->objective->target(alpha_bar, d->sample.image, d->x_t, d->target, pixels);
+    diffuse(alpha_bar, d->sample.image, d->x_t, d->x_t, pixels);
+}
+
+/* A training sample into a slot (prefetch_make). */
+static status make(void *context, int64_t index, int64_t slot) {
+    noising *n = context;
+    noised *d = &n->slots[slot];
+    uint64_t seed = (uint64_t)n->study->seed;
+    rng_stream time = rng_open(seed, RNG_TIMESTEP, (uint64_t)index, 0);
+    rng_stream noises = rng_open(seed, RNG_NOISE, (uint64_t)index, 0);
+    rng_stream drop = rng_open(seed, RNG_CONDITION, (uint64_t)index, 0);
+    d->t = 1 + (int64_t)rng_below(&time, (uint64_t)n->schedule.steps);
+    d->conditional = rng_uniform(&drop) >= n->study->train.condition_drop;
+    status st = slices_draw(n->train, seed, index, &d->sample);
+    if (st == ST_OK) noise(n, d, &noises);
+    return st;
+}
+
+/* Slot b of the plan gets d. */
+static status lay(const noising *n, plan *pl, int64_t b, const noised *d) {
+    status st = ST_OK;
+    int64_t pixels = n->config.size * n->config.size;
+    denoiser_inputs in;
+    tensor target;
+    TRY(denoiser_inputs_of(pl, &n->config, &in));
+    TRY(plan_input(pl, "target", &target));
+    memcpy((float *)target.at + b * pixels, d->target, (size_t)pixels * sizeof(float));
+    denoiser_fill(&in, b, d->x_t, d->t, &d->sample, d->conditional);
+done:
+    return st;
+}
+
+status noising_fill(void *context, plan *pl, int64_t first, int64_t count) {
+    status st = ST_OK;
+    noising *n = context;
+    for (int64_t b = 0; b < count;) { /* a plan may take more at once than there are slots */
+        int64_t part = count - b < n->slot_count ? count - b : n->slot_count;
+        TRY(prefetch_take(n->prefetch, first + b, part));
+        for (int64_t slot = 0; slot < part; slot++, b++) TRY(lay(n, pl, b, &n->slots[slot]));
+    }
+done:
+    return st;
+}
+
+void noising_ahead(void *context, int64_t first, int64_t count) {
+    noising *n = context;
+    prefetch_ahead(n->prefetch, first, count < n->slot_count ? count : n->slot_count);
+}
+
+struct validator {
+    noising *noising;
+    const comm *comm;
+    params *params;
+    plan *plan;
+    int64_t batch; /* train.micro_batch: what a rank's memory is known to hold */
+};
+
+status validator_open(noising *n, const stage_context *stage, validator **out) {
+    status st = ST_OK;
+    validator *v = NULL;
+    *out = NULL;
+    TRY(array_alloc(&v, 1, sizeof *v, "the validation"));
+    v->noising = n;
+    v->comm = stage->comm;
+    v->batch = n->study->train.micro_batch;
+    TRY(params_create(n->graph, &v->params));
+    plan_options options = {.engine = stage->engine,
+                            .batch = v->batch,
+                            .compute = stage->precision,
+                            .outputs = &n->loss,
+                            .output_count = 1};
+    TRY(plan_create(n->graph, v->params, &options, &v->plan));
+    *out = v;
+    v = NULL;
+done:
+    validator_close(v);
+    return st;
+}
+
+void validator_close(validator *v) {
+    if (!v) return;
+    plan_destroy(v->plan);
+    params_destroy(v->params);
+    free(v);
+}
+
+/* Adds the losses of the validation samples [first, first + count) of `total`. */
+static status judge(validator *v, int64_t first, int64_t count, int64_t total, double *sum) {
+    status st = ST_OK;
+    noising *n = v->noising;
+    int64_t slices_all = slices_count(n->validation);
+    tensor weight;
+    TRY(plan_input(v->plan, "weight", &weight));
+    for (int64_t b = 0; b < v->batch; b++) ((float *)weight.at)[b] = b < count;
+    for (int64_t b = 0; b < count; b++) {
+        int64_t k = first + b;
+        noised *d = &n->judged;
+        d->t = 1 + (2 * k + 1) * n->schedule.steps / (2 * total); /* middles of equal parts */
+        if (d->t > n->schedule.steps) d->t = n->schedule.steps;
+        d->conditional = true;
+        rng_stream noises = rng_open((uint64_t)n->study->seed, RNG_VALIDATE, (uint64_t)k, 0);
+        /* Evenly over all held-out slices. */
+        TRY(slices_get(n->validation, k * slices_all / total, &d->sample));
+        noise(n, d, &noises);
+        TRY(lay(n, v->plan, b, d));
+    }
+    TRY(plan_forward(v->plan, NULL));
+    tensor loss = plan_output(v->plan, n->loss);
+    for (int64_t b = 0; b < count; b++) *sum += (double)((float *)loss.at)[b];
+done:
+    return st;
+}
+
+status validator_run(validator *v, const float *values, double *loss) {
+    status st = ST_OK;
+    int64_t total = slices_count(v->noising->validation), rank = comm_rank(v->comm);
+    double sum = 0;
+    if (total > VALIDATION_MOST) total = VALIDATION_MOST;
+    memcpy(v->params->value, values, (size_t)v->params->total * sizeof(float));
+    plan_params_changed(v->plan);
+    int64_t batches = (total + v->batch - 1) / v->batch;
+    for (int64_t i = rank; i < batches && st == ST_OK; i += comm_size(v->comm)) {
+        int64_t first = i * v->batch, left = total - first;
+        st = judge(v, first, left < v->batch ? left : v->batch, total, &sum);
+    }
+    TRY(comm_agree(v->comm, st));
+    TRY(comm_sum_f64(v->comm, &sum, 1));
+    *loss = sum / (double)total;
+done:
+    return st;
+}

@@ -1,0 +1,322 @@
+/* The training stage: store in, checkpoints out.
+ *
+ * Everything a step does follows from the study and the step's number, so resuming is loading the
+ * newest checkpoint and going on. On the way: validation loss of the EMA parameters on held-out
+ * slices, preview pictures, the loss curve, and a check that all ranks still hold the same bits.
+ */
+#include "pipeline/train/preview.h"
+#include "pipeline/common/history.h"
+#include "pipeline/train/noising.h"
+#include "pipeline/common/precision.h"
+#include "pipeline/common/fingerprint.h"
+#include "pipeline/stage.h"
+#include "pipeline/trainer/trainer.h"
+
+#include <math.h>
+#include <omp.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { REPORT_EVERY = 10, EQUAL_EVERY = 50 };
+
+typedef struct training {
+    const stage_context *stage;
+    store *store;
+    split split;
+    slices *train, *validation;
+    noising noising;
+    trainer *trainer;
+    validator *validator;
+    history history;
+    char checkpoints[PATH_SIZE], history_path[PATH_SIZE];
+    char fingerprint[SHA256_HEX];
+    double loss_sum; /* since the last report */
+    int64_t loss_count;
+    trainer_report took; /* its seconds, likewise summed */
+    int64_t steps;
+    double began; /* seconds, of this process's training */
+    int64_t began_at;
+} training;
+
+static status open_data(training *t) {
+    status st = ST_OK;
+    const study *s = t->stage->study;
+    char path[PATH_SIZE];
+    TRY(stage_path(t->stage, "store", path));
+    TRY(store_open(path, &t->store));
+    TRY(fingerprint_of_training(s, store_manifest(t->store)->fingerprint, t->fingerprint));
+    TRY(stage_path(t->stage, "checkpoints", t->checkpoints));
+    TRY(path_join(t->history_path, t->checkpoints, "history.json"));
+    TRY(split_create(t->store, s, &t->split));
+    slice_source train = {t->store, t->split.runs[SPLIT_TRAIN], t->split.run_count[SPLIT_TRAIN]};
+    slice_source held = {t->store, t->split.runs[SPLIT_VALIDATION],
+                         t->split.run_count[SPLIT_VALIDATION]};
+    TRY(slices_open(s, &train, 1, &t->train));
+    TRY(slices_open(s, &held, 1, &t->validation));
+    TRY(noising_open(s, store_labels(t->store), t->train, t->validation, &t->noising));
+done:
+    return st;
+}
+
+static sharding sharding_of(const study *s) {
+    static const sharding of[] = {[SHARDING_AUTO] = SHARDED_IN_NODE,
+                                  [SHARDING_ON] = SHARDED_YES,
+                                  [SHARDING_OFF] = SHARDED_NO};
+    return of[s->train.optimizer_sharding];
+}
+
+/* Collective. */
+static status open_trainer(training *t) {
+    status st = ST_OK;
+    const comm *c = t->stage->comm;
+    const study *s = t->stage->study;
+    tensor_type precision = t->stage->precision;
+    trainer_settings set = {.steps = s->train.steps,
+                            .batch = s->train.batch,
+                            .micro_batch = s->train.micro_batch,
+                            .lr = s->train.lr,
+                            .warmup = s->train.warmup,
+                            .weight_decay = s->train.weight_decay,
+                            .clip = s->train.clip,
+                            .keep_ema = true,
+                            .ema = s->train.ema,
+                            .seed = (uint64_t)s->seed,
+                            .precision = precision,
+                            .recompute = s->train.recompute == RECOMPUTE_BLOCKS,
+                            .sharded = sharding_of(s),
+                            .bf16_wire = s->train.gradient_wire == WIRE_BF16,
+                            .reproducible = s->train.reproducible == SWITCH_ON};
+    TRY(trainer_create(c, &set, t->noising.graph, t->noising.loss, t->stage->engine, &t->trainer));
+    TRY(comm_agree(c, validator_open(&t->noising, t->stage, &t->validator)));
+    if (trainer_ranks_are_apart(t->trainer))
+        log_warning(t->stage->log,
+                    "ranks of a node cannot see each other's memory (each in a container of its "
+                    "own?): gradients travel as messages, which takes longer");
+    if (s->train.reproducible == SWITCH_ON)
+        log_info(
+            t->stage->log,
+            "train: reproducible with %d threads a rank: the same bits on 1, 2, 4, 8, ... ranks "
+            "of %d threads each",
+            omp_get_max_threads(), omp_get_max_threads());
+    if (s->train.precision == PRECISION_AUTO)
+        log_info(
+            t->stage->log, "train: precision %s%s", named_table_name(&compute_types, precision),
+            precision == TYPE_F32 ? ": not all processors have bf16 arithmetic, or the engine none"
+                                  : "");
+done:
+    return st;
+}
+
+static void close_data(training *t) {
+    validator_close(t->validator);
+    trainer_destroy(t->trainer);
+    noising_close(&t->noising);
+    slices_close(t->train);
+    slices_close(t->validation);
+    split_free(&t->split);
+    store_close(t->store);
+    history_free(&t->history);
+}
+
+static void earlier_name(const training *t, int n, char path[PATH_SIZE + 32]) {
+    snprintf(path, PATH_SIZE + 32, "%s.earlier-%d", t->checkpoints, n);
+}
+
+static status move(const char *from, const char *to) {
+    if (rename(from, to) == 0) return ST_OK;
+    return status_fail(ST_STORAGE, "%s: cannot be moved to %s: %m", from, to);
+}
+
+/* Checkpoints of another study or store are kept under a name of their own, and brought back when
+ * that study is run again. Local (rank 0). */
+static status choose_checkpoints(const training *t) {
+    status st = ST_OK;
+    int64_t newest = -1, other = -1;
+    char path[PATH_SIZE + 32];
+    int n = 1;
+    TRY(checkpoint_latest(t->checkpoints, t->fingerprint, &newest));
+    TRY(checkpoint_latest(t->checkpoints, NULL, &other));
+    if (newest >= 0) goto done;
+    if (other >= 0) {
+        for (earlier_name(t, n, path); file_exists(path);) earlier_name(t, ++n, path);
+        TRY(move(t->checkpoints, path));
+        log_warning(t->stage->log,
+                    "the study or the store has changed since %s was written: kept as %s",
+                    t->checkpoints, path);
+    }
+    n = 1;
+    for (earlier_name(t, n, path); file_exists(path); earlier_name(t, ++n, path)) {
+        TRY(checkpoint_latest(path, t->fingerprint, &newest));
+        if (newest < 0) continue;
+        TRY(move(path, t->checkpoints));
+        log_info(t->stage->log, "train: %s is of this very study: taken up again", path);
+        break;
+    }
+    TRY(file_make_dirs(t->checkpoints));
+done:
+    return st;
+}
+
+/* Goes on from the newest checkpoint of this very training, or begins. */
+static status restore(training *t) {
+    const comm *c = t->stage->comm;
+    status st = ST_OK;
+    bool found = false;
+    TRY(comm_agree(c, comm_rank(c) == 0 ? choose_checkpoints(t) : ST_OK));
+    TRY(trainer_restore(t->trainer, t->checkpoints, t->fingerprint, &found));
+    if (trainer_changed_precision(t->trainer))
+        log_warning(t->stage->log,
+                    "the checkpoint was not trained in %s, which train.precision: %s "
+                    "gives on these processors: the training goes on in %s",
+                    named_table_name(&compute_types, t->stage->precision),
+                    named_table_name(&precision_kinds, t->stage->study->train.precision),
+                    named_table_name(&compute_types, t->stage->precision));
+    if (comm_rank(c) == 0)
+        st = history_read(t->history_path, (double)trainer_at(t->trainer), &t->history);
+    TRY(comm_agree(c, st));
+done:
+    return st;
+}
+
+static status save(training *t) {
+    status st = ST_OK;
+    TRY(trainer_check_equal(t->trainer));
+    /* The curve first: points beyond the checkpoint that a resumed run finds are left out. */
+    if (comm_rank(t->stage->comm) == 0) st = history_write(&t->history, t->history_path);
+    TRY(comm_agree(t->stage->comm, st));
+    TRY(trainer_save(t->trainer, t->checkpoints, t->fingerprint, (int)t->stage->study->train.keep));
+    log_event(t->stage->log, "checkpoint",
+              json_pack("{s:I}", "step", (json_int_t)trainer_at(t->trainer)));
+done:
+    return st;
+}
+
+static status validate(training *t) {
+    status st = ST_OK;
+    double loss = 0;
+    const float *ema = trainer_ema(t->trainer);
+    TRY(validator_run(t->validator, ema, &loss));
+    log_event(t->stage->log, "validate",
+              json_pack("{s:I, s:o}", "step", (json_int_t)trainer_at(t->trainer), "loss",
+                        log_number(loss)));
+    TRY(comm_agree(t->stage->comm,
+                   history_add(&t->history.validation, (double)trainer_at(t->trainer), loss)));
+done:
+    return st;
+}
+
+/* Mean loss of the last steps to the curve, the event log and the progress line. Collective. */
+static status tell(training *t, const trainer_report *r) {
+    int64_t step = trainer_at(t->trainer);
+    t->took.data += r->data;
+    t->took.exposed += r->exposed;
+    t->took.update += r->update;
+    t->took.total += r->total;
+    t->steps++;
+    if (!r->skipped) {
+        t->loss_sum += r->loss;
+        t->loss_count++;
+    } else if (comm_rank(t->stage->comm) == 0)
+        log_warning(t->stage->log, "step %lld skipped: loss %g, gradient norm %g, loss scale %g",
+                    (long long)step, r->loss, r->gradient_norm, r->scale);
+    if (step % REPORT_EVERY != 0 && step != t->stage->study->train.steps) return ST_OK;
+    double loss = t->loss_count > 0 ? t->loss_sum / (double)t->loss_count : (double)NAN;
+    double rate =
+        (double)((step - t->began_at) * t->stage->study->train.batch) / (log_seconds() - t->began);
+    char note[96];
+    snprintf(note, sizeof note, "loss %.4f  %.1f slices/s", loss, rate);
+    log_progress_set(t->stage->log, step, note);
+    log_event(t->stage->log, "train",
+              json_pack("{s:I, s:o, s:o, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "step",
+                        (json_int_t)step, "loss", log_number(loss), "gradient_norm",
+                        log_number(r->gradient_norm), "lr", r->lr, "slices_per_s", rate,
+                        "loss_scale", r->scale, "data_s", t->took.data / (double)t->steps,
+                        "exposed_s", t->took.exposed / (double)t->steps, "update_s",
+                        t->took.update / (double)t->steps, "step_s",
+                        t->took.total / (double)t->steps));
+    t->loss_sum = 0;
+    t->loss_count = 0;
+    t->took = (trainer_report){0};
+    t->steps = 0;
+    return comm_agree(t->stage->comm, history_add(&t->history.train, (double)step, loss));
+}
+
+static status preview(training *t) {
+    status st = ST_OK;
+    const float *ema = trainer_ema(t->trainer);
+    if (comm_rank(t->stage->comm) == 0)
+        st = preview_write(t->stage, store_labels(t->store), t->validation, ema,
+                           trainer_at(t->trainer), &t->history);
+    return comm_agree(t->stage->comm, st);
+}
+
+/* Whether step is a multiple of `every`, or the last. */
+static bool due(const training *t, int64_t every) {
+    int64_t step = trainer_at(t->trainer);
+    return step % every == 0 || step == t->stage->study->train.steps;
+}
+
+static status run_steps(training *t) {
+    status st = ST_OK;
+    const study *s = t->stage->study;
+    const trainer_feed feed = {
+        .fill = noising_fill, .ahead = noising_ahead, .context = &t->noising};
+    t->began = log_seconds();
+    t->began_at = trainer_at(t->trainer);
+    while (trainer_at(t->trainer) < s->train.steps) {
+        trainer_report report;
+        TRY(trainer_step(t->trainer, &feed, *t->stage->stop_requested != 0, &report));
+        TRY(tell(t, &report));
+        if (trainer_at(t->trainer) % EQUAL_EVERY == 0) TRY(trainer_check_equal(t->trainer));
+        if (due(t, s->train.validate_every)) TRY(validate(t));
+        if (due(t, s->train.checkpoint_every) || report.stop) TRY(save(t));
+        if (due(t, s->train.preview_every)) TRY(preview(t));
+        if (report.stop && trainer_at(t->trainer) < s->train.steps) {
+            st = status_fail(ST_STOPPED,
+                             "stopped after the checkpoint of step %lld; run again to go on",
+                             (long long)trainer_at(t->trainer));
+            goto done;
+        }
+    }
+done:
+    return st;
+}
+
+status train_stage(const stage_context *stage) {
+    status st = ST_OK;
+    training t = {.stage = stage};
+    const study *s = stage->study;
+    TRY(comm_agree(stage->comm, open_data(&t)));
+    TRY(open_trainer(&t));
+    TRY(restore(&t));
+    if (trainer_at(t.trainer) >= s->train.steps) {
+        log_info(stage->log, "train: %s is current (step %lld)", t.checkpoints,
+                 (long long)s->train.steps);
+        stage_tell_next(stage, "generate");
+        goto done;
+    }
+    log_info(
+        stage->log,
+        "train: %s, %.2f M parameters, %.2f GFLOP forward a slice; %lld slices of %lld patients, "
+        "validation %lld of %lld; %d ranks, batch %lld",
+        named_table_name(&unet_kinds, s->model.net), (double)trainer_params(t.trainer)->total / 1e6,
+        (double)trainer_forward_flops(t.trainer) / 1e9, (long long)t.split.slices[SPLIT_TRAIN],
+        (long long)t.split.patients[SPLIT_TRAIN], (long long)t.split.slices[SPLIT_VALIDATION],
+        (long long)t.split.patients[SPLIT_VALIDATION], comm_size(stage->comm),
+        (long long)s->train.batch);
+    if (trainer_at(t.trainer) > 0)
+        log_info(stage->log, "train: going on from step %lld", (long long)trainer_at(t.trainer));
+    log_progress_begin(stage->log, "train", s->train.steps);
+    log_progress_set(stage->log, trainer_at(t.trainer), "");
+    st = run_steps(&t);
+    log_progress_end(stage->log);
+    if (st == ST_OK) {
+        log_info(stage->log, "train: checkpoints in %s, previews in %s/previews", t.checkpoints,
+                 s->out);
+        stage_tell_next(stage, "generate");
+    }
+done:
+    close_data(&t);
+    return st;
+}

@@ -1,0 +1,57 @@
+/* Arithmetic of cuts. */
+#include "pipeline/trainer/gradient_partition.h"
+#include "model/optim.h"
+
+#include <string.h>
+
+shards shards_of(int64_t n, int64_t owners, int64_t bucket) {
+    shards s = {.n = n, .owners = owners, .part = gradient_part(n)};
+    int64_t parts = (n + s.part - 1) / s.part;
+    s.bucket_most = bucket > s.part ? bucket / s.part : 1;
+    s.buckets = (parts + s.bucket_most - 1) / s.bucket_most;
+    return s;
+}
+
+/* Floats between two cuts, given in parts; the last part may be shorter. */
+static span between(const shards *s, int64_t from, int64_t to) {
+    int64_t begin = from * s->part < s->n ? from * s->part : s->n;
+    int64_t end = to * s->part < s->n ? to * s->part : s->n;
+    return (span){.at = begin, .count = end - begin};
+}
+
+span shards_piece(const shards *s, int64_t bucket, int64_t first, int64_t count) {
+    int64_t parts = (s->n + s->part - 1) / s->part;
+    int64_t low = (s->buckets - 1 - bucket) * s->bucket_most;
+    int64_t width = parts - low < s->bucket_most ? parts - low : s->bucket_most;
+    return between(s, low + width * first / s->owners, low + width * (first + count) / s->owners);
+}
+
+span shards_bucket(const shards *s, int64_t bucket) {
+    return shards_piece(s, bucket, 0, s->owners);
+}
+
+int64_t shards_bucket_at(const shards *s, int64_t at) {
+    return s->buckets - 1 - at / (s->part * s->bucket_most);
+}
+
+int64_t shards_owned(const shards *s, int64_t owner) {
+    int64_t sum = 0;
+    for (int64_t b = 0; b < s->buckets; b++) sum += shards_piece(s, b, owner, 1).count;
+    return sum;
+}
+
+void shards_take(const shards *s, int64_t owner, const float *whole, float *owned) {
+    for (int64_t b = 0; b < s->buckets; b++) {
+        span p = shards_piece(s, b, owner, 1);
+        memcpy(owned, whole + p.at, (size_t)p.count * sizeof *owned);
+        owned += p.count;
+    }
+}
+
+void shards_put(const shards *s, int64_t owner, const float *owned, float *whole) {
+    for (int64_t b = 0; b < s->buckets; b++) {
+        span p = shards_piece(s, b, owner, 1);
+        memcpy(whole + p.at, owned, (size_t)p.count * sizeof *owned);
+        owned += p.count;
+    }
+}

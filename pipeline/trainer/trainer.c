@@ -1,0 +1,325 @@
+/* One optimiser step on all ranks: share, accumulate, sum, decide together, update. */
+#include "pipeline/trainer/trainer.h"
+#include "pipeline/trainer/trainer_detail.h"
+
+#include "io/log.h"
+#include "io/alloc.h"
+#include "model/optim.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { SKIPS_MOST = 5 };
+
+/* What is summed besides the gradient. Each element but the first has one rank that gives it, the
+ * others give 0: such a sum is exact in any order. */
+enum { SHARED_STOP, SHARED_RATE, SHARED_PARTS, SHARED_LOSS = SHARED_PARTS + GRADIENT_PARTS };
+
+static bool power_of_two(int64_t n) { return n > 0 && (n & (n - 1)) == 0; }
+
+/* Whether every power of two of ranks up to this one can have the same tree. */
+static status check_reproducible(const trainer_settings *s, int64_t ranks) {
+    long long batch = s->batch, micro = s->micro_batch;
+    if (s->batch % s->micro_batch != 0)
+        return status_fail(ST_USAGE,
+                           "train.reproducible needs a train.batch that is a multiple of "
+                           "train.micro_batch; they are %lld and %lld",
+                           batch, micro);
+    if (!power_of_two(s->batch / s->micro_batch))
+        return status_fail(ST_USAGE,
+                           "train.reproducible needs train.batch / train.micro_batch to be a power "
+                           "of two; %lld / %lld is %lld",
+                           batch, micro, batch / micro);
+    if (!power_of_two(ranks))
+        return status_fail(ST_USAGE,
+                           "train.reproducible needs a number of ranks that is a power of two; "
+                           "there are %lld",
+                           (long long)ranks);
+    if (s->batch / s->micro_batch < ranks)
+        return status_fail(
+            ST_USAGE,
+            "train.reproducible needs at least one micro-batch a rank: train.batch / "
+            "train.micro_batch is %lld, and there are %lld ranks",
+            batch / micro, (long long)ranks);
+    if (s->bf16_wire)
+        return status_fail(ST_USAGE,
+                           "train.reproducible and train.gradient_wire: bf16 exclude each "
+                           "other: what is rounded depends on the number of ranks");
+    return ST_OK;
+}
+
+/* Samples of a step on this rank: [low, high). */
+static void share_of(const trainer *t, int64_t *low, int64_t *high) {
+    int64_t rank = comm_rank(t->comm), size = comm_size(t->comm);
+    *low = t->set.batch * rank / size;
+    *high = t->set.batch * (rank + 1) / size;
+}
+
+static status open_params(trainer *t, const graph *g) {
+    status st = ST_OK;
+    const trainer_settings *s = &t->set;
+    const reduction_settings how = {.sharded = s->sharded,
+                                    .bf16 = s->bf16_wire,
+                                    .ordered = s->reproducible,
+                                    .together = s->together};
+    TRY(comm_agree(t->comm, params_create(g, &t->params)));
+    TRY(reduction_create(t->comm, t->params->total, &how, &t->reduction));
+    t->sharded = reduction_is_sharded(t->reduction);
+    params_init(t->params, s->seed);
+done:
+    return st;
+}
+
+/* Local. */
+static status open_state(trainer *t) {
+    status st = ST_OK;
+    const trainer_settings *s = &t->set;
+    const shards *who = reduction_shards(t->reduction);
+    int64_t owner = reduction_owner(t->reduction), low = 0, high = 0;
+    share_of(t, &low, &high);
+    int64_t micro_batches = (high - low + s->micro_batch - 1) / s->micro_batch;
+    t->held = !t->sharded ? t->params->total : owner < 0 ? 0 : shards_owned(who, owner);
+    const int64_t bytes = t->held * (int64_t)sizeof(float);
+    TRY(pages_zeroed(&t->m, bytes, "optimiser state"));
+    TRY(pages_zeroed(&t->v, bytes, "optimiser state"));
+    if (s->keep_ema) TRY(pages_alloc(&t->ema, bytes, "EMA parameters"));
+    if (s->keep_ema) trainer_take(t, t->params->value, t->ema);
+    TRY(array_alloc(&t->keys, s->micro_batch, sizeof *t->keys, "sample indices"));
+    TRY(array_alloc(&t->losses, micro_batches, sizeof *t->losses, "losses"));
+    t->shared_count = SHARED_LOSS + comm_size(t->comm);
+    TRY(array_alloc(&t->shared, t->shared_count, sizeof *t->shared, "sums of a step"));
+    if (s->reproducible && micro_batches > 1)
+        TRY(sum_stack_create(t->params->total, micro_batches, &t->partial));
+done:
+    return st;
+}
+
+status trainer_create(const comm *c, const trainer_settings *settings, const graph *g, node loss,
+                      const kernels *engine, trainer **out) {
+    status st = ST_OK;
+    trainer *t = NULL;
+    *out = NULL;
+    if (settings->reproducible) TRY(check_reproducible(settings, comm_size(c)));
+    TRY(comm_agree(c, array_alloc(&t, 1, sizeof *t, "the trainer")));
+    t->comm = c;
+    t->set = *settings;
+    t->loss = loss;
+    t->scale = loss_scale_for(settings->precision);
+    /* A rank's share of a small batch may be less than a micro-batch: then that is enough. */
+    int64_t share = (settings->batch + comm_size(c) - 1) / comm_size(c);
+    if (t->set.micro_batch > share) t->set.micro_batch = share;
+    TRY(open_params(t, g));
+    plan_options options = {.engine = engine,
+                            .batch = t->set.micro_batch,
+                            .training = true,
+                            .compute = settings->precision,
+                            .recompute = settings->recompute,
+                            .outputs = &loss,
+                            .output_count = 1,
+                            .loss = loss};
+    st = open_state(t);
+    if (st == ST_OK) st = plan_create(g, t->params, &options, &t->plan);
+    TRY(comm_agree(c, st));
+    *out = t;
+    t = NULL;
+done:
+    trainer_destroy(t);
+    return st;
+}
+
+void trainer_destroy(trainer *t) {
+    if (!t) return;
+    plan_destroy(t->plan);
+    params_destroy(t->params);
+    reduction_destroy(t->reduction);
+    sum_stack_destroy(t->partial);
+    free(t->m);
+    free(t->v);
+    free(t->ema);
+    free(t->keys);
+    free(t->losses);
+    free(t->shared);
+    free(t);
+}
+
+/* The samples that follow those before `next` on this rank: the rest of its share of this step, or
+ * the beginning of its share of the next. */
+static void announce(const trainer *t, const trainer_feed *feed, int64_t next) {
+    int64_t batch = t->set.batch, begin = t->step * batch, low = 0, high = 0;
+    if (!feed->ahead) return;
+    share_of(t, &low, &high);
+    int64_t end = begin + high;
+    if (next >= end) {
+        if (t->step + 1 >= t->set.steps) return;
+        next = begin + batch + low;
+        end = begin + batch + high;
+    }
+    feed->ahead(feed->context, next,
+                end - next < t->set.micro_batch ? end - next : t->set.micro_batch);
+}
+
+/* Adds the gradient of the samples [first, first + count), at most a micro-batch; the rank's last
+ * one is summed over ranks while it comes into being. */
+static status accumulate(trainer *t, const trainer_feed *feed, int64_t first, int64_t count,
+                         bool last, double *loss, double *waited) {
+    status st = ST_OK;
+    tensor weight;
+    double began = log_seconds();
+    TRY(plan_input(t->plan, "weight", &weight));
+    for (int64_t b = 0; b < t->set.micro_batch; b++) {
+        double share = t->scale.scale / (double)t->set.batch;
+        ((float *)weight.at)[b] = b < count ? (float)share : 0.0f;
+        t->keys[b] = (uint64_t)(first + b);
+    }
+    TRY(feed->fill(feed->context, t->plan, first, count));
+    *waited += log_seconds() - began;
+    announce(t, feed, first + count);
+    plan_keys keys = {.seed = t->set.seed, .step = t->step, .sample = t->keys};
+    TRY(plan_forward(t->plan, &keys));
+    tensor y = plan_output(t->plan, t->loss);
+    *loss = 0;
+    for (int64_t b = 0; b < count; b++) *loss += (double)((float *)y.at)[b];
+    TRY(plan_backward(t->plan, last ? reduction_ready : NULL, t->reduction));
+    if (t->partial && !last) sum_stack_push(t->partial, t->params->grad);
+done:
+    return st;
+}
+
+/* This rank's share of the step: the gradient, summed over ranks, and the loss, which is not yet.
+ * Collective, and whatever fails is agreed. */
+static status make_gradient(trainer *t, const trainer_feed *feed, double *loss,
+                            trainer_report *report) {
+    status st = ST_OK;
+    int64_t low = 0, high = 0, k = 0, micro = t->set.micro_batch;
+    share_of(t, &low, &high);
+    memset(t->params->grad, 0, (size_t)t->params->total * sizeof(float));
+    if (t->partial) sum_stack_clear(t->partial);
+    reduction_begin(t->reduction, t->params->grad, t->partial);
+    for (int64_t i = low; i < high && st == ST_OK; i += micro, k++) {
+        int64_t count = high - i < micro ? high - i : micro;
+        st = accumulate(t, feed, t->step * t->set.batch + i, count, i + micro >= high,
+                        &t->losses[k], &report->data);
+    }
+    double began = log_seconds();
+    reduction_finish(t->reduction);
+    st = comm_agree(t->comm, st);
+    report->exposed += log_seconds() - began;
+    *loss = tree_sum_f64(t->losses, k);
+    return st;
+}
+
+/* Sums of squares of what this rank owns. */
+static void add_squares(trainer *t) {
+    const shards *who = reduction_shards(t->reduction);
+    for (int64_t b = 0; b < who->buckets; b++) {
+        span p = reduction_owned(t->reduction, b);
+        gradient_squares(t->params->grad + p.at, p.count, who->part,
+                         t->shared + SHARED_PARTS + p.at / who->part);
+    }
+}
+
+/* Loss, gradient norm, the wish to stop, and rank 0's learning rate: the cosine of another
+ * processor's libm may differ in the last bit, and the ranks' parameters with it. Collective. */
+static status share_numbers(trainer *t, double loss, bool stop_requested, trainer_report *report) {
+    status st = ST_OK;
+    double square = 0, began = log_seconds();
+    memset(t->shared, 0, (size_t)t->shared_count * sizeof *t->shared);
+    t->shared[SHARED_STOP] = stop_requested ? 1 : 0;
+    if (comm_rank(t->comm) == 0)
+        t->shared[SHARED_RATE] = learning_rate(t->step, t->set.warmup, t->set.steps, t->set.lr);
+    t->shared[SHARED_LOSS + comm_rank(t->comm)] = loss;
+    add_squares(t);
+    report->update += log_seconds() - began;
+    began = log_seconds();
+    TRY(comm_sum_f64(t->comm, t->shared, t->shared_count));
+    report->exposed += log_seconds() - began;
+    for (int p = 0; p < GRADIENT_PARTS; p++) square += t->shared[SHARED_PARTS + p];
+    report->scale = t->scale.scale;
+    report->loss = tree_sum_f64(t->shared + SHARED_LOSS, comm_size(t->comm)) / report->scale;
+    report->gradient_norm = sqrt(square) / report->scale;
+    report->stop = t->shared[SHARED_STOP] > 0;
+    report->lr = t->shared[SHARED_RATE];
+    report->skipped = !isfinite(report->loss) || !isfinite(report->gradient_norm);
+done:
+    return st;
+}
+
+/* `count` floats from `at` on, whose state begins at `held`. */
+static void update_piece(trainer *t, const adamw *a, int64_t at, int64_t count, int64_t held) {
+    params *p = t->params;
+    adamw_update(a, p->value + at, p->grad + at, t->m + held, t->v + held, p->decay + at,
+                 t->ema ? t->ema + held : NULL, ema_decay(t->set.ema, t->step), count);
+}
+
+/* What this rank owns, bucket by bucket, whose values go to the others meanwhile. */
+static void update_own(trainer *t, const adamw *a) {
+    int64_t buckets = reduction_shards(t->reduction)->buckets, held = 0;
+    for (int64_t b = 0; b < buckets; b++) {
+        span p = reduction_owned(t->reduction, b);
+        update_piece(t, a, p.at, p.count, held);
+        held += p.count;
+        reduction_updated(t->reduction, t->params->value, b + 1);
+    }
+}
+
+static void update(trainer *t, trainer_report *report) {
+    double norm = report->gradient_norm, began = log_seconds();
+    double copied = reduction_seconds(t->reduction);
+    adamw a = {.lr = report->lr,
+               .beta1 = 0.9,
+               .beta2 = 0.999,
+               .eps = 1e-8,
+               .weight_decay = t->set.weight_decay,
+               .step = t->step + 1,
+               .scale = (norm > t->set.clip ? t->set.clip / norm : 1.0) / report->scale};
+    if (t->sharded)
+        update_own(t, &a);
+    else
+        update_piece(t, &a, 0, t->params->total, 0);
+    report->update += log_seconds() - began - (reduction_seconds(t->reduction) - copied);
+    began = log_seconds();
+    if (t->sharded) reduction_spread(t->reduction, t->params->value);
+    report->exposed += log_seconds() - began;
+    plan_params_changed(t->plan);
+}
+
+/* Counts a skipped step, unless the scale of the loss may have been at fault. */
+static status judge(trainer *t, const trainer_report *report) {
+    bool excused = loss_scale_can_fall(&t->scale); /* the loss is scaled too, and may overflow */
+    loss_scale_after(&t->scale, !report->skipped);
+    if (!report->skipped)
+        t->skips = 0;
+    else if (!excused)
+        t->skips++;
+    if (t->skips < SKIPS_MOST) return ST_OK;
+    return status_fail(ST_DIVERGED,
+                       "training diverged: loss %g and gradient norm %g at step %lld, the %lldth "
+                       "step in a row without finite numbers; lower the learning rate",
+                       report->loss, report->gradient_norm, (long long)t->step + 1,
+                       (long long)t->skips);
+}
+
+status trainer_step(trainer *t, const trainer_feed *feed, bool stop_requested,
+                    trainer_report *report) {
+    status st = ST_OK;
+    double loss = 0, began = log_seconds();
+    *report = (trainer_report){0};
+    TRY(make_gradient(t, feed, &loss, report));
+    TRY(share_numbers(t, loss, stop_requested, report));
+    if (!report->skipped) update(t, report);
+    st = judge(t, report);
+    t->step++;
+    report->reduce = reduction_seconds(t->reduction);
+    report->total = log_seconds() - began;
+done:
+    return st;
+}
+
+bool trainer_ranks_are_apart(const trainer *t) { return reduction_is_apart(t->reduction); }
+int64_t trainer_at(const trainer *t) { return t->step; }
+params *trainer_params(trainer *t) { return t->params; }
+const plan *trainer_plan(const trainer *t) { return t->plan; }
+
+int64_t trainer_forward_flops(const trainer *t) {
+    return plan_forward_flops(t->plan) / t->set.micro_batch;
+}

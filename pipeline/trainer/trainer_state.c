@@ -1,0 +1,203 @@
+/* What is kept between runs: whole arrays by parameter, whoever holds which part of them. */
+#include "pipeline/trainer/trainer.h"
+#include "pipeline/trainer/trainer_detail.h"
+
+#include "io/alloc.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { SCALARS = 5 };
+
+/* The state's arrays as files have them. */
+typedef struct whole {
+    float *m, *v, *ema; /* params total each; ema NULL without EMA */
+    float *memory;      /* theirs; NULL: the trainer's own */
+} whole;
+
+/* FNV-1a over the bits of the parameters. */
+static uint64_t parameter_hash(const params *p) {
+    uint64_t h = 14695981039346656037u;
+    for (int64_t i = 0; i < p->total; i++) {
+        uint32_t bits;
+        memcpy(&bits, &p->value[i], sizeof bits);
+        h = (h ^ bits) * 1099511628211u;
+    }
+    return h;
+}
+
+status trainer_check_equal(const trainer *t) {
+    bool equal = false;
+    status st = comm_all_equal(t->comm, parameter_hash(t->params), &equal);
+    if (st == ST_OK && !equal)
+        st = status_fail(ST_INTERNAL, "the ranks hold different parameters after step %lld",
+                         (long long)t->step);
+    return st;
+}
+
+void trainer_take(const trainer *t, const float *all, float *held) {
+    int64_t owner = reduction_owner(t->reduction);
+    if (!t->sharded)
+        memcpy(held, all, (size_t)t->params->total * sizeof *held);
+    else if (owner >= 0)
+        shards_take(reduction_shards(t->reduction), owner, all, held);
+}
+
+/* What each rank holds of an array comes together in the gradient's place, on all. Collective. */
+static void bring_together(const trainer *t, const float *held) {
+    int64_t owner = reduction_owner(t->reduction);
+    if (owner >= 0) shards_put(reduction_shards(t->reduction), owner, held, t->params->grad);
+    reduction_spread(t->reduction, t->params->grad);
+}
+
+const float *trainer_ema(trainer *t) {
+    if (!t->ema || !t->sharded) return t->ema;
+    bring_together(t, t->ema);
+    return t->params->grad;
+}
+
+/* The arrays "<group>/<parameter>" of one flat buffer, appended at *n. */
+static void name_arrays(const params *p, const char *group, float *flat, checkpoint_array *arrays,
+                        int64_t *n) {
+    for (int64_t i = 0; i < p->count; i++) {
+        checkpoint_array *a = &arrays[(*n)++];
+        *a = (checkpoint_array){.rank = p->list[i].rank, .at = flat + p->list[i].offset};
+        memcpy(a->shape, p->list[i].shape, sizeof a->shape);
+        snprintf(a->name, sizeof a->name, "%s/%s", group, p->list[i].name);
+    }
+}
+
+static status all_arrays(const trainer *t, const whole *w, checkpoint_array **arrays, int64_t *n) {
+    *n = 0;
+    status st = array_alloc(arrays, 4 * t->params->count, sizeof **arrays, "checkpoint arrays");
+    if (st != ST_OK) return st;
+    name_arrays(t->params, "parameters", t->params->value, *arrays, n);
+    name_arrays(t->params, "adam_m", w->m, *arrays, n);
+    name_arrays(t->params, "adam_v", w->v, *arrays, n);
+    if (w->ema) name_arrays(t->params, "ema", w->ema, *arrays, n);
+    return ST_OK;
+}
+
+/* Whole arrays on rank 0, of which the EMA, joined last, stays in the gradient's place; on the
+ * others what the trainer holds. Local. */
+static status open_whole(const trainer *t, whole *w) {
+    int64_t total = t->params->total;
+    *w = (whole){.m = t->m, .v = t->v, .ema = t->ema};
+    if (!t->sharded || comm_rank(t->comm) != 0) return ST_OK;
+    status st = array_alloc(&w->memory, 2 * total, sizeof *w->memory, "a checkpoint");
+    if (st != ST_OK) return st;
+    w->m = w->memory;
+    w->v = w->memory + total;
+    w->ema = t->ema ? t->params->grad : NULL;
+    return ST_OK;
+}
+
+/* A sharded array as a whole, on rank 0 in `all`. */
+static void join(const trainer *t, const float *held, float *all) {
+    if (!held || !t->sharded) return;
+    bring_together(t, held);
+    if (comm_rank(t->comm) == 0 && all != t->params->grad)
+        memcpy(all, t->params->grad, (size_t)t->params->total * sizeof *all);
+}
+
+/* The way back: from rank 0 to what every rank holds. */
+static status part(const trainer *t, const float *all, float *held) {
+    status st = ST_OK;
+    float *joined = t->sharded ? t->params->grad : held;
+    int64_t bytes = t->params->total * (int64_t)sizeof *held;
+    if (!held) return ST_OK;
+    if (comm_rank(t->comm) == 0 && joined != all) memcpy(joined, all, (size_t)bytes);
+    TRY(comm_broadcast(t->comm, joined, bytes, 0));
+    if (t->sharded) trainer_take(t, joined, held);
+done:
+    return st;
+}
+
+status trainer_save(trainer *t, const char *directory, const char *fingerprint, int keep) {
+    status st = ST_OK;
+    whole w = {0};
+    checkpoint_array *arrays = NULL;
+    int64_t n = 0;
+    const checkpoint_scalar scalars[SCALARS] = {{"step", (double)t->step},
+                                                {"skips", (double)t->skips},
+                                                {"loss_scale", loss_scale_kept(&t->scale)},
+                                                {"loss_scale_good", (double)t->scale.good},
+                                                {"bf16", t->set.precision == TYPE_BF16}};
+    TRY(comm_agree(t->comm, open_whole(t, &w)));
+    join(t, t->m, w.m);
+    join(t, t->v, w.v);
+    join(t, t->ema, w.ema);
+    if (comm_rank(t->comm) == 0) {
+        st = all_arrays(t, &w, &arrays, &n);
+        if (st == ST_OK)
+            st = checkpoint_write(directory, t->step, fingerprint, arrays, n, scalars, SCALARS,
+                                  keep);
+    }
+    st = comm_agree(t->comm, st);
+done:
+    free(arrays);
+    free(w.memory);
+    return st;
+}
+
+/* Rank 0 reads. */
+static status read_whole(const trainer *t, const char *directory, int64_t step, const whole *w,
+                         checkpoint_scalar *scalars) {
+    status st = ST_OK;
+    checkpoint_array *arrays = NULL;
+    int64_t n = 0;
+    TRY(all_arrays(t, w, &arrays, &n));
+    TRY(checkpoint_read(directory, step, arrays, n, scalars, SCALARS));
+done:
+    free(arrays);
+    return st;
+}
+
+status trainer_restore(trainer *t, const char *directory, const char *fingerprint, bool *found) {
+    status st = ST_OK;
+    whole w = {0};
+    int64_t step = -1;
+    bool first = comm_rank(t->comm) == 0;
+    checkpoint_scalar scalars[SCALARS] = {{.name = "step"},
+                                          {.name = "skips"},
+                                          {.name = "loss_scale"},
+                                          {.name = "loss_scale_good"},
+                                          {.name = "bf16"}};
+    *found = false;
+    /* Rank 0's view of the directory counts: another node may see it later. */
+    if (first) st = checkpoint_latest(directory, fingerprint, &step);
+    TRY(comm_agree(t->comm, st));
+    TRY(comm_broadcast(t->comm, &step, sizeof step, 0));
+    if (step < 0) goto done;
+    st = open_whole(t, &w);
+    if (st == ST_OK && first) st = read_whole(t, directory, step, &w, scalars);
+    TRY(comm_agree(t->comm, st));
+    TRY(comm_broadcast(t->comm, scalars, sizeof scalars, 0));
+    TRY(comm_broadcast(t->comm, t->params->value, t->params->total * (int64_t)sizeof(float), 0));
+    TRY(part(t, w.ema, t->ema)); /* first: it lies where the others pass */
+    TRY(part(t, w.m, t->m));
+    TRY(part(t, w.v, t->v));
+    t->step = (int64_t)scalars[0].value;
+    t->skips = (int64_t)scalars[1].value;
+    loss_scale_restore(&t->scale, scalars[2].value, (int64_t)scalars[3].value);
+    t->changed_precision = (scalars[4].value != 0) != (t->set.precision == TYPE_BF16);
+    plan_params_changed(t->plan);
+    *found = true;
+done:
+    free(w.memory);
+    return st;
+}
+
+bool trainer_changed_precision(const trainer *t) { return t->changed_precision; }
+
+status trainer_load_ema(const char *directory, int64_t step, params *p) {
+    status st = ST_OK;
+    checkpoint_array *arrays = NULL;
+    int64_t n = 0;
+    TRY(array_alloc(&arrays, p->count, sizeof *arrays, "checkpoint arrays"));
+    name_arrays(p, "ema", p->value, arrays, &n);
+    TRY(checkpoint_read(directory, step, arrays, n, NULL, 0));
+done:
+    free(arrays);
+    return st;
+}
