@@ -18,7 +18,7 @@
 #define STATE "state.h5"
 #define KIND "checkpoint"
 
-enum { STEP_NAME = 64, RANK_MOST = 4 };
+enum { STEP_NAME = 64, RANK_MAX = 4 };
 
 /* "step-00001200". */
 static void step_name(int64_t step, char out[STEP_NAME]) {
@@ -45,14 +45,14 @@ static bool name_is_good(const char *name) {
 }
 
 static status check_array(const checkpoint_array *a, const char *path) {
-    bool good = name_is_good(a->name) && a->rank >= 0 && a->rank <= RANK_MOST;
+    bool good = name_is_good(a->name) && a->rank >= 0 && a->rank <= RANK_MAX;
     for (int k = 0; good && k < a->rank; k++) good = a->shape[k] >= 1;
     if (good) return ST_OK;
     return status_fail(ST_INTERNAL, "%s: array \"%.127s\" has no usable name or shape", path,
                        a->name);
 }
 
-static void shape_of(const checkpoint_array *a, hsize_t shape[RANK_MOST]) {
+static void shape_of(const checkpoint_array *a, hsize_t shape[RANK_MAX]) {
     for (int k = 0; k < a->rank; k++) shape[k] = (hsize_t)a->shape[k];
 }
 
@@ -80,7 +80,7 @@ done:
 
 static status write_array(hid_t file, const checkpoint_array *a, const char *path) {
     status st;
-    hsize_t shape[RANK_MOST];
+    hsize_t shape[RANK_MAX];
     TRY(check_array(a, path));
     TRY(make_groups(file, a->name, path));
     shape_of(a, shape);
@@ -264,7 +264,7 @@ done:
 static status read_array(hid_t file, const checkpoint_array *a, const char *path) {
     status st;
     char where[PATH_SIZE + CHECKPOINT_NAME + 2];
-    hsize_t shape[RANK_MOST];
+    hsize_t shape[RANK_MAX];
     hid_t dataset = -1;
     TRY(check_array(a, path));
     snprintf(where, sizeof where, "%s: %s", path, a->name);

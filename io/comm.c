@@ -305,14 +305,14 @@ void comm_slots_free(comm_slots *s) {
     free(s);
 }
 
-status comm_exchange_begin(comm_slots *s, int64_t slot, const void *from, const comm_layout *sent,
-                           void *to, const comm_layout *received) {
+status comm_all_to_all_begin(comm_slots *s, int64_t slot, const void *from, const comm_layout *sent,
+                             void *to, const comm_layout *received) {
     return check(MPI_Ialltoallv(from, sent->bytes, sent->at, MPI_BYTE, to, received->bytes,
                                 received->at, MPI_BYTE, s->world, &s->request[slot]),
                  "MPI_Ialltoallv");
 }
 
-status comm_spread_begin(comm_slots *s, int64_t slot, void *data, const comm_layout *parts) {
+status comm_all_gather_begin(comm_slots *s, int64_t slot, void *data, const comm_layout *parts) {
     return check(MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_BYTE, data, parts->bytes, parts->at, MPI_BYTE,
                                  s->world, &s->request[slot]),
                  "MPI_Iallgatherv");

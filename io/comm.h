@@ -75,10 +75,10 @@ typedef struct comm_layout {
 } comm_layout;
 
 /* Every rank sends part r of `from` to rank r and gets part r of `to` from it. Collective. */
-status comm_exchange_begin(comm_slots *s, int64_t slot, const void *from, const comm_layout *sent,
-                           void *to, const comm_layout *received);
+status comm_all_to_all_begin(comm_slots *s, int64_t slot, const void *from, const comm_layout *sent,
+                             void *to, const comm_layout *received);
 /* Every rank's own part of `data` comes to all. Collective. */
-status comm_spread_begin(comm_slots *s, int64_t slot, void *data, const comm_layout *parts);
+status comm_all_gather_begin(comm_slots *s, int64_t slot, void *data, const comm_layout *parts);
 /* Whether the operation has ended (the slot is free again); if not, it is moved on. A free slot has
  * ended. Local. */
 status comm_slot_done(comm_slots *s, int64_t slot, bool *done);

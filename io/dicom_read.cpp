@@ -213,7 +213,7 @@ static uint32_t little_endian_32(const Uint8 *at) {
 /* DCMTK 3.6.7 adds the offsets of an RLE header (PS3.5 G.5: a count, then 15 offsets) in 32 bits
  * and reads far outside the fragment when they wrap; so they are looked at first. */
 static status check_rle(const char *path, DcmPixelData &pixels) {
-    enum { HEADER = 64, SEGMENTS_MOST = 15 };
+    enum { HEADER = 64, SEGMENTS_MAX = 15 };
     DcmPixelSequence *sequence = NULL;
     DcmPixelItem *fragment = NULL; /* item 0 is the offset table */
     Uint8 *bytes = NULL;
@@ -221,7 +221,7 @@ static status check_rle(const char *path, DcmPixelData &pixels) {
                  sequence->getItem(fragment, 1).good() && fragment->getUint8Array(bytes).good() &&
                  bytes && fragment->getLength() >= HEADER;
     const uint32_t segments = valid ? little_endian_32(bytes) : 0;
-    valid = valid && segments >= 1 && segments <= SEGMENTS_MOST;
+    valid = valid && segments >= 1 && segments <= SEGMENTS_MAX;
     for (uint32_t i = 0, last = HEADER; valid && i < segments; i++) {
         const uint32_t offset = little_endian_32(bytes + 4 + 4 * i);
         valid = offset >= last && offset < fragment->getLength();

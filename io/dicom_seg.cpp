@@ -86,9 +86,9 @@ static status read_segments(const char *path, DcmDataset &data, label_set *set,
         TRY(read_label(where, data, *item, name));
         int value = label_find(set, name);
         if (value < 0) {
-            if (set->count == LABELS_MOST)
+            if (set->count == LABELS_MAX)
                 TRY(status_fail(ST_INPUT, "%s: '%s' would be label %d, and %d is the most", path,
-                                name, set->count, LABELS_MOST - 1));
+                                name, set->count, LABELS_MAX - 1));
             value = set->count;
             std::snprintf(set->name[set->count++], LABEL_NAME, "%s", name);
         }

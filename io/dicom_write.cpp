@@ -9,7 +9,7 @@
 #include <cstdio>
 #include <stdexcept>
 
-enum { SIDE_MOST = 65535 };
+enum { SIDE_MAX = 65535 };
 
 static void put_series(DcmItem &item, const dicom_identity *who, const volume *v) {
     dicom_put(item, DCM_Modality, "CT");
@@ -69,9 +69,9 @@ status dicom_write_volume(const char *directory, const dicom_identity *who, cons
         status st;
         int64_t voxels = 0;
         TRY(geometry_voxels(&v->space, &voxels));
-        if (v->space.shape[1] > SIDE_MOST || v->space.shape[2] > SIDE_MOST)
+        if (v->space.shape[1] > SIDE_MAX || v->space.shape[2] > SIDE_MAX)
             TRY(status_fail(ST_INPUT, "%s: a DICOM image has at most %d rows and columns",
-                            directory, SIDE_MOST));
+                            directory, SIDE_MAX));
         TRY(file_make_dirs(directory));
         for (int64_t k = 0; k < v->space.shape[0]; k++) TRY(write_slice(directory, who, v, k));
         if (set) TRY(dicom_write_seg(directory, who, v, set));

@@ -16,10 +16,10 @@
 static const double TINT = 0.4; /* share of the tint in a pixel */
 
 status image_create(int64_t height, int64_t width, const uint8_t rgb[3], image *out) {
-    enum { SIDE_MOST = 65535 };
+    enum { SIDE_MAX = 65535 };
     int64_t bytes;
     *out = (image){0};
-    if (height < 1 || width < 1 || height > SIDE_MOST || width > SIDE_MOST)
+    if (height < 1 || width < 1 || height > SIDE_MAX || width > SIDE_MAX)
         return status_fail(ST_INTERNAL, "a picture of %lld x %lld pixels", (long long)height,
                            (long long)width);
     bytes = height * width * 3;

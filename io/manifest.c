@@ -13,7 +13,7 @@
 
 #define MANIFEST "manifest.json"
 
-enum { VERSION = 1, MANIFEST_MOST = 256 << 20, FILES_MOST = 1 << 20 };
+enum { VERSION = 1, MANIFEST_MAX = 256 << 20, FILES_MAX = 1 << 20 };
 
 static bool name_is_good(const char *name) {
     size_t length = strlen(name);
@@ -158,8 +158,8 @@ static status from_json(json_t *object, const char *path, manifest *m) {
         TRY(status_fail(ST_INTEGRITY, "%s: kind or fingerprint is too long", path));
     snprintf(m->kind, sizeof m->kind, "%s", kind);
     snprintf(m->fingerprint, sizeof m->fingerprint, "%s", fingerprint);
-    if (!json_is_array(files) || json_array_size(files) > FILES_MOST)
-        TRY(status_fail(ST_INTEGRITY, "%s: \"files\" is no list of at most %d", path, FILES_MOST));
+    if (!json_is_array(files) || json_array_size(files) > FILES_MAX)
+        TRY(status_fail(ST_INTEGRITY, "%s: \"files\" is no list of at most %d", path, FILES_MAX));
     int64_t n = (int64_t)json_array_size(files);
     TRY(array_alloc(&m->files, n, sizeof *m->files, path));
     for (int64_t i = 0; i < n; i++) {
@@ -208,7 +208,7 @@ status manifest_read(const char *directory, const char *kind, manifest *out) {
                         "%s: nothing is published here (no " MANIFEST "): has the stage "
                         "that makes it run?",
                         directory));
-    TRY(file_read(path, MANIFEST_MOST, &text, &bytes));
+    TRY(file_read(path, MANIFEST_MAX, &text, &bytes));
     object = json_loadb(text, (size_t)bytes, JSON_REJECT_DUPLICATES, &error);
     if (!object)
         TRY(status_fail(ST_INTEGRITY, "%s:%d: broken JSON: %s", path, error.line, error.text));

@@ -5,15 +5,15 @@
 #include <ctype.h>
 #include <string.h>
 
-enum { WORD_MOST = 63 };
+enum { WORD_MAX = 63 };
 
 static int least(int a, int b) { return a < b ? a : b; }
 
 static int folded(char c) { return tolower((unsigned char)c); }
 
 int edit_distance(const char *a, const char *b) {
-    int n = (int)strnlen(a, WORD_MOST), m = (int)strnlen(b, WORD_MOST);
-    int rows[3][WORD_MOST + 1];
+    int n = (int)strnlen(a, WORD_MAX), m = (int)strnlen(b, WORD_MAX);
+    int rows[3][WORD_MAX + 1];
     for (int j = 0; j <= m; j++) rows[0][j] = j;
     for (int i = 1; i <= n; i++) {
         int *now = rows[i % 3], *above = rows[(i + 2) % 3], *two_above = rows[(i + 1) % 3];
@@ -29,5 +29,5 @@ int edit_distance(const char *a, const char *b) {
 }
 
 bool edit_is_near(int distance, const char *word) {
-    return distance <= 1 + (int)strnlen(word, WORD_MOST) / 4;
+    return distance <= 1 + (int)strnlen(word, WORD_MAX) / 4;
 }

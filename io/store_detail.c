@@ -7,9 +7,9 @@
 #include <string.h>
 
 /* HDF5 holds a chunk, here a slice of int16, below 4 GiB. */
-#define SLICE_MOST (INT64_C(1) << 30)
+#define SLICE_MAX (INT64_C(1) << 30)
 
-enum { VOLUMES_MOST = 1 << 20 };
+enum { VOLUMES_MAX = 1 << 20 };
 
 void store_shard_name(int64_t shard, char out[SHARD_NAME]) {
     snprintf(out, SHARD_NAME, "shard-%05" PRId64 ".h5", shard);
@@ -35,7 +35,7 @@ static status check_entry(const store_entry *e, status code, const char *where) 
     const geometry *g = &e->space;
     if (!id_is_good(e->id))
         return status_fail(code, "%s: \"%.64s\" cannot be the name of a volume", where, e->id);
-    if (geometry_voxels(g, &voxels) != ST_OK || g->shape[1] * g->shape[2] > SLICE_MOST)
+    if (geometry_voxels(g, &voxels) != ST_OK || g->shape[1] * g->shape[2] > SLICE_MAX)
         return status_fail(code,
                            "%s: volume %s: no usable shape: %" PRId64 " x %" PRId64 " x %" PRId64,
                            where, e->id, g->shape[0], g->shape[1], g->shape[2]);
@@ -70,9 +70,9 @@ done:
 }
 
 static status check_labels(const label_set *labels, status code, const char *where) {
-    if (labels->count < 1 || labels->count > LABELS_MOST)
+    if (labels->count < 1 || labels->count > LABELS_MAX)
         return status_fail(code, "%s: %d labels; 1 to %d are possible", where, labels->count,
-                           LABELS_MOST);
+                           LABELS_MAX);
     for (int i = 0; i < labels->count; i++) {
         size_t length = strnlen(labels->name[i], LABEL_NAME);
         if (length == 0 || length >= LABEL_NAME)
@@ -87,9 +87,9 @@ static status check_labels(const label_set *labels, status code, const char *whe
 status store_detail_check(const store_entry *entries, int64_t count, const label_set *labels,
                           status code, const char *where) {
     status st;
-    if (count < 0 || count > VOLUMES_MOST)
+    if (count < 0 || count > VOLUMES_MAX)
         TRY(status_fail(code, "%s: %" PRId64 " volumes; at most %d are possible", where, count,
-                        VOLUMES_MOST));
+                        VOLUMES_MAX));
     TRY(check_labels(labels, code, where));
     for (int64_t i = 0; i < count; i++) {
         int64_t shard = entries[i].shard, before = i > 0 ? entries[i - 1].shard : 0;
@@ -173,9 +173,9 @@ static status entry_from_json(json_t *item, store_entry *e, const char *where) {
 
 static status labels_from_json(const json_t *names, label_set *labels, const char *where) {
     *labels = (label_set){0};
-    if (!json_is_array(names) || json_array_size(names) > LABELS_MOST)
+    if (!json_is_array(names) || json_array_size(names) > LABELS_MAX)
         return status_fail(ST_INTEGRITY, "%s: \"labels\" is no list of at most %d names", where,
-                           LABELS_MOST);
+                           LABELS_MAX);
     for (size_t i = 0; i < json_array_size(names); i++) {
         const char *name = json_string_value(json_array_get(names, i));
         if (!name || strlen(name) >= LABEL_NAME)
@@ -195,9 +195,9 @@ status store_detail_read(const json_t *detail, const char *where, store_entry **
     int64_t n = (int64_t)json_array_size(volumes);
     *entries = NULL;
     *count = 0;
-    if (!json_is_array(volumes) || n > VOLUMES_MOST)
+    if (!json_is_array(volumes) || n > VOLUMES_MAX)
         TRY(status_fail(ST_INTEGRITY, "%s: \"volumes\" is no list of at most %d", where,
-                        VOLUMES_MOST));
+                        VOLUMES_MAX));
     TRY(labels_from_json(json_object_get(detail, "labels"), labels, where));
     TRY(array_alloc(&list, n, sizeof *list, "a list of volumes"));
     for (int64_t i = 0; i < n; i++)

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { RANK_MOST = 4, DEFLATE = 4 };
+enum { RANK_MAX = 4, DEFLATE = 4 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -191,7 +191,7 @@ done:
 }
 
 static bool space_is(hid_t space, int rank, const hsize_t *shape) {
-    hsize_t found[RANK_MOST] = {0};
+    hsize_t found[RANK_MAX] = {0};
     if (H5Sis_simple(space) <= 0 || H5Sget_simple_extent_ndims(space) != rank) return false;
     if (H5Sget_simple_extent_type(space) == H5S_NULL) return false;
     if (rank == 0) return true;
@@ -230,7 +230,7 @@ const char *store_library_version(void) {
 static bool layout_is(hid_t creation, int rank, const hsize_t *chunk) {
     static const H5Z_filter_t known[] = {H5Z_FILTER_SHUFFLE, H5Z_FILTER_DEFLATE,
                                          H5Z_FILTER_FLETCHER32};
-    hsize_t found[RANK_MOST] = {0};
+    hsize_t found[RANK_MAX] = {0};
     int filters = H5Pget_nfilters(creation);
     if (!chunk)
         return H5Pget_layout(creation) == H5D_CONTIGUOUS && filters == 0 &&

@@ -4,18 +4,18 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { VOXELS_LOG2_MOST = 40 };
+enum { VOXELS_LOG2_MAX = 40 };
 
 status geometry_voxels(const geometry *space, int64_t *voxels) {
     const int64_t *shape = space->shape;
     int64_t n = 1;
     for (int axis = 0; axis < 3; axis++)
-        if (shape[axis] < 1 || !size_mul(n, shape[axis], &n) || n > INT64_C(1) << VOXELS_LOG2_MOST)
+        if (shape[axis] < 1 || !size_mul(n, shape[axis], &n) || n > INT64_C(1) << VOXELS_LOG2_MAX)
             return status_fail(ST_INPUT,
                                "a volume of %" PRId64 " x %" PRId64 " x %" PRId64
                                " voxels (z y x): every side must be at least 1 and all together at "
                                "most 2^%d",
-                               shape[0], shape[1], shape[2], VOXELS_LOG2_MOST);
+                               shape[0], shape[1], shape[2], VOXELS_LOG2_MAX);
     *voxels = n;
     return ST_OK;
 }

@@ -8,12 +8,12 @@
 
 #include "io/alloc.h"
 
-enum { VOLUME_ID = 65, LABELS_MOST = 32, LABEL_NAME = 64 };
+enum { VOLUME_ID = 65, LABELS_MAX = 32, LABEL_NAME = 64 };
 
 /* Label values 0..count-1 and their names; 0 is always "background". */
 typedef struct label_set {
     int count;
-    char name[LABELS_MOST][LABEL_NAME];
+    char name[LABELS_MAX][LABEL_NAME];
 } label_set;
 
 typedef struct geometry {

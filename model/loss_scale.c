@@ -16,14 +16,14 @@ void loss_scale_after(loss_scale *s, bool finite) {
     if (!finite && s->scale > 1) s->scale /= 2;
     if (s->good < LOSS_SCALE_GROWTH) return;
     s->good = 0;
-    if (s->scale < LOSS_SCALE_MOST) s->scale *= 2;
+    if (s->scale < LOSS_SCALE_MAX) s->scale *= 2;
 }
 
 double loss_scale_kept(const loss_scale *s) { return s->inert ? 0 : s->scale; }
 
 void loss_scale_restore(loss_scale *s, double scale, int64_t good) {
     int exponent = 0;
-    bool sound = scale >= 1 && scale <= LOSS_SCALE_MOST && frexp(scale, &exponent) == 0.5;
+    bool sound = scale >= 1 && scale <= LOSS_SCALE_MAX && frexp(scale, &exponent) == 0.5;
     if (s->inert || !sound) return;
     s->scale = scale;
     s->good = good >= 0 && good < LOSS_SCALE_GROWTH ? good : 0;

@@ -13,13 +13,13 @@
 
 enum {
     LOSS_SCALE_START = 1 << 16,
-    LOSS_SCALE_MOST = 1 << 24,
+    LOSS_SCALE_MAX = 1 << 24,
     LOSS_SCALE_GROWTH = 2000 /* good steps in a row before the scale doubles */
 };
 
 typedef struct loss_scale {
     bool inert;   /* f32: stays at 1 */
-    double scale; /* a power of two, 1..LOSS_SCALE_MOST */
+    double scale; /* a power of two, 1..LOSS_SCALE_MAX */
     int64_t good; /* steps since the last change */
 } loss_scale;
 

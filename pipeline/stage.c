@@ -20,7 +20,7 @@ status stage_is_current(const stage_context *s, const char *directory, const cha
     return comm_broadcast(s->comm, current, sizeof *current, 0);
 }
 
-void stage_tell_next(const stage_context *s, const char *verb) {
+void stage_log_next(const stage_context *s, const char *verb) {
     if (s->chained) return;
     log_info(s->log, "next: ctaug %s %s/study.yaml", verb, s->study->out);
 }

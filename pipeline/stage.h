@@ -35,7 +35,7 @@ status stage_is_current(const stage_context *s, const char *directory, const cha
 
 /* Names the next command, `ctaug <verb> <out>/study.yaml`, as a stage does when it ends on its own.
  * Local. */
-void stage_tell_next(const stage_context *s, const char *verb);
+void stage_log_next(const stage_context *s, const char *verb);
 
 /* Run directory places: <out>/<name>. Local. */
 status stage_path(const stage_context *s, const char *name, char out[PATH_SIZE]);

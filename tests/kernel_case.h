@@ -98,7 +98,7 @@ static inline void all_near(const char *what, const float *got, const float *wan
 
 /* A new array of the kernel's type with the numbers of x; NULL stays NULL. */
 static inline void *map_in(tensor_type type, const float *x, int64_t n) {
-    void *map = malloc((size_t)(n > 0 ? n * tensor_unit(type) : 1));
+    void *map = malloc((size_t)(n > 0 ? n * tensor_element_bytes(type) : 1));
     assert_non_null(map);
     for (int64_t i = 0; i < n; i++) {
         if (type == TYPE_BF16)

@@ -1,5 +1,5 @@
-/* Maps in blocks of channels: every number where the formula says, there and back; and what a stage
- * hands to a product. */
+/* Maps in blocks of channels: every number where the formula says, there and back; and what a
+ * staging hands to a product. */
 #include "model/nn/kernels/onednn/conv_staging.h"
 #include "tests/kernel_case.h"
 
@@ -68,23 +68,23 @@ static void a_stage_copies_only_what_it_must(void **state) {
     (void)state;
     enum { N = 2 * 3 * 8, AT = 64 };
     const block_shape shape = {TYPE_F32, 2, 3, 8, 8};
-    stage none = {.shape = shape}, narrow = {.kind = STAGE_NARROW, .shape = shape, .at = AT};
-    stage blocks = {.kind = STAGE_BLOCKS, .shape = shape, .at = AT};
+    staging none = {.shape = shape}, narrow = {.kind = STAGING_NARROW, .shape = shape, .at = AT};
+    staging blocks = {.kind = STAGING_BLOCKS, .shape = shape, .at = AT};
     float *x = odd_numbers(N), back[N];
-    assert_int_equal(stage_bytes(&none), 0);
-    assert_int_equal(stage_bytes(&narrow), N * sizeof(bf16));
-    assert_int_equal(stage_bytes(&blocks), N * sizeof(float));
-    char *scratch = scratch_of(AT + stage_bytes(&blocks));
-    assert_ptr_equal(stage_in(&none, x, scratch), x);
-    assert_ptr_equal(stage_out(&none, x, scratch), x);
-    assert_ptr_equal(stage_in(&narrow, x, scratch), scratch + AT);
+    assert_int_equal(staging_bytes(&none), 0);
+    assert_int_equal(staging_bytes(&narrow), N * sizeof(bf16));
+    assert_int_equal(staging_bytes(&blocks), N * sizeof(float));
+    char *scratch = scratch_of(AT + staging_bytes(&blocks));
+    assert_ptr_equal(staging_in(&none, x, scratch), x);
+    assert_ptr_equal(staging_out(&none, x, scratch), x);
+    assert_ptr_equal(staging_in(&narrow, x, scratch), scratch + AT);
     for (int i = 0; i < N; i++)
         assert_int_equal(((bf16 *)(void *)(scratch + AT))[i], bf16_from_f32(x[i]));
-    assert_ptr_equal(stage_in(&blocks, x, scratch), scratch + AT);
-    assert_ptr_equal(stage_out(&blocks, back, scratch), scratch + AT);
-    stage_deliver(&blocks, back, scratch);
+    assert_ptr_equal(staging_in(&blocks, x, scratch), scratch + AT);
+    assert_ptr_equal(staging_out(&blocks, back, scratch), scratch + AT);
+    staging_deliver(&blocks, back, scratch);
     assert_memory_equal(back, x, sizeof back);
-    stage_deliver(&none, NULL, NULL);
+    staging_deliver(&none, NULL, NULL);
     free(x), free(scratch);
 }
 

@@ -139,7 +139,7 @@ static void segmentation_must_fit(void **state) {
         assert_int_equal(dicom_read_seg(path, &space, &set, labels), ST_INPUT);
         assert_says("fit/seg.dcm");
     }
-    label_set full = {.count = LABELS_MOST - 2};
+    label_set full = {.count = LABELS_MAX - 2};
     assert_int_equal(dicom_seg_labels(path, &full), ST_INPUT);
     assert_says("31 is the most");
 }

@@ -8,8 +8,8 @@
 
 enum { SKIPPED = 77 };
 
-static const weight_gradient_algorithm *const ways[] = {&weight_gradient_tiles,
-                                                        &weight_gradient_vectors};
+static const weight_gradient_algorithm *const ways[] = {&weight_gradient_amx,
+                                                        &weight_gradient_avx512};
 enum { TILES, VECTORS, WAYS };
 
 /* One pixel, odd ends, lines shorter than a step, rows longer than a stretch, several maps in a

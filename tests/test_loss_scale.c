@@ -60,8 +60,8 @@ static void a_scale_too_large_halves_until_it_fits(void **state) {
     (void)state;
     int skipped = 0;
     loss_scale s = loss_scale_for(TYPE_BF16);
-    loss_scale_restore(&s, LOSS_SCALE_MOST, 0);
-    assert_true(s.scale == LOSS_SCALE_MOST);
+    loss_scale_restore(&s, LOSS_SCALE_MAX, 0);
+    assert_true(s.scale == LOSS_SCALE_MAX);
     /* At x = 2 the gradient begins as 4 times the scale: f16 has it from a scale of 2^13 on. */
     assert_true(fabs(fit(&s, 2, 60, &skipped) - 0.5) < 1e-3);
     assert_true(skipped == 11 && s.scale == 1 << 13);
@@ -85,7 +85,7 @@ static void it_has_a_floor_and_a_ceiling(void **state) {
     (void)state;
     loss_scale s = loss_scale_for(TYPE_BF16);
     for (int64_t i = 0; i < 20 * (int64_t)LOSS_SCALE_GROWTH; i++) loss_scale_after(&s, true);
-    assert_true(s.scale == LOSS_SCALE_MOST);
+    assert_true(s.scale == LOSS_SCALE_MAX);
     for (int i = 0; i < 24; i++) {
         assert_true(loss_scale_can_fall(&s));
         loss_scale_after(&s, false);
@@ -108,9 +108,9 @@ static void f32_has_none(void **state) {
 /* What a checkpoint holds, sound or not. */
 static void it_goes_on_where_it_was(void **state) {
     (void)state;
-    static const double bad[] = {0, -2, 0.5, 3, NAN, INFINITY, 2.0 * LOSS_SCALE_MOST};
+    static const double bad[] = {0, -2, 0.5, 3, NAN, INFINITY, 2.0 * LOSS_SCALE_MAX};
     loss_scale s = loss_scale_for(TYPE_BF16), fresh = s;
-    for (double scale = 1; scale <= LOSS_SCALE_MOST; scale *= 2) {
+    for (double scale = 1; scale <= LOSS_SCALE_MAX; scale *= 2) {
         loss_scale_restore(&s, scale, 7);
         assert_true(s.scale == scale && s.good == 7 && loss_scale_kept(&s) == scale);
     }

@@ -27,29 +27,29 @@ static void fill(dice_counts counts[PATIENTS]) {
 
 static void means_are_over_those_who_have_the_structure(void **state) {
     (void)state;
-    evidence e = {.patients = PATIENTS};
+    metrics e = {.patients = PATIENTS};
     dice_counts careful[PATIENTS], careless[PATIENTS];
-    assert_int_equal(evidence_alloc(&e, &LABELS, SEEDS), ST_OK);
+    assert_int_equal(metrics_alloc(&e, &LABELS, SEEDS), ST_OK);
     fill(careless);
     fill(careful);
     careful[2].predicted[1] = careful[1].predicted[2] = 0;
-    evidence_take_dice(&e, ARM_REAL, 0, careless);
-    evidence_take_dice(&e, ARM_REAL, 1, careful);
+    metrics_take_dice(&e, ARM_REAL, 0, careless);
+    metrics_take_dice(&e, ARM_REAL, 1, careful);
     /* What is given to a patient who lacks the structure changes neither the mean nor n. */
     for (int64_t seed = 0; seed < SEEDS; seed++)
         assert_true(fabs(e.dice[(ARM_REAL * SEEDS + seed) * LABELS.count + 1] - 0.25) < 1e-15);
-    assert_true(fabs(evidence_dice(&e, ARM_REAL, 1) - 0.25) < 1e-15);
-    assert_int_equal(evidence_dice_patients(&e, 1), 2);
-    assert_true(isnan(evidence_dice(&e, ARM_REAL, 2)));
-    assert_int_equal(evidence_dice_patients(&e, 2), 0);
+    assert_true(fabs(metrics_dice(&e, ARM_REAL, 1) - 0.25) < 1e-15);
+    assert_int_equal(metrics_dice_patients(&e, 1), 2);
+    assert_true(isnan(metrics_dice(&e, ARM_REAL, 2)));
+    assert_int_equal(metrics_dice_patients(&e, 2), 0);
 
     careful[0].both[1] = 10; /* the other arm finds all of patient 0's */
-    evidence_take_dice(&e, ARM_BOTH, 0, careful);
-    evidence_take_dice(&e, ARM_BOTH, 1, careless);
-    assert_true(fabs(evidence_dice(&e, ARM_BOTH, 1) - (0.5 + 0.25) / 2) < 1e-15);
-    assert_true(fabs(evidence_dice(&e, ARM_REAL, 1) - 0.25) < 1e-15);
-    assert_int_equal(evidence_dice_patients(&e, 1), 2);
-    evidence_free(&e);
+    metrics_take_dice(&e, ARM_BOTH, 0, careful);
+    metrics_take_dice(&e, ARM_BOTH, 1, careless);
+    assert_true(fabs(metrics_dice(&e, ARM_BOTH, 1) - (0.5 + 0.25) / 2) < 1e-15);
+    assert_true(fabs(metrics_dice(&e, ARM_REAL, 1) - 0.25) < 1e-15);
+    assert_int_equal(metrics_dice_patients(&e, 1), 2);
+    metrics_free(&e);
 }
 
 int main(void) {

@@ -54,11 +54,11 @@ static void whatever_was_announced(void **state) {
         int64_t count = 1 + (int64_t)(some(&seed) % SLOTS);
         uint64_t kind = some(&seed) % KINDS;
         m.made = 0;
-        if (kind == TWICE || kind == OTHER) prefetch_ahead(p, first + 1, SLOTS);
+        if (kind == TWICE || kind == OTHER) prefetch_announce(p, first + 1, SLOTS);
         if (some(&seed) % 2) sched_yield();
-        if (kind == EXACT || kind == TWICE) prefetch_ahead(p, first, count);
-        if (kind == LESS) prefetch_ahead(p, first, count - 1);
-        if (kind == MORE) prefetch_ahead(p, first, SLOTS);
+        if (kind == EXACT || kind == TWICE) prefetch_announce(p, first, count);
+        if (kind == LESS) prefetch_announce(p, first, count - 1);
+        if (kind == MORE) prefetch_announce(p, first, SLOTS);
         if (some(&seed) % 2) sched_yield();
         take(p, &m, first, count);
         if (kind == EXACT || kind == NOTHING || kind == LESS) assert_int_equal(m.made, count);
@@ -73,7 +73,7 @@ static void samples_are_made_ahead(void **state) {
     maker m = {0};
     prefetch *p = NULL;
     assert_ok(prefetch_open(make_number, &m, &p));
-    prefetch_ahead(p, 5, SLOTS);
+    prefetch_announce(p, 5, SLOTS);
     while (m.made < SLOTS) sched_yield();
     take(p, &m, 5, SLOTS);
     assert_int_equal(m.made, SLOTS);
@@ -88,7 +88,7 @@ static void replaced_or_closed_in_the_middle(void **state) {
         prefetch *p = NULL;
         pthread_t later;
         assert_ok(prefetch_open(make_number, &m, &p));
-        prefetch_ahead(p, 5, SLOTS);
+        prefetch_announce(p, 5, SLOTS);
         assert_int_equal(pthread_create(&later, NULL, release, &m), 0);
         while (!m.begun) sched_yield();
         if (!closing) take(p, &m, 9, SLOTS);
@@ -104,13 +104,13 @@ static void a_fault_comes_out_where_it_is_asked_for(void **state) {
     prefetch *p = NULL;
     assert_ok(prefetch_open(make_number, &m, &p));
     for (int round = 0; round < 100; round++) {
-        prefetch_ahead(p, BAD - 2, SLOTS);
+        prefetch_announce(p, BAD - 2, SLOTS);
         status_fail(ST_USAGE, "another one");
         assert_int_equal(prefetch_take(p, BAD - 2, SLOTS), ST_INTEGRITY);
         assert_string_equal(status_message(), "sample 1000000 is bad");
-        prefetch_ahead(p, BAD - 2, SLOTS);
+        prefetch_announce(p, BAD - 2, SLOTS);
         take(p, &m, BAD - 2, 2); /* those before it are good */
-        prefetch_ahead(p, BAD, SLOTS);
+        prefetch_announce(p, BAD, SLOTS);
         take(p, &m, 7, SLOTS);
         assert_int_equal(prefetch_take(p, BAD, 1), ST_INTEGRITY); /* in the foreground */
     }
@@ -190,7 +190,7 @@ static void training_samples_are_the_same(void **state) {
         assert_ok(noising_fill(&ahead.noising, ahead.plan, first, count));
         assert_equal_inputs(&ahead, &plain, count);
         first += count;
-        noising_ahead(&ahead.noising, first, 1 + (int64_t)(some(&seed) % (2 * BATCH)));
+        noising_announce(&ahead.noising, first, 1 + (int64_t)(some(&seed) % (2 * BATCH)));
         if (round % 10 == 9) first = (int64_t)(some(&seed) % 1000);
     }
     close_problem(&ahead); /* with samples on their way */
@@ -213,7 +213,7 @@ static void a_damaged_store_says_the_same(void **state) {
     assert_int_equal(st, ST_INTEGRITY);
     snprintf(said, sizeof said, "%s", status_message());
     assert_says("run the stage that made it again");
-    noising_ahead(&ahead.noising, 0, BATCH);
+    noising_announce(&ahead.noising, 0, BATCH);
     status_fail(ST_USAGE, "another one");
     assert_int_equal(noising_fill(&ahead.noising, ahead.plan, 0, BATCH), st);
     assert_string_equal(status_message(), said);

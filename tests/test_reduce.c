@@ -84,10 +84,10 @@ static bool is_sum(const comm *c, const reduction_settings *set, const float *gr
 /* Whether the buckets, or what this rank owns of them, hold the sums. */
 static bool are_sums(const comm *c, const reduction *r, const reduction_settings *set,
                      const float *grad, int64_t at) {
-    const shards *who = reduction_shards(r);
+    const gradient_partition *who = reduction_partition(r);
     bool right = true;
     for (int64_t b = 0; b < who->buckets; b++) {
-        span held = set->sharded ? reduction_owned(r, b) : shards_bucket(who, b);
+        span held = set->sharded ? reduction_owned(r, b) : partition_bucket(who, b);
         right &= is_sum(c, set, grad, held, at);
     }
     return right;
@@ -95,14 +95,14 @@ static bool are_sums(const comm *c, const reduction *r, const reduction_settings
 
 /* Every float has one owner. */
 static void owners(const comm *c, const reduction *r, int64_t n) {
-    const shards *who = reduction_shards(r);
+    const gradient_partition *who = reduction_partition(r);
     int64_t owner = reduction_owner(r), at = n, mine = 0;
     for (int64_t b = 0; b < who->buckets; b++) {
-        span s = shards_bucket(who, b);
+        span s = partition_bucket(who, b);
         int64_t from = s.at;
         expect(c, s.count > 0 && s.at + s.count == at, "buckets do not follow each other");
         for (int64_t q = 0; q < who->owners; q++) {
-            span p = shards_piece(who, b, q, 1);
+            span p = partition_piece(who, b, q, 1);
             expect(c, p.at == from && p.at % gradient_part(n) == 0,
                    "pieces do not follow each other");
             from += p.count;
@@ -112,14 +112,14 @@ static void owners(const comm *c, const reduction *r, int64_t n) {
         at = s.at;
     }
     expect(c, at == 0, "buckets do not fill the buffer");
-    expect(c, mine == (owner < 0 ? 0 : shards_owned(who, owner)), "what is owned");
+    expect(c, mine == (owner < 0 ? 0 : partition_owned(who, owner)), "what is owned");
     expect(c, comm_sum_i64(c, &mine, 1) == ST_OK && mine == n, "not everything is owned once");
 }
 
 /* Owners mark their values, bucket after bucket; what is said to be updated may leave at once, and
  * the last half need not be said. After a spread all have all marks, others in every step. */
 static void values(const comm *c, reduction *r, int64_t n, int64_t at) {
-    int64_t buckets = reduction_shards(r)->buckets;
+    int64_t buckets = reduction_partition(r)->buckets;
     float *value = malloc((size_t)n * sizeof *value);
     memset(value, 0xff, (size_t)n * sizeof *value);
     for (int64_t b = 0; b < buckets; b++) {
@@ -220,7 +220,8 @@ static void memory_that_cannot_be_shared(const comm *c, sharding sharded) {
     (void)setrlimit(RLIMIT_FSIZE, &before);
     expect(c, st == ST_OK, status_message());
     if (st != ST_OK) return;
-    expect(c, reduction_is_apart(r) == (comm_size(c) > 1), "whether the ranks are apart");
+    expect(c, reduction_lacks_shared_memory(r) == (comm_size(c) > 1),
+           "whether the ranks are apart");
     float *grad = malloc(N * sizeof *grad);
     step(c, r, grad, NULL, N, 0);
     expect(c, are_sums(c, r, &set, grad, 0), "sums by messages");

@@ -279,7 +279,7 @@ static void forged_manifests(void **state) {
             json_object_del(d, "labels");
             break;
         case 8:
-            while (json_array_size(labels) <= LABELS_MOST)
+            while (json_array_size(labels) <= LABELS_MAX)
                 json_array_append_new(labels, json_string("x"));
             break;
         case 9:

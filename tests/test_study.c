@@ -260,7 +260,7 @@ static void mutilated_files_are_answered(void **state) {
     int good = 0;
     assert_non_null(work);
     for (int round = 0; round < ROUNDS; round++) {
-        bool given[STUDY_KEYS_MOST] = {false};
+        bool given[STUDY_KEYS_MAX] = {false};
         size_t length = n;
         memcpy(work, text, n);
         for (uint32_t k = 0, edits = 1 + dice(&seed) % 4; k < edits; k++) {

@@ -11,8 +11,8 @@ enum { MANY = 6, INPUTS = 4 };
 static const uint64_t ids[MANY] = {5, 9, 2, 11, 3, 8};
 static const char *const inputs[INPUTS] = {"x", "t", "target", "weight"};
 
-/* Maps of 64x64 by 32 to 96 channels and of 32x32 with attention: with one thread portions of 3 on
- * the way down and of 1 on the way up. */
+/* Maps of 64x64 by 32 to 96 channels and of 32x32 with attention: with one thread sub-batches of 3
+ * on the way down and of 1 on the way up. */
 static net large_unet(void) {
     net n = {0};
     assert_int_equal(graph_create(&n.g), ST_OK);
@@ -167,8 +167,8 @@ static void gradients_are_finished_when_said(void **state) {
     graph_destroy(n.g);
 }
 
-/* What lives within a passage only is there for a portion, and a forward plan has little else. */
-static void a_portion_takes_its_own_memory_only(void **state) {
+/* What lives within a segment only is there for a sub-batch, and a forward plan has little else. */
+static void a_sub_batch_takes_its_own_memory_only(void **state) {
     (void)state;
     net n = large_unet();
     params *p = make_params(&n);
@@ -186,7 +186,7 @@ int main(void) {
         cmocka_unit_test(a_batch_is_its_samples),
         cmocka_unit_test(computing_again_gives_the_same_bits),
         cmocka_unit_test(gradients_are_finished_when_said),
-        cmocka_unit_test(a_portion_takes_its_own_memory_only),
+        cmocka_unit_test(a_sub_batch_takes_its_own_memory_only),
     };
     omp_set_num_threads(1);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,14 +10,14 @@
 static const double PI = 3.14159265358979323846;
 
 /* A step that keeps some signal: alpha_bar stays above 0 (Nichol & Dhariwal 2021, section 3.2). */
-static const double BETA_MOST = 0.999;
+static const double BETA_MAX = 0.999;
 
-static const int64_t STEPS_MOST = 1000000;
+static const int64_t STEPS_MAX = 1000000;
 
 /* Ho et al. chose their betas for T = 1000; with fewer steps each has to do more. */
 static const double STEPS_OF_HO = 1000, BETA_FIRST = 1e-4, BETA_LAST = 0.02;
 
-static double cap(double beta) { return beta < BETA_MOST ? beta : BETA_MOST; }
+static double cap(double beta) { return beta < BETA_MAX ? beta : BETA_MAX; }
 
 static void linear(int64_t steps, double *beta) {
     double scale = STEPS_OF_HO / (double)steps;
@@ -56,9 +56,9 @@ const named_table schedule_kinds = NAMED_TABLE("noise schedule", TABLE);
 status schedule_create(schedule_kind kind, int64_t steps, schedule *out) {
     status st = ST_OK;
     *out = (schedule){0};
-    if (steps < 1 || steps > STEPS_MOST)
+    if (steps < 1 || steps > STEPS_MAX)
         TRY(status_fail(ST_USAGE, "a noise schedule of %" PRId64 " steps: 1 to %" PRId64 " can be",
-                        steps, STEPS_MOST));
+                        steps, STEPS_MAX));
     TRY(array_alloc(&out->beta, 2 * steps, sizeof *out->beta, "noise schedule"));
     out->steps = steps;
     out->alpha_bar = out->beta + steps;

@@ -18,14 +18,14 @@ enum { ROWS = 64 };
 
 /* The largest dim whose matrices LAPACK can address with 32-bit integers, its workspace included
  * (dsyevd: 1 + 6 dim + 2 dim^2). */
-enum { DIM_MOST = 32000 };
+enum { DIM_MAX = 32000 };
 
 status moments_create(int64_t dim, moments *out) {
     status st = ST_OK;
     *out = (moments){0};
-    if (dim < 1 || dim > DIM_MOST)
+    if (dim < 1 || dim > DIM_MAX)
         TRY(status_fail(ST_INPUT, "features of %" PRId64 " dimensions: 1 to %d can be", dim,
-                        DIM_MOST));
+                        DIM_MAX));
     TRY(array_alloc(&out->sum, dim, sizeof *out->sum, "feature sums"));
     TRY(array_alloc(&out->outer, dim * dim, sizeof *out->outer, "feature products"));
     TRY(array_alloc(&out->rows, ROWS * dim, sizeof *out->rows, "feature rows"));

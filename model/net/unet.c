@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { GROUPS = 8, SKIPS_MOST = 64, NAME = 64 };
+enum { GROUPS = 8, SKIPS_MAX = 64, NAME = 64 };
 
 static const struct {
     const char *name;
@@ -126,7 +126,7 @@ static node resample(const builder *b, const char *side, int index, node x, int6
 
 node unet_build(graph *g, const unet_config *c) {
     builder b = {.g = g, .c = c, .embedding = embed(g, c)};
-    node skips[SKIPS_MOST];
+    node skips[SKIPS_MAX];
     int top = 0, down = 0, up = 0;
     node x = graph_input(g, "x", TYPE_F32, c->size, c->size, 1 + c->labels);
     node h = graph_conv(g, "inp", x, c->base, 3, 1, INIT_UNIFORM);

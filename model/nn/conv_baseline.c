@@ -64,8 +64,8 @@ done:
     return st;
 }
 
-status limit_measure(const graph *g, const kernels *engine, int64_t batch, tensor_type type,
-                     double *flops_per_s) {
+status conv_baseline_measure(const graph *g, const kernels *engine, int64_t batch, tensor_type type,
+                             double *flops_per_s) {
     status st = ST_OK;
     conv_shape *shapes = NULL;
     double *took = NULL, sum = 0, flops = 0;

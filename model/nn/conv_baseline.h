@@ -9,7 +9,7 @@
 /* type: of the maps. FLOP/s over all 3x3 convolutions of the description but those of its inputs,
  * forward, backward by data and by weights, each shape once with the weight of its number. Takes a
  * second or two. Local. */
-status limit_measure(const graph *g, const kernels *engine, int64_t batch, tensor_type type,
-                     double *flops_per_s);
+status conv_baseline_measure(const graph *g, const kernels *engine, int64_t batch, tensor_type type,
+                             double *flops_per_s);
 
 #endif

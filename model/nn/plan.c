@@ -21,7 +21,7 @@ static status trace(plan *pl, const plan_options *options) {
                           .index = i};
         p->run.out = (tensor){.type = op->type,
                               .shape = {options->batch, op->shape[0], op->shape[1], op->shape[2]}};
-        p->portion = options->batch;
+        p->sub_batch = options->batch;
         p->root = plan_is_identity(pl, i) ? pl->ops[op->in[0]].root : i;
         p->needs_grad = op->params > 0;
         p->at[FORWARD] = p->at[AGAIN] = p->at[BACKWARD] = -1;
@@ -64,7 +64,7 @@ static status trace(plan *pl, const plan_options *options) {
 static void *block_at(plan *pl, int64_t block, int64_t before) {
     if (block == NO_BLOCK) return NULL;
     const plan_block *b = &pl->about[block];
-    return pl->arena + pl->blocks[b->place].offset + (b->portion ? 0 : before);
+    return pl->arena + pl->blocks[b->place].offset + (b->sub_batch ? 0 : before);
 }
 
 /* Pointers of one op to its samples from `from` on: which of its and its inputs' lives it sees. */
@@ -72,7 +72,7 @@ static void connect(plan *pl, plan_op *p, op_run *run, int life, int64_t from) {
     const graph_op *op = p->run.op;
     const int64_t before = from * tensor_sample_bytes(&run->out);
     run->out.at = block_at(pl, pl->ops[p->root].value[life], before);
-    run->saved = block_at(pl, p->saved[life], from / p->portion * plan_saved_bytes(p));
+    run->saved = block_at(pl, p->saved[life], from / p->sub_batch * plan_saved_bytes(p));
     run->scratch = pl->scratch;
     run->grad_out = block_at(pl, pl->ops[p->root].grad, before);
     for (int k = 0; k < op->inputs; k++) {
@@ -139,7 +139,7 @@ status plan_create(const graph *g, params *p, const plan_options *options, plan 
     TRY(array_alloc(&pl->ops, g->count, sizeof *pl->ops, "a plan"));
     TRY(trace(pl, options));
     TRY(plan_choose_types(pl, options));
-    plan_choose_portions(pl);
+    plan_choose_sub_batches(pl);
     TRY(open_ops(pl));
     TRY(plan_lay_out(pl, options));
     TRY(pages_alloc(&pl->arena, pl->arena_bytes, "activations and gradients"));
@@ -158,7 +158,7 @@ void plan_destroy(plan *pl) {
             pl->ops[i].run.op->kind->close(&pl->ops[i].run);
     free(pl->ops);
     free(pl->steps);
-    free(pl->passages);
+    free(pl->segments);
     free(pl->blocks);
     free(pl->about);
     free(pl->arena);
@@ -219,8 +219,8 @@ static status run_backward(plan *pl, plan_op *p, int64_t from, double *clock) {
         const tensor *in = &p->run.in[k];
         const int64_t before = from * tensor_sample_bytes(in);
         if (s->to == NO_BLOCK) continue;
-        maps_add(in->type, block_at(pl, s->a, before), block_at(pl, s->b, before),
-                 block_at(pl, s->to, before), tensor_count(in));
+        elementwise_add(in->type, block_at(pl, s->a, before), block_at(pl, s->b, before),
+                        block_at(pl, s->to, before), tensor_count(in));
     }
     lap(clock, &p->took.add);
     return st;
@@ -233,7 +233,7 @@ typedef struct listener {
 } listener;
 
 /* The op's parameters lie side by side: one range. Nothing of it is finished before the last
- * portion. */
+ * sub-batch. */
 static status report(const plan *pl, const graph_op *op, bool last, const listener *to) {
     int64_t count = 0;
     if (!to->ready || op->params == 0) return ST_OK;
@@ -248,22 +248,22 @@ static status run_step(plan *pl, const plan_step *step, int64_t from, const list
     plan_op *p = &pl->ops[step->op];
     op_run *run = step->phase == FORWARD ? &p->run : &p->back;
     double clock = seconds();
-    if (p->portion < pl->batch) connect(pl, p, run, step->phase == FORWARD ? 0 : 1, from);
+    if (p->sub_batch < pl->batch) connect(pl, p, run, step->phase == FORWARD ? 0 : 1, from);
     run->keys = pl->has_keys ? &pl->keys[1] : NULL;
     if (step->phase == FORWARD) return run_forward(p, pl->params_changed && from == 0, &clock);
     if (step->phase == AGAIN) return run_again(p, &clock);
     if (plan_runs_backward(pl, step->op)) st = run_backward(pl, p, from, &clock);
-    if (st == ST_OK) st = report(pl, p->run.op, from + p->portion == pl->batch, to);
+    if (st == ST_OK) st = report(pl, p->run.op, from + p->sub_batch == pl->batch, to);
     return st;
 }
 
-/* The passages that begin in steps [first, end). */
+/* The segments that begin in steps [first, end). */
 static status run_passages(plan *pl, int32_t first, int32_t end, const listener *to) {
     status st = ST_OK;
-    for (int32_t k = 0; k < pl->passage_count; k++) {
-        const plan_passage *g = &pl->passages[k];
+    for (int32_t k = 0; k < pl->segment_count; k++) {
+        const plan_segment *g = &pl->segments[k];
         if (g->first < first || g->first >= end) continue;
-        for (int64_t from = 0; from < pl->batch; from += g->portion) {
+        for (int64_t from = 0; from < pl->batch; from += g->sub_batch) {
             pl->keys[1] = pl->keys[0];
             if (pl->has_keys) pl->keys[1].sample += from;
             for (int32_t i = g->first; i <= g->last && st == ST_OK; i++)
@@ -298,7 +298,8 @@ int64_t plan_forward_flops(const plan *pl) {
     int64_t sum = 0;
     for (node i = 0; i < pl->count; i++)
         if (pl->ops[i].run.op->kind->flops)
-            sum += pl->batch / pl->ops[i].portion * pl->ops[i].run.op->kind->flops(&pl->ops[i].run);
+            sum +=
+                pl->batch / pl->ops[i].sub_batch * pl->ops[i].run.op->kind->flops(&pl->ops[i].run);
     return sum;
 }
 

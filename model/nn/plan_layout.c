@@ -137,7 +137,7 @@ static void extend(plan *pl, int64_t block, int32_t to) {
 
 /* Value and saved blocks of one op. */
 static void open_values(plan *pl, plan_op *p) {
-    int64_t bytes = value_bytes(pl, p), saved = pl->batch / p->portion * plan_saved_bytes(p);
+    int64_t bytes = value_bytes(pl, p), saved = pl->batch / p->sub_batch * plan_saved_bytes(p);
     int32_t forward = p->at[FORWARD], again = p->at[AGAIN];
     p->value[0] = p->value[1] = new_block(pl, bytes, forward, forward);
     if (p->again) p->value[1] = new_block(pl, bytes, again, again);
@@ -232,7 +232,7 @@ status plan_lay_out(plan *pl, const plan_options *options) {
     TRY(array_alloc(&pl->blocks, most, sizeof *pl->blocks, "a plan"));
     TRY(array_alloc(&pl->about, most, sizeof *pl->about, "a plan"));
     TRY(order(pl, options));
-    TRY(plan_find_passages(pl));
+    TRY(plan_find_segments(pl));
     place_values(pl, options);
     if (pl->training) place_gradients(pl);
     plan_cut_blocks(pl);

@@ -22,12 +22,12 @@ static inline int64_t tensor_count(const tensor *t) {
 }
 
 /* Bytes of one value. */
-static inline int64_t tensor_unit(tensor_type type) {
+static inline int64_t tensor_element_bytes(tensor_type type) {
     return type == TYPE_F32 ? 4 : type == TYPE_BF16 ? 2 : 1;
 }
 
 static inline int64_t tensor_bytes(const tensor *t) {
-    return tensor_count(t) * tensor_unit(t->type);
+    return tensor_count(t) * tensor_element_bytes(t->type);
 }
 
 /* Values of one sample, and its bytes. */
@@ -36,7 +36,7 @@ static inline int64_t tensor_sample(const tensor *t) {
 }
 
 static inline int64_t tensor_sample_bytes(const tensor *t) {
-    return tensor_sample(t) * tensor_unit(t->type);
+    return tensor_sample(t) * tensor_element_bytes(t->type);
 }
 
 #endif

@@ -15,7 +15,7 @@
 #include <math.h>
 #include <stdbool.h>
 
-enum { LESIONS_MOST = 6, OUTLINE_ANGLES = 256, OUTLINE_LEVELS = 30 };
+enum { LESIONS_MAX = 6, OUTLINE_ANGLES = 256, OUTLINE_LEVELS = 30 };
 
 typedef struct ellipsoid {
     float at[3], inverse[3], most; /* centre, 1 / half axes, largest half axis */
@@ -50,7 +50,7 @@ struct phantom {
     float dome, dome_left;                     /* heights of the diaphragm over its lowest line */
 
     ellipsoid liver_right, liver_left, gall_bladder, spleen, spleen_hilum, kidney[2];
-    ellipsoid heart, left_ventricle, right_ventricle, right_atrium, lesion[LESIONS_MOST];
+    ellipsoid heart, left_ventricle, right_ventricle, right_atrium, lesion[LESIONS_MAX];
     int lesions;
     float fissure[2];  /* depth (y) and width of the cleft beside the falciform ligament, mm */
     float liver_slope; /* how steeply the under surface of the liver rises to the left */

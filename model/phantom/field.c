@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { REACH_MOST = 24 };
+enum { REACH_MAX = 24 };
 
 /* Blurs every line of n points, `stride` apart, starting at `base`. */
 static void blur_line(vec4 *base, int64_t stride, int n, const float *taps, int reach, vec4 *line) {
@@ -20,9 +20,9 @@ static void blur_line(vec4 *base, int64_t stride, int n, const float *taps, int 
 }
 
 /* Taps of a Gaussian whose 1-D noise gain is 1; returns their reach. */
-static int gaussian_taps(float blur, float taps[REACH_MOST + 1]) {
+static int gaussian_taps(float blur, float taps[REACH_MAX + 1]) {
     int reach = (int)ceilf(3.0f * blur);
-    if (reach > REACH_MOST) reach = REACH_MOST;
+    if (reach > REACH_MAX) reach = REACH_MAX;
     float square = 0;
     for (int k = 0; k <= reach; k++) {
         taps[k] = expf(-0.5f * (float)(k * k) / (blur * blur));
@@ -42,7 +42,7 @@ status field_create(rng_stream *r, int n, float cell, float blur, field *out) {
     out->n = n;
     out->cell = cell;
     rng_fill_normal(r, (float *)out->at, 4 * points);
-    float taps[REACH_MOST + 1];
+    float taps[REACH_MAX + 1];
     const int reach = gaussian_taps(blur, taps);
     for (int64_t i = 0; i < (int64_t)n * n; i++) {
         blur_line(out->at + i * n, 1, n, taps, reach, line);

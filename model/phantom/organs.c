@@ -43,7 +43,7 @@ static float liver_distance(const phantom *p, const place *at) {
 }
 
 static void lesions_draw(phantom *p, rng_stream *r) {
-    p->lesions = rng_uniform(r) < 0.6 ? 1 + (int)rng_below(r, LESIONS_MOST - 1) : 0;
+    p->lesions = rng_uniform(r) < 0.6 ? 1 + (int)rng_below(r, LESIONS_MAX - 1) : 0;
     int placed = 0;
     for (int tries = 0; tries < 400 && placed < p->lesions; tries++) {
         const float radius = between(r, 6, 10) + 12.0f * powf(between(r, 0, 1), 3);

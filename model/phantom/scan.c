@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-enum { REACH = 7, TAPS = 2 * REACH + 1, BLUR_MOST = 8, HU_LEAST = -1024, HU_MOST = 3071 };
+enum { REACH = 7, TAPS = 2 * REACH + 1, BLUR_MAX = 8, HU_MIN = -1024, HU_MAX = 3071 };
 
 /* The kernel of unit-variance noise, by its inverse DFT on its own taps. */
 static void noise_kernel(double spacing, float kernel[TAPS][TAPS]) {
@@ -75,7 +75,7 @@ typedef struct plan {
     const phantom_grid *grid;
     int in_plane, in_depth; /* samples a voxel's side */
     int reach;
-    float taps[BLUR_MOST + 1];
+    float taps[BLUR_MAX + 1];
 } plan;
 
 static plan plan_of(const phantom *p, const phantom_grid *g) {
@@ -83,7 +83,7 @@ static plan plan_of(const phantom *p, const phantom_grid *g) {
     s.in_plane = samples(fmax(g->spacing[1], g->spacing[2]), 1.3);
     s.in_depth = samples(g->spacing[0], 2.5);
     const double sigma = p->blur / (g->spacing[1] / s.in_plane);
-    s.reach = (int)fmin(ceil(3 * sigma), BLUR_MOST);
+    s.reach = (int)fmin(ceil(3 * sigma), BLUR_MAX);
     float sum = 0;
     for (int k = 0; k <= s.reach; k++) {
         s.taps[k] = (float)exp(-0.5 * k * k / (sigma * sigma));
@@ -117,7 +117,7 @@ static void sample_slice(const plan *s, int64_t k, bench *b) {
 
 /* Blurs a line of n numbers, `stride` apart; beyond the ends the last number goes on. */
 static void blur_line(const plan *s, float *at, int64_t stride, int64_t n, float *line) {
-    float *mid = line + BLUR_MOST;
+    float *mid = line + BLUR_MAX;
     for (int64_t i = 0; i < n; i++) mid[i] = at[i * stride];
     for (int k = 1; k <= s->reach; k++) {
         mid[-k] = mid[0];
@@ -159,7 +159,7 @@ static void finish_slice(const plan *s, bench *b, int16_t *hu, uint8_t *labels) 
             const double px = g->origin[0] + g->spacing[2] * (double)x;
             const double py = g->origin[1] + g->spacing[1] * (double)y;
             const float noisy = sum * share + noise_level(s->patient, px, py) * b->noise[y * w + x];
-            hu[y * w + x] = (int16_t)lrintf(fminf(fmaxf(noisy, HU_LEAST), HU_MOST));
+            hu[y * w + x] = (int16_t)lrintf(fminf(fmaxf(noisy, HU_MIN), HU_MAX));
             labels[y * w + x] = most_voted(b->votes + (y * w + x) * LABEL_COUNT);
         }
 }
@@ -167,7 +167,7 @@ static void finish_slice(const plan *s, bench *b, int16_t *hu, uint8_t *labels) 
 static status bench_alloc(const plan *s, bench *b) {
     status st = ST_OK;
     const int64_t h = s->grid->shape[1], w = s->grid->shape[2], n = s->in_plane;
-    const int64_t longest = (h > w ? h : w) * n + 2 * BLUR_MOST;
+    const int64_t longest = (h > w ? h : w) * n + 2 * BLUR_MAX;
     TRY(array_alloc(&b->fine, h * n * w * n, sizeof *b->fine, "the fine grid of a slice"));
     TRY(array_alloc(&b->line, longest, sizeof *b->line, "a line of a slice"));
     TRY(array_alloc(&b->noise, h * w, sizeof *b->noise, "the noise of a slice"));

@@ -19,7 +19,7 @@
 #include <sys/resource.h>
 
 /* The first steps still meet memory that nobody has used before. */
-enum { SIZE = 64, WARM = 2, STEPS = 9, KINDS_MOST = 32 };
+enum { SIZE = 64, WARM = 2, STEPS = 9, KINDS_MAX = 32 };
 
 const char bench_help[] =
     "usage: [mpirun -n N] ctaug bench [--net R64|R32|R16] [--type f32|bf16] [--batch N]\n"
@@ -69,7 +69,7 @@ typedef struct bench {
     trainer_report mean;           /* seconds */
     int64_t flops;                 /* forward, one image */
     int64_t peak_rss, activations; /* bytes: of the training process, of its plan */
-    kind_time kinds[KINDS_MOST];
+    kind_time kinds[KINDS_MAX];
     int kind_count;
     scaling scaling; /* with --scaling */
 } bench;
@@ -113,7 +113,7 @@ done:
 static void add_times(bench *b, double sign, const char *kind, const plan_seconds *took) {
     int i = 0;
     while (i < b->kind_count && strcmp(b->kinds[i].kind, kind) != 0) i++;
-    if (i == KINDS_MOST) return;
+    if (i == KINDS_MAX) return;
     if (i == b->kind_count) b->kinds[b->kind_count++] = (kind_time){.kind = kind};
     kind_time *k = &b->kinds[i];
     k->count += sign > 0;
@@ -215,7 +215,8 @@ done:
 static status time_limit(bench *b) {
     status st = ST_OK;
     TRY(comm_barrier(b->comm));
-    TRY(comm_agree(b->comm, limit_measure(b->graph, b->engine, b->share, b->type, &b->limit)));
+    TRY(comm_agree(b->comm,
+                   conv_baseline_measure(b->graph, b->engine, b->share, b->type, &b->limit)));
     TRY(comm_sum_f64(b->comm, &b->limit, 1));
 done:
     return st;

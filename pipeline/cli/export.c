@@ -30,7 +30,7 @@ static const double SHEET_WINDOW[2] = {-1000, 1000}; /* HU */
 
 typedef struct exporter {
     store *from;
-    fresh_folder folder;
+    output_folder folder;
     bool synthetic;
 } exporter;
 
@@ -104,7 +104,7 @@ done:
 /* labels.tsv, as BIDS names the values of a segmentation. Local. */
 static status write_label_table(const exporter *e) {
     const label_set *set = store_labels(e->from);
-    char text[LABELS_MOST * (LABEL_NAME + 8) + 16], path[PATH_SIZE];
+    char text[LABELS_MAX * (LABEL_NAME + 8) + 16], path[PATH_SIZE];
     int length = snprintf(text, sizeof text, "index\tname\n");
     status st = ST_OK;
     for (int k = 0; k < set->count; k++)
@@ -154,9 +154,9 @@ status export_verb(const comm *c, int argc, char **argv) {
     if (st == ST_OK) st = store_open(directory, &e.from);
     TRY(comm_agree(c, st));
     e.synthetic = is_synthetic(e.from);
-    TRY(fresh_open(c, out, &e.folder));
-    TRY(fresh_close(c, &e.folder,
-                    write_share(&e, FORMATS[format].one, comm_rank(c), comm_size(c))));
+    TRY(output_folder_open(c, out, &e.folder));
+    TRY(output_folder_close(c, &e.folder,
+                            write_share(&e, FORMATS[format].one, comm_rank(c), comm_size(c))));
     if (comm_rank(c) == 0)
         printf("%" PRId64 " volumes as %s: %s\n", store_count(e.from), FORMATS[format].name,
                e.folder.out);

@@ -119,12 +119,12 @@ status phantom_verb(const comm *c, int argc, char **argv) {
     status st = ST_OK;
     request q;
     journal *log = NULL;
-    fresh_folder folder = {0};
+    output_folder folder = {0};
     TRY(comm_agree(c, request_parse(argc, argv, &q)));
     TRY(comm_agree(c, log_open(NULL, comm_rank(c) == 0, &log)));
-    TRY(fresh_open(c, q.out, &folder));
+    TRY(output_folder_open(c, q.out, &folder));
     log_progress_begin(log, "phantom patients", q.patients);
-    st = fresh_close(c, &folder, write_share(&q, folder.aside, c, log));
+    st = output_folder_close(c, &folder, write_share(&q, folder.aside, c, log));
     if (st == ST_OK) log_progress_set(log, q.patients, NULL);
     log_progress_end(log);
     if (st == ST_OK && comm_rank(c) == 0) {

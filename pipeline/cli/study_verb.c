@@ -10,11 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OVERRIDES_MOST = 256 };
+enum { OVERRIDES_MAX = 256 };
 
 typedef struct arguments {
     const char *path;
-    const char *overrides[OVERRIDES_MOST];
+    const char *overrides[OVERRIDES_MAX];
     int64_t count;
 } arguments;
 
@@ -35,8 +35,8 @@ static status parse(int argc, char **argv, arguments *out) {
                                argv[i]);
         else
             out->path = argv[i];
-        if (text && out->count == OVERRIDES_MOST)
-            return status_fail(ST_USAGE, "%s: more than %d times --set", argv[0], OVERRIDES_MOST);
+        if (text && out->count == OVERRIDES_MAX)
+            return status_fail(ST_USAGE, "%s: more than %d times --set", argv[0], OVERRIDES_MAX);
         if (text) out->overrides[out->count++] = text;
     }
     if (!out->path)

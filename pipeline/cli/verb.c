@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPTIONS_MOST = 32 };
+enum { OPTIONS_MAX = 32 };
 
 /* Index of the option that `text` (with or without "=value") names, or -1. */
 static int option_find(const verb_option *options, const char *text) {
@@ -18,7 +18,7 @@ static int option_find(const verb_option *options, const char *text) {
 }
 
 static status unknown(const verb_option *options, const char *verb, const char *text) {
-    int best = OPTIONS_MOST;
+    int best = OPTIONS_MAX;
     const char *near = NULL;
     for (int i = 0; options[i].name; i++) {
         int d = edit_distance(text, options[i].name);
@@ -66,7 +66,7 @@ static status take_option(int argc, char **argv, int *i, const verb_option *o) {
 status verb_parse(int argc, char **argv, const verb_option *options, const char **operands,
                   int most, int *count) {
     status st = ST_OK;
-    bool seen[OPTIONS_MOST] = {false};
+    bool seen[OPTIONS_MAX] = {false};
     int n = 0;
     for (int i = 1; i < argc; i++) {
         if (argv[i][0] != '-' || argv[i][1] == '\0') {
@@ -77,7 +77,7 @@ status verb_parse(int argc, char **argv, const verb_option *options, const char 
         }
         int k = option_find(options, argv[i]);
         if (k < 0) return unknown(options, argv[0], argv[i]);
-        if (k >= OPTIONS_MOST) return status_fail(ST_INTERNAL, "%s: too many options", argv[0]);
+        if (k >= OPTIONS_MAX) return status_fail(ST_INTERNAL, "%s: too many options", argv[0]);
         seen[k] = true;
         TRY(take_option(argc, argv, &i, &options[k]));
     }

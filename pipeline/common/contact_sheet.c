@@ -43,7 +43,7 @@ done:
     return st;
 }
 
-status sheet_write(const char *store_directory, const double window[2], const char *path) {
+status contact_sheet_write(const char *store_directory, const double window[2], const char *path) {
     status st = ST_OK;
     static const uint8_t white[3] = {255, 255, 255};
     store *s = NULL;

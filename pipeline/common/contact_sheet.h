@@ -6,6 +6,6 @@
 
 /* A PNG of up to 4 volumes of the store, 8 slices each, evenly spread: a row of slices windowed to
  * window[2] HU, and below it the same with label tints. Local. */
-status sheet_write(const char *store_directory, const double window[2], const char *path);
+status contact_sheet_write(const char *store_directory, const double window[2], const char *path);
 
 #endif

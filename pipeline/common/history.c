@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FILE_MOST = 64 << 20 };
+enum { FILE_MAX = 64 << 20 };
 
 static void curve_free(history_curve *c) {
     free(c->step);
@@ -64,7 +64,7 @@ status history_read(const char *path, double step, history *out) {
     json_error_t error;
     *out = (history){0};
     if (!file_exists(path)) return ST_OK;
-    TRY(file_read(path, FILE_MOST, &text, &bytes));
+    TRY(file_read(path, FILE_MAX, &text, &bytes));
     file = json_loadb(text, (size_t)bytes, 0, &error);
     if (!file) {
         st = status_fail(ST_INTEGRITY, "%s:%d: %s", path, error.line, error.text);

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static status name_places(fresh_folder *f, const char *out) {
+static status name_places(output_folder *f, const char *out) {
     size_t length = strlen(out);
     while (length > 1 && out[length - 1] == '/') length--;
     if (length == 0 || length >= PATH_SIZE) {
@@ -35,7 +35,7 @@ static status check_empty(const char *out) {
 }
 
 /* Clears what a killed run left and makes the folder. Local. */
-static status prepare(const fresh_folder *f) {
+static status prepare(const output_folder *f) {
     status st = ST_OK;
     TRY(check_empty(f->out));
     TRY(file_remove_tree(f->aside));
@@ -44,7 +44,7 @@ done:
     return st;
 }
 
-status fresh_open(const comm *c, const char *out, fresh_folder *folder) {
+status output_folder_open(const comm *c, const char *out, output_folder *folder) {
     memset(folder, 0, sizeof *folder);
     status st = name_places(folder, out);
     if (st == ST_OK && comm_rank(c) == 0) st = prepare(folder);
@@ -53,7 +53,7 @@ status fresh_open(const comm *c, const char *out, fresh_folder *folder) {
     return st;
 }
 
-status fresh_close(const comm *c, fresh_folder *folder, status st) {
+status output_folder_close(const comm *c, output_folder *folder, status st) {
     st = comm_agree(c, st);
     if (!folder->open) return st;
     folder->open = false;

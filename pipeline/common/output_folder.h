@@ -7,18 +7,18 @@
 #include "io/comm.h"
 #include "io/file.h"
 
-typedef struct fresh_folder {
+typedef struct output_folder {
     char out[PATH_SIZE];   /* its name, without a trailing "/" */
     char aside[PATH_SIZE]; /* where to write: out + ".tmp.fresh" */
     bool open;
-} fresh_folder;
+} output_folder;
 
 /* Makes folder->aside, empty. ST_USAGE, naming `out`, if that is there and not an empty folder;
  * ST_STORAGE if it cannot be made. Collective. */
-status fresh_open(const comm *c, const char *out, fresh_folder *folder);
+status output_folder_open(const comm *c, const char *out, output_folder *folder);
 
 /* Agrees on `st`, then publishes the folder, or removes it if any rank failed; the message of the
- * first fault stays. Does nothing but agree after a failed fresh_open(). Collective. */
-status fresh_close(const comm *c, fresh_folder *folder, status st);
+ * first fault stays. Does nothing but agree after a failed output_folder_open(). Collective. */
+status output_folder_close(const comm *c, output_folder *folder, status st);
 
 #endif

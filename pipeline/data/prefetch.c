@@ -107,7 +107,7 @@ static void announce(prefetch *p, int64_t first, int64_t count) {
     pthread_cond_broadcast(&p->changed);
 }
 
-void prefetch_ahead(prefetch *p, int64_t first, int64_t count) {
+void prefetch_announce(prefetch *p, int64_t first, int64_t count) {
     pthread_mutex_lock(&p->mutex);
     announce(p, first, count);
     pthread_mutex_unlock(&p->mutex);

@@ -25,7 +25,7 @@ void prefetch_close(prefetch *p);
 
 /* Samples first.. are to come into slots 0..count-1; an earlier announcement is forgotten. Local.
  */
-void prefetch_ahead(prefetch *p, int64_t first, int64_t count);
+void prefetch_announce(prefetch *p, int64_t first, int64_t count);
 
 /* Samples first.. are in slots 0..count-1 on return, which stay the caller's until the next
  * announcement. A fault of the thread in these samples comes out here as make returned it, with its

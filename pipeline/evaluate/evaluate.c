@@ -28,7 +28,7 @@ typedef struct evaluation {
     int64_t synthetic_run_count;
     slices *train[ARMS], *made, *test;
     int64_t *patient_of; /* of every volume of the real store, among the test patients; -1: none */
-    evidence evidence;
+    metrics metrics;
     char parts[PATH_SIZE], output[PATH_SIZE];
 } evaluation;
 
@@ -47,7 +47,7 @@ static status number_patients(evaluation *e) {
                 same = e->patient_of[i];
         e->patient_of[volume] = same >= 0 ? same : count++;
     }
-    e->evidence.patients = count;
+    e->metrics.patients = count;
     return ST_OK;
 }
 
@@ -61,8 +61,8 @@ static status open_stores(evaluation *e) {
     TRY(fingerprint_check_synthetic(e->stage->study, e->real, e->synthetic, &e->checkpoint_step));
     TRY(stage_path(e->stage, "metrics", e->output));
     TRY(fingerprint_of_metrics(e->stage->study, store_manifest(e->synthetic)->fingerprint,
-                               e->evidence.fingerprint));
-    snprintf(path, sizeof path, "metrics.parts-%.16s", e->evidence.fingerprint);
+                               e->metrics.fingerprint));
+    snprintf(path, sizeof path, "metrics.parts-%.16s", e->metrics.fingerprint);
     TRY(stage_path(e->stage, path, e->parts));
 done:
     return st;
@@ -100,7 +100,7 @@ static status open_slices(evaluation *e) {
     TRY(slices_open(s, sources + 2, 1, &e->test));
     TRY(check_enough(e));
     TRY(number_patients(e));
-    TRY(evidence_alloc(&e->evidence, store_labels(e->real), s->evaluate.seeds));
+    TRY(metrics_alloc(&e->metrics, store_labels(e->real), s->evaluate.seeds));
     TRY(file_make_dirs(e->parts));
 done:
     return st;
@@ -115,7 +115,7 @@ static void close_evaluation(evaluation *e) {
     store_close(e->synthetic);
     free(e->synthetic_runs);
     free(e->patient_of);
-    evidence_free(&e->evidence);
+    metrics_free(&e->metrics);
 }
 
 /* Features of n evenly spread slices, summed over the ranks. */
@@ -136,7 +136,7 @@ static status measure_fid(evaluation *e, segmenter *s) {
     status st = ST_OK;
     enum { HELD_OUT, SYNTHETIC, FLOOR, SETS };
     moments m[SETS] = {{0}};
-    evidence *v = &e->evidence;
+    metrics *v = &e->metrics;
     int64_t made = slices_count(e->made), train = slices_count(e->train[ARM_REAL]);
     int64_t n = made < train ? made : train, dim = segnet_feature_dim(&s->config);
     for (int i = 0; i < SETS && st == ST_OK; i++) st = moments_create(dim, &m[i]);
@@ -161,14 +161,14 @@ done:
 static status measure_dice(evaluation *e, segmenter *s, int arm, int64_t seed) {
     status st = ST_OK;
     const comm *c = e->stage->comm;
-    int64_t patients = e->evidence.patients;
+    int64_t patients = e->metrics.patients;
     dice_counts *counts = NULL;
     TRY(comm_agree(c, array_alloc(&counts, patients, sizeof *counts, "Dice counts")));
     TRY(comm_agree(c,
                    segmenter_dice(s, e->test, comm_rank(c), comm_size(c), e->patient_of, counts)));
     TRY(comm_sum_i64(c, &counts[0].both[0],
                      patients * (int64_t)(sizeof *counts / sizeof counts[0].both[0])));
-    evidence_take_dice(&e->evidence, arm, seed, counts);
+    metrics_take_dice(&e->metrics, arm, seed, counts);
 done:
     free(counts);
     return st;
@@ -185,8 +185,8 @@ static status judge(evaluation *e, int arm, int64_t seed) {
     snprintf(name, sizeof name, "%s-%lld", arm_names[arm], (long long)seed);
     TRY(path_join(directory, e->parts, name));
     TRY(comm_agree(e->stage->comm, segmenter_open(e->stage, store_labels(e->real), key, &net)));
-    e->evidence.parameters = trainer_params(net.trainer)->total;
-    TRY(segmenter_train(&net, e->train[arm], key, directory, e->evidence.fingerprint, base));
+    e->metrics.parameters = trainer_params(net.trainer)->total;
+    TRY(segmenter_train(&net, e->train[arm], key, directory, e->metrics.fingerprint, base));
     TRY(measure_dice(e, &net, arm, seed));
     if (arm == ARM_REAL && seed == 0) TRY(measure_fid(e, &net));
 done:
@@ -211,13 +211,13 @@ static status publish(evaluation *e) {
     manifest m = {.kind = "metrics"};
     char path[PATH_SIZE];
     char *text = NULL;
-    evidence_context about = {.stage = e->stage,
-                              .real = e->real,
-                              .synthetic = e->synthetic,
-                              .split = &e->split,
-                              .checkpoint_step = e->checkpoint_step};
-    snprintf(m.fingerprint, sizeof m.fingerprint, "%s", e->evidence.fingerprint);
-    TRY(evidence_json(&e->evidence, &about, &text));
+    metrics_context about = {.stage = e->stage,
+                             .real = e->real,
+                             .synthetic = e->synthetic,
+                             .split = &e->split,
+                             .checkpoint_step = e->checkpoint_step};
+    snprintf(m.fingerprint, sizeof m.fingerprint, "%s", e->metrics.fingerprint);
+    TRY(metrics_json(&e->metrics, &about, &text));
     TRY(file_make_dirs(e->output));
     TRY(path_join(path, e->output, "metrics.json"));
     TRY(file_write_atomic(path, text, (int64_t)strlen(text)));
@@ -231,20 +231,20 @@ done:
 }
 
 static void tell(const evaluation *e) {
-    const evidence *v = &e->evidence;
+    const metrics *v = &e->metrics;
     journal *log = e->stage->log;
     log_info(log,
              "evaluate: FID %.3f (floor %.3f) of %lld synthetic against %lld held-out real slices",
              v->fid, v->fid_floor, (long long)v->n_synthetic, (long long)v->n_real);
     for (int k = 1; k < v->labels->count; k++) {
-        int64_t n = evidence_dice_patients(v, k);
+        int64_t n = metrics_dice_patients(v, k);
         if (n == 0)
             log_info(log, "evaluate: Dice %-16s not measured: no held-out patient has it",
                      v->labels->name[k]);
         else
             log_info(log, "evaluate: Dice %-16s real %.3f  real + synthetic %.3f  (%lld patient%s)",
-                     v->labels->name[k], evidence_dice(v, ARM_REAL, k),
-                     evidence_dice(v, ARM_BOTH, k), (long long)n, n == 1 ? "" : "s");
+                     v->labels->name[k], metrics_dice(v, ARM_REAL, k), metrics_dice(v, ARM_BOTH, k),
+                     (long long)n, n == 1 ? "" : "s");
     }
     log_event(log, "evaluate", json_pack("{s:f, s:f}", "fid", v->fid, "floor", v->fid_floor));
 }
@@ -254,10 +254,10 @@ status evaluate_stage(const stage_context *stage) {
     evaluation e = {.stage = stage};
     bool current = false;
     TRY(comm_agree(stage->comm, open_stores(&e)));
-    TRY(stage_is_current(stage, e.output, "metrics", e.evidence.fingerprint, &current));
+    TRY(stage_is_current(stage, e.output, "metrics", e.metrics.fingerprint, &current));
     if (current) {
         log_info(stage->log, "evaluate: %s is current", e.output);
-        stage_tell_next(stage, "report");
+        stage_log_next(stage, "report");
         goto done;
     }
     TRY(comm_agree(stage->comm, open_slices(&e)));
@@ -265,7 +265,7 @@ status evaluate_stage(const stage_context *stage) {
     TRY(comm_agree(stage->comm, comm_rank(stage->comm) == 0 ? publish(&e) : ST_OK));
     tell(&e);
     log_info(stage->log, "evaluate: %s/metrics.json", e.output);
-    stage_tell_next(stage, "report");
+    stage_log_next(stage, "report");
 done:
     close_evaluation(&e);
     return st;

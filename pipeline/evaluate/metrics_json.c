@@ -14,7 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-status evidence_alloc(evidence *e, const label_set *labels, int64_t seeds) {
+status metrics_alloc(metrics *e, const label_set *labels, int64_t seeds) {
     e->labels = labels;
     e->seeds = seeds;
     status st = array_alloc(&e->dice, ARMS * seeds * labels->count, sizeof *e->dice, "Dice values");
@@ -23,18 +23,18 @@ status evidence_alloc(evidence *e, const label_set *labels, int64_t seeds) {
     return st;
 }
 
-void evidence_free(evidence *e) {
+void metrics_free(metrics *e) {
     free(e->dice);
     free(e->dice_patients);
     e->dice = NULL;
     e->dice_patients = NULL;
 }
 
-static double *dice_at(const evidence *e, int arm, int64_t seed, int label) {
+static double *dice_at(const metrics *e, int arm, int64_t seed, int label) {
     return &e->dice[(arm * e->seeds + seed) * e->labels->count + label];
 }
 
-void evidence_take_dice(evidence *e, int arm, int64_t seed, const dice_counts *counts) {
+void metrics_take_dice(metrics *e, int arm, int64_t seed, const dice_counts *counts) {
     for (int k = 0; k < e->labels->count; k++) {
         double sum = 0;
         int64_t have = 0;
@@ -48,7 +48,7 @@ void evidence_take_dice(evidence *e, int arm, int64_t seed, const dice_counts *c
     }
 }
 
-double evidence_dice(const evidence *e, int arm, int label) {
+double metrics_dice(const metrics *e, int arm, int label) {
     double sum = 0;
     int64_t counted = 0;
     for (int64_t seed = 0; seed < e->seeds; seed++) {
@@ -60,9 +60,9 @@ double evidence_dice(const evidence *e, int arm, int label) {
     return counted > 0 ? sum / (double)counted : (double)NAN;
 }
 
-int64_t evidence_dice_patients(const evidence *e, int label) { return e->dice_patients[label]; }
+int64_t metrics_dice_patients(const metrics *e, int label) { return e->dice_patients[label]; }
 
-static json_t *dice_json(const evidence *e) {
+static json_t *dice_json(const metrics *e) {
     static const char *const names[ARMS] = {"real", "real_plus_synthetic"};
     json_t *all = json_object();
     for (int k = 1; k < e->labels->count; k++) {
@@ -72,7 +72,7 @@ static json_t *dice_json(const evidence *e) {
             for (int64_t seed = 0; seed < e->seeds; seed++)
                 json_array_append_new(list, log_number(*dice_at(e, arm, seed, k)));
             json_object_set_new(seeds, names[arm], list);
-            json_object_set_new(one, names[arm], log_number(evidence_dice(e, arm, k)));
+            json_object_set_new(one, names[arm], log_number(metrics_dice(e, arm, k)));
         }
         json_object_set_new(one, "n_patients", json_integer(e->dice_patients[k]));
         json_object_set_new(one, "seeds", seeds);
@@ -81,7 +81,7 @@ static json_t *dice_json(const evidence *e) {
     return all;
 }
 
-static json_t *fid_json(const evidence *e) {
+static json_t *fid_json(const metrics *e) {
     char extractor[160];
     snprintf(extractor, sizeof extractor,
              "segnet encoder trained on the real training split, sha256:%s", e->encoder_hash);
@@ -91,7 +91,7 @@ static json_t *fid_json(const evidence *e) {
                      (json_int_t)e->feature_dim, "extractor", extractor);
 }
 
-static json_t *warnings_json(const evidence *e, const split *sp) {
+static json_t *warnings_json(const metrics *e, const split *sp) {
     json_t *list = json_array();
     char text[256];
     if (sp->by_blocks)
@@ -176,7 +176,7 @@ static json_t *last_of(const history_curve *c) {
 }
 
 /* How far the model was trained that the synthetic slices are from, and its losses there. */
-static status training_json(const evidence_context *about, json_t **out) {
+static status training_json(const metrics_context *about, json_t **out) {
     status st = ST_OK;
     const study *s = about->stage->study;
     history h = {0};
@@ -198,7 +198,7 @@ static json_t *versions_json(engine_kind engine) {
                      kernels_library_version(engine));
 }
 
-static status fingerprints_json(const evidence *e, const evidence_context *about, json_t **out) {
+static status fingerprints_json(const metrics *e, const metrics_context *about, json_t **out) {
     char training[SHA256_HEX] = "";
     const char *real = store_manifest(about->real)->fingerprint;
     status st = fingerprint_of_training(about->stage->study, real, training);
@@ -208,13 +208,13 @@ static status fingerprints_json(const evidence *e, const evidence_context *about
     return st;
 }
 
-static json_t *segmenter_json(const evidence *e, const study *s) {
+static json_t *segmenter_json(const metrics *e, const study *s) {
     return json_pack("{s:I, s:I, s:f, s:I, s:I}", "steps", (json_int_t)s->evaluate.steps, "batch",
                      (json_int_t)s->evaluate.batch, "lr", s->evaluate.lr, "seeds",
                      (json_int_t)s->evaluate.seeds, "parameters", (json_int_t)e->parameters);
 }
 
-status evidence_json(const evidence *e, const evidence_context *about, char **text) {
+status metrics_json(const metrics *e, const metrics_context *about, char **text) {
     status st = ST_OK;
     const study *s = about->stage->study;
     json_t *fingerprints = NULL, *training = NULL, *all = NULL;

@@ -8,7 +8,7 @@
 
 enum { ARM_REAL, ARM_BOTH, ARMS };
 
-typedef struct evidence {
+typedef struct metrics {
     char fingerprint[SHA256_HEX];
     double fid, fid_floor;
     int64_t n_real, n_synthetic, n_floor, feature_dim;
@@ -19,29 +19,29 @@ typedef struct evidence {
     const label_set *labels; /* the store's */
     double *dice;            /* [ARMS][seeds][labels]: mean over these; NAN: no patient has it */
     int64_t *dice_patients;  /* [labels]: held-out patients whose truth has the structure */
-} evidence;
+} metrics;
 
 /* Room for the Dice values. Local. */
-status evidence_alloc(evidence *e, const label_set *labels, int64_t seeds);
-void evidence_free(evidence *e);
+status metrics_alloc(metrics *e, const label_set *labels, int64_t seeds);
+void metrics_free(metrics *e);
 
 /* Means of the counts[e->patients] of one segmenter over the patients whose truth has the
  * structure: the same patients for every segmenter, e->dice_patients of them. */
-void evidence_take_dice(evidence *e, int arm, int64_t seed, const dice_counts *counts);
+void metrics_take_dice(metrics *e, int arm, int64_t seed, const dice_counts *counts);
 
 /* Mean over seeds. */
-double evidence_dice(const evidence *e, int arm, int label);
-int64_t evidence_dice_patients(const evidence *e, int label);
+double metrics_dice(const metrics *e, int arm, int label);
+int64_t metrics_dice_patients(const metrics *e, int label);
 
 /* What else metrics.json tells. */
-typedef struct evidence_context {
+typedef struct metrics_context {
     const stage_context *stage;
     const store *real, *synthetic;
     const split *split;
     int64_t checkpoint_step; /* that the synthetic store was sampled at */
-} evidence_context;
+} metrics_context;
 
 /* The text of metrics.json (free()). Local. */
-status evidence_json(const evidence *e, const evidence_context *about, char **text);
+status metrics_json(const metrics *e, const metrics_context *about, char **text);
 
 #endif

@@ -285,7 +285,7 @@ static status finish(const generation *g) {
     TRY(stage_path(g->stage, "previews", sheet));
     TRY(file_make_dirs(sheet));
     TRY(stage_path(g->stage, "previews/synthetic.png", sheet));
-    TRY(sheet_write(g->output, g->stage->study->data.window, sheet));
+    TRY(contact_sheet_write(g->output, g->stage->study->data.window, sheet));
     TRY(file_remove_tree(g->parts));
     log_info(g->stage->log, "generate: %lld synthetic volumes in %s, contact sheet %s",
              (long long)g->stage->study->generate.volumes, g->output, sheet);
@@ -310,7 +310,7 @@ status generate_stage(const stage_context *stage) {
     }
     if (comm_rank(stage->comm) == 0 && (!current || file_exists(g.parts))) st = finish(&g);
     TRY(comm_agree(stage->comm, st));
-    stage_tell_next(stage, "evaluate");
+    stage_log_next(stage, "evaluate");
 done:
     close_generation(&g);
     return st;

@@ -26,18 +26,18 @@ typedef struct ingest {
     label_set labels;
     bool from_seg;
     uint8_t label_of_hu[HU_VALUES]; /* thresholds only: label of h at h + HU_ZERO */
-    int64_t label_voxels[LABELS_MOST];
+    int64_t label_voxels[LABELS_MAX];
 } ingest;
 
 /* Index of a name in the set, appended if new; ST_INPUT if the set is full. */
 static status label_add(label_set *set, const char *name, int *index) {
     *index = label_find(set, name);
     if (*index >= 0) return ST_OK;
-    if (set->count >= LABELS_MOST)
+    if (set->count >= LABELS_MAX)
         return status_fail(ST_INPUT,
                            "label '%s': a store holds at most %d labels, background included; "
                            "leave some segments out",
-                           name, LABELS_MOST);
+                           name, LABELS_MAX);
     *index = set->count++;
     snprintf(set->name[*index], LABEL_NAME, "%s", name);
     return ST_OK;
@@ -352,7 +352,7 @@ status ingest_stage(const stage_context *s) {
         TRY(write_store(in));
         tell(in);
     }
-    stage_tell_next(s, "train");
+    stage_log_next(s, "train");
 done:
     if (in) series_list_free(&in->list);
     free(in);

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { METRICS_MOST = 64 << 20 };
+enum { METRICS_MAX = 64 << 20 };
 
 /* "<out>/<a>/<b>". */
 static status place(const stage_context *s, const char *a, const char *b, char path[PATH_SIZE]) {
@@ -70,7 +70,7 @@ static status read_metrics(report *r) {
                             directory));
     }
     TRY(check_metrics(r, m.fingerprint));
-    TRY(file_read(path, METRICS_MOST, &text, &bytes));
+    TRY(file_read(path, METRICS_MAX, &text, &bytes));
     r->metrics = json_loadb(text, (size_t)bytes, 0, &error);
     if (!r->metrics)
         st = status_fail(ST_INTEGRITY, "%s:%d: %s; remove %s and run ctaug evaluate again", path,

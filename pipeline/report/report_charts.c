@@ -129,7 +129,7 @@ static void loss_legend(FILE *f, const axes *a, bool validation) {
 }
 
 void report_loss_chart(FILE *f, const history *h) {
-    enum { POINTS_MOST = 300 };
+    enum { POINTS_MAX = 300 };
     axes a = {.left = 70, .right = WIDTH - 14, .top = 10, .bottom = 270};
     a.y_low = INFINITY;
     a.y_high = -INFINITY;
@@ -142,7 +142,7 @@ void report_loss_chart(FILE *f, const history *h) {
     double edge = 0.05 * (a.y_high - a.y_low) + 0.02;
     a.y_low -= edge;
     a.y_high += 3 * edge; /* the legend stands there */
-    int64_t group = (h->train.count + POINTS_MOST - 1) / POINTS_MOST;
+    int64_t group = (h->train.count + POINTS_MAX - 1) / POINTS_MAX;
     begin_svg(f, 320, "Training and validation loss by optimiser step, logarithmic axis");
     loss_ticks(f, &a);
     loss_line(f, &a, &h->train, group > 0 ? group : 1, "train");

@@ -13,7 +13,7 @@
 #include <inttypes.h>
 #include <math.h>
 
-enum { EXAMPLES = 2, COLUMNS = 6, SIDE_MOST = 256 };
+enum { EXAMPLES = 2, COLUMNS = 6, SIDE_MAX = 256 };
 
 /* A slice as the networks see it, at the side it is shown. */
 typedef struct shown {
@@ -26,7 +26,7 @@ typedef struct shown {
 
 static status shown_open(const study *s, shown *out) {
     status st = ST_OK;
-    int64_t side = s->data.size < SIDE_MOST ? s->data.size : SIDE_MOST;
+    int64_t side = s->data.size < SIDE_MAX ? s->data.size : SIDE_MAX;
     *out = (shown){.side = side, .window = {s->data.window[0], s->data.window[1]}};
     TRY(array_alloc(&out->wide, side * side, sizeof(float), "a slice"));
     TRY(array_alloc(&out->hu, side * side, sizeof(int16_t), "a slice"));

@@ -12,13 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FILE_MOST = 1 << 20, HELP_COLUMN = 30 };
+enum { FILE_MAX = 1 << 20, HELP_COLUMN = 30 };
 
 /* Where the values of a study came from, for messages. */
 typedef struct origin {
     const char *path, *text;
     int64_t bytes;
-    bool in_file[STUDY_KEYS_MOST], set[STUDY_KEYS_MOST];
+    bool in_file[STUDY_KEYS_MAX], set[STUDY_KEYS_MAX];
 } origin;
 
 void study_defaults(study *out) {
@@ -105,7 +105,7 @@ static status read_local(const char *path, const char *const *overrides, int64_t
     char *text = NULL;
     origin o = {.path = path};
     study_defaults(out);
-    st = file_read(path, FILE_MOST, &text, &o.bytes);
+    st = file_read(path, FILE_MAX, &text, &o.bytes);
     if (st == ST_INPUT) st = status_fail(ST_USAGE, "study file: %s", status_message());
     if (st != ST_OK) goto done;
     o.text = text;

@@ -19,7 +19,7 @@ typedef struct walk {
     const char *wanted; /* stop at this key; NULL: look for faults */
     bool found;         /* stopped there */
     char section[NAME]; /* "" at the top level */
-    int64_t key_line[STUDY_KEYS_MOST], section_line[STUDY_SECTIONS_MOST]; /* where seen, or 0 */
+    int64_t key_line[STUDY_KEYS_MAX], section_line[STUDY_SECTIONS_MAX]; /* where seen, or 0 */
 } walk;
 
 /* Takes the next event. The message of a failure is without file and line: w->line has it. */

@@ -59,7 +59,7 @@ static const named_table sharding_kinds = NAMED_TABLE("sharding", sharding_names
     }
 #define TOP(n) .section = "", .name = #n, .offset = offsetof(study, n)
 
-enum { STEPS_MOST = 100000000, BATCH_MOST = 65536, HU_LEAST = -32768, HU_MOST = 32767 };
+enum { STEPS_MAX = 100000000, BATCH_MAX = 65536, HU_MIN = -32768, HU_MAX = 32767 };
 
 const study_key study_keys[] = {
     {TOP(name), .kind = STUDY_STRING, .count = STUDY_TEXT, .initial = "my-study",
@@ -76,13 +76,13 @@ const study_key study_keys[] = {
     {PLACE(ingest, dicom), .kind = STUDY_STRING, .count = PATH_SIZE, .initial = "dicom",
      .inert = true, .help = "folder with CT series (and SEG), searched to the bottom"},
     CHOICE(ingest, labels, label_sources, "seg", "label maps from DICOM SEG or from HU thresholds"),
-    {PLACE(ingest, thresholds), .kind = STUDY_THRESHOLDS, .count = STUDY_LIST, .low = HU_LEAST,
-     .high = HU_MOST, .initial = "[]",
+    {PLACE(ingest, thresholds), .kind = STUDY_THRESHOLDS, .count = STUDY_LIST, .low = HU_MIN,
+     .high = HU_MAX, .initial = "[]",
      .help = "such as [\"bone: 300..3071\"], HU from..to; later entries win"},
     INTEGER(ingest, shard_mib, 1, 65536, "64", "voxel data in one file of the store, MiB"),
 
     INTEGER(data, size, 8, 1024, "64", "working slices are size x size; a multiple of 8"),
-    REALS(data, window, 2, HU_LEAST, HU_MOST, "[-1000, 1000]",
+    REALS(data, window, 2, HU_MIN, HU_MAX, "[-1000, 1000]",
           "HU range that the networks see, low and high"),
     REALS(data, split, 3, 0, 1, "[0.7, 0.1, 0.2]",
           "patients for training, validation, test; sums to 1"),
@@ -99,14 +99,14 @@ const study_key study_keys[] = {
     CHOICE(diffusion, objective, objective_kinds, "v", "what the network predicts"),
     CHOICE(diffusion, loss, loss_kinds, "l2", "how its error is measured"),
 
-    INTEGER(train, steps, 1, STEPS_MOST, "20000", "optimiser steps"),
-    INTEGER(train, batch, 1, BATCH_MOST, "16", "slices a step, over all ranks together"),
+    INTEGER(train, steps, 1, STEPS_MAX, "20000", "optimiser steps"),
+    INTEGER(train, batch, 1, BATCH_MAX, "16", "slices a step, over all ranks together"),
     /* Like the number of ranks it only says how a batch is cut. (With train.reproducible it decides
      * over the last bits.) */
-    INERT(train, micro_batch, 1, BATCH_MOST, "8",
+    INERT(train, micro_batch, 1, BATCH_MAX, "8",
           "slices a rank holds at once; less needs less memory"),
     REAL(train, lr, 1e-8, 1, "2e-4", "learning rate at its peak"),
-    INTEGER(train, warmup, 0, STEPS_MOST, "100", "steps to reach the peak; cosine decay follows"),
+    INTEGER(train, warmup, 0, STEPS_MAX, "100", "steps to reach the peak; cosine decay follows"),
     REAL(train, weight_decay, 0, 1, "0.01", "AdamW weight decay"),
     REAL(train, clip, 1e-6, 1e6, "1", "largest gradient norm"),
     REAL(train, ema, 0, 0.999999, "0.999", "decay of the averaged weights that generate uses"),
@@ -122,9 +122,9 @@ const study_key study_keys[] = {
     INERT_CHOICE(train, optimizer_sharding, sharding_kinds, "auto",
                  "a rank keeps and updates its part of the optimiser's state only; auto: where all "
                  "ranks share a node"),
-    INERT(train, validate_every, 1, STEPS_MOST, "500", "steps between validation losses"),
-    INERT(train, preview_every, 1, STEPS_MOST, "1000", "steps between preview pictures"),
-    INERT(train, checkpoint_every, 1, STEPS_MOST, "500", "steps between checkpoints"),
+    INERT(train, validate_every, 1, STEPS_MAX, "500", "steps between validation losses"),
+    INERT(train, preview_every, 1, STEPS_MAX, "1000", "steps between preview pictures"),
+    INERT(train, checkpoint_every, 1, STEPS_MAX, "500", "steps between checkpoints"),
     INERT(train, keep, 1, 1000, "3", "checkpoints kept"),
 
     INTEGER(generate, volumes, 1, 1000000, "16", "synthetic volumes"),
@@ -132,7 +132,7 @@ const study_key study_keys[] = {
     INTEGER(generate, steps, 1, 10000, "50", "sampler steps, at most diffusion.steps"),
     REAL(generate, guidance, 0, 50, "1", "classifier-free guidance scale; 1 is off"),
     REAL(generate, eta, 0, 1, "0", "DDIM noise: 0 none, 1 as much as DDPM"),
-    INTEGER(generate, batch, 1, BATCH_MOST, "16", "slices sampled at once"),
+    INTEGER(generate, batch, 1, BATCH_MAX, "16", "slices sampled at once"),
     REAL(generate, rotate, 0, 180, "5", "label deformation: largest rotation, degrees"),
     REAL(generate, zoom, 0, 0.5, "0.05", "label deformation: largest relative zoom"),
     REAL(generate, shift, 0, 0.5, "0.03", "label deformation: largest shift, same unit"),
@@ -140,13 +140,13 @@ const study_key study_keys[] = {
          "label deformation: largest elastic displacement, same unit"),
 
     INTEGER(evaluate, seeds, 1, 100, "3", "segmenters trained for each arm"),
-    INTEGER(evaluate, steps, 1, STEPS_MOST, "2000", "optimiser steps of each"),
-    INTEGER(evaluate, batch, 1, BATCH_MOST, "16", "slices a step"),
+    INTEGER(evaluate, steps, 1, STEPS_MAX, "2000", "optimiser steps of each"),
+    INTEGER(evaluate, batch, 1, BATCH_MAX, "16", "slices a step"),
     REAL(evaluate, lr, 1e-8, 1, "1e-3", "learning rate"),
 };
 
 const int study_key_count = sizeof study_keys / sizeof *study_keys;
-_Static_assert(sizeof study_keys / sizeof *study_keys <= STUDY_KEYS_MOST, "STUDY_KEYS_MOST");
+_Static_assert(sizeof study_keys / sizeof *study_keys <= STUDY_KEYS_MAX, "STUDY_KEYS_MAX");
 
 const study_section study_sections[] = {
     {"ingest", "DICOM to store"},
@@ -159,8 +159,8 @@ const study_section study_sections[] = {
 };
 
 const int study_section_count = sizeof study_sections / sizeof *study_sections;
-_Static_assert(sizeof study_sections / sizeof *study_sections <= STUDY_SECTIONS_MOST,
-               "STUDY_SECTIONS_MOST");
+_Static_assert(sizeof study_sections / sizeof *study_sections <= STUDY_SECTIONS_MAX,
+               "STUDY_SECTIONS_MAX");
 
 void study_key_path(const study_key *key, char out[STUDY_PATH]) {
     snprintf(out, STUDY_PATH, "%s%s%s", key->section, *key->section ? "." : "", key->name);

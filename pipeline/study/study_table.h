@@ -19,8 +19,8 @@ typedef enum study_kind {
 } study_kind;
 
 enum {
-    STUDY_KEYS_MOST = 64,
-    STUDY_SECTIONS_MOST = 8,
+    STUDY_KEYS_MAX = 64,
+    STUDY_SECTIONS_MAX = 8,
     STUDY_PATH = 64 /* bytes of the longest "section.name" */
 };
 

@@ -21,13 +21,13 @@ typedef struct leaf {
 
 /* Key i of the table is at leaves[i] of the mapping that it is in. */
 typedef struct loaded {
-    leaf leaves[STUDY_KEYS_MOST];
-    struct loaded *sections[STUDY_SECTIONS_MOST]; /* of the root alone */
+    leaf leaves[STUDY_KEYS_MAX];
+    struct loaded *sections[STUDY_SECTIONS_MAX]; /* of the root alone */
 } loaded;
 
 typedef struct schema {
-    cyaml_schema_field_t top[STUDY_KEYS_MOST + STUDY_SECTIONS_MOST + 1];
-    cyaml_schema_field_t section[STUDY_SECTIONS_MOST][STUDY_KEYS_MOST + 1];
+    cyaml_schema_field_t top[STUDY_KEYS_MAX + STUDY_SECTIONS_MAX + 1];
+    cyaml_schema_field_t section[STUDY_SECTIONS_MAX][STUDY_KEYS_MAX + 1];
     cyaml_schema_value_t root, entry;
 } schema;
 
@@ -107,7 +107,7 @@ static const loaded *mapping_of(const loaded *root, const study_key *key) {
 
 /* Sets what `root` holds. */
 static status apply(const loaded *root, const char *name, const char *text, int64_t bytes,
-                    study *out, bool given[STUDY_KEYS_MOST]) {
+                    study *out, bool given[STUDY_KEYS_MAX]) {
     char path[STUDY_PATH];
     for (int i = 0; i < study_key_count; i++) {
         const study_key *key = &study_keys[i];
@@ -127,7 +127,7 @@ static status apply(const loaded *root, const char *name, const char *text, int6
 }
 
 status study_yaml_apply(const char *name, const char *text, int64_t bytes, study *out,
-                        bool given[STUDY_KEYS_MOST]) {
+                        bool given[STUDY_KEYS_MAX]) {
     schema sc;
     cyaml_data_t *root = NULL;
     const cyaml_config_t quiet = {.mem_fn = cyaml_mem, .flags = CYAML_CFG_NO_ALIAS};

@@ -7,7 +7,7 @@
 /* Sets every key that `text` gives and marks it in given[]. ST_USAGE with "name:line: ..."; `name`
  * is the file's. Local. */
 status study_yaml_apply(const char *name, const char *text, int64_t bytes, study *out,
-                        bool given[STUDY_KEYS_MOST]);
+                        bool given[STUDY_KEYS_MAX]);
 
 /* ---- places (pipeline/study/study_place.c) ---- */
 

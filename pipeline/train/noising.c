@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { VALIDATION_MOST = 64 };
+enum { VALIDATION_MAX = 64 };
 
 static status noised_alloc(int64_t pixels, noised *out) {
     status st = ST_OK;
@@ -112,9 +112,9 @@ done:
     return st;
 }
 
-void noising_ahead(void *context, int64_t first, int64_t count) {
+void noising_announce(void *context, int64_t first, int64_t count) {
     noising *n = context;
-    prefetch_ahead(n->prefetch, first, count < n->slot_count ? count : n->slot_count);
+    prefetch_announce(n->prefetch, first, count < n->slot_count ? count : n->slot_count);
 }
 
 struct validator {
@@ -185,7 +185,7 @@ status validator_run(validator *v, const float *values, double *loss) {
     status st = ST_OK;
     int64_t total = slices_count(v->noising->validation), rank = comm_rank(v->comm);
     double sum = 0;
-    if (total > VALIDATION_MOST) total = VALIDATION_MOST;
+    if (total > VALIDATION_MAX) total = VALIDATION_MAX;
     memcpy(v->params->value, values, (size_t)v->params->total * sizeof(float));
     plan_params_changed(v->plan);
     int64_t batches = (total + v->batch - 1) / v->batch;

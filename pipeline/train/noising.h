@@ -41,7 +41,7 @@ void noising_close(noising *n);
  * sample index). From `ahead` to the next fill or close nobody else may use the slices `train`.
  * Local. */
 status noising_fill(void *context, plan *pl, int64_t first, int64_t count);
-void noising_ahead(void *context, int64_t first, int64_t count);
+void noising_announce(void *context, int64_t first, int64_t count);
 
 /* A validation loss that any two moments of a training can be compared by: fixed slices, times
  * spread evenly over 1..T, fixed noise. Uses at most 64 slices, dealt to the ranks; `values` are

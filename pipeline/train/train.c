@@ -89,7 +89,7 @@ static status open_trainer(training *t) {
                             .reproducible = s->train.reproducible == SWITCH_ON};
     TRY(trainer_create(c, &set, t->noising.graph, t->noising.loss, t->stage->engine, &t->trainer));
     TRY(comm_agree(c, validator_open(&t->noising, t->stage, &t->validator)));
-    if (trainer_ranks_are_apart(t->trainer))
+    if (trainer_lacks_shared_memory(t->trainer))
         log_warning(t->stage->log,
                     "ranks of a node cannot see each other's memory (each in a container of its "
                     "own?): gradients travel as messages, which takes longer");
@@ -261,7 +261,7 @@ static status run_steps(training *t) {
     status st = ST_OK;
     const study *s = t->stage->study;
     const trainer_feed feed = {
-        .fill = noising_fill, .ahead = noising_ahead, .context = &t->noising};
+        .fill = noising_fill, .ahead = noising_announce, .context = &t->noising};
     t->began = log_seconds();
     t->began_at = trainer_at(t->trainer);
     while (trainer_at(t->trainer) < s->train.steps) {
@@ -293,7 +293,7 @@ status train_stage(const stage_context *stage) {
     if (trainer_at(t.trainer) >= s->train.steps) {
         log_info(stage->log, "train: %s is current (step %lld)", t.checkpoints,
                  (long long)s->train.steps);
-        stage_tell_next(stage, "generate");
+        stage_log_next(stage, "generate");
         goto done;
     }
     log_info(
@@ -314,7 +314,7 @@ status train_stage(const stage_context *stage) {
     if (st == ST_OK) {
         log_info(stage->log, "train: checkpoints in %s, previews in %s/previews", t.checkpoints,
                  s->out);
-        stage_tell_next(stage, "generate");
+        stage_log_next(stage, "generate");
     }
 done:
     close_data(&t);

@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-shards shards_of(int64_t n, int64_t owners, int64_t bucket) {
-    shards s = {.n = n, .owners = owners, .part = gradient_part(n)};
+gradient_partition partition_of(int64_t n, int64_t owners, int64_t bucket) {
+    gradient_partition s = {.n = n, .owners = owners, .part = gradient_part(n)};
     int64_t parts = (n + s.part - 1) / s.part;
     s.bucket_most = bucket > s.part ? bucket / s.part : 1;
     s.buckets = (parts + s.bucket_most - 1) / s.bucket_most;
@@ -13,44 +13,44 @@ shards shards_of(int64_t n, int64_t owners, int64_t bucket) {
 }
 
 /* Floats between two cuts, given in parts; the last part may be shorter. */
-static span between(const shards *s, int64_t from, int64_t to) {
+static span between(const gradient_partition *s, int64_t from, int64_t to) {
     int64_t begin = from * s->part < s->n ? from * s->part : s->n;
     int64_t end = to * s->part < s->n ? to * s->part : s->n;
     return (span){.at = begin, .count = end - begin};
 }
 
-span shards_piece(const shards *s, int64_t bucket, int64_t first, int64_t count) {
+span partition_piece(const gradient_partition *s, int64_t bucket, int64_t first, int64_t count) {
     int64_t parts = (s->n + s->part - 1) / s->part;
     int64_t low = (s->buckets - 1 - bucket) * s->bucket_most;
     int64_t width = parts - low < s->bucket_most ? parts - low : s->bucket_most;
     return between(s, low + width * first / s->owners, low + width * (first + count) / s->owners);
 }
 
-span shards_bucket(const shards *s, int64_t bucket) {
-    return shards_piece(s, bucket, 0, s->owners);
+span partition_bucket(const gradient_partition *s, int64_t bucket) {
+    return partition_piece(s, bucket, 0, s->owners);
 }
 
-int64_t shards_bucket_at(const shards *s, int64_t at) {
+int64_t partition_bucket_at(const gradient_partition *s, int64_t at) {
     return s->buckets - 1 - at / (s->part * s->bucket_most);
 }
 
-int64_t shards_owned(const shards *s, int64_t owner) {
+int64_t partition_owned(const gradient_partition *s, int64_t owner) {
     int64_t sum = 0;
-    for (int64_t b = 0; b < s->buckets; b++) sum += shards_piece(s, b, owner, 1).count;
+    for (int64_t b = 0; b < s->buckets; b++) sum += partition_piece(s, b, owner, 1).count;
     return sum;
 }
 
-void shards_take(const shards *s, int64_t owner, const float *whole, float *owned) {
+void partition_take(const gradient_partition *s, int64_t owner, const float *whole, float *owned) {
     for (int64_t b = 0; b < s->buckets; b++) {
-        span p = shards_piece(s, b, owner, 1);
+        span p = partition_piece(s, b, owner, 1);
         memcpy(owned, whole + p.at, (size_t)p.count * sizeof *owned);
         owned += p.count;
     }
 }
 
-void shards_put(const shards *s, int64_t owner, const float *owned, float *whole) {
+void partition_put(const gradient_partition *s, int64_t owner, const float *owned, float *whole) {
     for (int64_t b = 0; b < s->buckets; b++) {
-        span p = shards_piece(s, b, owner, 1);
+        span p = partition_piece(s, b, owner, 1);
         memcpy(whole + p.at, owned, (size_t)p.count * sizeof *owned);
         owned += p.count;
     }

@@ -18,28 +18,28 @@ typedef struct span {
  */
 typedef enum sharding { SHARDED_NO, SHARDED_YES, SHARDED_IN_NODE } sharding;
 
-typedef struct shards {
+typedef struct gradient_partition {
     int64_t n;           /* floats of the buffer */
     int64_t part;        /* floats of a part */
     int64_t bucket_most; /* parts of a bucket */
     int64_t buckets;
     int64_t owners;
-} shards;
+} gradient_partition;
 
 /* Buckets of about `bucket` floats. Local, as all here. */
-shards shards_of(int64_t n, int64_t owners, int64_t bucket);
+gradient_partition partition_of(int64_t n, int64_t owners, int64_t bucket);
 
 /* Bucket 0 is the end of the buffer. */
-span shards_bucket(const shards *s, int64_t bucket);
+span partition_bucket(const gradient_partition *s, int64_t bucket);
 /* What owners first..first + count - 1 have of a bucket: may be nothing. */
-span shards_piece(const shards *s, int64_t bucket, int64_t first, int64_t count);
+span partition_piece(const gradient_partition *s, int64_t bucket, int64_t first, int64_t count);
 /* The bucket that a float lies in. */
-int64_t shards_bucket_at(const shards *s, int64_t at);
+int64_t partition_bucket_at(const gradient_partition *s, int64_t at);
 
 /* All that an owner has, put together in the order of the buckets: how much it is, and to and from
  * a whole buffer. */
-int64_t shards_owned(const shards *s, int64_t owner);
-void shards_take(const shards *s, int64_t owner, const float *whole, float *owned);
-void shards_put(const shards *s, int64_t owner, const float *owned, float *whole);
+int64_t partition_owned(const gradient_partition *s, int64_t owner);
+void partition_take(const gradient_partition *s, int64_t owner, const float *whole, float *owned);
+void partition_put(const gradient_partition *s, int64_t owner, const float *owned, float *whole);
 
 #endif

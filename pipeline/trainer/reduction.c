@@ -30,7 +30,7 @@
 
 enum {
     BUCKET = 1 << 19, /* floats at most: small enough to leave little for the end */
-    BUCKETS_LEAST = 16,
+    BUCKETS_MIN = 16,
     PARTS = 4, /* units of a bucket */
     SLOTS = 8, /* units of a ring */
     PAGE = 4096
@@ -65,7 +65,7 @@ struct reduction {
     bool apart;                 /* memory could not be shared: every rank is a node */
     int nodes, at_node;
     int64_t owner; /* this rank's place among the owners; -1: it owns nothing */
-    shards shards;
+    gradient_partition partition;
     int64_t room;          /* floats of the longest part of a slice */
     shared_memory *memory; /* NULL: this rank alone */
     window *window;        /* locals */
@@ -145,7 +145,7 @@ done:
 
 static span own_slice(const reduction *r, int64_t b, int local) {
     if (local >= r->slices) return (span){0};
-    return shards_piece(&r->shards, b, (int64_t)local * r->nodes, r->nodes);
+    return partition_piece(&r->partition, b, (int64_t)local * r->nodes, r->nodes);
 }
 
 /* The part of a local's slice that belongs to a unit. */
@@ -155,7 +155,7 @@ static span part_of(const reduction *r, int64_t unit, int local) {
     return (span){.at = s.at + from, .count = s.count * (part + 1) / PARTS - from};
 }
 
-static int64_t units_of(const reduction *r) { return r->shards.buckets * PARTS; }
+static int64_t units_of(const reduction *r) { return r->partition.buckets * PARTS; }
 
 static int64_t longest_part(const reduction *r) {
     int64_t most = 1;
@@ -185,7 +185,7 @@ static status lay_out_memory(reduction *r) {
     status st = ST_OK;
     TRY(array_alloc(&r->from, r->locals > r->nodes ? r->locals : r->nodes, sizeof *r->from,
                     "a reduction"));
-    TRY(array_alloc(&r->left, r->shards.buckets, sizeof *r->left, "a reduction"));
+    TRY(array_alloc(&r->left, r->partition.buckets, sizeof *r->left, "a reduction"));
     if (!r->memory) goto done;
     TRY(array_alloc(&r->window, r->locals, sizeof *r->window, "a reduction"));
     for (int l = 0; l < r->locals; l++) {
@@ -232,10 +232,10 @@ static status lay_out_bucket(reduction *r, int64_t b, int *layout) {
     traffic *t = &r->traffic[b];
     const int float_bytes = sizeof(float), unit = r->set.bf16 ? sizeof(bf16) : sizeof(float);
     int nodes = r->nodes;
-    t->slice = shards_piece(&r->shards, b, (int64_t)r->local * nodes, nodes);
-    t->piece = shards_piece(&r->shards, b, (int64_t)r->local * nodes + r->at_node, 1);
+    t->slice = partition_piece(&r->partition, b, (int64_t)r->local * nodes, nodes);
+    t->piece = partition_piece(&r->partition, b, (int64_t)r->local * nodes + r->at_node, 1);
     for (int m = 0; m < nodes; m++) {
-        span p = shards_piece(&r->shards, b, (int64_t)r->local * nodes + m, 1);
+        span p = partition_piece(&r->partition, b, (int64_t)r->local * nodes + m, 1);
         int count = (int)p.count, at = (int)(p.at - t->slice.at);
         layout[m] = count * float_bytes;
         layout[nodes + m] = at * float_bytes;
@@ -257,16 +257,16 @@ static status lay_out_traffic(reduction *r) {
     status st = ST_OK;
     int64_t most = 0, nodes = r->nodes;
     if (nodes == 1 || !carries(r)) return ST_OK;
-    TRY(array_alloc(&r->traffic, r->shards.buckets, sizeof *r->traffic, "a reduction"));
-    TRY(array_alloc(&r->layouts, r->shards.buckets, 6 * nodes * (int64_t)sizeof(int),
+    TRY(array_alloc(&r->traffic, r->partition.buckets, sizeof *r->traffic, "a reduction"));
+    TRY(array_alloc(&r->layouts, r->partition.buckets, 6 * nodes * (int64_t)sizeof(int),
                     "a reduction"));
-    for (int64_t b = 0; b < r->shards.buckets; b++) {
+    for (int64_t b = 0; b < r->partition.buckets; b++) {
         TRY(lay_out_bucket(r, b, r->layouts + 6 * nodes * b));
         if (r->traffic[b].piece.count > most) most = r->traffic[b].piece.count;
     }
     TRY(array_alloc(&r->scratch, nodes * most, sizeof(float), "gradients of other nodes"));
-    TRY(comm_slots_create(r->across, r->shards.buckets, &r->exchange));
-    TRY(comm_slots_create(r->back, r->shards.buckets, &r->spread));
+    TRY(comm_slots_create(r->across, r->partition.buckets, &r->exchange));
+    TRY(comm_slots_create(r->back, r->partition.buckets, &r->spread));
 done:
     return st;
 }
@@ -289,8 +289,8 @@ static void begin_exchange(reduction *r, int64_t b) {
     traffic *t = &r->traffic[b];
     const float *slice = r->grad + t->slice.at;
     if (r->set.bf16) narrow(slice, t->wire, t->slice.count);
-    broken(r, comm_exchange_begin(r->exchange, b, r->set.bf16 ? t->wire : (const void *)slice,
-                                  &t->sent, t->inbox, &t->received));
+    broken(r, comm_all_to_all_begin(r->exchange, b, r->set.bf16 ? t->wire : (const void *)slice,
+                                    &t->sent, t->inbox, &t->received));
 }
 
 /* Sums this rank's piece and begins to send it back. */
@@ -307,7 +307,7 @@ static void combine(reduction *r, int64_t b) {
     tree_sum(r->from, r->nodes, n, piece);
     if (r->set.sharded) return;
     if (r->set.bf16) narrow(piece, (bf16 *)t->wire + (t->piece.at - t->slice.at), n);
-    broken(r, comm_spread_begin(r->spread, b, r->set.bf16 ? t->wire : (void *)slice, &t->sent));
+    broken(r, comm_all_gather_begin(r->spread, b, r->set.bf16 ? t->wire : (void *)slice, &t->sent));
 }
 
 static bool arrived(reduction *r, comm_slots *slots, int64_t b) {
@@ -406,7 +406,8 @@ void reduction_begin(reduction *r, float *gradient, const sum_stack *partial) {
     r->partial = partial;
     r->ready = r->sent = r->combined = r->home = 0;
     r->posted = r->added = 0;
-    for (int64_t b = 0; b < r->shards.buckets; b++) r->left[b] = shards_bucket(&r->shards, b).count;
+    for (int64_t b = 0; b < r->partition.buckets; b++)
+        r->left[b] = partition_bucket(&r->partition, b).count;
 }
 
 status reduction_ready(void *reduction_, int64_t offset, int64_t count) {
@@ -414,14 +415,14 @@ status reduction_ready(void *reduction_, int64_t offset, int64_t count) {
     int64_t end = offset + count;
     double began = log_seconds();
     for (int64_t at = offset; at < end;) {
-        int64_t b = shards_bucket_at(&r->shards, at);
-        span s = shards_bucket(&r->shards, b);
+        int64_t b = partition_bucket_at(&r->partition, at);
+        span s = partition_bucket(&r->partition, b);
         int64_t to = s.at + s.count < end ? s.at + s.count : end;
         r->left[b] -= to - at;
         at = to;
     }
-    for (; r->ready < r->shards.buckets && r->left[r->ready] == 0; r->ready++) {
-        span s = shards_bucket(&r->shards, r->ready);
+    for (; r->ready < r->partition.buckets && r->left[r->ready] == 0; r->ready++) {
+        span s = partition_bucket(&r->partition, r->ready);
         if (r->partial) sum_stack_add_to(r->partial, r->grad, s.at, s.count);
     }
     progress(r);
@@ -435,11 +436,11 @@ double reduction_seconds(const reduction *r) { return r->seconds; }
 static void rest(void) { (void)sched_yield(); }
 
 static bool finished(const reduction *r) {
-    return r->set.sharded ? r->home == r->shards.buckets : r->taken == units_of(r);
+    return r->set.sharded ? r->home == r->partition.buckets : r->taken == units_of(r);
 }
 
 void reduction_finish(reduction *r) {
-    r->ready = r->shards.buckets;
+    r->ready = r->partition.buckets;
     for (progress(r); !finished(r); progress(r)) rest();
     r->before_sums += units_of(r);
     if (!r->set.sharded) close_results(r);
@@ -449,8 +450,9 @@ void reduction_finish(reduction *r) {
 static void move_values(reduction *r, float *value, int64_t buckets) {
     for (; r->begun < buckets; r->begun++)
         if (r->traffic)
-            broken(r, comm_spread_begin(r->spread, r->begun, value + r->traffic[r->begun].slice.at,
-                                        &r->traffic[r->begun].floats));
+            broken(r,
+                   comm_all_gather_begin(r->spread, r->begun, value + r->traffic[r->begun].slice.at,
+                                         &r->traffic[r->begun].floats));
     while (r->back_home < r->begun && (!r->traffic || arrived(r, r->spread, r->back_home)))
         r->back_home++;
     hand_out(r, value, r->back_home);
@@ -464,7 +466,7 @@ void reduction_updated(reduction *r, float *value, int64_t buckets) {
 
 void reduction_spread(reduction *r, float *value) {
     for (;; rest()) {
-        move_values(r, value, r->shards.buckets);
+        move_values(r, value, r->partition.buckets);
         if (r->taken == units_of(r)) break;
     }
     r->begun = r->back_home = 0;
@@ -474,7 +476,7 @@ void reduction_spread(reduction *r, float *value) {
 /* ---- its life ---- */
 
 static int64_t bucket_of(int64_t n) {
-    int64_t bucket = n / BUCKETS_LEAST;
+    int64_t bucket = n / BUCKETS_MIN;
     return bucket < BUCKET ? bucket : BUCKET;
 }
 
@@ -483,7 +485,7 @@ static status set_up(reduction *r, int64_t n, int together, bool *shared) {
     status st;
     int64_t apart = 0;
     TRY(settle(r, together));
-    r->shards = shards_of(n, (int64_t)r->slices * r->nodes, bucket_of(n));
+    r->partition = partition_of(n, (int64_t)r->slices * r->nodes, bucket_of(n));
     if (r->set.sharded == SHARDED_IN_NODE)
         r->set.sharded = r->nodes == 1 && r->locals > 1 ? SHARDED_YES : SHARDED_NO;
     TRY(comm_agree(r->world, find_memory(r, shared)));
@@ -523,7 +525,7 @@ done:
 
 void reduction_destroy(reduction *r) {
     if (!r) return;
-    for (int64_t b = 0; r->traffic && b < r->shards.buckets; b++) {
+    for (int64_t b = 0; r->traffic && b < r->partition.buckets; b++) {
         free(r->traffic[b].wire);
         free(r->traffic[b].inbox);
     }
@@ -543,11 +545,11 @@ void reduction_destroy(reduction *r) {
 }
 
 bool reduction_is_sharded(const reduction *r) { return r->set.sharded == SHARDED_YES; }
-bool reduction_is_apart(const reduction *r) { return r->apart; }
-const shards *reduction_shards(const reduction *r) { return &r->shards; }
+bool reduction_lacks_shared_memory(const reduction *r) { return r->apart; }
+const gradient_partition *reduction_partition(const reduction *r) { return &r->partition; }
 int64_t reduction_owner(const reduction *r) { return r->owner; }
 
 span reduction_owned(const reduction *r, int64_t bucket) {
     if (r->owner < 0) return (span){0};
-    return shards_piece(&r->shards, bucket, r->owner, 1);
+    return partition_piece(&r->partition, bucket, r->owner, 1);
 }

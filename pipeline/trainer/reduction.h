@@ -35,10 +35,10 @@ void reduction_destroy(reduction *r); /* Collective */
 bool reduction_is_sharded(const reduction *r);
 
 /* Whether ranks of a node should have shared memory and cannot, so that they send messages. */
-bool reduction_is_apart(const reduction *r);
+bool reduction_lacks_shared_memory(const reduction *r);
 
 /* Which floats are this rank's: in both modes it sums them, when sharded it also updates them. */
-const shards *reduction_shards(const reduction *r);
+const gradient_partition *reduction_partition(const reduction *r);
 int64_t reduction_owner(const reduction *r); /* its place among the owners; -1: it owns nothing */
 span reduction_owned(const reduction *r, int64_t bucket);
 

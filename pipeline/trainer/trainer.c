@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { SKIPS_MOST = 5 };
+enum { SKIPS_MAX = 5 };
 
 /* What is summed besides the gradient. Each element but the first has one rank that gives it, the
  * others give 0: such a sum is exact in any order. */
@@ -74,11 +74,11 @@ done:
 static status open_state(trainer *t) {
     status st = ST_OK;
     const trainer_settings *s = &t->set;
-    const shards *who = reduction_shards(t->reduction);
+    const gradient_partition *who = reduction_partition(t->reduction);
     int64_t owner = reduction_owner(t->reduction), low = 0, high = 0;
     share_of(t, &low, &high);
     int64_t micro_batches = (high - low + s->micro_batch - 1) / s->micro_batch;
-    t->held = !t->sharded ? t->params->total : owner < 0 ? 0 : shards_owned(who, owner);
+    t->held = !t->sharded ? t->params->total : owner < 0 ? 0 : partition_owned(who, owner);
     const int64_t bytes = t->held * (int64_t)sizeof(float);
     TRY(pages_zeroed(&t->m, bytes, "optimiser state"));
     TRY(pages_zeroed(&t->v, bytes, "optimiser state"));
@@ -210,7 +210,7 @@ static status make_gradient(trainer *t, const trainer_feed *feed, double *loss,
 
 /* Sums of squares of what this rank owns. */
 static void add_squares(trainer *t) {
-    const shards *who = reduction_shards(t->reduction);
+    const gradient_partition *who = reduction_partition(t->reduction);
     for (int64_t b = 0; b < who->buckets; b++) {
         span p = reduction_owned(t->reduction, b);
         gradient_squares(t->params->grad + p.at, p.count, who->part,
@@ -253,7 +253,7 @@ static void update_piece(trainer *t, const adamw *a, int64_t at, int64_t count, 
 
 /* What this rank owns, bucket by bucket, whose values go to the others meanwhile. */
 static void update_own(trainer *t, const adamw *a) {
-    int64_t buckets = reduction_shards(t->reduction)->buckets, held = 0;
+    int64_t buckets = reduction_partition(t->reduction)->buckets, held = 0;
     for (int64_t b = 0; b < buckets; b++) {
         span p = reduction_owned(t->reduction, b);
         update_piece(t, a, p.at, p.count, held);
@@ -291,7 +291,7 @@ static status judge(trainer *t, const trainer_report *report) {
         t->skips = 0;
     else if (!excused)
         t->skips++;
-    if (t->skips < SKIPS_MOST) return ST_OK;
+    if (t->skips < SKIPS_MAX) return ST_OK;
     return status_fail(ST_DIVERGED,
                        "training diverged: loss %g and gradient norm %g at step %lld, the %lldth "
                        "step in a row without finite numbers; lower the learning rate",
@@ -315,7 +315,9 @@ done:
     return st;
 }
 
-bool trainer_ranks_are_apart(const trainer *t) { return reduction_is_apart(t->reduction); }
+bool trainer_lacks_shared_memory(const trainer *t) {
+    return reduction_lacks_shared_memory(t->reduction);
+}
 int64_t trainer_at(const trainer *t) { return t->step; }
 params *trainer_params(trainer *t) { return t->params; }
 const plan *trainer_plan(const trainer *t) { return t->plan; }

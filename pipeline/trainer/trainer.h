@@ -75,7 +75,7 @@ status trainer_step(trainer *t, const trainer_feed *feed, bool stop_requested,
 status trainer_check_equal(const trainer *t);
 
 /* Whether gradients travel as messages between ranks of one node (pipeline/trainer/reduction.h). */
-bool trainer_ranks_are_apart(const trainer *t);
+bool trainer_lacks_shared_memory(const trainer *t);
 
 int64_t trainer_at(const trainer *t); /* optimiser steps made or skipped */
 params *trainer_params(trainer *t);

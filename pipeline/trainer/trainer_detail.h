@@ -17,7 +17,7 @@ struct trainer {
     plan *plan;
     node loss;
     int64_t held;       /* floats of state: params total, or what this rank owns */
-    float *m, *v, *ema; /* held each, in the order of the shards; ema NULL without EMA */
+    float *m, *v, *ema; /* held each, in the order of the partition; ema NULL without EMA */
     uint64_t *keys;     /* global indices of the micro-batch */
     sum_stack *partial; /* of earlier micro-batches, when reproducible */
     double *losses;     /* of this rank's micro-batches */

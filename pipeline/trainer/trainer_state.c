@@ -40,13 +40,13 @@ void trainer_take(const trainer *t, const float *all, float *held) {
     if (!t->sharded)
         memcpy(held, all, (size_t)t->params->total * sizeof *held);
     else if (owner >= 0)
-        shards_take(reduction_shards(t->reduction), owner, all, held);
+        partition_take(reduction_partition(t->reduction), owner, all, held);
 }
 
 /* What each rank holds of an array comes together in the gradient's place, on all. Collective. */
 static void bring_together(const trainer *t, const float *held) {
     int64_t owner = reduction_owner(t->reduction);
-    if (owner >= 0) shards_put(reduction_shards(t->reduction), owner, held, t->params->grad);
+    if (owner >= 0) partition_put(reduction_partition(t->reduction), owner, held, t->params->grad);
     reduction_spread(t->reduction, t->params->grad);
 }
 

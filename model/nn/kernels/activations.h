@@ -19,7 +19,7 @@ static inline void activation_write(tensor_type type, void *y, int64_t i, float 
 
 /* Where number i of a map lies; const is the caller's to keep. */
 static inline void *activation_at(tensor_type type, const void *x, int64_t i) {
-    return (char *)x + i * tensor_unit(type);
+    return (char *)x + i * tensor_element_bytes(type);
 }
 
 #endif

@@ -30,7 +30,7 @@ typedef struct conv_algorithm {
 /* 3x3 with stride 1 by Winograd's minimal filtering F(2x2, 3x3) (Lavin & Gray 2016, section 4.1):
  * 16 products instead of 36 for each 2x2 pixels of the output and pair of channels; winograd.c. */
 extern const conv_algorithm conv_winograd;
-extern const conv_algorithm conv_tiles; /* with stride 1 between bf16 maps, AMX; conv_amx.c */
+extern const conv_algorithm conv_amx; /* with stride 1 between bf16 maps, AMX; conv_amx.c */
 
 /* Backward by weights. */
 typedef struct weight_gradient_algorithm {
@@ -43,7 +43,7 @@ typedef struct weight_gradient_algorithm {
 
 extern const weight_gradient_algorithm weight_gradient_winograd; /* as conv_winograd */
 /* With stride 1 between bf16 maps; sums are f32, those of stretches of dy f64. */
-extern const weight_gradient_algorithm weight_gradient_tiles;   /* AMX; gradient_amx.c */
-extern const weight_gradient_algorithm weight_gradient_vectors; /* gradient_avx512.c */
+extern const weight_gradient_algorithm weight_gradient_amx;    /* AMX; gradient_amx.c */
+extern const weight_gradient_algorithm weight_gradient_avx512; /* gradient_avx512.c */
 
 #endif

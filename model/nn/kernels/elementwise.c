@@ -16,7 +16,7 @@ CLONED(void, add_bf16, (const bf16 *a, const bf16 *b, bf16 *y, int64_t n), (a, b
     for (int64_t i = 0; i < n; i++) y[i] = bf16_from_f32(bf16_to_f32(a[i]) + bf16_to_f32(b[i]));
 }
 
-void maps_add(tensor_type type, const void *a, const void *b, void *y, int64_t n) {
+void elementwise_add(tensor_type type, const void *a, const void *b, void *y, int64_t n) {
 #pragma omp parallel for schedule(static) if (n > BLOCK)
     for (int64_t i = 0; i < n; i += BLOCK) {
         int64_t count = n - i < BLOCK ? n - i : BLOCK;
@@ -40,8 +40,8 @@ CLONED(void, mask_bf16, (const bf16 *x, const uint8_t *keep, float factor, bf16 
         y[i] = bf16_from_f32(bf16_to_f32(x[i]) * (keep[i] ? factor : 0.0f));
 }
 
-void maps_mask(tensor_type type, const void *x, const uint8_t *keep, float factor, void *y,
-               int64_t n) {
+void elementwise_mask(tensor_type type, const void *x, const uint8_t *keep, float factor, void *y,
+                      int64_t n) {
     if (type == TYPE_BF16)
         mask_bf16(x, keep, factor, y, n);
     else
@@ -63,20 +63,20 @@ CLONED(void, four_bf16,
                              bf16_to_f32(d[i]));
 }
 
-void maps_add_four(tensor_type type, const void *const from[4], void *y, int64_t n) {
+void elementwise_add_four(tensor_type type, const void *const from[4], void *y, int64_t n) {
     if (type == TYPE_BF16)
         four_bf16(from[0], from[1], from[2], from[3], y, n);
     else
         four_f32(from[0], from[1], from[2], from[3], y, n);
 }
 
-void maps_gather(tensor_type type, const void *x, float *sum, int64_t n) {
+void elementwise_accumulate(tensor_type type, const void *x, float *sum, int64_t n) {
     const float *wide = x;
     const bf16 *low = x;
     for (int64_t i = 0; i < n; i++) sum[i] += type == TYPE_BF16 ? bf16_to_f32(low[i]) : wide[i];
 }
 
-void maps_scatter(tensor_type type, const float *value, void *x, int64_t n) {
+void elementwise_store(tensor_type type, const float *value, void *x, int64_t n) {
     float *wide = x;
     bf16 *low = x;
     if (type == TYPE_BF16)

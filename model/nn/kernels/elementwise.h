@@ -5,17 +5,17 @@
 #include "model/nn/tensor.h"
 
 /* y = a + b, n values of one type; y may be a or b. In bf16 the sum is rounded once. */
-void maps_add(tensor_type type, const void *a, const void *b, void *y, int64_t n);
+void elementwise_add(tensor_type type, const void *a, const void *b, void *y, int64_t n);
 
 /* y = keep ? factor * x : 0, n values; on the calling thread. */
-void maps_mask(tensor_type type, const void *x, const uint8_t *keep, float factor, void *y,
-               int64_t n);
+void elementwise_mask(tensor_type type, const void *x, const uint8_t *keep, float factor, void *y,
+                      int64_t n);
 
 /* y = a + b + c + d, n values; y is none of them; on the calling thread. */
-void maps_add_four(tensor_type type, const void *const from[4], void *y, int64_t n);
+void elementwise_add_four(tensor_type type, const void *const from[4], void *y, int64_t n);
 
 /* sum[i] += x[i] and x[i] = value[i]: between a map and f32 numbers; on the calling thread. */
-void maps_gather(tensor_type type, const void *x, float *sum, int64_t n);
-void maps_scatter(tensor_type type, const float *value, void *x, int64_t n);
+void elementwise_accumulate(tensor_type type, const void *x, float *sum, int64_t n);
+void elementwise_store(tensor_type type, const float *value, void *x, int64_t n);
 
 #endif

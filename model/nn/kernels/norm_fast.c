@@ -16,7 +16,7 @@
 #include <omp.h>
 #include <string.h>
 
-enum { VECTOR = 16, RUN = 256, BLOCK = 32768, CHUNK = 65536, MOST_CHUNKS = 64 }; /* numbers */
+enum { VECTOR = 16, RUN = 256, BLOCK = 32768, CHUNK = 65536, MAX_CHUNKS = 64 }; /* numbers */
 
 /* How one norm is cut. */
 typedef struct cut {
@@ -34,7 +34,7 @@ static cut cut_of(const norm_shape *s) {
     k.row = (k.width + VECTOR - 1) / VECTOR * VECTOR;
     k.run_pixels = run;
     k.block_pixels = run * max_i64(1, BLOCK / k.width);
-    k.chunks = max_i64(1, min_i64(MOST_CHUNKS, s->pixels * s->channels / CHUNK));
+    k.chunks = max_i64(1, min_i64(MAX_CHUNKS, s->pixels * s->channels / CHUNK));
     k.chunk_pixels = (s->pixels + k.chunks - 1) / k.chunks;
     k.chunks = (s->pixels + k.chunk_pixels - 1) / k.chunk_pixels;
     k.across = s->batch < omp_get_max_threads();

@@ -20,11 +20,11 @@ const kernel_variant kernel_variants[] = {
     {KERNEL_WINOGRAD, "convolution by the library", CPU_AVX512, NULL},
     {KERNEL_WINOGRAD, "Winograd by AVX2", CPU_AVX2, &winograd_avx2},
 
-    {KERNEL_BF16_CONV, "bf16 convolution by AMX", CPU_AMX, &conv_tiles},
+    {KERNEL_BF16_CONV, "bf16 convolution by AMX", CPU_AMX, &conv_amx},
 
-    {KERNEL_BF16_WEIGHT_GRADIENT, "bf16 weight gradient by AMX", CPU_AMX, &weight_gradient_tiles},
+    {KERNEL_BF16_WEIGHT_GRADIENT, "bf16 weight gradient by AMX", CPU_AMX, &weight_gradient_amx},
     {KERNEL_BF16_WEIGHT_GRADIENT, "bf16 weight gradient by AVX-512", CPU_AVX512_BF16,
-     &weight_gradient_vectors},
+     &weight_gradient_avx512},
 };
 const int kernel_variant_count = sizeof kernel_variants / sizeof kernel_variants[0];
 

@@ -31,9 +31,9 @@
 #include <unistd.h>
 
 enum {
-    LEAST_GROUP = 65536,    /* numbers of a group's positions, about */
-    MOST_GROUP = 262144,    /* likewise */
-    MOST_TILES = 64,        /* of a group */
+    MIN_GROUP = 65536,      /* numbers of a group's positions, about */
+    MAX_GROUP = 262144,     /* likewise */
+    MAX_TILES = 64,         /* of a group */
     CHUNK = 128,            /* tiles of the weight gradient at once */
     PARTS_FLOATS = 1 << 22, /* at most, of the products of all parts of the weight gradient */
     SPREAD = 8,             /* tiles that a thread spreads at once */
@@ -75,7 +75,7 @@ static tiling tiling_of(const conv_shape *s) {
  * `outside` stands for those that the map does not have. Const is the caller's to keep. */
 static void tile_pixels(const tiling *t, int64_t tile, int64_t from, int size, const side *of,
                         const void *map, void *outside, void *pixel[]) {
-    const int64_t unit = of->channels * tensor_unit(of->numbers.type);
+    const int64_t unit = of->channels * tensor_element_bytes(of->numbers.type);
     const int64_t within = tile % t->of_sample, sample = tile / t->of_sample;
     const int64_t y0 = within / t->across * 2 + from, x0 = within % t->across * 2 + from;
     char *base = (char *)map + sample * t->height * t->width * unit;
@@ -147,12 +147,12 @@ typedef struct grouping {
  * were 1.1 to 1.2 times as fast with 1 MB as with 256 KB, on an Emerald Rapids (2 MB). */
 static int64_t group_floats(void) {
     const int64_t bytes = sysconf(_SC_LEVEL2_CACHE_SIZE); /* none or 0: not known */
-    return min_i64(MOST_GROUP, max_i64(LEAST_GROUP, bytes / 2 / (int64_t)sizeof(float)));
+    return min_i64(MAX_GROUP, max_i64(MIN_GROUP, bytes / 2 / (int64_t)sizeof(float)));
 }
 
 static grouping grouping_of(const winograd_kernels *l, int64_t in, int64_t out) {
     grouping g = {.tiles = group_floats() / (WINOGRAD_POSITIONS * in) / l->rows * l->rows};
-    g.tiles = max_i64(2 * l->rows, min_i64(MOST_TILES / l->rows * l->rows, g.tiles));
+    g.tiles = max_i64(2 * l->rows, min_i64(MAX_TILES / l->rows * l->rows, g.tiles));
     /* A line more, lest the positions of a tile fall on the same lines of the cache. */
     g.position = round_up(g.tiles * in, 16) + 16;
     g.inputs = WINOGRAD_POSITIONS * g.position;
@@ -185,7 +185,7 @@ static void forward_group(const forward_job *j, int64_t first, int64_t count, fl
     const grouping *g = &j->group;
     float *m = v + g->inputs, *outside = m + g->results;
     const int64_t in = j->in.channels, row = g->tiles * l->panel, position = in * l->panel;
-    void *pixel[WINOGRAD_POSITIONS], *result[MOST_TILES][4];
+    void *pixel[WINOGRAD_POSITIONS], *result[MAX_TILES][4];
     for (int64_t t = 0; t < count; t++) {
         tile_pixels(&j->tiles, first + t, -1, 4, &j->in, j->x, j->zeros, pixel);
         l->input(j->in.numbers, (const void *const *)pixel, in, v + t * in, g->position);

@@ -5,7 +5,7 @@
 #include <string.h>
 
 static status add_forward(op_run *r) {
-    maps_add(r->out.type, r->in[0].at, r->in[1].at, r->out.at, tensor_count(&r->out));
+    elementwise_add(r->out.type, r->in[0].at, r->in[1].at, r->out.at, tensor_count(&r->out));
     return ST_OK;
 }
 

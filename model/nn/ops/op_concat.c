@@ -4,7 +4,9 @@
 #include <string.h>
 
 /* Bytes of a pixel of the two inputs. */
-static int64_t row(const op_run *r, int k) { return r->in[k].shape[3] * tensor_unit(r->out.type); }
+static int64_t row(const op_run *r, int k) {
+    return r->in[k].shape[3] * tensor_element_bytes(r->out.type);
+}
 
 static status concat_forward(op_run *r) {
     int64_t a = row(r, 0), b = row(r, 1), pixels = r->batch * r->out.shape[1] * r->out.shape[2];

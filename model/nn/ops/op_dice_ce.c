@@ -9,10 +9,10 @@
 #include <math.h>
 #include <string.h>
 
-enum { CLASSES_MOST = 256 };
+enum { CLASSES_MAX = 256 };
 
 typedef struct overlap {
-    double both[CLASSES_MOST], predicted[CLASSES_MOST], truth[CLASSES_MOST];
+    double both[CLASSES_MAX], predicted[CLASSES_MAX], truth[CLASSES_MAX];
 } overlap;
 
 static double dice_of_class(const overlap *o, int64_t k) {
@@ -78,7 +78,7 @@ static status dice_ce_backward(op_run *r) {
         const uint8_t *truth = labels + b * pixels;
         float *dx = (float *)r->grad_in[0] + b * pixels * classes;
         float factor = ((const float *)r->grad_out)[b] * weight[b];
-        float absent[CLASSES_MOST], present[CLASSES_MOST]; /* d(1 - Dice)/dp where y = 0, 1 */
+        float absent[CLASSES_MAX], present[CLASSES_MAX]; /* d(1 - Dice)/dp where y = 0, 1 */
         overlap o;
         overlap_of(p, truth, pixels, classes, &o);
         for (int64_t k = 0; k < classes; k++) {
@@ -115,8 +115,7 @@ node graph_dice_ce_loss(graph *g, node logits, node labels, node weight) {
     const graph_op *t = &g->ops[labels];
     if (t->shape[0] != l->shape[0] || t->shape[1] != l->shape[1] || t->shape[2] != 1)
         return graph_fault(g, "loss: the label map does not have the size of the logits");
-    if (l->shape[2] > CLASSES_MOST)
-        return graph_fault(g, "loss: more than %d classes", CLASSES_MOST);
+    if (l->shape[2] > CLASSES_MAX) return graph_fault(g, "loss: more than %d classes", CLASSES_MAX);
     if (w->shape[0] * w->shape[1] * w->shape[2] != 1)
         return graph_fault(g, "loss: the weight must be one number a sample");
     graph_op op = {

@@ -29,7 +29,7 @@ static float factor_of(const op_run *r) { return 1.0f / (1.0f - (float)r->op->se
 static status dropout_forward(op_run *r) {
     if (!r->keys)
         return status_fail(ST_INTERNAL, "a network with dropout was trained without keys");
-    int64_t n = tensor_sample(&r->out), bytes = n * tensor_unit(r->out.type);
+    int64_t n = tensor_sample(&r->out), bytes = n * tensor_element_bytes(r->out.type);
     const char *x = r->in[0].at;
     char *y = r->out.at;
     uint8_t *keep = r->saved;
@@ -39,19 +39,20 @@ static status dropout_forward(op_run *r) {
         uint64_t index = r->keys->sample[b] * 4096 + (uint64_t)r->index;
         rng_stream s = rng_open(r->keys->seed, RNG_DROPOUT, index, (uint32_t)r->keys->step);
         draw(&s, (float)r->op->set.probability, keep + b * n, n);
-        maps_mask(r->out.type, x + b * bytes, keep + b * n, factor_of(r), y + b * bytes, n);
+        elementwise_mask(r->out.type, x + b * bytes, keep + b * n, factor_of(r), y + b * bytes, n);
     }
     return ST_OK;
 }
 
 static status dropout_backward(op_run *r) {
-    int64_t n = tensor_sample(&r->out), bytes = n * tensor_unit(r->out.type);
+    int64_t n = tensor_sample(&r->out), bytes = n * tensor_element_bytes(r->out.type);
     const char *dy = r->grad_out;
     char *dx = r->grad_in[0];
     const uint8_t *keep = r->saved;
 #pragma omp parallel for schedule(static)
     for (int64_t b = 0; b < r->batch; b++)
-        maps_mask(r->out.type, dy + b * bytes, keep + b * n, factor_of(r), dx + b * bytes, n);
+        elementwise_mask(r->out.type, dy + b * bytes, keep + b * n, factor_of(r), dx + b * bytes,
+                         n);
     return ST_OK;
 }
 

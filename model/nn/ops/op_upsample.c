@@ -6,7 +6,7 @@
 
 static status upsample_forward(op_run *r) {
     int64_t h = r->in[0].shape[1], w = r->in[0].shape[2];
-    int64_t pixel = r->in[0].shape[3] * tensor_unit(r->out.type);
+    int64_t pixel = r->in[0].shape[3] * tensor_element_bytes(r->out.type);
     const char *x = r->in[0].at;
     char *y = r->out.at;
 #pragma omp parallel for schedule(static)
@@ -24,7 +24,7 @@ static status upsample_forward(op_run *r) {
 /* Each pixel collects the gradients of its four copies. */
 static status upsample_backward(op_run *r) {
     int64_t h = r->in[0].shape[1], w = r->in[0].shape[2], c = r->in[0].shape[3];
-    int64_t pixel = c * tensor_unit(r->out.type);
+    int64_t pixel = c * tensor_element_bytes(r->out.type);
     const char *dy = r->grad_out;
     char *dx = r->grad_in[0];
 #pragma omp parallel for schedule(static)
@@ -32,8 +32,9 @@ static status upsample_backward(op_run *r) {
         for (int64_t i = 0; i < w; i++) {
             const char *upper = dy + row * 4 * w * pixel + 2 * i * pixel;
             const char *lower = upper + 2 * w * pixel;
-            maps_add_four(r->out.type, (const void *[]){upper, upper + pixel, lower, lower + pixel},
-                          dx + (row * w + i) * pixel, c);
+            elementwise_add_four(r->out.type,
+                                 (const void *[]){upper, upper + pixel, lower, lower + pixel},
+                                 dx + (row * w + i) * pixel, c);
         }
     return ST_OK;
 }

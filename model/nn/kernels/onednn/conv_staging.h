@@ -5,26 +5,26 @@
 
 #include "model/nn/kernels/onednn/channel_blocks.h"
 
-typedef enum stage_kind {
-    STAGE_NONE,   /* the caller's array will do */
-    STAGE_NARROW, /* f32 rounded to bf16 */
-    STAGE_BLOCKS  /* f32 in blocks of shape.width channels */
-} stage_kind;
+typedef enum staging_kind {
+    STAGING_NONE,   /* the caller's array will do */
+    STAGING_NARROW, /* f32 rounded to bf16 */
+    STAGING_BLOCKS  /* f32 in blocks of shape.width channels */
+} staging_kind;
 
-typedef struct stage {
-    stage_kind kind;
+typedef struct staging {
+    staging_kind kind;
     block_shape shape;
-    bool rounded; /* STAGE_BLOCKS: to numbers that bf16 can say */
+    bool rounded; /* STAGING_BLOCKS: to numbers that bf16 can say */
     int64_t at;   /* the copy's place in scratch, bytes */
-} stage;
+} staging;
 
-int64_t stage_bytes(const stage *s); /* of the copy */
+int64_t staging_bytes(const staging *s); /* of the copy */
 
 /* What a product reads for the map. */
-const void *stage_in(const stage *s, const void *map, void *scratch);
+const void *staging_in(const staging *s, const void *map, void *scratch);
 
 /* Where a product writes, and from there, afterwards, to the map. */
-void *stage_out(const stage *s, void *map, void *scratch);
-void stage_deliver(const stage *s, void *map, const void *scratch);
+void *staging_out(const staging *s, void *map, void *scratch);
+void staging_deliver(const staging *s, void *map, const void *scratch);
 
 #endif

@@ -19,7 +19,7 @@ enum { ANEW_BYTES = 1 << 18, ANEW_PIXELS = 1024 };
 struct conv {
     conv_shape shape;
     bool training;
-    onednnl_conv *library;                     /* NULL: nothing is left to it */
+    onednn_conv *library;                      /* NULL: nothing is left to it */
     const conv_algorithm *way;                 /* NULL: the library's */
     const weight_gradient_algorithm *gradient; /* likewise */
     bool anew;           /* with a way of our own: packs weights for each run, in scratch */
@@ -28,7 +28,7 @@ struct conv {
 };
 
 static void one_conv_close(conv *c) {
-    onednnl_conv_close(c->library);
+    onednn_conv_close(c->library);
     free(c);
 }
 
@@ -55,7 +55,7 @@ static status open_conv(const conv_shape *shape, bool training, const conv_algor
                 .gradient = training ? gradient : NULL,
                 .anew = training && way && packs_anew(shape, way)};
     if (!way || (training && !gradient))
-        TRY(onednnl_conv_open(shape, training, training && !gradient, &c->library));
+        TRY(onednn_conv_open(shape, training, training && !gradient, &c->library));
     *out = c;
     c = NULL;
 done:
@@ -105,26 +105,26 @@ static int64_t way_scratch(const conv *c) {
 }
 
 static int64_t one_conv_scratch(const conv *c) {
-    int64_t library = c->library ? onednnl_conv_scratch(c->library) : 0;
+    int64_t library = c->library ? onednn_conv_scratch(c->library) : 0;
     int64_t way = c->way ? way_scratch(c) : 0;
     int64_t gradient = c->gradient ? c->gradient->scratch(&c->shape) : 0;
     return max_i64(library, max_i64(way, gradient));
 }
 
 static int64_t one_conv_packed(const conv *c) {
-    if (!c->way) return onednnl_conv_packed(c->library);
+    if (!c->way) return onednn_conv_packed(c->library);
     return c->anew ? 0 : c->way->packed(&c->shape);
 }
 
 static status one_conv_pack(conv *c, const float *weight, void *packed, void *scratch) {
-    if (!c->way) return onednnl_conv_pack(c->library, weight, packed, scratch);
+    if (!c->way) return onednn_conv_pack(c->library, weight, packed, scratch);
     c->weight = weight, c->packed = packed;
     if (!c->anew) c->way->pack(&c->shape, weight, packed);
     return ST_OK;
 }
 
 static status one_conv_forward(conv *c, const void *x, const float *bias, void *y, void *scratch) {
-    if (!c->way) return onednnl_conv_forward(c->library, x, bias, y, scratch);
+    if (!c->way) return onednn_conv_forward(c->library, x, bias, y, scratch);
     const void *packed = c->packed;
     if (c->anew) {
         c->way->pack(&c->shape, c->weight, scratch);
@@ -136,21 +136,21 @@ static status one_conv_forward(conv *c, const void *x, const float *bias, void *
 }
 
 static status one_conv_backward_data(conv *c, const void *dy, void *dx, void *scratch) {
-    if (!c->way) return onednnl_conv_backward_data(c->library, dy, dx, scratch);
+    if (!c->way) return onednn_conv_backward_data(c->library, dy, dx, scratch);
     c->way->backward_data(&c->shape, c->weight, dy, dx, scratch);
     return ST_OK;
 }
 
 static status one_conv_backward_weights(conv *c, const void *x, const void *dy, float *dw,
                                         float *db, void *scratch) {
-    if (!c->gradient) return onednnl_conv_backward_weights(c->library, x, dy, dw, db, scratch);
+    if (!c->gradient) return onednn_conv_backward_weights(c->library, x, dy, dw, db, scratch);
     c->gradient->add(&c->shape, x, dy, dw, db, scratch);
     return ST_OK;
 }
 
 static status one_conv_products(conv *c, const void *x, const void *dy, void *y, void *dx,
                                 void *scratch) {
-    return onednnl_conv_products(c->library, x, dy, y, dx, scratch);
+    return onednn_conv_products(c->library, x, dy, y, dx, scratch);
 }
 
 static status multiply(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k,

@@ -1,8 +1,8 @@
 /* Convolutions by oneDNN: primitives created once, weights packed when they change.
  *
  * Maps are channels-last (nhwc), and where oneDNN is faster otherwise they are staged in scratch
- * (stage.h). Measured with version 2.6 on two cores over the 3x3 convolutions of the networks here
- * (32 to 512 channels, 64x64 to 8x8 maps):
+ * (staging.h). Measured with version 2.6 on two cores over the 3x3 convolutions of the networks
+ * here (32 to 512 channels, 64x64 to 8x8 maps):
  *
  * With AVX-512 forward nhwc is as fast as oneDNN's own blocks of 16 channels or faster, f32 and
  * bf16; it takes any number of channels, where the blocks fall to reference loops below 16. (Where
@@ -31,7 +31,7 @@
 #include "model/nn/kernels/bias_gradient.h"
 #include "model/nn/kernels/onednn/weight_layout.h"
 
-static status pass_run(onednnl_conv *c, pass *p, void *scratch, const char *what) {
+static status pass_run(onednn_conv *c, pass *p, void *scratch, const char *what) {
     status st;
     TRY(check(&c->shape, "scratch", dnnl_memory_set_data_handle(p->scratch, scratch)));
     TRY(check(&c->shape, what, dnnl_primitive_execute(p->primitive, c->stream, p->count, p->args)));
@@ -42,7 +42,7 @@ done:
 
 static void *place(void *scratch, int64_t offset) { return (char *)scratch + offset; }
 
-int64_t onednnl_conv_scratch(const onednnl_conv *c) { return c->bytes; }
+int64_t onednn_conv_scratch(const onednn_conv *c) { return c->bytes; }
 
 /* turned [in,out,k,k] from weight [out,in,k,k]: channels exchanged, kernel turned by 180 degrees;
  * in tiles, because one side or the other is far apart in memory. */
@@ -63,23 +63,23 @@ static const dnnl_memory_desc_t *layout_of(dnnl_memory_t memory) {
     return dnnl_memory_get_memory_desc(memory, &layout) == dnnl_success ? layout : NULL;
 }
 
-static status pack_forward(onednnl_conv *c, const float *weight, void *packed, void *scratch) {
+static status pack_forward(onednn_conv *c, const float *weight, void *packed, void *scratch) {
     const conv_shape *s = &c->shape;
     const dnnl_memory_desc_t *layout = layout_of(c->forward_weights.other);
     int64_t taps = s->kernel * s->kernel;
-    if (!layout || !pack_can_write(layout))
+    if (!layout || !weight_layout_can_write(layout))
         return pass_run(c, &c->forward_weights.reorder, scratch, "weights reorder");
-    pack_weights(layout, weight, s->in * taps, taps, false, packed);
+    weight_layout_write(layout, weight, s->in * taps, taps, false, packed);
     return ST_OK;
 }
 
-static status pack_turned(onednnl_conv *c, const float *weight, void *packed, void *scratch) {
+static status pack_turned(onednn_conv *c, const float *weight, void *packed, void *scratch) {
     status st = ST_OK;
     const conv_shape *s = &c->shape;
     const dnnl_memory_desc_t *layout = layout_of(c->data_weights.other);
     int64_t taps = s->kernel * s->kernel;
-    if (layout && pack_can_write(layout)) {
-        pack_weights(layout, weight, taps, s->in * taps, true, packed);
+    if (layout && weight_layout_can_write(layout)) {
+        weight_layout_write(layout, weight, taps, s->in * taps, true, packed);
         goto done;
     }
     turn(s, weight, place(scratch, c->turned_at));
@@ -89,13 +89,13 @@ done:
     return st;
 }
 
-int64_t onednnl_conv_packed(const onednnl_conv *c) {
+int64_t onednn_conv_packed(const onednn_conv *c) {
     int64_t forward = whole_lines(bytes_of(c->forward_weights.other));
     return c->turned ? forward : forward + bytes_of(c->data_weights.other);
 }
 
 /* The caller's, or a copy in scratch of what bf16 can say of them. */
-static const float *weights_as_multiplied(const onednnl_conv *c, const float *weight,
+static const float *weights_as_multiplied(const onednn_conv *c, const float *weight,
                                           void *scratch) {
     const conv_shape *s = &c->shape;
     if (!c->alike) return weight;
@@ -106,7 +106,7 @@ static const float *weights_as_multiplied(const onednnl_conv *c, const float *we
     return copy;
 }
 
-status onednnl_conv_pack(onednnl_conv *c, const float *weight, void *packed, void *scratch) {
+status onednn_conv_pack(onednn_conv *c, const float *weight, void *packed, void *scratch) {
     status st;
     c->plain = weight;
     weight = weights_as_multiplied(c, weight, scratch);
@@ -123,7 +123,7 @@ done:
 
 /* Turned weights of the data gradient, in scratch. They are packed in every backward run, which is
  * quick, and would be 36 MB more beside the forward ones of R64 in bf16. */
-static status pack_data(onednnl_conv *c, void *scratch) {
+static status pack_data(onednn_conv *c, void *scratch) {
     status st;
     const float *weight = weights_as_multiplied(c, c->plain, scratch);
     void *packed = place(scratch, c->data_at);
@@ -134,38 +134,38 @@ done:
     return st;
 }
 
-status onednnl_conv_forward(onednnl_conv *c, const void *x, const float *bias, void *y,
-                            void *scratch) {
+status onednn_conv_forward(onednn_conv *c, const void *x, const float *bias, void *y,
+                           void *scratch) {
     status st;
     const product_pass *p = &c->forward;
-    TRY(attach(c, p->in_memory, stage_in(&p->in, x, scratch)));
+    TRY(attach(c, p->in_memory, staging_in(&p->in, x, scratch)));
     TRY(attach(c, c->bias, bias ? bias : c->no_bias));
-    TRY(attach(c, p->out_memory, stage_out(&p->out, y, scratch)));
+    TRY(attach(c, p->out_memory, staging_out(&p->out, y, scratch)));
     TRY(pass_run(c, &c->forward.pass, scratch, "forward"));
-    stage_deliver(&p->out, y, scratch);
+    staging_deliver(&p->out, y, scratch);
 done:
     return st;
 }
 
-status onednnl_conv_backward_data(onednnl_conv *c, const void *dy, void *dx, void *scratch) {
+status onednn_conv_backward_data(onednn_conv *c, const void *dy, void *dx, void *scratch) {
     status st;
     const product_pass *p = &c->backward_data;
     if (c->turned) TRY(pack_data(c, scratch));
-    TRY(attach(c, p->out_memory, stage_in(&p->out, dy, scratch)));
-    TRY(attach(c, p->in_memory, stage_out(&p->in, dx, scratch)));
+    TRY(attach(c, p->out_memory, staging_in(&p->out, dy, scratch)));
+    TRY(attach(c, p->in_memory, staging_out(&p->in, dx, scratch)));
     TRY(pass_run(c, &c->backward_data.pass, scratch, "backward data"));
-    stage_deliver(&p->in, dx, scratch);
+    staging_deliver(&p->in, dx, scratch);
 done:
     return st;
 }
 
-status onednnl_conv_backward_weights(onednnl_conv *c, const void *x, const void *dy, float *dw,
-                                     float *db, void *scratch) {
+status onednn_conv_backward_weights(onednn_conv *c, const void *x, const void *dy, float *dw,
+                                    float *db, void *scratch) {
     status st;
     const conv_shape *s = &c->shape;
     const product_pass *p = &c->backward_weights;
     float *dbias = place(scratch, c->db_at);
-    const void *from = stage_in(&p->in, x, scratch), *by = stage_in(&p->out, dy, scratch);
+    const void *from = staging_in(&p->in, x, scratch), *by = staging_in(&p->out, dy, scratch);
     if (gradient_is_product(c)) {
         int64_t pixels = s->batch * s->height * s->width;
         if (db) bias_gradient_add(by, pixels, s->out, db);
@@ -179,8 +179,8 @@ status onednnl_conv_backward_weights(onednnl_conv *c, const void *x, const void 
     TRY(attach(c, c->weights_gradient.other, place(scratch, c->dw_at)));
     TRY(pass_run(c, &c->backward_weights.pass, scratch, "backward weights"));
     const dnnl_memory_desc_t *layout = layout_of(c->weights_gradient.other);
-    if (layout && pack_can_read(layout)) {
-        unpack_add(layout, place(scratch, c->dw_at), dw);
+    if (layout && weight_layout_can_read(layout)) {
+        weight_layout_add(layout, place(scratch, c->dw_at), dw);
     } else {
         TRY(attach(c, c->weight, dw));
         TRY(pass_run(c, &c->weights_gradient.reorder, scratch, "weights gradient reorder"));
@@ -191,8 +191,8 @@ done:
 }
 
 /* What lies in scratch holds whatever it held. */
-status onednnl_conv_products(onednnl_conv *c, const void *x, const void *dy, void *y, void *dx,
-                             void *scratch) {
+status onednn_conv_products(onednn_conv *c, const void *x, const void *dy, void *y, void *dx,
+                            void *scratch) {
     status st;
     product_pass *all[] = {&c->forward, &c->backward_data, &c->backward_weights};
     const void *in[] = {x, dx, x}, *out[] = {y, dy, dy};
@@ -203,8 +203,8 @@ status onednnl_conv_products(onednnl_conv *c, const void *x, const void *dy, voi
     if (c->turned) TRY(attach(c, c->data_weights.other, place(scratch, c->data_at)));
     for (int i = 0; i < 3; i++) {
         product_pass *p = all[i];
-        TRY(attach(c, p->in_memory, stage_out(&p->in, (void *)in[i], scratch)));
-        TRY(attach(c, p->out_memory, stage_out(&p->out, (void *)out[i], scratch)));
+        TRY(attach(c, p->in_memory, staging_out(&p->in, (void *)in[i], scratch)));
+        TRY(attach(c, p->out_memory, staging_out(&p->out, (void *)out[i], scratch)));
         TRY(pass_run(c, &p->pass, scratch, what[i]));
     }
 done:

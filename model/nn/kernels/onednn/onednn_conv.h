@@ -6,20 +6,19 @@
 
 /* Opened for forward, for backward by data if by_data, and for backward by weights if by_weights
  * besides. */
-typedef struct onednnl_conv onednnl_conv;
-status onednnl_conv_open(const conv_shape *shape, bool by_data, bool by_weights,
-                         onednnl_conv **out);
-void onednnl_conv_close(onednnl_conv *c);
-int64_t onednnl_conv_scratch(const onednnl_conv *c);
-int64_t onednnl_conv_packed(const onednnl_conv *c);
-status onednnl_conv_pack(onednnl_conv *c, const float *weight, void *packed, void *scratch);
-status onednnl_conv_forward(onednnl_conv *c, const void *x, const float *bias, void *y,
-                            void *scratch);
-status onednnl_conv_backward_data(onednnl_conv *c, const void *dy, void *dx, void *scratch);
-status onednnl_conv_backward_weights(onednnl_conv *c, const void *x, const void *dy, float *dw,
-                                     float *db, void *scratch);
+typedef struct onednn_conv onednn_conv;
+status onednn_conv_open(const conv_shape *shape, bool by_data, bool by_weights, onednn_conv **out);
+void onednn_conv_close(onednn_conv *c);
+int64_t onednn_conv_scratch(const onednn_conv *c);
+int64_t onednn_conv_packed(const onednn_conv *c);
+status onednn_conv_pack(onednn_conv *c, const float *weight, void *packed, void *scratch);
+status onednn_conv_forward(onednn_conv *c, const void *x, const float *bias, void *y,
+                           void *scratch);
+status onednn_conv_backward_data(onednn_conv *c, const void *dy, void *dx, void *scratch);
+status onednn_conv_backward_weights(onednn_conv *c, const void *x, const void *dy, float *dw,
+                                    float *db, void *scratch);
 
-status onednnl_conv_products(onednnl_conv *c, const void *x, const void *dy, void *y, void *dx,
-                             void *scratch);
+status onednn_conv_products(onednn_conv *c, const void *x, const void *dy, void *y, void *dx,
+                            void *scratch);
 
 #endif

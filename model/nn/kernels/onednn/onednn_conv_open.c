@@ -22,7 +22,7 @@ static void product_close(product_pass *p) {
     pass_close(&p->pass);
 }
 
-void onednnl_conv_close(onednnl_conv *c) {
+void onednn_conv_close(onednn_conv *c) {
     if (!c) return;
     product_close(&c->forward);
     product_close(&c->backward_data);
@@ -44,7 +44,7 @@ static void pass_arg(pass *p, int role, dnnl_memory_t memory) {
 }
 
 /* The primitive of a description. All passes share the beginning of scratch. */
-static status pass_open(onednnl_conv *c, pass *p, const_dnnl_primitive_desc_t description,
+static status pass_open(onednn_conv *c, pass *p, const_dnnl_primitive_desc_t description,
                         const char *what) {
     status st;
     const dnnl_memory_desc_t *scratch =
@@ -60,7 +60,7 @@ done:
 }
 
 /* r->other in `layout`, and the reorder from `plain` to it or, back, from it to plain. */
-static status relay_open(onednnl_conv *c, relay *r, const dnnl_memory_desc_t *layout,
+static status relay_open(onednn_conv *c, relay *r, const dnnl_memory_desc_t *layout,
                          dnnl_memory_t plain, bool back, dnnl_primitive_attr_t attributes) {
     status st;
     dnnl_primitive_desc_t description = NULL;
@@ -87,14 +87,14 @@ typedef struct geometry {
     dnnl_primitive_attr_t attributes;
 } geometry;
 
-/* The type that a product writes into a map: rounding to bf16 is the stage's where products are of
- * f32 numbers. */
-static dnnl_data_type_t type_of(const onednnl_conv *c, tensor_type t) {
+/* The type that a product writes into a map: rounding to bf16 is the staging's where products are
+ * of f32 numbers. */
+static dnnl_data_type_t type_of(const onednn_conv *c, tensor_type t) {
     return c->low && t == TYPE_BF16 ? dnnl_bf16 : dnnl_f32;
 }
 
 /* x and y, in blocks or nhwc. */
-static status geometry_maps(const onednnl_conv *c, geometry *g, bool blocks) {
+static status geometry_maps(const onednn_conv *c, geometry *g, bool blocks) {
     status st;
     const conv_shape *s = &c->shape;
     dnnl_format_tag_t tag = !blocks ? dnnl_nhwc : cpu_has(CPU_AVX512) ? dnnl_nChw16c : dnnl_nChw8c;
@@ -108,7 +108,7 @@ done:
     return st;
 }
 
-static status geometry_open(const onednnl_conv *c, geometry *g) {
+static status geometry_open(const onednn_conv *c, geometry *g) {
     status st;
     const conv_shape *s = &c->shape;
     int64_t yh = (s->height - 1) / s->stride + 1, yw = (s->width - 1) / s->stride + 1;
@@ -133,7 +133,7 @@ done:
 }
 
 /* Which products take blocks of channels: see the head of conv_dnnl.c. */
-static bool takes_blocks(const onednnl_conv *c, bool weights_gradient) {
+static bool takes_blocks(const onednn_conv *c, bool weights_gradient) {
     const conv_shape *s = &c->shape;
     int64_t width = cpu_has(CPU_AVX512) ? 16 : 8;
     if (c->low || s->kernel == 1 || s->in % width != 0 || s->out % width != 0) return false;
@@ -141,25 +141,25 @@ static bool takes_blocks(const onednnl_conv *c, bool weights_gradient) {
 }
 
 /* How a map of the caller comes to a product (reads) or from it. */
-static stage stage_of(const onednnl_conv *c, tensor_type type, int64_t pixels, int64_t channels,
-                      bool blocks, bool reads) {
+static staging staging_of(const onednn_conv *c, tensor_type type, int64_t pixels, int64_t channels,
+                          bool blocks, bool reads) {
     bool other = c->low ? reads && type == TYPE_F32 : type == TYPE_BF16 || (c->alike && reads);
     int64_t width = !blocks ? channels : cpu_has(CPU_AVX512) ? 16 : 8;
-    return (stage){.kind = c->low && other   ? STAGE_NARROW
-                           : blocks || other ? STAGE_BLOCKS
-                                             : STAGE_NONE,
-                   .shape = {type, c->shape.batch, pixels, channels, width},
-                   .rounded = c->alike};
+    return (staging){.kind = c->low && other   ? STAGING_NARROW
+                             : blocks || other ? STAGING_BLOCKS
+                                               : STAGING_NONE,
+                     .shape = {type, c->shape.batch, pixels, channels, width},
+                     .rounded = c->alike};
 }
 
 /* The maps of a product that reads `in` or `out` or both. */
-static status open_maps(onednnl_conv *c, product_pass *p, bool blocks, const dnnl_memory_desc_t *in,
+static status open_maps(onednn_conv *c, product_pass *p, bool blocks, const dnnl_memory_desc_t *in,
                         bool reads_in, const dnnl_memory_desc_t *out, bool reads_out) {
     status st;
     const conv_shape *s = &c->shape;
     int64_t yh = (s->height - 1) / s->stride + 1, yw = (s->width - 1) / s->stride + 1;
-    p->in = stage_of(c, s->x, s->height * s->width, s->in, blocks, reads_in);
-    p->out = stage_of(c, s->y, yh * yw, s->out, blocks, reads_out);
+    p->in = staging_of(c, s->x, s->height * s->width, s->in, blocks, reads_in);
+    p->out = staging_of(c, s->y, yh * yw, s->out, blocks, reads_out);
     TRY(check(s, "memory", dnnl_memory_create(&p->in_memory, in, c->engine, DNNL_MEMORY_NONE)));
     TRY(check(s, "memory", dnnl_memory_create(&p->out_memory, out, c->engine, DNNL_MEMORY_NONE)));
 done:
@@ -167,7 +167,7 @@ done:
 }
 
 /* Describes the forward convolution of g from x to y, with a bias unless it is NULL. */
-static status describe_forward(onednnl_conv *c, const geometry *g, const dnnl_memory_desc_t *bias,
+static status describe_forward(onednn_conv *c, const geometry *g, const dnnl_memory_desc_t *bias,
                                dnnl_primitive_desc_t *out) {
     status st;
     dnnl_convolution_desc_t d;
@@ -181,7 +181,7 @@ done:
     return st;
 }
 
-static status open_forward(onednnl_conv *c, const geometry *g,
+static status open_forward(onednn_conv *c, const geometry *g,
                            const_dnnl_primitive_desc_t description) {
     status st;
     pass *p = &c->forward.pass;
@@ -199,7 +199,7 @@ done:
 }
 
 /* The data gradient with stride 1: dx = dy * turned weights. */
-static status open_data_turned(onednnl_conv *c, const geometry *g) {
+static status open_data_turned(onednn_conv *c, const geometry *g) {
     status st;
     const conv_shape *s = &c->shape;
     dnnl_primitive_desc_t description = NULL;
@@ -226,7 +226,7 @@ done:
     return st;
 }
 
-static status open_data(onednnl_conv *c, const geometry *g, const_dnnl_primitive_desc_t forward) {
+static status open_data(onednn_conv *c, const geometry *g, const_dnnl_primitive_desc_t forward) {
     status st;
     dnnl_primitive_desc_t description = NULL;
     dnnl_convolution_desc_t d;
@@ -249,7 +249,7 @@ done:
     return st;
 }
 
-static status open_weights_gradient(onednnl_conv *c, const geometry *g,
+static status open_weights_gradient(onednn_conv *c, const geometry *g,
                                     const_dnnl_primitive_desc_t forward) {
     status st;
     dnnl_primitive_desc_t description = NULL;
@@ -288,7 +288,7 @@ done:
 }
 
 /* Engine, stream and the memory objects that stand for other people's arrays. */
-static status open_memories(onednnl_conv *c, const geometry *g) {
+static status open_memories(onednn_conv *c, const geometry *g) {
     status st;
     const conv_shape *s = &c->shape;
     dnnl_dims_t dims = {s->out, s->in, s->kernel, s->kernel};
@@ -307,27 +307,27 @@ done:
 }
 
 /* Hands out `bytes` of scratch. */
-static int64_t reserve(onednnl_conv *c, int64_t bytes) {
+static int64_t reserve(onednn_conv *c, int64_t bytes) {
     int64_t at = c->bytes;
     c->bytes += whole_lines(bytes);
     return at;
 }
 
 /* Products run one after the other: their copies may lie in the same place. */
-static void lay_out_stages(onednnl_conv *c) {
+static void lay_out_staging(onednn_conv *c) {
     product_pass *all[] = {&c->forward, &c->backward_data, &c->backward_weights};
     int64_t in = 0, out = 0;
     for (int i = 0; i < 3; i++) {
-        if (stage_bytes(&all[i]->in) > in) in = stage_bytes(&all[i]->in);
-        if (stage_bytes(&all[i]->out) > out) out = stage_bytes(&all[i]->out);
+        if (staging_bytes(&all[i]->in) > in) in = staging_bytes(&all[i]->in);
+        if (staging_bytes(&all[i]->out) > out) out = staging_bytes(&all[i]->out);
     }
     int64_t in_at = reserve(c, in), out_at = reserve(c, out);
     for (int i = 0; i < 3; i++) all[i]->in.at = in_at, all[i]->out.at = out_at;
 }
 
-static void lay_out_scratch(onednnl_conv *c, bool training) {
+static void lay_out_scratch(onednn_conv *c, bool training) {
     reserve(c, c->passes_bytes);
-    lay_out_stages(c);
+    lay_out_staging(c);
     c->rounded_at = reserve(c, c->alike ? bytes_of(c->weight) : 0);
     if (!training) return;
     c->dw_at = reserve(c, bytes_of(c->weights_gradient.other));
@@ -337,7 +337,7 @@ static void lay_out_scratch(onednnl_conv *c, bool training) {
 }
 
 /* Backward, beginning with an open forward product. */
-static status open_training(onednnl_conv *c, const geometry *g, const_dnnl_primitive_desc_t forward,
+static status open_training(onednn_conv *c, const geometry *g, const_dnnl_primitive_desc_t forward,
                             bool by_weights) {
     status st;
     const conv_shape *s = &c->shape;
@@ -348,8 +348,8 @@ static status open_training(onednnl_conv *c, const geometry *g, const_dnnl_primi
         TRY(open_data(c, g, forward));
     if (!by_weights) goto done;
     if (gradient_is_product(c)) {
-        c->backward_weights.in = stage_of(c, s->x, s->height * s->width, s->in, false, true);
-        c->backward_weights.out = stage_of(c, s->y, s->height * s->width, s->out, false, true);
+        c->backward_weights.in = staging_of(c, s->x, s->height * s->width, s->in, false, true);
+        c->backward_weights.out = staging_of(c, s->y, s->height * s->width, s->out, false, true);
     } else {
         TRY(open_weights_gradient(c, g, forward));
     }
@@ -357,12 +357,11 @@ done:
     return st;
 }
 
-status onednnl_conv_open(const conv_shape *shape, bool by_data, bool by_weights,
-                         onednnl_conv **out) {
+status onednn_conv_open(const conv_shape *shape, bool by_data, bool by_weights, onednn_conv **out) {
     status st;
     geometry g = {0};
     dnnl_primitive_desc_t forward = NULL;
-    onednnl_conv *c = NULL;
+    onednn_conv *c = NULL;
     *out = NULL;
     TRY(array_alloc(&c, 1, sizeof *c, "a convolution"));
     c->shape = *shape;
@@ -391,6 +390,6 @@ status onednnl_conv_open(const conv_shape *shape, bool by_data, bool by_weights,
 done:
     dnnl_primitive_desc_destroy(forward);
     dnnl_primitive_attr_destroy(g.attributes);
-    onednnl_conv_close(c);
+    onednn_conv_close(c);
     return st;
 }

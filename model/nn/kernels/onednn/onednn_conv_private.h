@@ -11,13 +11,13 @@
 #include <oneapi/dnnl/dnnl.h>
 #include <oneapi/dnnl/dnnl_debug.h>
 
-enum { MOST_ARGS = 5 };
+enum { MAX_ARGS = 5 };
 
 /* A primitive with the memory objects it runs on. */
 typedef struct pass {
     dnnl_primitive_t primitive;
     dnnl_memory_t scratch;
-    dnnl_exec_arg_t args[MOST_ARGS];
+    dnnl_exec_arg_t args[MAX_ARGS];
     int count;
 } pass;
 
@@ -31,11 +31,11 @@ typedef struct relay {
  * output's (y or dy). */
 typedef struct product_pass {
     pass pass;
-    stage in, out;
+    staging in, out;
     dnnl_memory_t in_memory, out_memory;
 } product_pass;
 
-struct onednnl_conv {
+struct onednn_conv {
     conv_shape shape;
     bool low;   /* products of bf16 numbers */
     bool alike; /* of the same numbers, in f32 */
@@ -55,7 +55,7 @@ struct onednnl_conv {
 };
 
 /* The weight gradient of a 1x1 convolution in f32 is dy^T x, and no primitive. */
-static inline bool gradient_is_product(const onednnl_conv *c) {
+static inline bool gradient_is_product(const onednn_conv *c) {
     return !c->low && c->shape.kernel == 1 && c->shape.stride == 1;
 }
 
@@ -69,7 +69,7 @@ static inline status check(const conv_shape *s, const char *what, dnnl_status_t 
 }
 
 /* Puts an array behind a memory object; oneDNN has no const. */
-static inline status attach(onednnl_conv *c, dnnl_memory_t memory, const void *values) {
+static inline status attach(onednn_conv *c, dnnl_memory_t memory, const void *values) {
     return check(&c->shape, "attach", dnnl_memory_set_data_handle(memory, (void *)values));
 }
 

@@ -9,17 +9,17 @@
 #include "model/nn/kernels/bf16.h"
 #include "model/nn/kernels/cloned.h"
 
-enum { TAPS_MOST = 9, CHUNK = 16 };
+enum { TAPS_MAX = 9, CHUNK = 16 };
 
 static bool is_whole(const dnnl_memory_desc_t *d) {
-    if (d->ndims != 4 || d->format_kind != dnnl_blocked || d->dims[2] * d->dims[3] > TAPS_MOST)
+    if (d->ndims != 4 || d->format_kind != dnnl_blocked || d->dims[2] * d->dims[3] > TAPS_MAX)
         return false;
     for (int i = 0; i < 4; i++)
         if (d->padded_dims[i] != d->dims[i] || d->padded_offsets[i] != 0) return false;
     return d->offset0 == 0;
 }
 
-bool pack_can_write(const dnnl_memory_desc_t *d) {
+bool weight_layout_can_write(const dnnl_memory_desc_t *d) {
     const dnnl_blocking_desc_t *b = &d->format_desc.blocking;
     if (!is_whole(d)) return false;
     if (d->data_type == dnnl_f32) return b->inner_nblks == 1 && b->inner_idxs[0] == 0;
@@ -33,8 +33,8 @@ CLONED(void, gather_f32, (const float *from, int64_t step, float *restrict to, i
     for (int64_t i = 0; i < n; i++) to[i] = from[i * step];
 }
 
-void pack_weights(const dnnl_memory_desc_t *d, const float *weight, int64_t step_a, int64_t step_b,
-                  bool turned, void *to) {
+void weight_layout_write(const dnnl_memory_desc_t *d, const float *weight, int64_t step_a,
+                         int64_t step_b, bool turned, void *to) {
     const dnnl_blocking_desc_t *k = &d->format_desc.blocking;
     int64_t width = k->inner_blks[0], pair = d->data_type == dnnl_bf16 ? 2 : 1;
     int64_t blocks = d->dims[0] / width, taps = d->dims[2] * d->dims[3];
@@ -55,7 +55,9 @@ void pack_weights(const dnnl_memory_desc_t *d, const float *weight, int64_t step
     }
 }
 
-bool pack_can_read(const dnnl_memory_desc_t *d) { return is_whole(d) && d->data_type == dnnl_f32; }
+bool weight_layout_can_read(const dnnl_memory_desc_t *d) {
+    return is_whole(d) && d->data_type == dnnl_f32;
+}
 
 /* What index i of one dimension adds to a place. */
 static int64_t part(const dnnl_memory_desc_t *d, int dimension, int64_t i) {
@@ -79,12 +81,12 @@ CLONED(void, add_gathered,
 }
 
 /* In tiles of CHUNK x CHUNK x taps, so that the lines that are read stay in the cache. */
-void unpack_add(const dnnl_memory_desc_t *d, const float *from, float *plain) {
+void weight_layout_add(const dnnl_memory_desc_t *d, const float *from, float *plain) {
     int64_t rows = d->dims[0], columns = d->dims[1], taps = d->dims[2] * d->dims[3];
 #pragma omp parallel for collapse(2) schedule(static) if (rows * columns > 4096)
     for (int64_t a = 0; a < rows; a += CHUNK) {
         for (int64_t b = 0; b < columns; b += CHUNK) {
-            int32_t index[CHUNK * TAPS_MOST];
+            int32_t index[CHUNK * TAPS_MAX];
             int64_t count = columns - b < CHUNK ? columns - b : CHUNK;
             for (int64_t i = 0; i < count; i++)
                 for (int64_t t = 0; t < taps; t++)

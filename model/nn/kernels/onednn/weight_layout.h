@@ -7,20 +7,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Whether pack_weights() can write this layout: the first dimension innermost in blocks that leave
- * no rest, of f32, or of bf16 with pairs of the second dimension inside (Acdb64a, AcdB64a2b, ...).
+/* Whether weight_layout_write() can write this layout: the first dimension innermost in blocks that
+ * leave no rest, of f32, or of bf16 with pairs of the second dimension inside (Acdb64a, AcdB64a2b,
+ * ...).
  */
-bool pack_can_write(const dnnl_memory_desc_t *layout);
+bool weight_layout_can_write(const dnnl_memory_desc_t *layout);
 
 /* to, of a layout that can be written with dimensions [a,b,k,k], from plain weights: element (a, b,
  * tap) is weight[a * step_a + b * step_b + tap], or, turned, that of tap k*k - 1 - tap. */
-void pack_weights(const dnnl_memory_desc_t *layout, const float *weight, int64_t step_a,
-                  int64_t step_b, bool turned, void *to);
+void weight_layout_write(const dnnl_memory_desc_t *layout, const float *weight, int64_t step_a,
+                         int64_t step_b, bool turned, void *to);
 
-/* Whether unpack_add() can read this layout: f32, blocked in any way without a rest. */
-bool pack_can_read(const dnnl_memory_desc_t *layout);
+/* Whether weight_layout_add() can read this layout: f32, blocked in any way without a rest. */
+bool weight_layout_can_read(const dnnl_memory_desc_t *layout);
 
 /* plain [a,b,k,k] += from, of a layout that can be read. */
-void unpack_add(const dnnl_memory_desc_t *layout, const float *from, float *plain);
+void weight_layout_add(const dnnl_memory_desc_t *layout, const float *from, float *plain);
 
 #endif

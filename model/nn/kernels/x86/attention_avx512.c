@@ -86,7 +86,8 @@ static sizes sizes_of(int64_t tokens, int64_t width, tensor_type type) {
 /* rows from the rows of a map, `stride` numbers apart. */
 NATIVE static void pack_rows(const head *a, const sizes *z, const void *map, int64_t stride,
                              unit *rows) {
-    const int64_t bytes = a->width * tensor_unit(a->type), step = stride * tensor_unit(a->type);
+    const int64_t bytes = a->width * tensor_element_bytes(a->type),
+                  step = stride * tensor_element_bytes(a->type);
     const char *from = map;
     for (int64_t t = 0; t < a->tokens; t++, rows += z->row, from += step) {
         for (int64_t u = 0; u < z->row; u += LANES) {

@@ -31,9 +31,9 @@ enum {
     TILE_UNITS = TILE * TILE,
     ROOM_BYTES = 1 << 20, /* of a line and its sums, about */
     JOBS_A_THREAD = 4,    /* if there are so many */
-    LEAST_OUTPUTS = 128,  /* of a job: copying the line would take longer else */
+    MIN_OUTPUTS = 128,    /* of a job: copying the line would take longer else */
     DEPTH = 2,            /* times 32 inputs at once, of 3x3 */
-    MOST_TURNS = 4        /* maps in one line */
+    MAX_TURNS = 4         /* maps in one line */
 };
 
 typedef uint32_t pair; /* weights of an input and the next */
@@ -64,7 +64,7 @@ static bool takes(const conv_shape *s) {
         s->out < 1 || s->out % TWO_TILES != 0)
         return false;
     return s->kernel == 1 ? s->height * s->width % TILE == 0
-                          : s->kernel == 3 && turns_of(s->width) <= MOST_TURNS;
+                          : s->kernel == 3 && turns_of(s->width) <= MAX_TURNS;
 }
 
 /* A line holds `groups` groups of `turns` maps, or `rows` rows of one group; whichever, the pixels
@@ -98,7 +98,7 @@ static layout layout_of(const side *s) {
     const int64_t line = l.turns + (l.groups * (l.rows + 1) + 1) * l.row;
     l.plane = (line + 1) * TWO_TILES;
     l.split = (JOBS_A_THREAD * l.threads + l.chunks - 1) / l.chunks;
-    l.split = max_i64(1, min_i64(l.split, s->out / LEAST_OUTPUTS));
+    l.split = max_i64(1, min_i64(l.split, s->out / MIN_OUTPUTS));
     return l;
 }
 
@@ -377,9 +377,9 @@ static void backward_data(const conv_shape *s, const float *weight, const void *
     run(&b, scratch, dy, NULL, dx, (char *)scratch + weight_bytes(&b));
 }
 
-const conv_algorithm conv_tiles = {.takes = takes,
-                                   .packed = packed_bytes,
-                                   .scratch = scratch_bytes,
-                                   .pack = pack,
-                                   .forward = forward,
-                                   .backward_data = backward_data};
+const conv_algorithm conv_amx = {.takes = takes,
+                                 .packed = packed_bytes,
+                                 .scratch = scratch_bytes,
+                                 .pack = pack,
+                                 .forward = forward,
+                                 .backward_data = backward_data};

@@ -32,7 +32,7 @@ enum {
     BLOCK = 128,          /* input channels of a job, at most */
     TWO_TILES = 2 * TILE, /* channels that go together */
     JOBS_A_THREAD = 2,
-    LEAST_PART = 2048 /* positions: shorter ones spend too long adding up */
+    MIN_PART = 2048 /* positions: shorter ones spend too long adding up */
 };
 
 /* Whoever has tiles has VBMI2. */
@@ -81,7 +81,7 @@ static layout layout_of(const conv_shape *s) {
     l.block = round_up((s->in + l.blocks - 1) / l.blocks, TWO_TILES);
     l.threads = omp_get_max_threads();
     l.parts = (JOBS_A_THREAD * l.threads + l.blocks - 1) / l.blocks;
-    l.parts = max_i64(1, min_i64(l.parts, l.count / LEAST_PART));
+    l.parts = max_i64(1, min_i64(l.parts, l.count / MIN_PART));
     l.part = round_up((l.count + l.parts - 1) / l.parts, STEP);
     l.parts = (l.count + l.part - 1) / l.part; /* none is empty */
     l.phases = 1 + pad;
@@ -342,5 +342,5 @@ static void add(const conv_shape *s, const void *x, const void *dy, float *dw, f
     if (db) deliver_bias(j.bias, l->parts, s->out, db);
 }
 
-const weight_gradient_algorithm weight_gradient_tiles = {
+const weight_gradient_algorithm weight_gradient_amx = {
     .takes = takes, .scratch = scratch_bytes, .add = add};

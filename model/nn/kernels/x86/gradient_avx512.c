@@ -270,5 +270,5 @@ static void add(const conv_shape *s, const void *x, const void *dy, float *dw, f
     if (db) deliver_bias(t.bias, l->parts, s->out, db);
 }
 
-const weight_gradient_algorithm weight_gradient_vectors = {
+const weight_gradient_algorithm weight_gradient_avx512 = {
     .takes = takes, .scratch = scratch_bytes, .add = add};

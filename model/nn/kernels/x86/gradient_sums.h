@@ -34,8 +34,8 @@ typedef struct sums_layout {
 
 /* dw [16 outputs, row apart][16 inputs][taps] += the parts' sums, in order. */
 NATIVE_INLINE void deliver_sums(const sums_layout *l, const float *sums, float *dw, int64_t row) {
-    enum { MOST_TAPS = 9 };
-    __m512 g[LANES * MOST_TAPS];
+    enum { MAX_TAPS = 9 };
+    __m512 g[LANES * MAX_TAPS];
     for (int64_t t = 0; t < l->taps; t++)
         for (int64_t i = 0; i < LANES; i++) {
             const float *from = sums + t * l->tap + i * l->input;
