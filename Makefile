@@ -35,7 +35,7 @@ CXXFLAGS ?= -O2 -g
 # Without errno sqrtf is one instruction and the loops around it vectorise; nothing here reads it.
 ALL_CFLAGS = -std=gnu17 $(OPENMP) -ffp-contract=fast -fno-math-errno -MMD -MP $(WARN) $(CFLAGS)
 ALL_CXXFLAGS = -std=c++17 -MMD -MP $(WARN) $(CXXFLAGS)
-ALL_LDLIBS = $(shell pkg-config --libs hdf5 dcmtk libcyaml jansson libpng openssl libdeflate openblas lapacke ompi-c 2>/dev/null) \
+ALL_LDLIBS = $(shell pkg-config --libs hdf5 dcmtk libcyaml jansson libpng zlib openssl libdeflate openblas lapacke ompi-c 2>/dev/null) \
     -ldnnl -lstdc++ -lm -lpthread $(LDLIBS)
 
 # Open MPI refuses to start as root and to put more ranks than cores on a machine unless told; tests

@@ -106,7 +106,7 @@ static status write_state(const char *path, const checkpoint_array *arrays, int6
     }
     TRY(hdf5_finish(&file, path));
 done:
-    if (file >= 0) H5Fclose(file);
+    hdf5_drop(&file);
     hdf5_unlock();
     return st;
 }

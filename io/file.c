@@ -119,21 +119,29 @@ done:
     return st;
 }
 
+status file_write_synced(const char *path, const void *data, int64_t bytes) {
+    status st;
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (fd < 0) return storage("create", path);
+    TRY(write_all(fd, data, bytes, path));
+    if (fsync(fd) != 0) TRY(storage("fsync", path));
+    int closed = close(fd);
+    fd = -1;
+    if (closed != 0) TRY(storage("close", path));
+done:
+    if (fd >= 0) close(fd); /* only after a failure, which is what is reported */
+    return st;
+}
+
 status file_write_atomic(const char *path, const void *data, int64_t bytes) {
     status st;
     char temporary[PATH_SIZE];
-    int fd = -1, length = snprintf(temporary, sizeof temporary, "%s.tmp.%ld", path, (long)getpid());
+    int length = snprintf(temporary, sizeof temporary, "%s.tmp.%ld", path, (long)getpid());
     if (length < 0 || length >= PATH_SIZE)
         return status_fail(ST_USAGE, "path is longer than %d bytes: %s", PATH_SIZE - 1, path);
-    fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
-    if (fd < 0) return storage("create", temporary);
-    TRY(write_all(fd, data, bytes, temporary));
-    int closed = close(fd);
-    fd = -1;
-    if (closed != 0) TRY(storage("close", temporary));
+    TRY(file_write_synced(temporary, data, bytes));
     TRY(file_publish(temporary, path));
 done:
-    if (fd >= 0) close(fd); /* only after a failed write, which is what is reported */
     if (st != ST_OK) unlink(temporary);
     return st;
 }

@@ -1,12 +1,13 @@
 /* HDF5 with every return value looked at, and its error stack turned into one line. */
 #include "io/store_hdf5.h"
+#include "io/alloc.h"
 #include "io/file.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { RANK_MAX = 4, DEFLATE = 4 };
+enum { RANK_MAX = 4, DEFLATE = 4, IMAGE_GROWTH = 16 << 20 /* bytes */ };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -68,16 +69,133 @@ static void close_list(hid_t list) {
     if (list >= 0) H5Pclose(list);
 }
 
+/* ---- files built in memory ----
+ *
+ * HDF5's core driver keeps a file in memory that these callbacks manage. When HDF5 closes the file
+ * the image is complete, and stays with us instead of being freed. */
+
+typedef struct image {
+    unsigned char *at;
+    size_t room;
+} image;
+
+static void *image_malloc(size_t size, H5FD_file_image_op_t op, void *context) {
+    (void)op;
+    image *i = context;
+    void *at = malloc(size);
+    if (at) *i = (image){at, size};
+    return at;
+}
+
+static void *image_realloc(void *old, size_t size, H5FD_file_image_op_t op, void *context) {
+    (void)op;
+    image *i = context;
+    void *at = realloc(old, size);
+    if (at) *i = (image){at, size};
+    return at;
+}
+
+static void *image_memcpy(void *to, const void *from, size_t size, H5FD_file_image_op_t op,
+                          void *context) {
+    (void)op, (void)context;
+    return memcpy(to, from, size);
+}
+
+static herr_t image_keep(void *at, H5FD_file_image_op_t op, void *context) {
+    (void)at, (void)op, (void)context;
+    return 0;
+}
+
+static void *context_copy(void *context) { return context; }
+static herr_t context_keep(void *context) {
+    (void)context;
+    return 0;
+}
+
+static status build_in_memory(const char *path, hid_t access, image *i) {
+    status st;
+    H5FD_file_image_callbacks_t calls = {.image_malloc = image_malloc,
+                                         .image_memcpy = image_memcpy,
+                                         .image_realloc = image_realloc,
+                                         .image_free = image_keep,
+                                         .udata_copy = context_copy,
+                                         .udata_free = context_keep,
+                                         .udata = i};
+    TRY(hdf5_check(H5Pset_fapl_core(access, IMAGE_GROWTH, false), ST_INTERNAL, path,
+                   "build it in memory"));
+    TRY(hdf5_check(H5Pset_file_image_callbacks(access, &calls), ST_INTERNAL, path,
+                   "build it in memory"));
+done:
+    return st;
+}
+
+/* Images of the files that are open for writing. HDF5 does not hand our context out again, so they
+ * are found by the file's identifier. Under hdf5_lock(), as all here. */
+static struct open_image {
+    hid_t file;
+    image *image;
+    struct open_image *next;
+} * open_images;
+
+/* Takes the image of a file out of the list; NULL if the file is not open for writing. */
+static image *take_image(hid_t file) {
+    for (struct open_image **link = &open_images; *link; link = &(*link)->next) {
+        struct open_image *found = *link;
+        if (found->file != file) continue;
+        image *i = found->image;
+        *link = found->next;
+        free(found);
+        return i;
+    }
+    return NULL;
+}
+
+/* Bytes of the complete file: the end-of-file address of its superblock (File Format Specification
+ * 3.0, II.A, versions 2 and 3); -1 if it has none. */
+static int64_t image_bytes(const image *i) {
+    enum { VERSION = 8, OFFSET_SIZE = 9, END = 28, SUPERBLOCK = 48 };
+    uint64_t end = 0;
+    if (!i->at || i->room < SUPERBLOCK || i->at[VERSION] < 2 || i->at[OFFSET_SIZE] != sizeof end)
+        return -1;
+    for (int k = 7; k >= 0; k--) end = end << 8 | i->at[END + k];
+    return end <= i->room ? (int64_t)end : -1;
+}
+
+static void image_free(image *i) {
+    if (!i) return;
+    free(i->at);
+    free(i);
+}
+
+void hdf5_drop(hid_t *file) {
+    if (*file < 0) return;
+    image *i = take_image(*file);
+    H5Fclose(*file);
+    image_free(i);
+    *file = -1;
+}
+
 status hdf5_create(const char *path, hid_t *file) {
     status st;
     hid_t access = -1, creation = -1;
+    image *i = NULL;
+    struct open_image *entry = NULL;
     *file = -1;
     TRY(begin(path));
+    TRY(array_alloc(&entry, 1, sizeof *entry, path));
+    TRY(array_alloc(&i, 1, sizeof *i, path));
     TRY(make_access(path, &access));
+    TRY(build_in_memory(path, access, i));
     TRY(make_without_times(H5P_FILE_CREATE, path, &creation));
     TRY(hdf5_check(*file = H5Fcreate(path, H5F_ACC_TRUNC, creation, access), ST_STORAGE, path,
                    "create"));
+    *entry = (struct open_image){*file, i, open_images};
+    open_images = entry;
+    entry = NULL;
+    i = NULL;
 done:
+    free(entry);
+    image_free(i);
     close_list(creation);
     close_list(access);
     return st;
@@ -114,14 +232,17 @@ done:
 }
 
 status hdf5_finish(hid_t *file, const char *path) {
+    status st;
     hid_t closing = *file;
+    image *i = take_image(closing);
     *file = -1;
-    status st = hdf5_check(H5Fflush(closing, H5F_SCOPE_LOCAL), ST_STORAGE, path, "write");
-    if (st != ST_OK)
-        H5Fclose(closing); /* fails for the same reason, which is kept */
-    else
-        st = hdf5_check(H5Fclose(closing), ST_STORAGE, path, "close");
-    return st == ST_OK ? file_sync(path) : st;
+    TRY(hdf5_check(H5Fclose(closing), ST_INTERNAL, path, "build it in memory"));
+    if (!i || image_bytes(i) < 0)
+        TRY(status_fail(ST_INTERNAL, "%s: HDF5 built no complete file in memory", path));
+    TRY(file_write_synced(path, i->at, image_bytes(i)));
+done:
+    image_free(i);
+    return st;
 }
 
 status hdf5_make_group(hid_t at, const char *name, const char *path, hid_t *group) {

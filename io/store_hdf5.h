@@ -25,15 +25,20 @@ void hdf5_unlock(void);
  * around the failing call itself, as the next HDF5 call would forget the reason. Local. */
 status hdf5_check(int64_t result, status code, const char *path, const char *what);
 
-/* A new file; an old one is overwritten. The caller ends it with hdf5_finish(). Local. */
+/* A new file, built in memory: nothing is written before hdf5_finish(), so that a full disk is an
+ * ordinary error there (HDF5 itself crashes when it closes a file that it could not write). The
+ * caller ends it with hdf5_finish() or hdf5_drop(). Local. */
 status hdf5_create(const char *path, hid_t *file);
+
+/* Closes a created file that is not to be written; *file = -1 afterwards. Local. */
+void hdf5_drop(hid_t *file);
 
 /* Read-only; ST_INTEGRITY if it does not open or one of its links is not a hard link (what is
  * elsewhere no manifest vouches for). The caller calls H5Fclose(). Local. */
 status hdf5_open(const char *path, hid_t *file);
 
-/* Flushes, closes and fsyncs a written file; *file = -1 afterwards. After a failure the file is to
- * be removed. Local. */
+/* Writes the file to `path`, over an old one, with an fsync, and closes it; *file = -1 afterwards.
+ * After a failure the file is to be removed. Local. */
 status hdf5_finish(hid_t *file, const char *path);
 
 /* A new group without times. The caller calls H5Gclose(). Local. */

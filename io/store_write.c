@@ -31,7 +31,7 @@ static void writer_free(store_writer *w) {
     if (!w) return;
     hdf5_lock();
     if (w->volumes >= 0) H5Gclose(w->volumes);
-    if (w->file >= 0) H5Fclose(w->file);
+    hdf5_drop(&w->file);
     hdf5_unlock();
     json_decref(w->provenance);
     free(w->entries);
@@ -305,7 +305,7 @@ static status write_index(const store_writer *w) {
     TRY(file_publish(temporary, path));
 done:
     if (volumes >= 0) H5Gclose(volumes);
-    if (file >= 0) H5Fclose(file);
+    hdf5_drop(&file);
     hdf5_unlock();
     if (st != ST_OK) unlink(temporary);
     return st;

@@ -1,0 +1,52 @@
+/* Header of 136 bytes, then the content: "CTPART1\n", the fingerprint, the content's SHA-256. */
+#include "io/part_file.h"
+
+#include "io/alloc.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static const char magic[] = "CTPART1\n";
+
+enum { MAGIC = sizeof magic - 1, HEX = SHA256_HEX - 1, HEADER = MAGIC + 2 * HEX };
+
+status part_write(const char *path, const char fingerprint[SHA256_HEX], const void *data,
+                  int64_t bytes) {
+    status st;
+    char hex[SHA256_HEX], *all = NULL;
+    int64_t size = 0;
+    if (!size_add(bytes, HEADER, &size)) TRY(status_memory(path, bytes));
+    TRY(array_alloc(&all, size, 1, path));
+    TRY(bytes_sha256(data, bytes, hex));
+    memcpy(all, magic, MAGIC);
+    memcpy(all + MAGIC, fingerprint, HEX);
+    memcpy(all + MAGIC + HEX, hex, HEX);
+    memcpy(all + HEADER, data, (size_t)bytes);
+    TRY(file_write_atomic(path, all, size));
+done:
+    free(all);
+    return st;
+}
+
+static status damaged(const char *path, const char *why) {
+    return status_fail(ST_INTEGRITY, "%s: %s", path, why);
+}
+
+status part_read(const char *path, const char fingerprint[SHA256_HEX], void *data, int64_t bytes) {
+    status st;
+    char hex[SHA256_HEX], *all = NULL;
+    int64_t size = 0, got = 0;
+    if (!size_add(bytes, HEADER, &size)) TRY(status_memory(path, bytes));
+    if (!file_exists(path)) TRY(status_fail(ST_INPUT, "%s: not there", path));
+    if (file_read(path, size, &all, &got) != ST_OK || got != size)
+        TRY(damaged(path, "not as long as it was written"));
+    if (memcmp(all, magic, MAGIC) != 0) TRY(damaged(path, "not a part file"));
+    if (memcmp(all + MAGIC, fingerprint, HEX) != 0) TRY(damaged(path, "belongs to other inputs"));
+    TRY(bytes_sha256(all + HEADER, bytes, hex));
+    if (memcmp(all + MAGIC + HEX, hex, HEX) != 0)
+        TRY(damaged(path, "was changed after it was written"));
+    memcpy(data, all + HEADER, (size_t)bytes);
+done:
+    free(all);
+    return st;
+}

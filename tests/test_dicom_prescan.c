@@ -1,0 +1,218 @@
+/* Nesting and inflation are bounded before a parser sees a file, in every encoding of data sets;
+ * what is sound passes. */
+#include "io/dicom_prescan.h"
+#include "tests/scratch.h"
+
+#include <stdbool.h>
+#include <zlib.h>
+
+enum { ROOM = 1 << 22 };
+
+typedef enum encoding { EXPLICIT, IMPLICIT, BIG, DEFLATED, ENCODINGS } encoding;
+
+static const char *const syntaxes[] = {"1.2.840.10008.1.2.1", "1.2.840.10008.1.2",
+                                       "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"};
+
+static unsigned char bytes[ROOM];
+static int64_t used;
+
+static void put(const void *data, int64_t n) {
+    assert_true(used + n <= ROOM);
+    memcpy(bytes + used, data, (size_t)n);
+    used += n;
+}
+
+static void put_number(uint32_t value, int n, bool big) {
+    unsigned char b[4];
+    for (int i = 0; i < n; i++) b[big ? n - 1 - i : i] = (unsigned char)(value >> 8 * i);
+    put(b, n);
+}
+
+static void put_tag(uint32_t tag, bool big) {
+    put_number(tag >> 16, 2, big);
+    put_number(tag & 0xffff, 2, big);
+}
+
+/* Tag, VR and length of an element. */
+static void put_header(encoding e, uint32_t tag, const char *vr, uint32_t length) {
+    const bool is_long = strstr("SQ OB OW UN", vr) != NULL, big = e == BIG;
+    put_tag(tag, big);
+    if (e == IMPLICIT) {
+        put_number(length, 4, big);
+        return;
+    }
+    put(vr, 2);
+    if (is_long) put_number(0, 2, big);
+    put_number(length, is_long ? 4 : 2, big);
+}
+
+static void begin_file(encoding e) {
+    const char *uid = syntaxes[e];
+    used = 0;
+    memset(bytes, 0, 128);
+    used = 128;
+    put("DICM", 4);
+    put_header(EXPLICIT, 0x00020010, "UI", (uint32_t)(strlen(uid) + 1) / 2 * 2);
+    put(uid, (int64_t)(strlen(uid) + 1) / 2 * 2);
+}
+
+/* Deflates what lies behind `from`. */
+static void deflate_from(int64_t from) {
+    static unsigned char packed[ROOM];
+    z_stream z = {.next_in = bytes + from,
+                  .avail_in = (uInt)(used - from),
+                  .next_out = packed,
+                  .avail_out = ROOM};
+    assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, -MAX_WBITS, 8, Z_DEFAULT_STRATEGY), Z_OK);
+    assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
+    used = from;
+    put(packed, (int64_t)z.total_out);
+    deflateEnd(&z);
+}
+
+static status scan(void) {
+    put_file(in_home("scan.dcm"), bytes, used);
+    return dicom_prescan(in_home("scan.dcm"));
+}
+
+/* `depth` sequences of one item each, one inside the other, of undefined length. */
+static void put_nested(encoding e, int depth) {
+    for (int i = 0; i < depth; i++) {
+        put_header(e, 0x00081140, "SQ", 0xffffffff);
+        put_tag(0xfffee000, e == BIG);
+        put_number(0xffffffff, 4, e == BIG);
+    }
+    for (int i = 0; i < depth; i++) {
+        put_tag(0xfffee00d, e == BIG);
+        put_number(0, 4, e == BIG);
+        put_tag(0xfffee0dd, e == BIG);
+        put_number(0, 4, e == BIG);
+    }
+}
+
+/* The same with the length of every sequence and item. */
+static void put_nested_sized(encoding e, int depth) {
+    const uint32_t head = e == IMPLICIT ? 8 : 12;
+    for (int i = depth - 1; i >= 0; i--) {
+        put_header(e, 0x00081140, "SQ", 8 + (uint32_t)i * (8 + head));
+        put_tag(0xfffee000, e == BIG);
+        put_number((uint32_t)i * (8 + head), 4, e == BIG);
+    }
+}
+
+static void nesting_is_bounded(void **state) {
+    (void)state;
+    for (int e = 0; e < ENCODINGS; e++)
+        for (int sized = 0; sized < 2; sized++)
+            for (int depth = DICOM_NESTING_MAX - 1; depth <= DICOM_NESTING_MAX + 1; depth++) {
+                begin_file(e);
+                int64_t from = used;
+                (sized ? put_nested_sized : put_nested)(e == DEFLATED ? EXPLICIT : e, depth);
+                if (e == DEFLATED) deflate_from(from);
+                status st = scan();
+                if (depth <= DICOM_NESTING_MAX) {
+                    assert_ok(st);
+                } else {
+                    assert_int_equal(st, ST_INPUT);
+                    assert_says("scan.dcm");
+                    assert_says("nest more than 32 deep");
+                }
+            }
+}
+
+/* The file that overflowed the stack: 5,700 levels in 125 KB. Also inside an element of unknown VR,
+ * whose content is implicit, and behind the pixels. */
+static void deep_files_are_refused(void **state) {
+    (void)state;
+    begin_file(EXPLICIT);
+    put_nested(EXPLICIT, 5700);
+    assert_int_equal(scan(), ST_INPUT);
+    begin_file(EXPLICIT);
+    put_header(EXPLICIT, 0x00091010, "UN", 0xffffffff);
+    put_tag(0xfffee000, false), put_number(0xffffffff, 4, false);
+    put_nested(IMPLICIT, 5700);
+    assert_int_equal(scan(), ST_INPUT);
+    begin_file(EXPLICIT);
+    put_header(EXPLICIT, 0x7fe00010, "OW", 8), put("12345678", 8);
+    put_nested(EXPLICIT, 5700);
+    assert_int_equal(scan(), ST_INPUT);
+}
+
+/* Where the walk loses its way the number of item tags bounds the nesting. */
+static void lost_walks_are_bounded_too(void **state) {
+    (void)state;
+    for (int many = 0; many < 2; many++) {
+        begin_file(EXPLICIT);
+        put_tag(0x00080008, false), put("??", 2), put_number(0, 2, false);
+        put_nested(EXPLICIT, many ? 5700 : 20);
+        assert_int_equal(scan(), many ? ST_INPUT : ST_OK);
+    }
+}
+
+/* Thousands of items side by side, pixel fragments whose bytes look like items, a cut file. */
+static void sound_files_pass(void **state) {
+    (void)state;
+    begin_file(EXPLICIT);
+    put_header(EXPLICIT, 0x52009230, "SQ", 0xffffffff);
+    for (int i = 0; i < 5000; i++) {
+        put_tag(0xfffee000, false), put_number(0xffffffff, 4, false);
+        put_nested_sized(EXPLICIT, 3);
+        put_tag(0xfffee00d, false), put_number(0, 4, false);
+    }
+    put_tag(0xfffee0dd, false), put_number(0, 4, false);
+    put_header(EXPLICIT, 0x7fe00010, "OB", 0xffffffff);
+    put_tag(0xfffee000, false), put_number(0, 4, false);
+    for (int k = 0; k < 3; k++) {
+        put_tag(0xfffee000, false), put_number(8000, 4, false);
+        for (int i = 0; i < 1000; i++) put_tag(0xfffee000, false), put_number(0xffffffff, 4, false);
+    }
+    put_tag(0xfffee0dd, false), put_number(0, 4, false);
+    put_header(EXPLICIT, 0xfffcfffc, "OB", 4), put("\0\0\0\0", 4);
+    assert_ok(scan());
+    for (int cut = 0; cut < 200; cut++) {
+        used -= 37;
+        assert_ok(scan());
+    }
+    put_file(in_home("text"), "no DICOM at all", 15);
+    assert_int_equal(dicom_prescan(in_home("text")), ST_INPUT);
+    assert_says("no DICM prefix");
+    assert_int_equal(dicom_prescan(in_home("none")), ST_INPUT);
+}
+
+/* A megabyte of deflated zeros inflates to a gigabyte; a few hundred megabytes may. */
+static void inflation_is_bounded(void **state) {
+    (void)state;
+    enum { MIB = 1 << 20 };
+    static unsigned char zeros[MIB], packed[ROOM];
+    const int sizes[] = {200, 400};
+    for (int k = 0; k < 2; k++) {
+        z_stream z = {.next_out = packed, .avail_out = ROOM};
+        begin_file(DEFLATED);
+        assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, -MAX_WBITS, 8, Z_DEFAULT_STRATEGY), Z_OK);
+        unsigned char header[12] = {0xe0, 0x7f, 0x10, 0x00, 'O', 'W', 0, 0};
+        uint32_t length = (uint32_t)sizes[k] * MIB;
+        memcpy(header + 8, &length, 4);
+        z.next_in = header, z.avail_in = 12;
+        deflate(&z, Z_NO_FLUSH);
+        for (int i = 0; i < sizes[k]; i++) {
+            z.next_in = zeros, z.avail_in = MIB;
+            assert_int_equal(deflate(&z, i + 1 < sizes[k] ? Z_NO_FLUSH : Z_FINISH),
+                             i + 1 < sizes[k] ? Z_OK : Z_STREAM_END);
+        }
+        put(packed, (int64_t)z.total_out);
+        deflateEnd(&z);
+        assert_int_equal(scan(), k == 0 ? ST_OK : ST_INPUT);
+        if (k == 1) assert_says("inflate to more than");
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nesting_is_bounded),         cmocka_unit_test(deep_files_are_refused),
+        cmocka_unit_test(lost_walks_are_bounded_too), cmocka_unit_test(sound_files_pass),
+        cmocka_unit_test(inflation_is_bounded),
+    };
+    if (!begin_scratch()) return 1;
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    return end_scratch() ? failed : 1;
+}
