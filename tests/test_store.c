@@ -112,7 +112,7 @@ static void replaces(void **state) {
     volume v = make_volume(0);
     assert_int_equal(store_writer_put(w, 0, &v), ST_OK);
     volume_free(&v);
-    assert_int_equal(count_matching("tmp"), 1);
+    assert_int_equal(count_matching("tmp"), 0);
     assert_good(in_home("s"), 2);
     assert_int_equal(store_writer_finish(w, status_fail(ST_STOPPED, "asked to stop")), ST_STOPPED);
     assert_string_equal(status_message(), "asked to stop");
@@ -137,7 +137,7 @@ static void half_written(void **state) {
         _exit(0);
     }
     waitpid(child, NULL, 0);
-    assert_int_equal(count_matching("tmp"), 2);
+    assert_int_equal(count_matching("tmp"), 1);
     assert_int_equal(read_all(in_home("s"), &right), ST_INPUT);
     assert_says("manifest.json");
     assert_int_equal(write_store(in_home("s"), 1), ST_OK);
