@@ -120,63 +120,63 @@ static float bilinear(const float *in, int64_t h, int64_t w, float fill, double 
     return (float)(row[0] + ty * (row[1] - row[0]));
 }
 
-/* The input points of the pixels of an output slice, row by row. */
-typedef struct slice_source {
+/* A walk over the pixels of an output slice, row by row. */
+typedef struct slice_walk {
     const warp *warp;
     bool elastic;
-    int64_t height, width; /* of the output */
+    int64_t height, width;          /* of the output */
+    int64_t remaining, row, column; /* pixels to come; the next pixel */
     plane at_z;
     double y; /* of the current row */
     line at_y;
-} slice_source;
+} slice_walk;
 
-static void begin_slice(slice_source *s, const warp *w, double z, int64_t height, int64_t width) {
+static void walk_slice(slice_walk *s, const warp *w, double z, int64_t height, int64_t width) {
     s->warp = w;
     s->elastic = is_elastic(w);
     s->height = height;
     s->width = width;
+    s->remaining = height * width;
+    s->row = -1;
+    s->column = width;
     collapse_z(w, z, s->at_z);
 }
 
-static void begin_row(slice_source *s, int64_t i) {
-    s->y = ((double)i + 0.5) / (double)s->height;
+static void begin_row(slice_walk *s) {
+    s->row++;
+    s->column = 0;
+    s->y = ((double)s->row + 0.5) / (double)s->height;
     if (s->elastic) collapse_y(s->at_z, s->y, s->at_y);
 }
 
-/* Of pixel j of the current row. */
-static void source_point(slice_source *s, int64_t j, double *from_y, double *from_x) {
-    map_point(s->warp, s->elastic ? s->at_y : NULL, s->y, ((double)j + 0.5) / (double)s->width,
-              from_y, from_x);
+/* The input point of the next pixel; false after the last one. */
+static bool next_pixel(slice_walk *s, double *from_y, double *from_x) {
+    if (s->remaining == 0) return false;
+    s->remaining--;
+    if (s->column == s->width) begin_row(s);
+    double x = ((double)s->column++ + 0.5) / (double)s->width;
+    map_point(s->warp, s->elastic ? s->at_y : NULL, s->y, x, from_y, from_x);
+    return true;
 }
 
 void warp_image(const warp *w, double z, const float *in, int64_t in_h, int64_t in_w, float fill,
                 float *out, int64_t out_h, int64_t out_w) {
-    slice_source source;
-    begin_slice(&source, w, z, out_h, out_w);
-    for (int64_t i = 0; i < out_h; i++) {
-        begin_row(&source, i);
-        for (int64_t j = 0; j < out_w; j++) {
-            double from_y, from_x;
-            source_point(&source, j, &from_y, &from_x);
-            out[i * out_w + j] = bilinear(in, in_h, in_w, fill, from_y * (double)in_h - 0.5,
-                                          from_x * (double)in_w - 0.5);
-        }
-    }
+    slice_walk pixels;
+    double y, x;
+    walk_slice(&pixels, w, z, out_h, out_w);
+    while (next_pixel(&pixels, &y, &x))
+        *out++ = bilinear(in, in_h, in_w, fill, y * (double)in_h - 0.5, x * (double)in_w - 0.5);
 }
 
 void warp_labels(const warp *w, double z, const uint8_t *in, int64_t in_h, int64_t in_w,
                  uint8_t *out, int64_t out_h, int64_t out_w) {
-    slice_source source;
-    begin_slice(&source, w, z, out_h, out_w);
-    for (int64_t i = 0; i < out_h; i++) {
-        begin_row(&source, i);
-        for (int64_t j = 0; j < out_w; j++) {
-            double from_y, from_x;
-            source_point(&source, j, &from_y, &from_x);
-            int inside = from_y >= 0 && from_y < 1 && from_x >= 0 && from_x < 1;
-            int64_t row = inside ? (int64_t)(from_y * (double)in_h) : 0;
-            int64_t column = inside ? (int64_t)(from_x * (double)in_w) : 0;
-            out[i * out_w + j] = inside ? in[row * in_w + column] : 0;
-        }
+    slice_walk pixels;
+    double y, x;
+    walk_slice(&pixels, w, z, out_h, out_w);
+    while (next_pixel(&pixels, &y, &x)) {
+        bool inside = y >= 0 && y < 1 && x >= 0 && x < 1;
+        int64_t row = inside ? (int64_t)(y * (double)in_h) : 0;
+        int64_t column = inside ? (int64_t)(x * (double)in_w) : 0;
+        *out++ = inside ? in[row * in_w + column] : 0;
     }
 }
