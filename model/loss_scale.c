@@ -1,4 +1,4 @@
-/* A state machine of two numbers. */
+/* The state of dynamic loss scaling and its transitions. */
 #include "model/loss_scale.h"
 
 #include <math.h>
@@ -23,8 +23,8 @@ double loss_scale_kept(const loss_scale *s) { return s->inert ? 0 : s->scale; }
 
 void loss_scale_restore(loss_scale *s, double scale, int64_t good) {
     int exponent = 0;
-    bool sound = scale >= 1 && scale <= LOSS_SCALE_MAX && frexp(scale, &exponent) == 0.5;
-    if (s->inert || !sound) return;
+    bool valid = scale >= 1 && scale <= LOSS_SCALE_MAX && frexp(scale, &exponent) == 0.5;
+    if (s->inert || !valid) return;
     s->scale = scale;
     s->good = good >= 0 && good < LOSS_SCALE_GROWTH ? good : 0;
 }

@@ -1,7 +1,9 @@
-/* Dynamic loss scaling (Micikevicius et al. 2018, Mixed Precision Training): the loss is multiplied
- * by a power of two before the backward pass, so that small gradients do not vanish in a narrow
- * number type, and the gradient divided by it before the update. A gradient that is not finite
- * halves the scale and costs its step; many good steps in a row double it.
+/* Dynamic loss scaling (Micikevicius et al. 2018, Mixed Precision Training).
+ *
+ * The loss is multiplied by a power of two before the backward pass, so that small gradients do not
+ * underflow in a narrow floating-point type; the gradient is divided by the same factor before the
+ * update. A step whose gradient is not finite is skipped and halves the scale; LOSS_SCALE_GROWTH
+ * finite steps in a row double it.
  */
 #ifndef CTAUG_MODEL_LOSS_SCALE_H
 #define CTAUG_MODEL_LOSS_SCALE_H
@@ -14,26 +16,29 @@
 enum {
     LOSS_SCALE_START = 1 << 16,
     LOSS_SCALE_MAX = 1 << 24,
-    LOSS_SCALE_GROWTH = 2000 /* good steps in a row before the scale doubles */
+    LOSS_SCALE_GROWTH = 2000 /* finite steps in a row before the scale doubles */
 };
 
 typedef struct loss_scale {
-    bool inert;   /* f32: stays at 1 */
+    bool inert;   /* f32: the scale stays 1 */
     double scale; /* a power of two, 1..LOSS_SCALE_MAX */
-    int64_t good; /* steps since the last change */
+    int64_t good; /* finite steps since the last change of the scale */
 } loss_scale;
 
+/* The initial state for a compute type: inert for f32. Local. */
 loss_scale loss_scale_for(tensor_type compute);
 
-/* Whether the next failure of a step may still be the scale's fault. */
+/* Whether the scale can still be halved: a non-finite gradient may then be due to the scale, not to
+ * divergence. Local. */
 bool loss_scale_can_fall(const loss_scale *s);
 
-/* After a step whose gradient was finite, or not. */
+/* Updates the scale after a step; `finite`: whether its gradient was finite. Local. */
 void loss_scale_after(loss_scale *s, bool finite);
 
-/* For a checkpoint: the scale, or 0 where there is no scaling; and back. Where no scaling was, or
- * none is wanted, it stays as it begins. */
+/* The scale as a checkpoint saves it: 0 if inert. Local. */
 double loss_scale_kept(const loss_scale *s);
+/* Restores the scale and the count of finite steps from a checkpoint. The initial state is kept if
+ * `s` is inert or the saved scale is not a power of two in 1..LOSS_SCALE_MAX. Local. */
 void loss_scale_restore(loss_scale *s, double scale, int64_t good);
 
 #endif

@@ -1,4 +1,4 @@
-/* Finding a row by its name, and the message when there is none. */
+/* Look-up of a row by its name, and the error message for an unknown name. */
 #include "model/named_table.h"
 
 #include <stdio.h>

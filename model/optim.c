@@ -1,8 +1,9 @@
-/* The optimiser's loops over the flat parameter buffer. Elements do not depend on each other, so
- * threads change nothing; the one sum (of squares) is cut into parts that are added in order.
+/* The optimiser's loops over the flat parameter buffer.
  *
- * Blocks and parts are whole vectors long: an element is then computed by the same instructions
- * whichever piece of the buffer a rank or a thread was given.
+ * The update of an element does not depend on other elements, so the number of threads does not
+ * change the result. The only reduction, the sum of squares, is split into parts that are added in
+ * a fixed order. The lengths of blocks and parts are multiples of the vector length: an element is
+ * then computed by the same instructions whichever range of the buffer a rank or thread processes.
  */
 #include "model/optim.h"
 #include "model/nn/kernels/cloned.h"
@@ -20,7 +21,8 @@ double learning_rate(int64_t step, int64_t warmup, int64_t total, double peak) {
     return low + (peak - low) * 0.5 * (1 + cos(PI * progress));
 }
 
-/* Eight running sums: an order that vectors can follow without leave to reassociate. */
+/* Eight partial sums, one a vector lane: the compiler can vectorise this order of additions without
+ * reassociating. */
 static double sum_of_squares(const float *x, int64_t n) {
     enum { LANES = 8 };
     double lane[LANES] = {0};
@@ -35,8 +37,8 @@ static double sum_of_squares(const float *x, int64_t n) {
 
 int64_t gradient_part(int64_t n) {
     const int64_t vector = 16;
-    int64_t least = (n + GRADIENT_PARTS - 1) / GRADIENT_PARTS;
-    return least > vector ? (least + vector - 1) / vector * vector : vector;
+    int64_t part_min = (n + GRADIENT_PARTS - 1) / GRADIENT_PARTS;
+    return part_min > vector ? (part_min + vector - 1) / vector * vector : vector;
 }
 
 void gradient_squares(const float *grad, int64_t count, int64_t part, double *sums) {
@@ -52,55 +54,58 @@ double gradient_square(const float *grad, int64_t n) {
     return sum;
 }
 
+/* The constants of one step: beta and 1 - beta of both moments, the bias corrections folded into
+ * the step size and into the factor of the root, and learning rate * weight decay. */
 typedef struct adamw_terms {
-    float scale, eps, keep1, take1, keep2, take2, size, root, decay;
+    float scale, eps, beta1, one_minus_beta1, beta2, one_minus_beta2, step_size, root_scale, decay;
 } adamw_terms;
 
 CLONED(void, adamw_block,
        (const adamw_terms *t, float *restrict value, const float *restrict grad, float *restrict m,
         float *restrict v, const uint8_t *restrict decay, int64_t n),
        (t, value, grad, m, v, decay, n)) {
-    /* No branch, which the compiler could follow in one loop and not in another. */
+    /* No branches: the compiler could translate them differently in the vector loop, its remainder
+     * and the clones, and the bits of an element would depend on the loop that computes it. */
     const adamw_terms k = *t;
     for (int64_t i = 0; i < n; i++) {
         float g = k.scale * grad[i];
-        float mean = k.keep1 * m[i] + k.take1 * g;
-        float square = k.keep2 * v[i] + k.take2 * g * g;
-        float kept = value[i] * (1.0f - k.decay * (float)decay[i]);
+        float mean = k.beta1 * m[i] + k.one_minus_beta1 * g;
+        float square = k.beta2 * v[i] + k.one_minus_beta2 * g * g;
+        float decayed = value[i] * (1.0f - k.decay * (float)decay[i]);
         m[i] = mean;
         v[i] = square;
-        value[i] = kept - k.size * mean / (sqrtf(square) * k.root + k.eps);
+        value[i] = decayed - k.step_size * mean / (sqrtf(square) * k.root_scale + k.eps);
     }
 }
 
-CLONED(void, ema_block, (float take, float *restrict ema, const float *restrict value, int64_t n),
-       (take, ema, value, n)) {
-    for (int64_t i = 0; i < n; i++) ema[i] += take * (value[i] - ema[i]);
+CLONED(void, ema_block, (float rate, float *restrict ema, const float *restrict value, int64_t n),
+       (rate, ema, value, n)) {
+    for (int64_t i = 0; i < n; i++) ema[i] += rate * (value[i] - ema[i]);
 }
 
-/* m and v are the moments of the scaled gradient; the bias corrections 1 - beta^step are folded
- * into the step size and into the root, in f64, once for all elements. */
+/* m and v are the moments of the scaled gradient. The bias corrections 1 - beta^step are computed
+ * in f64 once for all elements. */
 void adamw_update(const adamw *a, float *value, const float *grad, float *m, float *v,
                   const uint8_t *decay, float *ema, double ema_decay, int64_t n) {
     enum { BLOCK = 4096 };
-    static const uint8_t none[BLOCK];
+    static const uint8_t no_decay[BLOCK];
     double correct1 = -expm1((double)a->step * log(a->beta1));
     double correct2 = -expm1((double)a->step * log(a->beta2));
     const adamw_terms t = {.scale = (float)a->scale,
                            .eps = (float)a->eps,
-                           .keep1 = (float)a->beta1,
-                           .take1 = (float)(1 - a->beta1),
-                           .keep2 = (float)a->beta2,
-                           .take2 = (float)(1 - a->beta2),
-                           .size = (float)(a->lr / correct1),
-                           .root = (float)(1 / sqrt(correct2)),
+                           .beta1 = (float)a->beta1,
+                           .one_minus_beta1 = (float)(1 - a->beta1),
+                           .beta2 = (float)a->beta2,
+                           .one_minus_beta2 = (float)(1 - a->beta2),
+                           .step_size = (float)(a->lr / correct1),
+                           .root_scale = (float)(1 / sqrt(correct2)),
                            .decay = (float)(a->lr * a->weight_decay)};
-    const float take = (float)(1 - ema_decay);
+    const float ema_rate = (float)(1 - ema_decay);
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < n; i += BLOCK) {
         int64_t count = n - i < BLOCK ? n - i : BLOCK;
-        adamw_block(&t, value + i, grad + i, m + i, v + i, decay ? decay + i : none, count);
-        if (ema) ema_block(take, ema + i, value + i, count);
+        adamw_block(&t, value + i, grad + i, m + i, v + i, decay ? decay + i : no_decay, count);
+        if (ema) ema_block(ema_rate, ema + i, value + i, count);
     }
 }
 

@@ -1,9 +1,12 @@
-/* Area averages and votes, in whole numbers: in units of 1 / size of an input pixel, output pixel o
- * covers [o side, (o + 1) side) and input pixel i covers [i size, (i + 1) size). Overlaps are
- * therefore integers, sums are exact, and the mean of a slice is kept to the last float rounding.
+/* Resampling of slices to the working size by area averages (HU) and votes (labels), and the HU
+ * window.
  *
- * The rows under an output row are first put together column by column, in loops that vectorise;
- * what is left for each output pixel is one line.
+ * Overlaps of pixels are computed in integers: in units of 1 / size of an input pixel, output pixel
+ * o covers [o side, (o + 1) side) and input pixel i covers [i size, (i + 1) size). Sums are
+ * therefore exact, and the mean of a slice is preserved up to the final rounding to float.
+ *
+ * The input rows under an output row are first reduced along y, column by column, in loops that
+ * vectorise; an output pixel then reduces a short range of columns.
  */
 #include "model/warp.h"
 
@@ -26,52 +29,54 @@ typedef struct range {
     int64_t from, to;
 } range;
 
-/* Those that output pixel o touches. */
+/* The input pixels that output pixel o overlaps. */
 static range under(const frame *f, int64_t o) {
     return (range){o * f->side / f->size, ((o + 1) * f->side + f->size - 1) / f->size};
 }
 
-/* Those of r that lie in the slice, which begins at `start` and is `length` long. */
+/* The part of r inside the slice, which begins at `start` and is `length` pixels long. */
 static range inside(range r, int64_t start, int64_t length) {
     if (r.from < start) r.from = start;
     if (r.to > start + length) r.to = start + length;
     return r;
 }
 
+/* Overlap of output pixel o and input pixel i, in units of 1 / size. */
 static int64_t overlap(const frame *f, int64_t o, int64_t i) {
     int64_t from = o * f->side, to = from + f->side;
     int64_t begin = i * f->size, end = begin + f->size;
     return (to < end ? to : end) - (from > begin ? from : begin);
 }
 
+/* The sum of overlaps with the input pixels of r. */
 static int64_t overlaps(const frame *f, int64_t o, range r) {
     int64_t sum = 0;
     for (int64_t i = r.from; i < r.to; i++) sum += overlap(f, o, i);
     return sum;
 }
 
-/* Some columns of the square under an output row, put together along y. */
+/* Up to STRIP columns of the square, reduced along y over the input rows under an output row. */
 enum { STRIP = 512 };
 
 typedef struct strip {
     range columns;
     union {
-        double sum[STRIP]; /* weighted HU: whole numbers, exact below 2^53 */
+        double sum[STRIP]; /* weighted HU: integers, exact below 2^53 */
         struct {
-            uint8_t least[STRIP], most[STRIP];
+            uint8_t min[STRIP], max[STRIP];
         } label;
     };
 } strip;
 
-/* Moves on to the columns from x to at most the end of the slice. */
-static int64_t move(const frame *f, strip *s, int64_t x) {
+/* Sets the columns of the strip (from x on, inside the slice) and returns their number. */
+static int64_t begin_strip(const frame *f, strip *s, int64_t x) {
     s->columns = inside((range){x, x + STRIP}, f->left, f->width);
     return s->columns.to - x;
 }
 
 static void sum_rows(const frame *f, const int16_t *hu, int64_t oy, range rows, strip *s,
                      int64_t x) {
-    int64_t n = move(f, s, x);
+    int64_t n = begin_strip(f, s, x);
     memset(s->sum, 0, sizeof s->sum);
     for (int64_t y = rows.from; y < rows.to; y++) {
         const int16_t *row = hu + (y - f->top) * f->width + x - f->left;
@@ -102,44 +107,46 @@ void resize_image(const int16_t *hu, int64_t in_h, int64_t in_w, float fill, flo
     }
 }
 
-/* Only the votes up to the largest label seen are looked at: most slices have few. */
+/* The most frequent label of the area of an output pixel. Votes are initialised and compared only
+ * up to the largest label seen, because most slices have few labels. */
 static uint8_t vote(const frame *f, const uint8_t *labels, int64_t oy, int64_t ox) {
     int64_t votes[UINT8_MAX + 1];
     range rows = inside(under(f, oy), f->top, f->height);
     range columns = inside(under(f, ox), f->left, f->width);
-    int most = 0, best = 0;
+    int largest = 0, best = 0;
     votes[0] = f->side * f->side - overlaps(f, oy, rows) * overlaps(f, ox, columns);
     for (int64_t y = rows.from; y < rows.to; y++) {
         const uint8_t *row = labels + (y - f->top) * f->width;
         int64_t weight = overlap(f, oy, y);
         for (int64_t x = columns.from; x < columns.to; x++) {
             int label = row[x - f->left];
-            while (most < label) votes[++most] = 0;
+            while (largest < label) votes[++largest] = 0;
             votes[label] += weight * overlap(f, ox, x);
         }
     }
-    for (int label = 1; label <= most; label++)
+    for (int label = 1; label <= largest; label++)
         if (votes[label] >= votes[best]) best = label;
     return (uint8_t)best;
 }
 
+/* The smallest and the largest label of every column of the strip. */
 static void bound_rows(const frame *f, const uint8_t *labels, range rows, strip *s, int64_t x) {
-    int64_t n = move(f, s, x);
-    memset(s->label.least, UINT8_MAX, sizeof s->label.least);
-    memset(s->label.most, 0, sizeof s->label.most);
+    int64_t n = begin_strip(f, s, x);
+    memset(s->label.min, UINT8_MAX, sizeof s->label.min);
+    memset(s->label.max, 0, sizeof s->label.max);
     for (int64_t y = rows.from; y < rows.to; y++) {
         const uint8_t *row = labels + (y - f->top) * f->width + x - f->left;
         for (int64_t k = 0; k < n; k++) {
-            uint8_t least = s->label.least[k], most = s->label.most[k];
-            s->label.least[k] = row[k] < least ? row[k] : least;
-            s->label.most[k] = row[k] > most ? row[k] : most;
+            uint8_t min = s->label.min[k], max = s->label.max[k];
+            s->label.min[k] = row[k] < min ? row[k] : min;
+            s->label.max[k] = row[k] > max ? row[k] : max;
         }
     }
 }
 
 static bool same(range a, range b) { return a.from == b.from && a.to == b.to; }
 
-/* Most areas are of one label, and need no vote. */
+/* Most areas lie inside the slice and hold one label only; they need no vote. */
 void resize_labels(const uint8_t *in, int64_t in_h, int64_t in_w, uint8_t *out, int64_t size) {
     frame f = frame_of(in_h, in_w, size);
     strip s;
@@ -149,21 +156,21 @@ void resize_labels(const uint8_t *in, int64_t in_h, int64_t in_w, uint8_t *out, 
         s.columns = (range){0, 0};
         for (int64_t ox = 0; ox < size; ox++) {
             range columns = inside(under(&f, ox), f.left, in_w);
-            uint8_t least = UINT8_MAX, most = 0;
+            uint8_t min = UINT8_MAX, max = 0;
             for (int64_t x = columns.from; x < columns.to; x++) {
                 if (x >= s.columns.to) bound_rows(&f, in, rows, &s, x);
-                uint8_t low = s.label.least[x - s.columns.from];
-                uint8_t high = s.label.most[x - s.columns.from];
-                if (low < least) least = low;
-                if (high > most) most = high;
+                uint8_t low = s.label.min[x - s.columns.from];
+                uint8_t high = s.label.max[x - s.columns.from];
+                if (low < min) min = low;
+                if (high > max) max = high;
             }
-            bool one = whole && same(columns, under(&f, ox)) && least == most;
-            out[oy * size + ox] = one ? most : vote(&f, in, oy, ox);
+            bool one = whole && same(columns, under(&f, ox)) && min == max;
+            out[oy * size + ox] = one ? max : vote(&f, in, oy, ox);
         }
     }
 }
 
-/* NaN becomes -1. */
+/* The comparisons are written so that NaN becomes -1. */
 float window_apply(float hu, double low, double high) {
     double value = 2 * (hu - low) / (high - low) - 1;
     value = value > -1 ? value : -1;

@@ -1,6 +1,6 @@
-/* Philox as streams: word `at` of a stream is word at % 4 of block at / 4, and so any position can
- * be computed at once. Single calls compute their block anew; the fill functions walk whole blocks.
- */
+/* Streams of Philox words: word `at` of a stream is word at % 4 of block at / 4, so that any
+ * position can be computed directly. Single draws recompute their block; the fill functions compute
+ * each block once. */
 #include "model/rng.h"
 
 #include <Random123/philox.h>
@@ -8,7 +8,7 @@
 
 enum { BLOCK = 4 };
 
-/* The upper half of the block numbers is for normals. */
+/* First block of the normals: they use the upper half of the block numbers. */
 static const uint32_t NORMAL_BLOCKS = UINT32_C(1) << 31;
 
 static const double TWO_PI = 6.283185307179586477;
@@ -20,8 +20,9 @@ static philox4x32_ctr_t philox(const uint32_t key[2], uint32_t c0, uint32_t c1, 
     return philox4x32(counter, k);
 }
 
-static philox4x32_ctr_t block_of(const rng_stream *r, uint64_t at, uint32_t blocks) {
-    uint32_t block = ((uint32_t)(at / BLOCK) & (NORMAL_BLOCKS - 1)) | blocks;
+/* The block that holds position `at`; first_block: 0 or NORMAL_BLOCKS. */
+static philox4x32_ctr_t block_of(const rng_stream *r, uint64_t at, uint32_t first_block) {
+    uint32_t block = ((uint32_t)(at / BLOCK) & (NORMAL_BLOCKS - 1)) | first_block;
     return philox(r->key, block, (uint32_t)r->index, (uint32_t)(r->index >> 32), r->step);
 }
 
@@ -43,7 +44,7 @@ double rng_between(rng_stream *r, double a, double b) {
     return x < b ? x : a; /* rounding may reach b */
 }
 
-/* Rejects the first 2^64 mod n words, so that every remainder is equally frequent. */
+/* Rejects values below 2^64 mod n, so that every remainder is equally frequent. */
 uint64_t rng_below(rng_stream *r, uint64_t n) {
     uint64_t reject = -n % n;
     for (;;) {
@@ -53,7 +54,8 @@ uint64_t rng_below(rng_stream *r, uint64_t n) {
     }
 }
 
-/* Two normals from two words (Box & Muller 1958); the first uniform lies in (0, 1]: no log of 0. */
+/* Two normals from two words (Box & Muller 1958). The first uniform lies in (0, 1], which avoids
+ * log(0). */
 static void box_muller(uint32_t first, uint32_t second, double out[2]) {
     double radius = sqrt(-2.0 * log(((double)first + 1.0) * 0x1p-32));
     double angle = TWO_PI * (second * 0x1p-32);
@@ -61,7 +63,7 @@ static void box_muller(uint32_t first, uint32_t second, double out[2]) {
     out[1] = radius * sin(angle);
 }
 
-/* Positions 2k and 2k + 1 are the pair from words 2k and 2k + 1, whichever is asked for first. */
+/* The normals at positions 2k and 2k + 1 are the pair computed from words 2k and 2k + 1. */
 double rng_normal(rng_stream *r) {
     uint64_t at = r->at++;
     philox4x32_ctr_t block = block_of(r, at, NORMAL_BLOCKS);
@@ -87,15 +89,15 @@ void rng_fill_normal(rng_stream *r, float *out, int64_t n) {
     for (; i < n; i++) out[i] = (float)rng_normal(r);
 }
 
-static float cut_uniform(uint32_t word) { return (float)(word >> 8) * 0x1p-24f; }
+static float truncated_uniform(uint32_t word) { return (float)(word >> 8) * 0x1p-24f; }
 
 void rng_fill_uniform(rng_stream *r, float *out, int64_t n) {
     int64_t i = 0;
-    for (; i < n && r->at % BLOCK != 0; i++) out[i] = cut_uniform(rng_u32(r));
+    for (; i < n && r->at % BLOCK != 0; i++) out[i] = truncated_uniform(rng_u32(r));
     for (; i + BLOCK <= n; i += BLOCK) {
         philox4x32_ctr_t block = block_of(r, r->at, 0);
-        for (int k = 0; k < BLOCK; k++) out[i + k] = cut_uniform(block.v[k]);
+        for (int k = 0; k < BLOCK; k++) out[i + k] = truncated_uniform(block.v[k]);
         r->at += BLOCK;
     }
-    for (; i < n; i++) out[i] = cut_uniform(rng_u32(r));
+    for (; i < n; i++) out[i] = truncated_uniform(rng_u32(r));
 }

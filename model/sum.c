@@ -1,4 +1,4 @@
-/* Trees of sums, block by block, so that partial sums stay in the cache. */
+/* Tree sums, computed in blocks of BLOCK floats so that partial sums stay in the cache. */
 #include "model/sum.h"
 #include "io/alloc.h"
 #include "model/nn/kernels/cloned.h"
@@ -23,13 +23,14 @@ CLONED(void, add_pair, (float *restrict to, const float *a, const float *b, int6
     for (int64_t i = 0; i < n; i++) to[i] = a[i] + b[i];
 }
 
+/* Size of the left subtree: the largest power of two below count >= 2. */
 static int64_t lower_half(int64_t count) {
     int64_t half = 1;
     while (2 * half < count) half *= 2;
     return half;
 }
 
-/* n <= BLOCK floats from `at` on. */
+/* The tree sum of floats [at, at + n), n <= BLOCK. */
 static void sum_block(const float *const *x, int count, int64_t at, int64_t n, float *out) {
     float other[BLOCK];
     if (count == 1) {
@@ -60,13 +61,13 @@ double tree_sum_f64(const double *x, int64_t count) {
     return tree_sum_f64(x, half) + tree_sum_f64(x + half, count - half);
 }
 
-status sum_stack_create(int64_t n, int64_t most, sum_stack **out) {
+status sum_stack_create(int64_t n, int64_t max_arrays, sum_stack **out) {
     status st = ST_OK;
     sum_stack *s = NULL;
     *out = NULL;
     TRY(array_alloc(&s, 1, sizeof *s, "partial sums"));
     s->n = n;
-    for (int64_t m = most; m > 1; m /= 2)
+    for (int64_t m = max_arrays; m > 1; m /= 2)
         TRY(pages_alloc(&s->level[s->levels++], n * (int64_t)sizeof(float),
                         "partial sums of gradients"));
     *out = s;

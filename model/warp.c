@@ -1,10 +1,12 @@
-/* Warps of slices. The elastic part is a tensor product of cubic B-splines (Rueckert et al. 1999):
- * along a slice z is the same everywhere and along a row y is, so the lattice is collapsed to a
- * plane once a slice and to a line once a row; a pixel then costs four lattice points.
+/* Warps of slices.
  *
- * WARP_GRID lattice points along an axis make WARP_GRID - 3 spans over [0, 1]: every point has its
- * four neighbours, so the weights always add up to 1 and no displacement exceeds the largest one of
- * the lattice. Coordinates beyond [0, 1] take the displacement of the border.
+ * The elastic part is a tensor product of cubic B-splines (Rueckert et al. 1999). z is constant in
+ * a slice and y in a row, so the lattice is interpolated to a plane once a slice and to a line once
+ * a row; a pixel then needs four lattice points only.
+ *
+ * WARP_GRID lattice points along an axis give WARP_GRID - 3 spans over [0, 1]. Every point has four
+ * neighbours along the axis, so the weights add up to 1 and no displacement exceeds the largest one
+ * of the lattice. Coordinates outside [0, 1] get the displacement of the border.
  */
 #include "model/warp.h"
 
@@ -26,8 +28,8 @@ typedef double line[WARP_GRID][2];             /* x */
 
 void warp_identity(warp *w) { *w = (warp){.affine = {{1, 0, 0}, {0, 1, 0}}}; }
 
-/* Each number is drawn whether it is used or not: a switched-off part leaves the others as they
- * were. The affine part is the pull-back of "zoom, turn, shift, mirror". */
+/* All numbers are drawn whether they are used or not, so that switching off one part does not
+ * change the others. The affine part is the pull-back of "zoom, rotate, shift, mirror". */
 void warp_draw(warp *w, rng_stream *r, double rotate, double zoom, double shift, int mirror,
                double elastic) {
     double angle = RADIANS * rng_between(r, -1, 1) * rotate;
@@ -69,8 +71,8 @@ static void collapse_y(plane in, double y, line out) {
             for (int d = 0; d < 2; d++) out[x][d] += by.weight[k] * in[by.first + k][x][d];
 }
 
-/* elastic NULL: none. */
-static void from_line(const warp *w, line elastic, double y, double x, double *from_y,
+/* The input point of output point (y, x). `elastic`: the displacements along the row, or NULL. */
+static void map_point(const warp *w, line elastic, double y, double x, double *from_y,
                       double *from_x) {
     double from[2];
     for (int d = 0; d < 2; d++)
@@ -84,7 +86,8 @@ static void from_line(const warp *w, line elastic, double y, double x, double *f
     *from_x = from[1];
 }
 
-/* Training slices are turned and shifted only: that is most of the cost saved. */
+/* Training slices are usually warped without an elastic part; skipping the spline then saves most
+ * of the cost. */
 static bool is_elastic(const warp *w) {
     const float *at = &w->elastic[0][0][0][0];
     for (size_t i = 0; i < sizeof w->elastic / sizeof *at; i++)
@@ -97,10 +100,11 @@ void warp_point(const warp *w, double z, double y, double x, double *from_y, dou
     line at_y;
     collapse_z(w, z, at_z);
     collapse_y(at_z, y, at_y);
-    from_line(w, at_y, y, x, from_y, from_x);
+    map_point(w, at_y, y, x, from_y, from_x);
 }
 
-/* Bilinear between the four pixel centres around (y, x), in pixels; those outside are `fill`. */
+/* Bilinear interpolation between the four pixel centres around (y, x), in pixels; pixels outside
+ * the slice have the value `fill`. */
 static float bilinear(const float *in, int64_t h, int64_t w, float fill, double y, double x) {
     if (!(y > -1 && y < (double)h && x > -1 && x < (double)w)) return fill;
     double floor_y = floor(y), floor_x = floor(x);
@@ -116,40 +120,63 @@ static float bilinear(const float *in, int64_t h, int64_t w, float fill, double 
     return (float)(row[0] + ty * (row[1] - row[0]));
 }
 
+/* A walk over the pixels of an output slice, row by row. */
+typedef struct slice_walk {
+    const warp *warp;
+    bool elastic;
+    int64_t height, width;          /* of the output */
+    int64_t remaining, row, column; /* pixels to come; the next pixel */
+    plane at_z;
+    double y; /* of the current row */
+    line at_y;
+} slice_walk;
+
+static void walk_slice(slice_walk *s, const warp *w, double z, int64_t height, int64_t width) {
+    s->warp = w;
+    s->elastic = is_elastic(w);
+    s->height = height;
+    s->width = width;
+    s->remaining = height * width;
+    s->row = -1;
+    s->column = width;
+    collapse_z(w, z, s->at_z);
+}
+
+static void begin_row(slice_walk *s) {
+    s->row++;
+    s->column = 0;
+    s->y = ((double)s->row + 0.5) / (double)s->height;
+    if (s->elastic) collapse_y(s->at_z, s->y, s->at_y);
+}
+
+/* The input point of the next pixel; false after the last one. */
+static bool next_pixel(slice_walk *s, double *from_y, double *from_x) {
+    if (s->remaining == 0) return false;
+    s->remaining--;
+    if (s->column == s->width) begin_row(s);
+    double x = ((double)s->column++ + 0.5) / (double)s->width;
+    map_point(s->warp, s->elastic ? s->at_y : NULL, s->y, x, from_y, from_x);
+    return true;
+}
+
 void warp_image(const warp *w, double z, const float *in, int64_t in_h, int64_t in_w, float fill,
                 float *out, int64_t out_h, int64_t out_w) {
-    plane at_z;
-    bool elastic = is_elastic(w);
-    collapse_z(w, z, at_z);
-    for (int64_t i = 0; i < out_h; i++) {
-        double y = ((double)i + 0.5) / (double)out_h, from_y, from_x;
-        line at_y;
-        if (elastic) collapse_y(at_z, y, at_y);
-        for (int64_t j = 0; j < out_w; j++) {
-            from_line(w, elastic ? at_y : NULL, y, ((double)j + 0.5) / (double)out_w, &from_y,
-                      &from_x);
-            out[i * out_w + j] = bilinear(in, in_h, in_w, fill, from_y * (double)in_h - 0.5,
-                                          from_x * (double)in_w - 0.5);
-        }
-    }
+    slice_walk pixels;
+    double y, x;
+    walk_slice(&pixels, w, z, out_h, out_w);
+    while (next_pixel(&pixels, &y, &x))
+        *out++ = bilinear(in, in_h, in_w, fill, y * (double)in_h - 0.5, x * (double)in_w - 0.5);
 }
 
 void warp_labels(const warp *w, double z, const uint8_t *in, int64_t in_h, int64_t in_w,
                  uint8_t *out, int64_t out_h, int64_t out_w) {
-    plane at_z;
-    bool elastic = is_elastic(w);
-    collapse_z(w, z, at_z);
-    for (int64_t i = 0; i < out_h; i++) {
-        double y = ((double)i + 0.5) / (double)out_h, from_y, from_x;
-        line at_y;
-        if (elastic) collapse_y(at_z, y, at_y);
-        for (int64_t j = 0; j < out_w; j++) {
-            from_line(w, elastic ? at_y : NULL, y, ((double)j + 0.5) / (double)out_w, &from_y,
-                      &from_x);
-            int inside = from_y >= 0 && from_y < 1 && from_x >= 0 && from_x < 1;
-            int64_t row = inside ? (int64_t)(from_y * (double)in_h) : 0;
-            int64_t column = inside ? (int64_t)(from_x * (double)in_w) : 0;
-            out[i * out_w + j] = inside ? in[row * in_w + column] : 0;
-        }
+    slice_walk pixels;
+    double y, x;
+    walk_slice(&pixels, w, z, out_h, out_w);
+    while (next_pixel(&pixels, &y, &x)) {
+        bool inside = y >= 0 && y < 1 && x >= 0 && x < 1;
+        int64_t row = inside ? (int64_t)(y * (double)in_h) : 0;
+        int64_t column = inside ? (int64_t)(x * (double)in_w) : 0;
+        *out++ = inside ? in[row * in_w + column] : 0;
     }
 }

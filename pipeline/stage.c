@@ -1,4 +1,5 @@
-/* What all stages ask of their context. */
+/* Operations on the stage context that several stages need: stop requests, the test whether an
+ * output is current, and paths in the run directory. */
 #include "pipeline/stage.h"
 
 #include "io/manifest.h"

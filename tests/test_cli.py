@@ -48,6 +48,9 @@ def test_help_is_there_for_every_verb(where):
 def test_wrong_words_are_answered(where):
     expect(ctaug("trian"), 2, "unknown verb trian; did you mean train?")
     expect(ctaug("xyzzyxyzzy"), 2, "ctaug --help")
+    # An unknown verb has no help: least of all that of another verb.
+    for wrong in ("trian", "xyzzyxyzzy"):
+        assert expect(ctaug(wrong, "--help"), 2, f"unknown verb {wrong}").stdout == ""
     expect(ctaug("train"), 2, "which study?", "ctaug init")
     expect(ctaug("train", "a.yaml", "b.yaml"), 2, "b.yaml")
     expect(ctaug("train", "--steps", "3"), 2, "--steps", "--set")

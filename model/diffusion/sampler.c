@@ -1,11 +1,15 @@
-/* One loop for all samplers: ask the network, turn its answer into x_0 and eps, clamp x_0, and go
- * from time t to the next smaller one by
- *     x_to = a x_0 + b x_t + c eps + d noise,
- * where a sampler is no more than a rule for the four numbers: a row of the table.
+/* The sampling loop and the table of samplers.
  *
- * When x_0 is clamped, eps is recomputed from x_t and the clamped x_0: the two then still mean the
- * same x_t. This also tames the far end of a schedule, where an objective that divides by
- * sqrt(alpha_bar) (objective.c) answers with x_0 of any size; with clip = 0 nothing does.
+ * The loop is the same for all samplers: get the network's prediction, convert it to x_0 and eps,
+ * clamp x_0, and step from time t to the next smaller time by
+ *
+ *     x_to = a x_0 + b x_t + c eps + d noise.
+ *
+ * A sampler is a rule for the four coefficients.
+ *
+ * Where x_0 is clamped, eps is recomputed from x_t and the clamped x_0, so that the two remain
+ * consistent with x_t. The clamp also bounds x_0 near t = T, where an objective that divides by
+ * sqrt(alpha_bar) (objective.c) can give values of any size; with clip = 0 nothing bounds them.
  */
 #include "model/diffusion/sampler.h"
 #include "io/alloc.h"
@@ -20,7 +24,8 @@ typedef struct step_rule {
     double x0, x_t, eps, noise;
 } step_rule;
 
-/* Ho et al. 2020, algorithm 2: a draw from q(x_to | x_t, x_0), variance "beta tilde". */
+/* Ho et al. 2020, algorithm 2: a draw from the posterior q(x_to | x_t, x_0), with its variance
+ * ("beta tilde"). */
 static step_rule ddpm(const sampling *how, int64_t t, int64_t to) {
     step_rule rule = {0};
     double variance;
@@ -49,8 +54,8 @@ static status check(const sampling *how) {
     status st = ST_OK;
     if (how->steps < 1 || how->steps > how->schedule->steps)
         TRY(status_fail(ST_USAGE,
-                        "%" PRId64 " sampling steps: 1 to %" PRId64
-                        " can be, the steps of the schedule the network was trained with",
+                        "%" PRId64 " sampling steps: the number must be 1 to %" PRId64
+                        ", the steps of the schedule the network was trained with",
                         how->steps, how->schedule->steps));
     if (!(how->eta >= 0 && how->eta <= 1))
         TRY(status_fail(ST_USAGE, "eta %g: it must be between 0 and 1", how->eta));
@@ -62,49 +67,52 @@ done:
     return st;
 }
 
-/* The k-th of the times going down, k = 0..steps-1: T first, 1 last; k = steps: 0. */
+/* The k-th time in descending order, k = 0..steps-1, from T to 1; k = steps: 0. */
 static int64_t time_at(const sampling *how, int64_t k) {
-    int64_t most = how->schedule->steps, steps = how->steps;
-    if (k == 0) return most;
+    int64_t last = how->schedule->steps, steps = how->steps;
+    if (k == 0) return last;
     if (k == steps) return 0;
-    return 1 + llround((double)(most - 1) * (double)(steps - 1 - k) / (double)(steps - 1));
+    return 1 + llround((double)(last - 1) * (double)(steps - 1 - k) / (double)(steps - 1));
 }
 
-/* Prediction with guidance. Noised data, x_0, eps and v are linear in each other at a given x_t,
- * hence extrapolating any of them extrapolates all. */
+/* The prediction with guidance. `unconditional`: buffer for the prediction without conditions;
+ * NULL: no guidance. At a given x_t, x_0, eps and v are affine functions of each other, so that
+ * extrapolating one of them extrapolates all. */
 static status predict(const sampling *how, denoise_fn denoise, void *context, int64_t t,
-                      int64_t count, const float *x, float *predicted, float *dropped) {
+                      int64_t count, const float *x, float *predicted, float *unconditional) {
     status st = ST_OK;
     TRY(denoise(context, x, t, 1, predicted));
-    if (dropped) {
-        TRY(denoise(context, x, t, 0, dropped));
+    if (unconditional) {
+        TRY(denoise(context, x, t, 0, unconditional));
         for (int64_t i = 0; i < count; i++)
-            predicted[i] += (float)(how->guidance - 1) * (predicted[i] - dropped[i]);
+            predicted[i] += (float)(how->guidance - 1) * (predicted[i] - unconditional[i]);
     }
 done:
     return st;
 }
 
-/* Comparisons rather than fmin and fmax: a NaN must stay one. */
+/* Clamps x_0 to [-clip, clip] and recomputes eps where it was clamped. The comparisons let a NaN
+ * pass, which fmin and fmax would replace. */
 static void clamp(double alpha_bar, double clip, const float *x_t, float *x0, float *eps,
                   int64_t n) {
     double alpha = sqrt(alpha_bar), sigma = sqrt(1 - alpha_bar);
-    float most = (float)clip;
+    float limit = (float)clip;
     for (int64_t i = 0; i < n; i++) {
-        if (!(x0[i] < -most || x0[i] > most)) continue;
-        x0[i] = x0[i] < 0 ? -most : most;
+        if (!(x0[i] < -limit || x0[i] > limit)) continue;
+        x0[i] = x0[i] < 0 ? -limit : limit;
         eps[i] = (float)((x_t[i] - alpha * x0[i]) / sigma);
     }
 }
 
-static void take_step(const step_rule *by, const float *x0, const float *eps, const float *noise,
+static void take_step(const step_rule *rule, const float *x0, const float *eps, const float *noise,
                       float *x, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
-        double mean = by->x0 * x0[i] + by->x_t * x[i] + by->eps * eps[i];
-        x[i] = (float)(mean + by->noise * noise[i]);
+        double mean = rule->x0 * x0[i] + rule->x_t * x[i] + rule->eps * eps[i];
+        x[i] = (float)(mean + rule->noise * noise[i]);
     }
 }
 
+/* Noise of one sample: k = 0 for x_T, k + 1 for step k. */
 static void draw_normal(const sampling *how, uint64_t index, int64_t k, float *out, int64_t n) {
     rng_stream r = rng_open(how->seed, RNG_SAMPLE, index, (uint32_t)k);
     rng_fill_normal(&r, out, n);
@@ -114,7 +122,7 @@ static status check_finite(const float *x, int64_t count, int64_t t) {
     for (int64_t i = 0; i < count; i++)
         if (!isfinite(x[i]))
             return status_fail(ST_DIVERGED,
-                               "sampling gave a number that is not finite at t = %" PRId64
+                               "sampling produced a value that is not finite at t = %" PRId64
                                "; the network's parameters are not usable",
                                t);
     return ST_OK;
@@ -124,13 +132,15 @@ status sampler_run(const sampling *how, denoise_fn denoise, void *context, const
                    int64_t batch, int64_t n, float *x) {
     status st = ST_OK;
     int64_t count = 0;
-    float *predicted = NULL, *dropped = NULL, *work = NULL;
+    float *predicted = NULL, *unconditional = NULL, *work = NULL;
     TRY(check(how));
     if (!size_mul(batch, n, &count))
-        TRY(status_fail(ST_USAGE, "a batch of %" PRId64 " samples of %" PRId64 " numbers", batch,
+        TRY(status_fail(ST_USAGE,
+                        "a batch of %" PRId64 " samples of %" PRId64 " values is too large", batch,
                         n));
     TRY(array_alloc(&predicted, count, sizeof *predicted, "predictions"));
-    if (how->guidance != 1) TRY(array_alloc(&dropped, count, sizeof *dropped, "predictions"));
+    if (how->guidance != 1)
+        TRY(array_alloc(&unconditional, count, sizeof *unconditional, "predictions"));
     TRY(array_alloc(&work, n, 3 * sizeof *work, "sampling"));
     float *x0 = work, *eps = work + n, *noise = work + 2 * n;
 
@@ -139,7 +149,7 @@ status sampler_run(const sampling *how, denoise_fn denoise, void *context, const
         int64_t t = time_at(how, k), to = time_at(how, k + 1);
         double alpha_bar = schedule_alpha_bar(how->schedule, t);
         step_rule rule = TABLE[how->sampler].rule(how, t, to);
-        TRY(predict(how, denoise, context, t, count, x, predicted, dropped));
+        TRY(predict(how, denoise, context, t, count, x, predicted, unconditional));
         for (int64_t b = 0; b < batch; b++) {
             float *x_t = x + b * n;
             how->objective->split(alpha_bar, x_t, predicted + b * n, x0, eps, n);
@@ -151,7 +161,7 @@ status sampler_run(const sampling *how, denoise_fn denoise, void *context, const
     }
 done:
     free(predicted);
-    free(dropped);
+    free(unconditional);
     free(work);
     return st;
 }

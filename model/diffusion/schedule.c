@@ -1,6 +1,5 @@
-/* Schedules as rows of a table: a name and a function that fills beta_t. alpha_bar is their running
- * product whatever the row, so that both always belong together.
- */
+/* The table of noise schedules. A row is a name and a function that fills beta_t; alpha_bar is
+ * computed from beta for every row, so that the two are always consistent. */
 #include "model/diffusion/schedule.h"
 #include "io/alloc.h"
 
@@ -9,12 +8,12 @@
 
 static const double PI = 3.14159265358979323846;
 
-/* A step that keeps some signal: alpha_bar stays above 0 (Nichol & Dhariwal 2021, section 3.2). */
+/* The cap on beta keeps alpha_bar above 0 (Nichol & Dhariwal 2021, section 3.2). */
 static const double BETA_MAX = 0.999;
 
 static const int64_t STEPS_MAX = 1000000;
 
-/* Ho et al. chose their betas for T = 1000; with fewer steps each has to do more. */
+/* Ho et al. chose their betas for T = 1000; for other T they are scaled by 1000 / T. */
 static const double STEPS_OF_HO = 1000, BETA_FIRST = 1e-4, BETA_LAST = 0.02;
 
 static double cap(double beta) { return beta < BETA_MAX ? beta : BETA_MAX; }
@@ -37,11 +36,11 @@ static void cosine(int64_t steps, double *beta) {
     }
 }
 
-/* beta_max is the linear schedule's last beta: both then add up to nearly the same noise. */
+/* beta_max is the last beta of the linear schedule, so that both add about the same total noise. */
 static void raised_cosine(int64_t steps, double *beta) {
-    double most = BETA_LAST * STEPS_OF_HO / (double)steps;
+    double beta_max = BETA_LAST * STEPS_OF_HO / (double)steps;
     for (int64_t t = 1; t <= steps; t++)
-        beta[t - 1] = cap(most * (1 - cos(PI * (double)t / (double)steps)) / 2);
+        beta[t - 1] = cap(beta_max * (1 - cos(PI * (double)t / (double)steps)) / 2);
 }
 
 static const struct row {
@@ -57,7 +56,9 @@ status schedule_create(schedule_kind kind, int64_t steps, schedule *out) {
     status st = ST_OK;
     *out = (schedule){0};
     if (steps < 1 || steps > STEPS_MAX)
-        TRY(status_fail(ST_USAGE, "a noise schedule of %" PRId64 " steps: 1 to %" PRId64 " can be",
+        TRY(status_fail(ST_USAGE,
+                        "a noise schedule of %" PRId64
+                        " steps: the number of steps must be 1 to %" PRId64,
                         steps, STEPS_MAX));
     TRY(array_alloc(&out->beta, 2 * steps, sizeof *out->beta, "noise schedule"));
     out->steps = steps;
@@ -76,8 +77,8 @@ void schedule_free(schedule *s) {
 
 double schedule_alpha_bar(const schedule *s, int64_t t) { return t > 0 ? s->alpha_bar[t - 1] : 1; }
 
-/* Between any two times the process is one Gaussian step with 1 - beta = alpha_bar_t / alpha_bar_s,
- * hence the same formulas. */
+/* Between any two times s < t the process is a single Gaussian step with
+ * 1 - beta = alpha_bar_t / alpha_bar_s, so the formulas for t - 1 apply. */
 void schedule_posterior(const schedule *s, int64_t t, int64_t to, double *a, double *b,
                         double *variance) {
     double bar = schedule_alpha_bar(s, t), bar_to = schedule_alpha_bar(s, to);

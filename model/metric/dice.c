@@ -1,4 +1,4 @@
-/* Counts of labels: a voxel is looked at once for all structures. */
+/* Counting of labels, for all structures in one pass over the voxels. */
 #include "model/metric/dice.h"
 
 #include <math.h>

@@ -1,5 +1,6 @@
-/* Dice overlap per structure (Dice 1945): 2 |A and B| / (|A| + |B|), accumulated as counts so that
- * slices of one patient, seen by several ranks, add up before the ratio is taken. */
+/* Dice coefficient per structure (Dice 1945): 2 |A and B| / (|A| + |B|). It is accumulated as
+ * counts, so that the slices of one patient can be evaluated on several ranks and the counts added
+ * before the ratio is taken. */
 #ifndef CTAUG_MODEL_METRIC_DICE_H
 #define CTAUG_MODEL_METRIC_DICE_H
 
@@ -7,15 +8,16 @@
 
 enum { DICE_LABELS = 32 };
 
+/* Voxels per label: in both segmentations, in the true one and in the predicted one. */
 typedef struct dice_counts {
     int64_t both[DICE_LABELS], truth[DICE_LABELS], predicted[DICE_LABELS];
 } dice_counts;
 
-/* Labels must be below DICE_LABELS; larger ones are counted nowhere. */
+/* Adds n voxels. Labels of DICE_LABELS and above are not counted. Local. */
 void dice_add(dice_counts *d, const uint8_t *truth, const uint8_t *predicted, int64_t n);
 
-/* Dice of a label; NAN when it occurs in neither (the patient does not count for this structure).
- */
+/* Dice coefficient of a label; NAN if the label occurs in neither segmentation (the patient is then
+ * left out for this structure). Local. */
 double dice_of(const dice_counts *d, int label);
 
 #endif

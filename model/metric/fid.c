@@ -1,9 +1,10 @@
-/* Fréchet distance through symmetric eigenvalues only.
+/* Fréchet distance computed from symmetric eigenvalue problems.
  *
- * tr (A^1/2 B A^1/2)^1/2 is the sum of the roots of the eigenvalues of A^1/2 B A^1/2. With
- * A = V D V^T that matrix has the same eigenvalues as M = D^1/2 (V^T B V) D^1/2, which is symmetric
- * and costs two products and two eigenvalue problems; no root of a matrix that is not symmetric, as
- * in the first published code, whose complex remainders had to be thrown away.
+ * tr (A^1/2 B A^1/2)^1/2 is the sum of the square roots of the eigenvalues of A^1/2 B A^1/2. With
+ * A = V D V^T that matrix has the same eigenvalues as M = D^1/2 (V^T B V) D^1/2. M is symmetric and
+ * takes two matrix products and two symmetric eigenvalue problems. The square root of the
+ * non-symmetric product A B, used by the first published implementation, is avoided: in floating
+ * point it has complex parts that must be discarded.
  */
 #include "model/metric/fid.h"
 #include "io/alloc.h"
@@ -13,19 +14,22 @@
 #include <lapacke.h>
 #include <math.h>
 
-/* Rows turned into f64 at a time, so that the outer products are one matrix product. */
+/* Feature vectors that are converted to f64 together, so that their outer products are one matrix
+ * product. */
 enum { ROWS = 64 };
 
-/* The largest dim whose matrices LAPACK can address with 32-bit integers, its workspace included
- * (dsyevd: 1 + 6 dim + 2 dim^2). */
+/* The largest dimension (rounded) for which LAPACK can address the matrix and the workspace of
+ * dsyevd, 1 + 6 dim + 2 dim^2, with 32-bit integers. */
 enum { DIM_MAX = 32000 };
 
 status moments_create(int64_t dim, moments *out) {
     status st = ST_OK;
     *out = (moments){0};
     if (dim < 1 || dim > DIM_MAX)
-        TRY(status_fail(ST_INPUT, "features of %" PRId64 " dimensions: 1 to %d can be", dim,
-                        DIM_MAX));
+        TRY(status_fail(ST_INPUT,
+                        "features of %" PRId64
+                        " dimensions: the number of dimensions must be 1 to %d",
+                        dim, DIM_MAX));
     TRY(array_alloc(&out->sum, dim, sizeof *out->sum, "feature sums"));
     TRY(array_alloc(&out->outer, dim * dim, sizeof *out->outer, "feature products"));
     TRY(array_alloc(&out->rows, ROWS * dim, sizeof *out->rows, "feature rows"));
@@ -59,7 +63,7 @@ void moments_add(moments *m, const float *features, int64_t rows) {
     m->n += rows;
 }
 
-/* cov = (outer - sum sum^T / n) / (n - 1), made exactly symmetric. */
+/* cov = (outer - sum sum^T / n) / (n - 1), exactly symmetric. `which`: the set, for the message. */
 static status covariance(const moments *m, const char *which, double *cov) {
     double n = (double)m->n;
     for (int64_t i = 0; i < m->dim; i++) {
@@ -78,14 +82,14 @@ static status covariance(const moments *m, const char *which, double *cov) {
     return ST_OK;
 }
 
-/* Eigenvalues of the symmetric `matrix` in ascending order, negative ones set to 0; with vectors,
- * they replace the matrix, one a column. */
+/* Eigenvalues of the symmetric `matrix` in ascending order, negative ones set to 0. If `vectors` is
+ * set, the eigenvectors replace the matrix, one in each column; otherwise its contents are lost. */
 static status eigen(double *matrix, int64_t dim, bool vectors, double *values) {
     lapack_int info = LAPACKE_dsyevd(LAPACK_ROW_MAJOR, vectors ? 'V' : 'N', 'U', (lapack_int)dim,
                                      matrix, (lapack_int)dim, values);
     if (info != 0)
         return status_fail(ST_INTERNAL,
-                           "LAPACK dsyevd gave up with code %d on a covariance of %" PRId64
+                           "LAPACK dsyevd failed with code %d on a covariance of %" PRId64
                            " dimensions",
                            (int)info, dim);
     for (int64_t i = 0; i < dim; i++)
@@ -93,10 +97,11 @@ static status eigen(double *matrix, int64_t dim, bool vectors, double *values) {
     return ST_OK;
 }
 
-static void product(const double *a, CBLAS_TRANSPOSE turn, const double *b, double *out,
+/* out = op(a) b, where op transposes `a` if asked to; dim x dim matrices. */
+static void product(const double *a, CBLAS_TRANSPOSE transpose, const double *b, double *out,
                     int64_t dim) {
     int n = (int)dim;
-    cblas_dgemm(CblasRowMajor, turn, CblasNoTrans, n, n, n, 1.0, a, n, b, n, 0.0, out, n);
+    cblas_dgemm(CblasRowMajor, transpose, CblasNoTrans, n, n, n, 1.0, a, n, b, n, 0.0, out, n);
 }
 
 static double trace(const double *matrix, int64_t dim) {
@@ -105,10 +110,10 @@ static double trace(const double *matrix, int64_t dim) {
     return sum;
 }
 
-/* M of the first comment, from V, D and B; symmetric up to rounding, of which dsyevd reads one
- * half. `scratch` holds dim * dim numbers. */
-static void middle(const double *v, const double *d, const double *b, double *scratch, double *m,
-                   int64_t dim) {
+/* M of the first comment, from V, D and B. It is symmetric up to rounding; dsyevd reads one
+ * triangle only. `scratch` holds dim * dim values. */
+static void symmetric_product(const double *v, const double *d, const double *b, double *scratch,
+                              double *m, int64_t dim) {
     product(b, CblasNoTrans, v, scratch, dim);
     product(v, CblasTrans, scratch, m, dim);
     for (int64_t i = 0; i < dim; i++)
@@ -147,10 +152,10 @@ status frechet_distance(const moments *a, const moments *b, double *out) {
         distance += gap * gap;
     }
     TRY(eigen(cov_a, dim, true, values));
-    middle(cov_a, values, cov_b, scratch, m, dim);
+    symmetric_product(cov_a, values, cov_b, scratch, m, dim);
     TRY(eigen(m, dim, false, values));
     for (int64_t i = 0; i < dim; i++) distance -= 2 * sqrt(values[i]);
-    *out = distance < 0 ? 0 : distance; /* only rounding makes it negative */
+    *out = distance < 0 ? 0 : distance; /* negative only by rounding */
 done:
     free(memory);
     return st;

@@ -1,7 +1,7 @@
-/* Fréchet distance between two sets of features (Heusel et al. 2017, eq. 6), in f64.
+/* Fréchet distance between two sets of features (FID; Heusel et al. 2017, eq. 6), in f64.
  *
- * Moments are accumulated locally, summed over ranks outside (sum, outer and n are plain sums), and
- * finished once. Covariances use n - 1.
+ * Moments are accumulated on each rank. The caller sums them over the ranks (n, sum and outer are
+ * plain sums); the distance is computed from the totals. Covariances are normalised by n - 1.
  */
 #ifndef CTAUG_MODEL_METRIC_FID_H
 #define CTAUG_MODEL_METRIC_FID_H
@@ -12,23 +12,25 @@
 
 /* Plain sums of x and of x x^T, in f64. */
 typedef struct moments {
-    int64_t dim;
-    int64_t n;
+    int64_t dim;   /* features a vector */
+    int64_t n;     /* vectors */
     double *sum;   /* dim */
-    double *outer; /* dim * dim, row-major, full */
+    double *outer; /* dim * dim, row-major, both triangles */
     double *rows;  /* scratch of moments_add */
 } moments;
 
-/* Zeroed; ST_INPUT if dim is not 1..32000. Local. */
+/* Creates zeroed moments, which the caller frees with moments_free(). ST_INPUT if dim is not in
+ * 1..32000. Local. */
 status moments_create(int64_t dim, moments *out);
 void moments_free(moments *m);
 
-/* Adds `rows` feature vectors (row-major rows x dim). */
+/* Adds `rows` feature vectors (row-major, rows x dim). Local. */
 void moments_add(moments *m, const float *features, int64_t rows);
 
-/* ||mu_a - mu_b||^2 + tr(A + B - 2 (A^1/2 B A^1/2)^1/2); LAPACK symmetric eigenvalues, negative
- * ones (rounding) clamped to 0. ST_INPUT if either has n < 2, the sizes differ or a feature was not
- * finite. Local. */
+/* *out = ||mu_a - mu_b||^2 + tr(A + B - 2 (A^1/2 B A^1/2)^1/2), with A and B the covariances.
+ * Negative eigenvalues, which are due to rounding, are set to 0. ST_INPUT if n < 2 in a set, the
+ * dimensions differ or a feature was not finite; ST_INTERNAL if LAPACK fails. *out is then NAN.
+ * Local. */
 status frechet_distance(const moments *a, const moments *b, double *out);
 
 #endif

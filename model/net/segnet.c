@@ -1,5 +1,5 @@
-/* The segmenter as a list of its layers: base, 2, 4 and 4 times base channels going down, the same
- * going up. */
+/* The layers of the segmenter. Its four levels have 1, 2, 4 and 4 times the base number of
+ * channels, on the way down and on the way up. */
 #include "model/net/segnet.h"
 
 #include <stdio.h>
@@ -10,7 +10,7 @@ static const int64_t mult[LEVELS] = {1, 2, 4, 4};
 
 int64_t segnet_feature_dim(const segnet_config *c) { return c->base * mult[LEVELS - 1]; }
 
-/* conv, norm, SiLU; *raw (if asked for) is the convolution's own output. */
+/* Convolution, norm, SiLU; *raw (if not NULL) is the output of the convolution. */
 static node unit(graph *g, const char *side, int level, int index, node x, int64_t out, int stride,
                  node *raw) {
     char name[NAME];
@@ -29,7 +29,7 @@ segnet_nodes segnet_build(graph *g, const segnet_config *c) {
         h = unit(g, "down", level, 0, h, channels, level > 0 ? 2 : 1, NULL);
         skips[level] = h = unit(g, "down", level, 1, h, channels, 1, &deepest);
     }
-    /* Before its normalisation, which would take the features' own size away. */
+    /* Taken before the normalisation, which would remove the scale of the features. */
     node features = graph_mean(g, deepest);
     for (int level = LEVELS - 2; level >= 0; level--) {
         int64_t channels = c->base * mult[level];

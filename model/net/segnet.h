@@ -1,7 +1,9 @@
 /* The segmenter: a plain U-Net (Ronneberger et al. 2015) with group norm and SiLU, two convolutions
- * a level; its deepest convolution, averaged over pixels, is what FID is computed on.
+ * a level. The output of its deepest convolution, averaged over pixels, is the feature vector for
+ * FID.
  *
- * Inputs: x [size, size, 1] in [-1, 1]; for training labels u8 [size, size, 1], weight [1,1,1].
+ * Inputs: x [size, size, 1] in [-1, 1]; for training also labels u8 [size, size, 1] and weight
+ * [1,1,1].
  */
 #ifndef CTAUG_MODEL_NET_SEGNET_H
 #define CTAUG_MODEL_NET_SEGNET_H
@@ -10,7 +12,7 @@
 
 typedef struct segnet_config {
     int64_t size;
-    int64_t labels; /* classes, background among them */
+    int64_t labels; /* classes, including background */
     int64_t base;   /* channels of the first level, a multiple of 8 */
 } segnet_config;
 
@@ -20,9 +22,10 @@ typedef struct segnet_nodes {
     node loss;     /* [1,1,1] */
 } segnet_nodes;
 
+/* Describes the network in g. Errors are reported by graph_check(). Local. */
 segnet_nodes segnet_build(graph *g, const segnet_config *c);
 
-/* Length of the feature vector. */
+/* Length of the feature vector. Local. */
 int64_t segnet_feature_dim(const segnet_config *c);
 
 #endif

@@ -1,10 +1,11 @@
-/* The denoiser as a list of its layers. Names of layers follow the PyTorch modules it is compared
- * with (down.3.0.c1 ...), so that parameters move over by name. */
+/* The layers of the denoiser. Their names follow the PyTorch modules that the network is compared
+ * with (down.3.0.c1 ...), so that parameters can be copied by name. */
 #include "model/net/unet.h"
 
 #include <stdio.h>
 #include <string.h>
 
+/* Groups of a group norm, skip connections at most, bytes of a layer's name. */
 enum { GROUPS = 8, SKIPS_MAX = 64, NAME = 64 };
 
 static const struct {
@@ -34,27 +35,28 @@ const named_table unet_kinds = NAMED_TABLE("network", table);
 
 unet_config unet_config_of(unet_kind kind) { return table[kind].config; }
 
-/* What every layer needs while the network is being described. */
+/* What the functions below share while they describe a network. */
 typedef struct builder {
     graph *g;
     const unet_config *c;
-    node embedding; /* silu of the time embedding, conditions added */
+    node embedding; /* SiLU of the time embedding with the conditions added */
 } builder;
 
-/* "<prefix>.<layer>" in a buffer of NAME. */
+/* Writes "<prefix>.<layer>" to a buffer of NAME bytes and returns it. */
 static const char *name_in(char out[NAME], const char *prefix, const char *layer) {
     snprintf(out, NAME, "%s.%s", prefix, layer);
     return out;
 }
 
-/* Time (and what conditions the whole slice) as one vector of 4 * base. */
+/* The embedding of the time and of the conditions of a slice: one vector of 4 * base values. */
 static node embed(graph *g, const unet_config *c) {
     int64_t width = 4 * c->base;
     node e = graph_sinusoid(g, graph_input(g, "t", TYPE_F32, 1, 1, 1), c->base, 1.0);
     e = graph_linear(g, "t.0", e, width, INIT_UNIFORM);
     e = graph_linear(g, "t.2", graph_silu(g, e), width, INIT_UNIFORM);
     if (c->position) {
-        /* 0..1 spread like 1,000 diffusion times, so that the same frequencies resolve it. */
+        /* Positions 0..1 are scaled to 0..1000, the range of diffusion times, so that the same
+         * frequencies resolve them. */
         node p = graph_sinusoid(g, graph_input(g, "position", TYPE_F32, 1, 1, 1), c->base, 1000.0);
         p = graph_linear(g, "position.0", p, width, INIT_UNIFORM);
         e = graph_add(g, e, graph_linear(g, "position.2", graph_silu(g, p), width, INIT_UNIFORM));
@@ -66,26 +68,29 @@ static node embed(graph *g, const unet_config *c) {
     return graph_silu(g, e);
 }
 
-/* norm, SiLU, conv; scale-shift by the embedding, SiLU, dropout, conv; around it the skip. */
+/* A residual block: norm, SiLU, conv; norm with scale-shift by the embedding, SiLU, dropout, conv;
+ * the skip connection is added. */
 static node residual_block(const builder *b, const char *name, node x, int64_t out) {
     graph *g = b->g;
     int64_t shape[4];
     char full[NAME];
     graph_shape(g, x, shape);
-    /* The skip comes first, so that its gradient comes last: not before the rest is done with the
-     * memory that the block needs most of. */
+    /* The skip is described first, so that its gradient is computed last, when the memory-intensive
+     * part of the block's backward pass is finished. */
     node skip = x;
     if (shape[3] != out)
         skip = graph_conv(g, name_in(full, name, "sk"), x, out, 1, 1, INIT_UNIFORM);
     node h = graph_norm(g, name_in(full, name, "n1"), x, GROUPS, NODE_NONE, true);
     h = graph_conv(g, name_in(full, name, "c1"), h, out, 3, 1, INIT_UNIFORM);
-    node by = graph_linear(g, name_in(full, name, "e"), b->embedding, 2 * out, INIT_UNIFORM);
-    h = graph_norm(g, name_in(full, name, "n2"), h, GROUPS, by, true);
+    node scale_shift =
+        graph_linear(g, name_in(full, name, "e"), b->embedding, 2 * out, INIT_UNIFORM);
+    h = graph_norm(g, name_in(full, name, "n2"), h, GROUPS, scale_shift, true);
     if (b->c->dropout > 0) h = graph_dropout(g, h, b->c->dropout);
     h = graph_conv(g, name_in(full, name, "c2"), h, out, 3, 1, INIT_ZERO);
     return graph_add(g, skip, h);
 }
 
+/* Group norm, multi-head self-attention over the pixels; the input is added. */
 static node attention_block(const builder *b, const char *name, node x) {
     graph *g = b->g;
     int64_t shape[4];
@@ -99,7 +104,8 @@ static node attention_block(const builder *b, const char *name, node x) {
     return graph_add(g, x, h);
 }
 
-static bool attends(const unet_config *c, node x, const graph *g) {
+/* Whether there is attention at the resolution of x. */
+static bool has_attention(const unet_config *c, node x, const graph *g) {
     int64_t shape[4];
     graph_shape(g, x, shape);
     for (int i = 0; i < UNET_LEVELS && c->attention[i]; i++)
@@ -107,16 +113,18 @@ static bool attends(const unet_config *c, node x, const graph *g) {
     return false;
 }
 
-/* Block `index` of a side ("down", "up"): residual, and attention where the resolution asks for it.
- */
+/* Block `index` of a side ("down", "up"): a residual block, with attention behind it where the
+ * configuration has it at this resolution. */
 static node stage(const builder *b, const char *side, int index, node x, int64_t out) {
     char name[NAME / 2];
     snprintf(name, sizeof name, "%s.%d.0", side, index);
     x = residual_block(b, name, x, out);
     snprintf(name, sizeof name, "%s.%d.1", side, index);
-    return attends(b->c, x, b->g) ? attention_block(b, name, x) : x;
+    return has_attention(b->c, x, b->g) ? attention_block(b, name, x) : x;
 }
 
+/* The convolution that goes to the next level: stride 2 on the way down, 1 (after upsampling) on
+ * the way up. */
 static node resample(const builder *b, const char *side, int index, node x, int64_t channels,
                      int stride) {
     char name[NAME / 2];

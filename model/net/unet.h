@@ -1,13 +1,15 @@
 /* The denoiser: the U-Net of Ho et al. 2020 (residual blocks with scale-shift time conditioning as
  * in Nichol & Dhariwal 2021, self-attention at low resolutions), conditioned on a label map, the
- * slice position and a class.
+ * slice position and a class. Without conditions it is the network that tests compare with PyTorch.
  *
- * Without conditions it is the network that tests compare with PyTorch, weight by weight. Inputs:
- *   x         [size, size, 1 + labels]: the noised slice, then the one-hot label map (0: dropped)
- *   t         [1,1,1]: diffusion time 0..T-1
- *   position  [1,1,1]: slice position in the volume, 0 (first) .. 1 (last); -1: dropped
- *   class     [1,1,classes + 1]: one-hot; the last: dropped
- * The last two exist only where the config asks for them.
+ * Inputs (a condition can be dropped for classifier-free guidance):
+ *
+ *   x         [size, size, 1 + labels]: the noised slice, then the one-hot label map (all 0:
+ * dropped) t         [1,1,1]: diffusion time 0..T-1 position  [1,1,1]: slice position in the
+ * volume, 0 (first) .. 1 (last); -1: dropped class     [1,1,classes + 1]: one-hot; the last
+ * element: dropped
+ *
+ * `position` and `class` exist only if the configuration asks for them.
  */
 #ifndef CTAUG_MODEL_NET_UNET_H
 #define CTAUG_MODEL_NET_UNET_H
@@ -20,30 +22,30 @@ enum { UNET_LEVELS = 6 };
 typedef enum unet_kind {
     UNET_R64, /* base 64; mult 1 2 2 4, 2 blocks, attention at 16 and 8 */
     UNET_R32, /* the same with base 32 */
-    UNET_R16  /* base 16, mult 1 2 2, 1 block, attention at 16: for tests and trials */
+    UNET_R16  /* base 16; mult 1 2 2, 1 block, attention at 16: for tests and trial runs */
 } unet_kind;
 
 extern const named_table unet_kinds;
 
 typedef struct unet_config {
     int64_t size;    /* pixels along y and x */
-    int64_t labels;  /* one-hot channels beside the slice, 0: none */
+    int64_t labels;  /* one-hot channels of the label map; 0: none */
     int64_t classes; /* 0: no class input */
     bool position;   /* position input */
-    int64_t base;    /* channels at the first level; time embedding has 4 * base */
+    int64_t base;    /* channels at the first level; the time embedding has 4 * base */
     int levels;
-    int64_t mult[UNET_LEVELS];      /* channels = base * mult at each level */
-    int blocks;                     /* residual blocks a level going down; one more going up */
-    int64_t attention[UNET_LEVELS]; /* resolutions with attention; 0 ends the list */
-    int64_t head;                   /* channels a head, 32 */
-    double dropout;                 /* before the second convolution of a block */
+    int64_t mult[UNET_LEVELS]; /* channels = base * mult at each level */
+    int blocks;                /* residual blocks a level on the way down; one more on the way up */
+    int64_t attention[UNET_LEVELS]; /* heights with attention, in pixels; 0 ends the list */
+    int64_t head;                   /* channels an attention head */
+    double dropout;                 /* probability, before the second convolution of a block */
 } unet_config;
 
-/* Everything but size, conditions and dropout, which are 0. Local. */
+/* The configuration of a kind of network; size, conditions and dropout are 0. Local. */
 unet_config unet_config_of(unet_kind kind);
 
-/* Describes the network in g; returns the prediction [size, size, 1]. Faults go to graph_check().
- */
+/* Describes the network in g; returns the prediction [size, size, 1]. Errors are reported by
+ * graph_check(). Local. */
 node unet_build(graph *g, const unet_config *c);
 
 #endif

@@ -1,5 +1,5 @@
-/* Making a smooth random field: white noise, a periodic separable Gaussian, and the exact scaling
- * back to variance 1 (the variance of filtered white noise is the squared norm of the filter). */
+/* Creation of a smooth random field: white noise, filtered by a periodic separable Gaussian that is
+ * normalised to variance 1. (The variance of filtered white noise is the filter's squared norm.) */
 #include "model/phantom/field.h"
 #include "io/alloc.h"
 
@@ -8,7 +8,7 @@
 
 enum { REACH_MAX = 24 };
 
-/* Blurs every line of n points, `stride` apart, starting at `base`. */
+/* Filters one line of n points, `stride` apart, starting at `base`. `line` holds n points. */
 static void blur_line(vec4 *base, int64_t stride, int n, const float *taps, int reach, vec4 *line) {
     for (int i = 0; i < n; i++) line[i] = base[i * stride];
     for (int i = 0; i < n; i++) {
@@ -19,7 +19,7 @@ static void blur_line(vec4 *base, int64_t stride, int n, const float *taps, int 
     }
 }
 
-/* Taps of a Gaussian whose 1-D noise gain is 1; returns their reach. */
+/* Taps of a Gaussian with unit squared norm; returns the largest offset. */
 static int gaussian_taps(float blur, float taps[REACH_MAX + 1]) {
     int reach = (int)ceilf(3.0f * blur);
     if (reach > REACH_MAX) reach = REACH_MAX;

@@ -1,6 +1,6 @@
-/* Smooth random functions of space: four channels of white noise on a periodic lattice, blurred to
- * a correlation length, each with mean 0 and variance 1, read by trilinear interpolation. One such
- * field bends a patient, another one is the texture of the tissues. */
+/* Smooth random fields: four channels of white noise on a periodic lattice, blurred to a
+ * correlation length, each with mean 0 and variance 1, evaluated by trilinear interpolation. One
+ * field deforms a patient, another one is the texture of the tissues. */
 #ifndef CTAUG_MODEL_PHANTOM_FIELD_H
 #define CTAUG_MODEL_PHANTOM_FIELD_H
 
@@ -10,21 +10,21 @@
 typedef float vec4 __attribute__((vector_size(16)));
 
 typedef struct field {
-    int n;      /* points a side, a power of two */
-    float cell; /* mm between them */
+    int n;      /* lattice points along an axis, a power of two */
+    float cell; /* distance of lattice points, mm */
     vec4 *at;   /* n*n*n, z y x; owned */
 } field;
 
-/* `blur` is the standard deviation of the Gaussian blur in cells, at least 1 (less would show the
- * lattice) and less than n / 6. Local. */
+/* Draws a field. `blur` is the standard deviation of the Gaussian blur in cells: at least 1 (below
+ * that the lattice becomes visible) and less than n / 6. Local. */
 status field_create(rng_stream *r, int n, float cell, float blur, field *out);
 void field_free(field *f);
 
-/* The four channels at a point within 4096 cells of the origin. */
+/* The four channels at a point (mm) within 4096 cells of the origin. Local. */
 static inline vec4 field_at(const field *f, float x, float y, float z) {
-    /* The shift by whole periods makes coordinates positive, so that a cast rounds down. */
-    const float far = 4096.0f, scale = 1.0f / f->cell;
-    const float px = x * scale + far, py = y * scale + far, pz = z * scale + far;
+    /* A shift by whole periods makes coordinates positive, so that a cast to int rounds down. */
+    const float shift = 4096.0f, scale = 1.0f / f->cell;
+    const float px = x * scale + shift, py = y * scale + shift, pz = z * scale + shift;
     const int ix = (int)px, iy = (int)py, iz = (int)pz, mask = f->n - 1, n = f->n;
     const float tx = px - (float)ix, ty = py - (float)iy, tz = pz - (float)iz;
     const int x0 = ix & mask, x1 = (ix + 1) & mask;

@@ -1,13 +1,14 @@
-/* Stomach, pancreas, duodenum, colon and loops of small bowel, laid out as tubes.
+/* Stomach, pancreas, duodenum, adrenal glands, colon and small bowel, modelled as tubes.
  *
- * The patient lies on the back, so gas collects in front: a tube is gas where y is less than its
+ * The patient is supine, so gas collects in front: a tube contains gas where y is less than its
  * level.
  */
 #include "model/phantom/anatomy.h"
 
 #define NO_GAS -INFINITY
 
-/* A chain of tubes through n points {x, y, z, radius}, each point strayed by up to `shift` mm. */
+/* Adds a chain of tubes through n points {x, y, z, radius}. Points are displaced by up to `shift`
+ * mm along each axis, radii vary by up to 12 %. */
 static status chain(tubes *t, rng_stream *r, const float (*through)[4], int n, float shift,
                     material inside, float level) {
     status st = ST_OK;
@@ -24,16 +25,16 @@ done:
 }
 
 static status stomach_draw(phantom *p, rng_stream *r, material content) {
-    static const float way[][4] = {{54, 2, 158, 27},  {60, -12, 138, 31}, {58, -32, 116, 26},
-                                   {42, -50, 98, 20}, {18, -56, 88, 16},  {-8, -52, 90, 13},
-                                   {-22, -42, 92, 9}};
-    const float full = between(r, 0.75f, 1.12f), level = between(r, -58, -22);
-    float own[7][4];
+    static const float path[][4] = {{54, 2, 158, 27},  {60, -12, 138, 31}, {58, -32, 116, 26},
+                                    {42, -50, 98, 20}, {18, -56, 88, 16},  {-8, -52, 90, 13},
+                                    {-22, -42, 92, 9}};
+    const float filling = between(r, 0.75f, 1.12f), level = between(r, -58, -22);
+    float scaled[7][4];
     for (int i = 0; i < 7; i++) {
-        for (int k = 0; k < 3; k++) own[i][k] = way[i][k];
-        own[i][3] = way[i][3] * full;
+        for (int k = 0; k < 3; k++) scaled[i][k] = path[i][k];
+        scaled[i][3] = path[i][3] * filling;
     }
-    return chain(&p->gut, r, own, 7, 3, content, level);
+    return chain(&p->gut, r, scaled, 7, 3, content, level);
 }
 
 static status colon_draw(phantom *p, rng_stream *r) {
@@ -54,7 +55,7 @@ done:
     return st;
 }
 
-/* Loops on a jittered lattice: near enough to touch, with mesenteric fat where they do not. */
+/* Small bowel: loops on a jittered lattice, close enough to touch, with mesenteric fat between. */
 static status small_bowel_draw(phantom *p, rng_stream *r, material content) {
     status st = ST_OK;
     for (float z = -30; z < 84; z += 23)
@@ -62,13 +63,13 @@ static status small_bowel_draw(phantom *p, rng_stream *r, material content) {
             for (float x = -76; x < 80; x += 25) {
                 const float c[3] = {x + between(r, -8, 8), y + between(r, -7, 7),
                                     z + between(r, -8, 8)};
-                const float turn = between(r, 0, 6.2832f), rise = between(r, -0.5f, 0.5f);
+                const float angle = between(r, 0, 6.2832f), rise = between(r, -0.5f, 0.5f);
                 const float half = between(r, 6, 19), radius = between(r, 9.5f, 13.5f);
-                const double kind = rng_uniform(r), left_out = rng_uniform(r);
+                const double kind = rng_uniform(r), omitted = rng_uniform(r);
                 const float gas = c[1] + between(r, -6, 3);
                 const float edge = c[0] * c[0] / 8400 + (c[1] + 32) * (c[1] + 32) / 2300;
-                if (edge > 1 || left_out < 0.06 + 0.16 * p->visceral) continue;
-                const float along[3] = {cosf(turn) * half, sinf(turn) * half * 0.7f, rise * half};
+                if (edge > 1 || omitted < 0.06 + 0.16 * p->visceral) continue;
+                const float along[3] = {cosf(angle) * half, sinf(angle) * half * 0.7f, rise * half};
                 float a[3], b[3];
                 for (int k = 0; k < 3; k++) {
                     a[k] = c[k] - along[k];

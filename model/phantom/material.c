@@ -1,7 +1,7 @@
-/* Tissues and implants: what each of them measures on a CT scanner at 120 kV.
+/* The table of materials: HU of tissues and implants on a CT scanner at 120 kV, and label names.
  *
- * Means follow what textbooks and organ surveys report for the three phases; implants beyond the
- * 12-bit range of a scanner are given the value at which it saturates (3071 HU).
+ * Means follow the values that textbooks and organ surveys report for the three phases. Implants
+ * beyond the 12-bit range of a scanner have the value at which it saturates (3071 HU).
  */
 #include "model/phantom/phantom.h"
 

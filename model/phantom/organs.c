@@ -1,29 +1,30 @@
-/* The solid organs and the order in which the inside of the trunk is asked: heart and lungs above
- * the diaphragm; below it vessels, kidneys, liver, spleen, the gut, and fat where nothing is.
- */
+/* The solid organs, and the order in which the structures inside the trunk are tested: vessels and
+ * heart, then lungs above the diaphragm; below it muscles of the back, kidneys, liver, spleen and
+ * gut, and fat where there is none of them. */
 #include "model/phantom/anatomy.h"
 
 static ellipsoid make(float x, float y, float z, float a, float b, float c) {
     return (ellipsoid){
-        .at = {x, y, z}, .inverse = {1 / a, 1 / b, 1 / c}, .most = fmaxf(a, fmaxf(b, c))};
+        .at = {x, y, z}, .inverse = {1 / a, 1 / b, 1 / c}, .radius_max = fmaxf(a, fmaxf(b, c))};
 }
 
-/* An ellipsoid whose centre strays by up to `shift` mm and whose half axes vary by `vary`. */
+/* A random ellipsoid: the centre is displaced by up to `shift` mm along each axis, and the half
+ * axes vary by the fraction `spread`. */
 static ellipsoid vary(rng_stream *r, const float at[3], const float half[3], float shift,
-                      float vary) {
+                      float spread) {
     float c[3], h[3];
     for (int k = 0; k < 3; k++) {
         c[k] = at[k] + between(r, -shift, shift);
-        h[k] = half[k] * (1.0f + between(r, -vary, vary));
+        h[k] = half[k] * (1.0f + between(r, -spread, spread));
     }
     return make(c[0], c[1], c[2], h[0], h[1], h[2]);
 }
 
-/* The upper surface of the abdomen. Its height over the lowest line of the lung falls with the
- * distance from the axis as sqrt(1 - rho^3), and is less behind the heart than under either lung.
- */
+/* The diaphragm's height over the lowest line of the lungs decreases with the distance rho from the
+ * axis as sqrt(1 - rho^3); it is lower under the heart than under the lungs. */
 bool above_diaphragm(const phantom *p, const place *at, float margin) {
-    const float lowest = 88.0f - 0.32f * at->y; /* the recess reaches deeper behind */
+    /* The costodiaphragmatic recess is deeper posteriorly. */
+    const float lowest = 88.0f - 0.32f * at->y;
     const float z = at->z + 3.0f * at->wobble[0] - lowest + margin;
     if (z <= 0) return false;
     const float left = ramp(-25, 45, at->x),
@@ -33,6 +34,8 @@ bool above_diaphragm(const phantom *p, const place *at, float margin) {
     return rho * rho * rho + h * h > 1;
 }
 
+/* Signed distance to the liver: two ellipsoids, the right one cut by the plane of the lower
+ * surface. */
 static float liver_distance(const phantom *p, const place *at) {
     const float x = at->x, y = at->y, z = at->z;
     float right = ellipsoid_distance(&p->liver_right, x, y, z);
@@ -42,6 +45,7 @@ static float liver_distance(const phantom *p, const place *at) {
     return smooth_min(right, left, 18) + 2.2f * at->wobble[1];
 }
 
+/* Draws lesions by rejection: inside the liver and apart from other organs and from each other. */
 static void lesions_draw(phantom *p, rng_stream *r) {
     p->lesions = rng_uniform(r) < 0.6 ? 1 + (int)rng_below(r, LESIONS_MAX - 1) : 0;
     int placed = 0;
@@ -59,7 +63,7 @@ static void lesions_draw(phantom *p, rng_stream *r) {
         for (int k = 0; k < placed; k++) {
             const float *c = p->lesion[k].at;
             const float apart = hypotf(hypotf(at.x - c[0], at.y - c[1]), at.z - c[2]);
-            free = free && apart > radius + p->lesion[k].most + 4;
+            free = free && apart > radius + p->lesion[k].radius_max + 4;
         }
         if (!free) continue;
         const float centre[3] = {at.x, at.y, at.z}, half[3] = {radius, radius, radius};
@@ -96,7 +100,8 @@ static material heart_at(const phantom *p, const place *at) {
     const float atrium = ellipsoid_distance(&p->right_atrium, x, y, z);
     if (atrium < 0) return MAT_HEART_BLOOD;
     if (d > 0 && atrium > 3) {
-        /* Fat around the heart, more of it in front, little below, where it rests on the liver. */
+        /* Fat around the heart: more in front, little below, where the heart rests on the
+         * diaphragm. */
         const float fat = 3.0f + 6.0f * p->visceral + 4.0f * ramp(-10, -60, y);
         const float below = ramp(-0.95f, -0.45f, (z - p->heart.at[2]) * p->heart.inverse[2]);
         return d < fmaxf(fat * below, 1) ? MAT_VISCERAL_FAT : MAT_NONE;
@@ -109,8 +114,8 @@ static material heart_at(const phantom *p, const place *at) {
 }
 
 static material thorax_at(const phantom *p, const place *at) {
-    /* Mediastinum: fat around aorta, oesophagus and azygos vein, before and beside the spine; and
-     * behind the sternum. */
+    /* Mediastinum: fat around aorta, oesophagus and azygos vein, in front of and beside the spine,
+     * and behind the sternum. */
     const float mx = (at->x - 6) * (1 / 27.0f), my = (at->y - 26) * (1 / 36.0f);
     const float ox = at->x - 12, oy = at->y + 1, tube = sqrtf(ox * ox * 0.6f + oy * oy);
     if (tube < 7.5f) return tube < 2 ? MAT_GUT_FLUID : MAT_GUT_WALL;
@@ -119,17 +124,17 @@ static material thorax_at(const phantom *p, const place *at) {
         return MAT_VISCERAL_FAT;
     int which;
     const float d = tubes_distance(&p->lung_tree, at->x, at->y, at->z, &which);
-    /* Vessels thin out towards the pleura. */
+    /* Vessels become thinner towards the pleura. */
     return d < -1.3f * ramp(0.72f, 0.98f, at->r / at->cavity) ? MAT_LUNG_VESSEL : MAT_LUNG;
 }
 
-/* Kidneys with cortex, pyramids and sinus, in their bed of fat. */
+/* A kidney with cortex, pyramids, sinus and renal pelvis, in perirenal fat. */
 static material kidney_at(const phantom *p, const place *at, int side) {
     const ellipsoid *e = &p->kidney[side];
     if (!ellipsoid_near(e, at->x, at->y, at->z, 22)) return MAT_NONE;
     const float out = side ? 1.0f : -1.0f, dz = at->z - e->at[2];
-    /* The upper pole lies nearer to the spine and further back; the hilum looks inwards and to the
-     * front. */
+    /* The upper pole is closer to the spine and more posterior; the hilum faces medially and
+     * anteriorly. */
     const float dx = out * (at->x - e->at[0]) + 0.2f * dz, dy = at->y - e->at[1] - 0.14f * dz;
     const float u = 0.85f * dx + 0.53f * dy, v = -0.53f * dx + 0.85f * dy;
     const ellipsoid body = {.inverse = {e->inverse[0], e->inverse[1], e->inverse[2]}};
@@ -137,7 +142,7 @@ static material kidney_at(const phantom *p, const place *at, int side) {
     const ellipsoid sinus = {.at = {-17, 0, 0}, .inverse = {1 / 19.0f, 1 / 9.5f, 1 / 30.0f}};
     const float hollow = ellipsoid_distance(&sinus, u, v, dz);
     if (d < 0 && hollow > 0) {
-        /* Pyramids: the medulla comes out between columns of cortex. */
+        /* Pyramids of medulla between columns of cortex. */
         const float wave = at->coarse[1] + at->coarse[3];
         return d < -6.5f && hollow < 14 && wave > -0.7f ? MAT_KIDNEY_MEDULLA : MAT_KIDNEY_CORTEX;
     }
@@ -146,9 +151,10 @@ static material kidney_at(const phantom *p, const place *at, int side) {
         if (ellipsoid_distance(&pelvis, u, v, dz) + at->coarse[0] < 0) return MAT_RENAL_PELVIS;
         return MAT_VISCERAL_FAT;
     }
-    const float pole = ramp(0.45f, 0.85f, dz * e->inverse[2]); /* the upper pole touches */
-    const float bed = (4.0f + 9.0f * p->visceral + 4.0f * at->wobble[2]) * (1 - pole);
-    return d < fmaxf(bed, 0.8f) ? MAT_VISCERAL_FAT : MAT_NONE;
+    /* There is no fat at the upper pole. */
+    const float pole = ramp(0.45f, 0.85f, dz * e->inverse[2]);
+    const float fat = (4.0f + 9.0f * p->visceral + 4.0f * at->wobble[2]) * (1 - pole);
+    return d < fmaxf(fat, 0.8f) ? MAT_VISCERAL_FAT : MAT_NONE;
 }
 
 static material liver_at(const phantom *p, const place *at) {
@@ -160,7 +166,7 @@ static material liver_at(const phantom *p, const place *at) {
     }
     if (at->r > at->cavity - 1.5f) return MAT_NONE;
     if (liver_distance(p, at) > 0) return MAT_NONE;
-    /* The falciform ligament and the fissure behind it part the left lobe. */
+    /* The falciform ligament and the fissure behind it separate the left lobe. */
     const float fissure =
         fabsf(x - 6 - 0.3f * (y + 60) + 5.0f * at->wobble[3] + 1.2f * at->coarse[0]);
     if (fissure <
@@ -211,7 +217,7 @@ static material vessel_at(const phantom *p, const place *at) {
     const material m = p->great.items[which].inside;
     if (m != MAT_AORTA || d < -1.8f) return m;
     if (p->implant == IMPLANT_STENT && at->z > 20 && at->z < 110) {
-        /* Struts: a zigzag over the angle and the height. */
+        /* Struts: a zigzag over angle and height. */
         const float angle = atan2f(at->y - 20, at->x - 6);
         const float zig = fabsf(fmodf(angle * (6 / 6.2832f) + 10, 1.0f) - 0.5f) * 18.0f;
         if (fabsf(fmodf(at->z + zig, 14.0f) - 7) < 1.3f) return MAT_NITINOL;
@@ -228,7 +234,7 @@ static material gut_at(const phantom *p, const place *at) {
     const float surface = d + 1.6f * at->wobble[3] + 0.8f * at->coarse[1];
     if (surface >= 0) return MAT_NONE;
     if (t->inside == MAT_PANCREAS) {
-        /* Lobules with fat between them, more with age. */
+        /* Lobules with fat between them; the fat increases with age. */
         return surface > -2.5f && at->coarse[2] > 1.5f - 1.6f * p->age ? MAT_VISCERAL_FAT
                                                                        : MAT_PANCREAS;
     }

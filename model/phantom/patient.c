@@ -1,13 +1,13 @@
-/* A patient: drawn from (seed, index), then asked point by point.
+/* A patient: drawn from (seed, index), then evaluated point by point.
  *
- * Every group of draws has a stream of its own (the step of the Philox counter), so that a change
- * in one part of the anatomy leaves the other parts of every patient as they are.
+ * Each group of draws has its own stream (the step of the Philox counter), so that a change of one
+ * part of the anatomy does not change the other parts of any patient.
  */
 #include "model/phantom/anatomy.h"
 #include "model/phantom/scan.h"
 #include "io/alloc.h"
 
-/* What is drawn: steps of RNG_PHANTOM; noise of slice k is DRAW_NOISE + k. */
+/* The groups of draws: steps of RNG_PHANTOM. The noise of slice k uses DRAW_NOISE + k (scan.h). */
 enum {
     DRAW_BODY,
     DRAW_BEND,
@@ -19,8 +19,8 @@ enum {
     DRAW_HU
 };
 
-static rng_stream stream(const phantom *p, uint32_t what) {
-    return rng_open(p->seed, RNG_PHANTOM, p->index, what);
+static rng_stream stream(const phantom *p, uint32_t group) {
+    return rng_open(p->seed, RNG_PHANTOM, p->index, group);
 }
 
 static void draw_body(phantom *p, rng_stream *r) {
@@ -44,7 +44,8 @@ static void draw_body(phantom *p, rng_stream *r) {
     p->vertebra_step = between(r, 30, 33);
     p->lordosis = between(r, 0, 7);
     p->treated = (int)rng_below(r, 3);
-    /* Dose: noise from 9 to 24 HU at the centre of the trunk; blur of soft to standard kernels. */
+    /* Noise of 9 to 24 HU at the centre of the trunk (dose); blur of soft to standard
+     * reconstruction kernels. */
     p->noise = 9.0f * powf(24.0f / 9.0f, between(r, 0, 1));
     p->blur = between(r, 0.55f, 0.95f);
 }
@@ -52,18 +53,18 @@ static void draw_body(phantom *p, rng_stream *r) {
 static void draw_hu(phantom *p, rng_stream *r) {
     for (int m = 0; m < MAT_COUNT; m++) {
         const material_info *info = material_about((material)m);
-        float stray = (float)rng_normal(r);
-        stray = fminf(fmaxf(stray, -2), 2);
-        p->hu[m] = info->hu[p->phase] + info->spread * stray;
+        float deviation = (float)rng_normal(r);
+        deviation = fminf(fmaxf(deviation, -2), 2);
+        p->hu[m] = info->hu[p->phase] + info->spread * deviation;
     }
-    /* Some livers are fatty; bone thins with age; lesions are darker than their own liver. */
+    /* Some livers are fatty; bone density decreases with age; lesions are darker than the liver. */
     const float fatty = rng_uniform(r) < 0.2 ? between(r, 10, 30) : 0;
     p->hu[MAT_LIVER] -= fatty;
     p->hu[MAT_LESION] = p->hu[MAT_LIVER] - between(r, 15, 35);
     p->hu[MAT_CANCELLOUS_BONE] += 60.0f * (0.5f - p->age);
 }
 
-/* Anatomical coordinates of a scanner point, with the fields that bend it. */
+/* The place of a point in scanner coordinates. `fine` and `coarse` are not set. */
 static place place_of(const phantom *p, float x, float y, float z) {
     place at = {.x = (x - p->shift[0]) / p->scale[0],
                 .y = (y - p->shift[1]) / p->scale[1],
@@ -83,7 +84,7 @@ static place place_of(const phantom *p, float x, float y, float z) {
     return at;
 }
 
-/* The table: a shell of carbon fibre around foam, bent up at the sides. */
+/* The patient table: a shell of carbon fibre around foam, curved upwards at the sides. */
 static material table_at(const phantom *p, float x, float y) {
     const float depth = y - p->couch + x * x * (1 / 1900.0f);
     if (fabsf(x) > 210 || depth < 0 || depth > 46) return MAT_AIR;
@@ -103,9 +104,9 @@ material phantom_look(const phantom *p, float x, float y, float z, float *hu) {
             if (m == MAT_NONE) m = cavity_at(p, &at);
             const float grain = 0.8f * at.fine[0] + 0.6f * at.coarse[3];
             *hu = p->hu[m] + material_about(m)->texture * grain;
-            if (m == MAT_LUNG) *hu += 0.35f * at.y; /* blood settles behind */
+            if (m == MAT_LUNG) *hu += 0.35f * at.y; /* blood collects posteriorly */
             if (m == MAT_SPLEEN && p->phase == PHASE_ARTERIAL) {
-                *hu += 20.0f * at.coarse[1]; /* the red pulp fills unevenly */
+                *hu += 20.0f * at.coarse[1]; /* uneven enhancement of the red pulp */
             }
             return m;
         }
@@ -124,12 +125,13 @@ float phantom_hu(const phantom *p, material m) { return p->hu[m]; }
 phantom_phase phantom_contrast(const phantom *p) { return p->phase; }
 phantom_implant phantom_has_implant(const phantom *p) { return p->implant; }
 
-/* Lets the table touch the back: the skin's most posterior point along the midline. */
-static void lay_down(phantom *p) {
+/* Places the table in contact with the skin of the back. */
+static void place_table(phantom *p) {
     p->couch = -1000;
     for (float z = 0; z <= 200; z += 20)
         for (float x = -60; x <= 60; x += 12) {
-            float y = 40, step = 2;
+            float y = 40;
+            const float step = 2;
             for (place at = place_of(p, x, y, z); at.r < at.skin; at = place_of(p, x, y, z))
                 y += step;
             p->couch = fmaxf(p->couch, y + x * x * (1 / 1900.0f));
@@ -160,7 +162,7 @@ status phantom_create(uint64_t seed, uint64_t index, phantom **out) {
     TRY(gut_draw(p, &r));
     r = stream(p, DRAW_HU);
     draw_hu(p, &r);
-    lay_down(p);
+    place_table(p);
     *out = p;
     p = NULL;
 done:

@@ -1,11 +1,12 @@
-/* A parametric body CT with known labels: patients who never lived, as many as a test needs.
+/* The phantom: a parametric body CT of synthetic patients with known labels, for tests and demos.
  *
- * Each patient is a function from points (patient coordinates LPS, mm) to materials, seen through a
- * smooth random warp of its own; the scan samples that function finer than the voxels, blurs it
- * with the scanner's point spread and adds noise. Everything follows from (seed, patient index).
+ * A patient is a function from points (patient coordinates LPS, mm) to materials, deformed by a
+ * smooth random warp of its own. A scan samples this function on a grid finer than the voxels,
+ * blurs it with the scanner's point spread function and adds noise. Everything follows from (seed,
+ * patient index).
  *
- * Field covered: from the lung bases (superior) to the lower poles of the kidneys, 200 mm; supine,
- * head first. x grows to the patient's left, y to posterior, z to superior.
+ * The field of view covers 200 mm, from the lung bases (superior) to the lower poles of the
+ * kidneys; supine, head first. x increases to the patient's left, y to posterior, z to superior.
  */
 #ifndef CTAUG_MODEL_PHANTOM_PHANTOM_H
 #define CTAUG_MODEL_PHANTOM_PHANTOM_H
@@ -44,7 +45,7 @@ typedef enum phantom_implant {
 } phantom_implant;
 
 typedef enum material {
-    MAT_NONE = -1, /* "not mine": answer of one organ about a point elsewhere */
+    MAT_NONE = -1, /* the point is outside the organ that was tested */
     MAT_AIR,
     MAT_LUNG,
     MAT_LUNG_VESSEL,
@@ -90,47 +91,52 @@ typedef enum material {
 
 typedef struct material_info {
     const char *name;
-    float hu[PHASE_COUNT]; /* mean over patients */
+    float hu[PHASE_COUNT]; /* mean over patients, HU */
     float spread;          /* standard deviation between patients, HU */
     float texture;         /* standard deviation inside the tissue, HU */
     phantom_label label;
 } material_info;
 
-/* The row of a material 0..MAT_COUNT-1; the name of a label 0..LABEL_COUNT-1. Local. */
+/* The properties of a material 0..MAT_COUNT-1; static storage. Local. */
 const material_info *material_about(material m);
+
+/* The name of a label 0..LABEL_COUNT-1; static storage. Local. */
 const char *phantom_label_name(phantom_label label);
 
 typedef struct phantom phantom;
 
-/* Draws patient `index` of `seed`. The caller frees it with phantom_free(). Local. */
+/* Draws patient `index` of `seed`, which the caller frees with phantom_free(). Local. */
 status phantom_create(uint64_t seed, uint64_t index, phantom **out);
 void phantom_free(phantom *p);
 
+/* The contrast phase and the implant of the patient. Local. */
 phantom_phase phantom_contrast(const phantom *p);
 phantom_implant phantom_has_implant(const phantom *p);
 
-/* What is at a point, and the noise-free HU of a material in this patient, texture left out. */
+/* The material at a point (LPS, mm). Local. */
 material phantom_at(const phantom *p, const double xyz[3]);
+
+/* The HU of a material in this patient, without texture and noise. Local. */
 float phantom_hu(const phantom *p, material m);
 
-/* The grid of a scan: z y x voxels, spacing in mm, x y z (LPS, mm) of the centre of voxel 0 0 0.
- * Axes are the patient's. */
+/* The voxel grid of a scan; its axes are those of the patient. */
 typedef struct phantom_grid {
-    int64_t shape[3];
-    double spacing[3];
-    double origin[3];
+    int64_t shape[3];  /* z y x, voxels */
+    double spacing[3]; /* z y x, mm */
+    double origin[3];  /* x y z of the centre of voxel 0 0 0 (LPS, mm) */
 } phantom_grid;
 
-/* The grid of a clinical scan of this patient: size x size pixels over a field of view that takes
- * the patient's girth, `slices` over 200 mm (40 give 5 mm). Local. */
+/* The grid of a clinical scan of this patient: size x size pixels over a field of view that
+ * contains the patient, `slices` slices over 200 mm (40 slices: 5 mm each). Local. */
 void phantom_plan(const phantom *p, int64_t size, int64_t slices, phantom_grid *out);
 
-/* Scans the patient into hu and labels (z y x, the caller's). A voxel's label is the most frequent
- * one of its samples. Slices are shared by OpenMP threads, whose number changes nothing. Local. */
+/* Scans the patient into `hu` and `labels` (z y x, owned by the caller). The label of a voxel is
+ * the most frequent label of its samples. Slices are distributed over OpenMP threads, whose number
+ * does not change the result. Local. */
 status phantom_scan(const phantom *p, const phantom_grid *grid, int16_t *hu, uint8_t *labels);
 
-/* One slice of unit-variance scanner noise (y x, h * w), keyed by patient and slice, with a power
- * spectrum that grows with the frequency and rolls off (Riederer, Pelc and Chesler, Phys Med Biol
+/* One slice of unit-variance scanner noise (y x, h * w), determined by patient and slice. Its power
+ * spectrum increases with frequency and then rolls off (Riederer, Pelc and Chesler, Phys Med Biol
  * 23:446, 1978). `spacing` is the pixel spacing in mm. Local. */
 status phantom_noise(const phantom *p, int64_t slice, int64_t h, int64_t w, double spacing,
                      float *out);

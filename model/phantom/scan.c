@@ -1,9 +1,12 @@
-/* The scanner: samples finer than the voxels (partial volume), point spread, noise, 12 bits.
+/* The scanner: supersampling of voxels (partial volume effect), point spread function, noise and
+ * the 12-bit range.
  *
- * A voxel is the mean of its samples' HU, since attenuation is what adds up. The point spread is a
- * Gaussian in the plane, applied on the fine grid. Noise of filtered back projection has a power
- * spectrum proportional to the frequency, cut by the reconstruction kernel; it is white noise
- * convolved with a kernel whose transform is sqrt(f) exp(-(f / f_c)^2 / 2).
+ * A voxel is the mean of the HU of its samples, because attenuation is additive. The point spread
+ * function is a Gaussian in the plane of the slice, applied on the fine grid. The noise of filtered
+ * back projection has a power spectrum proportional to frequency, limited by the reconstruction
+ * kernel; it is modelled as white noise convolved with a kernel of the Fourier transform
+ *
+ *     sqrt(f) exp(-(f / f_c)^2 / 2).
  */
 #include "model/phantom/scan.h"
 #include "model/phantom/anatomy.h"
@@ -11,12 +14,13 @@
 
 #include <string.h>
 
+/* Noise kernel: largest offset and size. Point spread function: largest offset. Range of HU. */
 enum { REACH = 7, TAPS = 2 * REACH + 1, BLUR_MAX = 8, HU_MIN = -1024, HU_MAX = 3071 };
 
-/* The kernel of unit-variance noise, by its inverse DFT on its own taps. */
+/* The kernel of unit-variance noise: an inverse DFT on TAPS x TAPS points, normalised. */
 static void noise_kernel(double spacing, float kernel[TAPS][TAPS]) {
-    /* Standard soft kernels roll off near 0.35 / mm; large pixels have averaged that away. */
-    const double cut = fmin(0.35 * spacing, 0.45), pi = 3.14159265358979323846;
+    /* Standard soft kernels roll off near 0.35 / mm; large pixels average out what is above. */
+    const double cutoff = fmin(0.35 * spacing, 0.45), pi = 3.14159265358979323846;
     double square = 0;
     for (int y = -REACH; y <= REACH; y++)
         for (int x = -REACH; x <= REACH; x++) {
@@ -24,7 +28,7 @@ static void noise_kernel(double spacing, float kernel[TAPS][TAPS]) {
             for (int v = -REACH; v <= REACH; v++)
                 for (int u = -REACH; u <= REACH; u++) {
                     const double f = sqrt((double)(u * u + v * v)) / TAPS;
-                    sum += sqrt(f) * exp(-0.5 * f * f / (cut * cut)) *
+                    sum += sqrt(f) * exp(-0.5 * f * f / (cutoff * cutoff)) *
                            cos(2 * pi * (u * x + v * y) / TAPS);
                 }
             kernel[y + REACH][x + REACH] = (float)sum;
@@ -38,7 +42,7 @@ status phantom_noise(const phantom *p, int64_t slice, int64_t h, int64_t w, doub
     status st = ST_OK;
     float *white = NULL, kernel[TAPS][TAPS];
     int64_t n = 0;
-    /* A margin, so that the border of a slice is as noisy as its middle. */
+    /* A margin of REACH pixels, so that the variance is the same at the border of the slice. */
     const int64_t wide = w + 2 * REACH, tall = h + 2 * REACH;
     if (!size_mul(wide, tall, &n)) n = -1;
     TRY(array_alloc(&white, n, sizeof *white, "white noise of a slice"));
@@ -58,28 +62,31 @@ done:
     return st;
 }
 
-/* Samples a voxel's side: at most `apart` mm from each other, 2 to 4. */
-static int samples(double spacing, double apart) {
-    const int n = (int)ceil(spacing / apart);
+/* Samples along a side of a voxel: 2 to 4, if possible not more than `distance` mm apart. */
+static int samples(double spacing, double distance) {
+    const int n = (int)ceil(spacing / distance);
     return n < 2 ? 2 : n > 4 ? 4 : n;
 }
 
-/* The working memory of one thread. */
-typedef struct bench {
-    float *fine, *line, *noise; /* fine grid; a line of it; h * w */
-    uint16_t *votes;            /* h * w * LABEL_COUNT */
-} bench;
+/* The working memory of one thread; owned. */
+typedef struct workspace {
+    float *fine;  /* the fine grid of a slice: sums of HU over the samples in depth */
+    float *line;  /* a row or column of the fine grid with BLUR_MAX values before and behind it */
+    float *noise; /* h * w */
+    uint16_t *votes; /* h * w * LABEL_COUNT: samples of a pixel with each label */
+} workspace;
 
-typedef struct plan {
+/* What the slices of a scan share. */
+typedef struct scan_setup {
     const phantom *patient;
     const phantom_grid *grid;
-    int in_plane, in_depth; /* samples a voxel's side */
-    int reach;
-    float taps[BLUR_MAX + 1];
-} plan;
+    int in_plane, in_depth;   /* samples along a side of a voxel */
+    int reach;                /* largest offset of the point spread function on the fine grid */
+    float taps[BLUR_MAX + 1]; /* its weights at offsets 0..reach */
+} scan_setup;
 
-static plan plan_of(const phantom *p, const phantom_grid *g) {
-    plan s = {.patient = p, .grid = g};
+static scan_setup setup_of(const phantom *p, const phantom_grid *g) {
+    scan_setup s = {.patient = p, .grid = g};
     s.in_plane = samples(fmax(g->spacing[1], g->spacing[2]), 1.3);
     s.in_depth = samples(g->spacing[0], 2.5);
     const double sigma = p->blur / (g->spacing[1] / s.in_plane);
@@ -93,8 +100,8 @@ static plan plan_of(const phantom *p, const phantom_grid *g) {
     return s;
 }
 
-/* Sums the samples of slice k: fine[y x] HU, votes[y x label]. */
-static void sample_slice(const plan *s, int64_t k, bench *b) {
+/* Evaluates the samples of slice k: sums of HU in fine[y x], label counts in votes[y x label]. */
+static void sample_slice(const scan_setup *s, int64_t k, workspace *b) {
     const phantom_grid *g = s->grid;
     const int64_t h = g->shape[1], w = g->shape[2], n = s->in_plane, wide = w * n;
     memset(b->fine, 0, (size_t)(h * n * wide) * sizeof *b->fine);
@@ -115,8 +122,8 @@ static void sample_slice(const plan *s, int64_t k, bench *b) {
     }
 }
 
-/* Blurs a line of n numbers, `stride` apart; beyond the ends the last number goes on. */
-static void blur_line(const plan *s, float *at, int64_t stride, int64_t n, float *line) {
+/* Blurs a row or column of n values, `stride` apart. The end values are repeated outside. */
+static void blur_line(const scan_setup *s, float *at, int64_t stride, int64_t n, float *line) {
     float *mid = line + BLUR_MAX;
     for (int64_t i = 0; i < n; i++) mid[i] = at[i * stride];
     for (int k = 1; k <= s->reach; k++) {
@@ -137,19 +144,21 @@ static uint8_t most_voted(const uint16_t *votes) {
     return (uint8_t)best;
 }
 
-/* Noise grows towards the axis, where the rays through the trunk are weakest. */
+/* The standard deviation of the noise (HU) increases towards the axis, where rays are attenuated
+ * most. */
 static float noise_level(const phantom *p, double x, double y) {
     const double u = (x - p->shift[0]) / (150 * p->scale[0]),
                  v = (y - p->shift[1]) / (115 * p->scale[1]);
     return p->noise * (float)(0.42 + 0.58 * exp(-0.5 * (u * u + v * v)));
 }
 
-static void finish_slice(const plan *s, bench *b, int16_t *hu, uint8_t *labels) {
+/* Blurs the fine grid, averages it to voxels, adds noise, and sets the labels. */
+static void finish_slice(const scan_setup *s, workspace *b, int16_t *hu, uint8_t *labels) {
     const phantom_grid *g = s->grid;
     const int64_t h = g->shape[1], w = g->shape[2], n = s->in_plane, wide = w * n;
     for (int64_t i = 0; i < h * n; i++) blur_line(s, b->fine + i * wide, 1, wide, b->line);
     for (int64_t j = 0; j < wide; j++) blur_line(s, b->fine + j, wide, h * n, b->line);
-    const float share = 1.0f / (float)(n * n * s->in_depth);
+    const float weight = 1.0f / (float)(n * n * s->in_depth);
     for (int64_t y = 0; y < h; y++)
         for (int64_t x = 0; x < w; x++) {
             float sum = 0;
@@ -158,13 +167,14 @@ static void finish_slice(const plan *s, bench *b, int16_t *hu, uint8_t *labels) 
             }
             const double px = g->origin[0] + g->spacing[2] * (double)x;
             const double py = g->origin[1] + g->spacing[1] * (double)y;
-            const float noisy = sum * share + noise_level(s->patient, px, py) * b->noise[y * w + x];
+            const float noisy =
+                sum * weight + noise_level(s->patient, px, py) * b->noise[y * w + x];
             hu[y * w + x] = (int16_t)lrintf(fminf(fmaxf(noisy, HU_MIN), HU_MAX));
             labels[y * w + x] = most_voted(b->votes + (y * w + x) * LABEL_COUNT);
         }
 }
 
-static status bench_alloc(const plan *s, bench *b) {
+static status workspace_alloc(const scan_setup *s, workspace *b) {
     status st = ST_OK;
     const int64_t h = s->grid->shape[1], w = s->grid->shape[2], n = s->in_plane;
     const int64_t longest = (h > w ? h : w) * n + 2 * BLUR_MAX;
@@ -176,14 +186,15 @@ done:
     return st;
 }
 
-static void bench_free(bench *b) {
+static void workspace_free(workspace *b) {
     free(b->fine);
     free(b->line);
     free(b->noise);
     free(b->votes);
 }
 
-static status scan_slice(const plan *s, int64_t k, bench *b, int16_t *hu, uint8_t *labels) {
+static status scan_slice(const scan_setup *s, int64_t k, workspace *b, int16_t *hu,
+                         uint8_t *labels) {
     status st = ST_OK;
     const phantom_grid *g = s->grid;
     const int64_t pixels = g->shape[1] * g->shape[2];
@@ -196,20 +207,20 @@ done:
 
 status phantom_scan(const phantom *p, const phantom_grid *grid, int16_t *hu, uint8_t *labels) {
     status worst = ST_OK;
-    const plan s = plan_of(p, grid);
+    const scan_setup s = setup_of(p, grid);
 #pragma omp parallel
     {
-        bench b = {0};
-        status st = bench_alloc(&s, &b);
+        workspace b = {0};
+        status st = workspace_alloc(&s, &b);
 #pragma omp for schedule(dynamic)
         for (int64_t k = 0; k < grid->shape[0]; k++) {
             if (st == ST_OK) st = scan_slice(&s, k, &b, hu, labels);
         }
 #pragma omp critical
         if (st > worst) worst = st;
-        bench_free(&b);
+        workspace_free(&b);
     }
-    /* The message of a failure stays on the thread that met it. */
+    /* The message of the failure is on the thread that failed; this thread needs its own. */
     if (worst != ST_OK) return status_memory("scanning a phantom", grid->shape[1] * grid->shape[2]);
     return ST_OK;
 }
@@ -220,7 +231,7 @@ void phantom_plan(const phantom *p, int64_t size, int64_t slices, phantom_grid *
         for (int i = 0; i < OUTLINE_ANGLES; i++) {
             widest = fmaxf(widest, p->trunk.at[j][i][0] * fmaxf(p->scale[0], p->scale[1]));
         }
-    /* Fields of view are set in steps of 10 mm. */
+    /* The field of view is a multiple of 10 mm. */
     const double view = fmax(10.0 * ceil((2.0 * widest + 24.0) / 10.0), 340.0);
     const double pixel = view / (double)size, thick = 200.0 / (double)slices;
     *out = (phantom_grid){

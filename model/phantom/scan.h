@@ -1,13 +1,13 @@
-/* What the scanner asks of a patient: the material at a point with its textured HU. */
+/* The interface between scan.c and patient.c: the material and HU of a patient at a point. */
 #ifndef CTAUG_MODEL_PHANTOM_SCAN_H
 #define CTAUG_MODEL_PHANTOM_SCAN_H
 
 #include "model/phantom/phantom.h"
 
-/* The material at a point (scanner coordinates, mm); its HU with texture goes to *hu. */
+/* The material at a point (scanner coordinates, mm); *hu = its HU with texture. Local. */
 material phantom_look(const phantom *p, float x, float y, float z, float *hu);
 
-/* First of the steps of RNG_PHANTOM that slices' noise takes. */
+/* Noise of slice k is drawn from stream step DRAW_NOISE + k of RNG_PHANTOM. */
 enum { DRAW_NOISE = 1024 };
 
 #endif

@@ -1,8 +1,8 @@
-/* The spine: bodies and discs, pedicles, laminae, facets, transverse and spinous processes around
- * the vertebral canal, repeated at every vertebra.
+/* The spine: vertebral bodies and discs, pedicles, laminae, facets, transverse and spinous
+ * processes around the vertebral canal, repeated for every vertebra.
  *
- * All bones are signed distances in coordinates of their vertebra; the union keeps the greatest
- * depth, and a depth below CORTEX mm (END_PLATE towards the discs) is cortical bone.
+ * Bones are signed distances in the coordinates of their vertebra; their union is the minimum. Bone
+ * less than CORTEX mm (END_PLATE mm towards the discs) below the surface is cortical.
  */
 #include "model/phantom/anatomy.h"
 
@@ -10,9 +10,9 @@
 #define END_PLATE 0.6f
 
 typedef struct vertebra {
-    float half, disc; /* half of the distance to the next one; half of a disc's height */
-    float wide, deep; /* half axes of the body */
-    float canal;      /* y of the canal's centre, from the body's centre */
+    float half, disc; /* half the distance of vertebrae; half the height of a disc; mm */
+    float wide, deep; /* half axes of the body along x and y, mm */
+    float canal;      /* y of the centre of the canal, relative to the centre of the body, mm */
     bool lumbar;
 } vertebra;
 
@@ -26,11 +26,13 @@ static vertebra vertebra_shape(const phantom *p, float z) {
                       .lumbar = z < p->vertebra_z + 3.6f * p->vertebra_step};
 }
 
+/* Signed distance (maximum norm) to a box with half sides a, b, c. */
 static float box(float x, float y, float z, float a, float b, float c) {
     return fmaxf(fabsf(x) - a, fmaxf(fabsf(y) - b, fabsf(z) - c));
 }
 
-/* Distance to the segment from a to b less its radius; the third axis is stretched by 1 / tall. */
+/* Signed distance to a rod around the segment from a to b; its cross-section is `tall` times as
+ * high (z) as wide. */
 static float rod(float x, float y, float z, const float a[3], const float b[3], float radius,
                  float tall) {
     const float ax = b[0] - a[0], ay = b[1] - a[1], px = x - a[0], py = y - a[1];
@@ -41,7 +43,8 @@ static float rod(float x, float y, float z, const float a[3], const float b[3], 
     return sqrtf(dx * dx + dy * dy + dz * dz) - radius;
 }
 
-/* Everything behind the body; x is mirrored to >= 0, y counts from the canal's centre. */
+/* Signed distance to the posterior elements. x >= 0 (mirrored), y relative to the centre of the
+ * canal. */
 static float arch_distance(const vertebra *v, float x, float y, float z) {
     const float out = sqrtf(x * x * (1 / 300.0f) + y * y * (1 / 225.0f));
     const float ring = (out - 1.0f) * 15.0f;
@@ -49,7 +52,7 @@ static float arch_distance(const vertebra *v, float x, float y, float z) {
     if (y > -2) d = fmaxf(ring, fmaxf(-v->half * 0.75f - z, z - v->half * 0.5f)); /* laminae */
     const float pedicle = box(x - 14.5f, y + 7, z - v->half * 0.38f, 4.0f, 9.5f, v->half * 0.38f);
     const float fx = (x - 17) * (1 / 7.5f), fy = (y - 5) * (1 / 7.0f);
-    const float facet = (sqrtf(fx * fx + fy * fy) - 1) * 7.0f; /* joined up and down */
+    const float facet = (sqrtf(fx * fx + fy * fy) - 1) * 7.0f; /* continuous between vertebrae */
     const float root[3] = {15, 0, 0.3f * v->half};
     const float tip_lumbar[3] = {43, 5, 0.35f * v->half}, tip[3] = {31, 13, 0.45f * v->half};
     const float transverse = rod(x, y, z, root, v->lumbar ? tip_lumbar : tip,
@@ -62,7 +65,7 @@ static float arch_distance(const vertebra *v, float x, float y, float z) {
     return fminf(d, fminf(transverse, spinous));
 }
 
-/* The body in its own coordinates: waisted, flat behind. */
+/* Signed distance to the body's lateral surface: narrower at mid-height, flat posteriorly. */
 static float body_distance(const vertebra *v, float x, float y, float z) {
     const float h = z / (v->half - v->disc);
     const float waist = 1.0f / (1.0f - 0.07f * fmaxf(0.0f, 1 - h * h));

@@ -1,13 +1,14 @@
-/* Sets of round cones in a uniform grid, and vessel trees made of them.
+/* Sets of round cones with a uniform grid as spatial index, and vessel trees made of them.
  *
- * Daughters of a fork carry the flow of their mother: r^3 = r1^3 + r2^3 (Murray, PNAS 12:207,
- * 1926), which for equal daughters is r1 = 0.79 r. */
+ * The radii at a bifurcation follow Murray's law, r^3 = r1^3 + r2^3 (Murray, PNAS 12:207, 1926);
+ * for equal daughter branches r1 = 0.79 r. */
 #include "model/phantom/tubes.h"
 #include "io/alloc.h"
 
 #include <math.h>
 #include <string.h>
 
+/* The grid: cells along x, y and z, their side in mm, and the corner of the first cell. */
 enum { NX = 22, NY = 18, NZ = 17, CELL = 20 };
 static const float corner[3] = {-220, -180, -50};
 
@@ -15,9 +16,9 @@ status tubes_add(tubes *t, const float a[3], const float b[3], float ra, float r
                  float level) {
     if (t->count == t->room) {
         const int room = t->room ? 2 * t->room : 64;
-        tube *more = realloc(t->items, (size_t)room * sizeof *more);
-        if (!more) return status_memory("tubes", (int64_t)room * (int64_t)sizeof *more);
-        t->items = more;
+        tube *grown = realloc(t->items, (size_t)room * sizeof *grown);
+        if (!grown) return status_memory("tubes", (int64_t)room * (int64_t)sizeof *grown);
+        t->items = grown;
         t->room = room;
     }
     tube *one = &t->items[t->count++];
@@ -35,23 +36,25 @@ status tubes_add(tubes *t, const float a[3], const float b[3], float ra, float r
     return ST_OK;
 }
 
-/* The cell of coordinate v along axis k, or the nearest one of the grid. */
+/* The index of the cell of coordinate v along axis k, clamped to the grid of n cells. */
 static int clamp_cell(float v, int k, int n) {
     const float at = floorf((v - corner[k]) / CELL);
     return at < 0 ? 0 : at > (float)(n - 1) ? n - 1 : (int)at;
 }
 
+/* The range of cells that a tube can be within `reach` mm of. */
 static void tube_cells(const tube *one, float reach, int low[3], int high[3]) {
     static const int n[3] = {NX, NY, NZ};
-    const float wide = fmaxf(one->radius, one->radius + one->growth) + reach;
+    const float margin = fmaxf(one->radius, one->radius + one->growth) + reach;
     for (int k = 0; k < 3; k++) {
         const float a = one->from[k], b = a + one->axis[k];
-        low[k] = clamp_cell(fminf(a, b) - wide, k, n[k]);
-        high[k] = clamp_cell(fmaxf(a, b) + wide, k, n[k]);
+        low[k] = clamp_cell(fminf(a, b) - margin, k, n[k]);
+        high[k] = clamp_cell(fmaxf(a, b) + margin, k, n[k]);
     }
 }
 
-/* Counts (fill false) or writes (fill true) the tubes of every cell. */
+/* Adds to at[cell] the number of tubes of every cell; with `fill`, writes their indices to
+ * list[at[cell]] on the way. */
 static void visit_cells(tubes *t, float reach, int *at, bool fill) {
     for (int i = 0; i < t->count; i++) {
         int low[3], high[3];
@@ -115,8 +118,8 @@ float tubes_distance(const tubes *t, float x, float y, float z, int *which) {
     return best;
 }
 
-/* A unit vector about `spread` radians off `along`. */
-static void lean(rng_stream *r, const float along[3], float spread, float out[3]) {
+/* A random unit vector, about `spread` radians away from `along`. */
+static void perturb_direction(rng_stream *r, const float along[3], float spread, float out[3]) {
     float norm = 0;
     for (int k = 0; k < 3; k++) {
         out[k] = along[k] + spread * (float)rng_normal(r) * 0.7f;
@@ -129,20 +132,20 @@ static void lean(rng_stream *r, const float along[3], float spread, float out[3]
 status tubes_tree(tubes *t, rng_stream *r, const float at[3], const float along[3], float radius,
                   float length, int levels, material inside) {
     status st = ST_OK;
-    float here[3] = {at[0], at[1], at[2]}, way[3] = {along[0], along[1], along[2]};
-    /* Three bends a limb: vessels are not straight. */
+    float here[3] = {at[0], at[1], at[2]}, direction[3] = {along[0], along[1], along[2]};
+    /* A branch has three segments in different directions, because vessels are not straight. */
     for (int bend = 0; bend < 3; bend++) {
-        float next[3], turned[3];
-        lean(r, way, 0.22f, turned);
-        for (int k = 0; k < 3; k++) next[k] = here[k] + turned[k] * length / 3.0f;
+        float next[3], bent[3];
+        perturb_direction(r, direction, 0.22f, bent);
+        for (int k = 0; k < 3; k++) next[k] = here[k] + bent[k] * length / 3.0f;
         const float ra = radius * (1.0f - 0.06f * (float)bend);
         TRY(tubes_add(t, here, next, ra, ra * 0.94f, inside, -INFINITY));
         memcpy(here, next, sizeof here);
-        memcpy(way, turned, sizeof way);
+        memcpy(direction, bent, sizeof direction);
     }
     for (int side = 0; side < 2 && levels > 0; side++) {
         float branch[3];
-        lean(r, way, 0.75f, branch);
+        perturb_direction(r, direction, 0.75f, branch);
         const float share = (float)rng_between(r, 0.68, 0.86);
         TRY(tubes_tree(t, r, here, branch, radius * share, length * (0.72f + 0.2f * share),
                        levels - 1, inside));

@@ -1,7 +1,7 @@
-/* Great vessels, the trees in liver and lungs, and implants, laid out as tubes. */
+/* Great vessels, vessel trees of liver and lungs, and metal implants, modelled as tubes. */
 #include "model/phantom/anatomy.h"
 
-/* A vessel through n points {x, y, z, radius}. */
+/* Adds a vessel through n points {x, y, z, radius}. */
 static status vessel(tubes *t, const float (*through)[4], int n, material inside) {
     status st = ST_OK;
     for (int i = 1; i < n; i++) {
@@ -62,7 +62,7 @@ static status great_draw(phantom *p, rng_stream *r) {
         TRY(vessel(t, artery, 2, MAT_ARTERY));
         TRY(vessel(t, vein, 3, MAT_VEIN));
     }
-    /* Branches in the mesentery: fine strands in the fat between the loops of bowel. */
+    /* Mesenteric branches: thin vessels in the fat between the loops of bowel. */
     for (int k = 0; k < 5; k++) {
         const float at[3] = {-8, front - 30, 70 - 22 * (float)k};
         const float along[3] = {k % 2 ? 0.75f : -0.75f, -0.6f, -0.25f};
@@ -74,29 +74,31 @@ done:
 }
 
 status vessels_draw(phantom *p, rng_stream *r) {
-    static const float portal_ways[][3] = {
+    static const float portal_directions[][3] = {
         {-0.85f, -0.35f, 0.4f}, {-0.85f, 0.45f, 0.1f}, {-0.6f, 0, -0.8f}, {0.8f, -0.5f, 0.35f}};
-    static const float vein_ways[][3] = {{-0.95f, 0.1f, -0.3f},
-                                         {-0.45f, -0.8f, -0.4f},
-                                         {0.55f, -0.75f, -0.35f},
-                                         {-0.6f, 0.1f, -0.8f}};
-    static const float lung_ways[][3] = {{0.45f, 0.55f, -0.7f},
-                                         {0.75f, 0.05f, -0.65f},
-                                         {0.5f, -0.6f, -0.6f},
-                                         {0.15f, 0.5f, -0.85f},
-                                         {0.85f, 0.5f, -0.2f}};
+    static const float vein_directions[][3] = {{-0.95f, 0.1f, -0.3f},
+                                               {-0.45f, -0.8f, -0.4f},
+                                               {0.55f, -0.75f, -0.35f},
+                                               {-0.6f, 0.1f, -0.8f}};
+    static const float lung_directions[][3] = {{0.45f, 0.55f, -0.7f},
+                                               {0.75f, 0.05f, -0.65f},
+                                               {0.5f, -0.6f, -0.6f},
+                                               {0.15f, 0.5f, -0.85f},
+                                               {0.85f, 0.5f, -0.2f}};
     status st = ST_OK;
     TRY(great_draw(p, r));
     for (int k = 0; k < 4; k++) {
         const float hilum[3] = {-40, -6, 108}, cava[3] = {-24, -2, 164};
-        TRY(tubes_tree(&p->liver_tree, r, hilum, portal_ways[k], 5.2f, 40, 5, MAT_PORTAL_BRANCH));
-        TRY(tubes_tree(&p->liver_tree, r, cava, vein_ways[k], 5.0f, 44, 5, MAT_HEPATIC_VEIN));
+        TRY(tubes_tree(&p->liver_tree, r, hilum, portal_directions[k], 5.2f, 40, 5,
+                       MAT_PORTAL_BRANCH));
+        TRY(tubes_tree(&p->liver_tree, r, cava, vein_directions[k], 5.0f, 44, 5, MAT_HEPATIC_VEIN));
     }
     for (int side = 0; side < 2; side++)
         for (int k = 0; k < 5; k++) {
             const float out = side ? 1.0f : -1.0f, hilum[3] = {out * 36, 14, 226};
-            const float way[3] = {out * lung_ways[k][0], lung_ways[k][1], lung_ways[k][2]};
-            TRY(tubes_tree(&p->lung_tree, r, hilum, way, 6, 42, 8, MAT_LUNG_VESSEL));
+            const float direction[3] = {out * lung_directions[k][0], lung_directions[k][1],
+                                        lung_directions[k][2]};
+            TRY(tubes_tree(&p->lung_tree, r, hilum, direction, 6, 42, 8, MAT_LUNG_VESSEL));
         }
     TRY(tubes_index(&p->liver_tree, 1));
     TRY(tubes_index(&p->lung_tree, 1));

@@ -1,6 +1,6 @@
-/* `ctaug bench`: one training step (forward, backward, all-reduce, clip, AdamW, EMA) and one
- * forward run of a network, beside the rate its 3x3 convolutions reach alone; with --profile where
- * the time goes, by operator. */
+/* `ctaug bench`: times a training step (forward, backward, all-reduce, clip, AdamW, EMA) and a
+ * forward pass of a network, and compares them with the rate of its 3x3 convolutions alone. With
+ * --profile also the time of each kind of operator. */
 #include "pipeline/cli/verb.h"
 
 #include "io/log.h"
@@ -12,14 +12,19 @@
 #include "pipeline/common/precision.h"
 #include "pipeline/cli/scaling.h"
 
+#include <inttypes.h>
 #include <jansson.h>
 #include <omp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 
-/* The first steps still meet memory that nobody has used before. */
-enum { SIZE = 64, WARM = 2, STEPS = 9, KINDS_MAX = 32 };
+enum {
+    SIZE = 64,   /* pixels of a side of a slice */
+    WARM_UP = 2, /* steps that are not counted: they touch memory for the first time */
+    STEPS = 9,   /* steps that are timed */
+    KINDS_MAX = 32
+};
 
 const char bench_help[] =
     "usage: [mpirun -n N] ctaug bench [--net R64|R32|R16] [--type f32|bf16] [--batch N]\n"
@@ -28,30 +33,30 @@ const char bench_help[] =
     "[--scaling]\n"
     "                                 [--json]\n"
     "\n"
-    "Times a training step and a forward run of a network on 64x64 slices and prints them beside "
-    "the\n"
-    "rate of its 3x3 convolutions alone (best of a few runs, ranks added up); medians of a few "
-    "steps.\n"
+    "Times a training step and a forward pass of a network on 64x64 slices (medians of a few "
+    "steps)\n"
+    "and compares them with the rate of its 3x3 convolutions alone (best of a few runs, sum over\n"
+    "the ranks).\n"
     "\n"
     "  --net NAME       the network; default R32\n"
     "  --type TYPE      compute type, f32 (default) or bf16\n"
     "  --batch N        global batch; default 16\n"
-    "  --micro-batch N  slices a rank takes at once; default its share of the batch\n"
+    "  --micro-batch N  slices a rank processes at once; default its share of the batch\n"
     "  --recompute      as train.recompute: blocks\n"
     "  --reproducible   as train.reproducible: on\n"
     "  --engine NAME    default onednn\n"
     "  --profile        also the time of every operator (rank 0)\n"
-    "  --scaling        also each rank by itself: what the others cost it\n"
+    "  --scaling        also each rank alone: the efficiency of data-parallel training\n"
     "  --json           one JSON object instead of text\n"
     "\n"
     "examples:\n"
     "  ctaug bench --net R64 --type bf16 --profile\n"
     "  mpirun -n 2 ctaug bench --net R32 --json\n";
 
-/* Seconds of all steps of one kind of operator. */
+/* Seconds of one kind of operator over all timed steps. */
 typedef struct kind_time {
     const char *kind;
-    int count;
+    int count; /* operators of this kind in the network */
     plan_seconds took;
 } kind_time;
 
@@ -64,11 +69,12 @@ typedef struct bench {
     bool recompute, reproducible;
     graph *graph;
     node predicted, loss;
-    double train, forward, limit;  /* images/s, images/s, FLOP/s: of all ranks */
-    double step, exposed;          /* seconds of the median step: all, communication not hidden */
-    trainer_report mean;           /* seconds */
-    int64_t flops;                 /* forward, one image */
-    int64_t peak_rss, activations; /* bytes: of the training process, of its plan */
+    double train, forward;         /* images/s of all ranks */
+    double limit;                  /* FLOP/s of all ranks in the 3x3 convolutions alone */
+    double step, exposed;          /* seconds of the median step: total, exposed communication */
+    trainer_report mean;           /* seconds, means over the steps */
+    int64_t flops;                 /* of a forward pass of one image */
+    int64_t peak_rss, activations; /* bytes of the training process, of the arena of its plan */
     kind_time kinds[KINDS_MAX];
     int kind_count;
     scaling scaling; /* with --scaling */
@@ -79,8 +85,9 @@ static int by_total(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Noise, once: inputs begin as zeros and keep their memory. */
-static status fill(void *context, plan *pl, int64_t first, int64_t count) {
+/* Fills the inputs with noise in the first call only. They are zero before it, and they keep their
+ * values between steps. */
+static status fill_noise(void *context, plan *pl, int64_t first, int64_t count) {
     status st = ST_OK;
     tensor in[2];
     (void)context, (void)first, (void)count;
@@ -95,7 +102,7 @@ done:
     return st;
 }
 
-static status describe(bench *b) {
+static status build_network(bench *b) {
     status st = ST_OK;
     unet_config c = unet_config_of(b->net);
     c.size = SIZE;
@@ -109,7 +116,7 @@ done:
     return st;
 }
 
-/* Adds `sign` times the seconds of one operator to its kind. */
+/* Adds `sign` times the seconds of one operator to those of its kind. */
 static void add_times(bench *b, double sign, const char *kind, const plan_seconds *took) {
     int i = 0;
     while (i < b->kind_count && strcmp(b->kinds[i].kind, kind) != 0) i++;
@@ -124,7 +131,8 @@ static void add_times(bench *b, double sign, const char *kind, const plan_second
     k->took.add += sign * took->add;
 }
 
-static void subtract(void *context, const char *kind, const char *name, const plan_seconds *took) {
+static void subtract_times(void *context, const char *kind, const char *name,
+                           const plan_seconds *took) {
     (void)name;
     add_times(context, -1, kind, took);
 }
@@ -154,12 +162,12 @@ static status time_training(bench *b) {
     status st = ST_OK;
     trainer *t = NULL;
     trainer_report report[STEPS], warm;
-    const trainer_feed feed = {.fill = fill};
+    const trainer_feed feed = {.fill = fill_noise};
     const trainer_settings set = settings_of(b);
     struct rusage use;
     TRY(comm_agree(b->comm, trainer_create(b->comm, &set, b->graph, b->loss, b->engine, &t)));
-    for (int i = 0; i < WARM; i++) TRY(trainer_step(t, &feed, false, &warm));
-    plan_times(trainer_plan(t), subtract, b);
+    for (int i = 0; i < WARM_UP; i++) TRY(trainer_step(t, &feed, false, &warm));
+    plan_times(trainer_plan(t), subtract_times, b);
     for (int i = 0; i < STEPS; i++) {
         TRY(comm_barrier(b->comm));
         TRY(trainer_step(t, &feed, false, &report[i]));
@@ -198,7 +206,7 @@ static status time_forward(bench *b) {
     if (st == ST_OK) st = plan_create(b->graph, p, &options, &pl);
     TRY(comm_agree(b->comm, st));
     params_init(p, 1);
-    for (int i = -WARM; i < STEPS; i++) {
+    for (int i = -WARM_UP; i < STEPS; i++) {
         TRY(comm_barrier(b->comm));
         double began = log_seconds();
         TRY(comm_agree(b->comm, plan_forward(pl, NULL)));
@@ -211,7 +219,7 @@ done:
     return st;
 }
 
-/* All ranks at once, as in training; their rates add up. */
+/* All ranks run at the same time, as in training; the limit is the sum of their rates. */
 static status time_limit(bench *b) {
     status st = ST_OK;
     TRY(comm_barrier(b->comm));
@@ -223,7 +231,7 @@ done:
 }
 
 static status time_scaling(bench *b) {
-    const trainer_feed feed = {.fill = fill};
+    const trainer_feed feed = {.fill = fill_noise};
     const trainer_settings set = settings_of(b);
     return scaling_measure(b->comm, &set, b->graph, b->loss, b->engine, &feed, &b->scaling);
 }
@@ -242,11 +250,11 @@ static int by_cost(const void *a, const void *b) {
     return (x < y) - (x > y);
 }
 
-/* The kinds that cost most first, and what a step does besides. */
+/* Prints the kinds of operators, the most expensive first, and the rest of a step. */
 static void print_profile(bench *b) {
     const double ms = 1000.0 / STEPS;
     double all = 0;
-    printf("\n  ms a step        ops    pack forward   again backward   joins     sum   share\n");
+    printf("\n  ms a step        ops    pack forward  recomp backward accumul     sum   share\n");
     qsort(b->kinds, (size_t)b->kind_count, sizeof *b->kinds, by_cost);
     for (int i = 0; i < b->kind_count; i++) {
         const plan_seconds *t = &b->kinds[i].took;
@@ -263,29 +271,31 @@ static void print_profile(bench *b) {
            100 * reduce / step);
     printf("  %-58s %7.1f  %5.1f %%\n", "clip, AdamW, EMA", update, 100 * update / step);
     double rest = step - ms * all - exposed - reduce - update;
-    printf("  %-58s %7.1f  %5.1f %%\n", "everything else", rest, 100 * rest / step);
-    printf("  %-58s %7.1f\n", "step (mean, as all of this)", step);
+    printf("  %-58s %7.1f  %5.1f %%\n", "other", rest, 100 * rest / step);
+    printf("  %-58s %7.1f\n", "step (mean, as all times above)", step);
 }
 
 static void print_scaling(const scaling *s, int ranks) {
-    printf("  %d ranks together and each by itself, added up (images/s)\n", ranks);
+    printf("  %d ranks together, sum of each alone (images/s), efficiency\n", ranks);
     printf("    median round  %8.2f  %8.2f  %6.1f %%\n", s->together, s->alone,
            100 * s->efficiency);
     printf("    best of each  %8.2f  %8.2f  %6.1f %%\n", s->together_best, s->alone_best,
            100 * s->efficiency_best);
-    printf("    at once, but not summing: %.2f, %.1f %%: what the machine itself loses with all "
-           "busy\n",
+    printf("    all at once without all-reduce: %.2f, %.1f %%: the loss of the machine itself with "
+           "all "
+           "cores busy\n",
            s->apart, 100 * s->machine);
 }
 
 static void print(bench *b, bool profile) {
     double limit = b->limit / 1e9;
-    printf("%s %s, engine %s, %d ranks of %d threads, batch %lld\n", net_name(b), type_name(b),
-           b->engine->name, comm_size(b->comm), omp_get_max_threads(), (long long)b->batch);
+    printf("%s %s, engine %s, %d ranks of %d threads, batch %" PRId64 "\n", net_name(b),
+           type_name(b), b->engine->name, comm_size(b->comm), omp_get_max_threads(), b->batch);
     printf("  training  %8.1f images/s  %7.1f GFLOP/s  %5.1f %% of the limit\n", b->train,
            train_gflops(b), 100 * train_gflops(b) / limit);
     printf("  forward   %8.1f images/s  %7.1f GFLOP/s\n", b->forward, forward_gflops(b));
-    printf("  limit     %.1f GFLOP/s: the library's 3x3 convolutions alone; our own may pass it\n",
+    printf("  limit     %.1f GFLOP/s: the library's 3x3 convolutions alone; ctaug's kernels may "
+           "exceed it\n",
            limit);
     printf("  communication  %.1f ms of waiting and %.1f ms of summing in a step of %.1f ms\n",
            1000 * b->exposed, 1000 * b->mean.reduce, 1000 * b->step);
@@ -328,25 +338,26 @@ static void print_json(const bench *b) {
     json_decref(all);
 }
 
-static status check(bench *b, bool scales) {
+static status check(bench *b, bool with_scaling) {
     int size = comm_size(b->comm);
     if (b->batch < size || b->batch > 4096)
-        return status_fail(ST_USAGE, "bench: the batch is %lld; it must be %d..4096",
-                           (long long)b->batch, size);
-    if (scales && b->batch % size != 0)
+        return status_fail(ST_USAGE, "bench: the batch is %" PRId64 "; it must be %d..4096",
+                           b->batch, size);
+    if (with_scaling && b->batch % size != 0)
         return status_fail(
             ST_USAGE, "bench: --scaling wants a batch that is a multiple of the %d ranks", size);
     b->share = (b->batch + size - 1) / size;
     if (b->micro_batch == 0) b->micro_batch = b->share;
     if (b->micro_batch < 1 || b->micro_batch > b->batch)
-        return status_fail(ST_USAGE, "bench: the micro-batch is %lld; it must be 1..%lld",
-                           (long long)b->micro_batch, (long long)b->batch);
+        return status_fail(ST_USAGE,
+                           "bench: the micro-batch is %" PRId64 "; it must be 1..%" PRId64,
+                           b->micro_batch, b->batch);
     return ST_OK;
 }
 
 status bench_verb(const comm *c, int argc, char **argv) {
     status st = ST_OK;
-    bool as_json = false, profile = false, scales = false;
+    bool as_json = false, profile = false, with_scaling = false;
     int operands = 0, engine = ENGINE_ONEDNN;
     bench b = {.comm = c, .net = UNET_R32, .type = TYPE_F32, .batch = 16};
     const verb_option options[] = {
@@ -358,17 +369,17 @@ status bench_verb(const comm *c, int argc, char **argv) {
         {.name = "--reproducible", .flag = &b.reproducible},
         {.name = "--engine", .choice = &engine, .choices = &engine_kinds},
         {.name = "--profile", .flag = &profile},
-        {.name = "--scaling", .flag = &scales},
+        {.name = "--scaling", .flag = &with_scaling},
         {.name = "--json", .flag = &as_json},
         {.name = NULL}};
     TRY(verb_parse(argc, argv, options, NULL, 0, &operands));
-    TRY(check(&b, scales));
+    TRY(check(&b, with_scaling));
     b.engine = kernels_of(engine);
-    TRY(comm_agree(c, describe(&b)));
+    TRY(comm_agree(c, build_network(&b)));
     TRY(time_training(&b));
     TRY(time_forward(&b));
     TRY(time_limit(&b));
-    if (scales) TRY(time_scaling(&b));
+    if (with_scaling) TRY(time_scaling(&b));
     if (comm_rank(c) == 0 && as_json) print_json(&b);
     if (comm_rank(c) == 0 && !as_json) print(&b, profile);
 done:

@@ -1,7 +1,7 @@
-/* A store for other programs: DICOM, NIfTI or pictures.
+/* `ctaug export`: writes the volumes of a store for other programs, as DICOM, NIfTI or PNG.
  *
- * Volumes are dealt to the ranks in blocks: neighbours share a shard, and each rank then reads few
- * of them. OUT is whole or not there, and nothing that somebody may want to keep is overwritten
+ * The volumes are distributed over the ranks in contiguous blocks: neighbouring volumes share a
+ * shard, so each rank reads few shards. OUT appears complete or not at all and must be new or empty
  * (pipeline/common/output_folder.h).
  */
 #include "pipeline/cli/verb.h"
@@ -34,9 +34,10 @@ typedef struct exporter {
     bool synthetic;
 } exporter;
 
+/* Writes one volume to the temporary folder. Local. */
 typedef status (*export_volume)(const exporter *e, const volume *v);
 
-/* "directory/<id><ending>". */
+/* "<temporary folder>/<id><ending>". */
 static status volume_path(const exporter *e, const volume *v, const char *ending,
                           char path[PATH_SIZE]) {
     char name[VOLUME_ID + 32];
@@ -50,13 +51,13 @@ static status export_dicom(const exporter *e, const volume *v) {
     status st = ST_OK;
     TRY(volume_path(e, v, "", path));
     TRY(file_make_dirs(path));
-    /* The part before the last "-" is the patient: series of one patient stay together. */
+    /* The part of the id before the last "-" names the patient: series of a patient share it. */
     snprintf(who.patient_id, sizeof who.patient_id, "%s", v->id);
     char *dash = strrchr(who.patient_id, '-');
     if (dash) *dash = 0;
     snprintf(who.description, sizeof who.description, "%s",
              e->synthetic ? "ctaug export, SYNTHETIC: no real patient" : "ctaug export");
-    /* The fingerprint tells apart volumes of one name from different stores. */
+    /* With the fingerprint, volumes of different stores with the same id get different UIDs. */
     snprintf(who.seed_text, sizeof who.seed_text, "export %s %s",
              store_manifest(e->from)->fingerprint, v->id);
     TRY(dicom_write_volume(path, &who, v, store_labels(e->from)));
@@ -101,7 +102,7 @@ done:
     return st;
 }
 
-/* labels.tsv, as BIDS names the values of a segmentation. Local. */
+/* Writes labels.tsv, the table of label values in the format of BIDS. Local. */
 static status write_label_table(const exporter *e) {
     const label_set *set = store_labels(e->from);
     char text[LABELS_MAX * (LABEL_NAME + 8) + 16], path[PATH_SIZE];
@@ -118,19 +119,19 @@ done:
 
 static const struct row {
     const char *name;
-    export_volume one;
+    export_volume write;
 } FORMATS[] = {{"dicom", export_dicom}, {"nifti", export_nifti}, {"png", export_png}};
 
 static const named_table formats = NAMED_TABLE("format", FORMATS);
 
-/* This rank's block of the volumes; rank 0 names the labels of NIfTI files. Local. */
-static status write_share(const exporter *e, export_volume one, int rank, int size) {
+/* Writes this rank's block of the volumes; rank 0 also the label table of NIfTI files. Local. */
+static status write_share(const exporter *e, export_volume write, int rank, int size) {
     int64_t count = store_count(e->from), first = count * rank / size;
-    status st = rank == 0 && one == export_nifti ? write_label_table(e) : ST_OK;
+    status st = rank == 0 && write == export_nifti ? write_label_table(e) : ST_OK;
     for (int64_t i = first; i < count * (rank + 1) / size && st == ST_OK; i++) {
         volume v = {0};
         st = store_read_volume(e->from, i, &v);
-        if (st == ST_OK) st = one(e, &v);
+        if (st == ST_OK) st = write(e, &v);
         volume_free(&v);
     }
     return st;
@@ -156,7 +157,7 @@ status export_verb(const comm *c, int argc, char **argv) {
     e.synthetic = is_synthetic(e.from);
     TRY(output_folder_open(c, out, &e.folder));
     TRY(output_folder_close(c, &e.folder,
-                            write_share(&e, FORMATS[format].one, comm_rank(c), comm_size(c))));
+                            write_share(&e, FORMATS[format].write, comm_rank(c), comm_size(c))));
     if (comm_rank(c) == 0)
         printf("%" PRId64 " volumes as %s: %s\n", store_count(e.from), FORMATS[format].name,
                e.folder.out);

@@ -1,4 +1,4 @@
-/* `ctaug init`: a study to start from, with all keys explained. */
+/* `ctaug init`: prints or writes a default study with a comment for every key. */
 #include "io/file.h"
 #include "pipeline/study/study.h"
 #include "pipeline/cli/verb.h"
@@ -16,10 +16,10 @@ const char init_help[] =
     "  ctaug init head.yaml          a study to edit\n"
     "  ctaug init | less             all keys explained\n";
 
-static status write_new(const char *path, const char *text, size_t bytes) {
+static status write_new(const char *path, const char *text, int64_t bytes) {
     if (file_exists(path))
-        return status_fail(ST_USAGE, "init: %s exists already and is left as it is", path);
-    status st = file_write_atomic(path, text, (int64_t)bytes);
+        return status_fail(ST_USAGE, "init: %s exists already and is not changed", path);
+    status st = file_write_atomic(path, text, bytes);
     if (st == ST_OK) printf("wrote %s\n\nSet ingest.dicom in it, then: ctaug run %s\n", path, path);
     return st;
 }
@@ -31,20 +31,15 @@ static status init_local(int argc, char **argv) {
     int n = 0;
     study defaults;
     char *text = NULL;
-    size_t bytes = 0;
-    FILE *f = NULL;
+    int64_t bytes = 0;
     TRY(verb_parse(argc, argv, none, &path, 1, &n));
-    f = open_memstream(&text, &bytes);
-    if (!f) TRY(status_memory("the study", 0));
     study_defaults(&defaults);
-    TRY(study_write(&defaults, f, true));
-    if (fflush(f) != 0) TRY(status_memory("the study", 0));
+    TRY(study_text(&defaults, true, &text, &bytes));
     if (n == 1)
         TRY(write_new(path, text, bytes));
-    else if (fwrite(text, 1, bytes, stdout) != bytes || fflush(stdout) != 0)
+    else if (fwrite(text, 1, (size_t)bytes, stdout) != (size_t)bytes || fflush(stdout) != 0)
         st = status_fail(ST_STORAGE, "init: standard output cannot be written");
 done:
-    if (f) (void)fclose(f); /* memory only */
     free(text);
     return st;
 }

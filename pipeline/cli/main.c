@@ -1,5 +1,5 @@
-/* The program: finds the verb, starts MPI, and turns what the verb returns into one message and
- * the exit code. Nothing below this file prints a failure or leaves the process.
+/* The main program: finds the verb, starts MPI, runs the verb, and turns the returned status into
+ * one message and the exit code. No other file prints a failure or exits.
  */
 #include "io/nearest.h"
 #include "pipeline/cli/study_verb.h"
@@ -11,20 +11,20 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Written by the thread that waits for signals. */
+/* Set by wait_for_signals(). */
 static volatile int stop_requested;
 
 static const char run_help[] =
     "usage: ctaug run STUDY.yaml [--set key=value ...]\n"
     "\n"
-    "The whole way: ingest, train, generate, evaluate, report. What is published and unchanged is\n"
-    "skipped, a stopped or killed run continues where its last checkpoint is.\n"
+    "Runs all stages: ingest, train, generate, evaluate, report. Stages whose output is published\n"
+    "and current are skipped; a stopped or killed run resumes from its last checkpoint.\n"
     "\n"
     "  ctaug run head.yaml\n"
     "  mpirun -n 2 ctaug run head.yaml --set train.steps=5000 --set out=runs/longer\n"
     "  mpirun -n 2 ctaug run head.yaml --set 'data.window=[-200, 300]'\n"
     "\n"
-    "SIGUSR1 asks for a stop after a checkpoint (exit code 75); without mpirun, so do SIGTERM and\n"
+    "SIGUSR1 requests a stop after a checkpoint (exit code 75); without mpirun, so do SIGTERM and\n"
     "Ctrl-C. OMP_NUM_THREADS sets the threads of a rank; the default is its share of the node.\n";
 
 static const char ingest_help[] =
@@ -40,7 +40,7 @@ static const char train_help[] =
     "\n"
     "Trains the diffusion model on <out>/store; checkpoints in <out>/checkpoints,\n"
     "previews in <out>/previews.\n"
-    "Continues from the newest checkpoint of the same study.\n"
+    "Resumes from the newest checkpoint of the same study.\n"
     "\n"
     "  mpirun -n 4 ctaug train head.yaml --set train.batch=32\n";
 
@@ -62,36 +62,36 @@ static const char evaluate_help[] =
 
 static const char report_help[] = "usage: ctaug report STUDY.yaml [--set key=value ...]\n"
                                   "\n"
-                                  "Writes <out>/report/report.html from what the other stages "
-                                  "left.\n"
+                                  "Writes <out>/report/report.html from the outputs of the other "
+                                  "stages.\n"
                                   "\n"
                                   "  ctaug report head.yaml\n";
 
 /* Either a stage, called with a study, or a verb with arguments of its own. */
 typedef struct verb {
     const char *name, *summary, *help;
-    status (*stage)(const stage_context *);
-    status (*plain)(const comm *, int, char **);
+    status (*stage)(const stage_context *);      /* NULL: plain */
+    status (*plain)(const comm *, int, char **); /* NULL: stage */
 } verb;
 
 static const verb verbs[] = {
     {"init", "print a study file with all keys explained", init_help, NULL, init_verb},
-    {"run", "ingest, train, generate, evaluate, report: the whole way", run_help, run_stages, NULL},
-    {"ingest", "DICOM to store", ingest_help, ingest_stage, NULL},
-    {"train", "the diffusion model, from the store", train_help, train_stage, NULL},
-    {"generate", "synthetic volumes, from the model", generate_help, generate_stage, NULL},
-    {"evaluate", "what they are worth: FID and Dice", evaluate_help, evaluate_stage, NULL},
-    {"report", "one HTML page of it all", report_help, report_stage, NULL},
-    {"phantom", "invented CT examinations with known labels", phantom_help, NULL, phantom_verb},
-    {"export", "a store as DICOM, NIfTI or PNG", export_help, NULL, export_verb},
+    {"run", "all stages: ingest, train, generate, evaluate, report", run_help, run_stages, NULL},
+    {"ingest", "read DICOM into a store", ingest_help, ingest_stage, NULL},
+    {"train", "train the diffusion model on the store", train_help, train_stage, NULL},
+    {"generate", "sample synthetic volumes from the model", generate_help, generate_stage, NULL},
+    {"evaluate", "FID and Dice of the synthetic volumes", evaluate_help, evaluate_stage, NULL},
+    {"report", "write the HTML report", report_help, report_stage, NULL},
+    {"phantom", "write phantom CT examinations with known labels", phantom_help, NULL,
+     phantom_verb},
+    {"export", "write a store as DICOM, NIfTI or PNG", export_help, NULL, export_verb},
     {"verify", "check every published file against its hash", verify_help, NULL, verify_verb},
-    {"bench", "how fast this machine trains", bench_help, NULL, bench_verb},
+    {"bench", "measure the training speed of this machine", bench_help, NULL, bench_verb},
 };
 enum { VERBS = sizeof verbs / sizeof *verbs };
 
 static void print_help(FILE *f) {
-    fputs("ctaug makes augmentation data sets from CT examinations and measures what they are "
-          "worth.\n\n"
+    fputs("ctaug makes augmentation data sets from CT examinations and measures their value.\n\n"
           "usage: ctaug VERB [arguments]\n\n",
           f);
     for (int i = 0; i < VERBS; i++) fprintf(f, "  %-10s %s\n", verbs[i].name, verbs[i].summary);
@@ -107,21 +107,24 @@ static void print_help(FILE *f) {
           f);
 }
 
+/* *out: the verb of this name, or NULL with ST_USAGE, which suggests the nearest one. Local. */
 static status verb_find(const char *name, const verb **out) {
     int best = 64;
     const char *near = "";
+    *out = NULL;
     for (int i = 0; i < VERBS; i++) {
         int d = edit_distance(name, verbs[i].name);
         if (d < best) best = d, near = verbs[i].name;
+        if (strcmp(name, verbs[i].name) != 0) continue;
         *out = &verbs[i];
-        if (strcmp(name, verbs[i].name) == 0) return ST_OK;
+        return ST_OK;
     }
     if (edit_is_near(best, name))
         return status_fail(ST_USAGE, "unknown verb %s; did you mean %s?", name, near);
     return status_fail(ST_USAGE, "unknown verb %s; `ctaug --help` lists them", name);
 }
 
-/* A second Ctrl-C ends the program at once. */
+/* The signal thread: requests a stop. A second Ctrl-C ends the program at once. */
 static void *wait_for_signals(void *set) {
     for (int interrupts = 0, number;;) {
         if (sigwait(set, &number) != 0) continue;
@@ -134,11 +137,11 @@ static void *wait_for_signals(void *set) {
     return NULL;
 }
 
-/* Signals that ask for a stop go to a thread of their own, which must be started before there is
- * any other: threads inherit what is blocked. A handler would run on the stack of whatever thread
- * the signal meets, and on that of a dnnl_sgemm (oneDNN 2.6.3 on AVX-512) it damaged memory, see
- * tests/test_signals.py. */
-static status catch_signals(void) {
+/* Blocks the signals that request a stop and starts a thread that waits for them. It must run
+ * before any other thread is started, because threads inherit the signal mask. A handler is no
+ * alternative: it would run on the stack of an arbitrary thread, and on that of a dnnl_sgemm
+ * (oneDNN 2.6.3 on AVX-512) it damaged memory (tests/test_signals.py). */
+static status start_signal_thread(void) {
     static sigset_t set;
     pthread_t thread;
     sigemptyset(&set);
@@ -148,7 +151,7 @@ static status catch_signals(void) {
     int fault = pthread_sigmask(SIG_BLOCK, &set, NULL);
     if (fault == 0) fault = pthread_create(&thread, NULL, wait_for_signals, &set);
     if (fault == 0) fault = pthread_detach(thread);
-    return fault == 0 ? ST_OK : status_fail(ST_INTERNAL, "no thread: %s", strerror(fault));
+    return fault == 0 ? ST_OK : status_fail(ST_INTERNAL, "no signal thread: %s", strerror(fault));
 }
 
 static status dispatch(const comm *c, int argc, char **argv) {
@@ -166,8 +169,8 @@ static bool is_help(const char *text) {
     return strcmp(text, "--help") == 0 || strcmp(text, "-h") == 0;
 }
 
-/* What needs no ranks: help and version. */
-static bool answer_at_once(int argc, char **argv) {
+/* Answers help and version, which need no MPI. Returns whether it did. */
+static bool answer_without_ranks(int argc, char **argv) {
     const verb *v = NULL;
     if (is_help(argv[1]) || (strcmp(argv[1], "help") == 0 && argc == 2)) {
         print_help(stdout);
@@ -193,8 +196,8 @@ int main(int argc, char **argv) {
         print_help(stderr);
         return ST_USAGE;
     }
-    if (answer_at_once(argc, argv)) return fflush(stdout) == 0 ? ST_OK : ST_STORAGE;
-    if (verb_find(argv[1], &v) == ST_OK && v->stage) st = catch_signals();
+    if (answer_without_ranks(argc, argv)) return fflush(stdout) == 0 ? ST_OK : ST_STORAGE;
+    if (verb_find(argv[1], &v) == ST_OK && v->stage) st = start_signal_thread();
     if (st == ST_OK) st = comm_start(&argc, &argv, &c);
     if (st == ST_OK) st = dispatch(c, argc, argv);
     fflush(stdout);

@@ -1,7 +1,7 @@
-/* `ctaug phantom`: CT examinations of patients who never lived, with their labels, as DICOM.
+/* `ctaug phantom`: writes CT examinations of synthetic patients with their labels as DICOM.
  *
- * Patients are dealt to the ranks in turn; what a patient looks like follows from the seed and the
- * number of the patient, so the files are the same however many ranks write them.
+ * Patients are distributed over the ranks round-robin. A patient follows from the seed and the
+ * patient's number alone, so the files do not depend on the number of ranks.
  */
 #include "io/dicom.h"
 #include "io/log.h"
@@ -16,7 +16,7 @@
 const char phantom_help[] =
     "usage: ctaug phantom --patients N --seed S --out DIR [--size 128] [--slices 40]\n"
     "\n"
-    "Writes N abdominal CT examinations of invented patients with known labels (lung, heart,\n"
+    "Writes N abdominal CT examinations of synthetic patients with known labels (lung, heart,\n"
     "liver, spleen, kidney, aorta, bone, liver lesion): DIR/patient-0000/ct-0000.dcm ... and\n"
     "seg.dcm, a DICOM SEG. Anatomy, contrast phase, dose and implants differ from patient to\n"
     "patient and follow from the seed alone.\n"
@@ -33,10 +33,10 @@ typedef struct request {
     const char *out;
 } request;
 
-static status check_range(const char *name, int64_t value, int64_t least, int64_t most) {
-    if (value >= least && value <= most) return ST_OK;
+static status check_range(const char *name, int64_t value, int64_t min, int64_t max) {
+    if (value >= min && value <= max) return ST_OK;
     return status_fail(ST_USAGE, "phantom: %s %" PRId64 " is outside of %" PRId64 " to %" PRId64,
-                       name, value, least, most);
+                       name, value, min, max);
 }
 
 static status request_parse(int argc, char **argv, request *q) {
@@ -65,12 +65,13 @@ static void name_labels(label_set *set) {
     }
 }
 
-/* Scans a patient into a new volume (volume_free()). Local. */
+/* Makes patient `index` and scans it into v, which the caller frees with volume_free(). Local. */
 static status scan_patient(const request *q, int64_t index, volume *v) {
     status st = ST_OK;
     phantom *patient = NULL;
     phantom_grid grid;
-    static const double direction[9] = {0, 0, 1, 0, 1, 0, 1, 0, 0}; /* z, y, x along S, P, L */
+    static const double direction[9] = {0, 0, 1, 0, 1,
+                                        0, 1, 0, 0}; /* rows: the axes z, y, x point to S, P, L */
     TRY(phantom_create((uint64_t)q->seed, (uint64_t)index, &patient));
     phantom_plan(patient, q->size, q->slices, &grid);
     snprintf(v->id, sizeof v->id, "patient-%04" PRId64, index);
@@ -102,7 +103,7 @@ done:
     return st;
 }
 
-/* This rank's patients: every size-th. Local. */
+/* Writes this rank's patients: every comm_size()-th. Local. */
 static status write_share(const request *q, const char *directory, const comm *c, journal *log) {
     status st = ST_OK;
     for (int64_t i = comm_rank(c); i < q->patients && st == ST_OK; i += comm_size(c)) {

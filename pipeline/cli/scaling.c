@@ -1,12 +1,12 @@
-/* Rounds of steps: together, at once and alone. */
+/* Times steps in rounds: all ranks together, each for itself at once, and each alone. */
 #include "pipeline/cli/scaling.h"
 
 #include "io/alloc.h"
 #include "pipeline/cli/median.h"
 
-enum { WARM = 1, ROUNDS = 9 };
+enum { WARM_UP = 1, ROUNDS = 9 };
 
-/* Images a second of a step of t, on whose comm it is Collective. */
+/* Times one step of t; *rate in images/s. Collective on the comm of t. */
 static status time_step(trainer *t, const trainer_feed *feed, int64_t batch, double *rate) {
     trainer_report report;
     status st = trainer_step(t, feed, false, &report);
@@ -14,27 +14,29 @@ static status time_step(trainer *t, const trainer_feed *feed, int64_t batch, dou
     return st;
 }
 
-/* Of the ranks' rates the least: a step ends when its last rank does. */
-static status least_of(const comm *c, double *rate) {
-    double least = -*rate;
-    status st = comm_max_f64(c, &least, 1);
-    *rate = -least;
+/* *rate = the minimum over the ranks: a step ends when its last rank does. Collective. */
+static status min_over_ranks(const comm *c, double *rate) {
+    double negative = -*rate;
+    status st = comm_max_f64(c, &negative, 1);
+    *rate = -negative;
     return st;
 }
 
-/* All at once, each for itself. */
+/* Every rank makes a step of a trainer of its own, all at the same time; *rate of all ranks.
+ * Collective on c. */
 static status time_apart(const comm *c, trainer *t, const trainer_feed *feed, int64_t batch,
                          double *rate) {
     status st;
     TRY(comm_wait(c));
     TRY(comm_agree(c, time_step(t, feed, batch, rate)));
-    TRY(least_of(c, rate));
+    TRY(min_over_ranks(c, rate));
     *rate *= comm_size(c);
 done:
     return st;
 }
 
-/* One rank after the other; *rate is this one's. */
+/* One rank after the other makes a step of its own trainer while the others sleep; *rate of this
+ * rank. Collective on c. */
 static status time_alone(const comm *c, trainer *t, const trainer_feed *feed, int64_t batch,
                          double *rate) {
     status st = ST_OK, local = ST_OK;
@@ -60,13 +62,13 @@ status scaling_measure(const comm *c, const trainer_settings *set, const graph *
     TRY(comm_split(c, comm_rank(c), &self));
     TRY(trainer_create(c, set, g, loss, engine, &all));
     TRY(comm_agree(c, trainer_create(self, &own, g, loss, engine, &one)));
-    for (int i = -WARM; i < ROUNDS; i++) {
+    for (int i = -WARM_UP; i < ROUNDS; i++) {
         double both = 0, each = 0, mine = 0, sum = 0;
         TRY(comm_wait(c));
         TRY(time_step(all, feed, set->batch, &both));
         TRY(time_apart(c, one, feed, own.batch, &each));
         TRY(time_alone(c, one, feed, own.batch, &mine));
-        TRY(least_of(c, &both));
+        TRY(min_over_ranks(c, &both));
         sum = mine;
         TRY(comm_sum_f64(c, &sum, 1));
         if (i < 0) continue;

@@ -1,26 +1,27 @@
-/* What ranks gain from being several: a training step of all beside those of each by
- * itself. */
+/* The parallel efficiency of training: a step of all ranks together compared with steps of each
+ * rank alone. */
 #ifndef CTAUG_PIPELINE_CLI_SCALING_H
 #define CTAUG_PIPELINE_CLI_SCALING_H
 
 #include "pipeline/trainer/trainer.h"
 
-/* Images a second, the median of the rounds and the best. */
+/* Rates in images/s: the median of the rounds, and the best round. */
 typedef struct scaling {
-    double together, together_best; /* of a step of all ranks */
-    double alone, alone_best;       /* of each rank on its share while the others sleep, added up */
-    double efficiency;              /* together / alone within a round: the median of the rounds */
-    double efficiency_best;         /* of the best of both: without what slowed the machine down */
-    double apart;                   /* of each rank on its share, all at once, but not summing */
-    double machine;                 /* apart / alone, likewise: what is lost without any sum */
+    double together, together_best; /* a step of all ranks */
+    double alone, alone_best;       /* each rank on its share while the others sleep; the sum */
+    double efficiency;              /* together / alone of a round; median of the rounds */
+    double efficiency_best;         /* together_best / alone_best: without disturbed rounds */
+    double apart;                   /* all ranks at once on their shares, without all-reduce */
+    double machine;                 /* apart / alone of a round; median of the rounds: the loss that
+                                       the shared machine causes, without communication */
 } scaling;
 
-/* With a sharded optimiser a step of all ranks also saves each part of its update, so that it may
- * be faster than `apart`. Each round times a step of all ranks, one of each for itself at once, and
- * one of each alone, so that a machine whose speed drifts, or whose cores differ, is compared with
- * itself. A core that something else slows down for a while holds up both ranks of a step, but only
- * one that is alone: the median has that in it. set->batch must be a multiple of the ranks. The
- * same on every rank. Collective. */
+/* Each round times a step of all ranks, a step of each rank for itself at the same time, and a step
+ * of each rank alone. Within a round a machine whose speed drifts is compared with itself. A core
+ * that another process slows down delays all ranks of a common step, but only one rank that is
+ * alone; the medians include this effect. With a sharded optimiser `together` may exceed `apart`,
+ * because each rank then updates only its part of the parameters. set->batch must be a multiple of
+ * the number of ranks. *out is the same on every rank. Collective. */
 status scaling_measure(const comm *c, const trainer_settings *set, const graph *g, node loss,
                        const kernels *engine, const trainer_feed *feed, scaling *out);
 

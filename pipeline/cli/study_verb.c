@@ -1,5 +1,5 @@
-/* From the command line to a stage: study, run directory, journal, engine; and, when a run was
- * stopped on request, how to go on. */
+/* Runs a stage from the command line: reads the study, opens the run directory and its journal, and
+ * selects the engine. After a stop on request it prints the command that resumes the run. */
 #include "pipeline/cli/study_verb.h"
 
 #include "pipeline/common/precision.h"
@@ -18,7 +18,7 @@ typedef struct arguments {
     int64_t count;
 } arguments;
 
-/* --set may come many times, which verb_parse() has no word for. */
+/* Parses STUDY.yaml and --set; verb_parse() does not support repeated options. Local. */
 static status parse(int argc, char **argv, arguments *out) {
     for (int i = 1; i < argc; i++) {
         const char *text = NULL;
@@ -47,24 +47,22 @@ static status parse(int argc, char **argv, arguments *out) {
     return ST_OK;
 }
 
+/* Writes the effective study to <out>/study.yaml. Local. */
 static status save_study(const study *s) {
     status st = ST_OK;
     char path[PATH_SIZE];
     char *text = NULL;
-    size_t bytes = 0;
-    FILE *f = open_memstream(&text, &bytes);
-    if (!f) return status_memory("the study", 0);
-    TRY(study_write(s, f, false));
-    if (fflush(f) != 0) TRY(status_memory("the study", 0));
+    int64_t bytes = 0;
+    TRY(study_text(s, false, &text, &bytes));
     TRY(path_join(path, s->out, "study.yaml"));
-    TRY(file_write_atomic(path, text, (int64_t)bytes));
+    TRY(file_write_atomic(path, text, bytes));
 done:
-    (void)fclose(f); /* memory only */
     free(text);
     return st;
 }
 
-/* Two runs in one directory would overwrite each other's parts: rank 0 locks it. */
+/* Opens the journal. On rank 0 it first creates and locks the run directory, so that no second run
+ * writes to it, and saves the effective study there. Collective. */
 static status open_run(const comm *c, const study *s, int *lock, journal **log) {
     status st = ST_OK;
     char path[PATH_SIZE];
@@ -81,18 +79,19 @@ done:
     return comm_agree(c, st);
 }
 
-static void tell_start(const stage_context *s, const char *verb) {
+static void log_start(const stage_context *s, const char *verb) {
     int ranks = comm_size(s->comm), threads = omp_get_max_threads();
     log_info(s->log, "ctaug %s: study %s, ranks %d x threads %d, run directory %s", verb,
              s->study->name, ranks, threads, s->study->out);
     if (comm_rank(s->comm) == 0 && threads == 1 && threads_are_tied(s->comm))
-        log_warning(s->log, "this rank is tied to one processor and others idle; with mpirun, "
-                            "--bind-to none frees it");
+        log_warning(s->log, "this rank is bound to one processor and others are idle; with mpirun, "
+                            "use --bind-to none");
     log_event(s->log, "start",
               json_pack("{s:s, s:s, s:s, s:i, s:i}", "verb", verb, "version", CTAUG_VERSION,
                         "study", s->study->name, "ranks", ranks, "threads", threads));
 }
 
+/* Prints a word quoted for a POSIX shell. */
 static void put_quoted(const char *text) {
     putchar('\'');
     for (; *text; text++) {
@@ -102,7 +101,7 @@ static void put_quoted(const char *text) {
     putchar('\'');
 }
 
-static void tell_how_to_continue(const comm *c, const char *verb, const arguments *a) {
+static void print_how_to_continue(const comm *c, const char *verb, const arguments *a) {
     printf("stopped on request. To continue:\n\n  ");
     if (comm_size(c) > 1) printf("mpirun -n %d ", comm_size(c));
     printf("ctaug %s %s", verb, a->path);
@@ -132,13 +131,13 @@ status study_verb(const comm *c, int argc, char **argv, status (*stage)(const st
                                    .engine = engine,
                                    .precision = precision,
                                    .stop_requested = stop_requested};
-    tell_start(&context, argv[0]);
+    log_start(&context, argv[0]);
     st = stage(&context);
     log_progress_end(log);
     log_event(log, "end",
               json_pack("{s:s, s:i, s:s}", "verb", argv[0], "code", (int)st, "message",
                         st == ST_OK ? "" : status_message()));
-    if (st == ST_STOPPED && comm_rank(c) == 0) tell_how_to_continue(c, argv[0], &a);
+    if (st == ST_STOPPED && comm_rank(c) == 0) print_how_to_continue(c, argv[0], &a);
 done:
     log_close(log);
     file_unlock(lock);

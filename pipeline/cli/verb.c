@@ -1,4 +1,4 @@
-/* Arguments of a verb: "--name VALUE", "--name=VALUE", flags, operands. */
+/* Parses the arguments of a verb: "--name VALUE", "--name=VALUE", flags, operands. */
 #include "pipeline/cli/verb.h"
 
 #include "io/nearest.h"
@@ -17,6 +17,7 @@ static int option_find(const verb_option *options, const char *text) {
     return -1;
 }
 
+/* ST_USAGE for an unknown option, with the nearest known one. */
 static status unknown(const verb_option *options, const char *verb, const char *text) {
     int best = OPTIONS_MAX;
     const char *near = NULL;
@@ -29,6 +30,7 @@ static status unknown(const verb_option *options, const char *verb, const char *
     return status_fail(ST_USAGE, "%s: unknown option %s; see `ctaug %s --help`", verb, text, verb);
 }
 
+/* Stores the value of an option that is no flag in its target. */
 static status set_value(const verb_option *o, const char *verb, const char *value) {
     if (o->text) {
         *o->text = value;
@@ -48,7 +50,7 @@ static status set_value(const verb_option *o, const char *verb, const char *valu
     return ST_OK;
 }
 
-/* Takes the option at argv[*i], and its value, which may be the next argument. */
+/* Consumes the option at argv[*i] and its value, which may be the next argument. */
 static status take_option(int argc, char **argv, int *i, const verb_option *o) {
     const char *equals = strchr(argv[*i], '=');
     if (o->flag && equals) return status_fail(ST_USAGE, "%s: %s takes no value", argv[0], o->name);
@@ -63,14 +65,14 @@ static status take_option(int argc, char **argv, int *i, const verb_option *o) {
     return set_value(o, argv[0], argv[*i]);
 }
 
-status verb_parse(int argc, char **argv, const verb_option *options, const char **operands,
-                  int most, int *count) {
+status verb_parse(int argc, char **argv, const verb_option *options, const char **operands, int max,
+                  int *count) {
     status st = ST_OK;
     bool seen[OPTIONS_MAX] = {false};
     int n = 0;
     for (int i = 1; i < argc; i++) {
         if (argv[i][0] != '-' || argv[i][1] == '\0') {
-            if (n == most)
+            if (n == max)
                 return status_fail(ST_USAGE, "%s: one argument too many: %s", argv[0], argv[i]);
             operands[n++] = argv[i];
             continue;

@@ -1,8 +1,8 @@
-/* The verbs that take no study: each parses its own arguments.
+/* The verbs that take no study, and the parser of their arguments.
  *
- * pipeline/cli/main.c finds the verb in its table, starts MPI, calls it, and turns the returned
- * status into one message "ctaug: ..." on rank 0 and the exit code. argv[0] is the verb's name;
- * `--help` is answered by main with the verb's help text, so a verb never sees it.
+ * pipeline/cli/main.c finds the verb in its table, starts MPI, calls the verb, and turns the
+ * returned status into one message "ctaug: ..." on rank 0 and the exit code. argv[0] is the name of
+ * the verb. main answers `--help` with the help text of the verb.
  */
 #ifndef CTAUG_PIPELINE_CLI_VERB_H
 #define CTAUG_PIPELINE_CLI_VERB_H
@@ -12,23 +12,24 @@
 
 #include <stddef.h>
 
-/* One option "--name VALUE" of a verb. Exactly one target is set. */
+/* One option "--name VALUE" of a verb. Exactly one of text, integer, flag and choice is set. */
 typedef struct verb_option {
     const char *name; /* with dashes: "--out" */
     const char **text;
     int64_t *integer;
-    bool *flag;  /* takes no value */
-    int *choice; /* a row of `choices` */
+    bool *flag;  /* the option takes no value */
+    int *choice; /* gets a row of `choices` */
     const named_table *choices;
     bool required;
 } verb_option;
 
-/* Fills the targets from argv[1..]; ST_USAGE naming an unknown option, a missing value, a number
- * that is none, or a required option that is absent. Options end with name NULL. Other arguments
- * are collected in operands (at most `most`; *count is set). Local. */
-status verb_parse(int argc, char **argv, const verb_option *options, const char **operands,
-                  int most, int *count);
+/* Fills the targets from argv[1..]. ST_USAGE names an unknown option, a missing value, a text that
+ * is no integer, or a missing required option. `options` ends with name NULL. Other arguments go to
+ * operands (at most `max`); their number to *count, unless count is NULL. Local. */
+status verb_parse(int argc, char **argv, const verb_option *options, const char **operands, int max,
+                  int *count);
 
+/* Help texts, and the verbs: Collective, with agreed status. */
 extern const char phantom_help[], export_help[], verify_help[], bench_help[], init_help[];
 status phantom_verb(const comm *c, int argc, char **argv);
 status export_verb(const comm *c, int argc, char **argv);

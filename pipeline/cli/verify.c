@@ -1,8 +1,8 @@
-/* `ctaug verify`: looks at everything that is published below a directory.
+/* `ctaug verify`: checks every published directory below a directory.
  *
- * A directory with manifest.json vouches for its files: sizes and hashes are compared, and in a
- * store every dataset is read through. What has files but no manifest was never published (or lost
- * its manifest) and is named. The walk goes on after damage, so that one run shows all of it.
+ * In a directory with manifest.json the sizes and hashes of all files are compared with it, and in
+ * a store every dataset is read. A directory with files but without a manifest was not published
+ * and is listed as such. The walk continues after damage, so that one run shows all of it.
  */
 #include "io/manifest.h"
 #include "io/store.h"
@@ -25,16 +25,17 @@ const char verify_help[] =
     "\n"
     "  ctaug verify runs/my-study\n";
 
+/* Counts of the walk, and the first damage. */
 typedef struct tally {
     int64_t directories, files, bytes;
-    status worst;
-    char message[1024]; /* of the first damage */
+    status fault; /* of the first damage */
+    char message[1024];
 } tally;
 
 static void keep_fault(tally *t, const char *directory, status st) {
     printf("%-40s DAMAGED: %s\n", directory, status_message());
-    if (t->worst != ST_OK) return;
-    t->worst = st;
+    if (t->fault != ST_OK) return;
+    t->fault = st;
     snprintf(t->message, sizeof t->message, "%s", status_message());
 }
 
@@ -50,12 +51,12 @@ done:
     return st;
 }
 
-/* A directory that has a manifest.json. */
+/* Checks a directory that has a manifest.json. */
 static void check_directory(const char *directory, tally *t) {
     manifest m = {0};
     status st = manifest_read(directory, NULL, &m);
     if (st == ST_OK) st = check_files(&m, directory, t);
-    /* What is missing or unreadable is damage too: the manifest promised it. */
+    /* A missing or unreadable file is damage too, because the manifest lists it. */
     if (st != ST_OK)
         keep_fault(t, directory, st == ST_INTERNAL ? st : ST_INTEGRITY);
     else
@@ -67,7 +68,8 @@ static void check_directory(const char *directory, tally *t) {
 
 static int visible(const struct dirent *e) { return e->d_name[0] != '.'; }
 
-/* Symbolic links are not followed: a run directory has none. */
+/* Checks `directory` and everything below it. Symbolic links are not followed: a run directory has
+ * none. */
 static status walk(const char *directory, bool top, tally *t) {
     status st = ST_OK;
     char path[PATH_SIZE];
@@ -106,7 +108,7 @@ static status verify_local(int argc, char **argv) {
     TRY(verb_parse(argc, argv, none, &directory, 1, &n));
     if (n == 0) TRY(status_fail(ST_USAGE, "verify: which directory? See `ctaug verify --help`"));
     TRY(walk(directory, true, &t));
-    if (t.worst != ST_OK) TRY(status_fail(t.worst, "%s", t.message));
+    if (t.fault != ST_OK) TRY(status_fail(t.fault, "%s", t.message));
     if (t.directories == 0)
         TRY(status_fail(ST_INPUT, "verify: nothing is published at or below %s", directory));
     printf("all good: %" PRId64 " published, %" PRId64 " files, %.1f MiB\n", t.directories, t.files,

@@ -1,4 +1,4 @@
-/* Drawing the contact sheet of a store. */
+/* Draws the contact sheet of a store. */
 #include "pipeline/common/contact_sheet.h"
 
 #include "io/image.h"
@@ -7,8 +7,8 @@
 
 enum { VOLUMES = 4, COLUMNS = 8, GAP = 2, CELL = 128 };
 
-/* A slice no larger than a cell: every step-th pixel of every step-th row, in place. */
-static void thin_out(int16_t *hu, uint8_t *labels, int64_t h, int64_t w, int64_t step) {
+/* Subsamples a slice in place: keeps every step-th pixel of every step-th row. */
+static void subsample(int16_t *hu, uint8_t *labels, int64_t h, int64_t w, int64_t step) {
     for (int64_t y = 0; y * step < h; y++)
         for (int64_t x = 0; x * step < w; x++) {
             int64_t to = y * ((w + step - 1) / step) + x, from = y * step * w + x * step;
@@ -17,7 +17,7 @@ static void thin_out(int16_t *hu, uint8_t *labels, int64_t h, int64_t w, int64_t
         }
 }
 
-/* Volume i in rows 2i and 2i + 1. */
+/* Draws volume i in rows 2i and 2i + 1 of the sheet. */
 static status draw_volume(store *s, int64_t i, const double window[2], image *im) {
     status st = ST_OK;
     const geometry *g = &store_at(s, i)->space;
@@ -32,7 +32,7 @@ static status draw_volume(store *s, int64_t i, const double window[2], image *im
         int64_t z = (2 * c + 1) * g->shape[0] / (2 * COLUMNS);
         int64_t top = 2 * i * (CELL + GAP), left = c * (CELL + GAP);
         TRY(store_read_slice(s, i, z, hu, labels));
-        thin_out(hu, labels, h, w, step);
+        subsample(hu, labels, h, w, step);
         image_draw_slice(im, top, left, scale, hu, NULL, rows, columns, window[0], window[1]);
         image_draw_slice(im, top + CELL + GAP, left, scale, hu, labels, rows, columns, window[0],
                          window[1]);

@@ -1,19 +1,20 @@
-/* The study's U-Net with its inputs, and the sampler's view of it. */
+/* Builds the U-Net of a study, fills its inputs, and samples with it. */
 #include "pipeline/common/denoiser.h"
 
 #include "io/alloc.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 status denoiser_config(const study *s, const label_set *labels, unet_config *out) {
     *out = unet_config_of(s->model.net);
     int64_t multiple = (int64_t)1 << (out->levels - 1);
     if (s->data.size % multiple != 0)
-        return status_fail(
-            ST_USAGE,
-            "data.size is %lld, but network %s halves it %d times: take a multiple of %lld",
-            (long long)s->data.size, named_table_name(&unet_kinds, s->model.net), out->levels - 1,
-            (long long)multiple);
+        return status_fail(ST_USAGE,
+                           "data.size is %" PRId64 ", but network %s halves it %d times: take a "
+                           "multiple of %" PRId64,
+                           s->data.size, named_table_name(&unet_kinds, s->model.net),
+                           out->levels - 1, multiple);
     out->size = s->data.size;
     out->labels = labels->count;
     out->classes = 2; /* native, contrast */
@@ -62,9 +63,10 @@ struct denoiser {
     schedule schedule;
     const objective *objective;
     int64_t batch;
-    float *x;                       /* batch*size*size: what is being sampled */
-    uint64_t *index;                /* batch */
-    const slice_sample *conditions; /* of the present call */
+    float *x;        /* [batch][size][size]: the slices that are being sampled */
+    uint64_t *index; /* [batch]: global sample indices */
+    /* Arguments of the current denoiser_sample() call, for predict(). */
+    const slice_sample *conditions;
     int64_t count;
 };
 
@@ -115,7 +117,7 @@ params *denoiser_params(denoiser *d) { return d->params; }
 
 void denoiser_params_changed(denoiser *d) { plan_params_changed(d->plan); }
 
-/* The sampler's question: slots beyond count repeat the last condition. */
+/* Callback of the sampler: one forward pass. Slots beyond count repeat the last condition. */
 static status predict(void *context, const float *x_t, int64_t t, int conditional,
                       float *predicted) {
     denoiser *d = context;

@@ -1,5 +1,5 @@
-/* The denoiser of a study: the network that its keys ask for, how slices and conditions are laid
- * into its inputs, and sampling with it. Training, previews and generation share this room. */
+/* The denoiser of a study: its network, the layout of slices and conditions in the network's
+ * inputs, and sampling. Training, previews and generation share this module. */
 #ifndef CTAUG_PIPELINE_COMMON_DENOISER_H
 #define CTAUG_PIPELINE_COMMON_DENOISER_H
 
@@ -10,38 +10,43 @@
 #include "pipeline/data/batch.h"
 #include "pipeline/stage.h"
 
-/* The network after model.net, data.size and the store's labels: conditioned on the label map, the
- * slice position and the contrast class. ST_USAGE for an unknown net or a size it cannot halve.
- * Local. */
+/* Configures the network from model.net, model.dropout, data.size and the store's labels. It is
+ * conditioned on the label map, the slice position and the contrast class. ST_USAGE if data.size
+ * cannot be halved as often as the network does. Local. */
 status denoiser_config(const study *s, const label_set *labels, unet_config *out);
 
-/* Lays sample b into the inputs: x_t [size*size] beside the one-hot labels, time t (1..T), position
- * and class; conditional false drops all conditions. Local. */
+/* The input tensors of a plan of this network. The plan owns their memory. */
 typedef struct denoiser_inputs {
     tensor x, t, position, class;
-    int64_t labels;
+    int64_t labels; /* label channels of x */
 } denoiser_inputs;
+
+/* Finds the inputs in a plan. Local. */
 status denoiser_inputs_of(plan *pl, const unet_config *c, denoiser_inputs *out);
+
+/* Writes sample b of the batch to the inputs: x_t [size*size] and the one-hot labels as channels of
+ * x, the time step t (1..T), position and class. Without `conditional` all conditions are dropped
+ * (classifier-free guidance). Local. */
 void denoiser_fill(const denoiser_inputs *in, int64_t b, const float *x_t, int64_t t,
                    const slice_sample *condition, bool conditional);
 
-/* A network ready to sample a fixed batch. */
+/* A network that samples a batch of fixed size. */
 typedef struct denoiser denoiser;
 
-/* Parameters start at zero: fill denoiser_params() (from an EMA, a checkpoint) before sampling.
- * Local. */
+/* The parameters start at zero: the caller fills denoiser_params() (from an EMA or a checkpoint)
+ * and calls denoiser_params_changed() before sampling. Local. */
 status denoiser_open(const stage_context *stage, const label_set *labels, int64_t batch,
                      denoiser **out);
 void denoiser_close(denoiser *d);
 params *denoiser_params(denoiser *d);
 
-/* Call after changing parameters. */
+/* Must be called after every change of the parameters. Local. */
 void denoiser_params_changed(denoiser *d);
 
-/* Samples `count` <= batch slices for their conditions, as study.generate says, into
- * out[count*size*size], values in [-1, 1]. index[count]: global sample indices, which together with
- * the study's seed the noise follows from. The rest of the batch is computed and thrown away, so
- * that a slice's bytes do not depend on its neighbours. Local. */
+/* Samples `count` <= batch slices for their conditions with the settings of study.generate into
+ * out[count*size*size], values in [-1, 1]. index[count]: global sample indices; they and the
+ * study's seed determine the noise. The whole batch is always computed and the rest discarded, so
+ * that the bytes of a slice do not depend on `count`. Local. */
 status denoiser_sample(denoiser *d, const slice_sample *conditions, const uint64_t *index,
                        int64_t count, float *out);
 

@@ -1,18 +1,19 @@
-/* The chain of fingerprints: store, training, synthetic store, metrics. */
+/* The chain of fingerprints: store, training, synthetic store, metrics. Each includes the one
+ * before. */
 #include "pipeline/common/fingerprint.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Where the bits are promised, the cut of a batch belongs to what they follow from. */
+/* train.micro_batch is inert and therefore in no section. With train.reproducible it decides the
+ * order of additions and thus the last bits, so it is added here. */
 status fingerprint_of_training(const study *s, const char *store, char hex[SHA256_HEX]) {
     static const char *const sections[] = {"seed", "engine", "data", "model", "diffusion", "train"};
     char upstream[SHA256_HEX + 64];
     snprintf(upstream, sizeof upstream, "%s", store);
     if (s->train.reproducible == SWITCH_ON)
-        snprintf(upstream, sizeof upstream, "%s micro_batch %lld", store,
-                 (long long)s->train.micro_batch);
+        snprintf(upstream, sizeof upstream, "%s micro_batch %" PRId64, store, s->train.micro_batch);
     return study_fingerprint(s, sections, sizeof sections / sizeof *sections, upstream, hex);
 }
 
@@ -20,7 +21,7 @@ status fingerprint_of_synthetic(const study *s, const char *training, int64_t st
                                 char hex[SHA256_HEX]) {
     static const char *const sections[] = {"seed", "generate"};
     char upstream[SHA256_HEX + 32];
-    snprintf(upstream, sizeof upstream, "%s %lld", training, (long long)step);
+    snprintf(upstream, sizeof upstream, "%s %" PRId64, training, step);
     return study_fingerprint(s, sections, 2, upstream, hex);
 }
 

@@ -1,24 +1,25 @@
-/* What the output of each stage follows from, as one SHA-256: keys of the study and the fingerprint
- * of what the stage reads. A stage compares it with that of what is published; a later stage looks
- * for its input by it. (Ingest's is made of the archive: pipeline/ingest/ingest.c.)
+/* Fingerprints: one SHA-256 over everything that determines the output of a stage, that is, keys of
+ * the study and the fingerprint of the stage's input. A stage compares it with the fingerprint of
+ * the published output; a later stage finds its input by it. (The fingerprint of ingest covers the
+ * archive: pipeline/ingest/ingest.c.)
  */
 #ifndef CTAUG_PIPELINE_COMMON_FINGERPRINT_H
 #define CTAUG_PIPELINE_COMMON_FINGERPRINT_H
 
 #include "pipeline/stage.h"
 
-/* Of a training on the store with this fingerprint. Local. */
+/* Fingerprint of a training on the store with fingerprint `store`. Local. */
 status fingerprint_of_training(const study *s, const char *store, char hex[SHA256_HEX]);
 
-/* Of the synthetic store that the training's checkpoint at `step` makes. Local. */
+/* Fingerprint of the synthetic store sampled from the training's checkpoint at `step`. Local. */
 status fingerprint_of_synthetic(const study *s, const char *training, int64_t step,
                                 char hex[SHA256_HEX]);
 
-/* Of the metrics of a synthetic store. Local. */
+/* Fingerprint of the metrics of the synthetic store with fingerprint `synthetic`. Local. */
 status fingerprint_of_metrics(const study *s, const char *synthetic, char hex[SHA256_HEX]);
 
-/* ST_INPUT unless the synthetic store was generated for this study from this real store. Gives the
- * step of the checkpoint that was sampled. Local. */
+/* ST_INPUT unless the synthetic store was generated for this study from this real store. Sets
+ * *checkpoint_step to the step of the sampled checkpoint. Local. */
 status fingerprint_check_synthetic(const study *s, const store *real, const store *synthetic,
                                    int64_t *checkpoint_step);
 

@@ -1,4 +1,4 @@
-/* Loss curves: growing lists of points, their JSON file, and their picture. */
+/* Loss curves: growing arrays of points, their JSON file and their plot. */
 #include "pipeline/common/history.h"
 
 #include "io/file.h"
@@ -23,14 +23,14 @@ void history_free(history *h) {
 }
 
 status history_add(history_curve *c, double step, double value) {
-    if (c->count == c->room) {
-        int64_t room = c->room ? 2 * c->room : 256;
-        double *steps = realloc(c->step, (size_t)room * sizeof(double));
+    if (c->count == c->capacity) {
+        int64_t capacity = c->capacity ? 2 * c->capacity : 256;
+        double *steps = realloc(c->step, (size_t)capacity * sizeof(double));
         if (steps) c->step = steps;
-        double *values = realloc(c->value, (size_t)room * sizeof(double));
+        double *values = realloc(c->value, (size_t)capacity * sizeof(double));
         if (values) c->value = values;
-        if (!steps || !values) return status_memory("the loss curve", room * 16);
-        c->room = room;
+        if (!steps || !values) return status_memory("the loss curve", capacity * 16);
+        c->capacity = capacity;
     }
     c->step[c->count] = step;
     c->value[c->count++] = value;
@@ -43,8 +43,8 @@ static status curve_read(json_t *file, const char *name, const char *path, doubl
     json_t *values = json_object_get(json_object_get(file, name), "loss");
     if (!json_is_array(steps) || json_array_size(steps) != json_array_size(values))
         return status_fail(ST_INTEGRITY,
-                           "%s: the curve %s is damaged; remove the file to go on without", path,
-                           name);
+                           "%s: the curve %s is damaged; remove the file to continue without it",
+                           path, name);
     for (size_t i = 0; i < json_array_size(steps); i++) {
         double step = json_number_value(json_array_get(steps, i));
         if (step > last) break;
@@ -83,7 +83,7 @@ static json_t *curve_json(const history_curve *c) {
     json_t *steps = json_array(), *values = json_array();
     for (int64_t i = 0; i < c->count; i++) {
         json_array_append_new(steps, json_real(c->step[i]));
-        /* JSON has no NaN: a step that was skipped is a null. */
+        /* JSON has no NaN: the loss of a skipped step becomes null. */
         json_array_append_new(values, isfinite(c->value[i]) ? json_real(c->value[i]) : json_null());
     }
     return json_pack("{s:o, s:o}", "step", steps, "loss", values);
@@ -100,7 +100,8 @@ status history_write(const history *h, const char *path) {
     return st;
 }
 
-/* log10 of the positive values of a curve (others NAN), with the range widened to hold them. */
+/* log10 of the values of a curve, NAN where a value is not positive (malloc'd; NULL: out of
+ * memory). Widens [*low, *high] to include them. */
 static double *log_values(const history_curve *c, double *low, double *high) {
     double *y = malloc((size_t)(c->count > 0 ? c->count : 1) * sizeof *y);
     for (int64_t i = 0; y && i < c->count; i++) {

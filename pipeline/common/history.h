@@ -1,5 +1,5 @@
-/* The course of a training: losses by step, kept beside the checkpoints so that a resumed run goes
- * on with its curve and the report can draw it. */
+/* The loss curves of a training. They are saved beside the checkpoints, so that a resumed run
+ * extends them and the report can draw them. */
 #ifndef CTAUG_PIPELINE_COMMON_HISTORY_H
 #define CTAUG_PIPELINE_COMMON_HISTORY_H
 
@@ -10,23 +10,29 @@
 
 typedef struct history_curve {
     double *step, *value;
-    int64_t count, room;
+    int64_t count, capacity;
 } history_curve;
 
 typedef struct history {
-    history_curve train;      /* mean loss of the steps since the last point */
-    history_curve validation; /* of the EMA parameters */
+    history_curve train;      /* mean training loss of the steps since the previous point */
+    history_curve validation; /* validation loss of the EMA parameters */
 } history;
 
 void history_free(history *h);
+
+/* Appends a point. Local. */
 status history_add(history_curve *curve, double step, double value);
 
-/* Reads `path`, leaving out points behind `step`; a missing file is an empty history. Local. */
+/* Reads `path` up to and including `step`. A missing file is an empty history; a damaged one is
+ * ST_INTEGRITY. The caller calls history_free(). Local. */
 status history_read(const char *path, double step, history *out);
-/* Publishes as JSON: {"train": {"step": [...], "loss": [...]}, "validation": {...}}. Local. */
+
+/* Writes the file atomically as JSON: {"train": {"step": [...], "loss": [...]}, "validation":
+ * {...}}. Local. */
 status history_write(const history *h, const char *path);
 
-/* Both curves over step, loss on a logarithmic axis; owned by the caller (image_free()). Local. */
+/* Plots both curves over the step, with a logarithmic loss axis. The caller calls image_free().
+ * Local. */
 status history_draw(const history *h, int64_t height, int64_t width, image *out);
 
 #endif

@@ -1,4 +1,4 @@
-/* New folders, written aside and renamed. */
+/* Output folders are written under a temporary name and renamed at the end. */
 #include "pipeline/common/output_folder.h"
 
 #include <dirent.h>
@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static status name_places(output_folder *f, const char *out) {
+/* Sets the two names. Local. */
+static status set_names(output_folder *f, const char *out) {
     size_t length = strlen(out);
     while (length > 1 && out[length - 1] == '/') length--;
     if (length == 0 || length >= PATH_SIZE) {
@@ -19,7 +20,7 @@ static status name_places(output_folder *f, const char *out) {
     return ST_OK;
 }
 
-/* ST_USAGE if `out` is there and not an empty folder. Local. */
+/* ST_USAGE if `out` exists and is not empty. Local. */
 static status check_empty(const char *out) {
     status st = ST_OK;
     DIR *folder = opendir(out);
@@ -34,7 +35,7 @@ static status check_empty(const char *out) {
     return st;
 }
 
-/* Clears what a killed run left and makes the folder. Local. */
+/* Removes the temporary folder of a killed run and creates it empty. Local. */
 static status prepare(const output_folder *f) {
     status st = ST_OK;
     TRY(check_empty(f->out));
@@ -46,7 +47,7 @@ done:
 
 status output_folder_open(const comm *c, const char *out, output_folder *folder) {
     memset(folder, 0, sizeof *folder);
-    status st = name_places(folder, out);
+    status st = set_names(folder, out);
     if (st == ST_OK && comm_rank(c) == 0) st = prepare(folder);
     st = comm_agree(c, st);
     folder->open = st == ST_OK;

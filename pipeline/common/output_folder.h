@@ -1,5 +1,6 @@
-/* A new folder that is whole or not there: all ranks write into it under a temporary name, and it
- * takes its own name when all of them are done. A folder that has something in it is not touched.
+/* An output folder that appears complete or not at all: all ranks write into it under a temporary
+ * name, and it is renamed when all of them have succeeded. A folder that is not empty is never
+ * overwritten.
  */
 #ifndef CTAUG_PIPELINE_COMMON_OUTPUT_FOLDER_H
 #define CTAUG_PIPELINE_COMMON_OUTPUT_FOLDER_H
@@ -8,17 +9,18 @@
 #include "io/file.h"
 
 typedef struct output_folder {
-    char out[PATH_SIZE];   /* its name, without a trailing "/" */
-    char aside[PATH_SIZE]; /* where to write: out + ".tmp.fresh" */
-    bool open;
+    char out[PATH_SIZE];   /* final name, without a trailing "/" */
+    char aside[PATH_SIZE]; /* temporary name, where the ranks write: out + ".tmp.fresh" */
+    bool open;             /* output_folder_open() succeeded and close was not called yet */
 } output_folder;
 
-/* Makes folder->aside, empty. ST_USAGE, naming `out`, if that is there and not an empty folder;
- * ST_STORAGE if it cannot be made. Collective. */
+/* Creates folder->aside, empty. ST_USAGE, naming `out`, if `out` exists and is not empty;
+ * ST_STORAGE if the folder cannot be created. Collective. */
 status output_folder_open(const comm *c, const char *out, output_folder *folder);
 
-/* Agrees on `st`, then publishes the folder, or removes it if any rank failed; the message of the
- * first fault stays. Does nothing but agree after a failed output_folder_open(). Collective. */
+/* Agrees on the ranks' `st`, then publishes the folder, or removes it if any rank failed. Returns
+ * the agreed status with its message. After a failed output_folder_open() it only agrees.
+ * Collective. */
 status output_folder_close(const comm *c, output_folder *folder, status st);
 
 #endif

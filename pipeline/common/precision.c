@@ -1,4 +1,5 @@
-/* One rank that lacks bf16 arithmetic decides for all: they are as fast as the slowest. */
+/* Resolves train.precision: auto. One rank without bf16 arithmetic decides for all, because a step
+ * takes as long as the slowest rank. */
 #include "pipeline/common/precision.h"
 
 status precision_choose(const comm *c, precision_kind precision, const kernels *engine,

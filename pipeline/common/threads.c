@@ -1,6 +1,6 @@
-/* Processors are shared out by what the launcher allows each rank: with `srun --cpus-per-task 8` or
- * `mpirun --bind-to ...` every rank has its own, without binding all ranks of a node have all. So
- * the ranks tell each other their node and their processors.
+/* Chooses the number of threads of a rank from the processors that the launcher allows each rank:
+ * with `srun --cpus-per-task 8` or `mpirun --bind-to ...` every rank has its own, without binding
+ * all ranks of a node share all. The ranks therefore exchange their node name and affinity mask.
  */
 #include "pipeline/common/threads.h"
 
@@ -10,19 +10,21 @@
 #include <string.h>
 #include <unistd.h>
 
-typedef struct seat {
+/* Where a rank may run. */
+typedef struct placement {
     char node[256];
     cpu_set_t processors;
-} seat;
+} placement;
 
-static void find_seat(seat *s) {
+static void find_placement(placement *s) {
     memset(s, 0, sizeof *s);
     (void)gethostname(s->node, sizeof s->node - 1);
-    /* Beyond 1,024 processors the kernel refuses this size of set: then one thread a rank. */
+    /* The call fails on machines with more than 1,024 processors: then one thread a rank. */
     if (sched_getaffinity(0, sizeof s->processors, &s->processors) != 0) CPU_SET(0, &s->processors);
 }
 
-static double share(const seat *mine, const seat *all, int ranks) {
+/* Sum over the processors of `mine` of 1 / the number of ranks that may run there. */
+static double share(const placement *mine, const placement *all, int ranks) {
     double sum = 0;
     for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
         int users = 0;
@@ -35,10 +37,10 @@ static double share(const seat *mine, const seat *all, int ranks) {
 }
 
 status threads_share(const comm *c) {
-    seat mine;
+    placement mine;
     void *all = NULL;
     int64_t bytes = 0;
-    find_seat(&mine);
+    find_placement(&mine);
     status st = comm_all_gather(c, &mine, sizeof mine, &all, &bytes, NULL);
     if (st == ST_OK && !getenv("OMP_NUM_THREADS")) {
         int threads = (int)(share(&mine, all, comm_size(c)) + 1e-9);
@@ -49,8 +51,8 @@ status threads_share(const comm *c) {
 }
 
 bool threads_are_tied(const comm *c) {
-    seat mine;
-    find_seat(&mine);
+    placement mine;
+    find_placement(&mine);
     return CPU_COUNT(&mine.processors) == 1 &&
            sysconf(_SC_NPROCESSORS_ONLN) >= 2 * (long)comm_local_size(c);
 }

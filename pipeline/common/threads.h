@@ -1,14 +1,16 @@
-/* How many threads this rank may use. */
+/* The number of threads of this rank. */
 #ifndef CTAUG_PIPELINE_COMMON_THREADS_H
 #define CTAUG_PIPELINE_COMMON_THREADS_H
 
 #include "io/comm.h"
 
-/* Sets the OpenMP threads of this process to its share of the processors that it may run on: a
- * processor open to k ranks counts 1/k. OMP_NUM_THREADS, if set, is left alone. Collective. */
+/* Sets the number of OpenMP threads of this process to its share of the processors it may run on: a
+ * processor that k ranks may use counts 1/k. OMP_NUM_THREADS, if set, takes precedence. Collective.
+ */
 status threads_share(const comm *c);
 
-/* Whether a launcher tied this process to one processor of a machine with many idle ones. Local. */
+/* Whether the launcher bound this process to one processor although the machine has at least two
+ * for each rank of the node. Local. */
 bool threads_are_tied(const comm *c);
 
 #endif

@@ -1,9 +1,9 @@
-/* Slices for the networks: read, resample, keep, augment.
+/* Slices for the networks: reads, resamples, caches and augments them.
  *
- * Every run of every source is laid end to end; slice k of that line is found by bisection. A slice
- * is resampled once and kept while memory for it lasts: first come, first kept, because an epoch
- * asks for each slice exactly once, and throwing out the oldest would then always throw out the one
- * asked for next. The order of the present epoch is kept too, so that one draw costs no shuffle.
+ * The runs of all sources are concatenated; bisection finds the run of slice k. Resampled slices
+ * are cached until the cache is full and never evicted: an epoch uses each slice exactly once, so
+ * that evicting the least recently used slice would always evict the one needed next. The order of
+ * the current epoch is cached as well, so that a draw needs no shuffle.
  */
 #include "pipeline/data/batch.h"
 #include "model/rng.h"
@@ -13,38 +13,39 @@
 #include <string.h>
 
 static const int64_t CACHE_BYTES = INT64_C(1) << 28;
-static const float OUTSIDE_HU = -1024; /* what a slice that is not square is framed with */
-static const float OUTSIDE = -1;       /* air, in the window */
+static const float OUTSIDE_HU = -1024; /* pads a slice to a square: air */
+static const float OUTSIDE = -1;       /* pads an augmented slice: the low end of the window */
 
-/* A run and the number of its first slice in the line. */
-typedef struct stretch {
+/* A run of a source; `start` is the number k of its first slice. */
+typedef struct source_run {
     store *from;
     split_run run;
     int64_t start;
-} stretch;
+} source_run;
 
 struct slices {
-    int64_t size, pixels, count; /* working side, its square, slices in the line */
+    int64_t size, pixels, count; /* working size, size * size, slices of all runs */
     double window[2], rotate, zoom, shift;
     bool mirror;
-    stretch *stretches;
-    int64_t stretch_count;
+    source_run *runs;
+    int64_t run_count;
 
-    int64_t *slot; /* of slice k in the cache, or -1 */
+    int64_t *slot; /* [count]: slot of slice k in the cache, or -1 */
     int64_t slots, used;
-    float *kept_images;   /* slots x pixels */
-    uint8_t *kept_labels; /* slots x pixels */
+    float *cached_images;   /* [slots][pixels] */
+    uint8_t *cached_labels; /* [slots][pixels] */
 
-    int64_t *order; /* of epoch `epoch` under `seed`; -1: none yet */
-    int64_t epoch;
+    int64_t *order; /* [count]: the order of epoch `epoch` with `seed` */
+    int64_t epoch;  /* -1: none yet */
     uint64_t seed;
 
-    int16_t *hu;          /* scratch: the largest slice of the sources */
-    uint8_t *full_labels; /* the same */
-    float *image;         /* scratch: a slice that is not kept */
-    uint8_t *labels;
+    int16_t *hu;          /* scratch for a slice as stored: pixels of the largest one */
+    uint8_t *full_labels; /* likewise */
+    float *image;         /* scratch [pixels] for a slice that is not cached */
+    uint8_t *labels;      /* likewise */
 };
 
+/* ST_INPUT unless all sources have the same labels. */
 static status check_labels(const slice_source *sources, int64_t n) {
     const label_set *first = store_labels(sources[0].from);
     for (int64_t i = 1; i < n; i++) {
@@ -61,12 +62,12 @@ static status check_labels(const slice_source *sources, int64_t n) {
     return ST_OK;
 }
 
-/* Lays the runs end to end; *largest becomes the pixels of the largest slice. */
-static status lay_out(slices *s, const slice_source *sources, int64_t n, int64_t *largest) {
+/* Concatenates the runs of all sources; *largest = pixels of the largest stored slice. */
+static status concatenate(slices *s, const slice_source *sources, int64_t n, int64_t *largest) {
     status st = ST_OK;
     *largest = 0;
-    for (int64_t i = 0; i < n; i++) s->stretch_count += sources[i].run_count;
-    TRY(array_alloc(&s->stretches, s->stretch_count, sizeof *s->stretches, "slice runs"));
+    for (int64_t i = 0; i < n; i++) s->run_count += sources[i].run_count;
+    TRY(array_alloc(&s->runs, s->run_count, sizeof *s->runs, "slice runs"));
     int64_t at = 0;
     for (int64_t i = 0; i < n; i++) {
         for (int64_t r = 0; r < sources[i].run_count; r++) {
@@ -77,7 +78,7 @@ static status lay_out(slices *s, const slice_source *sources, int64_t n, int64_t
                 TRY(status_fail(ST_INPUT, "%s: slices are too large",
                                 store_at(sources[i].from, run->volume)->id));
             if (pixels > *largest) *largest = pixels;
-            s->stretches[at++] = (stretch){sources[i].from, *run, s->count};
+            s->runs[at++] = (source_run){sources[i].from, *run, s->count};
             s->count += run->count;
         }
     }
@@ -102,13 +103,13 @@ status slices_open(const study *study, const slice_source *sources, int64_t n, s
     s->shift = study->data.shift;
     s->mirror = study->data.flip == FLIP_HORIZONTAL;
     s->epoch = -1;
-    TRY(lay_out(s, sources, n, &largest));
+    TRY(concatenate(s, sources, n, &largest));
     s->slots = CACHE_BYTES / (s->pixels * (int64_t)(sizeof(float) + 1));
     if (s->slots > s->count) s->slots = s->count;
     TRY(array_alloc(&s->slot, s->count, sizeof *s->slot, "the slice cache"));
     for (int64_t k = 0; k < s->count; k++) s->slot[k] = -1;
-    TRY(array_alloc(&s->kept_images, s->slots * s->pixels, sizeof(float), "the slice cache"));
-    TRY(array_alloc(&s->kept_labels, s->slots * s->pixels, 1, "the slice cache"));
+    TRY(array_alloc(&s->cached_images, s->slots * s->pixels, sizeof(float), "the slice cache"));
+    TRY(array_alloc(&s->cached_labels, s->slots * s->pixels, 1, "the slice cache"));
     TRY(array_alloc(&s->order, s->count, sizeof *s->order, "the order of an epoch"));
     TRY(array_alloc(&s->hu, largest, sizeof *s->hu, "a slice"));
     TRY(array_alloc(&s->full_labels, largest, 1, "a slice"));
@@ -123,10 +124,10 @@ done:
 
 void slices_close(slices *s) {
     if (!s) return;
-    free(s->stretches);
+    free(s->runs);
     free(s->slot);
-    free(s->kept_images);
-    free(s->kept_labels);
+    free(s->cached_images);
+    free(s->cached_labels);
     free(s->order);
     free(s->hu);
     free(s->full_labels);
@@ -137,26 +138,27 @@ void slices_close(slices *s) {
 
 int64_t slices_count(const slices *s) { return s->count; }
 
-/* The stretch that holds slice k: the last one that starts at or before it. */
-static const stretch *find(const slices *s, int64_t k) {
-    int64_t low = 0, high = s->stretch_count;
+/* The run that holds slice k: the last one that starts at or before it. */
+static const source_run *find_run(const slices *s, int64_t k) {
+    int64_t low = 0, high = s->run_count;
     while (high - low > 1) {
         int64_t middle = low + (high - low) / 2;
-        if (s->stretches[middle].start <= k)
+        if (s->runs[middle].start <= k)
             low = middle;
         else
             high = middle;
     }
-    return &s->stretches[low];
+    return &s->runs[low];
 }
 
-/* Slice k at the working size, in the cache or in scratch; fills all of sample but its buffers. */
+/* Slice k at the working size: *image and *labels point into the cache or to scratch, valid until
+ * the next call. Sets the other members of *sample. */
 static status fetch(slices *s, int64_t k, const float **image, const uint8_t **labels,
                     slice_sample *sample) {
     status st = ST_OK;
     if (k < 0 || k >= s->count)
         return status_fail(ST_INTERNAL, "slice %" PRId64 " of %" PRId64, k, s->count);
-    const stretch *at = find(s, k);
+    const source_run *at = find_run(s, k);
     const store_entry *entry = store_at(at->from, at->run.volume);
     const int64_t *shape = entry->space.shape;
     int64_t slot = s->slot[k], z = at->run.first + (k - at->start);
@@ -166,8 +168,8 @@ static status fetch(slices *s, int64_t k, const float **image, const uint8_t **l
     sample->position = shape[0] > 1 ? (float)((double)z / (double)(shape[0] - 1)) : 0;
     bool keep = slot < 0 && s->used < s->slots;
     if (keep) slot = s->used;
-    float *to = slot >= 0 ? s->kept_images + slot * s->pixels : s->image;
-    uint8_t *labels_to = slot >= 0 ? s->kept_labels + slot * s->pixels : s->labels;
+    float *to = slot >= 0 ? s->cached_images + slot * s->pixels : s->image;
+    uint8_t *labels_to = slot >= 0 ? s->cached_labels + slot * s->pixels : s->labels;
     if (s->slot[k] < 0) {
         TRY(store_read_slice(at->from, at->run.volume, z, s->hu, s->full_labels));
         resize_image(s->hu, shape[1], shape[2], OUTSIDE_HU, to, s->size);
@@ -192,7 +194,7 @@ status slices_get(slices *s, int64_t k, slice_sample *sample) {
     return ST_OK;
 }
 
-/* Fisher-Yates over all slices, drawn from (seed, epoch). */
+/* Makes the order of an epoch: a Fisher-Yates shuffle of all slices drawn from (seed, epoch). */
 static void shuffle(slices *s, uint64_t seed, int64_t epoch) {
     if (s->epoch == epoch && s->seed == seed) return;
     rng_stream r = rng_open(seed, RNG_ORDER, (uint64_t)epoch, 0);

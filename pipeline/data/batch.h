@@ -1,46 +1,50 @@
-/* Slices as the networks take them: windowed, resampled to the working size, augmented.
+/* Slices for the networks: windowed, resampled to the working size and augmented.
  *
- * A sample is named by its global index: which slice it is follows from the order of its epoch (a
- * Philox shuffle keyed by seed and epoch), its augmentation from (seed, index). Nothing depends on
- * ranks. Slices already resampled are cached up to 256 MiB a set; beyond that they are read again.
+ * A training sample is identified by its global index: its slice follows from the order of its
+ * epoch (a Philox shuffle keyed by seed and epoch), its augmentation from (seed, index). Nothing
+ * depends on the ranks. Up to 256 MiB of resampled slices are cached for each set; the others are
+ * read each time.
  */
 #ifndef CTAUG_PIPELINE_DATA_BATCH_H
 #define CTAUG_PIPELINE_DATA_BATCH_H
 
 #include "pipeline/data/split.h"
 
+/* A set of slices with its cache. */
 typedef struct slices slices;
 
-/* One slice at the working size. */
+/* One slice at the working size. Its buffers belong to the caller. */
 typedef struct slice_sample {
     float *image;          /* size*size, [-1, 1] */
     uint8_t *labels;       /* size*size */
-    float position;        /* 0 first slice of its volume .. 1 last */
-    int contrast;          /* class */
-    int64_t volume, slice; /* in the store it comes from */
+    float position;        /* in its volume: 0 the first slice, 1 the last */
+    int contrast;          /* class: 0 native, 1 contrast */
+    int64_t volume, slice; /* in its store */
 } slice_sample;
 
-/* The slices of some runs of some stores: sources are joined in order (real, then synthetic).
- * Stores and runs stay the caller's and must outlive it. Local. */
+/* Runs of slices of one store. */
 typedef struct slice_source {
     store *from;
     const split_run *runs;
     int64_t run_count;
 } slice_source;
 
+/* Opens the slices of n > 0 sources, concatenated in order (real, then synthetic). Stores and runs
+ * remain the caller's and must outlive *out. ST_INPUT if the stores have different labels or there
+ * are no slices. Local. */
 status slices_open(const study *st, const slice_source *sources, int64_t n, slices **out);
 void slices_close(slices *s);
 int64_t slices_count(const slices *s);
 
-/* Slice k (0..count-1) as it is, into the caller's buffers sample->image and sample->labels. Local.
- */
+/* Slice k (0..count-1) without augmentation, into the caller's buffers sample->image and
+ * sample->labels. Local. */
 status slices_get(slices *s, int64_t k, slice_sample *sample);
 
-/* Training sample with global index `index` (0, 1, 2, ... over all epochs): shuffled and augmented
- * after study.data. Local. */
+/* Training sample with global index `index` (0, 1, 2, ... over all epochs), shuffled and augmented
+ * with the settings of study.data, into the caller's buffers. Local. */
 status slices_draw(slices *s, uint64_t seed, int64_t index, slice_sample *sample);
 
-/* Every slice of a store, as runs (free()). Local. */
+/* All slices of a store as runs: one for each volume. The caller frees *runs with free(). Local. */
 status slices_all_runs(const store *s, split_run **runs, int64_t *count);
 
 #endif

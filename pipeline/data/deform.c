@@ -1,12 +1,14 @@
-/* Choosing a training volume and deforming its label maps. */
+/* Chooses the training volume of a synthetic volume and deforms its label maps. */
 #include "pipeline/data/deform.h"
 
 #include "io/alloc.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-/* The n-th different volume among the training runs (they are sorted by volume). */
+/* The n-th distinct volume of the training runs, which are sorted by volume (-1: there are fewer);
+ * *volumes = the number of distinct volumes. */
 static int64_t nth_volume(const split *sp, int64_t n, int64_t *volumes) {
     int64_t found = -1, last = -1, count = 0;
     for (int64_t i = 0; i < sp->run_count[SPLIT_TRAIN]; i++) {
@@ -20,7 +22,8 @@ static int64_t nth_volume(const split *sp, int64_t n, int64_t *volumes) {
     return found;
 }
 
-/* The working slice covers the same field of view, made square, with the same centre. */
+/* The geometry of working slices: they cover the field of view of the source, extended to a square
+ * with the same centre. */
 static geometry working_geometry(const geometry *from, int64_t size, int64_t slices) {
     geometry g = *from;
     int64_t side = from->shape[1] > from->shape[2] ? from->shape[1] : from->shape[2];
@@ -28,7 +31,7 @@ static geometry working_geometry(const geometry *from, int64_t size, int64_t sli
     for (int a = 1; a < 3; a++) {
         g.shape[a] = size;
         g.spacing[a] = from->spacing[a] * (double)side / (double)size;
-        /* Where the middle of the square lies, in pixels of the slice. */
+        /* The centre of the square, in pixels of the source slice. */
         double middle = (double)(side - 1) / 2 - (double)((side - from->shape[a]) / 2);
         double move = middle * from->spacing[a] - (double)(size - 1) / 2 * g.spacing[a];
         for (int k = 0; k < 3; k++) g.origin[k] += from->direction[3 * a + k] * move;
@@ -54,8 +57,8 @@ status deformed_plan(const study *s, const store *real, const split *sp, int64_t
     const store_entry *from = store_at(real, out->source);
     out->entry.space = working_geometry(&from->space, s->data.size, count);
     out->entry.contrast = from->contrast;
-    /* The part before the last "-" is the patient: each synthetic volume is one of its own. */
-    snprintf(out->entry.id, sizeof out->entry.id, "synthetic%05lld-0", (long long)v);
+    /* The part before the last "-" names the patient: every synthetic volume is a patient. */
+    snprintf(out->entry.id, sizeof out->entry.id, "synthetic%05" PRId64 "-0", v);
     rng_stream r = rng_open((uint64_t)s->seed, RNG_DEFORM, (uint64_t)v, 0);
     warp_draw(&out->warp, &r, s->generate.rotate, s->generate.zoom, s->generate.shift, 0,
               s->generate.elastic);
@@ -79,7 +82,7 @@ status deformed_condition(const study *s, store *real, const deformed *d, int64_
     TRY(array_alloc(&square, side * side, 1, "a label map"));
     TRY(array_alloc(&warped, side * side, 1, "a label map"));
     TRY(store_read_slice(real, d->source, z, NULL, labels));
-    /* Square first: a rotation in relative coordinates would shear any other shape. */
+    /* Padded to a square first: a rotation in relative coordinates would shear any other shape. */
     resize_labels(labels, h, w, square, side);
     warp_labels(&d->warp, at, square, side, side, warped, side, side);
     resize_labels(warped, side, side, out->labels, s->data.size);

@@ -1,5 +1,5 @@
-/* One announcement at a time, worked off in order; `turn` tells the thread that the one it is at
- * has been replaced.
+/* The prefetch thread makes the samples of one announcement in order. A new announcement increments
+ * `turn`, so that the thread discards the result of a sample of an earlier one.
  */
 #include "pipeline/data/prefetch.h"
 #include "io/alloc.h"
@@ -14,19 +14,19 @@ struct prefetch {
     void *context;
     pthread_t thread;
     pthread_mutex_t mutex;
-    pthread_cond_t changed; /* whatever of the following */
+    pthread_cond_t changed; /* signals a change of anything below, which `mutex` protects */
     bool closing;
-    bool busy; /* the thread is in make() */
-    int64_t turn;
-    int64_t first, count; /* announced; count 0: nothing */
-    int64_t made;         /* of them */
-    status fault;         /* of sample first + made */
+    bool busy;            /* the thread is in make() */
+    int64_t turn;         /* number of announcements */
+    int64_t first, count; /* announced samples; count 0: none */
+    int64_t made;         /* number of them that are ready */
+    status fault;         /* of making sample first + made */
     char message[1024];
 };
 
 static bool has_work(const prefetch *p) { return p->fault == ST_OK && p->made < p->count; }
 
-/* One sample, with the mutex released meanwhile. */
+/* Makes one sample; releases the mutex while make() runs. */
 static void make_next(prefetch *p) {
     int64_t turn = p->turn, slot = p->made, index = p->first + p->made;
     p->busy = true;
@@ -55,8 +55,9 @@ static void *work(void *of) {
     return NULL;
 }
 
-/* Threads inherit what is blocked: signals are for the thread that waits for them (main.c) and for
- * the libraries' handlers, none of which should meet this one in the middle of a read. */
+/* Starts the thread with all signals blocked (threads inherit the mask). Signals are handled by the
+ * signal thread of pipeline/cli/main.c and by handlers of libraries, which must not interrupt a
+ * read on this thread. */
 static int start_without_signals(prefetch *p) {
     sigset_t all, before;
     sigfillset(&all);
@@ -74,11 +75,11 @@ status prefetch_open(prefetch_make make, void *context, prefetch **out) {
     TRY(array_alloc(&p, 1, sizeof *p, "a thread for samples"));
     p->make = make;
     p->context = context;
-    pthread_mutex_init(&p->mutex, NULL); /* neither fails with default attributes on Linux */
+    pthread_mutex_init(&p->mutex, NULL); /* neither init fails with default attributes on Linux */
     pthread_cond_init(&p->changed, NULL);
     int fault = start_without_signals(p);
     if (fault != 0)
-        TRY(status_fail(ST_INTERNAL, "no thread to make samples ready: %s", strerror(fault)));
+        TRY(status_fail(ST_INTERNAL, "no thread to prefetch samples: %s", strerror(fault)));
     *out = p;
     p = NULL;
 done:

@@ -1,14 +1,16 @@
-/* Training, validation and test: patients whole, or one patient in blocks.
+/* Splits a store into training, validation and test: by patient, or one patient by blocks of
+ * slices.
  *
- * A patient's place is a Philox draw keyed by the seed and a hash of the patient's pseudonym, so a
- * patient who joins the archive moves nobody else's draw; only the cuts between the parts shift
- * with the number of patients. From the lowest draw on: test, validation, training.
+ * Patients are sorted by a Philox draw keyed by the seed and a hash of the patient's pseudonym, so
+ * a new patient does not change the draws of the others; only the cuts between the parts move with
+ * the number of patients. From the lowest draw on: test, validation, training.
  *
- * One patient: blocks must be contiguous, since neighbouring slices are nearly equal, but a single
- * block at one end of a head would be tested on other anatomy than was trained on. So every volume
- * is cut in BLOCK_PERIODS equal stretches, and in each the slices nearest to the middle are test,
- * those around them validation, the rest training. Each part then sees lower, middle and upper
- * anatomy, and validation lies between test and training wherever its share has a slice to spare.
+ * With one patient the blocks are contiguous, because neighbouring slices are nearly equal. A
+ * single test block at one end would cover other anatomy than the training slices. Therefore every
+ * volume is divided into BLOCK_PERIODS equal periods; in each, the slices nearest to its middle are
+ * for test, those around them for validation, the rest for training. Each part then covers lower,
+ * middle and upper anatomy, and validation slices separate test from training if there are enough
+ * of them.
  */
 #include "pipeline/data/split.h"
 #include "model/rng.h"
@@ -19,10 +21,10 @@
 
 enum { BLOCK_PERIODS = 3 };
 
-/* What is sorted to find the parts: a volume (by its patient's draw) or a slice (by its distance
- * from the middle of its stretch). */
+/* The item that is sorted and cut into parts: a volume (by its patient's draw) or, with one
+ * patient, a slice (by its distance from the middle of its period). */
 typedef struct member {
-    uint64_t draw;
+    uint64_t draw; /* of the patient; for a slice its number in the store */
     double distance;
     char patient[VOLUME_ID];
     int64_t volume, slice;
@@ -43,9 +45,9 @@ static int by_distance(const void *left, const void *right) {
     return (a->slice > b->slice) - (a->slice < b->slice);
 }
 
-/* How many of n >= 2 things each part gets: shares of the sum, rounded half up; at least one for
- * test, one for validation from three on, one for training, which takes what is left (and, where
- * nothing would be, one from the larger of the other two). */
+/* Distributes n >= 2 items over the parts: shares rounded half up, at least one item for test, one
+ * for validation if n >= 3, and one for training. Training gets the rest; if there is none, it
+ * takes from the larger of the other two. */
 static void cut(const double share[SPLIT_PARTS], int64_t n, int64_t count[SPLIT_PARTS]) {
     double sum = share[SPLIT_TRAIN] + share[SPLIT_VALIDATION] + share[SPLIT_TEST];
     int64_t validation = llround((double)n * share[SPLIT_VALIDATION] / sum);
@@ -61,13 +63,14 @@ static void cut(const double share[SPLIT_PARTS], int64_t n, int64_t count[SPLIT_
     count[SPLIT_TEST] = test;
 }
 
-/* Part of the k-th lowest member: test first, then validation, then training. */
+/* Part of the k-th item in sorted order: test first, then validation, then training. */
 static split_part part_at(const int64_t count[SPLIT_PARTS], int64_t k) {
     if (k < count[SPLIT_TEST]) return SPLIT_TEST;
     return k < count[SPLIT_TEST] + count[SPLIT_VALIDATION] ? SPLIT_VALIDATION : SPLIT_TRAIN;
 }
 
-/* Adds slices to a part, to its last run where they follow on. Arrays are large enough. */
+/* Adds slices to a part, extending its last run if they continue it. The arrays are large enough.
+ */
 static void add_run(split *sp, split_part part, int64_t volume, int64_t first, int64_t count) {
     split_run *last = sp->run_count[part] > 0 ? &sp->runs[part][sp->run_count[part] - 1] : NULL;
     if (last && last->volume == volume && last->first + last->count == first)
@@ -83,7 +86,7 @@ bool split_same_patient(const char *id, const char *other) {
     return n == m && memcmp(id, other, n) == 0;
 }
 
-/* The patient's name and draw. Local. */
+/* Sets the patient's name and draw from a volume id. Local. */
 static status member_name(member *m, const char *id, uint64_t seed) {
     char hex[SHA256_HEX], *dash = NULL;
     memcpy(m->patient, id, sizeof m->patient);
@@ -98,7 +101,8 @@ static status member_name(member *m, const char *id, uint64_t seed) {
     return ST_OK;
 }
 
-/* Volumes sorted by patient draw, patients counted, and each volume's part noted. */
+/* Splits volumes by patient. `sorted`: the volumes by draw; part[volume]: scratch. With two
+ * patients validation shares the test patient. */
 static void split_patients(split *sp, const store *s, const study *study, const member *sorted,
                            int64_t patients, split_part *part) {
     int64_t count[SPLIT_PARTS], patient = -1;
@@ -116,15 +120,15 @@ static void split_patients(split *sp, const store *s, const study *study, const 
     if (patients == 2) sp->patients[SPLIT_VALIDATION] = sp->patients[SPLIT_TEST];
 }
 
-/* One patient: slices sorted by the distance from the middle of their stretch. */
+/* Splits the slices of one patient. slice[slices], part[slices]: scratch. */
 static void split_blocks(split *sp, const store *s, const study *study, member *slice,
                          int64_t slices, split_part *part) {
     int64_t count[SPLIT_PARTS], k = 0, at = 0;
     for (int64_t i = 0; i < store_count(s); i++) {
         int64_t depth = store_at(s, i)->space.shape[0];
         for (int64_t z = 0; z < depth; z++, k++) {
-            /* In half slices, so that mirrored slices tie exactly: a stretch has 2 depth of them
-             * when the volume is stretched BLOCK_PERIODS times. */
+            /* Centre of the slice within its period, in units of 1 / (2 depth) of the period: an
+             * integer, so that slices at equal distances from the middle tie exactly. */
             int64_t phase = (2 * z + 1) * BLOCK_PERIODS % (2 * depth);
             slice[k].distance = (double)llabs(phase - depth) / (double)depth;
             slice[k].volume = i;

@@ -1,11 +1,11 @@
-/* Which slices are for training, validation and test.
+/* The split of a store into slices for training, validation and test.
  *
- * Patients are split whole: sorted by a Philox draw keyed by (seed, patient), then cut by shares,
- * at least one each for training and test, one for validation from three patients on (below that,
- * validation shares the test patients). A store with one patient is cut into contiguous blocks of
- * slices, several for each part so that every part sees the whole anatomy (pipeline/data/split.c),
- * which the report calls by its name: no patient-level evidence. Follows from the store and the
- * seed alone.
+ * The split is by patient: patients are sorted by a Philox draw keyed by (seed, patient) and cut by
+ * the shares of data.split, at least one each for training and test, and one for validation if
+ * there are at least three (with two, validation shares the test patient). A store with one patient
+ * is divided into contiguous blocks of slices, several for each part so that every part covers the
+ * whole anatomy (pipeline/data/split.c); the report states that this is no patient-level evidence.
+ * The split follows from the store, the seed and data.split alone.
  */
 #ifndef CTAUG_PIPELINE_DATA_SPLIT_H
 #define CTAUG_PIPELINE_DATA_SPLIT_H
@@ -21,19 +21,19 @@ typedef struct split_run {
 } split_run;
 
 typedef struct split {
-    split_run *runs[SPLIT_PARTS];
+    split_run *runs[SPLIT_PARTS]; /* sorted by volume and slice */
     int64_t run_count[SPLIT_PARTS];
     int64_t slices[SPLIT_PARTS];
     int64_t patients[SPLIT_PARTS];
-    bool by_blocks; /* one patient: contiguous blocks of slices */
+    bool by_blocks; /* one patient, split by blocks of slices */
 } split;
 
-/* Patients are told apart by the part of the volume id before its last "-" (io/series.h). ST_INPUT
- * if the store has fewer slices than parts. Local. */
+/* The part of a volume id before its last "-" identifies the patient (io/series.h). ST_INPUT if the
+ * store has fewer slices than parts. The caller calls split_free(). Local. */
 status split_create(const store *s, const study *st, split *out);
 void split_free(split *sp);
 
-/* Whether two volume ids belong to one patient. */
+/* Whether two volume ids belong to the same patient. Local. */
 bool split_same_patient(const char *id, const char *other);
 
 #endif

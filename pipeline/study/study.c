@@ -1,5 +1,5 @@
-/* The study: defaults, then the file, then overrides, then what must hold between keys; rank 0 does
- * it, all ranks get the result. What single keys may be is the table's matter
+/* Reads a study on rank 0 and broadcasts it: defaults, then the file, then overrides, then checks
+ * of conditions between keys. Conditions on single keys are in the table
  * (pipeline/study/study_table.c).
  */
 #include "pipeline/study/study.h"
@@ -14,22 +14,22 @@
 
 enum { FILE_MAX = 1 << 20, HELP_COLUMN = 30 };
 
-/* Where the values of a study came from, for messages. */
+/* Where the values of a study come from, for messages. */
 typedef struct origin {
     const char *path, *text;
     int64_t bytes;
-    bool in_file[STUDY_KEYS_MAX], set[STUDY_KEYS_MAX];
+    bool in_file[STUDY_KEYS_MAX], set[STUDY_KEYS_MAX]; /* given in the file, by --set */
 } origin;
 
 void study_defaults(study *out) {
     memset(out, 0, sizeof *out);
-    /* The table's defaults pass their own checks: tests/test_study.c. */
+    /* Cannot fail: tests/test_study.c checks that the defaults are valid. */
     for (int i = 0; i < study_key_count; i++)
         (void)study_value_parse(out, &study_keys[i], study_keys[i].initial);
 }
 
-/* Puts "file:line: " or "--set key: " before the present message, after where the first given one
- * of the keys came from. */
+/* Prefixes the current message with "file:line: " or "--set key: ", the origin of the first of the
+ * n keys that was given. Returns ST_USAGE. */
 static status located(const origin *o, const char *const *keys, int n) {
     for (int i = 0; i < n; i++) {
         int k = study_key_find(keys[i]);
@@ -45,8 +45,8 @@ static status located(const origin *o, const char *const *keys, int n) {
     located(o, (const char *const[]){__VA_ARGS__},                                                 \
             sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
 
-/* What must hold between keys. */
-static status check_together(const study *s, const origin *o) {
+/* Checks the conditions between keys. */
+static status check_between_keys(const study *s, const origin *o) {
     const double *w = s->data.window, *share = s->data.split;
     if (s->data.size % 8) {
         status_fail(ST_USAGE, "data.size is %" PRId64 "; it must be a multiple of 8", s->data.size);
@@ -83,6 +83,7 @@ static status check_together(const study *s, const origin *o) {
     return ST_OK;
 }
 
+/* Applies one "key=value". */
 static status apply_override(study *s, const char *text, origin *o) {
     char path[3 * STUDY_PATH];
     const char *equals = strchr(text, '=');
@@ -111,7 +112,7 @@ static status read_local(const char *path, const char *const *overrides, int64_t
     o.text = text;
     TRY(study_yaml_apply(path, text, o.bytes, out, o.in_file));
     for (int64_t i = 0; i < n; i++) TRY(apply_override(out, overrides[i], &o));
-    TRY(check_together(out, &o));
+    TRY(check_between_keys(out, &o));
 done:
     free(text);
     return st;
@@ -128,7 +129,7 @@ done:
     return st;
 }
 
-/* "# help (range)", and the default where the value is another. */
+/* Writes "# help (range)", and the default if the value differs from it. */
 static status write_help(const study_key *key, FILE *f, int column, const char *value) {
     char range[256];
     char *initial = NULL;
@@ -156,12 +157,6 @@ static status write_key(const study *s, const study_key *key, FILE *f, bool comm
     return st;
 }
 
-static const char *section_help(const char *name) {
-    for (int i = 0; i < study_section_count; i++)
-        if (strcmp(study_sections[i].name, name) == 0) return study_sections[i].help;
-    return "";
-}
-
 status study_write(const study *s, FILE *f, bool comments) {
     status st = ST_OK;
     const char *section = "";
@@ -169,13 +164,28 @@ status study_write(const study *s, FILE *f, bool comments) {
     for (int i = 0; i < study_key_count; i++) {
         if (strcmp(section, study_keys[i].section) != 0) {
             section = study_keys[i].section;
-            if (comments) fprintf(f, "\n# %s\n", section_help(section));
+            int at = study_section_find(section);
+            if (comments && at >= 0) fprintf(f, "\n# %s\n", study_sections[at].help);
             fprintf(f, "%s:\n", section);
         }
         TRY(write_key(s, &study_keys[i], f, comments));
     }
     if (ferror(f)) st = status_fail(ST_STORAGE, "the study could not be written");
 done:
+    return st;
+}
+
+status study_text(const study *s, bool comments, char **text, int64_t *bytes) {
+    size_t size = 0;
+    *text = NULL;
+    FILE *f = open_memstream(text, &size);
+    if (!f) return status_memory("the study", 0);
+    status st = study_write(s, f, comments);
+    if (fclose(f) != 0 && st == ST_OK) st = status_memory("the study", 0);
+    *bytes = (int64_t)size;
+    if (st == ST_OK) return ST_OK;
+    free(*text);
+    *text = NULL;
     return st;
 }
 
@@ -186,6 +196,7 @@ static bool is_covered(const study_key *key, const char *const *sections, int64_
     return false;
 }
 
+/* Writes "section.name=value" lines of the covered keys, the text under a fingerprint. */
 static status write_canonical(const study *s, const char *const *sections, int64_t n, FILE *f) {
     char path[STUDY_PATH];
     char *value;

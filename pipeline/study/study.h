@@ -1,8 +1,9 @@
-/* The study: one YAML file that says everything about a run.
+/* The study: one YAML file with all settings of a run.
  *
- * It is read and checked on rank 0 against one table (key, type, range, default, help), then
- * broadcast, then const. `ctaug init` prints that table as a commented file; `--set key=value`
- * overrides; an unknown key is an error with its line number and the nearest known key.
+ * Rank 0 reads it and checks it against one table (pipeline/study/study_table.c: key, type, range,
+ * default, help), then it is broadcast and never changed. `ctaug init` prints the table as a
+ * commented file; `--set key=value` overrides; an unknown key is an error with its line number and
+ * the nearest known key.
  */
 #ifndef CTAUG_PIPELINE_STUDY_STUDY_H
 #define CTAUG_PIPELINE_STUDY_STUDY_H
@@ -18,8 +19,8 @@
 
 enum { STUDY_TEXT = 256, STUDY_LIST = 16 };
 
-/* Choices that the study alone has a name for; those of the model are declared there. Their names
- * stand in study_table.c. */
+/* Choices of the study; those of the model are declared there. Their names, in the same order, are
+ * in study_table.c. */
 typedef enum label_source { LABELS_FROM_SEG, LABELS_FROM_THRESHOLDS } label_source;
 typedef enum flip_kind { FLIP_NONE, FLIP_HORIZONTAL } flip_kind;
 typedef enum precision_kind { PRECISION_F32, PRECISION_BF16, PRECISION_AUTO } precision_kind;
@@ -30,97 +31,100 @@ typedef enum sharding_kind { SHARDING_AUTO, SHARDING_ON, SHARDING_OFF } sharding
 
 extern const named_table label_sources, precision_kinds;
 
-/* "bone: 300..3071": voxels with low <= HU <= high get this label; later entries win. */
+/* "bone: 300..3071": voxels with low <= HU <= high get this label; a later entry takes precedence.
+ */
 typedef struct study_threshold {
     char name[LABEL_NAME];
     int low, high;
 } study_threshold;
 
+/* One member for each key, with the name of the key. The table has the meaning, range and default
+ * of each; comments here add only what a user of the struct needs besides. */
 typedef struct study {
-    char name[STUDY_TEXT]; /* names the run directory's contents in the report */
-    int64_t seed;          /* every random number follows from it */
-    char out[PATH_SIZE];   /* the run directory; relative paths start at the working directory */
-    engine_kind engine;    /* onednn | openblas | reference */
+    char name[STUDY_TEXT];
+    int64_t seed;
+    char out[PATH_SIZE]; /* relative paths start at the working directory */
+    engine_kind engine;
     struct {
-        char dicom[PATH_SIZE];                  /* folder with CT series (and SEG) */
-        label_source labels;                    /* seg | thresholds */
-        study_threshold thresholds[STUDY_LIST]; /* YAML: list of strings "name: low..high" */
-        int threshold_count;
-        int64_t shard_mib; /* default 64 */
+        char dicom[PATH_SIZE];
+        label_source labels;
+        study_threshold thresholds[STUDY_LIST];
+        int threshold_count; /* no key of its own */
+        int64_t shard_mib;
     } ingest;
     struct {
-        int64_t size;     /* working slices are size x size; 8..1024, multiple of 8; default 64 */
-        double window[2]; /* HU mapped to [-1, 1]; default [-1000, 1000] */
-        double split[3];  /* shares of patients: train, validation, test; default 0.7 0.1 0.2 */
-        double rotate;    /* augmentation, largest rotation in degrees; default 5 */
-        double zoom;      /* largest relative zoom; default 0.05 */
-        double shift;     /* largest shift, share of the field of view; default 0.03 */
-        flip_kind flip;   /* none | horizontal (only where anatomy is mirror-symmetric);
-                                    default none */
+        int64_t size;       /* working slices have size x size pixels */
+        double window[2];   /* HU low, high: mapped to [-1, 1] */
+        double split[3];    /* shares of patients: train, validation, test */
+        double rotate;      /* degrees */
+        double zoom, shift; /* relative; share of the field of view */
+        flip_kind flip;
     } data;
     struct {
-        unet_kind net;  /* R64 | R32 | R16 (model/net/unet.h); default R32 */
-        double dropout; /* default 0 */
+        unet_kind net;
+        double dropout;
     } model;
     struct {
-        int64_t steps;            /* T, default 1000 */
-        schedule_kind schedule;   /* linear | cosine | raised-cosine; default cosine */
-        objective_kind objective; /* eps | x0 | v; default v */
-        loss_kind loss;           /* l1 | l2 | huber; default l2 */
+        int64_t steps; /* T */
+        schedule_kind schedule;
+        objective_kind objective;
+        loss_kind loss;
     } diffusion;
     struct {
-        int64_t steps;       /* optimiser steps, default 20000 */
-        int64_t batch;       /* global batch, whatever the rank count; default 16 */
-        int64_t micro_batch; /* slices a rank takes at once; its share of the batch is accumulated;
-                                default 8 */
-        double lr;           /* peak, default 2e-4 */
-        int64_t warmup;      /* steps, default 100 */
-        double weight_decay; /* AdamW, default 0.01 */
-        double clip;         /* gradient norm, default 1 */
-        double ema;          /* decay that the ramp-up ends at, default 0.999 */
-        double condition_drop;    /* share of samples trained without conditions, default 0.1 */
-        precision_kind precision; /* f32 | bf16 | auto; default f32 */
-        recompute_kind recompute; /* none | blocks; default none */
-        switch_kind reproducible; /* off | on; default off */
-        wire_kind gradient_wire;  /* f32 | bf16; default f32 */
-        sharding_kind optimizer_sharding;                        /* auto | on | off; default auto */
-        int64_t validate_every, preview_every, checkpoint_every; /* steps; 500, 1000, 500 */
-        int64_t keep;                                            /* checkpoints kept, default 3 */
+        int64_t steps;
+        int64_t batch;       /* global: over all ranks */
+        int64_t micro_batch; /* of a rank, which accumulates its share of the batch */
+        double lr;           /* peak */
+        int64_t warmup;      /* steps */
+        double weight_decay;
+        double clip; /* of the norm of the gradient */
+        double ema;  /* the decay at the end of its ramp-up */
+        double condition_drop;
+        precision_kind precision; /* stages compute in stage_context.precision */
+        recompute_kind recompute;
+        switch_kind reproducible;
+        wire_kind gradient_wire;
+        sharding_kind optimizer_sharding;
+        int64_t validate_every, preview_every, checkpoint_every; /* steps */
+        int64_t keep;                                            /* checkpoints */
     } train;
     struct {
-        int64_t volumes;      /* synthetic volumes, default 16 */
-        sampler_kind sampler; /* ddpm | ddim; default ddim */
-        int64_t steps;        /* sampler steps, default 50 */
-        double guidance;      /* classifier-free guidance scale, 1 = off; default 1 */
-        double eta;           /* DDIM eta 0..1, default 0 */
-        int64_t batch; /* slices sampled at once, default 16; part of what the bytes follow from */
-        double rotate, zoom, shift; /* label deformation: affine, as in data; 5, 0.05, 0.03 */
-        double elastic; /* largest smooth displacement, share of the field of view; default 0.03 */
+        int64_t volumes;
+        sampler_kind sampler;
+        int64_t steps;
+        double guidance;
+        double eta;
+        int64_t batch;                       /* the bytes of the output depend on it */
+        double rotate, zoom, shift, elastic; /* of the label deformation, units as in data */
     } generate;
     struct {
-        int64_t seeds; /* segmenters trained for each arm; default 3 */
-        int64_t steps; /* optimiser steps of each, default 2000 */
-        int64_t batch; /* default 16 */
-        double lr;     /* default 1e-3 */
+        int64_t seeds;
+        int64_t steps;
+        int64_t batch;
+        double lr;
     } evaluate;
 } study;
 
-/* Reads `path`, applies n overrides "key=value", checks everything. ST_USAGE: "file:line: ...".
- * Collective: rank 0 reads, all return the same. */
+/* Reads `path`, applies n overrides "key=value" and checks everything. ST_USAGE with "file:line:
+ * ..." or "--set key: ...". Rank 0 reads; all ranks get the same study and status. Collective. */
 status study_read(const comm *c, const char *path, const char *const *overrides, int64_t n,
                   study *out);
 
-/* All defaults, no file. Local. */
+/* A study with all defaults. Local. */
 void study_defaults(study *out);
 
 /* Writes the effective study as YAML (`comments`: with help, range and default of each key, as
  * `ctaug init` does). Local. */
 status study_write(const study *s, FILE *stream, bool comments);
 
-/* SHA-256 over the values of the named sections ("data", "train", ...; top-level keys by their
- * name, "seed") and over `upstream` (a fingerprint, or ""): what a stage's output follows from.
- * Keys that change no result (train.keep, *_every of previews ...) are marked so in the table and
- * left out. Local. */
+/* The same as a text: *bytes bytes in *text, which the caller frees with free(). Local. */
+status study_text(const study *s, bool comments, char **text, int64_t *bytes);
+
+/* SHA-256 over the values of the n named sections ("data", "train", ...; top-level keys by their
+ * name, "seed") and over `upstream` (the fingerprint of the input, or ""): everything that
+ * determines a stage's output. Keys that change no result are marked `inert` in the table and left
+ * out. Local.
+ */
 status study_fingerprint(const study *s, const char *const *sections, int64_t n,
                          const char *upstream, char hex[SHA256_HEX]);
 

@@ -1,6 +1,6 @@
-/* Where in a study file something is: a walk over the events of libyaml, the parser that libcyaml
- * stands on, because libcyaml keeps no line numbers. The walk stops at the first thing that the
- * table has no place for, which is what libcyaml would refuse, and says its line and what to do.
+/* Line numbers of a study file, from a walk over the events of libyaml, the parser below libcyaml,
+ * because libcyaml keeps no line numbers. The walk stops at the first element that does not fit the
+ * table, which is what libcyaml would reject, and reports its line and what to do.
  */
 #include "pipeline/study/study_yaml.h"
 
@@ -13,22 +13,24 @@ enum { NAME = 64, PATH = 2 * NAME + 2 };
 
 typedef struct walk {
     yaml_parser_t parser;
-    yaml_event_t event; /* the present one */
+    yaml_event_t event; /* the current event */
     const char *text;
-    int64_t line;       /* of the present event, from 1 */
-    const char *wanted; /* stop at this key; NULL: look for faults */
-    bool found;         /* stopped there */
+    int64_t line;       /* of the current event, from 1 */
+    const char *wanted; /* stop at this key; NULL: only check */
+    bool found;         /* stopped at `wanted` */
     char section[NAME]; /* "" at the top level */
-    int64_t key_line[STUDY_KEYS_MAX], section_line[STUDY_SECTIONS_MAX]; /* where seen, or 0 */
+    /* Lines of the keys and sections seen so far, or 0. */
+    int64_t key_line[STUDY_KEYS_MAX], section_line[STUDY_SECTIONS_MAX];
 } walk;
 
-/* Takes the next event. The message of a failure is without file and line: w->line has it. */
+/* Reads the next event. The message of a failure has no file and line; w->line is the line. */
 static status next(walk *w) {
     yaml_event_delete(&w->event);
     if (yaml_parser_parse(&w->parser, &w->event)) {
         w->line = (int64_t)w->event.start_mark.line + 1;
         if (w->event.type == YAML_ALIAS_EVENT)
-            return status_fail(ST_USAGE, "YAML aliases (*name) are off; write the value out");
+            return status_fail(ST_USAGE,
+                               "YAML aliases (*name) are not supported; write the value out");
         return ST_OK;
     }
     if (w->parser.error == YAML_MEMORY_ERROR) return status_memory("the study file", 0);
@@ -40,13 +42,8 @@ static status next(walk *w) {
     return status_fail(ST_USAGE, "not YAML: %s", w->parser.problem ? w->parser.problem : "?");
 }
 
-static int section_find(const char *name) {
-    for (int i = 0; i < study_section_count; i++)
-        if (strcmp(study_sections[i].name, name) == 0) return i;
-    return -1;
-}
-
-/* "train.steps" of the present event, a key; printable. */
+/* The path, as "train.steps", of the key that is the current event; control characters become "?".
+ */
 static status read_path(const walk *w, char path[PATH]) {
     if (w->event.type != YAML_SCALAR_EVENT) return status_fail(ST_USAGE, "a key must be a word");
     const char *name = (const char *)w->event.data.scalar.value;
@@ -58,15 +55,15 @@ static status read_path(const walk *w, char path[PATH]) {
     return ST_OK;
 }
 
-/* Fails if seen before. */
-static status note(int64_t *seen, int64_t line, const char *path) {
+/* Records the line of a key or section; ST_USAGE if it was seen before. */
+static status record_line(int64_t *seen, int64_t line, const char *path) {
     if (*seen)
         return status_fail(ST_USAGE, "%s is given twice, first on line %" PRId64, path, *seen);
     *seen = line;
     return ST_OK;
 }
 
-/* The present event begins the list of a key. */
+/* Checks the list of a key; the current event begins it. */
 static status check_list(walk *w, const study_key *key, const char *path) {
     status st = ST_OK;
     int n = 0;
@@ -87,7 +84,7 @@ done:
     return st;
 }
 
-/* The present event begins the value of key k. */
+/* Checks the value of key k; the current event begins it. */
 static status check_value(walk *w, int k, const char *path) {
     const study_key *key = &study_keys[k];
     char range[256];
@@ -100,7 +97,7 @@ static status check_value(walk *w, int k, const char *path) {
     return ST_OK;
 }
 
-/* The present event is a key: checks it and passes over its value, or enters its section. */
+/* Checks the key that is the current event, and its value; or enters its section. */
 static status visit(walk *w) {
     status st = ST_OK;
     char path[PATH];
@@ -110,12 +107,12 @@ static status visit(walk *w) {
         w->found = true;
         goto done;
     }
-    int k = study_key_find(path), s = section_find(path);
+    int k = study_key_find(path), s = study_section_find(path);
     if (k < 0 && s < 0) {
         st = study_key_unknown(path);
         goto done;
     }
-    TRY(note(k >= 0 ? &w->key_line[k] : &w->section_line[s], line, path));
+    TRY(record_line(k >= 0 ? &w->key_line[k] : &w->section_line[s], line, path));
     TRY(next(w));
     if (k >= 0)
         st = check_value(w, k, path);

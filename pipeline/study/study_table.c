@@ -1,4 +1,5 @@
-/* Every key of the study: the only list of them beside the struct in pipeline/study/study.h. */
+/* The table of all keys of the study: type, range, default and help. The struct in
+ * pipeline/study/study.h is the only other place that lists them. */
 #include "pipeline/study/study_table.h"
 
 #include "io/nearest.h"
@@ -6,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Names of the choices, in the order of their enums (pipeline/study/study.h). */
 static const char *const source_names[] = {"seg", "thresholds"};
 static const char *const flip_names[] = {"none", "horizontal"};
 static const char *const precision_names[] = {"f32", "bf16", "auto"};
@@ -14,7 +16,6 @@ static const char *const switch_names[] = {"off", "on"};
 static const char *const wire_names[] = {"f32", "bf16"};
 static const char *const sharding_names[] = {"auto", "on", "off"};
 
-/* In the order of their enums (study.h). */
 const named_table label_sources = NAMED_TABLE("source of labels", source_names);
 const named_table precision_kinds = NAMED_TABLE("precision", precision_names);
 static const named_table flip_kinds = NAMED_TABLE("flip", flip_names);
@@ -23,7 +24,8 @@ static const named_table switch_kinds = NAMED_TABLE("switch", switch_names);
 static const named_table wire_kinds = NAMED_TABLE("number type", wire_names);
 static const named_table sharding_kinds = NAMED_TABLE("sharding", sharding_names);
 
-/* Rows of a section; the member of the struct has the name of the key. */
+/* Initialisers of rows. The member of struct study has the name of the key; an INERT key changes no
+ * result and is left out of fingerprints. */
 #define PLACE(s, n) .section = #s, .name = #n, .offset = offsetof(study, s.n)
 #define INTEGER(s, n, from, to, start, text)                                                       \
     {                                                                                              \
@@ -45,7 +47,7 @@ static const named_table sharding_kinds = NAMED_TABLE("sharding", sharding_names
         PLACE(s, n), .kind = STUDY_REALS, .count = numbers, .low = from, .high = to,               \
                      .initial = start, .help = text                                                \
     }
-/* An enum's value is copied as an int. */
+/* The value of an enum is copied as an int, so the compiler checks that it has the size of one. */
 #define ENUM_PLACE(s, n)                                                                           \
     .section = #s, .name = #n,                                                                     \
     .offset =                                                                                      \
@@ -64,22 +66,23 @@ enum { STEPS_MAX = 100000000, BATCH_MAX = 65536, HU_MIN = -32768, HU_MAX = 32767
 const study_key study_keys[] = {
     {TOP(name), .kind = STUDY_STRING, .count = STUDY_TEXT, .initial = "my-study",
      .help = "how the report calls this study"},
-    /* JSON readers keep whole numbers up to 2^53 - 1 exactly. */
+    /* Integers up to 2^53 - 1 are exact in every JSON reader. */
     {TOP(seed), .kind = STUDY_INTEGER, .count = 1, .low = 0, .high = 9007199254740991.0,
      .initial = "1", .help = "every random number follows from it"},
     {TOP(out), .kind = STUDY_STRING, .count = PATH_SIZE, .initial = "runs/my-study", .inert = true,
      .help = "the run directory: everything is written below it"},
     {TOP(engine), .kind = STUDY_CHOICE, .choices = &engine_kinds, .initial = "onednn",
-     .help = "who does the heavy arithmetic"},
+     .help = "library that computes convolutions and matrix products"},
 
-    /* A moved archive is the same archive: ingest's fingerprint covers what is in it. */
+    /* Inert because the fingerprint of ingest covers the contents of the archive: it may be moved.
+     */
     {PLACE(ingest, dicom), .kind = STUDY_STRING, .count = PATH_SIZE, .initial = "dicom",
-     .inert = true, .help = "folder with CT series (and SEG), searched to the bottom"},
+     .inert = true, .help = "folder with CT series (and SEG), searched recursively"},
     CHOICE(ingest, labels, label_sources, "seg", "label maps from DICOM SEG or from HU thresholds"),
     {PLACE(ingest, thresholds), .kind = STUDY_THRESHOLDS, .count = STUDY_LIST, .low = HU_MIN,
      .high = HU_MAX, .initial = "[]",
-     .help = "such as [\"bone: 300..3071\"], HU from..to; later entries win"},
-    INTEGER(ingest, shard_mib, 1, 65536, "64", "voxel data in one file of the store, MiB"),
+     .help = "such as [\"bone: 300..3071\"], HU low..high; later entries take precedence"},
+    INTEGER(ingest, shard_mib, 1, 65536, "64", "voxel data in one file (shard) of the store, MiB"),
 
     INTEGER(data, size, 8, 1024, "64", "working slices are size x size; a multiple of 8"),
     REALS(data, window, 2, HU_MIN, HU_MAX, "[-1000, 1000]",
@@ -89,7 +92,7 @@ const study_key study_keys[] = {
     REAL(data, rotate, 0, 180, "5", "augmentation: largest rotation, degrees"),
     REAL(data, zoom, 0, 0.5, "0.05", "augmentation: largest relative zoom"),
     REAL(data, shift, 0, 0.5, "0.03", "augmentation: largest shift, share of the field of view"),
-    CHOICE(data, flip, flip_kinds, "none", "augmentation: mirror, where anatomy is symmetric"),
+    CHOICE(data, flip, flip_kinds, "none", "augmentation: mirror; only for symmetric anatomy"),
 
     CHOICE(model, net, unet_kinds, "R32", "U-Net by its base width"),
     REAL(model, dropout, 0, 0.9, "0", "share of features dropped while training"),
@@ -101,26 +104,25 @@ const study_key study_keys[] = {
 
     INTEGER(train, steps, 1, STEPS_MAX, "20000", "optimiser steps"),
     INTEGER(train, batch, 1, BATCH_MAX, "16", "slices a step, over all ranks together"),
-    /* Like the number of ranks it only says how a batch is cut. (With train.reproducible it decides
-     * over the last bits.) */
+    /* Inert because it only divides the batch, like the number of ranks. With train.reproducible it
+     * decides the last bits; fingerprint_of_training() adds it then. */
     INERT(train, micro_batch, 1, BATCH_MAX, "8",
-          "slices a rank holds at once; less needs less memory"),
+          "slices a rank processes at once; fewer need less memory"),
     REAL(train, lr, 1e-8, 1, "2e-4", "learning rate at its peak"),
     INTEGER(train, warmup, 0, STEPS_MAX, "100", "steps to reach the peak; cosine decay follows"),
     REAL(train, weight_decay, 0, 1, "0.01", "AdamW weight decay"),
-    REAL(train, clip, 1e-6, 1e6, "1", "largest gradient norm"),
-    REAL(train, ema, 0, 0.999999, "0.999", "decay of the averaged weights that generate uses"),
+    REAL(train, clip, 1e-6, 1e6, "1", "maximum of the gradient norm"),
+    REAL(train, ema, 0, 0.999999, "0.999", "decay of the EMA weights that generate uses"),
     REAL(train, condition_drop, 0, 1, "0.1", "share of samples trained without conditions"),
     CHOICE(train, precision, precision_kinds, "f32",
-           "number type of the arithmetic; auto: bf16 where it is native"),
+           "compute type; auto: bf16 where every processor has it"),
     INERT_CHOICE(train, recompute, recompute_kinds, "none",
-                 "blocks: activations in blocks are computed twice, not kept: slower, less memory"),
+                 "blocks: activations in blocks are recomputed, not stored: slower, less memory"),
     CHOICE(train, reproducible, switch_kinds, "off",
-           "the same bits on 1, 2, 4, 8, ... ranks of as many threads each"),
-    CHOICE(train, gradient_wire, wire_kinds, "f32",
-           "number type of gradients on their way between nodes"),
+           "the same bits on 1, 2, 4, 8, ... ranks with equal numbers of threads"),
+    CHOICE(train, gradient_wire, wire_kinds, "f32", "number type of gradients sent between nodes"),
     INERT_CHOICE(train, optimizer_sharding, sharding_kinds, "auto",
-                 "a rank keeps and updates its part of the optimiser's state only; auto: where all "
+                 "each rank stores and updates only its part of the optimiser state; auto: if all "
                  "ranks share a node"),
     INERT(train, validate_every, 1, STEPS_MAX, "500", "steps between validation losses"),
     INERT(train, preview_every, 1, STEPS_MAX, "1000", "steps between preview pictures"),
@@ -128,7 +130,7 @@ const study_key study_keys[] = {
     INERT(train, keep, 1, 1000, "3", "checkpoints kept"),
 
     INTEGER(generate, volumes, 1, 1000000, "16", "synthetic volumes"),
-    CHOICE(generate, sampler, sampler_kinds, "ddim", "how noise becomes an image"),
+    CHOICE(generate, sampler, sampler_kinds, "ddim", "sampling algorithm"),
     INTEGER(generate, steps, 1, 10000, "50", "sampler steps, at most diffusion.steps"),
     REAL(generate, guidance, 0, 50, "1", "classifier-free guidance scale; 1 is off"),
     REAL(generate, eta, 0, 1, "0", "DDIM noise: 0 none, 1 as much as DDPM"),
@@ -149,13 +151,13 @@ const int study_key_count = sizeof study_keys / sizeof *study_keys;
 _Static_assert(sizeof study_keys / sizeof *study_keys <= STUDY_KEYS_MAX, "STUDY_KEYS_MAX");
 
 const study_section study_sections[] = {
-    {"ingest", "DICOM to store"},
-    {"data", "what the networks see of it"},
+    {"ingest", "from DICOM to the store"},
+    {"data", "slices for the networks"},
     {"model", "the network"},
     {"diffusion", "the noise process"},
-    {"train", "the diffusion model"},
-    {"generate", "synthetic volumes from it"},
-    {"evaluate", "what they are worth: segmenters on real, and on real + synthetic, data"},
+    {"train", "training of the diffusion model"},
+    {"generate", "synthetic volumes from the model"},
+    {"evaluate", "FID, and segmenters trained on real and on real + synthetic data"},
 };
 
 const int study_section_count = sizeof study_sections / sizeof *study_sections;
@@ -175,8 +177,14 @@ int study_key_find(const char *path) {
     return -1;
 }
 
-/* How far `path` is from key i. A key under the wrong section counts as one slip more than its
- * name alone: "steps" at the top level is near "train.steps". */
+/* Edit distance of `path` from key i. A wrong or missing section counts as one edit, so that
+ * "steps" at the top level is near "train.steps". */
+int study_section_find(const char *name) {
+    for (int i = 0; i < study_section_count; i++)
+        if (strcmp(study_sections[i].name, name) == 0) return i;
+    return -1;
+}
+
 static int distance_to(const char *path, int i) {
     char known[STUDY_PATH];
     study_key_path(&study_keys[i], known);
@@ -186,13 +194,13 @@ static int distance_to(const char *path, int i) {
     return whole < moved ? whole : moved;
 }
 
-/* Appends words to a bounded text; what does not fit is left away. */
+/* Appends three words to a bounded text; what does not fit is cut off. */
 static void append(char *text, size_t size, const char *a, const char *b, const char *c) {
     size_t used = strlen(text);
     snprintf(text + used, size - used, "%s%s%s", a, b, c);
 }
 
-/* The section that `path` is in, or "". */
+/* The section of `path`, or "". */
 static const char *section_of(const char *path) {
     for (int i = 0; i < study_section_count; i++) {
         size_t n = strlen(study_sections[i].name);
@@ -202,6 +210,7 @@ static const char *section_of(const char *path) {
     return "";
 }
 
+/* Appends the keys of the section of `path`, or those of the top level. */
 static void list_known(const char *path, char *text, size_t size) {
     const char *section = section_of(path);
     if (*section)

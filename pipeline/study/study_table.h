@@ -1,7 +1,8 @@
-/* The table behind the study (pipeline/study/study.h): one row a key. The schema that libcyaml
- * reads with, the defaults, the checks, `ctaug init`, the saved study and the fingerprint all walk
- * this table, so that a key is added in two places only: the struct and its row. For io/study*.c
- * alone. */
+/* The table of the study's keys, one row a key. The schema for libcyaml, the defaults, the checks,
+ * `ctaug init`, the saved study and the fingerprint are all made from it, so that a key is added in
+ * two places only: the struct in pipeline/study/study.h and its row here. Private to
+ * pipeline/study.
+ */
 #ifndef CTAUG_PIPELINE_STUDY_STUDY_TABLE_H
 #define CTAUG_PIPELINE_STUDY_STUDY_TABLE_H
 
@@ -13,9 +14,9 @@ typedef enum study_kind {
     STUDY_INTEGER,   /* int64_t, low..high */
     STUDY_REAL,      /* double, low..high */
     STUDY_REALS,     /* double[count], each low..high */
-    STUDY_CHOICE,    /* an enum: a row of choices */
+    STUDY_CHOICE,    /* an enum of the size of int: a row of choices */
     STUDY_STRING,    /* char[count], not empty */
-    STUDY_THRESHOLDS /* study_threshold[count] beside thresholds_used */
+    STUDY_THRESHOLDS /* study_threshold[count], with their number in ingest.threshold_count */
 } study_kind;
 
 enum {
@@ -27,9 +28,9 @@ enum {
 typedef struct study_key {
     const char *section, *name; /* section "" at the top level */
     study_kind kind;
-    size_t offset; /* of the value in study */
-    int count;     /* numbers in a list, bytes in a text */
-    double low, high;
+    size_t offset;    /* of the value in study */
+    int count;        /* numbers in a list, bytes of a text, max entries of thresholds */
+    double low, high; /* range of a number, ends included */
     const named_table *choices;
     const char *initial; /* the default, as YAML writes it */
     bool inert;          /* changes no result: left out of fingerprints */
@@ -45,28 +46,32 @@ extern const int study_key_count;
 extern const study_section study_sections[]; /* in the order of the keys, without the top level */
 extern const int study_section_count;
 
-/* "train.batch", or "seed" at the top level. */
+/* The path of a key: "train.batch", or "seed" at the top level. Local. */
 void study_key_path(const study_key *key, char out[STUDY_PATH]);
 
-/* Index of the key with this path, or -1. */
+/* Index of the key with this path, or -1. Local. */
 int study_key_find(const char *path);
 
-/* "unknown key ...; did you mean ...?": records the message without a place; returns ST_USAGE. */
+/* Index of the section with this name, or -1. Local. */
+int study_section_find(const char *name);
+
+/* Returns ST_USAGE with "unknown key ...; did you mean ...?". The caller adds file and line. Local.
+ */
 status study_key_unknown(const char *path);
 
 /* ---- values (pipeline/study/study_value.c) ---- */
 
-/* Sets a key from its text (lists: from n texts). ST_USAGE says what is wrong and what it must be,
- * without the place, which the caller puts before it. Local. */
+/* Sets a key from its text (a list: from its n texts). ST_USAGE names the key, the wrong value and
+ * what it must be; the caller adds file and line. Local. */
 status study_value_set(study *s, const study_key *key, const char *const *texts, int64_t n);
 
-/* Sets a key from one text, a list being "[a, b]" or "a, b": overrides and defaults. Local. */
+/* Sets a key from one text, for overrides and defaults. A list is "[a, b]" or "a, b". Local. */
 status study_value_parse(study *s, const study_key *key, const char *text);
 
-/* The value as YAML, read back to the same bits: malloc'd text in *out. Local. */
+/* The value as YAML that reads back to the same bits; the caller frees *out with free(). Local. */
 status study_value_text(const study *s, const study_key *key, char **out);
 
-/* "1..65536", "none | horizontal", "2 numbers, each -1..1": what the key may be. */
+/* The valid values of a key: "1..65536", "none | horizontal", "[2 numbers, each -1..1]". Local. */
 void study_value_range(const study_key *key, char *out, size_t size);
 
 #endif

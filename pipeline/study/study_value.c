@@ -1,7 +1,8 @@
-/* Values of study keys: from text, checked against their row of the table, and back to text.
+/* Conversion of the values of study keys from text, with checks against their rows of the table,
+ * and back to text.
  *
- * Both ways lead through here for the file, --set, the defaults, the saved study and the
- * fingerprint. A number is written with as few digits as read back to the same bits.
+ * The file, --set, the defaults, the saved study and the fingerprint all use these functions. A
+ * real number is written with the fewest digits, at least 6, that read back to the same bits.
  */
 #include "io/alloc.h"
 #include "pipeline/study/study_table.h"
@@ -18,7 +19,7 @@ enum { SHOWN = 64, RANGE = 256, ENTRY = 512, NUMBER = 32 };
 
 static void *at(const study *s, const study_key *key) { return (char *)s + key->offset; }
 
-/* What a message shows of a text from outside: cut, and only printable characters. */
+/* A text of the user for a message: cut to SHOWN - 1 bytes, control characters become "?". */
 static void shown(const char *text, char out[SHOWN]) {
     snprintf(out, SHOWN, "%s", text);
     for (char *c = out; *c; c++)
@@ -26,6 +27,7 @@ static void shown(const char *text, char out[SHOWN]) {
     if (strlen(text) >= SHOWN) memcpy(out + SHOWN - 4, "...", 4);
 }
 
+/* ST_USAGE: "key is value; it must be range". */
 static status wrong(const study_key *key, const char *text) {
     char path[STUDY_PATH], range[RANGE], value[SHOWN];
     study_key_path(key, path);
@@ -35,7 +37,7 @@ static status wrong(const study_key *key, const char *text) {
     return status_fail(ST_USAGE, "%s is %s; it must be %s", path, value, range);
 }
 
-/* strtod also takes "inf", "nan" and hexadecimal, which no study means. */
+/* Refuses "inf", "nan" and hexadecimal numbers, which strtod() accepts. */
 static bool parse_real(const char *text, double *out) {
     if (!*text || strspn(text, "0123456789+-.eE") != strlen(text)) return false;
     char *end;
@@ -81,7 +83,8 @@ static status set_choice(study *s, const study_key *key, const char *text) {
     return ST_OK;
 }
 
-/* Texts end up in JSON, HTML and path names: UTF-8 (jansson refuses anything else) on one line. */
+/* Texts are used in JSON, HTML and path names: they must be UTF-8 (jansson refuses anything else)
+ * on one line. */
 static bool is_plain_line(const char *text) {
     json_t *test = json_string(text);
     json_decref(test);
@@ -104,7 +107,7 @@ static status set_string(study *s, const study_key *key, const char *text) {
     return ST_OK;
 }
 
-/* The text between two places, without blanks and quotes around it. */
+/* Copies [from, to) without surrounding blanks and quotes; false if it is too long. */
 static bool copy_trimmed(const char *from, const char *to, char *out, size_t size) {
     while (from < to && strchr(" \t\"'", *from)) from++;
     while (from < to && strchr(" \t\"'", to[-1])) to--;
@@ -114,6 +117,7 @@ static bool copy_trimmed(const char *from, const char *to, char *out, size_t siz
     return true;
 }
 
+/* "name: low..high". */
 static bool parse_threshold(const char *text, const study_key *key, study_threshold *out) {
     const char *colon = strrchr(text, ':'), *dots = colon ? strstr(colon, "..") : NULL;
     char low[NUMBER], high[NUMBER];
@@ -175,9 +179,9 @@ status study_value_set(study *s, const study_key *key, const char *const *texts,
 }
 
 status study_value_parse(study *s, const study_key *key, const char *text) {
-    enum { MOST = STUDY_LIST + 1 };
-    char entry[MOST][ENTRY];
-    const char *texts[MOST];
+    enum { ENTRIES_MAX = STUDY_LIST + 1 }; /* one more than is valid */
+    char entry[ENTRIES_MAX][ENTRY];
+    const char *texts[ENTRIES_MAX];
     int64_t n = 0;
     const char *end = text + strlen(text);
     if (key->kind != STUDY_REALS && key->kind != STUDY_THRESHOLDS)
@@ -186,7 +190,7 @@ status study_value_parse(study *s, const study_key *key, const char *text) {
     while (text < end) {
         const char *comma = memchr(text, ',', (size_t)(end - text));
         const char *stop = comma ? comma : end;
-        if (n == MOST || !copy_trimmed(text, stop, entry[n], ENTRY)) return wrong(key, text);
+        if (n == ENTRIES_MAX || !copy_trimmed(text, stop, entry[n], ENTRY)) return wrong(key, text);
         texts[n] = entry[n];
         n++;
         text = comma ? comma + 1 : end;
@@ -194,6 +198,7 @@ status study_value_parse(study *s, const study_key *key, const char *text) {
     return study_value_set(s, key, texts, n);
 }
 
+/* The fewest digits, at least 6, that read back to the same bits. */
 static void number_text(double value, char out[NUMBER]) {
     for (int digits = 6; digits <= 17; digits++) {
         snprintf(out, NUMBER, "%.*g", digits, value);
@@ -201,7 +206,7 @@ static void number_text(double value, char out[NUMBER]) {
     }
 }
 
-/* Plain where any YAML reader takes it as a text, otherwise in double quotes. */
+/* Writes a text plain if every YAML reader takes it as a string, otherwise in double quotes. */
 static void put_string(FILE *f, const char *text) {
     static const char plain[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-";
@@ -277,7 +282,7 @@ void study_value_range(const study_key *key, char *out, size_t size) {
     char low[NUMBER], high[NUMBER];
     number_text(key->low, low);
     number_text(key->high, high);
-    /* Counts such as 100000000 read better in full. */
+    /* Integers are written in full: 100000000, not 1e+08. */
     if (key->kind == STUDY_INTEGER || key->kind == STUDY_THRESHOLDS) {
         snprintf(low, sizeof low, "%.0f", key->low);
         snprintf(high, sizeof high, "%.0f", key->high);

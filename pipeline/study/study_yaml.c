@@ -1,9 +1,9 @@
-/* libcyaml between the YAML text and the table.
+/* Reads the YAML text of a study with libcyaml.
  *
- * The schema is made from the table: sections are mappings, every value a text or a list of texts,
- * so that numbers from the file and from --set meet the same checks (pipeline/study/study_value.c).
- * libcyaml says that a text does not fit, but not where; pipeline/study/study_place.c finds the
- * line.
+ * The schema is made from the table: sections are mappings, every value is a text or a list of
+ * texts, so that values from the file and from --set pass the same checks
+ * (pipeline/study/study_value.c). libcyaml does not report where a text does not fit;
+ * pipeline/study/study_place.c finds the line.
  */
 #include "pipeline/study/study_yaml.h"
 
@@ -12,17 +12,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One key as loaded: absent when both are NULL. */
-typedef struct leaf {
+/* The value of one key as loaded: a text or a list. Both NULL: the key is absent. */
+typedef struct loaded_value {
     char *text;
     char **entries;
     uint32_t count;
-} leaf;
+} loaded_value;
 
-/* Key i of the table is at leaves[i] of the mapping that it is in. */
+/* A mapping as loaded. Key i of the table is at values[i] of the mapping of its section. */
 typedef struct loaded {
-    leaf leaves[STUDY_KEYS_MAX];
-    struct loaded *sections[STUDY_SECTIONS_MAX]; /* of the root alone */
+    loaded_value values[STUDY_KEYS_MAX];
+    struct loaded *sections[STUDY_SECTIONS_MAX]; /* of the root only */
 } loaded;
 
 typedef struct schema {
@@ -34,7 +34,7 @@ typedef struct schema {
 static cyaml_schema_field_t text_field(const char *name, size_t offset) {
     return (cyaml_schema_field_t){
         .key = name,
-        .data_offset = (uint32_t)(offset + offsetof(leaf, text)),
+        .data_offset = (uint32_t)(offset + offsetof(loaded_value, text)),
         .value = {.type = CYAML_STRING,
                   .flags = CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
                   .data_size = sizeof(char),
@@ -42,17 +42,17 @@ static cyaml_schema_field_t text_field(const char *name, size_t offset) {
     };
 }
 
-static cyaml_schema_field_t list_field(const char *name, size_t offset, uint32_t least,
+static cyaml_schema_field_t list_field(const char *name, size_t offset, uint32_t min,
                                        const cyaml_schema_value_t *entry) {
     return (cyaml_schema_field_t){
         .key = name,
-        .data_offset = (uint32_t)(offset + offsetof(leaf, entries)),
-        .count_offset = (uint32_t)(offset + offsetof(leaf, count)),
+        .data_offset = (uint32_t)(offset + offsetof(loaded_value, entries)),
+        .count_offset = (uint32_t)(offset + offsetof(loaded_value, count)),
         .count_size = sizeof(uint32_t),
         .value = {.type = CYAML_SEQUENCE,
                   .flags = CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
                   .data_size = sizeof(char *),
-                  .sequence = {.entry = entry, .min = least, .max = STUDY_LIST}},
+                  .sequence = {.entry = entry, .min = min, .max = STUDY_LIST}},
     };
 }
 
@@ -67,12 +67,12 @@ static bool is_list(const study_key *key) {
     return key->kind == STUDY_REALS || key->kind == STUDY_THRESHOLDS;
 }
 
-/* All keys of one section; returns how many. */
+/* Writes the fields of all keys of one section; returns their number. */
 static int build_fields(schema *sc, const char *section, cyaml_schema_field_t *out) {
     int n = 0;
     for (int i = 0; i < study_key_count; i++) {
         const study_key *key = &study_keys[i];
-        size_t offset = offsetof(loaded, leaves) + (size_t)i * sizeof(leaf);
+        size_t offset = offsetof(loaded, values) + (size_t)i * sizeof(loaded_value);
         if (strcmp(key->section, section) != 0) continue;
         out[n++] = is_list(key)
                        ? list_field(key->name, offset, key->kind == STUDY_REALS, &sc->entry)
@@ -99,13 +99,13 @@ static void schema_build(schema *sc) {
     sc->root = mapping_value(CYAML_FLAG_POINTER, sc->top);
 }
 
+/* The mapping that holds the key; NULL if its section is absent. */
 static const loaded *mapping_of(const loaded *root, const study_key *key) {
-    for (int i = 0; i < study_section_count; i++)
-        if (strcmp(study_sections[i].name, key->section) == 0) return root->sections[i];
-    return root;
+    int section = study_section_find(key->section);
+    return section < 0 ? root : root->sections[section];
 }
 
-/* Sets what `root` holds. */
+/* Sets the keys that `root` holds. */
 static status apply(const loaded *root, const char *name, const char *text, int64_t bytes,
                     study *out, bool given[STUDY_KEYS_MAX]) {
     char path[STUDY_PATH];
@@ -113,7 +113,7 @@ static status apply(const loaded *root, const char *name, const char *text, int6
         const study_key *key = &study_keys[i];
         const loaded *mapping = mapping_of(root, key);
         if (!mapping) continue;
-        const leaf *l = &mapping->leaves[i];
+        const loaded_value *l = &mapping->values[i];
         const char *const *texts = (const char *const *)(is_list(key) ? l->entries : &l->text);
         if (is_list(key) ? !l->entries : !l->text) continue;
         given[i] = true;

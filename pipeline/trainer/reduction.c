@@ -1,22 +1,22 @@
-/* Every bucket passes these stations, always in the order of the buckets, so that all ranks begin
- * their collective operations alike:
+/* The state machine of the all-reduce. Every bucket passes these stages, always in the order of the
+ * buckets, so that all ranks begin their collective operations in the same order:
  *
- *   ready     finished on this rank
- *   posted    the others' slices lie where the ranks of the node see them
- *   added     this rank's slice is summed over the node
- *   sent      its exchange between nodes has begun
- *   combined  this rank's piece is summed over the nodes, and its way back begun
- *   home      all of this rank's slice has come back
- *   given     the slice lies where the ranks of the node see it
- *   taken     the slices of the others lie in this rank's gradient
+ *   ready      the bucket is final on this rank
+ *   posted     the slices of the other local ranks are copied to shared memory
+ *   added      this rank's slice is summed over the node
+ *   sent       the exchange of this rank's slice between nodes has begun
+ *   combined   this rank's piece is summed over the nodes, and its distribution has begun
+ *   returned   all pieces of this rank's slice have arrived
+ *   published  the slice is copied to shared memory
+ *   collected  the slices of the other local ranks are copied to this rank's gradient
  *
- * When sharded, it is values that are given and taken, once they are updated.
+ * When sharded, the last two stages apply to the updated values instead of the sums.
  *
- * What ranks see of each other is little and used again and again: rings of SLOTS units, PARTS
- * units a bucket. The gradient itself stays in memory of the rank's own, in large pages, which
- * shared memory rarely has: on a machine where small pages are dear a step that wrote its gradient
- * to them was 10 % slower. How far each rank has come stands in shared memory too, counted from the
- * first step on, so that nothing need be reset; a slot is free when all have passed it.
+ * Within a node ("local" ranks are those of a node) data pass through small rings in shared memory:
+ * SLOTS units of 1 / UNITS of a bucket. The gradient itself is in private memory with large pages,
+ * which are faster to write and which shared memory rarely has. The progress of every rank is in
+ * shared memory too, counted from the first step on, so that it is never reset. A slot is free when
+ * all local ranks have passed it.
  */
 #include "pipeline/trainer/reduction.h"
 #include "io/log.h"
@@ -24,74 +24,80 @@
 #include "io/alloc.h"
 #include "model/nn/kernels/bf16.h"
 
+#include <inttypes.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 
 enum {
-    BUCKET = 1 << 19, /* floats at most: small enough to leave little for the end */
+    BUCKET_MAX = 1 << 19, /* floats: small, because the last bucket is not overlapped */
     BUCKETS_MIN = 16,
-    PARTS = 4, /* units of a bucket */
+    UNITS = 4, /* units of a bucket */
     SLOTS = 8, /* units of a ring */
     PAGE = 4096
 };
 
-/* The stations that others ask for. */
-enum { POSTED, ADDED, GIVEN, TAKEN };
+/* The stages whose progress other ranks read. */
+enum { POSTED, ADDED, PUBLISHED, COLLECTED };
 
-/* What the ranks of the node see of one. */
+/* The shared memory that one rank writes and the ranks of its node read. */
 typedef struct window {
-    _Atomic int64_t *units; /* by station: passed so far, on a page of its own */
-    float *out;             /* SLOTS of a part of each slice: its own gradient */
-    float *results;         /* SLOTS of a part of its own slice: sums, or values */
+    _Atomic int64_t *units; /* by stage: units passed so far; on a page of its own */
+    float *out;             /* [SLOTS][slices][room]: a unit of its gradient for each slice */
+    float *results;         /* [SLOTS][room]: a unit of its own slice: sums, or updated values */
 } window;
 
-/* One bucket between nodes. Places are in bytes from the beginning of this rank's slice. */
-typedef struct traffic {
+/* The exchange of one bucket between nodes. Offsets are in bytes from the beginning of this rank's
+ * slice. */
+typedef struct node_exchange {
     span slice, piece;
-    comm_layout floats;   /* of the nodes' pieces, in f32 */
-    comm_layout sent;     /* the same as the wire has them */
-    comm_layout received; /* this rank's piece, from each node */
-    void *wire;           /* the slice in bf16; NULL in f32 */
-    void *inbox;
-} traffic;
+    comm_layout floats;   /* the pieces of the nodes in f32 */
+    comm_layout sent;     /* the same in the type that is sent */
+    comm_layout received; /* this rank's piece from each node */
+    void *wire;           /* the slice in bf16; NULL if f32 is sent */
+    void *received_data;  /* [nodes][piece] */
+} node_exchange;
 
 struct reduction {
     const comm *world;
     reduction_settings set;
-    comm *node, *across, *back; /* across: the ranks of the same place; back: for what returns */
-    int local, locals;          /* place in the node */
-    int slices;                 /* ranks of a node that carry: as many as the smallest node has */
-    bool apart;                 /* memory could not be shared: every rank is a node */
-    int nodes, at_node;
-    int64_t owner; /* this rank's place among the owners; -1: it owns nothing */
+    comm *node;            /* the local ranks */
+    comm *across;          /* the ranks of all nodes with the same local rank */
+    comm *across_back;     /* the same, for the distribution of sums and values */
+    int local, locals;     /* local rank, number of local ranks */
+    int slices;            /* ranks of a node that own a slice: the size of the smallest node */
+    bool no_shared_memory; /* sharing failed: every rank is a node of its own */
+    int nodes, at_node;    /* number of nodes, index of this one in `across` */
+    int64_t owner;         /* index of this rank among the owners; -1: it owns nothing */
     gradient_partition partition;
-    int64_t room;          /* floats of the longest part of a slice */
-    shared_memory *memory; /* NULL: this rank alone */
-    window *window;        /* locals */
-    float *grad;           /* of this step: the caller's */
-    const float **from;    /* what is being added up: of each local or each node */
-    traffic *traffic;      /* buckets; NULL on one node */
-    int *layouts;
-    float *scratch; /* pieces of all nodes, in f32 */
-    comm_slots *exchange, *spread;
+    int64_t room;                  /* floats of the largest unit of a slice */
+    shared_memory *memory;         /* NULL: the node has one rank */
+    window *window;                /* [locals] */
+    float *grad;                   /* of this step; the caller's */
+    const float **terms;           /* of the current sum: one for each local rank or each node */
+    node_exchange *exchanges;      /* [buckets]; NULL on one node, or if this rank owns no slice */
+    int *layouts;                  /* the memory of their comm_layouts */
+    float *scratch;                /* the pieces of all nodes in f32 */
+    comm_slots *exchange, *spread; /* operations on `across` and on `across_back` */
     const sum_stack *partial;
-    int64_t *left;                       /* floats of each bucket that are not finished */
-    int64_t ready, sent, combined, home; /* buckets of this step */
-    int64_t begun, back_home;            /* likewise, of values on their way to all */
-    int64_t posted, added, given, taken; /* units of this step */
-    int64_t before_sums, before_results; /* units of all steps before */
+    int64_t *left;                               /* [buckets]: floats that are not final yet */
+    int64_t ready, sent, combined, returned;     /* buckets of this step that passed the stage */
+    int64_t values_sent, values_returned;        /* likewise, of updated values */
+    int64_t posted, added, published, collected; /* units of this step that passed the stage */
+    int64_t before_sums, before_results;         /* units of all earlier steps */
     double seconds;
 };
 
-/* ---- who is where ---- */
+/* ---- grouping of the ranks ---- */
 
-typedef struct seat {
-    int64_t root, local, locals; /* the node's lowest rank */
-} seat;
+/* The place of a rank in its node. */
+typedef struct placement {
+    int64_t root, local, locals; /* root: the lowest rank of the node */
+} placement;
 
-/* Whether the tree over nodes of trees in nodes is the tree over ranks. */
-static bool in_order(const seat *all, int ranks) {
+/* Whether the tree over nodes of the trees within nodes is the tree over all ranks in order. */
+static bool in_order(const placement *all, int ranks) {
     bool fits = (all[0].locals & (all[0].locals - 1)) == 0;
     for (int r = 0; r < ranks; r++)
         fits &= all[r].locals == all[0].locals && all[r].local == r % all[0].locals &&
@@ -99,11 +105,12 @@ static bool in_order(const seat *all, int ranks) {
     return fits;
 }
 
-/* Splits off the ranks that share memory, at most `together`, and says who they are. */
-static status find_seats(reduction *r, int together, seat **all) {
+/* Makes groups of at most `together` ranks that share memory; *all = the placements of all ranks,
+ * which the caller frees with free(). Collective. */
+static status find_placements(reduction *r, int together, placement **all) {
     status st;
     int64_t bytes = 0;
-    seat mine = {.root = comm_rank(r->world)};
+    placement mine = {.root = comm_rank(r->world)};
     TRY(comm_split_node(r->world, together, &r->node));
     mine.local = r->local = comm_rank(r->node);
     mine.locals = r->locals = comm_size(r->node);
@@ -113,17 +120,19 @@ done:
     return st;
 }
 
-static status settle(reduction *r, int together) {
+/* Groups the ranks within and across nodes. If the groups do not give the ordered tree, every rank
+ * is a node of its own. Collective. */
+static status group_ranks(reduction *r, int together) {
     status st;
-    seat *all = NULL;
+    placement *all = NULL;
     int ranks = comm_size(r->world);
-    TRY(find_seats(r, together, &all));
+    TRY(find_placements(r, together, &all));
     if (r->set.ordered && !in_order(all, ranks)) {
         comm_free(r->node);
         r->node = NULL;
         free(all);
         all = NULL;
-        TRY(find_seats(r, 1, &all));
+        TRY(find_placements(r, 1, &all));
     }
     r->slices = (int)all[0].locals;
     for (int i = 0; i < ranks; i++) {
@@ -132,9 +141,9 @@ static status settle(reduction *r, int together) {
     }
     int colour = r->local < r->slices ? r->local : r->slices;
     TRY(comm_split(r->world, colour, &r->across));
-    TRY(comm_split(r->world, colour, &r->back));
+    TRY(comm_split(r->world, colour, &r->across_back));
     r->at_node = comm_rank(r->across);
-    /* Within a place in their order in `across`. */
+    /* Owners are numbered by local rank, then by node. */
     r->owner = r->local < r->slices ? (int64_t)r->local * r->nodes + r->at_node : -1;
 done:
     free(all);
@@ -143,37 +152,40 @@ done:
 
 /* ---- memory ---- */
 
-static span own_slice(const reduction *r, int64_t b, int local) {
+/* The slice of bucket b that a local rank sums; empty if it owns none. */
+static span slice_of(const reduction *r, int64_t b, int local) {
     if (local >= r->slices) return (span){0};
     return partition_piece(&r->partition, b, (int64_t)local * r->nodes, r->nodes);
 }
 
-/* The part of a local's slice that belongs to a unit. */
-static span part_of(const reduction *r, int64_t unit, int local) {
-    span s = own_slice(r, unit / PARTS, local);
-    int64_t part = unit % PARTS, from = s.count * part / PARTS;
-    return (span){.at = s.at + from, .count = s.count * (part + 1) / PARTS - from};
+/* A unit of the slice of a local rank. */
+static span unit_of(const reduction *r, int64_t unit, int local) {
+    span s = slice_of(r, unit / UNITS, local);
+    int64_t k = unit % UNITS, from = s.count * k / UNITS;
+    return (span){.at = s.at + from, .count = s.count * (k + 1) / UNITS - from};
 }
 
-static int64_t units_of(const reduction *r) { return r->partition.buckets * PARTS; }
+static int64_t unit_count(const reduction *r) { return r->partition.buckets * UNITS; }
 
-static int64_t longest_part(const reduction *r) {
-    int64_t most = 1;
-    for (int64_t u = 0; u < units_of(r); u++)
+static int64_t largest_unit(const reduction *r) {
+    int64_t max = 1;
+    for (int64_t u = 0; u < unit_count(r); u++)
         for (int l = 0; l < r->slices; l++) {
-            int64_t count = part_of(r, u, l).count;
-            if (count > most) most = count;
+            int64_t count = unit_of(r, u, l).count;
+            if (count > max) max = count;
         }
-    return most;
+    return max;
 }
 
-/* Collective on the node; *shared says whether its ranks see each other's memory. */
-static status find_memory(reduction *r, bool *shared) {
+/* Creates the shared memory of the node; *shared: its ranks can share memory. Collective on the
+ * node.
+ */
+static status create_memory(reduction *r, bool *shared) {
     status st = ST_OK;
-    const int64_t line = 16; /* floats of a cache line, and of whatever is copied at once */
+    const int64_t line = 16; /* floats of a cache line */
     *shared = true;
     if (r->locals == 1) return ST_OK;
-    r->room = (longest_part(r) + line - 1) / line * line;
+    r->room = (largest_unit(r) + line - 1) / line * line;
     int64_t floats = SLOTS * r->room * (r->slices + 1);
     TRY(shared_memory_create(r->node, PAGE + floats * (int64_t)sizeof(float), &r->memory));
     *shared = r->memory != NULL;
@@ -183,7 +195,7 @@ done:
 
 static status lay_out_memory(reduction *r) {
     status st = ST_OK;
-    TRY(array_alloc(&r->from, r->locals > r->nodes ? r->locals : r->nodes, sizeof *r->from,
+    TRY(array_alloc(&r->terms, r->locals > r->nodes ? r->locals : r->nodes, sizeof *r->terms,
                     "a reduction"));
     TRY(array_alloc(&r->left, r->partition.buckets, sizeof *r->left, "a reduction"));
     if (!r->memory) goto done;
@@ -198,38 +210,43 @@ done:
     return st;
 }
 
-/* Where a rank has put its part of another's slice, and of its own. */
+/* Where local rank `from` writes a unit of its gradient for the slice of local rank `to`. */
 static float *out_slot(const reduction *r, int from, int to, int64_t unit) {
     int64_t slot = (r->before_sums + unit) % SLOTS;
     return r->window[from].out + (slot * r->slices + to) * r->room;
 }
 
+/* Where local rank `from` writes a unit of its results. */
 static float *result_slot(const reduction *r, int from, int64_t unit) {
     return r->window[from].results + (r->before_results + unit) % SLOTS * r->room;
 }
 
-static void say(reduction *r, int station, int64_t units) {
-    atomic_store_explicit(&r->window[r->local].units[station], units, memory_order_release);
+/* Publishes this rank's progress. Its writes before the call are visible to a rank that reads it.
+ */
+static void set_progress(reduction *r, int stage, int64_t units) {
+    atomic_store_explicit(&r->window[r->local].units[stage], units, memory_order_release);
 }
 
-/* What all ranks of the node have passed, counted from `before` on. */
-static int64_t all_passed(const reduction *r, int station, int64_t before) {
-    int64_t least = INT64_MAX;
+/* The units that all local ranks have passed, counted from `before` on. */
+static int64_t min_progress(const reduction *r, int stage, int64_t before) {
+    int64_t min = INT64_MAX;
     for (int l = 0; l < r->locals; l++) {
         int64_t units =
-            atomic_load_explicit(&r->window[l].units[station], memory_order_acquire) - before;
-        if (units < least) least = units;
+            atomic_load_explicit(&r->window[l].units[stage], memory_order_acquire) - before;
+        if (units < min) min = units;
     }
-    return least;
+    return min;
 }
 
 /* ---- between nodes ---- */
 
-static bool carries(const reduction *r) { return r->local < r->slices; }
+/* Whether this rank owns a slice. */
+static bool has_slice(const reduction *r) { return r->local < r->slices; }
 
+/* layout: 6 arrays of r->nodes ints, the memory of the three comm_layouts. */
 static status lay_out_bucket(reduction *r, int64_t b, int *layout) {
     status st = ST_OK;
-    traffic *t = &r->traffic[b];
+    node_exchange *t = &r->exchanges[b];
     const int float_bytes = sizeof(float), unit = r->set.bf16 ? sizeof(bf16) : sizeof(float);
     int nodes = r->nodes;
     t->slice = partition_piece(&r->partition, b, (int64_t)r->local * nodes, nodes);
@@ -247,155 +264,173 @@ static status lay_out_bucket(reduction *r, int64_t b, int *layout) {
     t->floats = (comm_layout){layout, layout + nodes};
     t->sent = (comm_layout){layout + 2 * nodes, layout + 3 * nodes};
     t->received = (comm_layout){layout + 4 * nodes, layout + 5 * nodes};
-    TRY(pages_alloc(&t->inbox, nodes * t->piece.count * unit, "gradients of other nodes"));
+    TRY(pages_alloc(&t->received_data, nodes * t->piece.count * unit, "gradients of other nodes"));
     if (r->set.bf16) TRY(pages_alloc(&t->wire, t->slice.count * unit, "gradients in bf16"));
 done:
     return st;
 }
 
-static status lay_out_traffic(reduction *r) {
+static status lay_out_exchanges(reduction *r) {
     status st = ST_OK;
-    int64_t most = 0, nodes = r->nodes;
-    if (nodes == 1 || !carries(r)) return ST_OK;
-    TRY(array_alloc(&r->traffic, r->partition.buckets, sizeof *r->traffic, "a reduction"));
+    int64_t max = 0, nodes = r->nodes;
+    if (nodes == 1 || !has_slice(r)) return ST_OK;
+    TRY(array_alloc(&r->exchanges, r->partition.buckets, sizeof *r->exchanges, "a reduction"));
     TRY(array_alloc(&r->layouts, r->partition.buckets, 6 * nodes * (int64_t)sizeof(int),
                     "a reduction"));
     for (int64_t b = 0; b < r->partition.buckets; b++) {
         TRY(lay_out_bucket(r, b, r->layouts + 6 * nodes * b));
-        if (r->traffic[b].piece.count > most) most = r->traffic[b].piece.count;
+        if (r->exchanges[b].piece.count > max) max = r->exchanges[b].piece.count;
     }
-    TRY(array_alloc(&r->scratch, nodes * most, sizeof(float), "gradients of other nodes"));
+    TRY(array_alloc(&r->scratch, nodes * max, sizeof(float), "gradients of other nodes"));
     TRY(comm_slots_create(r->across, r->partition.buckets, &r->exchange));
-    TRY(comm_slots_create(r->back, r->partition.buckets, &r->spread));
+    TRY(comm_slots_create(r->across_back, r->partition.buckets, &r->spread));
 done:
     return st;
 }
 
-static void broken(const reduction *r, status st) {
-    if (st != ST_OK) comm_abort(r->world, status_message());
+/* Aborts all ranks if an operation between nodes failed, with the operation, the bucket and the
+ * message of the failure. A status would not help: the partners of this rank would wait for ever,
+ * and an agreement needs the connection that has just failed. */
+static void abort_on_failure(const reduction *r, status st, const char *operation, int64_t bucket) {
+    if (st == ST_OK) return;
+    char reason[1024];
+    snprintf(reason, sizeof reason,
+             "all-reduce of gradients, %s bucket %" PRId64 " of %" PRId64 ": %s", operation, bucket,
+             r->partition.buckets, status_message());
+    comm_abort(r->world, reason);
 }
 
-static void narrow(const float *x, bf16 *y, int64_t n) {
+static void round_to_bf16(const float *x, bf16 *y, int64_t n) {
 #pragma omp parallel for simd schedule(static)
     for (int64_t i = 0; i < n; i++) y[i] = bf16_from_f32(x[i]);
 }
 
-static void widen(const bf16 *x, float *y, int64_t n) {
+static void expand_from_bf16(const bf16 *x, float *y, int64_t n) {
 #pragma omp parallel for simd schedule(static)
     for (int64_t i = 0; i < n; i++) y[i] = bf16_to_f32(x[i]);
 }
 
+/* Begins to send this rank's slice to the other nodes. */
 static void begin_exchange(reduction *r, int64_t b) {
-    traffic *t = &r->traffic[b];
+    node_exchange *t = &r->exchanges[b];
     const float *slice = r->grad + t->slice.at;
-    if (r->set.bf16) narrow(slice, t->wire, t->slice.count);
-    broken(r, comm_all_to_all_begin(r->exchange, b, r->set.bf16 ? t->wire : (const void *)slice,
-                                    &t->sent, t->inbox, &t->received));
+    if (r->set.bf16) round_to_bf16(slice, t->wire, t->slice.count);
+    status st = comm_all_to_all_begin(r->exchange, b, r->set.bf16 ? t->wire : (const void *)slice,
+                                      &t->sent, t->received_data, &t->received);
+    abort_on_failure(r, st, "sending", b);
 }
 
-/* Sums this rank's piece and begins to send it back. */
+/* Sums this rank's piece over the nodes and, unless sharded, begins to distribute it. */
 static void combine(reduction *r, int64_t b) {
-    traffic *t = &r->traffic[b];
+    node_exchange *t = &r->exchanges[b];
     int64_t n = t->piece.count;
     float *slice = r->grad + t->slice.at, *piece = r->grad + t->piece.at;
-    const float *x = t->inbox;
+    const float *x = t->received_data;
     if (r->set.bf16) {
-        widen(t->inbox, r->scratch, r->nodes * n);
+        expand_from_bf16(t->received_data, r->scratch, r->nodes * n);
         x = r->scratch;
     }
-    for (int m = 0; m < r->nodes; m++) r->from[m] = x + m * n;
-    tree_sum(r->from, r->nodes, n, piece);
+    for (int m = 0; m < r->nodes; m++) r->terms[m] = x + m * n;
+    tree_sum(r->terms, r->nodes, n, piece);
     if (r->set.sharded) return;
-    if (r->set.bf16) narrow(piece, (bf16 *)t->wire + (t->piece.at - t->slice.at), n);
-    broken(r, comm_all_gather_begin(r->spread, b, r->set.bf16 ? t->wire : (void *)slice, &t->sent));
+    if (r->set.bf16) round_to_bf16(piece, (bf16 *)t->wire + (t->piece.at - t->slice.at), n);
+    status st =
+        comm_all_gather_begin(r->spread, b, r->set.bf16 ? t->wire : (void *)slice, &t->sent);
+    abort_on_failure(r, st, "distributing", b);
 }
 
+/* Whether the operation of a bucket has ended. */
 static bool arrived(reduction *r, comm_slots *slots, int64_t b) {
     bool done = false;
-    broken(r, comm_slot_done(slots, b, &done));
+    abort_on_failure(r, comm_slot_done(slots, b, &done), "receiving", b);
     return done;
 }
 
-/* ---- in the node ---- */
+/* ---- within the node ---- */
 
-/* As far as the ring has room: its oldest units are read by all. */
+/* Copies finished units to shared memory while the ring has free slots: a slot is free when all
+ * local ranks have added its unit. */
 static void post(reduction *r) {
-    int64_t end = r->ready * PARTS;
-    int64_t room = all_passed(r, ADDED, r->before_sums) + SLOTS;
+    int64_t end = r->ready * UNITS;
+    int64_t room = min_progress(r, ADDED, r->before_sums) + SLOTS;
     for (; r->posted < end && r->posted < room; r->posted++)
         for (int l = 0; l < r->slices; l++) {
-            span s = part_of(r, r->posted, l);
+            span s = unit_of(r, r->posted, l);
             if (l != r->local)
                 memcpy(out_slot(r, r->local, l, r->posted), r->grad + s.at,
                        (size_t)s.count * sizeof *r->grad);
         }
-    say(r, POSTED, r->before_sums + r->posted);
+    set_progress(r, POSTED, r->before_sums + r->posted);
 }
 
-static void add(reduction *r) {
-    int64_t ready = all_passed(r, POSTED, r->before_sums);
+/* Sums the units of this rank's slice that all local ranks have posted. */
+static void add_slices(reduction *r) {
+    int64_t ready = min_progress(r, POSTED, r->before_sums);
     for (; r->added < ready; r->added++) {
-        span s = part_of(r, r->added, r->local);
+        span s = unit_of(r, r->added, r->local);
         for (int l = 0; l < r->locals && s.count > 0; l++)
-            r->from[l] = l == r->local ? r->grad + s.at : out_slot(r, l, r->local, r->added);
-        if (s.count > 0) tree_sum(r->from, r->locals, s.count, r->grad + s.at);
+            r->terms[l] = l == r->local ? r->grad + s.at : out_slot(r, l, r->local, r->added);
+        if (s.count > 0) tree_sum(r->terms, r->locals, s.count, r->grad + s.at);
     }
-    say(r, ADDED, r->before_sums + r->added);
+    set_progress(r, ADDED, r->before_sums + r->added);
 }
 
-/* This rank's slices of `whole`, in the first `buckets`, go to the node, and those of others come
- * from there. */
-static void hand_out(reduction *r, float *whole, int64_t buckets) {
-    int64_t end = buckets * PARTS;
+/* Publishes this rank's slices of the first `buckets` buckets of `whole` in shared memory, and
+ * copies those that the other local ranks have published to `whole`. */
+static void share_results(reduction *r, float *whole, int64_t buckets) {
+    int64_t end = buckets * UNITS;
     if (!r->memory) {
-        r->given = r->taken = end;
+        r->published = r->collected = end;
         return;
     }
-    int64_t room = all_passed(r, TAKEN, r->before_results) + SLOTS;
-    for (; r->given < end && r->given < room; r->given++) {
-        span s = part_of(r, r->given, r->local);
-        memcpy(result_slot(r, r->local, r->given), whole + s.at, (size_t)s.count * sizeof *whole);
+    int64_t room = min_progress(r, COLLECTED, r->before_results) + SLOTS;
+    for (; r->published < end && r->published < room; r->published++) {
+        span s = unit_of(r, r->published, r->local);
+        memcpy(result_slot(r, r->local, r->published), whole + s.at,
+               (size_t)s.count * sizeof *whole);
     }
-    say(r, GIVEN, r->before_results + r->given);
-    int64_t ready = all_passed(r, GIVEN, r->before_results);
-    for (; r->taken < ready; r->taken++)
+    set_progress(r, PUBLISHED, r->before_results + r->published);
+    int64_t ready = min_progress(r, PUBLISHED, r->before_results);
+    for (; r->collected < ready; r->collected++)
         for (int l = 0; l < r->slices; l++) {
-            span s = part_of(r, r->taken, l);
+            span s = unit_of(r, r->collected, l);
             if (l != r->local)
-                memcpy(whole + s.at, result_slot(r, l, r->taken), (size_t)s.count * sizeof *whole);
+                memcpy(whole + s.at, result_slot(r, l, r->collected),
+                       (size_t)s.count * sizeof *whole);
         }
-    say(r, TAKEN, r->before_results + r->taken);
+    set_progress(r, COLLECTED, r->before_results + r->collected);
 }
 
-/* All results are where they belong: the next ones begin. */
-static void close_results(reduction *r) {
-    r->before_results += units_of(r);
-    r->given = r->taken = 0;
+/* All results of this round are collected; starts the next round. */
+static void end_results(reduction *r) {
+    r->before_results += unit_count(r);
+    r->published = r->collected = 0;
 }
 
-/* The slice as it came over the wire. */
-static void give_back(reduction *r, int64_t b) {
-    traffic *t = &r->traffic[b];
-    if (!r->set.sharded && r->set.bf16) widen(t->wire, r->grad + t->slice.at, t->slice.count);
+/* Converts a slice that has returned in bf16. */
+static void unpack_slice(reduction *r, int64_t b) {
+    node_exchange *t = &r->exchanges[b];
+    if (!r->set.sharded && r->set.bf16)
+        expand_from_bf16(t->wire, r->grad + t->slice.at, t->slice.count);
 }
 
-/* Moves every bucket on as far as it goes without waiting. */
-static void progress(reduction *r) {
+/* Advances every bucket as far as possible without waiting. */
+static void advance(reduction *r) {
     if (r->memory) {
         post(r);
-        add(r);
+        add_slices(r);
     } else {
-        r->posted = r->added = r->ready * PARTS;
+        r->posted = r->added = r->ready * UNITS;
     }
-    bool far = r->traffic != NULL;
-    for (; r->sent < r->added / PARTS; r->sent++)
-        if (far) begin_exchange(r, r->sent);
-    if (!far) r->combined = r->home = r->sent;
+    bool remote = r->exchanges != NULL;
+    for (; r->sent < r->added / UNITS; r->sent++)
+        if (remote) begin_exchange(r, r->sent);
+    if (!remote) r->combined = r->returned = r->sent;
     for (; r->combined < r->sent && arrived(r, r->exchange, r->combined); r->combined++)
         combine(r, r->combined);
-    for (; r->home < r->combined && arrived(r, r->spread, r->home); r->home++)
-        give_back(r, r->home);
-    if (!r->set.sharded) hand_out(r, r->grad, r->home);
+    for (; r->returned < r->combined && arrived(r, r->spread, r->returned); r->returned++)
+        unpack_slice(r, r->returned);
+    if (!r->set.sharded) share_results(r, r->grad, r->returned);
 }
 
 /* ---- the step ---- */
@@ -404,7 +439,7 @@ void reduction_begin(reduction *r, float *gradient, const sum_stack *partial) {
     r->seconds = 0;
     r->grad = gradient;
     r->partial = partial;
-    r->ready = r->sent = r->combined = r->home = 0;
+    r->ready = r->sent = r->combined = r->returned = 0;
     r->posted = r->added = 0;
     for (int64_t b = 0; b < r->partition.buckets; b++)
         r->left[b] = partition_bucket(&r->partition, b).count;
@@ -425,76 +460,80 @@ status reduction_ready(void *reduction_, int64_t offset, int64_t count) {
         span s = partition_bucket(&r->partition, r->ready);
         if (r->partial) sum_stack_add_to(r->partial, r->grad, s.at, s.count);
     }
-    progress(r);
+    advance(r);
     r->seconds += log_seconds() - began;
     return ST_OK;
 }
 
 double reduction_seconds(const reduction *r) { return r->seconds; }
 
-/* Gives the processor away: ranks may share it. */
-static void rest(void) { (void)sched_yield(); }
+/* Lets other ranks run, which may share the processor. */
+static void yield_processor(void) { (void)sched_yield(); }
 
 static bool finished(const reduction *r) {
-    return r->set.sharded ? r->home == r->partition.buckets : r->taken == units_of(r);
+    return r->set.sharded ? r->returned == r->partition.buckets : r->collected == unit_count(r);
 }
 
 void reduction_finish(reduction *r) {
     r->ready = r->partition.buckets;
-    for (progress(r); !finished(r); progress(r)) rest();
-    r->before_sums += units_of(r);
-    if (!r->set.sharded) close_results(r);
+    for (advance(r); !finished(r); advance(r)) yield_processor();
+    r->before_sums += unit_count(r);
+    if (!r->set.sharded) end_results(r);
 }
 
-/* Values on as far as they go without waiting. */
-static void move_values(reduction *r, float *value, int64_t buckets) {
-    for (; r->begun < buckets; r->begun++)
-        if (r->traffic)
-            broken(r,
-                   comm_all_gather_begin(r->spread, r->begun, value + r->traffic[r->begun].slice.at,
-                                         &r->traffic[r->begun].floats));
-    while (r->back_home < r->begun && (!r->traffic || arrived(r, r->spread, r->back_home)))
-        r->back_home++;
-    hand_out(r, value, r->back_home);
+/* Advances updated values as far as possible without waiting. */
+static void advance_values(reduction *r, float *value, int64_t buckets) {
+    for (; r->values_sent < buckets; r->values_sent++)
+        if (r->exchanges)
+            abort_on_failure(r,
+                             comm_all_gather_begin(r->spread, r->values_sent,
+                                                   value + r->exchanges[r->values_sent].slice.at,
+                                                   &r->exchanges[r->values_sent].floats),
+                             "distributing the values of", r->values_sent);
+    while (r->values_returned < r->values_sent &&
+           (!r->exchanges || arrived(r, r->spread, r->values_returned)))
+        r->values_returned++;
+    share_results(r, value, r->values_returned);
 }
 
 void reduction_updated(reduction *r, float *value, int64_t buckets) {
     double began = log_seconds();
-    move_values(r, value, buckets);
+    advance_values(r, value, buckets);
     r->seconds += log_seconds() - began;
 }
 
 void reduction_spread(reduction *r, float *value) {
-    for (;; rest()) {
-        move_values(r, value, r->partition.buckets);
-        if (r->taken == units_of(r)) break;
+    for (;; yield_processor()) {
+        advance_values(r, value, r->partition.buckets);
+        if (r->collected == unit_count(r)) break;
     }
-    r->begun = r->back_home = 0;
-    close_results(r);
+    r->values_sent = r->values_returned = 0;
+    end_results(r);
 }
 
-/* ---- its life ---- */
+/* ---- creation and destruction ---- */
 
-static int64_t bucket_of(int64_t n) {
+/* Floats of a bucket for a buffer of n floats. */
+static int64_t bucket_size(int64_t n) {
     int64_t bucket = n / BUCKETS_MIN;
-    return bucket < BUCKET ? bucket : BUCKET;
+    return bucket < BUCKET_MAX ? bucket : BUCKET_MAX;
 }
 
-/* Everything but a place to share. */
+/* Sets up *r. *shared: all nodes can share memory; otherwise *r is incomplete. Collective. */
 static status set_up(reduction *r, int64_t n, int together, bool *shared) {
     status st;
-    int64_t apart = 0;
-    TRY(settle(r, together));
-    r->partition = partition_of(n, (int64_t)r->slices * r->nodes, bucket_of(n));
+    int64_t failures = 0;
+    TRY(group_ranks(r, together));
+    r->partition = partition_of(n, (int64_t)r->slices * r->nodes, bucket_size(n));
     if (r->set.sharded == SHARDED_IN_NODE)
         r->set.sharded = r->nodes == 1 && r->locals > 1 ? SHARDED_YES : SHARDED_NO;
-    TRY(comm_agree(r->world, find_memory(r, shared)));
-    apart = *shared ? 0 : 1;
-    TRY(comm_sum_i64(r->world, &apart, 1));
-    *shared = apart == 0;
+    TRY(comm_agree(r->world, create_memory(r, shared)));
+    failures = *shared ? 0 : 1;
+    TRY(comm_sum_i64(r->world, &failures, 1));
+    *shared = failures == 0;
     if (!*shared) goto done;
     st = lay_out_memory(r);
-    if (st == ST_OK) st = lay_out_traffic(r);
+    if (st == ST_OK) st = lay_out_exchanges(r);
     TRY(comm_agree(r->world, st));
 done:
     return st;
@@ -507,14 +546,14 @@ status reduction_create(const comm *c, int64_t n, const reduction_settings *sett
     bool shared = true;
     int together = settings->together;
     *out = NULL;
-    do { /* a second time, each rank for itself, where memory cannot be shared */
+    do { /* if memory cannot be shared, a second time with every rank as a node of its own */
         reduction_destroy(r);
         r = NULL;
         TRY(comm_agree(c, array_alloc(&r, 1, sizeof *r, "a reduction")));
         r->world = c;
         r->set = *settings;
-        r->apart = !shared;
-        TRY(set_up(r, n, r->apart ? 1 : together, &shared));
+        r->no_shared_memory = !shared;
+        TRY(set_up(r, n, r->no_shared_memory ? 1 : together, &shared));
     } while (!shared);
     *out = r;
     r = NULL;
@@ -525,27 +564,27 @@ done:
 
 void reduction_destroy(reduction *r) {
     if (!r) return;
-    for (int64_t b = 0; r->traffic && b < r->partition.buckets; b++) {
-        free(r->traffic[b].wire);
-        free(r->traffic[b].inbox);
+    for (int64_t b = 0; r->exchanges && b < r->partition.buckets; b++) {
+        free(r->exchanges[b].wire);
+        free(r->exchanges[b].received_data);
     }
     comm_slots_free(r->exchange);
     comm_slots_free(r->spread);
-    comm_free(r->back);
+    comm_free(r->across_back);
     comm_free(r->across);
     comm_free(r->node);
     shared_memory_free(r->memory);
-    free(r->traffic);
+    free(r->exchanges);
     free(r->layouts);
     free(r->scratch);
     free(r->window);
-    free(r->from);
+    free(r->terms);
     free(r->left);
     free(r);
 }
 
 bool reduction_is_sharded(const reduction *r) { return r->set.sharded == SHARDED_YES; }
-bool reduction_lacks_shared_memory(const reduction *r) { return r->apart; }
+bool reduction_lacks_shared_memory(const reduction *r) { return r->no_shared_memory; }
 const gradient_partition *reduction_partition(const reduction *r) { return &r->partition; }
 int64_t reduction_owner(const reduction *r) { return r->owner; }
 

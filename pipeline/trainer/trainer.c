@@ -1,4 +1,5 @@
-/* One optimiser step on all ranks: share, accumulate, sum, decide together, update. */
+/* One optimiser step on all ranks: accumulate the gradients of this rank's share, sum them over the
+ * ranks, agree on skip and stop, update. */
 #include "pipeline/trainer/trainer.h"
 #include "pipeline/trainer/trainer_detail.h"
 
@@ -6,55 +7,58 @@
 #include "io/alloc.h"
 #include "model/optim.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
 enum { SKIPS_MAX = 5 };
 
-/* What is summed besides the gradient. Each element but the first has one rank that gives it, the
- * others give 0: such a sum is exact in any order. */
+/* Elements of trainer.shared. All but the first are set by one rank and 0 on the others, so that
+ * their sums are exact in any order. */
 enum { SHARED_STOP, SHARED_RATE, SHARED_PARTS, SHARED_LOSS = SHARED_PARTS + GRADIENT_PARTS };
 
 static bool power_of_two(int64_t n) { return n > 0 && (n & (n - 1)) == 0; }
 
-/* Whether every power of two of ranks up to this one can have the same tree. */
+/* ST_USAGE unless every power of two of ranks up to `ranks` sums the micro-batches in the same
+ * tree. */
 static status check_reproducible(const trainer_settings *s, int64_t ranks) {
-    long long batch = s->batch, micro = s->micro_batch;
+    int64_t batch = s->batch, micro = s->micro_batch;
     if (s->batch % s->micro_batch != 0)
         return status_fail(ST_USAGE,
                            "train.reproducible needs a train.batch that is a multiple of "
-                           "train.micro_batch; they are %lld and %lld",
+                           "train.micro_batch; they are %" PRId64 " and %" PRId64,
                            batch, micro);
     if (!power_of_two(s->batch / s->micro_batch))
         return status_fail(ST_USAGE,
                            "train.reproducible needs train.batch / train.micro_batch to be a power "
-                           "of two; %lld / %lld is %lld",
+                           "of two; %" PRId64 " / %" PRId64 " is %" PRId64,
                            batch, micro, batch / micro);
     if (!power_of_two(ranks))
         return status_fail(ST_USAGE,
                            "train.reproducible needs a number of ranks that is a power of two; "
-                           "there are %lld",
-                           (long long)ranks);
+                           "there are %" PRId64,
+                           ranks);
     if (s->batch / s->micro_batch < ranks)
         return status_fail(
             ST_USAGE,
             "train.reproducible needs at least one micro-batch a rank: train.batch / "
-            "train.micro_batch is %lld, and there are %lld ranks",
-            batch / micro, (long long)ranks);
+            "train.micro_batch is %" PRId64 ", and there are %" PRId64 " ranks",
+            batch / micro, ranks);
     if (s->bf16_wire)
         return status_fail(ST_USAGE,
                            "train.reproducible and train.gradient_wire: bf16 exclude each "
-                           "other: what is rounded depends on the number of ranks");
+                           "other: the rounded sums depend on the number of ranks");
     return ST_OK;
 }
 
-/* Samples of a step on this rank: [low, high). */
+/* This rank's samples of a step: [low, high) of the batch. */
 static void share_of(const trainer *t, int64_t *low, int64_t *high) {
     int64_t rank = comm_rank(t->comm), size = comm_size(t->comm);
     *low = t->set.batch * rank / size;
     *high = t->set.batch * (rank + 1) / size;
 }
 
+/* Creates the parameters and the reduction of their gradient. Collective. */
 static status open_params(trainer *t, const graph *g) {
     status st = ST_OK;
     const trainer_settings *s = &t->set;
@@ -70,7 +74,7 @@ done:
     return st;
 }
 
-/* Local. */
+/* Allocates the state of the optimiser and the buffers of a step. Local. */
 static status open_state(trainer *t) {
     status st = ST_OK;
     const trainer_settings *s = &t->set;
@@ -83,7 +87,7 @@ static status open_state(trainer *t) {
     TRY(pages_zeroed(&t->m, bytes, "optimiser state"));
     TRY(pages_zeroed(&t->v, bytes, "optimiser state"));
     if (s->keep_ema) TRY(pages_alloc(&t->ema, bytes, "EMA parameters"));
-    if (s->keep_ema) trainer_take(t, t->params->value, t->ema);
+    if (s->keep_ema) trainer_extract(t, t->params->value, t->ema);
     TRY(array_alloc(&t->keys, s->micro_batch, sizeof *t->keys, "sample indices"));
     TRY(array_alloc(&t->losses, micro_batches, sizeof *t->losses, "losses"));
     t->shared_count = SHARED_LOSS + comm_size(t->comm);
@@ -105,7 +109,7 @@ status trainer_create(const comm *c, const trainer_settings *settings, const gra
     t->set = *settings;
     t->loss = loss;
     t->scale = loss_scale_for(settings->precision);
-    /* A rank's share of a small batch may be less than a micro-batch: then that is enough. */
+    /* A micro-batch need not be larger than a rank's share of the batch. */
     int64_t share = (settings->batch + comm_size(c) - 1) / comm_size(c);
     if (t->set.micro_batch > share) t->set.micro_batch = share;
     TRY(open_params(t, g));
@@ -142,8 +146,8 @@ void trainer_destroy(trainer *t) {
     free(t);
 }
 
-/* The samples that follow those before `next` on this rank: the rest of its share of this step, or
- * the beginning of its share of the next. */
+/* Announces the next micro-batch of this rank, which begins at sample `next` if its share of this
+ * step is not finished, and otherwise at its share of the next step. */
 static void announce(const trainer *t, const trainer_feed *feed, int64_t next) {
     int64_t batch = t->set.batch, begin = t->step * batch, low = 0, high = 0;
     if (!feed->ahead) return;
@@ -158,8 +162,8 @@ static void announce(const trainer *t, const trainer_feed *feed, int64_t next) {
                 end - next < t->set.micro_batch ? end - next : t->set.micro_batch);
 }
 
-/* Adds the gradient of the samples [first, first + count), at most a micro-batch; the rank's last
- * one is summed over ranks while it comes into being. */
+/* Adds the gradient of the samples [first, first + count), at most a micro-batch. During the
+ * backward pass of the rank's `last` micro-batch the gradient is summed over the ranks. */
 static status accumulate(trainer *t, const trainer_feed *feed, int64_t first, int64_t count,
                          bool last, double *loss, double *waited) {
     status st = ST_OK;
@@ -185,10 +189,10 @@ done:
     return st;
 }
 
-/* This rank's share of the step: the gradient, summed over ranks, and the loss, which is not yet.
- * Collective, and whatever fails is agreed. */
-static status make_gradient(trainer *t, const trainer_feed *feed, double *loss,
-                            trainer_report *report) {
+/* Computes the gradient of the step, summed over the ranks, and *loss of this rank's share, which
+ * is not summed. Agrees on failures. Collective. */
+static status compute_gradient(trainer *t, const trainer_feed *feed, double *loss,
+                               trainer_report *report) {
     status st = ST_OK;
     int64_t low = 0, high = 0, k = 0, micro = t->set.micro_batch;
     share_of(t, &low, &high);
@@ -208,7 +212,7 @@ static status make_gradient(trainer *t, const trainer_feed *feed, double *loss,
     return st;
 }
 
-/* Sums of squares of what this rank owns. */
+/* Sums the squares of the gradient in the parts that this rank owns. */
 static void add_squares(trainer *t) {
     const gradient_partition *who = reduction_partition(t->reduction);
     for (int64_t b = 0; b < who->buckets; b++) {
@@ -218,8 +222,9 @@ static void add_squares(trainer *t) {
     }
 }
 
-/* Loss, gradient norm, the wish to stop, and rank 0's learning rate: the cosine of another
- * processor's libm may differ in the last bit, and the ranks' parameters with it. Collective. */
+/* Shares loss, gradient norm, stop requests and the learning rate of rank 0: the cosine of another
+ * processor's libm may differ in the last bit, and the parameters of the ranks would diverge.
+ * Collective. */
 static status share_numbers(trainer *t, double loss, bool stop_requested, trainer_report *report) {
     status st = ST_OK;
     double square = 0, began = log_seconds();
@@ -244,14 +249,15 @@ done:
     return st;
 }
 
-/* `count` floats from `at` on, whose state begins at `held`. */
+/* Updates `count` parameters from `at` on; their state begins at `held`. */
 static void update_piece(trainer *t, const adamw *a, int64_t at, int64_t count, int64_t held) {
     params *p = t->params;
     adamw_update(a, p->value + at, p->grad + at, t->m + held, t->v + held, p->decay + at,
                  t->ema ? t->ema + held : NULL, ema_decay(t->set.ema, t->step), count);
 }
 
-/* What this rank owns, bucket by bucket, whose values go to the others meanwhile. */
+/* Updates what this rank owns, bucket by bucket, and sends the new values to the other ranks
+ * meanwhile. */
 static void update_own(trainer *t, const adamw *a) {
     int64_t buckets = reduction_partition(t->reduction)->buckets, held = 0;
     for (int64_t b = 0; b < buckets; b++) {
@@ -262,6 +268,7 @@ static void update_own(trainer *t, const adamw *a) {
     }
 }
 
+/* Clips the gradient and updates the parameters. Collective if sharded. */
 static void update(trainer *t, trainer_report *report) {
     double norm = report->gradient_norm, began = log_seconds();
     double copied = reduction_seconds(t->reduction);
@@ -283,9 +290,10 @@ static void update(trainer *t, trainer_report *report) {
     plan_params_changed(t->plan);
 }
 
-/* Counts a skipped step, unless the scale of the loss may have been at fault. */
-static status judge(trainer *t, const trainer_report *report) {
-    bool excused = loss_scale_can_fall(&t->scale); /* the loss is scaled too, and may overflow */
+/* Adapts the loss scale and counts skipped steps, except those that the loss scale may have caused.
+ */
+static status count_skips(trainer *t, const trainer_report *report) {
+    bool excused = loss_scale_can_fall(&t->scale); /* the scaled loss may have overflowed */
     loss_scale_after(&t->scale, !report->skipped);
     if (!report->skipped)
         t->skips = 0;
@@ -293,10 +301,10 @@ static status judge(trainer *t, const trainer_report *report) {
         t->skips++;
     if (t->skips < SKIPS_MAX) return ST_OK;
     return status_fail(ST_DIVERGED,
-                       "training diverged: loss %g and gradient norm %g at step %lld, the %lldth "
-                       "step in a row without finite numbers; lower the learning rate",
-                       report->loss, report->gradient_norm, (long long)t->step + 1,
-                       (long long)t->skips);
+                       "training diverged: loss %g and gradient norm %g at step %" PRId64
+                       ", the %" PRId64 "th step in a row without finite numbers; lower the "
+                       "learning rate",
+                       report->loss, report->gradient_norm, t->step + 1, t->skips);
 }
 
 status trainer_step(trainer *t, const trainer_feed *feed, bool stop_requested,
@@ -304,10 +312,10 @@ status trainer_step(trainer *t, const trainer_feed *feed, bool stop_requested,
     status st = ST_OK;
     double loss = 0, began = log_seconds();
     *report = (trainer_report){0};
-    TRY(make_gradient(t, feed, &loss, report));
+    TRY(compute_gradient(t, feed, &loss, report));
     TRY(share_numbers(t, loss, stop_requested, report));
     if (!report->skipped) update(t, report);
-    st = judge(t, report);
+    st = count_skips(t, report);
     t->step++;
     report->reduce = reduction_seconds(t->reduction);
     report->total = log_seconds() - began;

@@ -1,10 +1,11 @@
-/* Data-parallel training of any network: the loop body that the denoiser and the segmenters share.
+/* Data-parallel training of any network: the training step that the denoiser and the segmenters
+ * share.
  *
- * A step has a fixed global batch whose samples have global indices step * batch + 0..batch-1. Each
- * rank takes a contiguous share, in micro-batches whose last one is padded with samples of weight
- * 0; gradients are accumulated, then summed over ranks while the last backward pass still runs
- * (pipeline/trainer/reduction.h), so that the update is that of the global batch whatever the rank
- * count. Decisions (skip, stop, diverged) use reduced values only.
+ * A step has a fixed global batch whose samples have the global indices step * batch + 0..batch-1.
+ * Each rank processes a contiguous share in micro-batches, the last of which is padded with samples
+ * of weight 0. Gradients are accumulated and summed over the ranks during the last backward pass
+ * (pipeline/trainer/reduction.h), so that the update is that of the global batch for any number of
+ * ranks. Decisions (skip, stop, diverged) use reduced values only.
  */
 #ifndef CTAUG_PIPELINE_TRAINER_TRAINER_H
 #define CTAUG_PIPELINE_TRAINER_TRAINER_H
@@ -15,31 +16,31 @@
 #include "pipeline/trainer/gradient_partition.h"
 
 typedef struct trainer_settings {
-    int64_t steps;       /* of the whole training: the learning rate ends there */
+    int64_t steps;       /* of the whole training: the end of the learning rate schedule */
     int64_t batch;       /* global */
-    int64_t micro_batch; /* samples a rank takes at once */
-    double lr;
-    int64_t warmup;
+    int64_t micro_batch; /* samples a rank processes at once */
+    double lr;           /* peak */
+    int64_t warmup;      /* steps */
     double weight_decay, clip;
     bool keep_ema;
-    double ema;            /* with keep_ema: the decay that its ramp-up ends at */
+    double ema;            /* with keep_ema: the decay at the end of its ramp-up */
     uint64_t seed;         /* initialisation and dropout */
-    tensor_type precision; /* of activations: with bf16 the loss is scaled (model/loss_scale.h) */
-    bool recompute;        /* activations inside blocks are computed again in the backward pass */
-    sharding sharded;      /* a rank holds moments and EMA of its part only, and updates that */
-    bool bf16_wire;        /* gradients are rounded to bf16 for their way between nodes */
-    bool reproducible; /* micro-batches are summed in one fixed tree: every power of two of ranks
-                              (of equal threads) gives the same bits */
-    int together;      /* at most so many ranks share memory; 0: all of a node */
+    tensor_type precision; /* compute type; with bf16 the loss is scaled (model/loss_scale.h) */
+    bool recompute;        /* activations inside blocks are recomputed in the backward pass */
+    sharding sharded;      /* a rank stores moments and EMA of its part only, and updates it */
+    bool bf16_wire;        /* gradients are sent between nodes in bf16 */
+    bool reproducible; /* micro-batches are summed in a fixed tree: the same bits for every number
+                          of ranks that is a power of two, with equal threads */
+    int together;      /* max ranks that share memory; 0: all of a node */
 } trainer_settings;
 
-/* Where samples come from. Local. */
+/* The source of samples. The callbacks are Local. */
 typedef struct trainer_feed {
-    /* Fills the inputs of slots 0..count-1 of the plan for the samples `first`.. `first`+count-1
-     * (global indices); slot weights are set by the trainer in input "weight". */
+    /* Fills the inputs of slots 0..count-1 of the plan with the samples first..first+count-1
+     * (global indices). The trainer sets the weights of the slots in input "weight". */
     status (*fill)(void *context, plan *pl, int64_t first, int64_t count);
-    /* Tells, right after a fill, which samples the next one will ask for, so that they can be made
-     * ready while the step runs. May be NULL. */
+    /* Called after fill() with the samples that the next fill() will request, so that they can be
+     * prefetched during the step. May be NULL. */
     void (*ahead)(void *context, int64_t first, int64_t count);
     void *context;
 } trainer_feed;
@@ -51,51 +52,58 @@ typedef struct trainer_report {
     double gradient_norm; /* before clipping */
     double lr;
     bool skipped; /* loss or norm was not finite: no update was made */
-    bool stop;    /* a rank asked to stop */
-    double scale; /* that the loss was multiplied with inside */
-    /* Seconds of this rank: waiting for samples; communication beside the backward pass (waiting
-     * for other ranks and for what they send); summing, copying and sending in the backward pass
-     * and, when sharded, in the update; norm and update; the whole step. */
-    double data, exposed, reduce, update, total;
+    bool stop;    /* a rank requested a stop */
+    double scale; /* factor of the loss inside the step (loss scale) */
+    /* Seconds of this rank. */
+    double data;    /* waiting for samples */
+    double exposed; /* communication outside the backward pass: waiting for other ranks */
+    double reduce;  /* summing, copying and sending in the backward pass and in a sharded update */
+    double update;  /* gradient norm and update */
+    double total;   /* the whole step */
 } trainer_report;
 
-/* Parameters begin after (settings.seed); equal on all ranks. g must outlive it. ST_USAGE naming
- * the study's keys where settings.reproducible cannot be had. Collective. */
+/* Creates a trainer with parameters initialised from settings->seed, equal on all ranks. g must
+ * outlive it. ST_USAGE, naming the study's keys, if settings->reproducible is impossible.
+ * Collective. */
 status trainer_create(const comm *c, const trainer_settings *settings, const graph *g, node loss,
                       const kernels *engine, trainer **out);
 void trainer_destroy(trainer *t); /* Collective */
 
-/* One optimiser step. stop_requested: this rank wants to stop (agreed in report->stop). ST_DIVERGED
- * after 5 skipped steps in a row, not counting those before which the loss scale could still fall.
- * Collective. */
+/* Makes one optimiser step. stop_requested: this rank requests a stop; report->stop is the agreed
+ * decision. ST_DIVERGED after 5 skipped steps in a row; steps at which the loss scale could still
+ * fall do not count. Collective. */
 status trainer_step(trainer *t, const trainer_feed *feed, bool stop_requested,
                     trainer_report *report);
 
-/* Whether the parameters of all ranks are the same bits: ST_INTERNAL if not. Collective. */
+/* ST_INTERNAL unless the parameters of all ranks have the same bits. Collective. */
 status trainer_check_equal(const trainer *t);
 
-/* Whether gradients travel as messages between ranks of one node (pipeline/trainer/reduction.h). */
+/* Whether ranks of one node cannot share memory and exchange gradients as messages
+ * (pipeline/trainer/reduction.h). Local. */
 bool trainer_lacks_shared_memory(const trainer *t);
 
-int64_t trainer_at(const trainer *t); /* optimiser steps made or skipped */
+int64_t trainer_at(const trainer *t); /* number of optimiser steps made or skipped */
 params *trainer_params(trainer *t);
 const plan *trainer_plan(const trainer *t);
 int64_t trainer_forward_flops(const trainer *t); /* of one sample */
 
-/* The averaged parameters (params total; NULL without EMA), valid until the next step; a sharded
- * trainer puts them together in the gradient's place. Collective. */
+/* The EMA of the parameters (params total floats; NULL without EMA), valid until the next step. A
+ * sharded trainer gathers it in the gradient buffer. Collective. */
 const float *trainer_ema(trainer *t);
 
-/* Saves, on rank 0, everything the next step follows from, in one form whatever the number of ranks
- * and the sharding; restores it on every rank from the newest checkpoint with this fingerprint, if
- * there is one (*found). Collective. */
+/* Writes a checkpoint on rank 0: everything the next step depends on, in a form that does not
+ * depend on the number of ranks and the sharding. Only the newest `keep` checkpoints remain.
+ * Collective. */
 status trainer_save(trainer *t, const char *directory, const char *fingerprint, int keep);
+
+/* Restores every rank from the newest checkpoint with this fingerprint; *found: there is one.
+ * Collective. */
 status trainer_restore(trainer *t, const char *directory, const char *fingerprint, bool *found);
 
-/* Whether the checkpoint that was restored was trained in another precision than this trainer's. */
+/* Whether the restored checkpoint was trained with another compute type. Local. */
 bool trainer_changed_precision(const trainer *t);
 
-/* Reads the EMA values of a checkpoint into p. Local. */
+/* Reads the EMA of a checkpoint into the values of p. Local. */
 status trainer_load_ema(const char *directory, int64_t step, params *p);
 
 #endif

@@ -1,5 +1,5 @@
-/* The inside of a trainer, for pipeline/trainer/trainer.c (the step) and
- * pipeline/trainer/trainer_state.c (what is kept between runs). */
+/* The internals of a trainer, shared by pipeline/trainer/trainer.c (the step) and
+ * pipeline/trainer/trainer_state.c (the state in checkpoints). */
 #ifndef CTAUG_PIPELINE_TRAINER_TRAINER_DETAIL_H
 #define CTAUG_PIPELINE_TRAINER_TRAINER_DETAIL_H
 
@@ -16,20 +16,20 @@ struct trainer {
     bool sharded;
     plan *plan;
     node loss;
-    int64_t held;       /* floats of state: params total, or what this rank owns */
-    float *m, *v, *ema; /* held each, in the order of the partition; ema NULL without EMA */
-    uint64_t *keys;     /* global indices of the micro-batch */
-    sum_stack *partial; /* of earlier micro-batches, when reproducible */
+    int64_t held;       /* floats of each state array: params total; when sharded, what it owns */
+    float *m, *v, *ema; /* [held]: moments of AdamW, EMA (NULL: none); sharded: packed pieces */
+    uint64_t *keys;     /* [micro_batch]: global indices of its samples */
+    sum_stack *partial; /* sums of earlier micro-batches, if reproducible */
     double *losses;     /* of this rank's micro-batches */
-    double *shared;     /* what a step adds up over ranks besides the gradient */
+    double *shared;     /* [shared_count]: what a step sums over ranks besides the gradient */
     int64_t shared_count;
     loss_scale scale;
     int64_t step;
-    int64_t skips; /* in a row */
+    int64_t skips; /* skipped steps in a row */
     bool changed_precision;
 };
 
-/* What this rank holds of a flat buffer like the parameters. Local. */
-void trainer_take(const trainer *t, const float *all, float *held);
+/* Copies from `all`, a buffer like the parameters, what this rank holds of it. Local. */
+void trainer_extract(const trainer *t, const float *all, float *held);
 
 #endif

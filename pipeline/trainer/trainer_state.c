@@ -1,19 +1,22 @@
-/* What is kept between runs: whole arrays by parameter, whoever holds which part of them. */
+/* The persistent state of a trainer: checkpoints hold whole arrays by parameter, independent of the
+ * sharding. Also the comparison of the parameters of all ranks. */
 #include "pipeline/trainer/trainer.h"
 #include "pipeline/trainer/trainer_detail.h"
 
 #include "io/alloc.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { SCALARS = 5 };
 
-/* The state's arrays as files have them. */
-typedef struct whole {
-    float *m, *v, *ema; /* params total each; ema NULL without EMA */
-    float *memory;      /* theirs; NULL: the trainer's own */
-} whole;
+/* The state as whole arrays, as checkpoints hold it. The pointers are those of the trainer, except
+ * on rank 0 of a sharded trainer. */
+typedef struct whole_state {
+    float *m, *v, *ema; /* [params total]; ema NULL without EMA */
+    float *memory;      /* owned memory of m and v; NULL: they are the trainer's */
+} whole_state;
 
 /* FNV-1a over the bits of the parameters. */
 static uint64_t parameter_hash(const params *p) {
@@ -30,33 +33,34 @@ status trainer_check_equal(const trainer *t) {
     bool equal = false;
     status st = comm_all_equal(t->comm, parameter_hash(t->params), &equal);
     if (st == ST_OK && !equal)
-        st = status_fail(ST_INTERNAL, "the ranks hold different parameters after step %lld",
-                         (long long)t->step);
+        st = status_fail(ST_INTERNAL, "the ranks hold different parameters after step %" PRId64,
+                         t->step);
     return st;
 }
 
-void trainer_take(const trainer *t, const float *all, float *held) {
+void trainer_extract(const trainer *t, const float *all, float *held) {
     int64_t owner = reduction_owner(t->reduction);
     if (!t->sharded)
         memcpy(held, all, (size_t)t->params->total * sizeof *held);
     else if (owner >= 0)
-        partition_take(reduction_partition(t->reduction), owner, all, held);
+        partition_extract(reduction_partition(t->reduction), owner, all, held);
 }
 
-/* What each rank holds of an array comes together in the gradient's place, on all. Collective. */
-static void bring_together(const trainer *t, const float *held) {
+/* Gathers a sharded array in the gradient buffer of every rank. Collective. */
+static void gather_in_gradient(const trainer *t, const float *held) {
     int64_t owner = reduction_owner(t->reduction);
-    if (owner >= 0) partition_put(reduction_partition(t->reduction), owner, held, t->params->grad);
+    if (owner >= 0)
+        partition_insert(reduction_partition(t->reduction), owner, held, t->params->grad);
     reduction_spread(t->reduction, t->params->grad);
 }
 
 const float *trainer_ema(trainer *t) {
     if (!t->ema || !t->sharded) return t->ema;
-    bring_together(t, t->ema);
+    gather_in_gradient(t, t->ema);
     return t->params->grad;
 }
 
-/* The arrays "<group>/<parameter>" of one flat buffer, appended at *n. */
+/* Appends the arrays "<group>/<parameter>" of one flat buffer to `arrays`, which has *n so far. */
 static void name_arrays(const params *p, const char *group, float *flat, checkpoint_array *arrays,
                         int64_t *n) {
     for (int64_t i = 0; i < p->count; i++) {
@@ -67,7 +71,9 @@ static void name_arrays(const params *p, const char *group, float *flat, checkpo
     }
 }
 
-static status all_arrays(const trainer *t, const whole *w, checkpoint_array **arrays, int64_t *n) {
+/* All arrays of a checkpoint; the caller frees *arrays with free(). Local. */
+static status all_arrays(const trainer *t, const whole_state *w, checkpoint_array **arrays,
+                         int64_t *n) {
     *n = 0;
     status st = array_alloc(arrays, 4 * t->params->count, sizeof **arrays, "checkpoint arrays");
     if (st != ST_OK) return st;
@@ -78,11 +84,11 @@ static status all_arrays(const trainer *t, const whole *w, checkpoint_array **ar
     return ST_OK;
 }
 
-/* Whole arrays on rank 0, of which the EMA, joined last, stays in the gradient's place; on the
- * others what the trainer holds. Local. */
-static status open_whole(const trainer *t, whole *w) {
+/* Provides whole arrays on rank 0 of a sharded trainer; its EMA uses the gradient buffer, so it
+ * must be gathered last. The caller frees w->memory. Local. */
+static status open_whole(const trainer *t, whole_state *w) {
     int64_t total = t->params->total;
-    *w = (whole){.m = t->m, .v = t->v, .ema = t->ema};
+    *w = (whole_state){.m = t->m, .v = t->v, .ema = t->ema};
     if (!t->sharded || comm_rank(t->comm) != 0) return ST_OK;
     status st = array_alloc(&w->memory, 2 * total, sizeof *w->memory, "a checkpoint");
     if (st != ST_OK) return st;
@@ -92,30 +98,30 @@ static status open_whole(const trainer *t, whole *w) {
     return ST_OK;
 }
 
-/* A sharded array as a whole, on rank 0 in `all`. */
-static void join(const trainer *t, const float *held, float *all) {
+/* Gathers a sharded array in `all` of rank 0. Collective. */
+static void gather(const trainer *t, const float *held, float *all) {
     if (!held || !t->sharded) return;
-    bring_together(t, held);
+    gather_in_gradient(t, held);
     if (comm_rank(t->comm) == 0 && all != t->params->grad)
         memcpy(all, t->params->grad, (size_t)t->params->total * sizeof *all);
 }
 
-/* The way back: from rank 0 to what every rank holds. */
-static status part(const trainer *t, const float *all, float *held) {
+/* The inverse: distributes the array `all` of rank 0 over the ranks. Collective. */
+static status scatter(const trainer *t, const float *all, float *held) {
     status st = ST_OK;
     float *joined = t->sharded ? t->params->grad : held;
     int64_t bytes = t->params->total * (int64_t)sizeof *held;
     if (!held) return ST_OK;
     if (comm_rank(t->comm) == 0 && joined != all) memcpy(joined, all, (size_t)bytes);
     TRY(comm_broadcast(t->comm, joined, bytes, 0));
-    if (t->sharded) trainer_take(t, joined, held);
+    if (t->sharded) trainer_extract(t, joined, held);
 done:
     return st;
 }
 
 status trainer_save(trainer *t, const char *directory, const char *fingerprint, int keep) {
     status st = ST_OK;
-    whole w = {0};
+    whole_state w = {0};
     checkpoint_array *arrays = NULL;
     int64_t n = 0;
     const checkpoint_scalar scalars[SCALARS] = {{"step", (double)t->step},
@@ -124,9 +130,9 @@ status trainer_save(trainer *t, const char *directory, const char *fingerprint, 
                                                 {"loss_scale_good", (double)t->scale.good},
                                                 {"bf16", t->set.precision == TYPE_BF16}};
     TRY(comm_agree(t->comm, open_whole(t, &w)));
-    join(t, t->m, w.m);
-    join(t, t->v, w.v);
-    join(t, t->ema, w.ema);
+    gather(t, t->m, w.m);
+    gather(t, t->v, w.v);
+    gather(t, t->ema, w.ema);
     if (comm_rank(t->comm) == 0) {
         st = all_arrays(t, &w, &arrays, &n);
         if (st == ST_OK)
@@ -140,9 +146,9 @@ done:
     return st;
 }
 
-/* Rank 0 reads. */
-static status read_whole(const trainer *t, const char *directory, int64_t step, const whole *w,
-                         checkpoint_scalar *scalars) {
+/* Reads a checkpoint. Local (rank 0). */
+static status read_whole(const trainer *t, const char *directory, int64_t step,
+                         const whole_state *w, checkpoint_scalar *scalars) {
     status st = ST_OK;
     checkpoint_array *arrays = NULL;
     int64_t n = 0;
@@ -155,7 +161,7 @@ done:
 
 status trainer_restore(trainer *t, const char *directory, const char *fingerprint, bool *found) {
     status st = ST_OK;
-    whole w = {0};
+    whole_state w = {0};
     int64_t step = -1;
     bool first = comm_rank(t->comm) == 0;
     checkpoint_scalar scalars[SCALARS] = {{.name = "step"},
@@ -164,7 +170,7 @@ status trainer_restore(trainer *t, const char *directory, const char *fingerprin
                                           {.name = "loss_scale_good"},
                                           {.name = "bf16"}};
     *found = false;
-    /* Rank 0's view of the directory counts: another node may see it later. */
+    /* Rank 0 decides: other nodes may see a change of the directory later. */
     if (first) st = checkpoint_latest(directory, fingerprint, &step);
     TRY(comm_agree(t->comm, st));
     TRY(comm_broadcast(t->comm, &step, sizeof step, 0));
@@ -174,9 +180,9 @@ status trainer_restore(trainer *t, const char *directory, const char *fingerprin
     TRY(comm_agree(t->comm, st));
     TRY(comm_broadcast(t->comm, scalars, sizeof scalars, 0));
     TRY(comm_broadcast(t->comm, t->params->value, t->params->total * (int64_t)sizeof(float), 0));
-    TRY(part(t, w.ema, t->ema)); /* first: it lies where the others pass */
-    TRY(part(t, w.m, t->m));
-    TRY(part(t, w.v, t->v));
+    TRY(scatter(t, w.ema, t->ema)); /* first: the others use the gradient buffer, where it is */
+    TRY(scatter(t, w.m, t->m));
+    TRY(scatter(t, w.v, t->v));
     t->step = (int64_t)scalars[0].value;
     t->skips = (int64_t)scalars[1].value;
     loss_scale_restore(&t->scale, scalars[2].value, (int64_t)scalars[3].value);
