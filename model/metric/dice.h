@@ -5,13 +5,14 @@
 
 #include <stdint.h>
 
-enum { DICE_LABELS = 32 };
+/* Every value of a u8 label: background and 255 structures. */
+enum { DICE_LABELS = 256 };
 
 typedef struct dice_counts {
     int64_t both[DICE_LABELS], truth[DICE_LABELS], predicted[DICE_LABELS];
 } dice_counts;
 
-/* Labels must be below DICE_LABELS; larger ones are counted nowhere. */
+/* Adds the counts of n voxels. Local. */
 void dice_add(dice_counts *d, const uint8_t *truth, const uint8_t *predicted, int64_t n);
 
 /* Dice of a label; NAN when it occurs in neither (the patient does not count for this structure).
