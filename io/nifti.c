@@ -39,8 +39,8 @@ typedef struct nifti_header {
 
 _Static_assert(sizeof(nifti_header) == VOXELS_AT, "the header must have no padding");
 
-/* Quaternion (b c d, with a >= 0) of a rotation matrix. Divides by the largest component for
- * numerical stability, as nifti1.h (method 2) requires. */
+/* Quaternion (b c d, with a >= 0) of a rotation matrix. The branch depends on the trace, so that no
+ * small component is divided by (nifti1.h, method 2). */
 static void quaternion(const double r[3][3], float *b, float *c, float *d) {
     double q[4]; /* a b c d */
     double trace = r[0][0] + r[1][1] + r[2][2];
