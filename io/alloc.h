@@ -1,5 +1,5 @@
-/* Sizes and arrays at the borders: 64-bit counts whose products are checked, memory whose failure
- * is a status. Everything that multiplies numbers from a file goes through here. */
+/* Checked arithmetic on 64-bit sizes, and allocation whose failure is a status. Code that
+ * multiplies numbers read from a file uses these functions. */
 #ifndef CTAUG_IO_ALLOC_H
 #define CTAUG_IO_ALLOC_H
 
@@ -30,23 +30,24 @@ static inline status array_alloc(void *out, int64_t n, int64_t size, const char 
     return memory ? ST_OK : status_memory(what, bytes);
 }
 
-/* `bytes` bytes from a page boundary on in *(void **)out, not written yet: a page comes to lie near
- * the thread that first does. Large ones are asked for in huge pages, which spares the processor
- * most of its address translation. free(); 0 gives a non-null pointer. On failure *out is NULL.
- * Local. */
+/* `bytes` uninitialised bytes, page-aligned, in *(void **)out, which the caller frees with free().
+ * No page is touched: the system places each one on the NUMA node of the thread that writes it
+ * first. Large blocks request huge pages to reduce TLB misses. 0 gives a non-null pointer. On
+ * failure *out is NULL. Local. */
 static inline status pages_alloc(void *out, int64_t bytes, const char *what) {
     const int64_t huge = 1 << 21, page = bytes < huge ? 4096 : huge;
-    int64_t room = 0;
+    int64_t rounded = 0;
     void *memory = NULL;
-    if (bytes >= 0 && size_add(bytes, page, &room))
-        memory = aligned_alloc((size_t)page, (size_t)(room / page * page));
-    /* A wish: without it everything works alike. */
-    if (memory && page == huge) (void)madvise(memory, (size_t)(room / page * page), MADV_HUGEPAGE);
+    if (bytes >= 0 && size_add(bytes, page, &rounded))
+        memory = aligned_alloc((size_t)page, (size_t)(rounded / page * page));
+    /* Only a hint: failure changes nothing but speed. */
+    if (memory && page == huge)
+        (void)madvise(memory, (size_t)(rounded / page * page), MADV_HUGEPAGE);
     __builtin_memcpy(out, &memory, sizeof memory);
     return memory ? ST_OK : status_memory(what, bytes);
 }
 
-/* The same, zeroed. */
+/* The same, zeroed by the calling thread. Local. */
 static inline status pages_zeroed(void *out, int64_t bytes, const char *what) {
     void *memory = NULL;
     status st = pages_alloc(&memory, bytes, what);

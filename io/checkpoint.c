@@ -1,8 +1,9 @@
-/* Checkpoints: a directory is filled under a temporary name and renamed, so each is there whole.
+/* Writing and reading checkpoints. A directory is filled under a temporary name and then renamed,
+ * so that a checkpoint is complete or absent.
  *
- * state.h5: a contiguous f32 dataset for each array under its name as path, scalars as f64
- * attributes of the root. The manifest in the directory vouches for state.h5; its hash is compared
- * before anything is read. Older checkpoints go only after the new one is published.
+ * state.h5: one contiguous f32 dataset for each array, with its name as path; scalars as f64
+ * attributes of the root group. The hash of state.h5 in the manifest is compared before anything is
+ * read. Older checkpoints are removed only after the new one is published.
  */
 #include "io/checkpoint.h"
 #include "io/alloc.h"
@@ -58,7 +59,7 @@ static void shape_of(const checkpoint_array *a, hsize_t shape[RANK_MAX]) {
 
 /* ---- writing ---- */
 
-/* The groups above name, which HDF5 by itself would make with times. */
+/* Creates the parent groups of `name`; those that HDF5 creates by itself would carry times. */
 static status make_groups(hid_t file, const char *name, const char *path) {
     status st = ST_OK;
     char part[CHECKPOINT_NAME];
@@ -111,7 +112,7 @@ done:
     return st;
 }
 
-/* state.h5 and its manifest in `directory`, whatever its name is for now. */
+/* Writes state.h5 and its manifest into `directory`, which still has a temporary name. */
 static status fill(const char *directory, const char *fingerprint, int64_t step,
                    const checkpoint_array *arrays, int64_t n_arrays,
                    const checkpoint_scalar *scalars, int64_t n_scalars) {
@@ -130,8 +131,8 @@ done:
     return st;
 }
 
-/* rename() replaces no directory that holds files: one of the same step goes out of the way
- * first, under a name that counts as a leftover. */
+/* rename() does not replace a directory with content: an older checkpoint of the same step is first
+ * renamed to a temporary name. */
 static status publish(const char *directory, const char *temporary, int64_t step) {
     status st;
     char path[PATH_SIZE], name[STEP_NAME + 32], old[PATH_SIZE];
@@ -147,23 +148,24 @@ done:
     return st;
 }
 
-/* ---- which there are ---- */
+/* ---- listing ---- */
 
+/* Descending. */
 static int compare_steps(const void *a, const void *b) {
     int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
     return x < y ? 1 : x > y ? -1 : 0;
 }
 
-/* The step of a published name, -1 of any other. */
+/* The step of a published name, -1 for any other name. */
 static int64_t step_of(const char *name) {
-    char again[STEP_NAME];
+    char expected[STEP_NAME];
     int64_t step = -1;
     if (sscanf(name, "step-%" SCNd64, &step) != 1 || step < 0) return -1;
-    step_name(step, again);
-    return strcmp(again, name) == 0 ? step : -1;
+    step_name(step, expected);
+    return strcmp(expected, name) == 0 ? step : -1;
 }
 
-/* Steps of all directories with a published name, newest first; none if there is no `directory`.
+/* The steps of all directories with a published name, newest first; none if `directory` is missing.
  * The caller frees *steps. */
 static status list_steps(const char *directory, int64_t **steps, int64_t *count) {
     status st = ST_OK;
@@ -188,8 +190,8 @@ done:
     return st;
 }
 
-/* All but the newest `keep`; the one just written stays even where a training that was begun anew
- * finds later steps of an older one. */
+/* Removes all but the newest `keep` steps. The step just written stays, even if a training that was
+ * started again from 0 finds later steps of an older training. */
 static status remove_old(const char *directory, int64_t written, int keep) {
     status st;
     char path[PATH_SIZE];
@@ -221,7 +223,7 @@ status checkpoint_write(const char *directory, int64_t step, const char *fingerp
     TRY(remove_old(directory, step, keep));
 done:
     if (st != ST_OK && temporary[0]) {
-        char message[1024]; /* the first failure is the one to tell */
+        char message[1024]; /* the first failure is reported, not that of the removal */
         snprintf(message, sizeof message, "%s", status_message());
         if (file_remove_tree(temporary) != ST_OK) status_fail(st, "%s", message);
     }
@@ -230,7 +232,7 @@ done:
 
 /* ---- reading ---- */
 
-/* Opens step's manifest, which must be about this very step. */
+/* Reads the manifest of a checkpoint, which must describe this step. */
 static status read_manifest(const char *path, int64_t step, manifest *m) {
     status st;
     TRY(manifest_read(path, KIND, m));

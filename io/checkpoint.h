@@ -1,8 +1,9 @@
-/* Checkpoints: everything a training needs to go on bit for bit, kept N deep.
+/* Checkpoints: the complete state of a training, from which it resumes bit for bit.
  *
- * <directory>/step-00001200/{state.h5, manifest.json}; state.h5 holds named f32 arrays (parameters,
- * EMA, optimiser moments, by parameter name and shape, readable with h5py) and named scalars
- * (position). Random numbers are counter-based (model/rng.h), so seed and position are their state.
+ * <directory>/step-00001200/{state.h5, manifest.json}. state.h5 holds named f32 arrays (parameters,
+ * EMA, optimiser moments, with the names and shapes of the parameters, readable with h5py) and
+ * named scalars (position). Random numbers are counter-based (model/rng.h): seed and position are
+ * their whole state.
  */
 #ifndef CTAUG_IO_CHECKPOINT_H
 #define CTAUG_IO_CHECKPOINT_H
@@ -15,7 +16,7 @@ typedef struct checkpoint_array {
     char name[CHECKPOINT_NAME]; /* path inside the file: "ema/down.0.conv.weight" */
     int rank;
     int64_t shape[4];
-    float *at; /* source when writing, target when reading; the caller's */
+    float *at; /* source when writing, target when reading; owned by the caller */
 } checkpoint_array;
 
 typedef struct checkpoint_scalar {
@@ -23,18 +24,18 @@ typedef struct checkpoint_scalar {
     double value;
 } checkpoint_scalar;
 
-/* Publishes step-<step>, then removes all but the newest `keep`. Local (rank 0 calls it, then the
- * ranks agree). */
+/* Publishes step-<step>, then removes all but the newest `keep` steps. Local: rank 0 calls it, then
+ * the ranks agree. */
 status checkpoint_write(const char *directory, int64_t step, const char *fingerprint,
                         const checkpoint_array *arrays, int64_t n_arrays,
                         const checkpoint_scalar *scalars, int64_t n_scalars, int keep);
 
-/* The newest published step with this fingerprint (NULL: any); *step = -1 if there is none. What is
- * half-written or damaged in size is passed over. Local. */
+/* The newest published step with this fingerprint (NULL: any); *step = -1 if there is none. Steps
+ * without a valid manifest or with a wrong file size are skipped. Local. */
 status checkpoint_latest(const char *directory, const char *fingerprint, int64_t *step);
 
-/* Reads every named array and scalar (more in the file is fine); the hash is compared first, and
- * shapes must agree: ST_INTEGRITY otherwise. Local. */
+/* Reads the named arrays and scalars; the file may hold more. ST_INTEGRITY if the hash of the file
+ * or a shape differs. Local. */
 status checkpoint_read(const char *directory, int64_t step, checkpoint_array *arrays,
                        int64_t n_arrays, checkpoint_scalar *scalars, int64_t n_scalars);
 

@@ -1,10 +1,9 @@
-/* Everything MPI: one communicator, its errors as statuses, messages of any length.
+/* The only file that uses MPI: communicators, errors of MPI as statuses, messages of any length.
  *
- * MPI counts are ints, so longer messages go in pieces below 2^30 elements. The sums of a few
- * numbers here rest on MPI_Allreduce, of which the standard demands identical results on all
- * processes of the group (MPI 3.1, 5.9.6); tests/test_comm.c holds the installed library to that
- * with odd sizes. Gradients are summed by pipeline/trainer/reduction.c, which only has them
- * carried.
+ * MPI counts are ints, so long messages are sent in pieces of PIECE elements. The sums here use
+ * MPI_Allreduce, which returns identical results on all processes of the group (MPI 3.1, 5.9.6);
+ * tests/test_comm.c checks that of the installed library. Gradients are summed by
+ * pipeline/trainer/reduction.c, which uses this file only to move them.
  */
 #include "io/comm.h"
 #include "io/alloc.h"
@@ -20,7 +19,7 @@ enum { PIECE = 1 << 29, MESSAGE = 1024 };
 
 struct comm {
     MPI_Comm world;
-    MPI_Op max_nan; /* maximum that a NaN on any rank turns to NaN on all */
+    MPI_Op max_nan; /* maximum; NaN if any rank has NaN */
     int rank, size, local_size;
 };
 
@@ -29,15 +28,31 @@ struct comm_slots {
     MPI_Request *request;
 };
 
+/* Turns the return code of an MPI call into a status with MPI's text. MPI_Error_string() itself may
+ * be called only between MPI_Init_thread() and MPI_Finalize(). */
 static status check(int code, const char *call) {
     if (code == MPI_SUCCESS) return ST_OK;
-    char text[MPI_MAX_ERROR_STRING] = "unknown error";
-    int length = 0;
-    MPI_Error_string(code, text, &length);
+    char text[MPI_MAX_ERROR_STRING] = "";
+    int length = 0, begun = 0, ended = 0;
+    bool running = MPI_Initialized(&begun) == MPI_SUCCESS && begun &&
+                   MPI_Finalized(&ended) == MPI_SUCCESS && !ended;
+    if (!running || MPI_Error_string(code, text, &length) != MPI_SUCCESS || !text[0])
+        snprintf(text, sizeof text, "error code %d", code);
     return status_fail(ST_INTERNAL, "%s failed: %s", call, text);
 }
 
-/* MPI_MAX leaves open what becomes of a NaN: ranks could disagree. */
+/* For calls that release something: their failure is printed and leaves the status of the operation
+ * before them as it is. */
+static void warn(int code, const char *call) {
+    if (code == MPI_SUCCESS) return;
+    char before[MESSAGE];
+    snprintf(before, sizeof before, "%s", status_message());
+    status st = check(code, call);
+    fprintf(stderr, "warning: %s\n", status_message());
+    (void)status_fail(st, "%s", before);
+}
+
+/* MPI_MAX leaves the result undefined if an argument is NaN: ranks could disagree. */
 static void max_nan(void *in, void *inout, int *count, MPI_Datatype *type) {
     (void)type;
     const double *a = in;
@@ -57,7 +72,7 @@ done:
     return st;
 }
 
-/* Takes over the communicator, also on failure. */
+/* A comm that owns the communicator, which is freed on failure. */
 static status wrap(MPI_Comm world, comm **out) {
     status st;
     comm *c = NULL;
@@ -75,7 +90,7 @@ static status wrap(MPI_Comm world, comm **out) {
     c = NULL;
 done:
     comm_free(c);
-    if (world != MPI_COMM_NULL) MPI_Comm_free(&world);
+    if (world != MPI_COMM_NULL) warn(MPI_Comm_free(&world), "MPI_Comm_free");
     return st;
 }
 
@@ -88,28 +103,28 @@ status comm_start(int *argc, char ***argv, comm **out) {
     TRY(check(MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &given), "MPI_Init_thread"));
     started = true;
     if (given < MPI_THREAD_FUNNELED)
-        TRY(status_fail(ST_INTERNAL, "this MPI library supports no threads beside it "
+        TRY(status_fail(ST_INTERNAL, "this MPI library does not support threads "
                                      "(MPI_THREAD_FUNNELED)"));
     TRY(check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN),
               "MPI_Comm_set_errhandler"));
     TRY(check(MPI_Comm_dup(MPI_COMM_WORLD, &world), "MPI_Comm_dup"));
     TRY(wrap(world, out));
 done:
-    if (st != ST_OK && started) MPI_Finalize();
+    if (st != ST_OK && started) warn(MPI_Finalize(), "MPI_Finalize");
     return st;
 }
 
 void comm_free(comm *c) {
     if (!c) return;
-    if (c->max_nan != MPI_OP_NULL) MPI_Op_free(&c->max_nan);
-    if (c->world != MPI_COMM_NULL) MPI_Comm_free(&c->world);
+    if (c->max_nan != MPI_OP_NULL) warn(MPI_Op_free(&c->max_nan), "MPI_Op_free");
+    if (c->world != MPI_COMM_NULL) warn(MPI_Comm_free(&c->world), "MPI_Comm_free");
     free(c);
 }
 
 void comm_stop(comm *c) {
     if (!c) return;
     comm_free(c);
-    MPI_Finalize();
+    warn(MPI_Finalize(), "MPI_Finalize");
 }
 
 status comm_split(const comm *c, int colour, comm **out) {
@@ -126,7 +141,7 @@ done:
     return st;
 }
 
-status comm_split_node(const comm *c, int most, comm **out) {
+status comm_split_node(const comm *c, int max_ranks, comm **out) {
     status st;
     MPI_Comm node = MPI_COMM_NULL;
     comm *whole = NULL;
@@ -134,7 +149,7 @@ status comm_split_node(const comm *c, int most, comm **out) {
     TRY(check(MPI_Comm_split_type(c->world, MPI_COMM_TYPE_SHARED, c->rank, MPI_INFO_NULL, &node),
               "MPI_Comm_split_type"));
     TRY(comm_agree(c, wrap(node, &whole)));
-    TRY(comm_agree(c, comm_split(whole, most > 0 ? whole->rank / most : 0, out)));
+    TRY(comm_agree(c, comm_split(whole, max_ranks > 0 ? whole->rank / max_ranks : 0, out)));
 done:
     comm_free(whole);
     return st;
@@ -150,12 +165,13 @@ status comm_agree(const comm *c, status local) {
     struct {
         int code, rank;
     } mine = {(int)local, c->rank}, worst = {0, 0};
-    /* MPI_MAXLOC: the largest code and, of equal ones, the lowest rank. */
+    /* MPI_MAXLOC: the largest code and, among equal codes, the lowest rank. */
     TRY(check(MPI_Allreduce(&mine, &worst, 1, MPI_2INT, MPI_MAXLOC, c->world), "MPI_Allreduce"));
     if (worst.code == ST_OK) goto done;
     if (worst.rank == c->rank) snprintf(text, sizeof text, "%s", status_message());
     TRY(check(MPI_Bcast(text, sizeof text, MPI_CHAR, worst.rank, c->world), "MPI_Bcast"));
-    if (worst.rank == 0) /* also the second time round, when all hold "rank N: ..." already */
+    /* Rank 0 also passes on a message that an earlier agreement prefixed. */
+    if (worst.rank == 0)
         st = status_fail((status)worst.code, "%s", text);
     else
         st = status_fail((status)worst.code, "rank %d: %s", worst.rank, text);
@@ -250,7 +266,7 @@ done:
 
 status comm_all_equal(const comm *c, uint64_t value, bool *equal) {
     status st;
-    /* min(~x) is ~max(x): one reduction gives both ends. */
+    /* min(~x) is ~max(x): one reduction gives minimum and maximum. */
     uint64_t ends[2] = {value, ~value};
     TRY(check(MPI_Allreduce(MPI_IN_PLACE, ends, 2, MPI_UINT64_T, MPI_MIN, c->world),
               "MPI_Allreduce"));
@@ -263,7 +279,7 @@ const char *comm_library_version(void) {
     static _Thread_local char text[MPI_MAX_LIBRARY_VERSION_STRING];
     int length = 0;
     if (MPI_Get_library_version(text, &length) != MPI_SUCCESS) return "";
-    text[strcspn(text, ",\n")] = 0; /* behind the comma: who built it, where */
+    text[strcspn(text, ",\n")] = 0; /* what follows the comma describes the package */
     return text;
 }
 
@@ -288,8 +304,8 @@ status comm_slots_create(const comm *c, int64_t count, comm_slots **out) {
     status st;
     comm_slots *s = NULL;
     *out = NULL;
-    TRY(array_alloc(&s, 1, sizeof *s, "messages under way"));
-    TRY(array_alloc(&s->request, count, sizeof *s->request, "messages under way"));
+    TRY(array_alloc(&s, 1, sizeof *s, "nonblocking operations"));
+    TRY(array_alloc(&s->request, count, sizeof *s->request, "nonblocking operations"));
     s->world = c->world;
     for (int64_t i = 0; i < count; i++) s->request[i] = MPI_REQUEST_NULL;
     *out = s;
@@ -327,6 +343,6 @@ status comm_slot_done(comm_slots *s, int64_t slot, bool *done) {
 
 _Noreturn void comm_abort(const comm *c, const char *why) {
     fprintf(stderr, "ctaug: rank %d: broken invariant: %s\n", c->rank, why);
-    MPI_Abort(c->world, ST_INTERNAL);
+    (void)MPI_Abort(c->world, ST_INTERNAL);
     abort();
 }

@@ -1,9 +1,9 @@
-/* DICOM, behind C: what DCMTK reads and writes for us. No exception crosses this header.
+/* C interface to DICOM files, which DCMTK reads and writes. No C++ exception crosses it.
  *
- * Reading takes CT Image Storage (uncompressed, RLE, JPEG lossless and lossy, JPEG-LS as DCMTK
- * decodes them) and Segmentation Storage (BINARY). HU are stored values * Rescale Slope + Rescale
- * Intercept (PS3.3 C.7.6.3, C.11.1), never a rendered image. Writing makes CT Image Storage and
- * Segmentation Storage from a volume; `ctaug phantom` and `ctaug export` share it.
+ * Reading supports CT Image Storage (uncompressed, RLE, JPEG lossless and lossy, JPEG-LS, as DCMTK
+ * decodes them) and Segmentation Storage (BINARY). HU are stored value * Rescale Slope + Rescale
+ * Intercept (PS3.3 C.7.6.3, C.11.1), never a rendered image. Writing produces CT Image Storage and
+ * Segmentation Storage from a volume, for `ctaug phantom` and `ctaug export`.
  */
 #ifndef CTAUG_IO_DICOM_H
 #define CTAUG_IO_DICOM_H
@@ -19,7 +19,7 @@ enum { DICOM_UID = 65, DICOM_TEXT = 65 };
 
 typedef enum dicom_kind { DICOM_OTHER, DICOM_CT, DICOM_SEG } dicom_kind;
 
-/* The header of one file: all that ordering and geometry need. */
+/* The attributes of a file that grouping, ordering and geometry need. */
 typedef struct dicom_header {
     char path[PATH_SIZE];
     dicom_kind kind;
@@ -33,31 +33,32 @@ typedef struct dicom_header {
     int contrast;            /* ContrastBolusAgent present and not empty */
 } dicom_header;
 
-/* "DCMTK 3.6.7". Local. */
+/* "DCMTK 3.6.7": name and version of the library. Local. */
 const char *dicom_library_version(void);
 
-/* Reads a header without decoding pixels. A file that is not DICOM is ST_INPUT naming it; DICOM of
- * another class succeeds with kind DICOM_OTHER, and so do localizers and maps whose Rescale Type is
- * not HU. A CT lacking position, orientation, spacing or rescale values is ST_INPUT naming the tag.
- * Enhanced (multi-frame) CT is ST_INPUT too: leaving it out quietly would lose patients. Local. */
+/* Reads a header without decoding pixels. Other SOP classes, localizers and maps whose Rescale Type
+ * is not HU succeed with kind DICOM_OTHER. ST_INPUT, naming the file: it is not DICOM; a CT without
+ * position, orientation, spacing or rescale values (naming the tag); Enhanced (multi-frame) CT,
+ * since skipping it silently would lose patients. Local. */
 status dicom_read_header(const char *path, dicom_header *out);
 
-/* Decodes one CT slice to HU, rounded and clamped to int16: hu[rows*columns]. Pixels that hold the
- * Pixel Padding Value are at least -1024. A truncated or undecodable pixel array is ST_INPUT naming
- * the file. Local. */
+/* Decodes a CT slice to HU, rounded and clamped to int16: hu[rows*columns]. Pixels with the Pixel
+ * Padding Value are raised to at least -1024 HU. ST_INPUT naming the file if the pixel array is
+ * truncated or cannot be decoded. Local. */
 status dicom_read_ct(const dicom_header *h, int16_t *hu);
 
-/* Paints the segments of a SEG into labels (z y x, geometry `space`): each frame goes to the slice
- * whose position is within half a slice spacing of it. Segment labels are looked up in `set` and
- * appended to it when new ("background" first if it is empty). Where segments overlap the highest
- * Segment Number wins. ST_INPUT if rows, columns, orientation, pixel spacing (1 %) or the place in
- * the plane (half a pixel) do not fit, or if a frame lies on no slice. Local. */
+/* Writes the segments of a SEG into labels (z y x, geometry `space`). A frame belongs to the slice
+ * whose position is within half a slice spacing. Segment labels that are not in `set` are appended
+ * to it ("background" first if it is empty). Where segments overlap the highest Segment Number
+ * wins. ST_INPUT if rows, columns, orientation, pixel spacing (1 %) or position in the plane (half
+ * a pixel) do not match `space`, if a frame lies on no slice, or if `set` would hold more than
+ * STRUCTURES_MAX structures. Local. */
 status dicom_read_seg(const char *path, const geometry *space, label_set *set, uint8_t *labels);
 
-/* Just the segment labels of a SEG, appended to set when new, as dicom_read_seg() does. Local. */
+/* Appends the segment labels of a SEG that are not in `set`, as dicom_read_seg() does. Local. */
 status dicom_seg_labels(const char *path, label_set *set);
 
-/* What identifies a written examination. UIDs follow from `seed_text` alone (2.25.<hash>), so that
+/* Identity of a written examination. UIDs (2.25.<hash>) are derived from `seed_text` alone, so that
  * writing twice gives the same bytes. */
 typedef struct dicom_identity {
     char patient_id[DICOM_TEXT];
@@ -65,10 +66,10 @@ typedef struct dicom_identity {
     char seed_text[256];
 } dicom_identity;
 
-/* Writes directory/ct-0000.dcm ... (one slice a file, Explicit VR Little Endian, int16, slope 1,
- * intercept 0) and, if `set` is not NULL, directory/seg.dcm (BINARY, one segment a label in set
- * that occurs, frames with the geometry in functional groups, referencing the CT; no file if no
- * label occurs). Files that are there already are replaced, others left. Local. */
+/* Writes directory/ct-0000.dcm ... (one file per slice, Explicit VR Little Endian, int16, slope 1,
+ * intercept 0) and, if `set` is not NULL, directory/seg.dcm: BINARY, one segment for each label of
+ * `set` that occurs, geometry in functional groups, references to the CT; no file if no label
+ * occurs. Replaces existing files of these names, keeps all other files. Local. */
 status dicom_write_volume(const char *directory, const dicom_identity *who, const volume *v,
                           const label_set *set);
 

@@ -1,4 +1,5 @@
-/* DCMTK's start, and the few calls by which the other DICOM rooms touch files and attributes. */
+/* Initialising DCMTK, and the functions through which io/dicom_*.cpp access files and attributes.
+ */
 #include "io/dicom_common.hpp"
 
 #include <dcmtk/dcmdata/dcostrmb.h>
@@ -14,7 +15,7 @@
 #include <vector>
 
 static bool start_once() {
-    /* Faults are reported by status; DCMTK's log lines would only double them. */
+    /* Faults are reported as statuses; DCMTK's log lines would repeat them. */
     OFLog::configure(OFLogger::OFF_LOG_LEVEL);
     DcmRLEDecoderRegistration::registerCodecs();
     DJDecoderRegistration::registerCodecs();
@@ -23,7 +24,7 @@ static bool start_once() {
 }
 
 status dicom_start() {
-    static const bool has_dictionary = start_once(); /* thread-safe by the rules of C++ */
+    static const bool has_dictionary = start_once(); /* C++ initialises it once, thread-safely */
     if (has_dictionary) return ST_OK;
     return status_fail(ST_INTERNAL, "DCMTK finds no DICOM data dictionary (dicom.dic): install it, "
                                     "or name it in DCMDICTPATH");
@@ -37,7 +38,7 @@ std::string dicom_tag_name(const DcmTagKey &tag) {
     return text;
 }
 
-/* DCMTK would take any bytes for a data set, and says of short files only that they end. */
+/* DCMTK accepts arbitrary bytes as a data set, and reports short files only as unexpected ends. */
 static status check_prefix(const char *path) {
     char start[132] = {};
     std::FILE *file = std::fopen(path, "rb");
@@ -59,8 +60,8 @@ status dicom_load(const char *path, const DcmTagKey &stop, DcmFileFormat &file) 
     return status_fail(ST_INPUT, "%s: not a readable DICOM file: %s", path, read.text());
 }
 
-/* By way of memory: DCMTK's file stream does not report what fclose() returns, so that a disk
- * which fills up at the end would go unseen. */
+/* Encodes into memory: DCMTK's file stream ignores the result of fclose(), so that a disk that
+ * becomes full at the end would go unnoticed. */
 status dicom_save(const char *path, DcmFileFormat &file) {
     const E_TransferSyntax syntax = EXS_LittleEndianExplicit;
     const E_EncodingType lengths = EET_ExplicitLength;

@@ -1,7 +1,7 @@
-/* Attributes put by one call each, and UIDs made from text: what the writers of CT and SEG share.
- */
+/* Setting attributes and deriving UIDs from text, for the writers of CT and SEG. */
 #include "io/dicom_put.hpp"
 
+#include <cinttypes>
 #include <cmath>
 #include <cstdio>
 #include <stdexcept>
@@ -59,7 +59,7 @@ std::string dicom_uid(const dicom_identity *who, const std::string &what) {
 
 std::string dicom_slice_name(int64_t k) {
     char name[32];
-    std::snprintf(name, sizeof name, "ct-%04lld", static_cast<long long>(k));
+    std::snprintf(name, sizeof name, "ct-%04" PRId64, k);
     return name;
 }
 

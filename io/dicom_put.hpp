@@ -1,33 +1,33 @@
-/* What the writers of CT and SEG share: attributes put by one call each, and UIDs made from text.
+/* Functions shared by the writers of CT and SEG: setting attributes, and deriving UIDs from text.
  *
- * A data set that cannot be built is nobody's input fault and cannot be mended half-way, so these
- * throw; dicom_guard() turns it into ST_INTERNAL.
+ * A failure to build a data set is never a fault of the input: these functions throw, and
+ * dicom_guard() turns the exception into ST_INTERNAL.
  */
 #ifndef CTAUG_IO_DICOM_PUT_HPP
 #define CTAUG_IO_DICOM_PUT_HPP
 
 #include "io/dicom_common.hpp"
 
-/* Text; numbers of US, UL and IS attributes; numbers of DS attributes. An empty text is a type 2
- * attribute without value. */
+/* Sets an attribute to text (empty: a type 2 attribute without value), to a number (US, UL, IS), or
+ * to n numbers (DS). */
 void dicom_put(DcmItem &item, const DcmTagKey &tag, const std::string &value);
 void dicom_put(DcmItem &item, const DcmTagKey &tag, int64_t value);
 void dicom_put(DcmItem &item, const DcmTagKey &tag, const double *values, int n);
 
-/* A new item behind those of a sequence. */
+/* Appends an item to a sequence. */
 DcmItem &dicom_put_item(DcmItem &item, const DcmTagKey &sequence);
 
-/* A sequence of one code (PS3.3 8.8). */
+/* Adds a sequence with one code (PS3.3 8.8). */
 void dicom_put_code(DcmItem &item, const DcmTagKey &sequence, const char *value, const char *scheme,
                     const char *meaning);
 
-/* Throws, naming the tag, unless `made` is good. */
+/* Throws, naming the tag, if `made` is an error. */
 void dicom_must(OFCondition made, const DcmTagKey &tag);
 
 /* "2.25." and 128 bits of SHA-256(seed text, what) in decimal (PS3.5 B.2). */
 std::string dicom_uid(const dicom_identity *who, const std::string &what);
 
-/* The name under which slice k's UID is made: "ct-0000". */
+/* "ct-0000": base of the file name of slice k, and the text its UID is derived from. */
 std::string dicom_slice_name(int64_t k);
 
 /* Position of slice k: x y z, mm. */
@@ -36,14 +36,14 @@ void dicom_slice_position(const geometry *space, int64_t k, double position[3]);
 /* Row direction, then column direction. */
 void dicom_orientation(const geometry *space, double orientation[6]);
 
-/* Patient, study, frame of reference, equipment and SOP common modules. */
+/* The modules patient, study, frame of reference, equipment and SOP common. */
 void dicom_put_common(DcmItem &item, const dicom_identity *who, const char *sop_class,
                       const std::string &sop_name);
 
-/* Image pixel module without the pixels: grey, rows and columns of `space`, `bits` a pixel. */
+/* The image pixel module without pixel data: monochrome, `bits` bits per pixel. */
 void dicom_put_image(DcmItem &item, const geometry *space, int bits, bool with_sign);
 
-/* directory/seg.dcm, if any label of `set` occurs in v. */
+/* Writes directory/seg.dcm if any label of `set` except background occurs in v. */
 status dicom_write_seg(const char *directory, const dicom_identity *who, const volume *v,
                        const label_set *set);
 

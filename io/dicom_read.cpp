@@ -1,14 +1,15 @@
-/* CT slices: from a file to a header, from a header to HU.
+/* Reading headers, and decoding the pixels of CT slices to HU.
  *
- * Stored values are taken apart bit by bit as PS3.3 C.7.6.3.1 says (Bits Stored, High Bit, Pixel
- * Representation), whatever the transfer syntax packed them with, then turned into HU by Rescale
- * Slope and Intercept (C.11.1.1.2). No window, no lookup table, no display transformation.
+ * Stored values are extracted from decoded pixel cells by Bits Stored, High Bit and Pixel
+ * Representation (PS3.3 C.7.6.3.1), for all transfer syntaxes alike, then converted to HU by
+ * Rescale Slope and Intercept (C.11.1.1.2). No window, no lookup table, no display transformation.
  */
 #include "io/dicom_common.hpp"
 
 #include <dcmtk/dcmdata/dcpxitem.h>
 
 #include <algorithm>
+#include <cinttypes>
 #include <cmath>
 #include <cstdio>
 #include <vector>
@@ -17,6 +18,7 @@ enum { PADDING_HU = -1024 };
 
 /* ---- header ---- */
 
+/* Whether one of the values of an attribute is `value`. */
 static bool has_value(DcmItem &item, const DcmTagKey &tag, const char *value) {
     for (unsigned long i = 0;; i++) {
         const std::string text = dicom_text(item, tag, i);
@@ -25,8 +27,8 @@ static bool has_value(DcmItem &item, const DcmTagKey &tag, const char *value) {
     }
 }
 
-/* Scanners and workstations also store dual-energy and other maps as CT; their unit is told by
- * Rescale Type. "US" is "unspecified", which CT Image Storage takes as HU. */
+/* Scanners and workstations also store dual-energy and other maps as CT; Rescale Type holds their
+ * unit. "US" means unspecified, which in CT Image Storage is HU. */
 static bool is_in_hu(DcmItem &item) {
     const std::string unit = dicom_text(item, DCM_RescaleType);
     return unit.empty() || unit == "US" || unit.compare(0, 2, "HU") == 0;
@@ -47,9 +49,9 @@ static status read_size(DcmItem &item, dicom_header *out) {
     TRY(dicom_unsigned(out->path, item, DCM_Rows, &out->rows));
     TRY(dicom_unsigned(out->path, item, DCM_Columns, &out->columns));
     if (out->rows < 1 || out->columns < 1)
-        TRY(status_fail(ST_INPUT, "%s: %s and %s must be at least 1: %lld x %lld", out->path,
-                        dicom_tag_name(DCM_Rows).c_str(), dicom_tag_name(DCM_Columns).c_str(),
-                        static_cast<long long>(out->rows), static_cast<long long>(out->columns)));
+        TRY(status_fail(ST_INPUT, "%s: %s and %s must be at least 1: %" PRId64 " x %" PRId64,
+                        out->path, dicom_tag_name(DCM_Rows).c_str(),
+                        dicom_tag_name(DCM_Columns).c_str(), out->rows, out->columns));
 done:
     return st;
 }
@@ -71,7 +73,7 @@ done:
 
 static status read_identity(DcmItem &item, dicom_header *out) {
     status st;
-    /* Type 2: may be empty, and anonymisers cut or lengthen it. */
+    /* Type 2, so it may be empty. Anonymisers may write more characters than allowed. */
     std::snprintf(out->patient_id, sizeof out->patient_id, "%s",
                   dicom_text(item, DCM_PatientID).c_str());
     TRY(dicom_copy_text(out->path, item, DCM_StudyInstanceUID, out->study_uid, DICOM_UID));
@@ -133,7 +135,7 @@ status dicom_read_header(const char *path, dicom_header *out) {
 
 namespace {
 
-/* How a stored value lies in its cell, and what it means. */
+/* How a stored value is packed in its pixel cell, and how it maps to HU. */
 struct pixel_form {
     int64_t allocated, stored, high_bit, is_signed;
     double slope, intercept;
@@ -150,7 +152,8 @@ static int32_t stored_value(const pixel_form &form, uint32_t cell) {
     return static_cast<int32_t>(value);
 }
 
-/* US or SS after Pixel Representation; in implicit VR DCMTK may hand out either. */
+/* The VR is US or SS, depending on Pixel Representation; with implicit VR DCMTK may return either.
+ */
 static bool padding_value(const pixel_form &form, DcmItem &item, const DcmTagKey &tag,
                           int32_t *out) {
     Uint16 as_unsigned = 0;
@@ -177,17 +180,16 @@ static status read_form(const char *path, DcmItem &item, pixel_form *form) {
         item.findAndGetSint32(DCM_NumberOfFrames, frames);
     if (samples != 1 || frames != 1)
         TRY(status_fail(ST_INPUT,
-                        "%s: a CT slice has 1 sample a pixel and 1 frame, here %lld and %ld", path,
-                        static_cast<long long>(samples), static_cast<long>(frames)));
+                        "%s: a CT slice has 1 sample a pixel and 1 frame, here %" PRId64 " and %ld",
+                        path, samples, static_cast<long>(frames)));
     if ((form->allocated != 8 && form->allocated != 16) || form->stored < 1 ||
         form->high_bit >= form->allocated || form->high_bit + 1 < form->stored ||
         form->is_signed > 1)
-        TRY(status_fail(
-            ST_INPUT,
-            "%s: pixel cells that are not understood: Bits Allocated %lld, Bits Stored "
-            "%lld, High Bit %lld, Pixel Representation %lld",
-            path, static_cast<long long>(form->allocated), static_cast<long long>(form->stored),
-            static_cast<long long>(form->high_bit), static_cast<long long>(form->is_signed)));
+        TRY(status_fail(ST_INPUT,
+                        "%s: pixel cells that are not understood: Bits Allocated %" PRId64
+                        ", Bits Stored "
+                        "%" PRId64 ", High Bit %" PRId64 ", Pixel Representation %" PRId64,
+                        path, form->allocated, form->stored, form->high_bit, form->is_signed));
     form->has_padding = padding_value(*form, item, DCM_PixelPaddingValue, &form->padding_low);
     form->padding_high = form->padding_low;
     if (form->has_padding)
@@ -197,8 +199,8 @@ done:
     return st;
 }
 
-/* Scanners pad what lies outside the round field of view with values far below air (-2000, -3024
- * HU); there -1024 is the least that is given back. */
+/* Scanners pad the area outside the round field of view with values far below air (-2000, -3024
+ * HU): padding is raised to at least -1024 HU. */
 static int16_t to_hu(const pixel_form &form, int32_t value) {
     double hu = std::floor(value * form.slope + form.intercept + 0.5);
     if (form.has_padding && value >= form.padding_low && value <= form.padding_high)
@@ -210,8 +212,8 @@ static uint32_t little_endian_32(const Uint8 *at) {
     return at[0] | at[1] << 8 | at[2] << 16 | static_cast<uint32_t>(at[3]) << 24;
 }
 
-/* DCMTK 3.6.7 adds the offsets of an RLE header (PS3.5 G.5: a count, then 15 offsets) in 32 bits
- * and reads far outside the fragment when they wrap; so they are looked at first. */
+/* Checks the RLE header (PS3.5 G.5: a count, then 15 offsets) before DCMTK uses it: DCMTK 3.6.7
+ * adds its offsets in 32 bits and reads outside of the fragment if they wrap. */
 static status check_rle(const char *path, DcmPixelData &pixels) {
     enum { HEADER = 64, SEGMENTS_MAX = 15 };
     DcmPixelSequence *sequence = NULL;
@@ -231,7 +233,7 @@ static status check_rle(const char *path, DcmPixelData &pixels) {
     return status_fail(ST_INPUT, "%s: the RLE header of the pixels is damaged", path);
 }
 
-/* The cells of the only frame, decompressed, 8 or 16 bits each in this machine's byte order. */
+/* Decompresses the only frame into cells of 8 or 16 bits in the byte order of the machine. */
 static status decode_cells(const char *path, DcmDataset &set, int64_t bytes,
                            std::vector<Uint16> *cells) {
     status st = ST_OK;
@@ -247,9 +249,9 @@ static status decode_cells(const char *path, DcmDataset &set, int64_t bytes,
                         dicom_tag_name(DCM_PixelData).c_str()));
     if (!DcmXfer(set.getOriginalXfer()).isEncapsulated() &&
         pixels->getLength(set.getOriginalXfer()) < bytes)
-        TRY(status_fail(ST_INPUT, "%s: the pixel array is cut: %lu bytes of %lld", path,
+        TRY(status_fail(ST_INPUT, "%s: the pixel array is cut: %lu bytes of %" PRId64, path,
                         static_cast<unsigned long>(pixels->getLength(set.getOriginalXfer())),
-                        static_cast<long long>(bytes)));
+                        bytes));
     if (set.getOriginalXfer() == EXS_RLELossless) TRY(check_rle(path, *pixels));
     decoded = pixels->getUncompressedFrameSize(&set, frame);
     if (decoded.good() && frame < bytes) decoded = EC_CorruptedData;

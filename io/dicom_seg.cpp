@@ -1,15 +1,16 @@
-/* Segmentation Storage (PS3.3 A.51), BINARY: from packed frames to a label map.
+/* Reading Segmentation Storage (PS3.3 A.51), BINARY, into a label map.
  *
- * A frame is one segment on one plane; its functional groups (C.7.6.16) say which. The bits of all
- * frames run on without padding between them, least significant bit first (C.8.20.2.1), so a frame
- * need not begin at a byte. Where segments overlap the one with the highest number wins, whatever
- * the order of the frames.
+ * A frame holds one segment on one plane, which its functional groups (C.7.6.16) identify. The bits
+ * of all frames follow each other without padding, least significant bit first (C.8.20.2.1): a
+ * frame need not begin at a byte boundary. Where segments overlap the one with the highest number
+ * wins, independent of the order of the frames.
  */
 #include "io/dicom_common.hpp"
 
 #include <dcmtk/dcmdata/dcspchrs.h>
 
 #include <algorithm>
+#include <cinttypes>
 #include <cmath>
 #include <map>
 #include <vector>
@@ -17,18 +18,19 @@
 namespace {
 
 struct seg_frame {
-    int64_t index;   /* where its bits are */
+    int64_t index;   /* in the pixel data */
     int64_t segment; /* Segment Number */
     double position[3];
 };
 
-/* What frames have in common, or each for itself. */
+/* Functional groups: shared by all frames, and of one frame (NULL: missing). */
 struct seg_groups {
     DcmItem *shared, *own;
 };
 
 } // namespace
 
+/* How messages name the item `index` of the segment sequence. */
 static std::string label_text(const char *path, long index) {
     return std::string(path) + ": segment " + std::to_string(index + 1);
 }
@@ -44,8 +46,8 @@ static std::string printable(const std::string &bytes) {
     return text;
 }
 
-/* The Segment Label of an item as UTF-8, from the character set that the data set names (PS3.3
- * C.12.1.1.2): names go into manifests and reports, and must be the same from every archive. */
+/* The Segment Label of an item, converted to UTF-8 from the character set of the data set (PS3.3
+ * C.12.1.1.2): manifests and reports hold UTF-8, and names from several archives are compared. */
 static status read_label(const std::string &where, DcmDataset &data, DcmItem &item,
                          char out[LABEL_NAME]) {
     DcmSpecificCharacterSet converter;
@@ -69,7 +71,7 @@ static status read_label(const std::string &where, DcmDataset &data, DcmItem &it
     return ST_OK;
 }
 
-/* Segment Number -> label value, with new names appended to `set`. */
+/* Maps Segment Numbers to label values; appends new names to `set`. */
 static status read_segments(const char *path, DcmDataset &data, label_set *set,
                             std::map<int64_t, uint8_t> *values) {
     status st = ST_OK;
@@ -87,14 +89,15 @@ static status read_segments(const char *path, DcmDataset &data, label_set *set,
         int value = label_find(set, name);
         if (value < 0) {
             if (set->count == LABELS_MAX)
-                TRY(status_fail(ST_INPUT, "%s: '%s' would be label %d, and %d is the most", path,
-                                name, set->count, LABELS_MAX - 1));
+                TRY(status_fail(ST_INPUT,
+                                "%s: segment '%s' is one structure too many: a store holds at "
+                                "most %d; leave some segments out",
+                                path, name, STRUCTURES_MAX));
             value = set->count;
             std::snprintf(set->name[set->count++], LABEL_NAME, "%s", name);
         }
         if (!values->emplace(number, static_cast<uint8_t>(value)).second)
-            TRY(status_fail(ST_INPUT, "%s: two segments have the number %lld", path,
-                            static_cast<long long>(number)));
+            TRY(status_fail(ST_INPUT, "%s: two segments have the number %" PRId64, path, number));
     }
     if (index == 0)
         TRY(status_fail(ST_INPUT, "%s: %s is missing or empty", path,
@@ -103,7 +106,7 @@ done:
     return st;
 }
 
-/* The item of a functional group: the frame's own, else the shared one. */
+/* The item of a functional group: that of the frame, otherwise the shared one. */
 static status find_group(const char *path, const seg_groups &groups, const DcmTagKey &sequence,
                          DcmItem **out) {
     *out = groups.own ? dicom_item(*groups.own, sequence) : NULL;
@@ -117,7 +120,7 @@ static double dot(const double *a, const double *b) {
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
 }
 
-/* A frame must lie on the grid of the CT: masks on another grid would have to be resampled. */
+/* A frame must have the grid of the CT: masks are not resampled. */
 static status check_plane(const char *path, const seg_groups &groups, const geometry *space) {
     status st;
     DcmItem *item = NULL;
@@ -139,6 +142,7 @@ done:
     return st;
 }
 
+/* Segment and position of a frame, from its functional groups. */
 static status read_frame(const char *path, const seg_groups &groups, const geometry *space,
                          seg_frame *frame) {
     status st;
@@ -152,7 +156,7 @@ done:
     return st;
 }
 
-/* All frames, those of higher segments behind. */
+/* All frames, sorted by segment. */
 static status read_frames(const char *path, DcmDataset &data, const geometry *space,
                           std::vector<seg_frame> *frames) {
     status st = ST_OK;
@@ -188,14 +192,14 @@ static status find_slice(const char *path, const seg_frame &frame, const geometr
     const double nearest = std::floor(voxels[0] + 0.5);
     const bool in_stack = nearest >= 0 && nearest < static_cast<double>(space->shape[0]);
     if (!in_stack || !(std::fabs(voxels[1]) < 0.5) || !(std::fabs(voxels[2]) < 0.5))
-        return status_fail(ST_INPUT,
-                           "%s: frame %lld at %g\\%g\\%g lies on no slice of the CT it refers to",
-                           path, static_cast<long long>(frame.index + 1), frame.position[0],
-                           frame.position[1], frame.position[2]);
+        return status_fail(
+            ST_INPUT, "%s: frame %" PRId64 " at %g\\%g\\%g lies on no slice of the CT it refers to",
+            path, frame.index + 1, frame.position[0], frame.position[1], frame.position[2]);
     *z = static_cast<int64_t>(nearest);
     return ST_OK;
 }
 
+/* Checks that the object is BINARY, uncompressed, and has the rows and columns of the CT. */
 static status check_form(const char *path, DcmDataset &data, const geometry *space) {
     status st;
     int64_t rows = 0, columns = 0, allocated = 0;
@@ -207,10 +211,10 @@ static status check_form(const char *path, DcmDataset &data, const geometry *spa
     TRY(dicom_unsigned(path, data, DCM_Rows, &rows));
     TRY(dicom_unsigned(path, data, DCM_Columns, &columns));
     if (rows != space->shape[1] || columns != space->shape[2])
-        TRY(status_fail(
-            ST_INPUT, "%s: frames of %lld x %lld do not fit the CT's %lld x %lld (rows x columns)",
-            path, static_cast<long long>(rows), static_cast<long long>(columns),
-            static_cast<long long>(space->shape[1]), static_cast<long long>(space->shape[2])));
+        TRY(status_fail(ST_INPUT,
+                        "%s: frames of %" PRId64 " x %" PRId64 " do not fit the CT's %" PRId64
+                        " x %" PRId64 " (rows x columns)",
+                        path, rows, columns, space->shape[1], space->shape[2]));
     if (allocated != 1 || DcmXfer(data.getOriginalXfer()).isEncapsulated())
         TRY(status_fail(ST_INPUT,
                         "%s: compressed segmentations, or Bits Allocated other than 1, "
@@ -220,6 +224,7 @@ done:
     return st;
 }
 
+/* The packed bits of all frames, owned by `data`. */
 static status get_bits(const char *path, DcmDataset &data, int64_t frames, int64_t pixels,
                        const Uint8 **bits) {
     unsigned long bytes = 0;
@@ -227,8 +232,9 @@ static status get_bits(const char *path, DcmDataset &data, int64_t frames, int64
     if (data.findAndGetUint8Array(DCM_PixelData, *bits, &bytes).good() && *bits &&
         size_mul(frames, pixels, &all) && static_cast<int64_t>(bytes) >= (all + 7) / 8)
         return ST_OK;
-    return status_fail(ST_INPUT, "%s: the pixel array is missing or cut: %lu bytes for %lld frames",
-                       path, bytes, static_cast<long long>(frames));
+    return status_fail(ST_INPUT,
+                       "%s: the pixel array is missing or cut: %lu bytes for %" PRId64 " frames",
+                       path, bytes, frames);
 }
 
 static status paint(const char *path, DcmDataset &data, const geometry *space, label_set *set,
@@ -246,9 +252,9 @@ static status paint(const char *path, DcmDataset &data, const geometry *space, l
         int64_t z = 0;
         const auto value = values.find(frame.segment);
         if (value == values.end())
-            TRY(status_fail(ST_INPUT, "%s: frame %lld refers to segment %lld, which is not there",
-                            path, static_cast<long long>(frame.index + 1),
-                            static_cast<long long>(frame.segment)));
+            TRY(status_fail(
+                ST_INPUT, "%s: frame %" PRId64 " refers to segment %" PRId64 ", which is not there",
+                path, frame.index + 1, frame.segment));
         TRY(find_slice(path, frame, space, &z));
         for (int64_t i = 0, bit = frame.index * pixels; i < pixels; i++, bit++)
             if (bits[bit >> 3] >> (bit & 7) & 1) labels[z * pixels + i] = value->second;

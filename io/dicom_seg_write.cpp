@@ -1,7 +1,8 @@
-/* Segmentation Storage (PS3.3 A.51) from a label map: BINARY, one segment a label that occurs.
+/* Writing a label map as Segmentation Storage (PS3.3 A.51): BINARY, one segment for each label that
+ * occurs.
  *
- * Only planes on which a label occurs become frames. Segment 1 is the lowest such label, and so on;
- * frames are ordered by segment, then slice, which the dimension indices repeat.
+ * Segments are numbered from 1 in the order of their labels. Only planes on which a label occurs
+ * become frames. Frames are ordered by segment, then slice, as the dimension indices state.
  */
 #include "io/dicom_put.hpp"
 
@@ -12,7 +13,8 @@ namespace {
 
 struct mask_frame {
     int label;
-    int64_t segment, slice;
+    int64_t segment; /* Segment Number */
+    int64_t slice;
 };
 
 } // namespace
@@ -23,7 +25,7 @@ static std::vector<mask_frame> list_frames(const volume *v, int labels) {
     std::vector<mask_frame> frames;
     int64_t segment = 0;
     for (int64_t z = 0; z < v->space.shape[0]; z++) {
-        bool occurs[256] = {};
+        bool occurs[LABELS_MAX] = {}; /* indexed by u8 */
         for (int64_t i = 0; i < pixels; i++) occurs[v->labels[z * pixels + i]] = true;
         for (int label = 1; label < labels; label++)
             if (occurs[label]) frames.push_back({label, 0, z});
@@ -37,7 +39,8 @@ static std::vector<mask_frame> list_frames(const volume *v, int labels) {
     return frames;
 }
 
-/* PS3.3 C.8.20.2.1: bits of all frames in one run, least significant first. */
+/* The bits of all frames, without padding in between, least significant first (PS3.3 C.8.20.2.1).
+ */
 static std::vector<Uint8> pack(const volume *v, const std::vector<mask_frame> &frames) {
     const int64_t pixels = v->space.shape[1] * v->space.shape[2];
     const std::size_t bytes = (frames.size() * static_cast<std::size_t>(pixels) + 7) / 8;
@@ -63,7 +66,7 @@ static void put_image(DcmItem &item, const dicom_identity *who, const volume *v)
     dicom_put(item, DCM_ContentLabel, "SEGMENTATION");
     dicom_put(item, DCM_ContentDescription, "");
     dicom_put(item, DCM_ContentCreatorName, "");
-    /* Type 1, so a date there must be; a fixed one keeps the bytes the same. */
+    /* Type 1: a date is required. A constant keeps the bytes reproducible. */
     dicom_put(item, DCM_ContentDate, "20000101");
     dicom_put(item, DCM_ContentTime, "000000");
     dicom_put_image(item, &v->space, 1, false);
@@ -164,7 +167,7 @@ status dicom_write_seg(const char *directory, const dicom_identity *who, const v
     const std::vector<mask_frame> frames = list_frames(v, set->count);
     std::vector<Uint8> bits;
     TRY(path_join(path, directory, "seg.dcm"));
-    if (frames.empty()) goto done; /* a segmentation needs a segment */
+    if (frames.empty()) goto done; /* a segmentation without segments is invalid */
 
     bits = pack(v, frames);
     if (bits.size() > UINT32_MAX - 1)

@@ -1,7 +1,8 @@
-/* CT Image Storage (PS3.3 A.3) from a volume, one slice a file.
+/* Writing a volume as CT Image Storage (PS3.3 A.3), one file per slice.
  *
- * All type 1 and type 2 attributes are there; what a made or converted image cannot know (dates,
- * names, KVP) is type 2 and stays empty, so that the same volume and seed give the same bytes.
+ * All type 1 and type 2 attributes are present. Type 2 attributes that are unknown for a synthetic
+ * or converted image (dates, names, KVP) stay empty, so that the same volume and seed give the same
+ * bytes.
  */
 #include "io/dicom_put.hpp"
 

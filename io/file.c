@@ -1,7 +1,7 @@
-/* Files by way of POSIX calls whose every return value is looked at.
+/* Files through POSIX calls, every return value of which is checked.
  *
- * A file system may report a full disk as late as fsync() or close(), so nothing counts as written
- * before both returned; a rename is durable only after an fsync of the directory that holds it.
+ * A file system may report a full disk as late as fsync() or close(), so data count as written only
+ * after both have succeeded. A rename is durable only after an fsync of the containing directory.
  */
 #include "io/file.h"
 #include "io/alloc.h"
@@ -50,7 +50,7 @@ static status write_all(int fd, const char *data, int64_t bytes, const char *pat
     return ST_OK;
 }
 
-/* fsync of a file or directory; some network file systems know none for directories (EINVAL). */
+/* Some network file systems do not support fsync of a directory (EINVAL). */
 status file_sync(const char *path) {
     status st = ST_OK;
     struct stat s;
@@ -63,24 +63,24 @@ done:
     return st;
 }
 
-/* The directory that holds `path`. */
+/* The directory that contains `path`. */
 static status parent_of(const char *path, char directory[PATH_SIZE]) {
     status st = path_join(directory, "", path);
     if (st != ST_OK) return st;
     char *slash = strrchr(directory, '/');
     if (!slash) return path_join(directory, "", ".");
-    slash[slash == directory] = 0; /* "/x" lies in "/" */
+    slash[slash == directory] = 0; /* the parent of "/x" is "/" */
     return ST_OK;
 }
 
-/* A new directory lasts only when the one that holds it is on disk; a scratch that all users share
- * may forbid to open it. */
+/* A new directory is durable only after an fsync of its parent. A parent without read permission
+ * (a shared scratch root) cannot be opened and is left out. */
 static status make_dir(const char *path) {
     status st = ST_OK;
     struct stat s;
     char parent[PATH_SIZE];
     if (mkdir(path, 0777) != 0) {
-        int reason = errno; /* EROFS or EACCES also come where the directory is there already */
+        int reason = errno; /* EROFS and EACCES are also reported for existing directories */
         if (stat(path, &s) == 0 && S_ISDIR(s.st_mode)) return ST_OK;
         errno = reason;
         return storage("make the directory", path);
@@ -172,12 +172,12 @@ static int remove_one(const char *path, const struct stat *s, int type, struct F
 
 status file_remove_tree(const char *path) {
     int result = nftw(path, remove_one, OPEN_DIRECTORIES, FTW_DEPTH | FTW_PHYS);
-    if (result > 0) return (status)result; /* remove_one said why */
+    if (result > 0) return (status)result; /* remove_one() has set the message */
     if (result < 0 && errno != ENOENT) return storage("remove", path);
     return ST_OK;
 }
 
-/* Empty when nobody has the lock, or whoever has it could not write. */
+/* The file is empty if its holder could not write its name. */
 static status locked_by_another(const char *path, int fd) {
     char holder[320] = "";
     ssize_t n = read(fd, holder, sizeof holder - 1);
@@ -186,9 +186,9 @@ static status locked_by_another(const char *path, int fd) {
                        holder[0] ? holder : "another process");
 }
 
-/* Ranks whose mpirun was killed take a moment to notice: a run that is started again at once waits
- * for them. 0, or -1 with errno. */
-static int lock_patiently(int fd) {
+/* Ranks of a killed mpirun end with a delay: a run that is restarted at once waits for them.
+ * Returns 0, or -1 with errno. */
+static int lock_with_retries(int fd) {
     const struct timespec tenth = {.tv_nsec = 100000000};
     int got = -1;
     for (int tries = 0; tries < 100; tries++) {
@@ -204,7 +204,7 @@ status file_lock(const char *path, int *lock) {
     *lock = -1;
     int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (fd < 0) return storage("open", path);
-    if (lock_patiently(fd) != 0) {
+    if (lock_with_retries(fd) != 0) {
         status st = errno == EWOULDBLOCK ? locked_by_another(path, fd) : ST_OK;
         close(fd);
         return st;
@@ -220,14 +220,14 @@ status file_lock(const char *path, int *lock) {
     return ST_OK;
 }
 
-/* Emptied rather than removed: another process may have opened it. */
+/* Truncated, not removed: another process may have it open and wait for the lock. */
 void file_unlock(int lock) {
     if (lock < 0) return;
     (void)!ftruncate(lock, 0);
     close(lock);
 }
 
-/* O_NONBLOCK: a FIFO under this name is refused below instead of waited for. */
+/* O_NONBLOCK: without it open() would wait for a writer of a FIFO, which is refused below. */
 static status open_to_read(const char *path, int *fd, int64_t *bytes) {
     struct stat s;
     *fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -241,7 +241,7 @@ static status open_to_read(const char *path, int *fd, int64_t *bytes) {
     return status_fail(ST_INPUT, "%s: not a regular file", path);
 }
 
-/* Up to `bytes` bytes; *got is less only at the end of the file. */
+/* Reads up to `bytes` bytes; *got is smaller only at the end of the file. */
 static status read_some(int fd, char *data, int64_t bytes, int64_t *got, const char *path) {
     *got = 0;
     while (*got < bytes) {
@@ -255,16 +255,16 @@ static status read_some(int fd, char *data, int64_t bytes, int64_t *got, const c
     return ST_OK;
 }
 
-status file_read(const char *path, int64_t most, char **data, int64_t *bytes) {
+status file_read(const char *path, int64_t max_bytes, char **data, int64_t *bytes) {
     status st;
     int fd = -1;
     int64_t size = 0, got = 0;
     char *text = NULL;
     *data = NULL;
     TRY(open_to_read(path, &fd, &size));
-    if (size > most)
+    if (size > max_bytes)
         TRY(status_fail(ST_INPUT, "%s: %" PRId64 " bytes, more than the %" PRId64 " allowed here",
-                        path, size, most));
+                        path, size, max_bytes));
     TRY(array_alloc(&text, size + 1, 1, path));
     TRY(read_some(fd, text, size, &got, path));
     if (got != size) TRY(status_fail(ST_INPUT, "%s: became shorter while it was read", path));

@@ -1,4 +1,4 @@
-/* Escaping and base64. Names in a page come from DICOM files and studies of strangers. */
+/* Escaping and base64. Text in a page (names from DICOM files, study files) is untrusted. */
 #include "io/html.h"
 
 #include <openssl/evp.h>
@@ -16,6 +16,7 @@ static int utf8_length(const unsigned char *at) {
     return n;
 }
 
+/* What replaces an ASCII character; NULL: nothing. */
 static const char *reference(unsigned char c) {
     switch (c) {
     case '&':
@@ -50,7 +51,7 @@ void html_text(FILE *f, const char *text) {
 }
 
 void html_data_uri(FILE *f, const char *type, const void *data, int64_t bytes) {
-    enum { PIECE = 3 << 10 }; /* a multiple of 3: pieces join without padding */
+    enum { PIECE = 3 << 10 }; /* a multiple of 3, so that only the last piece is padded */
     unsigned char text[PIECE / 3 * 4 + 1];
     const unsigned char *at = data;
     fprintf(f, "data:%s;base64,", type);

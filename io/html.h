@@ -1,4 +1,4 @@
-/* What a web page needs of C: text that cannot become markup, and bytes inside the page. */
+/* Writing HTML: text escaped so that it cannot become markup, and binary data as data URIs. */
 #ifndef CTAUG_IO_HTML_H
 #define CTAUG_IO_HTML_H
 
@@ -7,11 +7,12 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* Writes text as content or as a quoted attribute value: & < > " ' become references; control
- * characters and bytes that are not UTF-8 become U+FFFD. Local. */
+/* Writes text as content or as a quoted attribute value: & < > " ' become character references;
+ * control characters and bytes that are not UTF-8 become U+FFFD. Errors stay in `f` (ferror()).
+ * Local. */
 void html_text(FILE *f, const char *text);
 
-/* Writes "data:<type>;base64,...". Local. */
+/* Writes "data:<type>;base64,...". Errors stay in `f`. Local. */
 void html_data_uri(FILE *f, const char *type, const void *data, int64_t bytes);
 
 #endif

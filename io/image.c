@@ -1,8 +1,6 @@
-/* A raster and the few things drawn on it: windowed CT slices with tinted structures, curves.
+/* A raster and what is drawn on it: windowed CT slices with tinted structures, curves.
  *
- * Everything is clipped pixel by pixel; coordinates may lie far outside. Tints follow Okabe & Ito
- * ("Color Universal Design", 2008), which stay distinct for colour-blind readers; their black is
- * replaced by the wine of Tol's muted scheme, which shows on CT.
+ * Every pixel is clipped by itself: coordinates may lie far outside of the raster.
  */
 #include "io/image.h"
 
@@ -10,18 +8,19 @@
 #include "io/png.h"
 #include "io/alloc.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
-static const double TINT = 0.4; /* share of the tint in a pixel */
+static const double TINT = 0.4; /* weight of the tint in a pixel */
 
 status image_create(int64_t height, int64_t width, const uint8_t rgb[3], image *out) {
     enum { SIDE_MAX = 65535 };
     int64_t bytes;
     *out = (image){0};
     if (height < 1 || width < 1 || height > SIDE_MAX || width > SIDE_MAX)
-        return status_fail(ST_INTERNAL, "a picture of %lld x %lld pixels", (long long)height,
-                           (long long)width);
+        return status_fail(ST_INTERNAL, "a picture of %" PRId64 " x %" PRId64 " pixels", height,
+                           width);
     bytes = height * width * 3;
     status st = array_alloc(&out->rgb, bytes, 1, "a picture");
     if (st != ST_OK) return st;
@@ -36,17 +35,38 @@ void image_free(image *im) {
     *im = (image){0};
 }
 
-void image_label_colour(int label, uint8_t rgb[3]) {
+/* Labels 1 to 8 have the colours of Okabe & Ito ("Color Universal Design", 2008), which
+ * colour-blind readers can tell apart; their black, which does not show on CT, is replaced by the
+ * wine of Tol's muted scheme. Labels 9 to 32 repeat them, darker each time. */
+static void palette_colour(int label, uint8_t rgb[3]) {
     static const uint8_t tints[][3] = {
         {230, 159, 0}, {86, 180, 233}, {0, 158, 115},   {240, 228, 66},
         {0, 114, 178}, {213, 94, 0},   {204, 121, 167}, {136, 34, 85},
     };
     enum { TINTS = sizeof tints / sizeof *tints };
-    memset(rgb, 0, 3);
-    if (label <= 0) return;
-    /* Beyond eight labels the colours come again, darker each time. */
     double light = pow(0.75, (label - 1) / TINTS);
     for (int i = 0; i < 3; i++) rgb[i] = (uint8_t)lround(light * tints[(label - 1) % TINTS][i]);
+}
+
+/* Labels beyond 32: an additive recurrence modulo 1 with the powers of 1/g, g^4 = g + 1 (Roberts,
+ * "The unreasonable effectiveness of quasirandom sequences", 2018). It spreads any number of points
+ * evenly over a cube, here that of the colours without the darkest. */
+static void spread_colour(int index, uint8_t rgb[3]) {
+    static const double step[3] = {0.8191725133961645, 0.6710436067037893, 0.5497004779019703};
+    static const double darkest = 48, start = 0.31; /* keeps away from the palette */
+    for (int i = 0; i < 3; i++) {
+        double t = start + index * step[i];
+        rgb[i] = (uint8_t)lround(darkest + (255 - darkest) * (t - floor(t)));
+    }
+}
+
+void image_label_colour(int label, uint8_t rgb[3]) {
+    enum { PALETTE_LABELS = 32 };
+    memset(rgb, 0, 3);
+    if (label > PALETTE_LABELS)
+        spread_colour(label - PALETTE_LABELS, rgb);
+    else if (label > 0)
+        palette_colour(label, rgb);
 }
 
 static void put(image *im, int64_t y, int64_t x, const uint8_t rgb[3]) {
@@ -77,7 +97,7 @@ void image_draw_slice(image *im, int64_t top, int64_t left, int64_t scale, const
         }
 }
 
-/* One pixel a step along the longer side: no gaps. Both ends lie in the box. */
+/* One pixel per step along the longer side, which leaves no gaps. Both ends lie in the box. */
 static void draw_line(image *im, double y0, double x0, double y1, double x1, const uint8_t rgb[3]) {
     double steps = ceil(fmax(fabs(y1 - y0), fabs(x1 - x0)));
     for (double k = 0; k <= steps; k++) {

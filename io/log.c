@@ -1,9 +1,8 @@
-/* The journal: stdout for results, stderr for warnings and progress, events.jsonl for programs.
+/* The log: stdout for results, stderr for warnings and progress, events.jsonl for programs.
  *
- * An event is one write() to a descriptor opened with O_APPEND, so that lines stay whole whoever
- * else appends and whenever the run dies; a line torn by a full disk is closed by the next run.
- * The rate behind the ETA is an average that forgets over HALF_MINUTE, so that a change of pace
- * shows soon and a hiccup does not.
+ * An event is one write() to a descriptor opened with O_APPEND, so that lines stay complete when
+ * several processes append or the run is killed. A line that a full disk cut short is ended by the
+ * next run. The rate behind the ETA is an exponential average with a time constant of RATE_TIME.
  */
 #include "io/log.h"
 
@@ -21,25 +20,30 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE = 512, WHAT = 64, NOTE = 128, NARROW = 80 };
-static const double REDRAW = 0.1, SAMPLE = 0.5, HALF_MINUTE = 30; /* seconds */
+enum { LINE = 512, WHAT = 64, NOTE = 128, DEFAULT_COLUMNS = 80 };
+
+/* Seconds: between redraws of the line, between samples of the rate, of the average of the rate,
+ * between lines where there is no terminal. */
+static const double REDRAW = 0.1, SAMPLE = 0.5, RATE_TIME = 30, LINE_EVERY = 30;
 
 typedef struct progress {
     bool active;
     char what[WHAT], note[NOTE];
     int64_t total, done;
     double began;           /* time of begin */
-    double sampled;         /* time and position that the rate was last taken at; */
+    double sampled;         /* time and position of the last sample of the rate; */
     int64_t sampled_done;   /* -1 before the first position is known */
     double seconds_per_one; /* smoothed; 0 unknown */
     double shown;           /* time of the last line */
-    int64_t tenth;          /* tenths of the total shown in sparse lines */
+    int64_t tenth;          /* tenths of the total reached at the last call */
 } progress;
 
 struct journal {
-    bool speaks, terminal, complained;
-    bool live; /* a live line is on the screen */
-    int events;
+    bool prints;        /* this is rank 0 */
+    bool terminal;      /* stderr is one */
+    bool write_failed;  /* a failed write was reported */
+    bool progress_line; /* a progress line stands on the terminal, without a newline */
+    int events;         /* descriptor of events.jsonl; -1: none */
     progress now;
 };
 
@@ -51,9 +55,9 @@ double log_seconds(void) {
 
 /* ---- events ---- */
 
-static void complain(journal *j, const char *why) {
-    if (j->complained) return;
-    j->complained = true;
+static void report_failed_write(journal *j, const char *why) {
+    if (j->write_failed) return;
+    j->write_failed = true;
     log_warning(j, "events.jsonl cannot be written: %s", why);
 }
 
@@ -62,13 +66,13 @@ static void write_line(journal *j, const char *line, size_t bytes) {
     do n = write(j->events, line, bytes);
     while (n < 0 && errno == EINTR);
     if (n < 0)
-        complain(j, strerror(errno));
+        report_failed_write(j, strerror(errno));
     else if ((size_t)n < bytes)
-        complain(j, "the disk is full");
+        report_failed_write(j, "the disk is full");
 }
 
-/* Whether the file ends in the middle of a line. */
-static bool is_torn(const char *path) {
+/* Whether the last line of the file lacks its newline. */
+static bool ends_within_line(const char *path) {
     char last = '\n';
     FILE *f = fopen(path, "rb");
     if (!f) return false;
@@ -76,24 +80,24 @@ static bool is_torn(const char *path) {
     return fclose(f) == 0 && last != '\n';
 }
 
-status log_open(const char *run_directory, bool speaks, journal **out) {
+status log_open(const char *run_directory, bool prints, journal **out) {
     status st = ST_OK;
     char path[PATH_SIZE];
     journal *j = NULL;
     *out = NULL;
     TRY(array_alloc(&j, 1, sizeof *j, "the journal"));
-    j->speaks = speaks;
-    j->terminal = speaks && isatty(STDERR_FILENO);
+    j->prints = prints;
+    j->terminal = prints && isatty(STDERR_FILENO);
     j->events = -1;
-    if (speaks && run_directory) {
+    if (prints && run_directory) {
         TRY(path_join(path, run_directory, "events.jsonl"));
-        bool torn = is_torn(path);
+        bool unfinished = ends_within_line(path);
         j->events = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
         if (j->events < 0) {
             st = status_fail(ST_STORAGE, "%s: cannot be opened: %s", path, strerror(errno));
             goto done;
         }
-        if (torn) write_line(j, "\n", 1);
+        if (unfinished) write_line(j, "\n", 1);
     }
     *out = j;
     j = NULL;
@@ -102,15 +106,15 @@ done:
     return st;
 }
 
-static void clear_live(journal *j) {
-    if (j->live) fputs("\r\033[K", stderr);
-    j->live = false;
+static void clear_progress_line(journal *j) {
+    if (j->progress_line) fputs("\r\033[K", stderr);
+    j->progress_line = false;
 }
 
 void log_close(journal *j) {
     if (!j) return;
-    clear_live(j);
-    if (j->events >= 0 && close(j->events) != 0) complain(j, strerror(errno));
+    clear_progress_line(j);
+    if (j->events >= 0 && close(j->events) != 0) report_failed_write(j, strerror(errno));
     free(j);
 }
 
@@ -126,22 +130,22 @@ static void put_time(json_t *event) {
 }
 
 void log_event(journal *j, const char *name, json_t *fields) {
-    if (!j->speaks || j->events < 0) {
+    if (!j->prints || j->events < 0) {
         json_decref(fields);
         return;
     }
     json_t *event = json_object();
     put_time(event);
     json_object_set_new(event, "event", json_string(name));
-    /* A field named time or event would hide ours. */
+    /* A field named time or event must not replace those set above. */
     if (fields) json_object_update_missing(event, fields);
     char *text = json_dumps(event, JSON_COMPACT);
     size_t bytes = text ? strlen(text) : 0;
     if (text) {
-        text[bytes] = '\n'; /* in place of the 0: a line has a length */
+        text[bytes] = '\n'; /* replaces the terminating 0: write_line() takes a length */
         write_line(j, text, bytes + 1);
     } else {
-        complain(j, "out of memory");
+        report_failed_write(j, "out of memory");
     }
     free(text);
     json_decref(event);
@@ -151,8 +155,8 @@ void log_event(journal *j, const char *name, json_t *fields) {
 /* ---- lines ---- */
 
 void log_info(journal *j, const char *format, ...) {
-    if (!j->speaks) return;
-    clear_live(j);
+    if (!j->prints) return;
+    clear_progress_line(j);
     fflush(stderr);
     va_list list;
     va_start(list, format);
@@ -168,7 +172,7 @@ void log_warning(journal *j, const char *format, ...) {
     va_start(list, format);
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
-    clear_live(j);
+    clear_progress_line(j);
     fprintf(stderr, "warning: %s\n", text);
     json_t *fields = json_object();
     /* A path may hold bytes that are not UTF-8. */
@@ -205,10 +209,10 @@ static void compose(const progress *p, double now, char out[LINE]) {
              percent, tail, *p->note ? "  " : "", p->note);
 }
 
-/* A line longer than the screen would wrap and could not be drawn over. */
-static void cut_to_screen(char *line) {
+/* A line longer than the terminal is wide would wrap and could not be redrawn. */
+static void cut_to_terminal(char *line) {
     struct winsize size;
-    size_t width = NARROW;
+    size_t width = DEFAULT_COLUMNS;
     if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1) width = size.ws_col;
     if (strlen(line) >= width) line[width - 1] = '\0';
 }
@@ -218,9 +222,9 @@ static void show(journal *j, double now, bool event) {
     progress *p = &j->now;
     compose(p, now, line);
     if (j->terminal) {
-        cut_to_screen(line);
+        cut_to_terminal(line);
         fprintf(stderr, "\r%s\033[K", line);
-        j->live = true;
+        j->progress_line = true;
     } else {
         fprintf(stderr, "%s\n", line);
     }
@@ -234,7 +238,7 @@ static void show(journal *j, double now, bool event) {
 }
 
 void log_progress_begin(journal *j, const char *what, int64_t total) {
-    if (!j->speaks) return;
+    if (!j->prints) return;
     log_progress_end(j);
     double now = log_seconds();
     j->now = (progress){.active = true, .total = total, .began = now, .sampled_done = -1};
@@ -242,7 +246,7 @@ void log_progress_begin(journal *j, const char *what, int64_t total) {
     show(j, now, true);
 }
 
-/* The first position may be far along (a resumed training): it only starts the clock. */
+/* The first position may be greater than 0 (a resumed training): it only starts the clock. */
 static void sample_rate(progress *p, double now) {
     if (p->sampled_done < 0 || p->done < p->sampled_done) {
         p->sampled_done = p->done;
@@ -252,7 +256,7 @@ static void sample_rate(progress *p, double now) {
     double passed = now - p->sampled;
     if (passed < SAMPLE || p->done == p->sampled_done) return;
     double rate = passed / (double)(p->done - p->sampled_done);
-    double weight = p->seconds_per_one > 0 ? 1 - exp(-passed / HALF_MINUTE) : 1;
+    double weight = p->seconds_per_one > 0 ? 1 - exp(-passed / RATE_TIME) : 1;
     p->seconds_per_one += weight * (rate - p->seconds_per_one);
     p->sampled = now;
     p->sampled_done = p->done;
@@ -260,26 +264,26 @@ static void sample_rate(progress *p, double now) {
 
 void log_progress_set(journal *j, int64_t done, const char *note) {
     progress *p = &j->now;
-    if (!j->speaks || !p->active) return;
+    if (!j->prints || !p->active) return;
     double now = log_seconds();
     p->done = done;
     if (note) snprintf(p->note, sizeof p->note, "%s", note);
     sample_rate(p, now);
     int64_t tenth = p->total > 0 ? (int64_t)(10.0 * (double)done / (double)p->total) : 10;
-    bool sparse = tenth != p->tenth || (!j->terminal && now - p->shown >= HALF_MINUTE);
+    bool sparse = tenth != p->tenth || (!j->terminal && now - p->shown >= LINE_EVERY);
     p->tenth = tenth;
     if (sparse || (j->terminal && now - p->shown >= REDRAW)) show(j, now, sparse);
 }
 
 void log_progress_end(journal *j) {
-    if (!j->speaks || !j->now.active) return;
+    if (!j->prints || !j->now.active) return;
     j->now.active = false;
-    if (!j->live) return;
+    if (!j->progress_line) return;
     char line[LINE];
     compose(&j->now, log_seconds(), line);
-    cut_to_screen(line);
+    cut_to_terminal(line);
     fprintf(stderr, "\r%s\033[K\n", line);
-    j->live = false;
+    j->progress_line = false;
 }
 
 json_t *log_number(double x) { return isfinite(x) ? json_real(x) : json_null(); }

@@ -1,8 +1,9 @@
-/* manifest.json, read as if a stranger had written it.
+/* Writing manifest.json, and reading it as untrusted input.
  *
- * {"kind", "version", "fingerprint", "files": [{"name", "bytes", "sha256"}], "detail", "seal"}.
- * The seal is the SHA-256 of all other keys in compact sorted form: the manifest vouches for the
- * files, and a flipped bit in the manifest itself (a spacing, a fingerprint) does not go unseen.
+ *   {"kind", "version", "fingerprint", "files": [{"name", "bytes", "sha256"}], "detail", "seal"}
+ *
+ * The seal is the SHA-256 of all other keys in compact sorted form. The manifest protects the
+ * files; the seal protects the manifest against changed bits (in a spacing, in a fingerprint).
  */
 #include "io/manifest.h"
 #include "io/alloc.h"
@@ -51,11 +52,11 @@ done:
     return st;
 }
 
-/* Over the object without its "seal". */
+/* SHA-256 over the object without its key "seal". */
 static status seal(const json_t *object, char hex[SHA256_HEX]) {
     status st;
     char *text = NULL;
-    json_t *rest = json_copy((json_t *)object); /* shallow: the values are only read */
+    json_t *rest = json_copy((json_t *)object); /* shallow: the values are not changed */
     if (!rest) TRY(status_memory("a manifest", 0));
     json_object_del(rest, "seal");
     text = json_dumps(rest, JSON_COMPACT | JSON_SORT_KEYS);
@@ -67,7 +68,7 @@ done:
     return st;
 }
 
-/* A new reference to the manifest as an object. */
+/* The manifest as a new JSON object, sealed. */
 static status to_json(const manifest *m, json_t **out) {
     status st = ST_OK;
     char hex[SHA256_HEX];
@@ -119,7 +120,7 @@ done:
     return st;
 }
 
-/* {"name", "bytes", "sha256"} and nothing else. */
+/* An entry of "files": exactly {"name", "bytes", "sha256"}, sorted behind `before` (NULL: none). */
 static status file_from_json(json_t *item, const manifest_file *before, manifest_file *out,
                              const char *path) {
     const char *name = NULL, *sha256 = NULL;

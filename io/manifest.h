@@ -1,8 +1,9 @@
-/* manifest.json: what a published directory holds (name, size, SHA-256) and where it came from.
+/* manifest.json: the files of a published directory (name, size, SHA-256) and their origin.
  *
- * It is written last and atomically; a directory without it does not exist for a reader. The
- * fingerprint (a SHA-256 over the study keys and inputs that made it) lets a stage see that its
- * work is already done and unchanged. A seal (SHA-256 of the rest) guards the manifest itself.
+ * It is written last and atomically; readers treat a directory without it as unpublished. The
+ * fingerprint (SHA-256 over the study keys and inputs that the content follows from) lets a stage
+ * detect that its output is current. The seal (SHA-256 over the rest of the manifest) protects the
+ * manifest itself.
  */
 #ifndef CTAUG_IO_MANIFEST_H
 #define CTAUG_IO_MANIFEST_H
@@ -20,31 +21,31 @@ typedef struct manifest_file {
 
 typedef struct manifest {
     char kind[32]; /* "store", "checkpoint", "metrics", "report" */
-    int version;   /* schema version, now 1; a reader refuses others with ST_INTEGRITY */
+    int version;   /* schema version, now 1; readers refuse any other with ST_INTEGRITY */
     char fingerprint[SHA256_HEX];
     manifest_file *files; /* sorted by name */
     int64_t count;
-    json_t *detail; /* what the kind adds (labels, provenance ...); may be NULL */
+    json_t *detail; /* what this kind adds (labels, provenance ...); may be NULL */
 } manifest;
 
-/* Measures and hashes the named files of `directory` into m->files. Local. */
+/* Adds size and hash of the named file of `directory` to m->files. Local. */
 status manifest_add_file(manifest *m, const char *directory, const char *name);
 
 /* Publishes m as directory/manifest.json. Local. */
 status manifest_write(const manifest *m, const char *directory);
 
-/* Takes the directory's manifest away, durably: what is in it is published no more. Local. */
+/* Removes the manifest durably: the directory counts as unpublished from then on. Local. */
 status manifest_remove(const char *directory);
 
-/* Reads and checks form and seal (kind NULL: any kind); sizes of all files are compared, hashes are
- * not. The caller calls manifest_free(). ST_INPUT if there is none or it is of another kind,
- * ST_INTEGRITY if it is broken or a size differs. Local. */
+/* Reads the manifest; checks form, seal, kind (NULL: any) and the size of every file, but no hash.
+ * The caller calls manifest_free(). ST_INPUT if there is none or it is of another kind,
+ * ST_INTEGRITY if it is damaged or a size differs. Local. */
 status manifest_read(const char *directory, const char *kind, manifest *out);
 
-/* Compares the hash of one file; ST_INTEGRITY naming it. Local. */
+/* Compares the hash of file `index`; ST_INTEGRITY naming it. Local. */
 status manifest_check_file(const manifest *m, const char *directory, int64_t index);
 
-/* Whether the directory holds a published thing of this kind with this fingerprint. Local. */
+/* Whether the directory is published with this kind and fingerprint. Local. */
 bool manifest_is_current(const char *directory, const char *kind, const char *fingerprint);
 
 void manifest_free(manifest *m);

@@ -1,5 +1,5 @@
-/* Optimal string alignment distance: Levenshtein's table plus the swap of two neighbours, which is
- * the commonest slip on a keyboard. Three rows of the table are enough. */
+/* Optimal string alignment distance: the Levenshtein table, extended by swaps of two neighbouring
+ * characters. Three rows of the table are kept. */
 #include "io/nearest.h"
 
 #include <ctype.h>
@@ -7,7 +7,7 @@
 
 enum { WORD_MAX = 63 };
 
-static int least(int a, int b) { return a < b ? a : b; }
+static int min_int(int a, int b) { return a < b ? a : b; }
 
 static int folded(char c) { return tolower((unsigned char)c); }
 
@@ -20,9 +20,9 @@ int edit_distance(const char *a, const char *b) {
         now[0] = i;
         for (int j = 1; j <= m; j++) {
             int x = folded(a[i - 1]), y = folded(b[j - 1]);
-            now[j] = least(above[j - 1] + (x != y), least(above[j], now[j - 1]) + 1);
+            now[j] = min_int(above[j - 1] + (x != y), min_int(above[j], now[j - 1]) + 1);
             if (i > 1 && j > 1 && x == folded(b[j - 2]) && y == folded(a[i - 2]))
-                now[j] = least(now[j], two_above[j - 2] + 1);
+                now[j] = min_int(now[j], two_above[j - 2] + 1);
         }
     }
     return rows[n % 3][m];

@@ -1,15 +1,16 @@
-/* Which known word did the user mean? Typing errors in keys and verbs are answered with the
- * nearest known one. */
+/* Edit distance between words: a typing error in a key or verb is answered with the nearest known
+ * one. */
 #ifndef CTAUG_IO_NEAREST_H
 #define CTAUG_IO_NEAREST_H
 
 #include <stdbool.h>
 
-/* Letters to add, drop, change or swap with their neighbour to make `b` of `a` (optimal string
- * alignment), blind to case; only the first 63 bytes of each count. */
+/* Optimal string alignment distance: insertions, deletions, substitutions and swaps of neighbouring
+ * characters that turn `a` into `b`, ignoring case. Only the first 63 bytes of each word count.
+ * Local. */
 int edit_distance(const char *a, const char *b);
 
-/* Whether `distance` is small enough to be a typing error in a word as long as `word`. */
+/* Whether `distance` is small enough for a typing error in `word`. Local. */
 bool edit_is_near(int distance, const char *word);
 
 #endif

@@ -1,5 +1,5 @@
-/* The NIfTI-1 header (nifti1.h of the NIfTI Data Format Working Group, 2003) and the voxels behind
- * it. Numbers are written in the byte order of the machine: readers tell it by sizeof_hdr. */
+/* Writes the NIfTI-1 header (nifti1.h of the NIfTI Data Format Working Group, 2003) and the voxels
+ * behind it. Numbers have the byte order of the machine; readers detect it by sizeof_hdr. */
 #include "io/nifti.h"
 #include "io/file.h"
 
@@ -12,7 +12,7 @@
 
 enum { VOXELS_AT = 352, TYPE_CODE_U8 = 2, TYPE_CODE_I16 = 4, FORM_SCANNER = 1, UNITS_MM = 2 };
 
-/* Field by field as the standard lays it out; all fields fall on their natural alignment. */
+/* The fields in the order of the standard; all are naturally aligned. */
 typedef struct nifti_header {
     int32_t sizeof_hdr;
     char data_type[10], db_name[18];
@@ -39,8 +39,8 @@ typedef struct nifti_header {
 
 _Static_assert(sizeof(nifti_header) == VOXELS_AT, "the header must have no padding");
 
-/* Quaternion (b c d, with a >= 0) of a rotation matrix: the numerically larger of the diagonal
- * combinations first, as nifti1.h (method 2) asks for. */
+/* Quaternion (b c d, with a >= 0) of a rotation matrix. The branch depends on the trace, so that no
+ * small component is divided by (nifti1.h, method 2). */
 static void quaternion(const double r[3][3], float *b, float *c, float *d) {
     double q[4]; /* a b c d */
     double trace = r[0][0] + r[1][1] + r[2][2];
@@ -66,7 +66,7 @@ static void quaternion(const double r[3][3], float *b, float *c, float *d) {
     *d = (float)(sign * q[3]);
 }
 
-/* Both forms of the affine. Columns of `r`: unit vectors (RAS) along which x, y, z grow. */
+/* Sets sform and qform. Columns of `r`: unit vectors (RAS) along which x, y, z grow. */
 static void set_geometry(nifti_header *h, const geometry *space) {
     static const double to_ras[3] = {-1, -1, 1};
     float *row[3] = {h->srow_x, h->srow_y, h->srow_z};
@@ -92,7 +92,7 @@ static void set_geometry(nifti_header *h, const geometry *space) {
                   r[0][1] * (r[1][0] * r[2][2] - r[1][2] * r[2][0]) +
                   r[0][2] * (r[1][0] * r[2][1] - r[1][1] * r[2][0]);
     if (determinant < 0) {
-        h->pixdim[0] = -1; /* qfac: the quaternion is of the matrix with its third column turned */
+        h->pixdim[0] = -1; /* qfac: the quaternion describes the matrix with column 3 negated */
         for (int i = 0; i < 3; i++) r[i][2] = -r[i][2];
     }
     quaternion(r, &h->quatern_b, &h->quatern_c, &h->quatern_d);
@@ -125,8 +125,8 @@ static status set_header(nifti_header *h, const char *path, const geometry *spac
     return ST_OK;
 }
 
-static status write_all(const char *path, const geometry *space, int type, int bytes,
-                        const void *voxels, const char *description) {
+static status write_nifti(const char *path, const geometry *space, int type, int bytes,
+                          const void *voxels, const char *description) {
     nifti_header header;
     char temporary[PATH_SIZE];
     int64_t count = 0;
@@ -154,10 +154,10 @@ done:
 
 status nifti_write_i16(const char *path, const geometry *space, const int16_t *voxels,
                        const char *description) {
-    return write_all(path, space, TYPE_CODE_I16, 2, voxels, description);
+    return write_nifti(path, space, TYPE_CODE_I16, 2, voxels, description);
 }
 
 status nifti_write_u8(const char *path, const geometry *space, const uint8_t *voxels,
                       const char *description) {
-    return write_all(path, space, TYPE_CODE_U8, 1, voxels, description);
+    return write_nifti(path, space, TYPE_CODE_U8, 1, voxels, description);
 }

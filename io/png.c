@@ -1,9 +1,10 @@
-/* libpng, writing to memory. It reports errors by longjmp: everything that must survive the jump is
- * in the sink, outside of the function that jumps. */
+/* PNG encoding into memory. libpng reports errors with longjmp(): what must survive the jump is
+ * kept in struct sink, outside of the function that calls setjmp(). */
 #include "io/png.h"
 
 #include "io/alloc.h"
 
+#include <inttypes.h>
 #include <png.h>
 #include <setjmp.h>
 #include <stdlib.h>
@@ -11,18 +12,18 @@
 
 typedef struct sink {
     uint8_t *bytes;
-    size_t used, room;
-    char why[128];
+    size_t used, capacity;
+    char error[128]; /* libpng's message; "" if it gave none */
 } sink;
 
-static void take(png_structp png, png_bytep data, size_t n) {
+static void append(png_structp png, png_bytep data, size_t n) {
     sink *s = png_get_io_ptr(png);
-    if (s->used + n > s->room) {
-        size_t room = 2 * (s->used + n);
-        uint8_t *more = realloc(s->bytes, room);
+    if (s->used + n > s->capacity) {
+        size_t capacity = 2 * (s->used + n);
+        uint8_t *more = realloc(s->bytes, capacity);
         if (!more) png_error(png, "out of memory");
         s->bytes = more;
-        s->room = room;
+        s->capacity = capacity;
     }
     memcpy(s->bytes + s->used, data, n);
     s->used += n;
@@ -30,22 +31,22 @@ static void take(png_structp png, png_bytep data, size_t n) {
 
 static void flush(png_structp png) { (void)png; }
 
-static void fail(png_structp png, png_const_charp why) {
+static void fail(png_structp png, png_const_charp message) {
     sink *s = png_get_error_ptr(png);
-    snprintf(s->why, sizeof s->why, "%s", why);
+    snprintf(s->error, sizeof s->error, "%s", message);
     png_longjmp(png, 1);
 }
 
-static void ignore(png_structp png, png_const_charp why) {
+static void ignore(png_structp png, png_const_charp warning) {
     (void)png;
-    (void)why;
+    (void)warning;
 }
 
-/* Whether all went well; *s has the bytes or the reason. */
+/* Whether encoding succeeded; *s holds the bytes or the error. */
 static int encode(sink *s, png_structp png, png_infop info, const uint8_t *rgb, int64_t height,
                   int64_t width) {
     if (setjmp(png_jmpbuf(png))) return 0;
-    png_set_write_fn(png, s, take, flush);
+    png_set_write_fn(png, s, append, flush);
     png_set_IHDR(png, info, (png_uint_32)width, (png_uint_32)height, 8, PNG_COLOR_TYPE_RGB,
                  PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     png_write_info(png, info);
@@ -65,8 +66,8 @@ status png_encode(const uint8_t *rgb, int64_t height, int64_t width, uint8_t **o
     png_destroy_write_struct(&png, &info);
     if (!good) {
         free(s.bytes);
-        return status_fail(ST_INTERNAL, "PNG of %lld x %lld pixels: %s", (long long)height,
-                           (long long)width, *s.why ? s.why : "out of memory");
+        return status_fail(ST_INTERNAL, "PNG of %" PRId64 " x %" PRId64 " pixels: %s", height,
+                           width, *s.error ? s.error : "out of memory");
     }
     *out = s.bytes;
     *bytes = (int64_t)s.used;

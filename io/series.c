@@ -1,13 +1,14 @@
-/* A folder becomes volumes in three steps: rank 0 lists the files, all ranks read headers in turn,
- * and every rank builds the same series from all headers, so that nothing depends on who read what.
+/* Building series in three steps: rank 0 lists the files, each rank reads a share of the headers,
+ * and every rank builds the same series from all headers, independent of the number of ranks.
  *
- * DICOM promises nothing about file names or Instance Numbers; a slice's place is its position
- * projected on the normal of the image plane.
+ * File names and Instance Numbers define no order in DICOM. The order of slices is that of their
+ * positions, projected onto the normal of the image plane.
  */
 #include "io/series.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,29 +17,30 @@
 /* Growing list of path names. */
 typedef struct path_list {
     char (*at)[PATH_SIZE];
-    int64_t count, room;
+    int64_t count, capacity;
 } path_list;
 
 /* ---- the folder ---- */
 
 static status path_list_add(path_list *list, const char *path) {
-    if (list->count == list->room) {
-        int64_t room = list->room ? 2 * list->room : 256, bytes = 0;
+    if (list->count == list->capacity) {
+        int64_t capacity = list->capacity ? 2 * list->capacity : 256, bytes = 0;
         void *grown = NULL;
-        if (size_mul(room, PATH_SIZE, &bytes)) grown = realloc(list->at, (size_t)bytes);
+        if (size_mul(capacity, PATH_SIZE, &bytes)) grown = realloc(list->at, (size_t)bytes);
         if (!grown) return status_memory("the list of files", bytes);
         list->at = grown;
-        list->room = room;
+        list->capacity = capacity;
     }
     return path_join(list->at[list->count++], "", path);
 }
 
 static int by_name(const struct dirent **a, const struct dirent **b) {
-    return strcmp((*a)->d_name, (*b)->d_name); /* not alphasort(): it follows the locale */
+    return strcmp((*a)->d_name, (*b)->d_name); /* unlike alphasort() independent of the locale */
 }
 
 static int is_visible(const struct dirent *entry) { return entry->d_name[0] != '.'; }
 
+/* Appends the files below `directory`. */
 static status walk(const char *directory, path_list *list) {
     status st = ST_OK;
     char path[PATH_SIZE];
@@ -79,7 +81,8 @@ done:
 
 /* ---- headers ---- */
 
-/* Headers of all files, in the order of `files`, on every rank (free()). Collective. */
+/* Headers of all files, in the order of `files`, on every rank; the caller frees *out. Collective.
+ */
 static status read_headers(const comm *c, const path_list *files, dicom_header **out) {
     status st;
     int64_t rank = comm_rank(c), ranks = comm_size(c), mine_count = 0, bytes = 0, total = 0;
@@ -117,13 +120,14 @@ static void normal_of(const dicom_header *h, double normal[3]) {
     normal[2] = r[0] * c[1] - r[1] * c[0];
 }
 
+/* Position along the normal, mm. */
 static double height_of(const dicom_header *h) {
     double normal[3];
     normal_of(h, normal);
     return dot(h->position, normal);
 }
 
-/* CT first, by series, then by height; then SEG by path; then the rest. */
+/* CT first, by series and height; then SEG by path; then the rest. */
 static int by_place(const void *left, const void *right) {
     const dicom_header *a = left, *b = right;
     static const int rank_of_kind[] = {[DICOM_CT] = 0, [DICOM_SEG] = 1, [DICOM_OTHER] = 2};
@@ -156,11 +160,11 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Every distance between neighbours within 1 % of the usual one (the median, which a missing slice
- * does not move), and 0.01 mm for positions that were rounded when written. */
+/* Every distance between neighbours must be within 1 % of the median, which a missing slice does
+ * not change, plus 0.01 mm for positions that were rounded when written. *spacing is the mean. */
 static status check_even(const dicom_header *slices, int64_t n, double *spacing) {
     status st;
-    double *gaps = NULL, *sorted = NULL, usual;
+    double *gaps = NULL, *sorted = NULL, median;
     TRY(array_alloc(&gaps, n - 1, sizeof *gaps, "slice distances"));
     TRY(array_alloc(&sorted, n - 1, sizeof *sorted, "slice distances"));
     for (int64_t i = 0; i < n - 1; i++) {
@@ -171,13 +175,13 @@ static status check_even(const dicom_header *slices, int64_t n, double *spacing)
                             slices[i + 1].path, slices[i].path));
     }
     qsort(sorted, (size_t)(n - 1), sizeof *sorted, by_value);
-    usual = sorted[(n - 2) / 2]; /* of two the smaller: a slice lacks in the larger */
+    median = sorted[(n - 2) / 2]; /* of two the smaller: the larger may span a missing slice */
     for (int64_t i = 0; i < n - 1; i++)
-        if (fabs(gaps[i] - usual) > 0.01 * usual + 0.01)
+        if (fabs(gaps[i] - median) > 0.01 * median + 0.01)
             TRY(status_fail(ST_INPUT,
                             "%s: %g mm to the slice before, %s, where the series has %g mm: a "
                             "slice is missing or the spacing is uneven",
-                            slices[i + 1].path, gaps[i], slices[i].path, usual));
+                            slices[i + 1].path, gaps[i], slices[i].path, median));
     *spacing = (height_of(&slices[n - 1]) - height_of(&slices[0])) / (double)(n - 1);
 done:
     free(gaps);
@@ -185,7 +189,7 @@ done:
     return st;
 }
 
-/* A tilted gantry shears the stack; the geometry of a volume has right angles. */
+/* A tilted gantry shears the stack, but the axes of a volume are orthogonal. */
 static status check_upright(const dicom_header *slices, int64_t n) {
     const dicom_header *first = &slices[0], *last = &slices[n - 1];
     double step[3];
@@ -212,7 +216,7 @@ static void fill_geometry(const dicom_header *first, int64_t n, double spacing, 
     memcpy(space->direction + 6, first->orientation, 3 * sizeof(double));
 }
 
-/* A patient ID may be empty (type 2); the study then stands for the patient. */
+/* A patient ID may be empty (type 2): the study UID then replaces it. */
 static status make_pseudonym(const dicom_header *first, char out[VOLUME_ID]) {
     status st;
     char patient[SHA256_HEX], series[SHA256_HEX];
@@ -224,6 +228,7 @@ done:
     return st;
 }
 
+/* One series from its n headers, which are sorted by_place(). */
 static status build_series(const dicom_header *slices, int64_t n, series *out) {
     status st;
     double spacing = 0;
@@ -247,12 +252,13 @@ static int by_pseudonym(const void *left, const void *right) {
     return strcmp(a->pseudonym, b->pseudonym);
 }
 
-/* Pseudonyms without what stands for the series. */
+/* Compares pseudonyms without the part of the series. */
 static bool same_patient(const series *a, const series *b) {
     size_t length = (size_t)(strrchr(a->pseudonym, '-') - a->pseudonym);
     return strncmp(a->pseudonym, b->pseudonym, length + 1) == 0;
 }
 
+/* Notes a SEG that refers to no series at every series of its patient. */
 static status add_stray(series_list *list, const dicom_header *seg) {
     for (int64_t i = 0; i < list->count; i++) {
         series *s = &list->items[i];
@@ -264,6 +270,7 @@ static status add_stray(series_list *list, const dicom_header *seg) {
     return ST_OK;
 }
 
+/* Assigns a SEG to the series that it refers to. */
 static status add_segmentation(series_list *list, const dicom_header *seg, int64_t *left_out) {
     status st = ST_OK;
     for (int64_t i = 0; i < list->count; i++) {
@@ -279,15 +286,15 @@ static status add_segmentation(series_list *list, const dicom_header *seg, int64
     return add_stray(list, seg);
 }
 
-/* From headers sorted by_place() to series. */
+/* Builds all series from headers sorted by_place(). */
 static status group(const char *directory, const dicom_header *headers, int64_t n, series_list *out,
                     int64_t *left_out) {
     status st = ST_OK;
     int64_t slices = 0;
     while (slices < n && headers[slices].kind == DICOM_CT) slices++;
     if (slices == 0)
-        TRY(status_fail(ST_INPUT, "%s: none of its %lld DICOM files is a CT slice", directory,
-                        (long long)n));
+        TRY(status_fail(ST_INPUT, "%s: none of its %" PRId64 " DICOM files is a CT slice",
+                        directory, n));
     TRY(array_alloc(&out->items, slices, sizeof *out->items, "the list of series"));
     for (int64_t first = 0, next; first < slices; first = next) {
         next = first + 1;
@@ -330,7 +337,7 @@ status series_scan(const comm *c, const char *directory, series_list *out, int64
     TRY(read_headers(c, &files, &headers));
     qsort(headers, (size_t)files.count, sizeof *headers, by_place);
     st = group(directory, headers, files.count, out, left_out);
-    TRY(comm_agree(c, st)); /* the same everywhere but for memory */
+    TRY(comm_agree(c, st)); /* ranks may differ only in lack of memory */
 done:
     if (st != ST_OK) series_list_free(out);
     free(files.at);
@@ -344,7 +351,7 @@ static void series_free(series *s) {
     free(s->stray);
 }
 
-/* A patient whose only SEG belongs to a series that is not there: rather a damaged archive than a
+/* A patient whose SEG files all refer to missing series indicates a damaged archive rather than a
  * series that nobody segmented. */
 static status check_stray(const series_list *list, const series *s) {
     if (!s->stray) return ST_OK;

@@ -1,8 +1,8 @@
-/* Anonymous files (memfd), mapped by the others through /proc/<pid>/fd: no name that could be left
- * over, and no limit such as that of /dev/shm, which containers keep small. Blocks are reserved at
- * once, so that a lack of memory is an error here and no signal later. A process number can mean
- * another process to another rank (containers of one host): a part is taken for the right one only
- * if it begins with the token that its rank wrote there.
+/* Shared memory as anonymous files (memfd) that the other ranks map through /proc/<pid>/fd. They
+ * leave no name behind and are not limited like /dev/shm, which is small in containers. Blocks are
+ * reserved at creation, so that a lack of memory is an error there and no SIGBUS later. In separate
+ * PID namespaces (containers on one host) a process number may denote another process: a file is
+ * accepted only if it begins with the random token that its rank wrote there.
  */
 #include "io/shared.h"
 #include "io/alloc.h"
@@ -18,21 +18,22 @@
 
 struct shared_memory {
     int ranks;
-    struct view {
+    struct part {
         void *at; /* NULL: not mapped */
         int64_t bytes;
-    } * view;
+    } * part; /* by rank */
 };
 
-/* Where a rank's part is found by the others. */
+/* Where the other ranks find a rank's part. */
 typedef struct address {
     long pid;
-    int file; /* -1: it has none */
+    int file; /* descriptor in that process; -1: none */
     int64_t bytes;
     uint64_t token;
 } address;
 
-/* False where this system has no such files. */
+/* Creates this rank's file. False if the system does not support it; *st is set if memory is
+ * exhausted. */
 static bool make_part(int64_t bytes, address *mine, status *st) {
     *mine = (address){.pid = (long)getpid(), .file = -1, .bytes = bytes};
     int file = memfd_create("ctaug", MFD_CLOEXEC);
@@ -48,6 +49,7 @@ static bool make_part(int64_t bytes, address *mine, status *st) {
            pwrite(file, &mine->token, sizeof mine->token, 0) == sizeof mine->token;
 }
 
+/* Whether an opened file is the one that `a` describes. */
 static bool is_part(const address *a, int file) {
     uint64_t token = 0;
     struct stat about;
@@ -55,7 +57,7 @@ static bool is_part(const address *a, int file) {
            pread(file, &token, sizeof token, 0) == sizeof token && token == a->token;
 }
 
-static bool map_part(const address *a, struct view *v) {
+static bool map_part(const address *a, struct part *v) {
     char path[64];
     snprintf(path, sizeof path, "/proc/%ld/fd/%d", a->pid, a->file);
     int file = open(path, O_RDWR | O_CLOEXEC);
@@ -65,7 +67,7 @@ static bool map_part(const address *a, struct view *v) {
         at = mmap(NULL, (size_t)a->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     (void)close(file);
     if (at == MAP_FAILED) return false;
-    *v = (struct view){.at = at, .bytes = a->bytes};
+    *v = (struct part){.at = at, .bytes = a->bytes};
     return true;
 }
 
@@ -79,17 +81,17 @@ status shared_memory_create(const comm *node, int64_t bytes, shared_memory **out
     local = array_alloc(&s, 1, sizeof *s, "shared memory");
     if (local == ST_OK) {
         s->ranks = comm_size(node);
-        local = array_alloc(&s->view, s->ranks, sizeof *s->view, "shared memory");
+        local = array_alloc(&s->part, s->ranks, sizeof *s->part, "shared memory");
     }
     if (local == ST_OK && !make_part(bytes, &mine, &local)) without = 1;
     TRY(comm_agree(node, local));
     TRY(comm_all_gather(node, &mine, sizeof mine, (void **)&all, &total, NULL));
     for (int r = 0; r < s->ranks && !without; r++)
-        without = all[r].file < 0 || !map_part(&all[r], &s->view[r]);
-    /* Also the point after which nobody opens another's file any more. */
+        without = all[r].file < 0 || !map_part(&all[r], &s->part[r]);
+    /* Also a barrier: from here on no rank opens a file of another, so that they may be closed. */
     TRY(comm_sum_i64(node, &without, 1));
     if (without > 0) goto done;
-    memset(s->view[comm_rank(node)].at, 0, sizeof mine.token);
+    memset(s->part[comm_rank(node)].at, 0, sizeof mine.token);
     TRY(comm_barrier(node));
     *out = s;
     s = NULL;
@@ -102,10 +104,10 @@ done:
 
 void shared_memory_free(shared_memory *s) {
     if (!s) return;
-    for (int r = 0; s->view && r < s->ranks; r++)
-        if (s->view[r].at) (void)munmap(s->view[r].at, (size_t)s->view[r].bytes);
-    free(s->view);
+    for (int r = 0; s->part && r < s->ranks; r++)
+        if (s->part[r].at) (void)munmap(s->part[r].at, (size_t)s->part[r].bytes);
+    free(s->part);
     free(s);
 }
 
-void *shared_memory_of(const shared_memory *s, int rank) { return s->view[rank].at; }
+void *shared_memory_of(const shared_memory *s, int rank) { return s->part[rank].at; }

@@ -1,8 +1,7 @@
-/* Memory that the ranks of one node see together, so that they may add up numbers without sending
- * them.
+/* Memory shared by the ranks of one node, so that they can add up arrays without sending them.
  *
- * Each rank makes its own part, near itself, and maps those of the others; a crash leaves no file
- * behind. Whoever writes where another reads is the caller's to order, with atomics in that memory.
+ * Each rank creates its own part, on its own NUMA node, and maps the parts of the other ranks. A
+ * crash leaves no file behind. The caller synchronises accesses, with atomics in that memory.
  */
 #ifndef CTAUG_IO_SHARED_H
 #define CTAUG_IO_SHARED_H
@@ -11,13 +10,15 @@
 
 typedef struct shared_memory shared_memory;
 
-/* `bytes` zeroed bytes of each rank of `node` (comm_split_node()), from a page boundary on; may
- * differ between ranks. *out is NULL, and that is no failure, where the system does not let
- * processes share memory: on all ranks alike. ST_INTERNAL out of memory. Collective. */
+/* A page-aligned part of `bytes` zeroed bytes for each rank of `node` (comm_split_node()); `bytes`
+ * may differ between ranks. Where the system does not let processes share memory *out is NULL on
+ * all ranks, which is no failure. ST_INTERNAL if memory is exhausted. Collective. */
 status shared_memory_create(const comm *node, int64_t bytes, shared_memory **out);
-void shared_memory_free(shared_memory *s); /* Local: the others keep their view. */
 
-/* The part of a rank of `node`. */
+/* Unmaps all parts; the mappings of other ranks stay valid. Local. */
+void shared_memory_free(shared_memory *s);
+
+/* The part of a rank of `node`. Local. */
 void *shared_memory_of(const shared_memory *s, int rank);
 
 #endif

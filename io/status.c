@@ -1,4 +1,4 @@
-/* The message that travels beside a status code: one buffer a thread. */
+/* The message of the last failure: one buffer for each thread. */
 #include "io/status.h"
 
 #include <inttypes.h>
@@ -8,7 +8,7 @@
 static _Thread_local char message[1024];
 
 status status_fail(status code, const char *format, ...) {
-    /* Formatted aside first: callers wrap the present message ("%s", status_message()). */
+    /* Formatted into a second buffer first: callers pass status_message() itself as an argument. */
     char text[sizeof message];
     va_list list;
     va_start(list, format);

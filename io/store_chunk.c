@@ -1,5 +1,6 @@
-/* The filters of a chunk backwards: Fletcher32 (HDF5 File Format Specification, "Filter Pipeline"),
- * deflate, shuffle. Every length is checked before it is used, the checksums of both are compared.
+/* Undoes the filters of a chunk in reverse order: Fletcher32 (HDF5 File Format Specification,
+ * "Filter Pipeline"), deflate, shuffle. Every length is checked before use; the Fletcher32 checksum
+ * and that of the zlib stream are compared.
  */
 #include "io/store_chunk.h"
 #include "io/alloc.h"
@@ -7,7 +8,7 @@
 #include <inttypes.h>
 #include <libdeflate.h>
 
-enum { CHECKSUM = 4, WIDEST = 2 };
+enum { CHECKSUM = 4, WIDTH_MAX = 2 };
 
 void chunk_decoder_free(chunk_decoder *d) {
     free(d->raw);
@@ -16,21 +17,22 @@ void chunk_decoder_free(chunk_decoder *d) {
     *d = (chunk_decoder){0};
 }
 
-static status make_room(uint8_t **buffer, int64_t *room, int64_t bytes) {
-    if (bytes <= *room) return ST_OK;
+static status ensure_capacity(uint8_t **buffer, int64_t *capacity, int64_t bytes) {
+    if (bytes <= *capacity) return ST_OK;
     free(*buffer);
-    *room = 0;
+    *capacity = 0;
     status st = array_alloc(buffer, bytes, 1, "a chunk");
-    if (st == ST_OK) *room = bytes;
+    if (st == ST_OK) *capacity = bytes;
     return st;
 }
 
-/* Fletcher's sums over big-endian words of 16 bits, modulo 65535 as HDF5 takes it: carries are
- * folded back, which leaves 0xffff where a remainder would be 0. */
+/* Adds the carries beyond 16 bits back: the value modulo 65535, with 0xffff in place of 0 (except
+ * for 0 itself). */
 static uint32_t fold(uint32_t sum) { return (sum & 0xffff) + (sum >> 16); }
 
+/* Fletcher's sums over big-endian 16-bit words, reduced as HDF5 does. */
 static uint32_t fletcher32(const uint8_t *data, int64_t bytes) {
-    enum { BLOCK = 360 }; /* words after which the sums might overflow */
+    enum { BLOCK = 360 }; /* words that can be added without overflow of 32 bits */
     int64_t words = bytes / 2;
     uint32_t a = 0, b = 0;
     while (words > 0) {
@@ -52,12 +54,12 @@ static uint32_t fletcher32(const uint8_t *data, int64_t bytes) {
     return fold(b) << 16 | fold(a);
 }
 
-/* Stored with its lowest byte first. */
+/* Little-endian. */
 static uint32_t stored_checksum(const uint8_t *at) {
     return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
 }
 
-/* Shuffle had put all first bytes before all second ones. */
+/* The shuffle filter stored all low bytes before all high bytes. */
 static void unshuffle(const uint8_t *in, int64_t n, int16_t *out) {
     const uint8_t *low = in, *high = in + n;
     for (int64_t i = 0; i < n; i++) out[i] = (int16_t)(uint16_t)(low[i] | high[i] << 8);
@@ -67,21 +69,21 @@ static status refuse(const char *where, int64_t z, const char *why) {
     return status_fail(ST_INTEGRITY, "%s: cannot read slice %" PRId64 ": %s", where, z, why);
 }
 
-/* The bytes of chunk z as they lie in the file, in d->raw. */
-static status read_raw(chunk_decoder *d, hid_t dataset, int64_t z, int64_t most, int64_t *bytes,
-                       const char *where) {
+/* Reads the stored bytes of chunk z into d->raw; at most max_bytes. */
+static status read_raw(chunk_decoder *d, hid_t dataset, int64_t z, int64_t max_bytes,
+                       int64_t *bytes, const char *where) {
     status st;
     const hsize_t at[] = {(hsize_t)z, 0, 0};
     hsize_t size = 0;
-    uint32_t left_out = 0;
+    uint32_t skipped_filters = 0;
     TRY(hdf5_check(H5Dget_chunk_storage_size(dataset, at, &size), ST_INTEGRITY, where,
                    "find a slice"));
-    if (size <= CHECKSUM || size > (hsize_t)most)
+    if (size <= CHECKSUM || size > (hsize_t)max_bytes)
         TRY(refuse(where, z, size == 0 ? "it was never written" : "its size in the file is wrong"));
-    TRY(make_room(&d->raw, &d->raw_room, (int64_t)size));
-    TRY(hdf5_check(H5Dread_chunk(dataset, H5P_DEFAULT, at, &left_out, d->raw), ST_INTEGRITY, where,
-                   "read a slice"));
-    if (left_out) TRY(refuse(where, z, "it was stored without its filters"));
+    TRY(ensure_capacity(&d->raw, &d->raw_capacity, (int64_t)size));
+    TRY(hdf5_check(H5Dread_chunk(dataset, H5P_DEFAULT, at, &skipped_filters, d->raw), ST_INTEGRITY,
+                   where, "read a slice"));
+    if (skipped_filters) TRY(refuse(where, z, "it was stored without its filters"));
     *bytes = (int64_t)size;
 done:
     return st;
@@ -91,16 +93,16 @@ status chunk_read(chunk_decoder *d, hid_t dataset, int64_t z, int64_t n, int wid
                   const char *where) {
     status st;
     int64_t plain = 0, raw = 0;
-    if (width > WIDEST || !size_mul(n, width, &plain) || plain > INT64_MAX / 4)
+    if (width > WIDTH_MAX || !size_mul(n, width, &plain) || plain > INT64_MAX / 4)
         TRY(refuse(where, z, "it is too large"));
-    /* What deflate cannot shrink grows by much less than this. */
+    /* Deflate expands incompressible data by far less than this bound. */
     TRY(read_raw(d, dataset, z, 2 * plain + 64, &raw, where));
     raw -= CHECKSUM;
     if (fletcher32(d->raw, raw) != stored_checksum(d->raw + raw))
         TRY(refuse(where, z, "its Fletcher32 checksum is wrong"));
     if (!d->inflate && !(d->inflate = libdeflate_alloc_decompressor()))
         TRY(status_memory("decompression", 0));
-    if (width > 1) TRY(make_room(&d->plain, &d->plain_room, plain));
+    if (width > 1) TRY(ensure_capacity(&d->plain, &d->plain_capacity, plain));
     if (libdeflate_zlib_decompress(d->inflate, d->raw, (size_t)raw, width > 1 ? d->plain : out,
                                    (size_t)plain, NULL) != LIBDEFLATE_SUCCESS)
         TRY(refuse(where, z, "its compressed data are damaged"));

@@ -1,4 +1,4 @@
-/* The entry list of a store as JSON, with the checks that writer and reader share. */
+/* The list of volumes of a store as JSON, and the checks that writer and reader share. */
 #include "io/store_detail.h"
 
 #include <inttypes.h>
@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* HDF5 holds a chunk, here a slice of int16, below 4 GiB. */
+/* Pixels of a slice: HDF5 limits a chunk, here a slice of int16, to less than 4 GiB. */
 #define SLICE_MAX (INT64_C(1) << 30)
 
 enum { VOLUMES_MAX = 1 << 20 };
@@ -71,8 +71,10 @@ done:
 
 static status check_labels(const label_set *labels, status code, const char *where) {
     if (labels->count < 1 || labels->count > LABELS_MAX)
-        return status_fail(code, "%s: %d labels; 1 to %d are possible", where, labels->count,
-                           LABELS_MAX);
+        return status_fail(code,
+                           "%s: %d labels; a store holds 1 to %d (background and at most %d "
+                           "structures)",
+                           where, labels->count, LABELS_MAX, STRUCTURES_MAX);
     for (int i = 0; i < labels->count; i++) {
         size_t length = strnlen(labels->name[i], LABEL_NAME);
         if (length == 0 || length >= LABEL_NAME)

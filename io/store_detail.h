@@ -1,8 +1,8 @@
-/* What a store's manifest adds about its volumes: the entry list and the label names.
+/* The "detail" of a store's manifest: label names and the list of volumes. With it a store is
+ * opened without reading HDF5. Private to io/store_*.c.
  *
- * Private to io/store_*.c. With it a store is opened without a look into HDF5. "detail" is
- * {"labels": [names], "volumes": [{id, shape, spacing, origin, direction, contrast, shard}],
- *  "provenance": any}.
+ *   {"labels": [names], "provenance": any,
+ *    "volumes": [{id, shape, spacing, origin, direction, contrast, shard}]}
  */
 #ifndef CTAUG_IO_STORE_DETAIL_H
 #define CTAUG_IO_STORE_DETAIL_H
@@ -17,13 +17,13 @@ enum { SHARD_NAME = 32 };
 /* "shard-00012.h5". Local. */
 void store_shard_name(int64_t shard, char out[SHARD_NAME]);
 
-/* Ids (1..64 printable ASCII characters without space, "/", "\" or "..") that are unique, shapes,
- * finite geometry, contrast 0 or 1, shards that ascend from 0 without a gap, label names:
- * `code` naming `where` and the fault. Local. */
+/* Checks ids (unique; 1 to 64 printable ASCII characters without space, "/", "\" or ".."), shapes,
+ * finite geometry, contrast (0 or 1), shards (ascending from 0 without gaps) and label names. A
+ * failure has the code `code`; its message begins with `where`. Local. */
 status store_detail_check(const store_entry *entries, int64_t count, const label_set *labels,
                           status code, const char *where);
 
-/* A new object; provenance may be NULL. Local. */
+/* A new object (json_decref()); provenance may be NULL. Local. */
 status store_detail_make(const store_entry *entries, int64_t count, const label_set *labels,
                          const json_t *provenance, json_t **out);
 

@@ -1,4 +1,4 @@
-/* HDF5 with every return value looked at, and its error stack turned into one line. */
+/* HDF5 calls with every return value checked; the error stack of HDF5 becomes one line of text. */
 #include "io/store_hdf5.h"
 #include "io/alloc.h"
 #include "io/file.h"
@@ -26,17 +26,18 @@ status hdf5_check(int64_t result, status code, const char *path, const char *wha
     /* The file driver embeds strerror() in a line of numbers: "... error message = 'No space left
      * on device', buf = ...". */
     static const char key[] = "error message = '";
-    char *why = strstr(reason, key);
-    if (why) {
-        why += sizeof key - 1;
-        why[strcspn(why, "'")] = 0;
+    char *system_error = strstr(reason, key);
+    if (system_error) {
+        system_error += sizeof key - 1;
+        system_error[strcspn(system_error, "'")] = 0;
     }
-    return status_fail(code, "%s: cannot %s: %s", path, what, why ? why : reason);
+    return status_fail(code, "%s: cannot %s: %s", path, what, system_error ? system_error : reason);
 }
 
-/* The state of the library this room relies on: it prints nothing by itself and loads no plugins
- * (code from paths in the environment); set each time because error stacks belong to threads. */
-static status begin(const char *path) {
+/* Sets the state of the library that these files rely on: it prints no errors and loads no plugins
+ * (code from paths in the environment). Repeated for each file because error stacks are per
+ * thread. */
+static status configure(const char *path) {
     status st;
     TRY(hdf5_check(H5Eset_auto2(H5E_DEFAULT, NULL, NULL), ST_INTERNAL, path, "silence HDF5"));
     TRY(hdf5_check(H5PLset_loading_state(0), ST_INTERNAL, path, "turn off plugins"));
@@ -44,7 +45,7 @@ done:
     return st;
 }
 
-/* Access: latest format, no file locks (published files do not change). */
+/* File access: latest format, no file locks (published files do not change). */
 static status make_access(const char *path, hid_t *access) {
     status st;
     TRY(hdf5_check(*access = H5Pcreate(H5P_FILE_ACCESS), ST_INTERNAL, path, "prepare"));
@@ -57,6 +58,7 @@ done:
     return st;
 }
 
+/* Creation properties of an object without times. */
 static status make_without_times(hid_t class, const char *path, hid_t *list) {
     status st;
     TRY(hdf5_check(*list = H5Pcreate(class), ST_INTERNAL, path, "prepare"));
@@ -181,7 +183,7 @@ status hdf5_create(const char *path, hid_t *file) {
     image *i = NULL;
     struct open_image *entry = NULL;
     *file = -1;
-    TRY(begin(path));
+    TRY(configure(path));
     TRY(array_alloc(&entry, 1, sizeof *entry, path));
     TRY(array_alloc(&i, 1, sizeof *i, path));
     TRY(make_access(path, &access));
@@ -201,6 +203,7 @@ done:
     return st;
 }
 
+/* Stops at the first link that is not a hard link and copies its name. */
 static herr_t find_other_link(hid_t group, const char *name, const H5L_info_t *info, void *found) {
     (void)group;
     if (info->type == H5L_TYPE_HARD) return 0;
@@ -214,7 +217,7 @@ status hdf5_open(const char *path, hid_t *file) {
     char found[128] = "";
     herr_t visited;
     *file = -1;
-    TRY(begin(path));
+    TRY(configure(path));
     TRY(make_access(path, &access));
     TRY(hdf5_check(*file = H5Fopen(path, H5F_ACC_RDONLY, access), ST_INTEGRITY, path, "open"));
     visited = H5Lvisit(*file, H5_INDEX_NAME, H5_ITER_NATIVE, find_other_link, found);
@@ -347,7 +350,7 @@ const char *store_library_version(void) {
     return text;
 }
 
-/* Chunked or contiguous as hdf5_write_dataset() makes it. */
+/* Whether the layout and filters are those of hdf5_write_dataset(). */
 static bool layout_is(hid_t creation, int rank, const hsize_t *chunk) {
     static const H5Z_filter_t known[] = {H5Z_FILTER_SHUFFLE, H5Z_FILTER_DEFLATE,
                                          H5Z_FILTER_FLETCHER32};

@@ -1,13 +1,14 @@
-/* HDF5 as stores and checkpoints use it: one way to create, open, check and close.
+/* HDF5 files as stores and checkpoints use them: creating, opening, checking, closing.
  *
- * HDF5 is spelled in io/store*.c and io/checkpoint.c alone (make lint). Files are written in the
- * latest format (H5F_LIBVER_LATEST: its metadata carry checksums), without times, so that equal
- * content gives equal bytes; they are read without plugins and on file systems without locks.
- * Names of functions here begin with hdf5_; `path` is the name that messages give.
+ * HDF5 is used in io/store*.c and io/checkpoint.c only (checked by make lint). Files are written in
+ * the latest format (H5F_LIBVER_LATEST, whose metadata have checksums) and without times, so that
+ * equal content gives equal bytes. They are read without plugins and without file locks. In all
+ * functions `path` is the name that messages give to the file.
  *
- * Debian's HDF5 is not safe for threads, and samples are read by a thread of their own while
- * another writes a checkpoint: the public functions of these files are the doors, and hold one lock
- * while they call HDF5 or use what a store keeps open. The functions here count on it.
+ * Debian's HDF5 is not thread-safe, and one thread reads samples while another writes a checkpoint.
+ * The public functions of io/store.h and io/checkpoint.h hold one lock (hdf5_lock()) while they
+ * call HDF5 or use open files of a store. All other functions here must be called with that lock
+ * held.
  */
 #ifndef CTAUG_IO_STORE_HDF5_H
 #define CTAUG_IO_STORE_HDF5_H
@@ -16,13 +17,13 @@
 
 #include <hdf5.h>
 
-/* The one lock of the process. No waiting for other ranks, and no second door, while it is held:
- * it is not recursive. Local. */
+/* The lock of this process for HDF5. It is not recursive. While it is held, call no Collective
+ * function and no public function of io/store.h or io/checkpoint.h. Local. */
 void hdf5_lock(void);
 void hdf5_unlock(void);
 
-/* ST_OK if result >= 0; else `code` with "<path>: cannot <what>: <HDF5's innermost reason>". Stands
- * around the failing call itself, as the next HDF5 call would forget the reason. Local. */
+/* ST_OK if result >= 0, else `code` with "<path>: cannot <what>: <HDF5's innermost reason>". Must
+ * be called directly after the HDF5 call, because the next one clears the reason. Local. */
 status hdf5_check(int64_t result, status code, const char *path, const char *what);
 
 /* A new file, built in memory: nothing is written before hdf5_finish(), so that a full disk is an
@@ -33,8 +34,8 @@ status hdf5_create(const char *path, hid_t *file);
 /* Closes a created file that is not to be written; *file = -1 afterwards. Local. */
 void hdf5_drop(hid_t *file);
 
-/* Read-only; ST_INTEGRITY if it does not open or one of its links is not a hard link (what is
- * elsewhere no manifest vouches for). The caller calls H5Fclose(). Local. */
+/* Opens a file for reading. ST_INTEGRITY if it does not open or contains a soft or external link
+ * (the manifest does not cover its target). The caller calls H5Fclose(). Local. */
 status hdf5_open(const char *path, hid_t *file);
 
 /* Writes the file to `path`, over an old one, with an fsync, and closes it; *file = -1 afterwards.
@@ -44,21 +45,21 @@ status hdf5_finish(hid_t *file, const char *path);
 /* A new group without times. The caller calls H5Gclose(). Local. */
 status hdf5_make_group(hid_t at, const char *name, const char *path, hid_t *group);
 
-/* A new dataset without times: contiguous, or if chunk is not NULL in chunks with shuffle, deflate
- * and Fletcher32. `memory` is the type of data, `type` that of the file. Local. */
+/* A new dataset without times: contiguous, or (chunk not NULL) in chunks with shuffle, deflate and
+ * Fletcher32. `type` is the type in the file, `memory` that of `data`. Local. */
 status hdf5_write_dataset(hid_t at, const char *name, hid_t type, hid_t memory, int rank,
                           const hsize_t *shape, const hsize_t *chunk, const void *data,
                           const char *path);
 
-/* Attributes of simple shape (rank 0: a scalar). Reading demands the very shape. Local. */
+/* Attributes (rank 0: a scalar). Reading fails with ST_INTEGRITY if the shape differs. Local. */
 status hdf5_put_attribute(hid_t object, const char *name, hid_t type, hid_t memory, int rank,
                           const hsize_t *shape, const void *data, const char *path);
 status hdf5_get_attribute(hid_t object, const char *name, hid_t memory, int rank,
                           const hsize_t *shape, void *data, const char *path);
 
-/* Checks an open dataset before anything is allocated or read: file type, shape, and the layout
- * that hdf5_write_dataset() gives (no external or virtual storage, no other filter).
- * ST_INTEGRITY. Local. */
+/* Checks an open dataset before anything is allocated or read: type in the file, shape, and the
+ * layout that hdf5_write_dataset() produces (no external or virtual storage, no other filter).
+ * ST_INTEGRITY otherwise. Local. */
 status hdf5_check_dataset(hid_t dataset, const char *name, hid_t type, int rank,
                           const hsize_t *shape, const hsize_t *chunk, const char *path);
 

@@ -1,9 +1,8 @@
-/* Reading a store: the manifest is believed after its seal was checked, a shard after its hash, a
- * volume after its attributes, shapes and layout agree with the manifest.
+/* Reading a store. The manifest is used after its seal was checked, a shard after its hash, a
+ * volume after its attributes, shapes and layout were found to match the manifest.
  *
- * A few shards stay open (the least recently used is closed first), so that training can read
- * slices in any order. A shard is hashed once per process, a volume checked once. Threads may read
- * one store: they take turns.
+ * Up to OPEN_SHARDS shards stay open (the least recently used is closed first), so that training
+ * can read slices in any order. A shard is hashed once per open store, a volume is checked once.
  */
 #include "io/store_chunk.h"
 #include "io/store_detail.h"
@@ -16,10 +15,10 @@
 enum { OPEN_SHARDS = 8, WHERE = PATH_SIZE + SHARD_NAME + VOLUME_ID + 16 };
 
 typedef struct shard {
-    int64_t index; /* of its file in the manifest */
+    int64_t index; /* its file's index in the manifest */
     bool hashed;
     hid_t file;   /* -1: closed */
-    int64_t used; /* when last, in reads */
+    int64_t used; /* store.reads at its last use */
 } shard;
 
 struct store {
@@ -30,7 +29,7 @@ struct store {
     int64_t count;
     shard *shards;
     int64_t shard_count;
-    bool *checked; /* by volume */
+    bool *checked; /* by volume: it matches the manifest */
     int64_t reads;
     chunk_decoder decoder;
 };
@@ -49,7 +48,7 @@ void store_close(store *s) {
     free(s);
 }
 
-/* Where the manifest has a file; -1 if nowhere. */
+/* Index of a file in the manifest, or -1. */
 static int64_t find_file(const manifest *m, const char *name) {
     for (int64_t i = 0; i < m->count; i++)
         if (strcmp(m->files[i].name, name) == 0) return i;
@@ -104,12 +103,12 @@ static void close_least_used(store *s) {
         if (!oldest || h->used < oldest->used) oldest = h;
     }
     if (open < OPEN_SHARDS) return;
-    H5Fclose(oldest->file); /* read-only: nothing is lost if it fails */
+    H5Fclose(oldest->file); /* opened for reading: a failure loses nothing */
     oldest->file = -1;
 }
 
-/* A file's hash, and if it is wrong what helps: a stage goes by the manifest and would find the
- * store current. */
+/* Compares a file's hash. The message says what to do: a stage checks only the manifest and would
+ * find the damaged store current. */
 static status check_hash(const store *s, int64_t index) {
     status st = manifest_check_file(&s->manifest, s->directory, index);
     if (st != ST_INTEGRITY) return st;
@@ -117,6 +116,7 @@ static status check_hash(const store *s, int64_t index) {
                        status_message(), s->directory);
 }
 
+/* The open file of a shard, which stays owned by the store. */
 static status use_shard(store *s, int64_t number, hid_t *file) {
     status st = ST_OK;
     char path[PATH_SIZE];
@@ -168,8 +168,8 @@ done:
     return st;
 }
 
-/* The open group of volume i, which agrees with the manifest, and what messages call it. The caller
- * closes it. */
+/* Opens the group of volume i, which then matches the manifest; the caller closes it. `where` gets
+ * the name of the volume for messages. */
 static status open_volume(store *s, int64_t i, char where[WHERE], hid_t *group) {
     status st;
     char shard_name[SHARD_NAME], name[VOLUME_ID + 16];
@@ -193,7 +193,7 @@ done:
     return st;
 }
 
-/* Slices z .. z+n-1 of a dataset of values of `width` bytes. */
+/* Slices z .. z+n-1 of a dataset; `width` is the size of a value in bytes. */
 static status read_slices(store *s, hid_t group, const char *name, int width, const store_entry *e,
                           int64_t z, int64_t n, uint8_t *data, const char *where) {
     status st;
@@ -209,12 +209,11 @@ done:
     return st;
 }
 
-/* Networks take labels as indices: none may lie beyond the names. */
+/* Networks use labels as indices: every value must have a name. */
 static status check_labels(const store *s, const uint8_t *labels, int64_t n, const char *where) {
-    int most = 0;
-    for (int64_t k = 0; k < n; k++) most = labels[k] > most ? labels[k] : most;
-    if (most < s->labels.count) return ST_OK;
-    return status_fail(ST_INTEGRITY, "%s: label value %d, but there are %d labels", where, most,
+    int max = label_max(labels, n);
+    if (max < s->labels.count) return ST_OK;
+    return status_fail(ST_INTEGRITY, "%s: label value %d, but there are %d labels", where, max,
                        s->labels.count);
 }
 
@@ -256,7 +255,7 @@ status store_read_volume(store *s, int64_t i, volume *out) {
     snprintf(out->id, sizeof out->id, "%s", e->id);
     hdf5_lock();
     TRY(open_volume(s, i, where, &group));
-    TRY(volume_alloc(out)); /* only now: the file has these shapes indeed */
+    TRY(volume_alloc(out)); /* after open_volume(), which has checked the shapes in the file */
     TRY(read_part(s, group, e, 0, e->space.shape[0], out->hu, out->labels, where));
 done:
     if (group >= 0) H5Gclose(group);
@@ -265,7 +264,7 @@ done:
     return st;
 }
 
-/* One slice at a time: a store may be verified that holds more than memory does. */
+/* Reads a volume slice by slice: it may be larger than memory. */
 static status verify_volume(store *s, int64_t i) {
     status st;
     const int64_t *n = s->entries[i].space.shape;

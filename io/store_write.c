@@ -1,9 +1,15 @@
-/* Writing a store: every rank fills its own shards beside the published ones, all ranks agree that
- * every shard is on disk, and only then names change and the manifest vouches for them.
+/* Writing a store. Every rank writes its own shards under temporary names; after all ranks have
+ * agreed that every shard is on disk the shards are renamed and the manifest is written.
  *
- * The order of publishing: temporaries closed, fsynced, hashed (agree) -> the older store's
- * manifest removed (agree) -> shards renamed (agree) -> index, stale shards, manifest. A run that
- * dies in between leaves the old store, or a directory without a manifest, never a mixture.
+ * Order of publication; the ranks agree after each of the first three steps:
+ *
+ *   1. temporaries closed, fsynced, hashed
+ *   2. manifest of the older store removed
+ *   3. shards renamed
+ *   4. index written, stale shards removed, manifest written
+ *
+ * A run that is killed in between leaves the older store or a directory without a manifest, never a
+ * mixture of two stores.
  */
 #include "io/store_detail.h"
 #include "io/store_hdf5.h"
@@ -20,7 +26,7 @@ struct store_writer {
     json_t *provenance;
     store_entry *entries; /* with their shards */
     int64_t count, shards;
-    int64_t next;            /* volumes before this one are written or another rank's */
+    int64_t next;            /* volumes before this one are written or belong to another rank */
     int64_t open_shard;      /* -1: none */
     hid_t file, volumes;     /* of the open shard: the file and its group "volumes" */
     manifest_file *finished; /* closed shards of this rank, under their final names */
@@ -39,7 +45,8 @@ static void writer_free(store_writer *w) {
     free(w);
 }
 
-/* Volumes fill a shard in order until the next one would go beyond the target. */
+/* Assigns volumes to shards in order; a new shard begins where the next volume would exceed the
+ * target. */
 static void plan_shards(store_writer *w, int64_t shard_bytes) {
     int64_t filled = 0;
     w->shards = w->count > 0 ? 1 : 0;
@@ -55,6 +62,7 @@ static void plan_shards(store_writer *w, int64_t shard_bytes) {
     }
 }
 
+/* The rank that writes a shard. */
 static int owner(const store_writer *w, int64_t shard) { return (int)(shard % comm_size(w->comm)); }
 
 static status writer_prepare(const comm *c, const store_plan *plan, store_writer **out) {
@@ -74,7 +82,7 @@ static status writer_prepare(const comm *c, const store_plan *plan, store_writer
     TRY(array_alloc(&w->entries, plan->count, sizeof *w->entries, "a list of volumes"));
     for (int64_t i = 0; i < plan->count; i++) {
         w->entries[i] = plan->entries[i];
-        w->entries[i].shard = 0; /* decided after the check, which refuses what overflows */
+        w->entries[i].shard = 0; /* assigned after the check, which refuses sizes that overflow */
     }
     TRY(store_detail_check(w->entries, w->count, &w->labels, ST_INPUT, plan->directory));
     plan_shards(w, plan->shard_bytes);
@@ -86,7 +94,7 @@ done:
     return st;
 }
 
-/* Ranks with different lists would write a store that is none. */
+/* Ranks with different plans would write an inconsistent store. */
 static status check_same_plan(const store_writer *w) {
     status st, local;
     json_t *detail = NULL;
@@ -130,7 +138,7 @@ bool store_writer_is_mine(const store_writer *w, int64_t i) {
     return owner(w, w->entries[i].shard) == comm_rank(w->comm);
 }
 
-/* The published path of a file of the store and the path it is written under. */
+/* The published path of a file of the store, and its temporary path. */
 static status make_paths(const store_writer *w, const char *name, char path[PATH_SIZE],
                          char temporary[PATH_SIZE]) {
     status st;
@@ -142,7 +150,7 @@ done:
     return st;
 }
 
-/* Makes the group "volumes", which names the labels for those who read the file by itself. */
+/* Creates the group "volumes". Its attribute "labels" serves readers of a single file. */
 static status make_volumes_group(hid_t file, const label_set *labels, const char *path,
                                  hid_t *group) {
     status st;
@@ -204,12 +212,10 @@ static status check_volume(const store_writer *w, int64_t i, const volume *v) {
                            "%s: volume %s is not the planned %s (id, geometry, "
                            "contrast)",
                            w->directory, v->id, e->id);
-    int64_t voxels = shape[0] * shape[1] * shape[2];
-    int most = 0;
-    for (int64_t k = 0; k < voxels; k++) most = v->labels[k] > most ? v->labels[k] : most;
-    if (most >= w->labels.count)
+    int max = label_max(v->labels, shape[0] * shape[1] * shape[2]);
+    if (max >= w->labels.count)
         return status_fail(ST_INPUT, "%s: volume %s has label value %d, but there are %d labels",
-                           w->directory, e->id, most, w->labels.count);
+                           w->directory, e->id, max, w->labels.count);
     return ST_OK;
 }
 
@@ -260,7 +266,7 @@ status store_writer_put(store_writer *w, int64_t i, const volume *v) {
     return st;
 }
 
-/* All of this rank's volumes were put; its last shard is closed. */
+/* Checks that all volumes of this rank were written, and closes its last shard. */
 static status end_shards(store_writer *w) {
     for (int64_t i = w->next; i < w->count; i++)
         if (store_writer_is_mine(w, i))
@@ -311,8 +317,8 @@ done:
     return st;
 }
 
-/* Shards of a longer, older store: from the last one down, so that an interrupted removal leaves no
- * gap that would hide the rest from the next one. */
+/* Removes the shards of an older store with more of them, the last one first: an interrupted
+ * removal then leaves no gap that would hide the rest from the next run. */
 static status remove_stale_shards(const store_writer *w) {
     status st = ST_OK;
     char name[SHARD_NAME], path[PATH_SIZE];
@@ -335,8 +341,8 @@ static int compare_files(const void *a, const void *b) {
     return strcmp(((const manifest_file *)a)->name, ((const manifest_file *)b)->name);
 }
 
-/* The rest, done by rank 0: index, stale shards, manifest. Takes over `shards`. */
-static status publish_rest(const store_writer *w, manifest_file *shards, int64_t count) {
+/* Step 4, on rank 0. Takes ownership of `shards`. */
+static status publish_manifest(const store_writer *w, manifest_file *shards, int64_t count) {
     status st;
     manifest m = {.kind = STORE_KIND, .files = shards, .count = count};
     snprintf(m.fingerprint, sizeof m.fingerprint, "%s", w->fingerprint);
@@ -366,14 +372,14 @@ status store_writer_finish(store_writer *w, status local) {
     bool first = comm_rank(w->comm) == 0;
     if (local == ST_OK) local = end_shards(w);
     TRY(comm_agree(w->comm, local));
-    /* An older store ends here: from now on its shards are replaced. */
+    /* From here on the shards of an older store are replaced. */
     TRY(comm_agree(w->comm, first ? manifest_remove(w->directory) : ST_OK));
     TRY(comm_agree(w->comm, rename_shards(w)));
     TRY(comm_all_gather(w->comm, w->finished, w->n_finished * (int64_t)sizeof *w->finished, &shards,
                         &bytes, NULL));
     local = ST_OK;
     if (first) {
-        local = publish_rest(w, shards, bytes / (int64_t)sizeof *w->finished);
+        local = publish_manifest(w, shards, bytes / (int64_t)sizeof *w->finished);
         shards = NULL;
     }
     TRY(comm_agree(w->comm, local));

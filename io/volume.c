@@ -1,10 +1,13 @@
-/* Volumes and label names: sizes that came from files are checked here before memory is taken. */
+/* Volumes and label sets. Shapes may come from files: they are checked before memory is
+ * allocated. */
 #include "io/volume.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 enum { VOXELS_LOG2_MAX = 40 };
+
+_Static_assert(LABELS_MAX == UINT8_MAX + 1, "every u8 value can be a label");
 
 status geometry_voxels(const geometry *space, int64_t *voxels) {
     const int64_t *shape = space->shape;
@@ -38,6 +41,12 @@ void volume_free(volume *v) {
     free(v->labels);
     v->hu = NULL;
     v->labels = NULL;
+}
+
+int label_max(const uint8_t *labels, int64_t n) {
+    int max = 0;
+    for (int64_t k = 0; k < n; k++) max = labels[k] > max ? labels[k] : max;
+    return max;
 }
 
 int label_find(const label_set *set, const char *name) {

@@ -1,4 +1,4 @@
-/* A CT volume: what DICOM series become and stores hold.
+/* A CT volume with its label map and geometry: what a DICOM series is read into and a store holds.
  *
  * Axis order is z y x everywhere, x fastest; slice 0 is the first along the normal
  * (row direction x column direction, patient coordinates LPS, mm). HU are int16.
@@ -8,9 +8,12 @@
 
 #include "io/alloc.h"
 
-enum { VOLUME_ID = 65, LABELS_MAX = 32, LABEL_NAME = 64 };
+/* Label values are u8: background and at most 255 structures. */
+enum { VOLUME_ID = 65, LABELS_MAX = 256, STRUCTURES_MAX = LABELS_MAX - 1, LABEL_NAME = 64 };
 
-/* Label values 0..count-1 and their names; 0 is always "background". */
+/* Label values 0..count-1 and their names (UTF-8, terminated); value 0 is always "background".
+ * The struct has room for every u8 value (16 KiB): pass it by pointer, and send only the `count`
+ * names that are in use to other ranks. */
 typedef struct label_set {
     int count;
     char name[LABELS_MAX][LABEL_NAME];
@@ -26,19 +29,23 @@ typedef struct geometry {
 typedef struct volume {
     char id[VOLUME_ID]; /* pseudonym, unique in a store */
     geometry space;
-    int contrast;    /* the class: 1 when contrast agent was given, 0 when not */
+    int contrast;    /* the class: 1 with contrast agent, 0 without */
     int16_t *hu;     /* shape[0]*shape[1]*shape[2], HU; owned */
     uint8_t *labels; /* same shape; values < label_set.count; owned */
 } volume;
 
-/* Voxels of a shape; ST_INPUT if a side is < 1 or the product is beyond 2^40. Local. */
+/* Number of voxels; ST_INPUT if a side is < 1 or the product is beyond 2^40. Local. */
 status geometry_voxels(const geometry *space, int64_t *voxels);
 
-/* Allocates hu and labels (zeroed) after v->space.shape. Local. */
+/* Allocates hu and labels (zeroed) for v->space.shape; volume_free() frees them. On failure both
+ * are NULL. Local. */
 status volume_alloc(volume *v);
 void volume_free(volume *v);
 
-/* Index of a name, or -1. Local. */
+/* The largest of n label values; 0 if n is 0. Local. */
+int label_max(const uint8_t *labels, int64_t n);
+
+/* The label value of a name, or -1. Local. */
 int label_find(const label_set *set, const char *name);
 
 #endif

@@ -114,6 +114,14 @@ static void agreement(const comm *c) {
     expect(c, comm_agree(c, ST_OK) == ST_OK, "agreed after failures");
 }
 
+/* A failed call of MPI is a status that says why. */
+static void errors_of_mpi(const comm *c) {
+    int64_t x = 0;
+    expect(c, comm_broadcast(c, &x, sizeof x, comm_size(c)) == ST_INTERNAL, "no such root");
+    expect(c, strstr(status_message(), "MPI_Bcast failed: MPI_ERR_ROOT") != NULL, "MPI's reason");
+    expect(c, comm_barrier(c) == ST_OK, "a barrier after a failed call");
+}
+
 static double clock_of(clockid_t which) {
     struct timespec t;
     clock_gettime(which, &t);
@@ -147,6 +155,7 @@ static int ranks(int argc, char **argv) {
     blocks(c);
     equality(c);
     agreement(c);
+    errors_of_mpi(c);
     sleep_of_those_who_wait(c);
     bool passed = none_failed(c) && comm_barrier(c) == ST_OK;
     if (wanted > 1 && getenv("CTAUG_TEST_ABORT") && comm_rank(c) == 1) comm_abort(c, "a test");

@@ -22,20 +22,20 @@ static void by_hand(void **state) {
     assert_true(dice_of(&d, 3) == 0); /* invented */
     assert_true(dice_of(&d, 5) == 1);
     assert_true(isnan(dice_of(&d, 4)));
-    assert_true(isnan(dice_of(&d, 40)) && isnan(dice_of(&d, -1)));
-    /* The voxel whose truth is no label counts as predicted only. */
+    assert_true(dice_of(&d, 40) == 0);
+    assert_true(isnan(dice_of(&d, DICE_LABELS)) && isnan(dice_of(&d, -1)));
     assert_int_equal(d.truth[1], 3);
     assert_int_equal(d.predicted[1], 4);
 }
 
 static void pieces_add_up(void **state) {
     (void)state;
-    enum { N = 5000 };
+    enum { N = 30000 };
     static uint8_t truth[N], predicted[N], swapped[N];
     rng_stream r = rng_open(1, RNG_VALIDATE, 0, 0);
     for (int i = 0; i < N; i++) {
-        truth[i] = (uint8_t)rng_below(&r, 34);
-        predicted[i] = rng_uniform(&r) < 0.5 ? truth[i] : (uint8_t)rng_below(&r, 34);
+        truth[i] = (uint8_t)rng_below(&r, DICE_LABELS);
+        predicted[i] = rng_uniform(&r) < 0.5 ? truth[i] : (uint8_t)rng_below(&r, DICE_LABELS);
     }
     dice_counts whole = {0}, pieces = {0}, turned = {0}, same = {0};
     dice_add(&whole, truth, predicted, N);

@@ -141,7 +141,7 @@ static void segmentation_must_fit(void **state) {
     }
     label_set full = {.count = LABELS_MAX - 2};
     assert_int_equal(dicom_seg_labels(path, &full), ST_INPUT);
-    assert_says("31 is the most");
+    assert_says("is one structure too many: a store holds at most 255");
 }
 
 static volume make_volume(void) {

@@ -103,6 +103,20 @@ static void neighbouring_labels_differ(void **state) {
         }
 }
 
+/* Every structure of a full set has a colour of its own, and none is nearly black. */
+static void all_labels_differ(void **state) {
+    (void)state;
+    uint8_t a[3], b[3];
+    for (int i = 1; i < 256; i++) {
+        image_label_colour(i, a);
+        assert_true(a[0] + a[1] + a[2] > 100);
+        for (int j = 1; j < i; j++) {
+            image_label_colour(j, b);
+            assert_true(abs(a[0] - b[0]) + abs(a[1] - b[1]) + abs(a[2] - b[2]) > 20);
+        }
+    }
+}
+
 /* A curve has a pixel in every column it crosses, consecutive ones touch, and its ends are where
  * the numbers say. */
 static void curves_are_continuous_and_in_place(void **state) {
@@ -158,6 +172,7 @@ int main(void) {
         cmocka_unit_test(files_are_published_whole),
         cmocka_unit_test(slices_are_windowed_scaled_and_tinted),
         cmocka_unit_test(neighbouring_labels_differ),
+        cmocka_unit_test(all_labels_differ),
         cmocka_unit_test(curves_are_continuous_and_in_place),
         cmocka_unit_test(absurd_sizes_are_refused),
     };

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 
+import h5py
 import numpy as np
 import pydicom
 
@@ -143,6 +144,42 @@ def patients(place):
     assert "no DICOM SEG refers to series" in said and dicom in said, said
 
 
+def whole_body(place):
+    """255 structures, each patient with a part of them: names, voxels, table; one more is refused."""
+    dicom, out = os.path.join(place, "body"), os.path.join(place, "body-run")
+    names = ["structure %03d of the whole body" % (k * 101 % 255) for k in range(255)]
+    truth = {}
+    for number, structures in ((20, names[:155]), (21, names[100:])):
+        directory = os.path.join(dicom, str(number))
+        small_dicom.write_patient(directory, number, (3, 32, 32), seg=False)
+        labels = np.arange(3 * 32 * 32, dtype=np.uint32).reshape(3, 32, 32) % (len(structures) + 1)
+        small_dicom.write_seg(directory + "/SEG", number, labels, structures=structures)
+        truth[number] = np.array(["background", *structures])[labels]
+    yaml = study(place + "/body.yaml", dicom, out, "seg")
+    ingest(yaml, ranks=3)
+    volumes, found = read_store(out + "/store")
+    assert found == ["background"] + sorted(names)
+    with h5py.File(out + "/store/index.h5", "r") as index:
+        assert [n.decode() for n in index["volumes"].attrs["labels"]] == found
+    for number, named in truth.items():
+        patient = "p-" + hashlib.sha256(b"HOSPITAL-%d" % number).hexdigest()[:16]
+        (volume,) = [v for k, v in volumes.items() if k.startswith(patient)]
+        assert np.array_equal(np.array(found)[volume[1]], named)
+    chain.run(0, "verify", out + "/store")
+    chain.run(0, "export", "--store", out + "/store", "--format", "nifti", "--out", place + "/body-nii")
+    table = open(place + "/body-nii/labels.tsv").read().split("\n")
+    assert table == ["index\tname"] + ["%d\t%s" % kv for kv in enumerate(found)] + [""]
+    shutil.rmtree(out)
+
+    small_dicom.write_patient(dicom + "/22", 22, (3, 32, 32), seg=False)
+    small_dicom.write_seg(dicom + "/22/SEG", 22, np.ones((3, 32, 32), int), structures=["the 256th"])
+    for ranks in (1, 2):
+        said = ingest(yaml, ranks=ranks, expect=3)
+        assert "one structure too many: a store holds at most 255" in said, said
+        refused(out)
+        shutil.rmtree(out)
+
+
 def refused(out):
     """Nothing that reads a store takes what is in out/store."""
     chain.run(0, "verify", out + "/store", expect=(3, 5))
@@ -245,6 +282,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="ctaug-ingest-") as place:
         head(place)
         patients(place)
+        whole_body(place)
         faults(place)
         if not disk(place):
             print("no tmpfs can be mounted here: full and read-only disks were not tried")

@@ -6,9 +6,9 @@
 void dice_add(dice_counts *d, const uint8_t *truth, const uint8_t *predicted, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
         uint8_t t = truth[i], p = predicted[i];
-        if (t < DICE_LABELS) d->truth[t]++;
-        if (p < DICE_LABELS) d->predicted[p]++;
-        if (t == p && t < DICE_LABELS) d->both[t]++;
+        d->truth[t]++;
+        d->predicted[p]++;
+        if (t == p) d->both[t]++;
     }
 }
 

@@ -6,14 +6,15 @@
 
 #include <stdint.h>
 
-enum { DICE_LABELS = 32 };
+/* Every value of a u8 label: background and 255 structures. */
+enum { DICE_LABELS = 256 };
 
 /* Voxels per label: in both segmentations, in the true one and in the predicted one. */
 typedef struct dice_counts {
     int64_t both[DICE_LABELS], truth[DICE_LABELS], predicted[DICE_LABELS];
 } dice_counts;
 
-/* Adds n voxels. Labels of DICE_LABELS and above are not counted. Local. */
+/* Adds the counts of n voxels. Local. */
 void dice_add(dice_counts *d, const uint8_t *truth, const uint8_t *predicted, int64_t n);
 
 /* Dice coefficient of a label; NAN if the label occurs in neither segmentation (the patient is then

@@ -30,6 +30,8 @@ void metrics_free(metrics *e) {
     e->dice_patients = NULL;
 }
 
+_Static_assert((int)DICE_LABELS >= (int)LABELS_MAX, "Dice counts every label of a store");
+
 static double *dice_at(const metrics *e, int arm, int64_t seed, int label) {
     return &e->dice[(arm * e->seeds + seed) * e->labels->count + label];
 }

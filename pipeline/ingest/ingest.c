@@ -35,9 +35,9 @@ static status label_add(label_set *set, const char *name, int *index) {
     if (*index >= 0) return ST_OK;
     if (set->count >= LABELS_MAX)
         return status_fail(ST_INPUT,
-                           "label '%s': a store holds at most %d labels, background included; "
-                           "leave some segments out",
-                           name, LABELS_MAX);
+                           "label '%s' is one structure too many: a store holds at most %d; leave "
+                           "some segments out",
+                           name, STRUCTURES_MAX);
     *index = set->count++;
     snprintf(set->name[*index], LABEL_NAME, "%s", name);
     return ST_OK;
@@ -73,7 +73,8 @@ static int by_name(const void *a, const void *b) { return strcmp(a, b); }
  * not from the order of patients. Collective. */
 static status labels_from_segs(ingest *in) {
     const comm *c = in->stage->comm;
-    label_set mine = label_background(), *all = NULL;
+    label_set mine = label_background();
+    const char(*names)[LABEL_NAME] = NULL;
     void *gathered = NULL;
     int64_t bytes = 0;
     status st = ST_OK;
@@ -83,14 +84,14 @@ static status labels_from_segs(ingest *in) {
             st = dicom_seg_labels(one->segmentations[j], &mine);
     }
     TRY(comm_agree(c, st));
-    TRY(comm_all_gather(c, &mine, sizeof mine, &gathered, &bytes, NULL));
-    all = gathered;
+    /* Only the names that are there travel, not the array with room for LABELS_MAX. */
+    TRY(comm_all_gather(c, mine.name[1], (mine.count - 1) * (int64_t)LABEL_NAME, &gathered, &bytes,
+                        NULL));
+    names = gathered;
     in->labels = label_background();
-    for (int64_t r = 0; r < bytes / (int64_t)sizeof *all; r++) {
-        for (int k = 1; k < all[r].count; k++) {
-            int label = 0;
-            TRY(label_add(&in->labels, all[r].name[k], &label));
-        }
+    for (int64_t k = 0; k < bytes / LABEL_NAME; k++) {
+        int label = 0;
+        TRY(label_add(&in->labels, names[k], &label));
     }
     qsort(in->labels.name[1], (size_t)in->labels.count - 1, LABEL_NAME, by_name);
 done:
@@ -170,15 +171,15 @@ static status ingest_volume(ingest *in, store_writer *w, int64_t i) {
     const series *one = &in->list.items[i];
     volume v = {0};
     int64_t voxels = 0;
-    label_set known = in->labels;
+    const int known = in->labels.count;
     status st = ST_OK;
     TRY(series_read(one, &v));
     TRY(geometry_voxels(&v.space, &voxels));
     for (int64_t k = 0; in->from_seg && k < one->segmentation_count; k++) {
-        TRY(dicom_read_seg(one->segmentations[k], &v.space, &known, v.labels));
-        if (known.count != in->labels.count)
+        TRY(dicom_read_seg(one->segmentations[k], &v.space, &in->labels, v.labels));
+        if (in->labels.count != known)
             TRY(status_fail(ST_INPUT, "%s: changed while it was read: segment '%s' is new",
-                            one->segmentations[k], known.name[known.count - 1]));
+                            one->segmentations[k], in->labels.name[in->labels.count - 1]));
     }
     for (int64_t k = 0; !in->from_seg && k < voxels; k++)
         v.labels[k] = in->label_of_hu[v.hu[k] + HU_ZERO];

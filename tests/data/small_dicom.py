@@ -86,8 +86,8 @@ def code(value, meaning):
     return Sequence([ds])
 
 
-def write_seg(path, number, labels, series="series"):
-    """One BINARY segmentation object; only frames with voxels, segments in the order of STRUCTURES."""
+def write_seg(path, number, labels, series="series", structures=STRUCTURES):
+    """One BINARY segmentation object; only frames with voxels, segments in the order of structures."""
     origin, row, column, normal = geometry(number)
     ds = start(path, SegmentationStorage, number, "seg")
     ds.Modality, ds.ImageType = "SEG", ["DERIVED", "PRIMARY"]
@@ -108,7 +108,7 @@ def write_seg(path, number, labels, series="series"):
         reference.ReferencedInstanceSequence.append(item)
     ds.ReferencedSeriesSequence = Sequence([reference])
     ds.SegmentSequence = Sequence()
-    for k, name in enumerate(STRUCTURES):
+    for k, name in enumerate(structures):
         segment = Dataset()
         segment.SegmentNumber, segment.SegmentLabel = k + 1, name
         segment.SegmentAlgorithmType = "MANUAL"
@@ -129,7 +129,7 @@ def write_seg(path, number, labels, series="series"):
     ds.SharedFunctionalGroupsSequence = Sequence([shared])
     ds.PerFrameFunctionalGroupsSequence = Sequence()
     frames = []
-    for k in range(len(STRUCTURES)):
+    for k in range(len(structures)):
         for z in range(len(labels)):
             if not (labels[z] == k + 1).any():
                 continue
