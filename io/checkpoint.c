@@ -18,6 +18,7 @@
 
 #define STATE "state.h5"
 #define KIND "checkpoint"
+#define DAMAGED ".damaged-"
 
 enum { STEP_NAME = 64, RANK_MAX = 4 };
 
@@ -244,20 +245,79 @@ done:
     return st;
 }
 
-status checkpoint_latest(const char *directory, const char *fingerprint, int64_t *step) {
+/* Moves a damaged checkpoint to the first free name "step-N.damaged-K". */
+static status set_aside(const char *directory, int64_t step, char moved[PATH_SIZE]) {
     status st;
-    char path[PATH_SIZE];
-    int64_t *steps = NULL, count = 0;
-    *step = -1;
-    TRY(list_steps(directory, &steps, &count));
-    for (int64_t i = 0; i < count && *step < 0; i++) {
-        manifest m = {0};
-        TRY(step_path(path, directory, steps[i]));
-        if (read_manifest(path, steps[i], &m) == ST_OK &&
-            (!fingerprint || strcmp(m.fingerprint, fingerprint) == 0))
-            *step = steps[i];
-        manifest_free(&m);
+    char path[PATH_SIZE], name[STEP_NAME], numbered[STEP_NAME + 32];
+    step_name(step, name);
+    TRY(step_path(path, directory, step));
+    for (int k = 1;; k++) {
+        snprintf(numbered, sizeof numbered, "%s" DAMAGED "%d", name, k);
+        TRY(path_join(moved, directory, numbered));
+        if (!file_exists(moved)) break;
     }
+    if (rename(path, moved) != 0)
+        TRY(status_fail(ST_STORAGE, "%s: cannot be moved to %s: %s", path, moved, strerror(errno)));
+    TRY(file_sync(directory));
+done:
+    return st;
+}
+
+static status count_damaged(const char *directory, int64_t *count) {
+    status st = ST_OK;
+    struct dirent *entry;
+    DIR *d = opendir(directory);
+    *count = 0;
+    if (!d && errno == ENOENT) return ST_OK;
+    if (!d) return status_fail(ST_STORAGE, "%s: cannot list: %s", directory, strerror(errno));
+    while (errno = 0, (entry = readdir(d)))
+        *count += strncmp(entry->d_name, "step-", 5) == 0 && strstr(entry->d_name, DAMAGED);
+    if (errno != 0)
+        st = status_fail(ST_STORAGE, "%s: cannot list: %s", directory, strerror(errno));
+    closedir(d);
+    return st;
+}
+
+/* Whether a checkpoint is whole: ST_OK, and *ours and out->others are set; otherwise the reason. */
+static status examine(const char *path, int64_t step, const char *fingerprint, bool *ours,
+                      checkpoint_choice *out) {
+    status st;
+    manifest m = {0};
+    TRY(read_manifest(path, step, &m));
+    *ours = strcmp(m.fingerprint, fingerprint) == 0;
+    if (*ours) TRY(manifest_check_file(&m, path, 0));
+    out->others |= !*ours;
+    if (*ours) snprintf(out->seal, sizeof out->seal, "%s", m.seal);
+done:
+    manifest_free(&m);
+    return st;
+}
+
+status checkpoint_find(const char *directory, const char *fingerprint, checkpoint_report report,
+                       void *context, checkpoint_choice *out) {
+    status st;
+    char path[PATH_SIZE], moved[PATH_SIZE], reason[512];
+    int64_t *steps = NULL, count = 0;
+    *out = (checkpoint_choice){.step = -1};
+    TRY(list_steps(directory, &steps, &count));
+    for (int64_t i = 0; i < count && out->step < 0; i++) {
+        bool ours = false;
+        TRY(step_path(path, directory, steps[i]));
+        TRY(manifest_refuse_newer(path));
+        if (examine(path, steps[i], fingerprint, &ours, out) == ST_OK) {
+            if (ours) out->step = steps[i];
+            continue;
+        }
+        snprintf(reason, sizeof reason, "%s", status_message());
+        TRY(set_aside(directory, steps[i], moved));
+        if (report) report(context, moved, reason);
+    }
+    TRY(count_damaged(directory, &out->damaged));
+    if (out->step < 0 && !out->others && out->damaged > 0)
+        st = status_fail(ST_INTEGRITY,
+                         "%s: all %" PRId64 " checkpoints are damaged (step-*" DAMAGED
+                         "*): bring back good ones, or remove the directory to train from step 0",
+                         directory, out->damaged);
 done:
     free(steps);
     return st;

@@ -30,9 +30,21 @@ status checkpoint_write(const char *directory, int64_t step, const char *fingerp
                         const checkpoint_array *arrays, int64_t n_arrays,
                         const checkpoint_scalar *scalars, int64_t n_scalars, int keep);
 
-/* The newest published step with this fingerprint (NULL: any); *step = -1 if there is none. Steps
- * without a valid manifest or with a wrong file size are skipped. Local. */
-status checkpoint_latest(const char *directory, const char *fingerprint, int64_t *step);
+/* What a directory of checkpoints has for a training. */
+typedef struct checkpoint_choice {
+    int64_t step;          /* the newest good one; -1: none */
+    char seal[SHA256_HEX]; /* its content (io/manifest.h) */
+    bool others;           /* there are good ones with another fingerprint */
+    int64_t damaged;       /* set aside, now or earlier */
+} checkpoint_choice;
+
+/* Finds the newest checkpoint with this fingerprint whose hash is right. Damaged ones that are newer
+ * are set aside as "step-00001200.damaged-1", never overwritten, and reported with the reason. The
+ * strings live during the call. ST_INTEGRITY if one was written by a newer version of ctaug, or if
+ * there were checkpoints and none is good. Local: rank 0 calls it. */
+typedef void (*checkpoint_report)(void *context, const char *moved_to, const char *reason);
+status checkpoint_find(const char *directory, const char *fingerprint, checkpoint_report report,
+                       void *context, checkpoint_choice *out);
 
 /* Reads the named arrays and scalars; the file may hold more. ST_INTEGRITY if the hash of the file
  * or a shape differs. Local. */

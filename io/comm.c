@@ -6,6 +6,7 @@
  * pipeline/trainer/reduction.c, which uses this file only to move them.
  */
 #include "io/comm.h"
+#include "io/activity.h"
 #include "io/alloc.h"
 
 #include <inttypes.h>
@@ -40,6 +41,13 @@ static status check(int code, const char *call) {
         snprintf(text, sizeof text, "error code %d", code);
     return status_fail(ST_INTERNAL, "%s failed: %s", call, text);
 }
+
+/* check() of a call in which this rank waits for others. */
+static status wait_ended(int code, const char *call) {
+    activity_wait_end();
+    return check(code, call);
+}
+#define WAITED(code, call) (activity_wait_begin(), wait_ended(code, call))
 
 /* For calls that release something: their failure is printed and leaves the status of the operation
  * before them as it is. */
@@ -131,7 +139,7 @@ status comm_split(const comm *c, int colour, comm **out) {
     status st;
     MPI_Comm part = MPI_COMM_NULL;
     *out = NULL;
-    TRY(check(MPI_Comm_split(c->world, colour, c->rank, &part), "MPI_Comm_split"));
+    TRY(WAITED(MPI_Comm_split(c->world, colour, c->rank, &part), "MPI_Comm_split"));
     TRY(comm_agree(c, wrap(part, out)));
 done:
     if (st != ST_OK) {
@@ -166,10 +174,10 @@ status comm_agree(const comm *c, status local) {
         int code, rank;
     } mine = {(int)local, c->rank}, worst = {0, 0};
     /* MPI_MAXLOC: the largest code and, among equal codes, the lowest rank. */
-    TRY(check(MPI_Allreduce(&mine, &worst, 1, MPI_2INT, MPI_MAXLOC, c->world), "MPI_Allreduce"));
+    TRY(WAITED(MPI_Allreduce(&mine, &worst, 1, MPI_2INT, MPI_MAXLOC, c->world), "MPI_Allreduce"));
     if (worst.code == ST_OK) goto done;
     if (worst.rank == c->rank) snprintf(text, sizeof text, "%s", status_message());
-    TRY(check(MPI_Bcast(text, sizeof text, MPI_CHAR, worst.rank, c->world), "MPI_Bcast"));
+    TRY(WAITED(MPI_Bcast(text, sizeof text, MPI_CHAR, worst.rank, c->world), "MPI_Bcast"));
     /* Rank 0 also passes on a message that an earlier agreement prefixed. */
     if (worst.rank == 0)
         st = status_fail((status)worst.code, "%s", text);
@@ -185,7 +193,7 @@ static status reduce(const comm *c, void *data, int64_t n, int64_t size, MPI_Dat
     char *at = data;
     for (int64_t i = 0; i < n; i += PIECE) {
         int piece = (int)(n - i < PIECE ? n - i : PIECE);
-        TRY(check(MPI_Allreduce(MPI_IN_PLACE, at + i * size, piece, type, op, c->world),
+        TRY(WAITED(MPI_Allreduce(MPI_IN_PLACE, at + i * size, piece, type, op, c->world),
                   "MPI_Allreduce"));
     }
 done:
@@ -209,7 +217,7 @@ status comm_broadcast(const comm *c, void *data, int64_t bytes, int root) {
     char *at = data;
     for (int64_t i = 0; i < bytes; i += PIECE) {
         int piece = (int)(bytes - i < PIECE ? bytes - i : PIECE);
-        TRY(check(MPI_Bcast(at + i, piece, MPI_BYTE, root, c->world), "MPI_Bcast"));
+        TRY(WAITED(MPI_Bcast(at + i, piece, MPI_BYTE, root, c->world), "MPI_Bcast"));
     }
 done:
     return st;
@@ -239,7 +247,7 @@ status comm_all_gather(const comm *c, const void *mine, int64_t bytes, void **al
     *all = NULL;
     if (sizes) *sizes = NULL;
     TRY(comm_agree(c, array_alloc(&size, c->size, sizeof *size, "gathered sizes")));
-    TRY(check(MPI_Allgather(&bytes, 1, MPI_INT64_T, size, 1, MPI_INT64_T, c->world),
+    TRY(WAITED(MPI_Allgather(&bytes, 1, MPI_INT64_T, size, 1, MPI_INT64_T, c->world),
               "MPI_Allgather"));
     local = ST_OK;
     for (int r = 0; r < c->size && local == ST_OK; r++)
@@ -268,7 +276,7 @@ status comm_all_equal(const comm *c, uint64_t value, bool *equal) {
     status st;
     /* min(~x) is ~max(x): one reduction gives minimum and maximum. */
     uint64_t ends[2] = {value, ~value};
-    TRY(check(MPI_Allreduce(MPI_IN_PLACE, ends, 2, MPI_UINT64_T, MPI_MIN, c->world),
+    TRY(WAITED(MPI_Allreduce(MPI_IN_PLACE, ends, 2, MPI_UINT64_T, MPI_MIN, c->world),
               "MPI_Allreduce"));
     *equal = ends[0] == ~ends[1];
 done:
@@ -283,13 +291,14 @@ const char *comm_library_version(void) {
     return text;
 }
 
-status comm_barrier(const comm *c) { return check(MPI_Barrier(c->world), "MPI_Barrier"); }
+status comm_barrier(const comm *c) { return WAITED(MPI_Barrier(c->world), "MPI_Barrier"); }
 
 status comm_wait(const comm *c) {
     status st;
     const struct timespec nap = {.tv_nsec = 1000000};
     MPI_Request request;
     int done = 0;
+    activity_wait_begin();
     TRY(check(MPI_Ibarrier(c->world, &request), "MPI_Ibarrier"));
     for (;;) {
         TRY(check(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "MPI_Test"));
@@ -297,6 +306,7 @@ status comm_wait(const comm *c) {
         (void)nanosleep(&nap, NULL);
     }
 done:
+    activity_wait_end();
     return st;
 }
 

@@ -34,6 +34,12 @@ status path_join(char out[PATH_SIZE], const char *directory, const char *name) {
                        name);
 }
 
+status file_refuse_link(const char *path) {
+    struct stat s;
+    if (lstat(path, &s) != 0 || !S_ISLNK(s.st_mode)) return ST_OK;
+    return status_fail(ST_INTEGRITY, "%s is a symbolic link, where a file is expected", path);
+}
+
 bool file_exists(const char *path) {
     struct stat s;
     return stat(path, &s) == 0;

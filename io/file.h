@@ -17,6 +17,10 @@ enum { PATH_SIZE = 1024, SHA256_HEX = 65 };
 /* "directory/name" in out; ST_USAGE naming the path if it does not fit. Local. */
 status path_join(char out[PATH_SIZE], const char *directory, const char *name);
 
+/* ST_INTEGRITY if `path` is a symbolic link: published files are none, and a link could lead
+ * anywhere. Local. */
+status file_refuse_link(const char *path);
+
 /* mkdir -p. ST_STORAGE naming path and reason. Local. */
 status file_make_dirs(const char *path);
 bool file_exists(const char *path);

@@ -8,6 +8,7 @@
 
 #include "io/file.h"
 #include "io/alloc.h"
+#include "io/printable.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -158,27 +159,27 @@ void log_info(journal *j, const char *format, ...) {
     if (!j->prints) return;
     clear_progress_line(j);
     fflush(stderr);
-    va_list list;
-    va_start(list, format);
-    vprintf(format, list);
-    va_end(list);
-    putchar('\n');
-    fflush(stdout);
-}
-
-void log_warning(journal *j, const char *format, ...) {
-    char text[LINE * 2];
+    char text[LINE * 4], safe[sizeof text];
     va_list list;
     va_start(list, format);
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
+    printable(text, true, safe, sizeof safe);
+    puts(safe);
+    fflush(stdout);
+}
+
+void log_warning(journal *j, const char *format, ...) {
+    char text[LINE * 2], safe[LINE * 4];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    printable(text, true, safe, sizeof safe);
     clear_progress_line(j);
-    fprintf(stderr, "warning: %s\n", text);
+    fprintf(stderr, "warning: %s\n", safe);
     json_t *fields = json_object();
-    /* A path may hold bytes that are not UTF-8. */
-    json_t *message = json_string(text);
-    if (!message) message = json_string("(not UTF-8; see standard error)");
-    json_object_set_new(fields, "message", message);
+    json_object_set_new(fields, "message", json_string(safe));
     log_event(j, "warning", fields);
 }
 

@@ -7,6 +7,7 @@
  */
 #include "io/manifest.h"
 #include "io/alloc.h"
+#include "io/seal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -52,26 +53,9 @@ done:
     return st;
 }
 
-/* SHA-256 over the object without its key "seal". */
-static status seal(const json_t *object, char hex[SHA256_HEX]) {
-    status st;
-    char *text = NULL;
-    json_t *rest = json_copy((json_t *)object); /* shallow: the values are not changed */
-    if (!rest) TRY(status_memory("a manifest", 0));
-    json_object_del(rest, "seal");
-    text = json_dumps(rest, JSON_COMPACT | JSON_SORT_KEYS);
-    if (!text) TRY(status_fail(ST_INTERNAL, "a manifest cannot be written as JSON"));
-    TRY(bytes_sha256(text, (int64_t)strlen(text), hex));
-done:
-    free(text);
-    json_decref(rest);
-    return st;
-}
-
 /* The manifest as a new JSON object, sealed. */
 static status to_json(const manifest *m, json_t **out) {
     status st = ST_OK;
-    char hex[SHA256_HEX];
     json_t *files = json_array(), *object = NULL;
     for (int64_t i = 0; i < m->count; i++) {
         const manifest_file *f = &m->files[i];
@@ -84,9 +68,7 @@ static status to_json(const manifest *m, json_t **out) {
     if (!object)
         TRY(status_fail(ST_INTERNAL, "a manifest of kind \"%s\" is no UTF-8 text or too large",
                         m->kind));
-    TRY(seal(object, hex));
-    if (json_object_set_new(object, "seal", json_string(hex)) != 0)
-        TRY(status_memory("a manifest", 0));
+    TRY(seal_put(object));
     *out = json_incref(object);
 done:
     json_decref(object);
@@ -168,12 +150,7 @@ static status from_json(json_t *object, const char *path, manifest *m) {
         TRY(file_from_json(json_array_get(files, (size_t)i), before, &m->files[i], path));
         m->count = i + 1;
     }
-    TRY(seal(object, hex));
-    if (strcmp(hex, sealed) != 0)
-        TRY(status_fail(ST_INTEGRITY,
-                        "%s: was changed after it was written (its seal is %s, its "
-                        "content gives %s)",
-                        path, sealed, hex));
+    TRY(seal_check(object, path, m->seal));
 done:
     return st;
 }
@@ -185,6 +162,7 @@ static status check_sizes(const manifest *m, const char *directory) {
         const manifest_file *f = &m->files[i];
         int64_t bytes = 0;
         TRY(path_join(path, directory, f->name));
+        TRY(file_refuse_link(path));
         if (file_size(path, &bytes) != ST_OK)
             TRY(status_fail(ST_INTEGRITY, "%s, which is in the manifest", status_message()));
         if (bytes != f->bytes)
@@ -204,6 +182,7 @@ status manifest_read(const char *directory, const char *kind, manifest *out) {
     manifest m = {0};
     *out = m;
     TRY(path_join(path, directory, MANIFEST));
+    TRY(file_refuse_link(path));
     if (!file_exists(path))
         TRY(status_fail(ST_INPUT,
                         "%s: nothing is published here (no " MANIFEST "): has the stage "
@@ -240,12 +219,25 @@ done:
     return st;
 }
 
-bool manifest_is_current(const char *directory, const char *kind, const char *fingerprint) {
-    manifest m;
-    bool current =
-        manifest_read(directory, kind, &m) == ST_OK && strcmp(m.fingerprint, fingerprint) == 0;
-    manifest_free(&m);
-    return current;
+status manifest_refuse_newer(const char *directory) {
+    status st;
+    char path[PATH_SIZE], *text = NULL;
+    int64_t bytes = 0;
+    json_t *object = NULL;
+    TRY(path_join(path, directory, MANIFEST));
+    /* What cannot be read is damaged or missing, and not newer. */
+    if (!file_exists(path) || file_read(path, MANIFEST_MAX, &text, &bytes) != ST_OK) goto done;
+    object = json_loadb(text, (size_t)bytes, 0, NULL);
+    if (json_integer_value(json_object_get(object, "version")) > VERSION)
+        st = status_fail(ST_INTEGRITY,
+                         "%s was written by a newer version of ctaug (schema %" JSON_INTEGER_FORMAT
+                         ", this program knows %d): use that version, or move %s away",
+                         path, json_integer_value(json_object_get(object, "version")), VERSION,
+                         directory);
+done:
+    json_decref(object);
+    free(text);
+    return st;
 }
 
 void manifest_free(manifest *m) {

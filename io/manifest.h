@@ -26,6 +26,7 @@ typedef struct manifest {
     manifest_file *files; /* sorted by name */
     int64_t count;
     json_t *detail; /* what this kind adds (labels, provenance ...); may be NULL */
+    char seal[SHA256_HEX]; /* of a manifest that was read: identifies the content of all its files */
 } manifest;
 
 /* Adds size and hash of the named file of `directory` to m->files. Local. */
@@ -38,6 +39,7 @@ status manifest_write(const manifest *m, const char *directory);
 status manifest_remove(const char *directory);
 
 /* Reads the manifest; checks form, seal, kind (NULL: any) and the size of every file, but no hash.
+ * Symbolic links in place of the files are refused.
  * The caller calls manifest_free(). ST_INPUT if there is none or it is of another kind,
  * ST_INTEGRITY if it is damaged or a size differs. Local. */
 status manifest_read(const char *directory, const char *kind, manifest *out);
@@ -45,8 +47,9 @@ status manifest_read(const char *directory, const char *kind, manifest *out);
 /* Compares the hash of file `index`; ST_INTEGRITY naming it. Local. */
 status manifest_check_file(const manifest *m, const char *directory, int64_t index);
 
-/* Whether the directory is published with this kind and fingerprint. Local. */
-bool manifest_is_current(const char *directory, const char *kind, const char *fingerprint);
+/* ST_INTEGRITY if the manifest of `directory` has a newer schema than this program knows: nothing
+ * there may be used or replaced. ST_OK otherwise, also if there is no manifest. Local. */
+status manifest_refuse_newer(const char *directory);
 
 void manifest_free(manifest *m);
 

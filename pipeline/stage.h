@@ -21,6 +21,7 @@ typedef struct stage_context {
     journal *log;
     const kernels *engine;
     tensor_type precision; /* compute type of the denoiser: train.precision, with auto resolved */
+    bool rehash;           /* ingest hashes every file of the archive again */
     bool chained;          /* part of `ctaug run`: the next command need not be named */
     /* Set by the signal thread of pipeline/cli/main.c (SIGTERM, SIGINT, SIGUSR1): the stage
      * finishes its unit of work, saves it and returns ST_STOPPED on all ranks. Read it through

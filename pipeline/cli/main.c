@@ -2,6 +2,7 @@
  * one message and the exit code. No other file prints a failure or exits.
  */
 #include "io/nearest.h"
+#include "io/printable.h"
 #include "pipeline/cli/study_verb.h"
 #include "pipeline/common/threads.h"
 #include "pipeline/cli/verb.h"
@@ -23,6 +24,12 @@ static const char run_help[] =
     "  ctaug run head.yaml\n"
     "  mpirun -n 2 ctaug run head.yaml --set train.steps=5000 --set out=runs/longer\n"
     "  mpirun -n 2 ctaug run head.yaml --set 'data.window=[-200, 300]'\n"
+    "\n"
+    "  mpirun -n 8 ctaug run head.yaml --watchdog 600 --share\n"
+    "\n"
+    "--watchdog SECONDS  ends the job if a rank hangs for so long (default 300; 0: off)\n"
+    "--share             files are made with your umask instead of for you alone (0600)\n"
+    "--rehash            reads the whole archive again instead of trusting sizes and times\n"
     "\n"
     "SIGUSR1 requests a stop after a checkpoint (exit code 75); without mpirun, so do SIGTERM and\n"
     "Ctrl-C. OMP_NUM_THREADS sets the threads of a rank; the default is its share of the node.\n";
@@ -188,6 +195,12 @@ static bool answer_without_ranks(int argc, char **argv) {
     return false;
 }
 
+static void print_failure(void) {
+    char text[4096];
+    printable(status_message(), true, text, sizeof text);
+    fprintf(stderr, "ctaug: %s\n", text);
+}
+
 int main(int argc, char **argv) {
     status st = ST_OK;
     comm *c = NULL;
@@ -201,7 +214,7 @@ int main(int argc, char **argv) {
     if (st == ST_OK) st = comm_start(&argc, &argv, &c);
     if (st == ST_OK) st = dispatch(c, argc, argv);
     fflush(stdout);
-    if (st != ST_OK && (!c || comm_rank(c) == 0)) fprintf(stderr, "ctaug: %s\n", status_message());
+    if (st != ST_OK && (!c || comm_rank(c) == 0)) print_failure();
     comm_stop(c);
     return st;
 }

@@ -4,31 +4,67 @@
 
 #include "pipeline/common/precision.h"
 #include "pipeline/common/threads.h"
+#include "pipeline/common/watchdog.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { OVERRIDES_MAX = 256 };
+
+static const int64_t WATCHDOG_DEFAULT = 300; /* seconds */
 
 typedef struct arguments {
     const char *path;
     const char *overrides[OVERRIDES_MAX];
     int64_t count;
+    int64_t watchdog; /* seconds; 0: off */
+    bool share, rehash;
 } arguments;
 
-/* Parses STUDY.yaml and --set; verb_parse() does not support repeated options. Local. */
+static status parse_watchdog(const char *verb, const char *text, int64_t *seconds) {
+    char *end;
+    errno = 0;
+    *seconds = strtoll(text, &end, 10);
+    if (*text && !*end && errno == 0 && *seconds >= 0) return ST_OK;
+    return status_fail(ST_USAGE, "%s: --watchdog is \"%s\"; it must be a number of seconds, 0 for off",
+                       verb, text);
+}
+
+/* The value of an option that is "--name value" or "--name=value"; NULL if argv[*i] is another one,
+ * "" if the value is missing. */
+static const char *value_of(int argc, char **argv, int *i, const char *name) {
+    const size_t n = strlen(name);
+    if (strncmp(argv[*i], name, n) != 0) return NULL;
+    if (argv[*i][n] == '=') return argv[*i] + n + 1;
+    if (argv[*i][n] != '\0') return NULL;
+    return *i + 1 < argc ? argv[++*i] : "";
+}
+
+/* Parses STUDY.yaml and the options; verb_parse() does not support repeated ones. Local. */
 static status parse(int argc, char **argv, arguments *out) {
+    out->watchdog = WATCHDOG_DEFAULT;
     for (int i = 1; i < argc; i++) {
-        const char *text = NULL;
-        if (strncmp(argv[i], "--set=", 6) == 0)
-            text = argv[i] + 6;
-        else if (strcmp(argv[i], "--set") == 0) {
-            if (i + 1 == argc) return status_fail(ST_USAGE, "%s: --set needs key=value", argv[0]);
-            text = argv[++i];
-        } else if (argv[i][0] == '-')
-            return status_fail(ST_USAGE, "%s: unknown option %s; there is only --set key=value",
+        const char *text = value_of(argc, argv, &i, "--set"), *seconds = NULL;
+        if (!text) seconds = value_of(argc, argv, &i, "--watchdog");
+        if (text && !*text) return status_fail(ST_USAGE, "%s: --set needs key=value", argv[0]);
+        if (seconds) {
+            status st = parse_watchdog(argv[0], seconds, &out->watchdog);
+            if (st != ST_OK) return st;
+        } else if (text)
+            ; /* below */
+        else if (strcmp(argv[i], "--share") == 0)
+            out->share = true;
+        else if (strcmp(argv[i], "--rehash") == 0)
+            out->rehash = true;
+        else if (argv[i][0] == '-')
+            return status_fail(ST_USAGE,
+                               "%s: unknown option %s; there are --set key=value, --watchdog "
+                               "seconds, --share and --rehash",
                                argv[0], argv[i]);
         else if (out->path)
             return status_fail(ST_USAGE, "%s: one study at a time: %s, %s", argv[0], out->path,
@@ -109,6 +145,8 @@ static void print_how_to_continue(const comm *c, const char *verb, const argumen
         printf(" --set ");
         put_quoted(a->overrides[i]);
     }
+    if (a->watchdog != WATCHDOG_DEFAULT) printf(" --watchdog %" PRId64, a->watchdog);
+    if (a->share) printf(" --share");
     printf("\n");
 }
 
@@ -119,10 +157,12 @@ status study_verb(const comm *c, int argc, char **argv, status (*stage)(const st
     study s;
     journal *log = NULL;
     int lock = -1;
+    watchdog *dog = NULL;
     tensor_type precision = TYPE_F32;
     TRY(comm_agree(c, parse(argc, argv, &a)));
     TRY(study_read(c, a.path, a.overrides, a.count, &s));
     const kernels *engine = kernels_of(s.engine);
+    if (!a.share) umask(077); /* a run holds patients' data */
     TRY(precision_choose(c, s.train.precision, engine, &precision));
     TRY(open_run(c, &s, &lock, &log));
     const stage_context context = {.comm = c,
@@ -130,9 +170,12 @@ status study_verb(const comm *c, int argc, char **argv, status (*stage)(const st
                                    .log = log,
                                    .engine = engine,
                                    .precision = precision,
+                                   .rehash = a.rehash,
                                    .stop_requested = stop_requested};
     log_start(&context, argv[0]);
+    TRY(watchdog_start(c, s.out, (double)a.watchdog, &dog));
     st = stage(&context);
+    watchdog_stop(dog);
     log_progress_end(log);
     log_event(log, "end",
               json_pack("{s:s, s:i, s:s}", "verb", argv[0], "code", (int)st, "message",

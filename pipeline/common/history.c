@@ -3,6 +3,7 @@
 
 #include "io/file.h"
 #include "io/log.h"
+#include "io/seal.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -58,7 +59,7 @@ static status curve_read(json_t *file, const char *name, const char *path, doubl
 
 status history_read(const char *path, double step, history *out) {
     status st = ST_OK;
-    char *text = NULL;
+    char *text = NULL, seal[SHA256_HEX];
     int64_t bytes = 0;
     json_t *file = NULL;
     json_error_t error;
@@ -70,6 +71,7 @@ status history_read(const char *path, double step, history *out) {
         st = status_fail(ST_INTEGRITY, "%s:%d: %s", path, error.line, error.text);
         goto done;
     }
+    TRY(seal_check(file, path, seal));
     TRY(curve_read(file, "train", path, step, &out->train));
     TRY(curve_read(file, "validation", path, step, &out->validation));
 done:
@@ -92,9 +94,11 @@ static json_t *curve_json(const history_curve *c) {
 status history_write(const history *h, const char *path) {
     json_t *file = json_pack("{s:o, s:o}", "train", curve_json(&h->train), "validation",
                              curve_json(&h->validation));
-    char *text = file ? json_dumps(file, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
-    status st = text ? file_write_atomic(path, text, (int64_t)strlen(text))
-                     : status_memory("the loss curve", h->train.count * 32);
+    char *text = NULL;
+    status st = file ? seal_put(file) : status_memory("the loss curve", h->train.count * 32);
+    if (st == ST_OK && !(text = json_dumps(file, JSON_COMPACT)))
+        st = status_memory("the loss curve", h->train.count * 32);
+    if (st == ST_OK) st = file_write_atomic(path, text, (int64_t)strlen(text));
     free(text);
     json_decref(file);
     return st;

@@ -28,7 +28,7 @@ status history_add(history_curve *curve, double step, double value);
 status history_read(const char *path, double step, history *out);
 
 /* Writes the file atomically as JSON: {"train": {"step": [...], "loss": [...]}, "validation":
- * {...}}. Local. */
+ * {...}, "seal": ...}. Local. */
 status history_write(const history *h, const char *path);
 
 /* Plots both curves over the step, with a logarithmic loss axis. The caller calls image_free().

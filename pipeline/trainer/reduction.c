@@ -19,6 +19,7 @@
  * all local ranks have passed it.
  */
 #include "pipeline/trainer/reduction.h"
+#include "io/activity.h"
 #include "io/log.h"
 #include "io/shared.h"
 #include "io/alloc.h"
@@ -476,7 +477,9 @@ static bool finished(const reduction *r) {
 
 void reduction_finish(reduction *r) {
     r->ready = r->partition.buckets;
+    activity_wait_begin();
     for (advance(r); !finished(r); advance(r)) yield_processor();
+    activity_wait_end();
     r->before_sums += unit_count(r);
     if (!r->set.sharded) end_results(r);
 }
@@ -503,10 +506,12 @@ void reduction_updated(reduction *r, float *value, int64_t buckets) {
 }
 
 void reduction_spread(reduction *r, float *value) {
+    activity_wait_begin();
     for (;; yield_processor()) {
         advance_values(r, value, r->partition.buckets);
         if (r->collected == unit_count(r)) break;
     }
+    activity_wait_end();
     r->values_sent = r->values_returned = 0;
     end_results(r);
 }
