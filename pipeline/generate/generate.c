@@ -226,11 +226,11 @@ done:
 static status put_volumes(generation *g, store_writer *w) {
     status st = ST_OK;
     for (int64_t v = 0; v < g->stage->study->generate.volumes && st == ST_OK; v++) {
-        volume whole = {0};
+        volume assembled = {0};
         if (!store_writer_is_mine(w, v)) continue;
-        st = assemble_volume(g, v, &whole);
-        if (st == ST_OK) st = store_writer_put(w, v, &whole);
-        volume_free(&whole);
+        st = assemble_volume(g, v, &assembled);
+        if (st == ST_OK) st = store_writer_put(w, v, &assembled);
+        volume_free(&assembled);
     }
     return st;
 }

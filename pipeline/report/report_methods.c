@@ -36,7 +36,7 @@ static void data_text(FILE *f, const report *r) {
     if (r->split.by_blocks)
         fprintf(f, "The slices of the one patient were split in contiguous blocks");
     else
-        fprintf(f, "Patients were split whole");
+        fprintf(f, "The slices were split by patient");
     fputs(" into training (", f);
     put_count(f, report_split_number(r, SPLIT_TRAIN, "slices"), "slice", "slices");
     fputs("), validation (", f);

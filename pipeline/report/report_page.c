@@ -142,7 +142,7 @@ static void data_section(FILE *f, const report *r) {
     geometry_text(f, r);
     fprintf(f, "<p>%s; networks see %" PRId64 " &times; %" PRId64 " pixels, ",
             r->split.by_blocks ? "The slices of the one patient are split in contiguous blocks"
-                               : "Patients are split whole",
+                               : "The slices are split by patient",
             s->data.size, s->data.size);
     put_window(f, s->data.window);
     fprintf(f, ". Labels come from %s.</p>\n",
