@@ -112,7 +112,7 @@ def main():
 
         # ... and takes it up when the study is what it was.
         said = chain.run(2, "train", study, *SET)
-        assert "taken up again" in said and "current" in said, said
+        assert "moved back" in said and "current" in said, said
         same(whole, newest(asked))
 
         # An EMA that keeps nothing is the last parameters.

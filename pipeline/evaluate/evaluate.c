@@ -1,9 +1,10 @@
-/* The evaluation stage: real and synthetic store in, metrics.json out.
+/* The evaluation stage: measures the synthetic store against the real one and writes metrics.json.
  *
- * Dice: segmenters trained on real slices only and on real + synthetic ones, with equal optimiser
- * steps, judged on held-out real patients. FID: on the features of the first real-only segmenter's
- * encoder, synthetic against held-out real slices, and beside it the floor: as many real training
- * slices against the same held-out ones. All work is split over the ranks.
+ * Dice: segmenters are trained on real slices alone and on real and synthetic slices together, with
+ * equally many optimiser steps, and evaluated on held-out real patients. FID: Fréchet distance
+ * between synthetic and held-out real slices on the encoder features of the first segmenter that is
+ * trained on real slices alone. The FID floor is the same distance for equally many real training
+ * slices in place of the synthetic ones. All work is distributed over the ranks.
  */
 #include "pipeline/evaluate/metrics_json.h"
 #include "pipeline/evaluate/segmenter.h"
@@ -13,27 +14,27 @@
 #include "io/manifest.h"
 #include "io/alloc.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-static const char *const arm_names[ARMS] = {"real", "real_plus_synthetic"};
-
 typedef struct evaluation {
     const stage_context *stage;
     store *real, *synthetic;
-    int64_t checkpoint_step; /* that the synthetic store was sampled at */
+    int64_t checkpoint_step; /* of the checkpoint that the synthetic store was sampled with */
     split split;
     split_run *synthetic_runs;
     int64_t synthetic_run_count;
-    slices *train[ARMS], *made, *test;
-    int64_t *patient_of; /* of every volume of the real store, among the test patients; -1: none */
+    slices *train[ARMS], *synthetic_slices, *test;
+    int64_t *patient_of; /* by volume of the real store: number of the test patient; -1: none */
     metrics metrics;
-    char parts[PATH_SIZE], output[PATH_SIZE];
+    char segmenters[PATH_SIZE]; /* directory of the segmenters' checkpoints */
+    char output[PATH_SIZE];
 } evaluation;
 
-/* Test patients are numbered in the order of their volumes; several volumes may be one patient's.
- */
+/* Numbers the test patients in the order of their volumes; several volumes may belong to one
+ * patient. Local. */
 static status number_patients(evaluation *e) {
     int64_t volumes = store_count(e->real), count = 0;
     status st = array_alloc(&e->patient_of, volumes, sizeof *e->patient_of, "patients");
@@ -51,6 +52,7 @@ static status number_patients(evaluation *e) {
     return ST_OK;
 }
 
+/* Opens the stores; computes fingerprint and paths. Local. */
 static status open_stores(evaluation *e) {
     status st = ST_OK;
     char path[PATH_SIZE];
@@ -63,28 +65,31 @@ static status open_stores(evaluation *e) {
     TRY(fingerprint_of_metrics(e->stage->study, store_manifest(e->synthetic)->fingerprint,
                                e->metrics.fingerprint));
     snprintf(path, sizeof path, "metrics.parts-%.16s", e->metrics.fingerprint);
-    TRY(stage_path(e->stage, path, e->parts));
+    TRY(stage_path(e->stage, path, e->segmenters));
 done:
     return st;
 }
 
-/* A covariance needs two slices: said before hours of training, not after them. */
+/* ST_INPUT if a set has fewer than the two slices that a covariance needs: checked here since the
+ * FID is computed only after the training of a segmenter. Local. */
 static status check_enough(const evaluation *e) {
     const struct {
         const char *what;
         int64_t slices;
     } sets[] = {{"real slices for training", slices_count(e->train[ARM_REAL])},
                 {"real slices for testing", slices_count(e->test)},
-                {"synthetic slices", slices_count(e->made)}};
+                {"synthetic slices", slices_count(e->synthetic_slices)}};
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
         if (sets[i].slices < 2)
             return status_fail(ST_INPUT,
-                               "%s: number of %s is %lld, and FID needs 2 or more: take more "
-                               "examinations, or change data.split",
-                               e->stage->study->out, sets[i].what, (long long)sets[i].slices);
+                               "%s: number of %s is %" PRId64
+                               ", and FID needs 2 or more: take more examinations, or change "
+                               "data.split",
+                               e->stage->study->out, sets[i].what, sets[i].slices);
     return ST_OK;
 }
 
+/* Opens the sets of slices and allocates the results. Local. */
 static status open_slices(evaluation *e) {
     status st = ST_OK;
     const study *s = e->stage->study;
@@ -96,19 +101,20 @@ static status open_slices(evaluation *e) {
         {e->real, e->split.runs[SPLIT_TEST], e->split.run_count[SPLIT_TEST]}};
     TRY(slices_open(s, sources, 1, &e->train[ARM_REAL]));
     TRY(slices_open(s, sources, 2, &e->train[ARM_BOTH]));
-    TRY(slices_open(s, sources + 1, 1, &e->made));
+    TRY(slices_open(s, sources + 1, 1, &e->synthetic_slices));
     TRY(slices_open(s, sources + 2, 1, &e->test));
     TRY(check_enough(e));
     TRY(number_patients(e));
     TRY(metrics_alloc(&e->metrics, store_labels(e->real), s->evaluate.seeds));
-    TRY(file_make_dirs(e->parts));
+    TRY(file_make_dirs(e->segmenters));
 done:
     return st;
 }
 
+/* Local. */
 static void close_evaluation(evaluation *e) {
     for (int a = 0; a < ARMS; a++) slices_close(e->train[a]);
-    slices_close(e->made);
+    slices_close(e->synthetic_slices);
     slices_close(e->test);
     split_free(&e->split);
     store_close(e->real);
@@ -118,7 +124,7 @@ static void close_evaluation(evaluation *e) {
     metrics_free(&e->metrics);
 }
 
-/* Features of n evenly spread slices, summed over the ranks. */
+/* Sums of the features of n evenly spaced slices, over all ranks. Collective. */
 static status gather_features(const evaluation *e, segmenter *s, slices *from, int64_t n,
                               moments *m) {
     status st = ST_OK;
@@ -131,18 +137,19 @@ done:
     return st;
 }
 
-/* FID and its floor with equally many slices: its bias depends on n. */
+/* Computes FID and its floor, both with the same number n of slices, since the bias of the FID
+ * depends on n. Collective. */
 static status measure_fid(evaluation *e, segmenter *s) {
     status st = ST_OK;
     enum { HELD_OUT, SYNTHETIC, FLOOR, SETS };
     moments m[SETS] = {{0}};
     metrics *v = &e->metrics;
-    int64_t made = slices_count(e->made), train = slices_count(e->train[ARM_REAL]);
-    int64_t n = made < train ? made : train, dim = segnet_feature_dim(&s->config);
+    int64_t synthetic = slices_count(e->synthetic_slices), train = slices_count(e->train[ARM_REAL]);
+    int64_t n = synthetic < train ? synthetic : train, dim = segnet_feature_dim(&s->config);
     for (int i = 0; i < SETS && st == ST_OK; i++) st = moments_create(dim, &m[i]);
     TRY(comm_agree(e->stage->comm, st));
     TRY(gather_features(e, s, e->test, slices_count(e->test), &m[HELD_OUT]));
-    TRY(gather_features(e, s, e->made, n, &m[SYNTHETIC]));
+    TRY(gather_features(e, s, e->synthetic_slices, n, &m[SYNTHETIC]));
     TRY(gather_features(e, s, e->train[ARM_REAL], n, &m[FLOOR]));
     st = frechet_distance(&m[SYNTHETIC], &m[HELD_OUT], &v->fid);
     if (st == ST_OK) st = frechet_distance(&m[FLOOR], &m[HELD_OUT], &v->fid_floor);
@@ -157,7 +164,7 @@ done:
     return st;
 }
 
-/* Dice of every structure, a mean over the patients who have it. */
+/* Dice of every structure, averaged over the patients who have it. Collective. */
 static status measure_dice(evaluation *e, segmenter *s, int arm, int64_t seed) {
     status st = ST_OK;
     const comm *c = e->stage->comm;
@@ -174,17 +181,18 @@ done:
     return st;
 }
 
-static status judge(evaluation *e, int arm, int64_t seed) {
+/* Trains and evaluates the segmenter of an arm and a seed. Collective. */
+static status evaluate_arm(evaluation *e, int arm, int64_t seed) {
     status st = ST_OK;
     const study *s = e->stage->study;
     segmenter net = {0};
     char name[64], directory[PATH_SIZE];
-    /* Both arms of a seed begin alike. */
+    /* Both arms of a seed start from the same parameters. */
     uint64_t key = (uint64_t)s->seed + 1000003u * (uint64_t)(seed + 1);
     int64_t base = (seed * ARMS + arm) * s->evaluate.steps;
-    snprintf(name, sizeof name, "%s-%lld", arm_names[arm], (long long)seed);
-    TRY(path_join(directory, e->parts, name));
-    TRY(comm_agree(e->stage->comm, segmenter_open(e->stage, store_labels(e->real), key, &net)));
+    snprintf(name, sizeof name, "%s-%" PRId64, named_table_name(&evaluation_arms, arm), seed);
+    TRY(path_join(directory, e->segmenters, name));
+    TRY(segmenter_open(e->stage, store_labels(e->real), key, &net));
     e->metrics.parameters = trainer_params(net.trainer)->total;
     TRY(segmenter_train(&net, e->train[arm], key, directory, e->metrics.fingerprint, base));
     TRY(measure_dice(e, &net, arm, seed));
@@ -194,18 +202,20 @@ done:
     return st;
 }
 
-static status judge_all(evaluation *e) {
+/* Collective. */
+static status evaluate_all_arms(evaluation *e) {
     status st = ST_OK;
     const study *s = e->stage->study;
     log_progress_begin(e->stage->log, "evaluate", ARMS * s->evaluate.seeds * s->evaluate.steps);
     for (int64_t seed = 0; seed < s->evaluate.seeds; seed++)
-        for (int arm = 0; arm < ARMS; arm++) TRY(judge(e, arm, seed));
+        for (int arm = 0; arm < ARMS; arm++) TRY(evaluate_arm(e, arm, seed));
 done:
     log_progress_end(e->stage->log);
     return st;
 }
 
-/* Rank 0: metrics.json, its manifest, and the parts go. */
+/* Writes metrics.json and its manifest, then removes the segmenters' checkpoints. Local; called on
+ * rank 0. */
 static status publish(evaluation *e) {
     status st = ST_OK;
     manifest m = {.kind = "metrics"};
@@ -223,28 +233,32 @@ static status publish(evaluation *e) {
     TRY(file_write_atomic(path, text, (int64_t)strlen(text)));
     TRY(manifest_add_file(&m, e->output, "metrics.json"));
     TRY(manifest_write(&m, e->output));
-    TRY(file_remove_tree(e->parts));
+    TRY(file_remove_tree(e->segmenters));
 done:
     manifest_free(&m);
     free(text);
     return st;
 }
 
-static void tell(const evaluation *e) {
+/* Logs FID, Dice and an event. Local. */
+static void log_summary(const evaluation *e) {
     const metrics *v = &e->metrics;
     journal *log = e->stage->log;
     log_info(log,
-             "evaluate: FID %.3f (floor %.3f) of %lld synthetic against %lld held-out real slices",
-             v->fid, v->fid_floor, (long long)v->n_synthetic, (long long)v->n_real);
+             "evaluate: FID %.3f (floor %.3f) of %" PRId64 " synthetic against %" PRId64
+             " held-out real slices",
+             v->fid, v->fid_floor, v->n_synthetic, v->n_real);
     for (int k = 1; k < v->labels->count; k++) {
         int64_t n = metrics_dice_patients(v, k);
         if (n == 0)
             log_info(log, "evaluate: Dice %-16s not measured: no held-out patient has it",
                      v->labels->name[k]);
         else
-            log_info(log, "evaluate: Dice %-16s real %.3f  real + synthetic %.3f  (%lld patient%s)",
+            log_info(log,
+                     "evaluate: Dice %-16s real %.3f  real + synthetic %.3f  (%" PRId64
+                     " patient%s)",
                      v->labels->name[k], metrics_dice(v, ARM_REAL, k), metrics_dice(v, ARM_BOTH, k),
-                     (long long)n, n == 1 ? "" : "s");
+                     n, n == 1 ? "" : "s");
     }
     log_event(log, "evaluate", json_pack("{s:f, s:f}", "fid", v->fid, "floor", v->fid_floor));
 }
@@ -261,9 +275,9 @@ status evaluate_stage(const stage_context *stage) {
         goto done;
     }
     TRY(comm_agree(stage->comm, open_slices(&e)));
-    TRY(judge_all(&e));
+    TRY(evaluate_all_arms(&e));
     TRY(comm_agree(stage->comm, comm_rank(stage->comm) == 0 ? publish(&e) : ST_OK));
-    tell(&e);
+    log_summary(&e);
     log_info(stage->log, "evaluate: %s/metrics.json", e.output);
     stage_log_next(stage, "report");
 done:

@@ -1,4 +1,5 @@
-/* Collecting the numbers of an evaluation and writing them down with all they depend on. */
+/* Collects the results of an evaluation and writes them as JSON, together with what they depend on:
+ * data, split, training, versions and fingerprints. */
 #include "pipeline/evaluate/metrics_json.h"
 
 #include "io/dicom.h"
@@ -7,6 +8,7 @@
 #include "pipeline/common/history.h"
 #include "pipeline/common/precision.h"
 
+#include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
 #include <omp.h>
@@ -39,14 +41,14 @@ static double *dice_at(const metrics *e, int arm, int64_t seed, int label) {
 void metrics_take_dice(metrics *e, int arm, int64_t seed, const dice_counts *counts) {
     for (int k = 0; k < e->labels->count; k++) {
         double sum = 0;
-        int64_t have = 0;
+        int64_t patients = 0;
         for (int64_t p = 0; p < e->patients; p++) {
             if (counts[p].truth[k] == 0) continue;
             sum += dice_of(&counts[p], k);
-            have++;
+            patients++;
         }
-        *dice_at(e, arm, seed, k) = have > 0 ? sum / (double)have : (double)NAN;
-        e->dice_patients[k] = have;
+        *dice_at(e, arm, seed, k) = patients > 0 ? sum / (double)patients : (double)NAN;
+        e->dice_patients[k] = patients;
     }
 }
 
@@ -65,16 +67,16 @@ double metrics_dice(const metrics *e, int arm, int label) {
 int64_t metrics_dice_patients(const metrics *e, int label) { return e->dice_patients[label]; }
 
 static json_t *dice_json(const metrics *e) {
-    static const char *const names[ARMS] = {"real", "real_plus_synthetic"};
     json_t *all = json_object();
     for (int k = 1; k < e->labels->count; k++) {
         json_t *one = json_object(), *seeds = json_object();
         for (int arm = 0; arm < ARMS; arm++) {
+            const char *name = named_table_name(&evaluation_arms, arm);
             json_t *list = json_array();
             for (int64_t seed = 0; seed < e->seeds; seed++)
                 json_array_append_new(list, log_number(*dice_at(e, arm, seed, k)));
-            json_object_set_new(seeds, names[arm], list);
-            json_object_set_new(one, names[arm], log_number(metrics_dice(e, arm, k)));
+            json_object_set_new(seeds, name, list);
+            json_object_set_new(one, name, log_number(metrics_dice(e, arm, k)));
         }
         json_object_set_new(one, "n_patients", json_integer(e->dice_patients[k]));
         json_object_set_new(one, "seeds", seeds);
@@ -103,29 +105,31 @@ static json_t *warnings_json(const metrics *e, const split *sp) {
                       "same patient. This is no patient-level evidence."));
     else if (e->patients < 10) {
         snprintf(text, sizeof text,
-                 "Only %lld held-out patient%s: Dice differences of this size are easily chance.",
-                 (long long)e->patients, e->patients == 1 ? "" : "s");
+                 "Only %" PRId64
+                 " held-out patient%s: Dice differences of this size may be chance.",
+                 e->patients, e->patients == 1 ? "" : "s");
         json_array_append_new(list, json_string(text));
     }
-    /* Two patients: pipeline/data/split.c has none to spare for validation. */
+    /* With two patients validation shares the test patient (pipeline/data/split.h). */
     if (!sp->by_blocks && sp->patients[SPLIT_TRAIN] == 1 && sp->patients[SPLIT_TEST] == 1)
         json_array_append_new(
             list,
             json_string(
                 "There are two patients: the validation loss was watched on the test patient."));
-    int64_t least = e->n_real < e->n_synthetic ? e->n_real : e->n_synthetic;
-    if (least <= 2 * e->feature_dim) {
+    int64_t slices = e->n_real < e->n_synthetic ? e->n_real : e->n_synthetic;
+    if (slices <= 2 * e->feature_dim) {
         snprintf(text, sizeof text,
-                 "FID rests on %lld slices for %lld features: covariances of so few are poorly "
-                 "determined, and FID is biased upwards. Read it beside its floor only.",
-                 (long long)least, (long long)e->feature_dim);
+                 "FID was computed from %" PRId64 " slices for %" PRId64
+                 " features: covariances of so few slices are poorly determined, and FID is biased "
+                 "upwards. Compare it with its floor only.",
+                 slices, e->feature_dim);
         json_array_append_new(list, json_string(text));
     }
     return list;
 }
 
 static json_t *part_json(const split *sp, split_part part) {
-    int64_t volumes = 0; /* runs of a volume follow on each other */
+    int64_t volumes = 0; /* the runs of a volume are neighbours in the list */
     for (int64_t i = 0; i < sp->run_count[part]; i++)
         volumes += i == 0 || sp->runs[part][i].volume != sp->runs[part][i - 1].volume;
     return json_pack("{s:I, s:I, s:I}", "patients", (json_int_t)sp->patients[part], "volumes",
@@ -152,7 +156,7 @@ static int64_t count_patients(const store *s) {
     return patients;
 }
 
-/* The real store: what there is, and its geometry as [least, greatest]. */
+/* Size and geometry of the real store, the latter as [min, max]. New reference. Local. */
 static json_t *data_json(const store *s) {
     double low[4] = {INFINITY, INFINITY, INFINITY, INFINITY}, high[4] = {0};
     int64_t contrast = 0;
@@ -177,7 +181,8 @@ static json_t *last_of(const history_curve *c) {
     return c->count > 0 ? log_number(c->value[c->count - 1]) : json_null();
 }
 
-/* How far the model was trained that the synthetic slices are from, and its losses there. */
+/* The step of the checkpoint that the synthetic slices were sampled with, and the losses there.
+ * Local. */
 static status training_json(const metrics_context *about, json_t **out) {
     status st = ST_OK;
     const study *s = about->stage->study;

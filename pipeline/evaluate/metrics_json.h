@@ -1,47 +1,50 @@
-/* What an evaluation found, and how it is told: every number of metrics.json. */
+/* The results of an evaluation, and metrics.json, the file that publishes them. */
 #ifndef CTAUG_PIPELINE_EVALUATE_METRICS_JSON_H
 #define CTAUG_PIPELINE_EVALUATE_METRICS_JSON_H
 
 #include "model/metric/dice.h"
+#include "pipeline/common/evaluation_arms.h"
 #include "pipeline/data/split.h"
 #include "pipeline/stage.h"
-
-enum { ARM_REAL, ARM_BOTH, ARMS };
 
 typedef struct metrics {
     char fingerprint[SHA256_HEX];
     double fid, fid_floor;
-    int64_t n_real, n_synthetic, n_floor, feature_dim;
+    int64_t n_real, n_synthetic, n_floor; /* slices that the two distances were computed from */
+    int64_t feature_dim;
     char encoder_hash[SHA256_HEX];
     int64_t parameters; /* of a segmenter */
     int64_t patients;   /* held-out ones */
     int64_t seeds;
     const label_set *labels; /* the store's */
-    double *dice;            /* [ARMS][seeds][labels]: mean over these; NAN: no patient has it */
     int64_t *dice_patients;  /* [labels]: held-out patients whose truth has the structure */
+    double *dice; /* [ARMS][seeds][labels]: mean over these patients; NAN if there are none */
 } metrics;
 
-/* Room for the Dice values. Local. */
+/* Allocates the Dice values; the labels must outlive e. The caller frees with metrics_free(), also
+ * after a failure. Local. */
 status metrics_alloc(metrics *e, const label_set *labels, int64_t seeds);
 void metrics_free(metrics *e);
 
-/* Means of the counts[e->patients] of one segmenter over the patients whose truth has the
- * structure: the same patients for every segmenter, e->dice_patients of them. */
+/* Sets the Dice values of one segmenter from its counts[e->patients]: the mean of each structure
+ * over the e->dice_patients patients whose truth has it, which are the same for every segmenter.
+ * Local. */
 void metrics_take_dice(metrics *e, int arm, int64_t seed, const dice_counts *counts);
 
-/* Mean over seeds. */
+/* Mean of a structure's Dice over the seeds; NAN if it was not measured. Local. */
 double metrics_dice(const metrics *e, int arm, int label);
+/* Number of patients that this mean is over. Local. */
 int64_t metrics_dice_patients(const metrics *e, int label);
 
-/* What else metrics.json tells. */
+/* What metrics.json describes besides the results. */
 typedef struct metrics_context {
     const stage_context *stage;
     const store *real, *synthetic;
     const split *split;
-    int64_t checkpoint_step; /* that the synthetic store was sampled at */
+    int64_t checkpoint_step; /* of the checkpoint that the synthetic store was sampled with */
 } metrics_context;
 
-/* The text of metrics.json (free()). Local. */
+/* *text = the text of metrics.json, which the caller frees with free(). Local. */
 status metrics_json(const metrics *e, const metrics_context *about, char **text);
 
 #endif

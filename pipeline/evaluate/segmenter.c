@@ -1,4 +1,4 @@
-/* Training a segmenter with the shared trainer, and running it over held-out slices. */
+/* Trains a segmenter with pipeline/trainer/trainer.h, and runs it on slices. */
 #include "pipeline/evaluate/segmenter.h"
 
 #include "io/alloc.h"
@@ -6,35 +6,45 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BASE = 16, BATCH = 16, REPORT_EVERY = 10, SAVE_EVERY = 500 };
+enum { BASE = 16, BATCH_MAX = 16, LOG_EVERY = 10, SAVE_EVERY = 500 };
 
-status segmenter_open(const stage_context *stage, const label_set *labels, uint64_t seed,
-                      segmenter *out) {
+/* The plan for inference and the buffer of a slice. Local. */
+static status open_inference(segmenter *s) {
     status st = ST_OK;
-    const study *study = stage->study;
-    segmenter *s = out;
-    int64_t pixels = study->data.size * study->data.size, micro = study->train.micro_batch;
-    *s = (segmenter){.stage = stage,
-                     .config = {.size = study->data.size, .labels = labels->count, .base = BASE}};
-    s->batch = micro < BATCH ? micro : BATCH; /* what a rank's memory is known to hold */
-    TRY(comm_agree(stage->comm, graph_create(&s->graph)));
-    s->nodes = segnet_build(s->graph, &s->config);
-    trainer_settings set = {.steps = study->evaluate.steps,
-                            .batch = study->evaluate.batch,
-                            .micro_batch = study->train.micro_batch,
-                            .lr = study->evaluate.lr,
-                            .warmup = study->evaluate.steps / 20,
-                            .weight_decay = 0.01,
-                            .clip = 1.0,
-                            .seed = seed};
-    TRY(trainer_create(stage->comm, &set, s->graph, s->nodes.loss, stage->engine, &s->trainer));
-    plan_options options = {.engine = stage->engine,
+    int64_t pixels = s->config.size * s->config.size;
+    plan_options options = {.engine = s->stage->engine,
                             .batch = s->batch,
                             .outputs = (node[]){s->nodes.logits, s->nodes.features},
                             .output_count = 2};
     TRY(plan_create(s->graph, trainer_params(s->trainer), &options, &s->plan));
     TRY(array_alloc(&s->sample.image, pixels, sizeof(float), "a slice"));
     TRY(array_alloc(&s->sample.labels, pixels, 1, "a label map"));
+done:
+    return st;
+}
+
+status segmenter_open(const stage_context *stage, const label_set *labels, uint64_t seed,
+                      segmenter *out) {
+    status st = ST_OK;
+    const study *study = stage->study;
+    segmenter *s = out;
+    int64_t micro_batch = study->train.micro_batch;
+    *s = (segmenter){.stage = stage,
+                     .config = {.size = study->data.size, .labels = labels->count, .base = BASE}};
+    /* A micro-batch is known to fit into a rank's memory. */
+    s->batch = micro_batch < BATCH_MAX ? micro_batch : BATCH_MAX;
+    TRY(comm_agree(stage->comm, graph_create(&s->graph)));
+    s->nodes = segnet_build(s->graph, &s->config);
+    trainer_settings set = {.steps = study->evaluate.steps,
+                            .batch = study->evaluate.batch,
+                            .micro_batch = micro_batch,
+                            .lr = study->evaluate.lr,
+                            .warmup = study->evaluate.steps / 20,
+                            .weight_decay = 0.01,
+                            .clip = 1.0,
+                            .seed = seed};
+    TRY(trainer_create(stage->comm, &set, s->graph, s->nodes.loss, stage->engine, &s->trainer));
+    TRY(comm_agree(stage->comm, open_inference(s)));
 done:
     return st;
 }
@@ -48,16 +58,17 @@ void segmenter_close(segmenter *s) {
     *s = (segmenter){0};
 }
 
-/* What the trainer's fill needs. */
-typedef struct filling {
+/* The context of fill(). */
+typedef struct fill_context {
     segmenter *segmenter;
     slices *train;
     uint64_t seed;
-} filling;
+} fill_context;
 
+/* The function `fill` of a trainer_feed. Local. */
 static status fill(void *context, plan *pl, int64_t first, int64_t count) {
     status st = ST_OK;
-    filling *f = context;
+    fill_context *f = context;
     slice_sample *sample = &f->segmenter->sample;
     int64_t pixels = f->segmenter->config.size * f->segmenter->config.size;
     tensor x, labels;
@@ -76,7 +87,7 @@ status segmenter_train(segmenter *s, slices *train, uint64_t seed, const char *d
                        const char *fingerprint, int64_t base) {
     status st = ST_OK;
     bool found = false;
-    filling f = {.segmenter = s, .train = train, .seed = seed};
+    fill_context f = {.segmenter = s, .train = train, .seed = seed};
     const trainer_feed feed = {.fill = fill, .context = &f};
     int64_t steps = s->stage->study->evaluate.steps;
     TRY(trainer_restore(s->trainer, directory, fingerprint, &found));
@@ -85,7 +96,7 @@ status segmenter_train(segmenter *s, slices *train, uint64_t seed, const char *d
         char note[64];
         TRY(trainer_step(s->trainer, &feed, *s->stage->stop_requested != 0, &r));
         int64_t at = trainer_at(s->trainer);
-        if (at % REPORT_EVERY == 0) {
+        if (at % LOG_EVERY == 0) {
             snprintf(note, sizeof note, "loss %.3f", r.loss);
             log_progress_set(s->stage->log, base + at, note);
         }
@@ -95,7 +106,8 @@ status segmenter_train(segmenter *s, slices *train, uint64_t seed, const char *d
         }
         if (r.stop && at < steps) {
             st = status_fail(
-                ST_STOPPED, "stopped after a checkpoint of the segmenter in %s; run again to go on",
+                ST_STOPPED,
+                "stopped after a checkpoint of the segmenter in %s; run again to resume",
                 directory);
             goto done;
         }
@@ -106,8 +118,9 @@ done:
     return st;
 }
 
-/* Runs slice k of `from` as slot b of the next batch; images only. */
-static status lay(segmenter *s, slices *from, int64_t k, int64_t b, uint8_t *truth) {
+/* Copies the image of slice k of `from` into slot b of the plan's input and, if truth is not NULL,
+ * its labels into truth. Leaves the slice in s->sample. Local. */
+static status copy_to_slot(segmenter *s, slices *from, int64_t k, int64_t b, uint8_t *truth) {
     status st = ST_OK;
     int64_t pixels = s->config.size * s->config.size;
     tensor x;
@@ -119,7 +132,8 @@ done:
     return st;
 }
 
-static void most_likely(const float *logits, int64_t pixels, int64_t classes, uint8_t *labels) {
+/* labels[i] = the class with the largest logit; of equals the first. */
+static void argmax_labels(const float *logits, int64_t pixels, int64_t classes, uint8_t *labels) {
     for (int64_t i = 0; i < pixels; i++) {
         int64_t best = 0;
         for (int64_t k = 1; k < classes; k++)
@@ -134,19 +148,19 @@ status segmenter_dice(segmenter *s, slices *from, int64_t first, int64_t step,
     int64_t pixels = s->config.size * s->config.size, total = slices_count(from),
             classes = s->config.labels;
     uint8_t *truth = NULL, *predicted = NULL;
-    int64_t patient[BATCH];
+    int64_t patient[BATCH_MAX];
     TRY(array_alloc(&truth, s->batch * pixels, 1, "label maps"));
     TRY(array_alloc(&predicted, pixels, 1, "a label map"));
     for (int64_t k = first; k < total;) {
         int64_t count = 0;
         for (; count < s->batch && k < total; count++, k += step) {
-            TRY(lay(s, from, k, count, truth));
+            TRY(copy_to_slot(s, from, k, count, truth));
             patient[count] = patient_of[s->sample.volume];
         }
         TRY(plan_forward(s->plan, NULL));
         const float *logits = plan_output(s->plan, s->nodes.logits).at;
         for (int64_t b = 0; b < count; b++) {
-            most_likely(logits + b * pixels * classes, pixels, classes, predicted);
+            argmax_labels(logits + b * pixels * classes, pixels, classes, predicted);
             dice_add(&counts[patient[b]], truth + b * pixels, predicted, pixels);
         }
     }
@@ -162,7 +176,7 @@ status segmenter_features(segmenter *s, slices *from, int64_t n, moments *out) {
     for (int64_t i = comm_rank(s->stage->comm); i < n;) {
         int64_t count = 0;
         for (; count < s->batch && i < n; count++, i += step)
-            TRY(lay(s, from, i * total / n, count, NULL));
+            TRY(copy_to_slot(s, from, i * total / n, count, NULL));
         TRY(plan_forward(s->plan, NULL));
         moments_add(out, plan_output(s->plan, s->nodes.features).at, count);
     }

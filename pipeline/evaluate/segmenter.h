@@ -1,5 +1,5 @@
-/* Segmenters for the evaluation: trained on a set of slices, asked for label maps and for features.
- */
+/* The segmenters of the evaluation: trained on a set of slices, then run for label maps (Dice) and
+ * for features (FID). */
 #ifndef CTAUG_PIPELINE_EVALUATE_SEGMENTER_H
 #define CTAUG_PIPELINE_EVALUATE_SEGMENTER_H
 
@@ -16,30 +16,31 @@ typedef struct segmenter {
     graph *graph;
     segnet_nodes nodes;
     trainer *trainer;
-    plan *plan;    /* inference on the trainer's parameters */
-    int64_t batch; /* slices it takes at once */
-    slice_sample sample;
+    plan *plan;          /* inference on the trainer's parameters */
+    int64_t batch;       /* slices the plan processes at once */
+    slice_sample sample; /* buffer for one slice */
 } segmenter;
 
-/* The network after data.size and the store's labels; parameters from `seed`. Collective;
- * the caller agrees. */
+/* Builds a network for data.size and the store's labels, with parameters initialised from `seed`.
+ * The caller calls segmenter_close(), also after a failure. Both Collective. */
 status segmenter_open(const stage_context *stage, const label_set *labels, uint64_t seed,
                       segmenter *out);
 void segmenter_close(segmenter *s);
 
-/* evaluate.steps optimiser steps on `train`, resumed from and kept in `directory` under
- * `fingerprint`. base: how much of the evaluation's progress is done already (the progress line
- * goes on from there). ST_STOPPED after a checkpoint when asked to stop. Collective. */
+/* Makes evaluate.steps optimiser steps on `train`; resumes from the newest checkpoint in
+ * `directory` with this fingerprint and saves checkpoints there. base: steps of the evaluation's
+ * progress line that earlier segmenters have made. ST_STOPPED after a checkpoint if a rank was
+ * asked to stop. Collective. */
 status segmenter_train(segmenter *s, slices *train, uint64_t seed, const char *directory,
                        const char *fingerprint, int64_t base);
 
-/* Label maps of the slices [first, first + step, ...] of `from`, compared with theirs: counts go to
- * counts[patient_of[volume]]. Local. */
+/* Segments the slices first, first + step, ... of `from` and compares the label maps with theirs;
+ * adds to counts[patient_of[volume]]. Local. */
 status segmenter_dice(segmenter *s, slices *from, int64_t first, int64_t step,
                       const int64_t *patient_of, dice_counts *counts);
 
-/* Features of `n` slices of `from`, spread evenly over it; this rank takes every comm_size()-th.
- * Local sums. */
+/* Adds features to *out: of `n` evenly spaced slices of `from` this rank processes every
+ * comm_size()-th. Local; the caller sums *out over the ranks. */
 status segmenter_features(segmenter *s, slices *from, int64_t n, moments *out);
 
 /* SHA-256 of the parameters. Local. */

@@ -1,9 +1,10 @@
-/* The generation stage: checkpoint and real store in, a store of synthetic volumes out.
+/* The generation stage: samples synthetic volumes with the model of a checkpoint, for deformed
+ * label maps of the real store, and writes them as a store.
  *
- * The unit of work is a batch of neighbouring slices of one volume, always of the same slices
- * whatever the rank count; units are dealt to the ranks and each is published as a file when done,
- * so that a stopped generation goes on where it was. Then volumes are put together and written as
- * any store.
+ * The unit of work is a batch of neighbouring slices of one volume. Which slices a unit has does
+ * not depend on the number of ranks. The units are distributed over the ranks, and each is written
+ * to a file of its own, so that a stopped generation resumes with the missing units. At the end the
+ * volumes are assembled from the units' files.
  */
 #include "pipeline/data/deform.h"
 #include "pipeline/common/denoiser.h"
@@ -14,6 +15,7 @@
 
 #include "io/alloc.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,21 +23,24 @@ typedef struct generation {
     const stage_context *stage;
     store *real;
     split split;
-    deformed *volumes; /* study.generate.volumes of them */
-    int64_t units;
-    int64_t *first_unit; /* of each volume */
+    deformed *volumes; /* [generate.volumes] */
+    int64_t unit_count;
+    int64_t *first_unit; /* [generate.volumes]: number of a volume's first unit */
     denoiser *denoiser;
-    slice_sample *conditions; /* generate.batch */
-    uint64_t *index;
+    /* One unit; the arrays have generate.batch slices. */
+    slice_sample *conditions;
+    uint64_t *index; /* global sample indices, which the noise depends on */
     uint8_t *labels;
-    float *images;
+    float *images; /* [-1, 1] */
     int16_t *hu;
-    int64_t step; /* of the checkpoint */
+    int64_t step; /* of the checkpoint; -1: there is none */
     char fingerprint[SHA256_HEX];
-    char checkpoints[PATH_SIZE], parts[PATH_SIZE], output[PATH_SIZE];
+    char checkpoints[PATH_SIZE];
+    char units[PATH_SIZE]; /* directory of the units' files */
+    char output[PATH_SIZE];
 } generation;
 
-/* The real store and the newest checkpoint of this study's training. */
+/* Opens the real store and finds the newest checkpoint of this study's training. Local. */
 static status open_inputs(generation *g, char training[SHA256_HEX]) {
     status st = ST_OK;
     char path[PATH_SIZE];
@@ -49,13 +54,15 @@ done:
     return st;
 }
 
-/* What will be made, and whether it is there already: g->fingerprint, g->parts. Collective. */
-static status look(generation *g, bool *current) {
+/* Computes g->fingerprint and g->units, and checks whether the output is there already. ST_INPUT if
+ * the study has no checkpoint. Collective. */
+static status check_current(generation *g, bool *current) {
     status st = ST_OK;
     const stage_context *s = g->stage;
-    char training[SHA256_HEX], parts[64];
+    char training[SHA256_HEX], name[64];
     TRY(comm_agree(s->comm, open_inputs(g, training)));
-    /* Rank 0's view of the directory counts: another node may see it later. */
+    /* All ranks use the step that rank 0 found: on a shared file system another node may not see
+     * the newest checkpoint yet. */
     TRY(comm_broadcast(s->comm, &g->step, sizeof g->step, 0));
     if (g->step < 0) {
         st = status_fail(ST_INPUT, "%s holds no checkpoint of this study: run ctaug train first",
@@ -64,17 +71,19 @@ static status look(generation *g, bool *current) {
     }
     if (g->step < s->study->train.steps && comm_rank(s->comm) == 0)
         log_warning(s->log,
-                    "the newest checkpoint is of step %lld of %lld: training is not finished",
-                    (long long)g->step, (long long)s->study->train.steps);
+                    "the newest checkpoint is of step %" PRId64 " of %" PRId64
+                    ": training is not finished",
+                    g->step, s->study->train.steps);
     st = fingerprint_of_synthetic(s->study, training, g->step, g->fingerprint);
-    snprintf(parts, sizeof parts, "synthetic.parts-%.16s", g->fingerprint);
-    if (st == ST_OK) st = stage_path(s, parts, g->parts);
+    snprintf(name, sizeof name, "synthetic.parts-%.16s", g->fingerprint);
+    if (st == ST_OK) st = stage_path(s, name, g->units);
     TRY(comm_agree(s->comm, st));
     TRY(stage_is_current(s, g->output, "store", g->fingerprint, current));
 done:
     return st;
 }
 
+/* Plans the deformed label maps and divides the volumes into units. Local. */
 static status plan_volumes(generation *g) {
     status st = ST_OK;
     const study *s = g->stage->study;
@@ -83,15 +92,17 @@ static status plan_volumes(generation *g) {
     TRY(array_alloc(&g->first_unit, s->generate.volumes, sizeof *g->first_unit, "work units"));
     for (int64_t v = 0; v < s->generate.volumes; v++) {
         TRY(deformed_plan(s, g->real, &g->split, v, &g->volumes[v]));
-        g->first_unit[v] = g->units;
-        g->units +=
+        g->first_unit[v] = g->unit_count;
+        g->unit_count +=
             (g->volumes[v].entry.space.shape[0] + s->generate.batch - 1) / s->generate.batch;
     }
 done:
     return st;
 }
 
-static status open_network(generation *g) {
+/* Opens the denoiser with the EMA parameters of the checkpoint and allocates the arrays of a unit.
+ * Local. */
+static status open_denoiser(generation *g) {
     status st = ST_OK;
     const study *s = g->stage->study;
     int64_t batch = s->generate.batch, pixels = s->data.size * s->data.size;
@@ -108,19 +119,21 @@ done:
     return st;
 }
 
-static status part_path(const generation *g, int64_t unit, char path[PATH_SIZE]) {
+/* Path of a unit's file. Local. */
+static status unit_path(const generation *g, int64_t unit, char path[PATH_SIZE]) {
     char name[64];
-    snprintf(name, sizeof name, "unit-%08lld.hu", (long long)unit);
-    return path_join(path, g->parts, name);
+    snprintf(name, sizeof name, "unit-%08" PRId64 ".hu", unit);
+    return path_join(path, g->units, name);
 }
 
+/* The volume that a unit belongs to. */
 static int64_t volume_of(const generation *g, int64_t unit) {
     int64_t v = g->stage->study->generate.volumes - 1;
     while (g->first_unit[v] > unit) v--;
     return v;
 }
 
-/* Slices [*first, *first + count) of volume *v are unit's. */
+/* A unit has the slices [*first, *first + count) of volume *v; returns count. */
 static int64_t slices_of(const generation *g, int64_t unit, int64_t *v, int64_t *first) {
     int64_t batch = g->stage->study->generate.batch;
     *v = volume_of(g, unit);
@@ -129,13 +142,14 @@ static int64_t slices_of(const generation *g, int64_t unit, int64_t *v, int64_t 
     return left < batch ? left : batch;
 }
 
+/* Samples a unit and writes its file, unless that exists. Local. */
 static status sample_unit(generation *g, int64_t unit) {
     status st = ST_OK;
     const study *s = g->stage->study;
     char path[PATH_SIZE];
     int64_t v, first, count = slices_of(g, unit, &v, &first);
     int64_t pixels = s->data.size * s->data.size;
-    TRY(part_path(g, unit, path));
+    TRY(unit_path(g, unit, path));
     if (file_exists(path)) goto done;
     for (int64_t b = 0; b < count; b++) {
         TRY(deformed_condition(s, g->real, &g->volumes[v], first + b, &g->conditions[b]));
@@ -149,29 +163,32 @@ done:
     return st;
 }
 
-/* Each rank one unit, then all look whether to stop: the same number of rounds everywhere. */
+/* Samples all units in rounds: in each round every rank samples one unit, then all ranks agree on
+ * the status and check for a stop request. All ranks make the same number of rounds. Collective. */
 static status sample_all(generation *g) {
     status st = ST_OK;
     const comm *c = g->stage->comm;
     bool stop = false;
-    log_progress_begin(g->stage->log, "generate", g->units); /* batches of slices */
-    for (int64_t round = 0; round < g->units && !stop; round += comm_size(c)) {
+    log_progress_begin(g->stage->log, "generate", g->unit_count); /* batches of slices */
+    for (int64_t round = 0; round < g->unit_count && !stop; round += comm_size(c)) {
         int64_t unit = round + comm_rank(c);
-        TRY(comm_agree(c, unit < g->units ? sample_unit(g, unit) : ST_OK));
-        int64_t done_units = round + comm_size(c);
-        log_progress_set(g->stage->log, done_units < g->units ? done_units : g->units, "batches");
+        TRY(comm_agree(c, unit < g->unit_count ? sample_unit(g, unit) : ST_OK));
+        int64_t finished = round + comm_size(c);
+        log_progress_set(g->stage->log, finished < g->unit_count ? finished : g->unit_count,
+                         "batches");
         TRY(stage_should_stop(g->stage, &stop));
     }
     if (stop)
         st = status_fail(ST_STOPPED,
-                         "stopped; the slices sampled so far are kept: run again to go on");
+                         "stopped; the slices sampled so far are kept: run again to resume");
 done:
     log_progress_end(g->stage->log);
     return st;
 }
 
-/* Volume v from its units' files, labels drawn again. */
-static status assemble(generation *g, int64_t v, volume *out) {
+/* Assembles volume v from its units' files; its labels are recomputed. The caller frees *out, also
+ * after a failure. Local. */
+static status assemble_volume(generation *g, int64_t v, volume *out) {
     status st = ST_OK;
     const study *s = g->stage->study;
     const deformed *d = &g->volumes[v];
@@ -183,12 +200,13 @@ static status assemble(generation *g, int64_t v, volume *out) {
     for (int64_t first = 0; first < slices; first += s->generate.batch) {
         int64_t left = slices - first, bytes = 0;
         int64_t wanted = (left < s->generate.batch ? left : s->generate.batch) * pixels * 2;
-        TRY(part_path(g, g->first_unit[v] + first / s->generate.batch, path));
+        TRY(unit_path(g, g->first_unit[v] + first / s->generate.batch, path));
         TRY(file_read(path, wanted, &data, &bytes));
         if (bytes != wanted) {
             st = status_fail(ST_INTEGRITY,
-                             "%s has %lld bytes instead of %lld: remove it and run again", path,
-                             (long long)bytes, (long long)wanted);
+                             "%s has %" PRId64 " bytes instead of %" PRId64
+                             ": remove it and run again",
+                             path, bytes, wanted);
             goto done;
         }
         memcpy(out->hu + first * pixels, data, (size_t)bytes);
@@ -204,18 +222,20 @@ done:
     return st;
 }
 
+/* Writes this rank's volumes. Local. */
 static status put_volumes(generation *g, store_writer *w) {
     status st = ST_OK;
     for (int64_t v = 0; v < g->stage->study->generate.volumes && st == ST_OK; v++) {
-        volume whole = {0};
+        volume assembled = {0};
         if (!store_writer_is_mine(w, v)) continue;
-        st = assemble(g, v, &whole);
-        if (st == ST_OK) st = store_writer_put(w, v, &whole);
-        volume_free(&whole);
+        st = assemble_volume(g, v, &assembled);
+        if (st == ST_OK) st = store_writer_put(w, v, &assembled);
+        volume_free(&assembled);
     }
     return st;
 }
 
+/* The provenance entry of the store's manifest. New reference. Local. */
 static json_t *provenance(const generation *g) {
     const study *s = g->stage->study;
     json_t *list = json_array();
@@ -228,6 +248,7 @@ static json_t *provenance(const generation *g) {
                      "store_fingerprint", store_manifest(g->real)->fingerprint, "volumes", list);
 }
 
+/* Writes and publishes the synthetic store. Collective. */
 static status write_store(generation *g) {
     status st = ST_OK;
     int64_t n = g->stage->study->generate.volumes;
@@ -253,11 +274,12 @@ done:
     return st;
 }
 
-static status open_work(generation *g) {
+/* What sampling needs. Local. */
+static status open_sampling(generation *g) {
     status st = ST_OK;
-    TRY(file_make_dirs(g->parts));
+    TRY(file_make_dirs(g->units));
     TRY(plan_volumes(g));
-    TRY(open_network(g));
+    TRY(open_denoiser(g));
 done:
     return st;
 }
@@ -277,8 +299,9 @@ static void close_generation(generation *g) {
     free(g->hu);
 }
 
-/* Once the store is published: the contact sheet, then the parts go. They are what is left to see
- * of a run that was killed before it came here. Local (rank 0). */
+/* Writes the contact sheet of the published store, then removes the units' files. If these exist
+ * although the store is current, an earlier run was killed before it came here. Local; called on
+ * rank 0. */
 static status finish(const generation *g) {
     status st = ST_OK;
     char sheet[PATH_SIZE];
@@ -286,9 +309,9 @@ static status finish(const generation *g) {
     TRY(file_make_dirs(sheet));
     TRY(stage_path(g->stage, "previews/synthetic.png", sheet));
     TRY(contact_sheet_write(g->output, g->stage->study->data.window, sheet));
-    TRY(file_remove_tree(g->parts));
-    log_info(g->stage->log, "generate: %lld synthetic volumes in %s, contact sheet %s",
-             (long long)g->stage->study->generate.volumes, g->output, sheet);
+    TRY(file_remove_tree(g->units));
+    log_info(g->stage->log, "generate: %" PRId64 " synthetic volumes in %s, contact sheet %s",
+             g->stage->study->generate.volumes, g->output, sheet);
 done:
     return st;
 }
@@ -297,18 +320,18 @@ status generate_stage(const stage_context *stage) {
     status st = ST_OK;
     generation g = {.stage = stage};
     bool current = false;
-    TRY(look(&g, &current));
+    TRY(check_current(&g, &current));
     if (current) {
         log_info(stage->log, "generate: %s is current", g.output);
     } else {
-        TRY(comm_agree(stage->comm, open_work(&g)));
+        TRY(comm_agree(stage->comm, open_sampling(&g)));
         TRY(sample_all(&g));
         TRY(write_store(&g));
         log_event(stage->log, "generate",
                   json_pack("{s:I, s:I}", "volumes", (json_int_t)stage->study->generate.volumes,
                             "checkpoint", (json_int_t)g.step));
     }
-    if (comm_rank(stage->comm) == 0 && (!current || file_exists(g.parts))) st = finish(&g);
+    if (comm_rank(stage->comm) == 0 && (!current || file_exists(g.units))) st = finish(&g);
     TRY(comm_agree(stage->comm, st));
     stage_log_next(stage, "evaluate");
 done:

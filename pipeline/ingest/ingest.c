@@ -1,11 +1,11 @@
-/* DICOM to store: the first stage.
+/* The ingest stage: reads CT series from DICOM files and writes them as a store.
  *
- * Every rank learns the headers of every series, agrees with the others on the label set and on
- * what the output follows from, then reads, labels and writes the volumes that the store deals to
- * it. Volumes are taken in rounds (each rank its k-th, then all agree and look for a stop request):
- * the ranks own different numbers of volumes, and nobody may wait in a collective call for a rank
- * that has left. Only pseudonyms, geometry and voxels go into the store; names and paths stay
- * outside.
+ * Every rank gets the headers of all series. The ranks agree on the label set and on the
+ * fingerprint of the output; then each rank reads, labels and writes the volumes that the store
+ * assigns to it. Volumes are processed in rounds: in round k every rank handles its k-th volume,
+ * then all ranks agree on the status and check for a stop request. Ranks own different numbers of
+ * volumes; the rounds ensure that every rank enters every Collective call. The store gets
+ * pseudonyms, geometry and voxels only; patient names and file paths are not written to it.
  */
 #include "io/series.h"
 #include "io/store.h"
@@ -25,11 +25,12 @@ typedef struct ingest {
     int64_t left_out, without_seg, patients, slices, voxels;
     label_set labels;
     bool from_seg;
-    uint8_t label_of_hu[HU_VALUES]; /* thresholds only: label of h at h + HU_ZERO */
+    uint8_t label_of_hu[HU_VALUES]; /* labels from thresholds only: label of h at h + HU_ZERO */
     int64_t label_voxels[LABELS_MAX];
 } ingest;
 
-/* Index of a name in the set, appended if new; ST_INPUT if the set is full. */
+/* *index = index of `name` in the set; a new name is appended. ST_INPUT if the set is full. Local.
+ */
 static status label_add(label_set *set, const char *name, int *index) {
     *index = label_find(set, name);
     if (*index >= 0) return ST_OK;
@@ -43,12 +44,14 @@ static status label_add(label_set *set, const char *name, int *index) {
     return ST_OK;
 }
 
+/* A label set of the background alone. Local. */
 static label_set label_background(void) {
     label_set set = {.count = 1, .name = {"background"}};
     return set;
 }
 
-/* Labels from HU ranges, later ones winning: one table look-up a voxel. Local. */
+/* Label set and look-up table for labels from HU ranges. Where ranges overlap, the later one takes
+ * precedence. Local. */
 static status labels_from_thresholds(ingest *in) {
     const study *study = in->stage->study;
     in->labels = label_background();
@@ -69,8 +72,8 @@ static status labels_from_thresholds(ingest *in) {
 
 static int by_name(const void *a, const void *b) { return strcmp(a, b); }
 
-/* The union of the segment labels of all SEGs, sorted: label values follow from the names alone,
- * not from the order of patients. Collective. */
+/* Label set of the segment labels of all SEG files, sorted by name, so that a label's value depends
+ * on the names alone and not on the order of the patients. Collective. */
 static status labels_from_segs(ingest *in) {
     const comm *c = in->stage->comm;
     label_set mine = label_background();
@@ -99,10 +102,10 @@ done:
     return st;
 }
 
-/* SHA-256 over what identifies the input: SOP instance UID and size of each slice, the content of
- * each SEG. UIDs name images for good and reading them costs no more than the scan did, whereas
- * segmentations are corrected under the same UID and are small. Times are left out: a copy of the
- * archive is the same archive. Local. */
+/* SHA-256 over what identifies the input: SOP instance UID and file size of each slice, and the
+ * content of each SEG. An image's UID identifies its pixels, and the scan has read it already. A
+ * SEG may be corrected without a new UID, and is small enough to be hashed whole. File times are
+ * not included, so that a copy of the archive has the same hash. Local. */
 static status input_hash(const ingest *in, char hex[SHA256_HEX]) {
     char *text = NULL;
     size_t length = 0;
@@ -132,8 +135,8 @@ done:
     return st;
 }
 
-/* The fingerprint of the output, and whether the published store has it already. Collective: rank 0
- * looks, all hear. */
+/* Computes in->fingerprint of the output and checks whether the published store already has it.
+ * Rank 0 computes, the result is broadcast. Collective. */
 static status is_current(ingest *in, bool *current) {
     static const char *const sections[] = {"ingest"};
     const comm *c = in->stage->comm;
@@ -151,7 +154,7 @@ done:
     return st;
 }
 
-/* What the store says about its origin. Null when memory is out. Local. */
+/* The provenance entry of the store's manifest. NULL if out of memory. New reference. Local. */
 static json_t *provenance(const ingest *in) {
     const study *study = in->stage->study;
     json_t *ranges = json_array();
@@ -166,7 +169,7 @@ static json_t *provenance(const ingest *in) {
                      named_table_name(&label_sources, study->ingest.labels), "thresholds", ranges);
 }
 
-/* Reads, labels and writes volume i. Local. */
+/* Reads, labels and writes volume i; adds to in->label_voxels. Local. */
 static status ingest_volume(ingest *in, store_writer *w, int64_t i) {
     const series *one = &in->list.items[i];
     volume v = {0};
@@ -190,8 +193,9 @@ done:
     return st;
 }
 
-/* All volumes in rounds; see the first comment. A stop request is heard before a round: what it
- * interrupts is not kept, since a store is published whole. Collective. */
+/* Writes all volumes in rounds (see the first comment). A stop request is checked before each
+ * round. A stopped ingest keeps nothing, since a store is published only when it is complete.
+ * Collective. */
 static status write_volumes(ingest *in, store_writer *w) {
     const stage_context *s = in->stage;
     int64_t mine = 0, bytes = 0, rounds = 0, finished = 0, next = 0;
@@ -207,7 +211,7 @@ static status write_volumes(ingest *in, store_writer *w) {
         if (stop)
             TRY(status_fail(ST_STOPPED,
                             "stopped after %" PRId64 " of %" PRId64
-                            " volumes; the store is written whole: run again",
+                            " volumes; an incomplete store is not kept: run again",
                             finished, in->list.count));
         status local = ST_OK;
         if (round < mine) {
@@ -257,8 +261,9 @@ done:
     return st;
 }
 
-/* Real archives hold more than what was segmented: other phases and kernels, scouts of one slice.
- * They are left out, and said to be. Local, the same on all ranks. */
+/* With labels from SEG, removes the series that no SEG refers to: archives also hold other contrast
+ * phases and reconstruction kernels of an examination. Rank 0 logs a warning for these and for the
+ * single-slice series (scouts) that the scan left out. Local, with the same result on all ranks. */
 static status choose_series(ingest *in) {
     status st = ST_OK;
     char path[PATH_SIZE] = "";
@@ -275,8 +280,9 @@ done:
     return st;
 }
 
-/* Sums over the headers. Local, the same on all ranks. */
-static status survey(ingest *in) {
+/* Counts patients, slices and voxels from the headers. Series are sorted by pseudonym, hence those
+ * of one patient are neighbours. Local, with the same result on all ranks. */
+static status count_input(ingest *in) {
     const char *before = "";
     size_t before_length = 0;
     for (int64_t i = 0; i < in->list.count; i++) {
@@ -295,8 +301,8 @@ static status survey(ingest *in) {
     return ST_OK;
 }
 
-/* Says what came out: event, lines, and a warning for a label that marks nothing. Local. */
-static void tell(const ingest *in) {
+/* Logs the result: an event, summary lines and a warning for each label without voxels. Local. */
+static void log_summary(const ingest *in) {
     const stage_context *s = in->stage;
     double low[3] = {INFINITY, INFINITY, INFINITY}, high[3] = {0, 0, 0};
     json_t *counts = json_object();
@@ -343,7 +349,7 @@ status ingest_stage(const stage_context *s) {
     in->from_seg = s->study->ingest.labels == LABELS_FROM_SEG;
     TRY(series_scan(s->comm, s->study->ingest.dicom, &in->list, &in->left_out));
     TRY(comm_agree(s->comm, choose_series(in)));
-    TRY(comm_agree(s->comm, survey(in)));
+    TRY(comm_agree(s->comm, count_input(in)));
     TRY(is_current(in, &current));
     if (current) {
         log_info(s->log, "store: %s is current", in->directory);
@@ -351,7 +357,7 @@ status ingest_stage(const stage_context *s) {
         st = in->from_seg ? labels_from_segs(in) : labels_from_thresholds(in);
         TRY(comm_agree(s->comm, st));
         TRY(write_store(in));
-        tell(in);
+        log_summary(in);
     }
     stage_log_next(s, "train");
 done:

@@ -1,7 +1,8 @@
-/* The report stage: what the other stages published in, one page out.
+/* The report stage: writes one HTML page from what the other stages have published.
  *
- * It is written only if the metrics are those of this very study and these stores: the chain of
- * fingerprints is followed from the study to metrics.json. Rank 0 works, the others wait.
+ * The page is written only if the metrics were measured for this study and these stores, which the
+ * chain of fingerprints from the study to metrics.json shows. Rank 0 does the work; the other ranks
+ * wait for its status.
  */
 #include "pipeline/report/report.h"
 
@@ -14,32 +15,34 @@
 
 enum { METRICS_MAX = 64 << 20 };
 
-/* "<out>/<a>/<b>". */
-static status place(const stage_context *s, const char *a, const char *b, char path[PATH_SIZE]) {
+/* "<out>/<a>/<b>". Local. */
+static status output_path(const stage_context *s, const char *a, const char *b,
+                          char path[PATH_SIZE]) {
     char directory[PATH_SIZE];
     status st = stage_path(s, a, directory);
     return st == ST_OK ? path_join(path, directory, b) : st;
 }
 
-/* The message of what is missing, and which verb makes it. */
-static status missing(status st, const char *verb) {
+/* Adds to the message of an ST_INPUT which verb makes the missing input. Local. */
+static status name_verb(status st, const char *verb) {
     if (st != ST_INPUT) return st;
     return status_fail(st, "%.800s (ctaug %s makes it)", status_message(), verb);
 }
 
+/* Opens both stores and checks that they belong together. Local. */
 static status open_stores(report *r) {
     status st = ST_OK;
     char path[PATH_SIZE];
     TRY(stage_path(r->stage, "store", path));
-    TRY(missing(store_open(path, &r->real), "ingest"));
+    TRY(name_verb(store_open(path, &r->real), "ingest"));
     TRY(stage_path(r->stage, "synthetic", path));
-    TRY(missing(store_open(path, &r->synthetic), "generate"));
+    TRY(name_verb(store_open(path, &r->synthetic), "generate"));
     TRY(fingerprint_check_synthetic(r->stage->study, r->real, r->synthetic, &r->checkpoint_step));
 done:
     return st;
 }
 
-/* ST_INPUT unless metrics with this fingerprint follow from the study and the synthetic store. */
+/* ST_INPUT unless `fingerprint` is that of the metrics of this study and synthetic store. Local. */
 static status check_metrics(const report *r, const char *fingerprint) {
     status st = ST_OK;
     char metrics[SHA256_HEX];
@@ -54,6 +57,7 @@ done:
     return st;
 }
 
+/* Checks the files of the metrics and reads metrics.json. Local. */
 static status read_metrics(report *r) {
     status st = ST_OK;
     char directory[PATH_SIZE], path[PATH_SIZE], *text = NULL;
@@ -62,7 +66,7 @@ static status read_metrics(report *r) {
     json_error_t error;
     TRY(stage_path(r->stage, "metrics", directory));
     TRY(path_join(path, directory, "metrics.json"));
-    TRY(missing(manifest_read(directory, "metrics", &m), "evaluate"));
+    TRY(name_verb(manifest_read(directory, "metrics", &m), "evaluate"));
     for (int64_t i = 0; i < m.count; i++) {
         st = manifest_check_file(&m, directory, i);
         if (st != ST_OK)
@@ -96,7 +100,7 @@ static status open_report(report *r) {
     TRY(open_stores(r));
     TRY(read_metrics(r));
     TRY(split_create(r->real, r->stage->study, &r->split));
-    TRY(place(r->stage, "checkpoints", "history.json", path));
+    TRY(output_path(r->stage, "checkpoints", "history.json", path));
     TRY(history_read(path, INFINITY, &r->history));
     TRY(write_study_text(r));
 done:
@@ -112,13 +116,13 @@ static void close_report(report *r) {
     free(r->study_text);
 }
 
-/* All that the page follows from: the numbers, the curve and the study. */
-static status fingerprint_of(const report *r, char hex[SHA256_HEX]) {
+/* SHA-256 over what the page is made from: metrics.json, the loss curve and the study. Local. */
+static status report_fingerprint(const report *r, char hex[SHA256_HEX]) {
     status st = ST_OK;
     char path[PATH_SIZE], metrics[SHA256_HEX], curve[SHA256_HEX] = "", *text = NULL;
-    TRY(place(r->stage, "metrics", "metrics.json", path));
+    TRY(output_path(r->stage, "metrics", "metrics.json", path));
     TRY(file_sha256(path, metrics));
-    TRY(place(r->stage, "checkpoints", "history.json", path));
+    TRY(output_path(r->stage, "checkpoints", "history.json", path));
     if (file_exists(path)) TRY(file_sha256(path, curve));
     int n = asprintf(&text, "report %s\n%s\n%s\n%s", CTAUG_VERSION, metrics, curve, r->study_text);
     if (n < 0) {
@@ -132,6 +136,7 @@ done:
     return st;
 }
 
+/* Writes the page to memory; *page is owned by the caller (free()). Local. */
 static status write_page(const report *r, char **page, size_t *bytes) {
     FILE *f = open_memstream(page, bytes);
     if (!f) return status_memory("the report", 0);
@@ -141,6 +146,7 @@ static status write_page(const report *r, char **page, size_t *bytes) {
     return st;
 }
 
+/* Writes the page and its manifest. Local. */
 static status publish(const report *r, const char *directory, const char *fingerprint) {
     status st = ST_OK;
     manifest m = {.kind = "report"};
@@ -160,12 +166,13 @@ done:
     return st;
 }
 
+/* Local; called on rank 0. */
 static status make_report(const stage_context *s) {
     status st = ST_OK;
     report r = {.stage = s};
     char directory[PATH_SIZE], fingerprint[SHA256_HEX];
     TRY(open_report(&r));
-    TRY(fingerprint_of(&r, fingerprint));
+    TRY(report_fingerprint(&r, fingerprint));
     TRY(stage_path(s, "report", directory));
     bool current = manifest_is_current(directory, "report", fingerprint);
     if (!current) TRY(publish(&r, directory, fingerprint));

@@ -1,7 +1,10 @@
-/* The rooms of the report share what is read of a run. Private to pipeline/report*.c. */
+/* What the files of the report share: the data read from a run, and the functions that write the
+ * parts of the page. Private to pipeline/report/.
+ */
 #ifndef CTAUG_PIPELINE_REPORT_REPORT_H
 #define CTAUG_PIPELINE_REPORT_REPORT_H
 
+#include "pipeline/common/evaluation_arms.h"
 #include "pipeline/common/history.h"
 #include "pipeline/data/split.h"
 #include "pipeline/stage.h"
@@ -15,46 +18,47 @@ typedef struct report {
     store *real, *synthetic;
     split split;
     history history;
-    char *study_text; /* the effective study */
-    int64_t checkpoint_step;
+    char *study_text;        /* the effective study, as YAML; owned */
+    int64_t checkpoint_step; /* of the checkpoint that the synthetic store was sampled with */
 } report;
 
 /* ---- reading (report_data.c) ---- */
 
-enum { REPORT_REAL, REPORT_BOTH, REPORT_ARMS };
-
-/* Dice of one structure. NAN: not measured. */
+/* Dice of one structure, by arm (ARM_REAL, ARM_BOTH). NAN: not measured. */
 typedef struct dice_row {
     const char *name;
     int64_t patients, seeds;
-    double mean[REPORT_ARMS], low[REPORT_ARMS], high[REPORT_ARMS]; /* over seeds */
-    double difference, difference_low, difference_high;            /* both - real, seed by seed */
-    const json_t *by_seed[REPORT_ARMS];
+    double mean[ARMS], low[ARMS], high[ARMS]; /* mean, min and max over the seeds */
+    double difference;                        /* of the means: ARM_BOTH - ARM_REAL */
+    double difference_low, difference_high;   /* min and max of the differences seed by seed */
+    const json_t *by_seed[ARMS];
 } dice_row;
 
-/* Over the structures that both arms have a value for. */
+/* Over the structures for which both arms have a value. */
 typedef struct dice_summary {
     int structures;
-    double mean[REPORT_ARMS];
-    int better, worse; /* structures whose difference has this sign with every seed */
+    double mean[ARMS];
+    int better, worse; /* structures whose difference is positive (negative) with every seed */
     int64_t seeds;
 } dice_summary;
 
-/* A number at "fid.value" or "data.rows.0" in metrics.json; NAN if it is not there. */
+/* The number at a path such as "fid.value" or "data.rows.0" in metrics.json; NAN if there is none.
+ */
 double report_number(const report *r, const char *path);
-/* A text; "" if it is not there. */
-const char *report_word(const report *r, const char *path);
+/* The text at a path; "" if there is none. */
+const char *report_text(const report *r, const char *path);
 
-/* "split.<part>.<what>" */
-double report_part(const report *r, split_part part, const char *what);
+/* The number at "split.<part>.<what>"; NAN if there is none. */
+double report_split_number(const report *r, split_part part, const char *what);
 
-/* Row of the next structure: *iterator is NULL before the first; false behind the last. */
+/* Gives the row of the next structure. *iterator is NULL before the first one; returns false after
+ * the last one. */
 bool report_dice_next(const report *r, void **iterator, dice_row *out);
 dice_summary report_dice_summary(const report *r);
 
-/* ---- writing: each appends to f; the one who opened f looks at ferror() ---- */
+/* ---- writing: all append HTML to f; whoever opened f checks ferror() at the end ---- */
 
-/* "0.123", "n/a" for NAN; with sign: "+0.123", "−0.123" (report_data.c). */
+/* "0.123"; put_signed(): "+0.123", "−0.123"; "n/a" for NAN (all put_* are in report_data.c). */
 void put_number(FILE *f, double x, int digits);
 void put_signed(FILE *f, double x, int digits);
 /* "−1000 to 1000 HU". */
@@ -69,7 +73,7 @@ void report_loss_chart(FILE *f, const history *h); /* report_charts.c */
 void report_dice_chart(FILE *f, const report *r);  /* report_charts.c */
 void report_methods(FILE *f, const report *r);     /* report_methods.c */
 
-/* Read the stores. Local. */
+/* These two read the stores. Local. */
 status report_slices(FILE *f, const report *r); /* report_slices.c */
 status report_page(FILE *f, const report *r);   /* report_page.c */
 

@@ -1,5 +1,6 @@
-/* Charts as SVG: the course of the loss, and Dice by structure. Colours after Okabe & Ito 2008;
- * series differ in form too, for grey prints. */
+/* The charts as SVG: loss by optimiser step, and Dice by structure. The colours are of Okabe & Ito
+ * 2008, which colour-blind readers can distinguish; series also differ in shape, for grey prints.
+ */
 #include "pipeline/report/report.h"
 
 #include "io/html.h"
@@ -12,12 +13,13 @@
 
 enum { WIDTH = 820 };
 
-/* A box of the picture and the range of values it shows. */
+/* The plot area in SVG units, and the range of values that it shows. */
 typedef struct axes {
     double left, right, top, bottom;
-    double x_low, x_high, y_low, y_high; /* y of the loss: log10 */
+    double x_low, x_high, y_low, y_high; /* in the loss chart y is log10(loss) */
 } axes;
 
+/* SVG coordinates of a value. */
 static double at_x(const axes *a, double x) {
     return a->left + (x - a->x_low) / (a->x_high - a->x_low) * (a->right - a->left);
 }
@@ -26,12 +28,12 @@ static double at_y(const axes *a, double y) {
     return a->bottom - (y - a->y_low) / (a->y_high - a->y_low) * (a->bottom - a->top);
 }
 
-/* The least of 1, 2, 5 times a power of ten that cuts `range` in at most `most` pieces. */
-static double nice_step(double range, int most) {
-    double unit = pow(10, floor(log10(range / most)));
+/* The smallest of 1, 2 and 5 times powers of ten that divides `range` into at most `max` steps. */
+static double nice_step(double range, int max) {
+    double unit = pow(10, floor(log10(range / max)));
     double steps[] = {1, 2, 5};
     for (int i = 0; i < 3; i++)
-        if (range / (steps[i] * unit) <= most) return steps[i] * unit;
+        if (range / (steps[i] * unit) <= max) return steps[i] * unit;
     return 10 * unit;
 }
 
@@ -53,7 +55,8 @@ static void x_tick(FILE *f, const axes *a, double x, int digits) {
 
 /* ---- loss ---- */
 
-static void take_range(const history_curve *c, axes *a) {
+/* Extends the axes to the curve. */
+static void extend_to_curve(const history_curve *c, axes *a) {
     for (int64_t i = 0; i < c->count; i++) {
         if (!isfinite(c->value[i]) || c->value[i] <= 0) continue;
         a->x_high = fmax(a->x_high, c->step[i]);
@@ -62,19 +65,19 @@ static void take_range(const history_curve *c, axes *a) {
     }
 }
 
-/* Ticks at 1, 2, 5 times powers of ten; at all digits where the range is short. */
+/* Ticks at 1, 2 and 5 times powers of ten; at 1 to 9 times powers of ten if the range is short. */
 static void loss_ticks(FILE *f, const axes *a) {
-    bool every = a->y_high - a->y_low < 0.8;
+    bool all_digits = a->y_high - a->y_low < 0.8;
     for (int power = (int)floor(a->y_low); power <= (int)floor(a->y_high); power++)
         for (int digit = 1; digit <= 9; digit++) {
             double value = digit * pow(10, power), y = log10(value);
             if (y < a->y_low || y > a->y_high) continue;
-            if (!every && digit != 1 && digit != 2 && digit != 5) continue;
+            if (!all_digits && digit != 1 && digit != 2 && digit != 5) continue;
             line(f, "grid", a->left, at_y(a, y), a->right, at_y(a, y));
             fprintf(f, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%g</text>\n", a->left - 8,
                     at_y(a, y) + 4, value);
         }
-    double step = fmax(1, nice_step(a->x_high, 8)); /* there are no half steps */
+    double step = fmax(1, nice_step(a->x_high, 8)); /* ticks at whole steps only */
     for (double x = 0; x <= a->x_high * (1 + 1e-9); x += step) x_tick(f, a, x, 0);
     line(f, "axis", a->left, a->bottom, a->right, a->bottom);
     line(f, "axis", a->left, a->top, a->left, a->bottom);
@@ -85,7 +88,8 @@ static void loss_ticks(FILE *f, const axes *a) {
             (a->left + a->right) / 2, a->bottom + 40, (a->top + a->bottom) / 2);
 }
 
-/* Means of neighbouring points, `group` together; the line breaks where a group has no value. */
+/* A line through the means of groups of `group` neighbouring points; a group without values leaves
+ * a gap. */
 static void loss_line(FILE *f, const axes *a, const history_curve *c, int64_t group,
                       const char *class) {
     bool drawing = false;
@@ -133,15 +137,15 @@ void report_loss_chart(FILE *f, const history *h) {
     axes a = {.left = 70, .right = WIDTH - 14, .top = 10, .bottom = 270};
     a.y_low = INFINITY;
     a.y_high = -INFINITY;
-    take_range(&h->train, &a);
-    take_range(&h->validation, &a);
+    extend_to_curve(&h->train, &a);
+    extend_to_curve(&h->validation, &a);
     if (!(a.y_high >= a.y_low) || !(a.x_high > 0)) {
         fputs("<p class=\"note\">No loss curve was kept with this run.</p>\n", f);
         return;
     }
     double edge = 0.05 * (a.y_high - a.y_low) + 0.02;
     a.y_low -= edge;
-    a.y_high += 3 * edge; /* the legend stands there */
+    a.y_high += 3 * edge; /* space for the legend */
     int64_t group = (h->train.count + POINTS_MAX - 1) / POINTS_MAX;
     begin_svg(f, 320, "Training and validation loss by optimiser step, logarithmic axis");
     loss_ticks(f, &a);
@@ -154,9 +158,10 @@ void report_loss_chart(FILE *f, const history *h) {
 
 /* ---- Dice ---- */
 
-/* One arm of a structure: small marks for the seeds, a large one for the mean. */
+/* One arm of a structure: a line for the range over the seeds, small circles for the seeds and a
+ * large mark for the mean. */
 static void dice_marks(FILE *f, const axes *a, const dice_row *row, int arm, double y) {
-    const char *colour = arm == REPORT_REAL ? BLUE : ORANGE;
+    const char *colour = arm == ARM_REAL ? BLUE : ORANGE;
     if (isnan(row->mean[arm])) return;
     if (row->seeds > 1)
         fprintf(f,
@@ -170,20 +175,21 @@ static void dice_marks(FILE *f, const axes *a, const dice_row *row, int arm, dou
                     at_x(a, json_number_value(value)), y, colour);
     }
     double x = at_x(a, row->mean[arm]);
-    if (arm == REPORT_REAL)
+    if (arm == ARM_REAL)
         fprintf(f, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"5\" fill=\"%s\"/>\n", x, y, colour);
     else
         fprintf(f, "<path d=\"M%.1f %.1fl6 6l-6 6l-6 -6z\" fill=\"%s\"/>\n", x, y - 6, colour);
 }
 
+/* The name of a structure, cut to SHOWN characters; the table below the chart has it in full. */
 static void dice_name(FILE *f, const axes *a, const char *name, double y) {
     enum { SHOWN = 26 };
     char text[4 * (SHOWN + 2)];
-    size_t n = 0, letters = 0;
+    size_t n = 0, characters = 0;
     snprintf(text, sizeof text, "%s", name);
-    /* Whole UTF-8 letters only; the table below has the name in full. */
-    while (text[n] && (letters < SHOWN || ((unsigned char)text[n] & 0xC0) == 0x80)) {
-        letters += ((unsigned char)text[n] & 0xC0) != 0x80;
+    /* Cut between UTF-8 characters only. */
+    while (text[n] && (characters < SHOWN || ((unsigned char)text[n] & 0xC0) == 0x80)) {
+        characters += ((unsigned char)text[n] & 0xC0) != 0x80;
         n++;
     }
     bool cut = text[n] != 0;
@@ -226,8 +232,8 @@ void report_dice_chart(FILE *f, const report *r) {
     double y = a.top + ROW / 2.0;
     for (void *at = NULL; report_dice_next(r, &at, &row); y += ROW) {
         dice_name(f, &a, row.name, y);
-        dice_marks(f, &a, &row, REPORT_REAL, y - 7);
-        dice_marks(f, &a, &row, REPORT_BOTH, y + 7);
+        dice_marks(f, &a, &row, ARM_REAL, y - 7);
+        dice_marks(f, &a, &row, ARM_BOTH, y + 7);
     }
     fputs("</svg>\n", f);
 }

@@ -1,13 +1,14 @@
-/* What the report asks of metrics.json. Keys that are not there are numbers not measured: an older
- * or a partial file still makes a report. */
+/* Reads values from metrics.json, and prints numbers. A missing key counts as a value that was not
+ * measured, so that a report can be written from an older or incomplete file, too. */
 #include "pipeline/report/report.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Parts of the path are keys, in a list indices. */
-static const json_t *find(const json_t *at, const char *path) {
+/* The value at a path of keys (of an object) and indices (of an array), separated by dots; NULL if
+ * there is none. Borrowed reference. */
+static const json_t *find_value(const json_t *at, const char *path) {
     char key[64];
     while (at && *path) {
         size_t n = strcspn(path, ".");
@@ -24,38 +25,41 @@ static double number_of(const json_t *value) {
 }
 
 double report_number(const report *r, const char *path) {
-    return number_of(find(r->metrics, path));
+    return number_of(find_value(r->metrics, path));
 }
 
-const char *report_word(const report *r, const char *path) {
-    const char *text = json_string_value(find(r->metrics, path));
+const char *report_text(const report *r, const char *path) {
+    const char *text = json_string_value(find_value(r->metrics, path));
     return text ? text : "";
 }
 
-double report_part(const report *r, split_part part, const char *what) {
+double report_split_number(const report *r, split_part part, const char *what) {
     static const char *const names[] = {"train", "validation", "test"};
-    return number_of(find(find(find(r->metrics, "split"), names[part]), what));
+    return number_of(find_value(find_value(find_value(r->metrics, "split"), names[part]), what));
 }
 
-static void widen(double x, double *low, double *high) {
-    *low = fmin(*low, x); /* fmin and fmax pass over NAN */
+/* Extends [*low, *high] to x. fmin() and fmax() ignore a NAN. */
+static void extend_range(double x, double *low, double *high) {
+    *low = fmin(*low, x);
     *high = fmax(*high, x);
 }
 
-static void spread(dice_row *row, const json_t *one) {
-    static const char *const paths[] = {"seeds.real", "seeds.real_plus_synthetic"};
-    for (int a = 0; a < REPORT_ARMS; a++) {
-        row->by_seed[a] = find(one, paths[a]);
+/* The members of a row that are computed from the values by seed. */
+static void set_seed_ranges(dice_row *row, const json_t *one) {
+    const json_t *seeds = find_value(one, "seeds");
+    for (int a = 0; a < ARMS; a++) {
+        row->by_seed[a] = find_value(seeds, named_table_name(&evaluation_arms, a));
         row->low[a] = row->high[a] = NAN;
         for (size_t i = 0; i < json_array_size(row->by_seed[a]); i++)
-            widen(number_of(json_array_get(row->by_seed[a], i)), &row->low[a], &row->high[a]);
+            extend_range(number_of(json_array_get(row->by_seed[a], i)), &row->low[a],
+                         &row->high[a]);
     }
-    row->seeds = (int64_t)json_array_size(row->by_seed[REPORT_REAL]);
+    row->seeds = (int64_t)json_array_size(row->by_seed[ARM_REAL]);
     row->difference_low = row->difference_high = NAN;
     for (size_t i = 0; i < (size_t)row->seeds; i++)
-        widen(number_of(json_array_get(row->by_seed[REPORT_BOTH], i)) -
-                  number_of(json_array_get(row->by_seed[REPORT_REAL], i)),
-              &row->difference_low, &row->difference_high);
+        extend_range(number_of(json_array_get(row->by_seed[ARM_BOTH], i)) -
+                         number_of(json_array_get(row->by_seed[ARM_REAL], i)),
+                     &row->difference_low, &row->difference_high);
 }
 
 bool report_dice_next(const report *r, void **iterator, dice_row *out) {
@@ -63,12 +67,12 @@ bool report_dice_next(const report *r, void **iterator, dice_row *out) {
     *iterator = *iterator ? json_object_iter_next(all, *iterator) : json_object_iter(all);
     if (!*iterator) return false;
     const json_t *one = json_object_iter_value(*iterator);
-    *out = (dice_row){
-        .name = json_object_iter_key(*iterator),
-        .patients = json_integer_value(find(one, "n_patients")),
-        .mean = {number_of(find(one, "real")), number_of(find(one, "real_plus_synthetic"))}};
-    out->difference = out->mean[REPORT_BOTH] - out->mean[REPORT_REAL];
-    spread(out, one);
+    *out = (dice_row){.name = json_object_iter_key(*iterator),
+                      .patients = json_integer_value(find_value(one, "n_patients"))};
+    for (int a = 0; a < ARMS; a++)
+        out->mean[a] = number_of(find_value(one, named_table_name(&evaluation_arms, a)));
+    out->difference = out->mean[ARM_BOTH] - out->mean[ARM_REAL];
+    set_seed_ranges(out, one);
     return true;
 }
 
@@ -78,12 +82,12 @@ dice_summary report_dice_summary(const report *r) {
     for (void *at = NULL; report_dice_next(r, &at, &row);) {
         if (isnan(row.difference)) continue;
         s.structures++;
-        for (int a = 0; a < REPORT_ARMS; a++) s.mean[a] += row.mean[a];
+        for (int a = 0; a < ARMS; a++) s.mean[a] += row.mean[a];
         s.better += row.difference_low > 0;
         s.worse += row.difference_high < 0;
         if (row.seeds > s.seeds) s.seeds = row.seeds;
     }
-    for (int a = 0; a < REPORT_ARMS; a++)
+    for (int a = 0; a < ARMS; a++)
         s.mean[a] = s.structures > 0 ? s.mean[a] / s.structures : (double)NAN;
     return s;
 }
@@ -101,7 +105,7 @@ void put_signed(FILE *f, double x, int digits) {
         fputs("n/a", f);
         return;
     }
-    x = round(x / unit) * unit; /* what rounds to 0 has no sign */
+    x = round(x / unit) * unit; /* a value that rounds to 0 is printed without a sign */
     fprintf(f, "%s%.*f", x > 0 ? "+" : x < 0 ? "\xE2\x88\x92" : "", digits, fabs(x));
 }
 

@@ -1,10 +1,11 @@
-/* The way of the data as a picture, in the manner of the flow diagrams of clinical trials: how many
- * patients and slices stand at each station. */
+/* The data flow diagram of the report: patients, volumes and slices in each part of the run. The
+ * layout follows the flow diagrams of clinical trials (CONSORT). */
 #include "pipeline/report/report.h"
 
 enum { BOX_H = 66, LINE_H = 19 };
 
-/* A box with a bold first line; the caller writes the two lines below and calls end_box(). */
+/* Begins a box with a bold heading. The caller writes the first line below it, calls next_line(),
+ * writes the second line and calls end_box(). */
 static void begin_box(FILE *f, double x, double y, double width, const char *class,
                       const char *head) {
     fprintf(f,
@@ -24,6 +25,7 @@ static void arrow(FILE *f, const char *path) {
     fprintf(f, "<path class=\"arrow\" d=\"%s\" marker-end=\"url(#tip)\"/>\n", path);
 }
 
+/* The box of a part of the split. */
 static void part_box(FILE *f, const report *r, split_part part, double x, double y, double width,
                      const char *class, const char *head) {
     begin_box(f, x, y, width, class, head);
@@ -32,9 +34,9 @@ static void part_box(FILE *f, const report *r, split_part part, double x, double
     else if (part == SPLIT_VALIDATION && report_number(r, "data.patients") == 2)
         fputs("the test patient, too", f);
     else
-        put_count(f, report_part(r, part, "patients"), "patient", "patients");
+        put_count(f, report_split_number(r, part, "patients"), "patient", "patients");
     next_line(f, x, y);
-    put_count(f, report_part(r, part, "slices"), "slice", "slices");
+    put_count(f, report_split_number(r, part, "slices"), "slice", "slices");
     end_box(f);
 }
 
@@ -53,8 +55,8 @@ static void evaluation_box(FILE *f, const report *r, double x, double y, double 
 
 void report_flow(FILE *f, const report *r) {
     enum { LEFT = 2, MIDDLE = 250, RIGHT = 528, WIDTH = 190, WIDE = 290 };
-    fputs("<svg viewBox=\"0 0 820 244\" role=\"img\" aria-label=\"The way of the data\">\n"
-          "<title>The way of the data</title>\n"
+    fputs("<svg viewBox=\"0 0 820 244\" role=\"img\" aria-label=\"Data flow\">\n"
+          "<title>Data flow</title>\n"
           "<defs><marker id=\"tip\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"7\" "
           "markerHeight=\"7\" orient=\"auto\"><path d=\"M0 0L8 4L0 8z\" fill=\"#555\"/></marker>"
           "</defs>\n",

@@ -1,5 +1,5 @@
-/* The methods as a paragraph for a paper. Every clause is a fact of this run; what the run did not
- * do is not mentioned, and only what is mentioned is referenced. */
+/* The methods section of the report, as paragraphs for a paper. It states what this run did and
+ * cites only what the run used. */
 #include "pipeline/report/report.h"
 
 #include "io/html.h"
@@ -36,17 +36,18 @@ static void data_text(FILE *f, const report *r) {
     if (r->split.by_blocks)
         fprintf(f, "The slices of the one patient were split in contiguous blocks");
     else
-        fprintf(f, "Patients were split whole");
+        fprintf(f, "The slices were split by patient");
     fputs(" into training (", f);
-    put_count(f, report_part(r, SPLIT_TRAIN, "slices"), "slice", "slices");
+    put_count(f, report_split_number(r, SPLIT_TRAIN, "slices"), "slice", "slices");
     fputs("), validation (", f);
-    put_number(f, report_part(r, SPLIT_VALIDATION, "slices"), 0);
+    put_number(f, report_split_number(r, SPLIT_VALIDATION, "slices"), 0);
     fputs(") and test (", f);
-    put_number(f, report_part(r, SPLIT_TEST, "slices"), 0);
+    put_number(f, report_split_number(r, SPLIT_TEST, "slices"), 0);
     fputs(").</p>\n", f);
 }
 
-/* A level has attention if its side is one of the network's; the middle block always has. */
+/* Names the blocks with self-attention: the middle block, and the levels whose side in pixels is
+ * listed in the network's configuration. */
 static void attention_text(FILE *f, const unet_config *net, int64_t size) {
     fputs("self-attention in the middle block", f);
     for (int level = 0; level < net->levels; level++)
@@ -87,7 +88,7 @@ static void training_text(FILE *f, const report *r) {
             "AdamW (Loshchilov and Hutter 2019; peak learning rate %g, %" PRId64
             " steps of warm-up, cosine decay, weight decay %g, gradient norm clipped at %g) made "
             "%" PRId64 " steps of %" PRId64 " slices; an exponential moving average of the weights "
-            "(decay %g) was kept. Between its layers numbers were %s. Slices were "
+            "(decay %g) was kept. Activations were %s. Slices were "
             "augmented by rotation (up to %g&deg;), zoom (up to "
             "%g%%) and "
             "shift (up to %g%% of the field of view)%s.</p>\n",
@@ -96,9 +97,9 @@ static void training_text(FILE *f, const report *r) {
             s->train.precision == PRECISION_F32 ? "in single precision"
             : s->train.precision == PRECISION_BF16
                 ? "bfloat16, as were the operands of convolutions and attention; "
-                  "sums, statistics and the weights that steps add to were "
+                  "sums, statistics and the weights that the optimiser updates were "
                   "in single precision"
-                : "bfloat16 where all processors had it, else in "
+                : "bfloat16 if all processors supported it, otherwise in "
                   "single precision",
             s->data.rotate, 100 * s->data.zoom, 100 * s->data.shift,
             s->data.flip == FLIP_HORIZONTAL ? ", and mirrored left to right" : "");
@@ -153,7 +154,7 @@ static void evaluation_text(FILE *f, const report *r) {
           f);
     put_number(f, report_number(r, "fid.n_floor"), 0);
     fputs(" real training slices and the same held-out slices. All was done with ctaug ", f);
-    html_text(f, report_word(r, "versions.ctaug"));
+    html_text(f, report_text(r, "versions.ctaug"));
     fprintf(f, ", random seed %" PRId64 ".</p>\n", r->stage->study->seed);
 }
 

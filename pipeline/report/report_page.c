@@ -1,6 +1,6 @@
-/* The page: one HTML file that needs nothing else, neither scripts nor a network. Sections stand in
- * the order in which a reviewer asks: of what, what does it look like, does it help, how close is
- * it, how was it made, how do I repeat it.
+/* The report's page: one self-contained HTML file without scripts or external resources. The
+ * sections are summary and warnings, data, example slices, Dice, FID, training, facts of the run,
+ * how to repeat it, and methods.
  */
 #include "pipeline/report/report.h"
 
@@ -76,7 +76,7 @@ static void head(FILE *f, const report *r) {
     fputs("<p class=\"kicker\">ctaug report &middot; study ", f);
     html_text(f, r->stage->study->name);
     fputs(" &middot; measured ", f);
-    html_text(f, report_word(r, "created"));
+    html_text(f, report_text(r, "created"));
     fputs("</p>\n<h1>Synthetic CT, evaluated: ", f);
     html_text(f, r->stage->study->name);
     fputs("</h1>\n", f);
@@ -95,7 +95,7 @@ static void data_row(FILE *f, const char *name, double patients, double volumes,
     fputs("</tr>\n", f);
 }
 
-/* "<what>: [least, greatest]" of the real store. */
+/* The range "data.<what>": [min, max] of the real store, with its unit. */
 static void put_range(FILE *f, const report *r, const char *what, const char *unit) {
     char path[64];
     snprintf(path, sizeof path, "data.%s.0", what);
@@ -111,7 +111,7 @@ static void put_range(FILE *f, const report *r, const char *what, const char *un
     fputs(unit, f);
 }
 
-static void geometry_words(FILE *f, const report *r) {
+static void geometry_text(FILE *f, const report *r) {
     fputs("<p>Real CT: ", f);
     put_range(f, r, "rows", " rows, ");
     put_range(f, r, "columns", " columns, pixels of ");
@@ -123,7 +123,7 @@ static void geometry_words(FILE *f, const report *r) {
     fputs(" with contrast agent.</p>\n", f);
 }
 
-static void data(FILE *f, const report *r) {
+static void data_section(FILE *f, const report *r) {
     static const char *const names[] = {"Training", "Validation", "Test, held out"};
     const study *s = r->stage->study;
     fputs("<h2>Data</h2>\n", f);
@@ -134,15 +134,15 @@ static void data(FILE *f, const report *r) {
     data_row(f, "Real CT", report_number(r, "data.patients"), report_number(r, "data.volumes"),
              report_number(r, "data.slices"));
     for (int p = 0; p < SPLIT_PARTS; p++)
-        data_row(f, names[p], report_part(r, p, "patients"), report_part(r, p, "volumes"),
-                 report_part(r, p, "slices"));
+        data_row(f, names[p], report_split_number(r, p, "patients"),
+                 report_split_number(r, p, "volumes"), report_split_number(r, p, "slices"));
     data_row(f, "Synthetic CT", NAN, report_number(r, "synthetic.volumes"),
              report_number(r, "synthetic.slices"));
     fputs("</tbody></table>\n", f);
-    geometry_words(f, r);
+    geometry_text(f, r);
     fprintf(f, "<p>%s; networks see %" PRId64 " &times; %" PRId64 " pixels, ",
             r->split.by_blocks ? "The slices of the one patient are split in contiguous blocks"
-                               : "Patients are split whole",
+                               : "The slices are split by patient",
             s->data.size, s->data.size);
     put_window(f, s->data.window);
     fprintf(f, ". Labels come from %s.</p>\n",
@@ -182,25 +182,25 @@ static void dice_table(FILE *f, const report *r) {
         fputs("<tr><td>", f);
         html_text(f, row.name);
         fprintf(f, "</td><td>%" PRId64 "</td>", row.patients);
-        arm_cell(f, &row, REPORT_REAL);
-        arm_cell(f, &row, REPORT_BOTH);
+        arm_cell(f, &row, ARM_REAL);
+        arm_cell(f, &row, ARM_BOTH);
         difference_cell(f, &row);
     }
     fprintf(f, "</tbody><tfoot><tr><td>Mean of %d structure%s</td><td></td><td>", d.structures,
             d.structures == 1 ? "" : "s");
-    put_number(f, d.mean[REPORT_REAL], 3);
+    put_number(f, d.mean[ARM_REAL], 3);
     fputs("</td><td>", f);
-    put_number(f, d.mean[REPORT_BOTH], 3);
+    put_number(f, d.mean[ARM_BOTH], 3);
     fputs("</td><td>", f);
-    put_signed(f, d.mean[REPORT_BOTH] - d.mean[REPORT_REAL], 3);
+    put_signed(f, d.mean[ARM_BOTH] - d.mean[ARM_REAL], 3);
     fputs("</td></tr></tfoot></table>\n", f);
 }
 
-static void dice(FILE *f, const report *r) {
+static void dice_section(FILE *f, const report *r) {
     fputs("<h2>Does it help? Segmentation of held-out real slices</h2>\n"
           "<p>Segmenters of one design were trained twice, on real slices alone and on real and "
           "synthetic slices together, with equal numbers of optimiser steps and equal starting "
-          "values, and asked to segment real slices that neither they nor the diffusion model had "
+          "values, and then applied to real slices that neither they nor the diffusion model had "
           "seen.</p>\n",
           f);
     report_dice_chart(f, r);
@@ -210,7 +210,7 @@ static void dice(FILE *f, const report *r) {
             " pixels, for each patient over all test slices, averaged over patients, then over ",
             r->stage->study->data.size, r->stage->study->data.size);
     put_count(f, report_number(r, "segmenter.seeds"), "seed", "seeds");
-    fputs(". Small print: least and greatest value over the seeds; the difference is taken seed by "
+    fputs(". Small print: minimum and maximum over the seeds; the difference is taken seed by "
           "seed. n patients: held-out patients who have the structure. n/a: not measured.</p>\n",
           f);
 }
@@ -226,8 +226,9 @@ static void fid_row(FILE *f, const char *what, double value, double n, const cha
     fputs("</td></tr>\n", f);
 }
 
-/* n samples span at most n - 1 directions about their mean. */
-static void fid_rank(FILE *f, const report *r) {
+/* A warning if a covariance is singular: n samples span at most n - 1 directions about their mean.
+ */
+static void fid_rank_warning(FILE *f, const report *r) {
     double n = fmin(report_number(r, "fid.n_real"), report_number(r, "fid.n_synthetic"));
     double dim = report_number(r, "fid.dim");
     if (n <= dim)
@@ -237,7 +238,7 @@ static void fid_rank(FILE *f, const report *r) {
                 n, dim);
 }
 
-static void fid(FILE *f, const report *r) {
+static void fid_section(FILE *f, const report *r) {
     double n_real = report_number(r, "fid.n_real");
     fputs("<h2>How close is it? Fr&eacute;chet distance (FID)</h2>\n"
           "<table><thead><tr><th>Slices</th><th>n</th><th>against (n)</th><th>FID</th></tr></thead>"
@@ -258,27 +259,30 @@ static void fid(FILE *f, const report *r) {
           "The floor is not 0, since training and held-out slices are different slices "
           "and the sets are finite; the fewer slices, the larger either value.",
           f);
-    fid_rank(f, r);
+    fid_rank_warning(f, r);
     fputs("</p>\n<p class=\"note\">Extractor: ", f);
-    html_text(f, report_word(r, "fid.extractor"));
+    html_text(f, report_text(r, "fid.extractor"));
     fputs("</p>\n", f);
 }
 
 /* ---- how it was made ---- */
 
-static void fact(FILE *f, const char *what, const char *value) {
+/* A row of the table of facts; none if the value is empty. */
+static void text_row(FILE *f, const char *what, const char *value) {
     if (!*value) return;
     fprintf(f, "<tr><td>%s</td><td><code>", what);
     html_text(f, value);
     fputs("</code></td></tr>\n", f);
 }
 
-static void number_fact(FILE *f, const char *what, double value) {
+/* The same for a number; none for NAN. */
+static void number_row(FILE *f, const char *what, double value) {
     if (isnan(value)) return;
     fprintf(f, "<tr><td>%s</td><td>%.0f</td></tr>\n", what, value);
 }
 
-static void facts_of(FILE *f, const report *r, const char *object, const char *what) {
+/* A row for each member of an object of metrics.json. */
+static void object_rows(FILE *f, const report *r, const char *object, const char *what) {
     const char *key;
     json_t *value;
     json_object_foreach(json_object_get(r->metrics, object), key, value) {
@@ -290,7 +294,7 @@ static void facts_of(FILE *f, const report *r, const char *object, const char *w
     }
 }
 
-static void training(FILE *f, const report *r) {
+static void training_section(FILE *f, const report *r) {
     fputs("<h2>Training</h2>\n<p>The synthetic slices are from the model at step ", f);
     put_number(f, report_number(r, "training.checkpoint_step"), 0);
     fputs(" of ", f);
@@ -306,24 +310,24 @@ static void training(FILE *f, const report *r) {
           f);
 }
 
-static void facts(FILE *f, const report *r) {
+static void run_section(FILE *f, const report *r) {
     fputs("<h2>What was run</h2>\n<table class=\"facts\"><tbody>\n", f);
-    fact(f, "study", r->stage->study->name);
-    fact(f, "measured", report_word(r, "created"));
-    number_fact(f, "random seed", (double)r->stage->study->seed);
-    number_fact(f, "segmenter seeds an arm", report_number(r, "segmenter.seeds"));
-    number_fact(f, "MPI ranks (evaluation)", report_number(r, "ranks"));
-    fact(f, "engine", report_word(r, "engine"));
-    number_fact(f, "checkpoint sampled, step", (double)r->checkpoint_step);
-    facts_of(f, r, "versions", "version: ");
-    facts_of(f, r, "fingerprints", "fingerprint: ");
+    text_row(f, "study", r->stage->study->name);
+    text_row(f, "measured", report_text(r, "created"));
+    number_row(f, "random seed", (double)r->stage->study->seed);
+    number_row(f, "segmenter seeds per arm", report_number(r, "segmenter.seeds"));
+    number_row(f, "MPI ranks (evaluation)", report_number(r, "ranks"));
+    text_row(f, "engine", report_text(r, "engine"));
+    number_row(f, "checkpoint sampled, step", (double)r->checkpoint_step);
+    object_rows(f, r, "versions", "version: ");
+    object_rows(f, r, "fingerprints", "fingerprint: ");
     fputs("</tbody></table>\n"
           "<p class=\"note\">A fingerprint is the SHA-256 of all that a stage's output follows "
           "from: study keys, seed and the stage before it.</p>\n",
           f);
 }
 
-static void reproduce(FILE *f, const report *r) {
+static void repeat_section(FILE *f, const report *r) {
     double ranks = report_number(r, "ranks");
     char launch[64] = "";
     if (ranks > 1) snprintf(launch, sizeof launch, "mpirun -n %.0f ", ranks);
@@ -346,15 +350,15 @@ static void reproduce(FILE *f, const report *r) {
     fputs("</pre></details>\n", f);
 }
 
-static void cite(FILE *f, const report *r) {
+static void citation(FILE *f, const report *r) {
     fputs("<p class=\"cite\">Cite as: ctaug ", f);
-    html_text(f, report_word(r, "versions.ctaug"));
+    html_text(f, report_text(r, "versions.ctaug"));
     fputs(", report on study &ldquo;", f);
     html_text(f, r->stage->study->name);
     fputs("&rdquo;, ", f);
-    html_text(f, report_word(r, "created"));
+    html_text(f, report_text(r, "created"));
     fputs(", metrics fingerprint ", f);
-    html_text(f, report_word(r, "fingerprints.metrics"));
+    html_text(f, report_text(r, "fingerprints.metrics"));
     fputs(". Every number is in <code>metrics/metrics.json</code> of the run.</p>\n", f);
 }
 
@@ -363,17 +367,17 @@ status report_page(FILE *f, const report *r) {
     head(f, r);
     report_summary(f, r);
     report_warnings(f, r);
-    data(f, r);
+    data_section(f, r);
     fputs("<h2>What does it look like? Real and synthetic slices</h2>\n", f);
     TRY(report_slices(f, r));
-    dice(f, r);
-    fid(f, r);
-    training(f, r);
-    facts(f, r);
-    reproduce(f, r);
+    dice_section(f, r);
+    fid_section(f, r);
+    training_section(f, r);
+    run_section(f, r);
+    repeat_section(f, r);
     fputs("<h2>Methods, for a paper</h2>\n", f);
     report_methods(f, r);
-    cite(f, r);
+    citation(f, r);
     fputs("</body>\n</html>\n", f);
 done:
     return st;

@@ -1,8 +1,9 @@
-/* Real and synthetic slices side by side, as pictures inside the page.
+/* Examples of real and synthetic slices, as images embedded in the page.
  *
- * A synthetic slice is drawn on the deformed label map of one training slice
- * (pipeline/data/deform.h); that very slice stands above it, so that a reader sees what was learnt,
- * what was moved, and whether anything was merely copied. Slices are evenly spaced, not chosen.
+ * A synthetic slice is sampled for the deformed label map of one training slice
+ * (pipeline/data/deform.h). The page shows this training slice above it, so that a reader can see
+ * what the deformation changed and whether the model copied the slice. The slices are evenly spaced
+ * in the volume, not selected.
  */
 #include "pipeline/data/deform.h"
 #include "pipeline/report/report.h"
@@ -15,20 +16,20 @@
 
 enum { EXAMPLES = 2, COLUMNS = 6, SIDE_MAX = 256 };
 
-/* A slice as the networks see it, at the side it is shown. */
+/* A slice preprocessed as for the networks, at the size at which the page shows it. */
 typedef struct shown {
-    int64_t side;
+    int64_t side; /* pixels, at most SIDE_MAX */
     double window[2];
-    float *wide;     /* resampled HU */
-    int16_t *hu;     /* side*side */
-    uint8_t *labels; /* side*side */
+    float *resampled; /* HU */
+    int16_t *hu;      /* side*side */
+    uint8_t *labels;  /* side*side */
 } shown;
 
 static status shown_open(const study *s, shown *out) {
     status st = ST_OK;
     int64_t side = s->data.size < SIDE_MAX ? s->data.size : SIDE_MAX;
     *out = (shown){.side = side, .window = {s->data.window[0], s->data.window[1]}};
-    TRY(array_alloc(&out->wide, side * side, sizeof(float), "a slice"));
+    TRY(array_alloc(&out->resampled, side * side, sizeof(float), "a slice"));
     TRY(array_alloc(&out->hu, side * side, sizeof(int16_t), "a slice"));
     TRY(array_alloc(&out->labels, side * side, 1, "a label map"));
 done:
@@ -36,12 +37,13 @@ done:
 }
 
 static void shown_close(shown *s) {
-    free(s->wide);
+    free(s->resampled);
     free(s->hu);
     free(s->labels);
 }
 
-static status load(shown *out, store *from, int64_t volume, int64_t z) {
+/* Reads and resamples slice z of a volume. Local. */
+static status read_shown(shown *out, store *from, int64_t volume, int64_t z) {
     status st = ST_OK;
     const int64_t *shape = store_at(from, volume)->space.shape;
     int16_t *hu = NULL;
@@ -49,17 +51,19 @@ static status load(shown *out, store *from, int64_t volume, int64_t z) {
     TRY(array_alloc(&hu, shape[1] * shape[2], sizeof *hu, "a slice"));
     TRY(array_alloc(&labels, shape[1] * shape[2], 1, "a label map"));
     TRY(store_read_slice(from, volume, z, hu, labels));
-    resize_image(hu, shape[1], shape[2], (float)out->window[0], out->wide, out->side);
+    resize_image(hu, shape[1], shape[2], (float)out->window[0], out->resampled, out->side);
     resize_labels(labels, shape[1], shape[2], out->labels, out->side);
-    for (int64_t i = 0; i < out->side * out->side; i++) out->hu[i] = (int16_t)lroundf(out->wide[i]);
+    for (int64_t i = 0; i < out->side * out->side; i++)
+        out->hu[i] = (int16_t)lroundf(out->resampled[i]);
 done:
     free(hu);
     free(labels);
     return st;
 }
 
-static status put_picture(FILE *f, const shown *s, bool tinted, const char *kind, int64_t z,
-                          int64_t depth) {
+/* Writes the slice as an <img>; tinted: with the colours of its labels. Local. */
+static status put_image(FILE *f, const shown *s, bool tinted, const char *kind, int64_t z,
+                        int64_t depth) {
     static const uint8_t black[3] = {0, 0, 0};
     status st = ST_OK;
     image im = {0};
@@ -79,24 +83,26 @@ done:
     return st;
 }
 
-/* One row: slice z[c] of a volume in every column. */
+/* Writes a row of images: slice z[c] of the volume in column c. Local. */
 static status put_row(FILE *f, shown *s, store *from, int64_t volume, const int64_t *z, int columns,
                       bool tinted, const char *kind) {
     status st = ST_OK;
     int64_t depth = store_at(from, volume)->space.shape[0];
     fprintf(f, "<div class=\"row-name\">%s%s</div>\n", kind, tinted ? "<br>with labels" : "");
     for (int c = 0; c < columns; c++) {
-        TRY(load(s, from, volume, z[c]));
-        TRY(put_picture(f, s, tinted, kind, z[c], depth));
+        TRY(read_shown(s, from, volume, z[c]));
+        TRY(put_image(f, s, tinted, kind, z[c], depth));
     }
 done:
     return st;
 }
 
+/* Writes the figure of synthetic volume v: real and synthetic slices, plain and with labels. Local.
+ */
 static status put_example(FILE *f, const report *r, shown *s, int64_t v) {
     status st = ST_OK;
     deformed d = {0};
-    int64_t made[COLUMNS], real[COLUMNS];
+    int64_t synthetic[COLUMNS], real[COLUMNS];
     const store_entry *entry = store_at(r->synthetic, v);
     int64_t depth = entry->space.shape[0];
     int columns = depth < COLUMNS ? (int)depth : COLUMNS;
@@ -109,14 +115,14 @@ static status put_example(FILE *f, const report *r, shown *s, int64_t v) {
         goto done;
     }
     for (int c = 0; c < columns; c++) {
-        made[c] = (2 * c + 1) * depth / (2 * columns);
-        real[c] = d.slices[made[c]];
+        synthetic[c] = (2 * c + 1) * depth / (2 * columns);
+        real[c] = d.slices[synthetic[c]];
     }
     fprintf(f, "<figure class=\"slices\" style=\"--columns:%d\">\n", columns);
     TRY(put_row(f, s, r->real, d.source, real, columns, false, "Real"));
-    TRY(put_row(f, s, r->synthetic, v, made, columns, false, "Synthetic"));
+    TRY(put_row(f, s, r->synthetic, v, synthetic, columns, false, "Synthetic"));
     TRY(put_row(f, s, r->real, d.source, real, columns, true, "Real"));
-    TRY(put_row(f, s, r->synthetic, v, made, columns, true, "Synthetic"));
+    TRY(put_row(f, s, r->synthetic, v, synthetic, columns, true, "Synthetic"));
     fputs("<figcaption>Synthetic volume <code>", f);
     html_text(f, entry->id);
     fputs("</code> below the training slices of <code>", f);

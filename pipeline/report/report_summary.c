@@ -1,5 +1,5 @@
-/* What a reader who stops after one paragraph should know, and what should make them careful. Words
- * follow from the numbers; nothing is called better that did not hold with every seed. */
+/* The summary paragraph, the tiles with the main numbers, and the warnings. The text is chosen by
+ * the numbers: a structure counts as better or worse only if every seed agrees. */
 #include "pipeline/report/report.h"
 
 #include "io/html.h"
@@ -8,19 +8,19 @@
 #include <math.h>
 #include <string.h>
 
-static void made_of(FILE *f, const report *r) {
+static void data_sentence(FILE *f, const report *r) {
     fputs("<p class=\"lead\">From ", f);
     put_count(f, report_number(r, "data.patients"), "patient", "patients");
     fputs(" (", f);
     put_count(f, report_number(r, "data.slices"), "real CT slice", "real CT slices");
     fputs("), a diffusion model trained on ", f);
-    put_count(f, report_part(r, SPLIT_TRAIN, "slices"), "slice", "slices");
+    put_count(f, report_split_number(r, SPLIT_TRAIN, "slices"), "slice", "slices");
     fputs(" generated ", f);
     put_count(f, report_number(r, "synthetic.slices"), "synthetic slice", "synthetic slices");
     fputs(". ", f);
 }
 
-static void dice_words(FILE *f, const report *r) {
+static void dice_sentences(FILE *f, const report *r) {
     dice_summary d = report_dice_summary(r);
     if (d.structures == 0) {
         fputs("No Dice was measured in both arms. ", f);
@@ -33,11 +33,11 @@ static void dice_words(FILE *f, const report *r) {
         put_count(f, report_number(r, "split.test.patients"), "held-out patient",
                   "held-out patients");
     fputs(", segmenters trained on real and synthetic slices reached a mean Dice of <b>", f);
-    put_number(f, d.mean[REPORT_BOTH], 3);
+    put_number(f, d.mean[ARM_BOTH], 3);
     fputs("</b>, those trained on real slices alone <b>", f);
-    put_number(f, d.mean[REPORT_REAL], 3);
+    put_number(f, d.mean[ARM_REAL], 3);
     fputs("</b> (difference <b>", f);
-    put_signed(f, d.mean[REPORT_BOTH] - d.mean[REPORT_REAL], 3);
+    put_signed(f, d.mean[ARM_BOTH] - d.mean[ARM_REAL], 3);
     fprintf(f, "</b>, mean over %d structure%s). ", d.structures, d.structures == 1 ? "" : "s");
     if (d.seeds > 1)
         fprintf(f,
@@ -46,11 +46,11 @@ static void dice_words(FILE *f, const report *r) {
                 d.seeds, d.better, d.worse);
     else
         fputs("One segmenter was trained for each arm, so that an effect of this size cannot be "
-              "told from the chance of training. ",
+              "distinguished from the variation between trainings. ",
               f);
 }
 
-static void fid_words(FILE *f, const report *r) {
+static void fid_sentence(FILE *f, const report *r) {
     double value = report_number(r, "fid.value"), floor = report_number(r, "fid.floor");
     if (isnan(value)) {
         fputs("FID was not measured.</p>\n", f);
@@ -73,20 +73,20 @@ static void tile(FILE *f, const char *class, const char *what, double value, con
 
 void report_summary(FILE *f, const report *r) {
     dice_summary d = report_dice_summary(r);
-    made_of(f, r);
-    dice_words(f, r);
-    fid_words(f, r);
+    data_sentence(f, r);
+    dice_sentences(f, r);
+    fid_sentence(f, r);
     fputs("<div class=\"tiles\">\n", f);
-    tile(f, "real", "Dice, real only", d.mean[REPORT_REAL], "mean over structures");
-    tile(f, "made", "Dice, real + synthetic", d.mean[REPORT_BOTH], "mean over structures");
+    tile(f, "real", "Dice, real only", d.mean[ARM_REAL], "mean over structures");
+    tile(f, "made", "Dice, real + synthetic", d.mean[ARM_BOTH], "mean over structures");
     tile(f, "made", "FID of synthetic slices", report_number(r, "fid.value"),
-         "less is closer to real");
+         "lower is closer to real");
     tile(f, "real", "FID floor", report_number(r, "fid.floor"), "real against real");
     fputs("</div>\n", f);
 }
 
-/* Warnings about what the evaluation does not look at. */
-static void own_warnings(FILE *f, const report *r) {
+/* Warnings that follow from the study, beside those in metrics.json. */
+static void study_warnings(FILE *f, const report *r) {
     const study *s = r->stage->study;
     if (s->ingest.labels == LABELS_FROM_THRESHOLDS)
         fputs("<li>The labels are HU thresholds, not structures drawn by a reader. Dice says how "
@@ -118,7 +118,7 @@ void report_warnings(FILE *f, const report *r) {
         html_text(f, text);
         fputs("</li>\n", f);
     }
-    own_warnings(f, r);
+    study_warnings(f, r);
     fputs("<li>Synthetic CT is for training and testing of methods. It shows no patient and is not "
           "for diagnosis.</li>\n</ul></aside>\n",
           f);

@@ -1,4 +1,4 @@
-/* Drawing time and noise for slices, for training and for a repeatable validation. */
+/* Draws timesteps and noise for slices: random ones for training, fixed ones for validation. */
 #include "pipeline/train/noising.h"
 
 #include "io/alloc.h"
@@ -8,24 +8,50 @@
 
 enum { VALIDATION_MAX = 64 };
 
-static status noised_alloc(int64_t pixels, noised *out) {
+/* Allocates the arrays of a sample; the caller frees them with sample_free(), also after a failure.
+ * Local. */
+static status sample_alloc(int64_t pixels, noised_sample *out) {
     status st = ST_OK;
-    TRY(array_alloc(&out->sample.image, pixels, sizeof(float), "a slice"));
-    TRY(array_alloc(&out->sample.labels, pixels, 1, "a label map"));
+    TRY(array_alloc(&out->slice.image, pixels, sizeof(float), "a slice"));
+    TRY(array_alloc(&out->slice.labels, pixels, 1, "a label map"));
     TRY(array_alloc(&out->x_t, pixels, sizeof(float), "a noised slice"));
     TRY(array_alloc(&out->target, pixels, sizeof(float), "a target"));
 done:
     return st;
 }
 
-static void noised_free(noised *d) {
-    free(d->sample.image);
-    free(d->sample.labels);
+static void sample_free(noised_sample *d) {
+    free(d->slice.image);
+    free(d->slice.labels);
     free(d->x_t);
     free(d->target);
 }
 
-static status make(void *context, int64_t index, int64_t slot);
+/* Draws the noise of d from the stream, and computes d->x_t and d->target for d->slice at timestep
+ * d->t. Local. */
+static void add_noise(const noising *n, noised_sample *d, rng_stream *r) {
+    int64_t pixels = n->config.size * n->config.size;
+    double alpha_bar = schedule_alpha_bar(&n->schedule, d->t);
+    rng_fill_normal(r, d->x_t, pixels);
+    n->objective->target(alpha_bar, d->slice.image, d->x_t, d->target, pixels);
+    diffuse(alpha_bar, d->slice.image, d->x_t, d->x_t, pixels);
+}
+
+/* Prepares training sample `index` in a slot (a prefetch_make function). Runs on the prefetch
+ * thread or, for a sample that was not announced, on the caller's. Local. */
+static status make_sample(void *context, int64_t index, int64_t slot) {
+    noising *n = context;
+    noised_sample *d = &n->slots[slot];
+    uint64_t seed = (uint64_t)n->study->seed;
+    rng_stream time = rng_open(seed, RNG_TIMESTEP, (uint64_t)index, 0);
+    rng_stream noise = rng_open(seed, RNG_NOISE, (uint64_t)index, 0);
+    rng_stream drop = rng_open(seed, RNG_CONDITION, (uint64_t)index, 0);
+    d->t = 1 + (int64_t)rng_below(&time, (uint64_t)n->schedule.steps);
+    d->conditional = rng_uniform(&drop) >= n->study->train.condition_drop;
+    status st = slices_draw(n->train, seed, index, &d->slice);
+    if (st == ST_OK) add_noise(n, d, &noise);
+    return st;
+}
 
 status noising_open(const study *s, const label_set *labels, slices *train, slices *validation,
                     noising *out) {
@@ -42,11 +68,11 @@ status noising_open(const study *s, const label_set *labels, slices *train, slic
     node weight = graph_input(n->graph, "weight", TYPE_F32, 1, 1, 1);
     n->loss = graph_regression_loss(n->graph, predicted, target, weight, s->diffusion.loss);
     TRY(graph_check(n->graph));
-    TRY(noised_alloc(pixels, &n->judged));
+    TRY(sample_alloc(pixels, &n->validation_sample));
     TRY(array_alloc(&n->slots, s->train.micro_batch, sizeof *n->slots, "samples"));
     for (; n->slot_count < s->train.micro_batch; n->slot_count++)
-        TRY(noised_alloc(pixels, &n->slots[n->slot_count]));
-    TRY(prefetch_open(make, n, &n->prefetch));
+        TRY(sample_alloc(pixels, &n->slots[n->slot_count]));
+    TRY(prefetch_open(make_sample, n, &n->prefetch));
 done:
     if (st != ST_OK) noising_close(n);
     return st;
@@ -56,38 +82,14 @@ void noising_close(noising *n) {
     prefetch_close(n->prefetch);
     graph_destroy(n->graph);
     schedule_free(&n->schedule);
-    for (int64_t i = 0; i < n->slot_count; i++) noised_free(&n->slots[i]);
+    for (int64_t i = 0; i < n->slot_count; i++) sample_free(&n->slots[i]);
     free(n->slots);
-    noised_free(&n->judged);
+    sample_free(&n->validation_sample);
     *n = (noising){0};
 }
 
-/* d->sample at d->t, with the noise of the stream: the target and x_t. */
-static void noise(const noising *n, noised *d, rng_stream *r) {
-    int64_t pixels = n->config.size * n->config.size;
-    double alpha_bar = schedule_alpha_bar(&n->schedule, d->t);
-    rng_fill_normal(r, d->x_t, pixels);
-    n->objective->target(alpha_bar, d->sample.image, d->x_t, d->target, pixels);
-    diffuse(alpha_bar, d->sample.image, d->x_t, d->x_t, pixels);
-}
-
-/* A training sample into a slot (prefetch_make). */
-static status make(void *context, int64_t index, int64_t slot) {
-    noising *n = context;
-    noised *d = &n->slots[slot];
-    uint64_t seed = (uint64_t)n->study->seed;
-    rng_stream time = rng_open(seed, RNG_TIMESTEP, (uint64_t)index, 0);
-    rng_stream noises = rng_open(seed, RNG_NOISE, (uint64_t)index, 0);
-    rng_stream drop = rng_open(seed, RNG_CONDITION, (uint64_t)index, 0);
-    d->t = 1 + (int64_t)rng_below(&time, (uint64_t)n->schedule.steps);
-    d->conditional = rng_uniform(&drop) >= n->study->train.condition_drop;
-    status st = slices_draw(n->train, seed, index, &d->sample);
-    if (st == ST_OK) noise(n, d, &noises);
-    return st;
-}
-
-/* Slot b of the plan gets d. */
-static status lay(const noising *n, plan *pl, int64_t b, const noised *d) {
+/* Copies d into slot b of the plan's inputs. Local. */
+static status copy_to_slot(const noising *n, plan *pl, int64_t b, const noised_sample *d) {
     status st = ST_OK;
     int64_t pixels = n->config.size * n->config.size;
     denoiser_inputs in;
@@ -95,7 +97,7 @@ static status lay(const noising *n, plan *pl, int64_t b, const noised *d) {
     TRY(denoiser_inputs_of(pl, &n->config, &in));
     TRY(plan_input(pl, "target", &target));
     memcpy((float *)target.at + b * pixels, d->target, (size_t)pixels * sizeof(float));
-    denoiser_fill(&in, b, d->x_t, d->t, &d->sample, d->conditional);
+    denoiser_fill(&in, b, d->x_t, d->t, &d->slice, d->conditional);
 done:
     return st;
 }
@@ -103,10 +105,11 @@ done:
 status noising_fill(void *context, plan *pl, int64_t first, int64_t count) {
     status st = ST_OK;
     noising *n = context;
-    for (int64_t b = 0; b < count;) { /* a plan may take more at once than there are slots */
+    for (int64_t b = 0; b < count;) { /* the batch of the plan may exceed the number of slots */
         int64_t part = count - b < n->slot_count ? count - b : n->slot_count;
         TRY(prefetch_take(n->prefetch, first + b, part));
-        for (int64_t slot = 0; slot < part; slot++, b++) TRY(lay(n, pl, b, &n->slots[slot]));
+        for (int64_t slot = 0; slot < part; slot++, b++)
+            TRY(copy_to_slot(n, pl, b, &n->slots[slot]));
     }
 done:
     return st;
@@ -122,7 +125,7 @@ struct validator {
     const comm *comm;
     params *params;
     plan *plan;
-    int64_t batch; /* train.micro_batch: what a rank's memory is known to hold */
+    int64_t batch; /* train.micro_batch, which is known to fit into a rank's memory */
 };
 
 status validator_open(noising *n, const stage_context *stage, validator **out) {
@@ -154,25 +157,26 @@ void validator_close(validator *v) {
     free(v);
 }
 
-/* Adds the losses of the validation samples [first, first + count) of `total`. */
-static status judge(validator *v, int64_t first, int64_t count, int64_t total, double *sum) {
+/* Adds the losses of the validation samples [first, first + count) to *sum. Sample k of `total` has
+ * the k-th of `total` evenly spaced slices and the middle of the k-th of `total` equal parts of
+ * 1..T as its timestep. Local. */
+static status run_batch(validator *v, int64_t first, int64_t count, int64_t total, double *sum) {
     status st = ST_OK;
     noising *n = v->noising;
-    int64_t slices_all = slices_count(n->validation);
+    int64_t slice_total = slices_count(n->validation);
     tensor weight;
     TRY(plan_input(v->plan, "weight", &weight));
     for (int64_t b = 0; b < v->batch; b++) ((float *)weight.at)[b] = b < count;
     for (int64_t b = 0; b < count; b++) {
         int64_t k = first + b;
-        noised *d = &n->judged;
-        d->t = 1 + (2 * k + 1) * n->schedule.steps / (2 * total); /* middles of equal parts */
+        noised_sample *d = &n->validation_sample;
+        d->t = 1 + (2 * k + 1) * n->schedule.steps / (2 * total);
         if (d->t > n->schedule.steps) d->t = n->schedule.steps;
         d->conditional = true;
-        rng_stream noises = rng_open((uint64_t)n->study->seed, RNG_VALIDATE, (uint64_t)k, 0);
-        /* Evenly over all held-out slices. */
-        TRY(slices_get(n->validation, k * slices_all / total, &d->sample));
-        noise(n, d, &noises);
-        TRY(lay(n, v->plan, b, d));
+        rng_stream noise = rng_open((uint64_t)n->study->seed, RNG_VALIDATE, (uint64_t)k, 0);
+        TRY(slices_get(n->validation, k * slice_total / total, &d->slice));
+        add_noise(n, d, &noise);
+        TRY(copy_to_slot(n, v->plan, b, d));
     }
     TRY(plan_forward(v->plan, NULL));
     tensor loss = plan_output(v->plan, n->loss);
@@ -191,7 +195,7 @@ status validator_run(validator *v, const float *values, double *loss) {
     int64_t batches = (total + v->batch - 1) / v->batch;
     for (int64_t i = rank; i < batches && st == ST_OK; i += comm_size(v->comm)) {
         int64_t first = i * v->batch, left = total - first;
-        st = judge(v, first, left < v->batch ? left : v->batch, total, &sum);
+        st = run_batch(v, first, left < v->batch ? left : v->batch, total, &sum);
     }
     TRY(comm_agree(v->comm, st));
     TRY(comm_sum_f64(v->comm, &sum, 1));

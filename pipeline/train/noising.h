@@ -1,6 +1,7 @@
-/* The training problem of diffusion: a slice, a time and a noise become the denoiser's inputs and
- * its target. One graph (network and loss) serves training and validation. Training samples are
- * made ready by a thread (pipeline/data/prefetch.h), and only laid into the plan by the caller's.
+/* Samples of the diffusion training problem: a slice, a timestep and noise give the denoiser's
+ * inputs and its target. Training and validation share one graph (network and loss). A prefetch
+ * thread (pipeline/data/prefetch.h) prepares the training samples; the caller's thread copies them
+ * into the plan.
  */
 #ifndef CTAUG_PIPELINE_TRAIN_NOISING_H
 #define CTAUG_PIPELINE_TRAIN_NOISING_H
@@ -8,47 +9,52 @@
 #include "pipeline/common/denoiser.h"
 #include "pipeline/data/prefetch.h"
 
-/* A sample before it is laid into a plan. */
-typedef struct noised {
-    slice_sample sample;
+/* A sample with its noise, before it is copied into a plan. */
+typedef struct noised_sample {
+    slice_sample slice;
     float *x_t, *target; /* size*size */
-    int64_t t;
-    bool conditional;
-} noised;
+    int64_t t;           /* timestep, 1..T */
+    bool conditional;    /* false: all conditions are dropped */
+} noised_sample;
 
 typedef struct noising {
     const study *study;
-    slices *train, *validation; /* the caller's */
+    slices *train, *validation; /* owned by the caller */
     unet_config config;
     graph *graph;
     node loss;
     schedule schedule;
     const objective *objective;
-    prefetch *prefetch; /* fills slots, and alone draws from train meanwhile */
-    noised *slots;
+    prefetch *prefetch; /* fills the slots; from an announcement on it alone draws from train */
+    noised_sample *slots;
     int64_t slot_count;
-    noised judged; /* of validation */
+    noised_sample validation_sample;
 } noising;
 
-/* Describes network and loss, starts the thread. train and validation must outlive it, and it must
- * stay where it is. Local. */
+/* Builds the graph of network and loss and starts the prefetch thread. train and validation must
+ * outlive *out, and *out must not be moved while it is open: the thread holds its address. Local.
+ */
 status noising_open(const study *s, const label_set *labels, slices *train, slices *validation,
                     noising *out);
 void noising_close(noising *n);
 
-/* Fill and ahead as in trainer_feed (pipeline/trainer/trainer.h), context a noising: global samples
- * first.. of the training slices; time, noise and dropping of conditions follow from (seed, global
- * sample index). From `ahead` to the next fill or close nobody else may use the slices `train`.
- * Local. */
+/* The functions `fill` and `ahead` of a trainer_feed (pipeline/trainer/trainer.h) whose context is
+ * a noising. They handle the training samples with the global indices first..first+count-1;
+ * timestep, noise and dropping of conditions depend on (seed, global index) alone. From an
+ * announcement to the next fill or close nothing else may use the slices `train`. Local. */
 status noising_fill(void *context, plan *pl, int64_t first, int64_t count);
 void noising_announce(void *context, int64_t first, int64_t count);
 
-/* A validation loss that any two moments of a training can be compared by: fixed slices, times
- * spread evenly over 1..T, fixed noise. Uses at most 64 slices, dealt to the ranks; `values` are
- * the parameters to judge (the EMA). Collective. */
+/* Computes the validation loss on fixed slices with fixed noise and with timesteps spread evenly
+ * over 1..T, so that the losses of different training steps are comparable. */
 typedef struct validator validator;
+
+/* n and stage must outlive it. Local. */
 status validator_open(noising *n, const stage_context *stage, validator **out);
 void validator_close(validator *v);
+
+/* *loss = mean loss of the parameters `values` (the EMA) over at most 64 validation slices, which
+ * are distributed over the ranks. Collective. */
 status validator_run(validator *v, const float *values, double *loss);
 
 #endif

@@ -1,11 +1,12 @@
-/* Preview pictures: a few held-out slices, their labels, and what the network makes of these
- * labels. */
+/* Draws the preview images of a training: held-out slices, their labels, and slices that the
+ * network samples for these labels. */
 #include "pipeline/train/preview.h"
 
 #include "io/alloc.h"
 #include "model/warp.h"
 #include "pipeline/common/denoiser.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,20 +17,22 @@ typedef struct sheet {
     uint64_t index[COLUMNS];
     float *images; /* COLUMNS real, then COLUMNS sampled slices */
     uint8_t *labels;
-    int16_t *hu; /* one slice */
-    image picture;
+    int16_t *hu; /* one slice, in HU */
+    image image; /* the whole sheet */
 } sheet;
 
-static void draw(sheet *sh, const study *s, int row, int column, const float *values,
-                 const uint8_t *labels) {
+/* Draws one slice, values in [-1, 1], into a cell of the sheet; labels may be NULL. Local. */
+static void draw_cell(sheet *sh, const study *s, int row, int column, const float *values,
+                      const uint8_t *labels) {
     int64_t size = s->data.size, scale = size < 128 ? 2 : 1, cell = size * scale + GAP;
     for (int64_t i = 0; i < size * size; i++)
         sh->hu[i] = window_undo(values[i], s->data.window[0], s->data.window[1]);
-    image_draw_slice(&sh->picture, row * cell, column * cell, scale, sh->hu, labels, size, size,
+    image_draw_slice(&sh->image, row * cell, column * cell, scale, sh->hu, labels, size, size,
                      s->data.window[0], s->data.window[1]);
 }
 
-static status take_slices(sheet *sh, slices *held, int64_t pixels) {
+/* Reads COLUMNS evenly spaced slices of `held`. Local. */
+static status read_slices(sheet *sh, slices *held, int64_t pixels) {
     int64_t all = slices_count(held);
     for (int c = 0; c < COLUMNS; c++) {
         sh->samples[c].image = sh->images + c * pixels;
@@ -41,16 +44,16 @@ static status take_slices(sheet *sh, slices *held, int64_t pixels) {
     return ST_OK;
 }
 
-static status write_pictures(const stage_context *stage, sheet *sh, int64_t step,
-                             const history *h) {
+/* Writes the sheet and the loss curve. Local. */
+static status write_images(const stage_context *stage, sheet *sh, int64_t step, const history *h) {
     status st = ST_OK;
     char folder[PATH_SIZE], path[PATH_SIZE], name[64];
     image curve = {0};
     TRY(stage_path(stage, "previews", folder));
     TRY(file_make_dirs(folder));
-    snprintf(name, sizeof name, "step-%08lld.png", (long long)step);
+    snprintf(name, sizeof name, "step-%08" PRId64 ".png", step);
     TRY(path_join(path, folder, name));
-    TRY(image_write(&sh->picture, path));
+    TRY(image_write(&sh->image, path));
     TRY(path_join(path, folder, "loss.png"));
     TRY(history_draw(h, 300, 600, &curve));
     TRY(image_write(&curve, path));
@@ -70,21 +73,21 @@ status preview_write(const stage_context *stage, const label_set *labels, slices
     TRY(array_alloc(&sh.images, 2 * COLUMNS * pixels, sizeof(float), "preview slices"));
     TRY(array_alloc(&sh.labels, COLUMNS * pixels, 1, "preview labels"));
     TRY(array_alloc(&sh.hu, pixels, sizeof(int16_t), "a preview slice"));
-    TRY(take_slices(&sh, held, pixels));
+    TRY(read_slices(&sh, held, pixels));
     TRY(denoiser_open(stage, labels, COLUMNS, &d));
     memcpy(denoiser_params(d)->value, ema, (size_t)denoiser_params(d)->total * sizeof(float));
     denoiser_params_changed(d);
     TRY(denoiser_sample(d, sh.samples, sh.index, COLUMNS, sh.images + COLUMNS * pixels));
-    TRY(image_create(3 * cell, COLUMNS * cell, white, &sh.picture));
+    TRY(image_create(3 * cell, COLUMNS * cell, white, &sh.image));
     for (int c = 0; c < COLUMNS; c++) {
-        draw(&sh, s, 0, c, sh.samples[c].image, NULL);
-        draw(&sh, s, 1, c, sh.samples[c].image, sh.samples[c].labels);
-        draw(&sh, s, 2, c, sh.images + (COLUMNS + c) * pixels, NULL);
+        draw_cell(&sh, s, 0, c, sh.samples[c].image, NULL);
+        draw_cell(&sh, s, 1, c, sh.samples[c].image, sh.samples[c].labels);
+        draw_cell(&sh, s, 2, c, sh.images + (COLUMNS + c) * pixels, NULL);
     }
-    TRY(write_pictures(stage, &sh, step, h));
+    TRY(write_images(stage, &sh, step, h));
 done:
     denoiser_close(d);
-    image_free(&sh.picture);
+    image_free(&sh.image);
     free(sh.images);
     free(sh.labels);
     free(sh.hu);

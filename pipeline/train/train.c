@@ -1,8 +1,9 @@
-/* The training stage: store in, checkpoints out.
+/* The training stage: reads the store and writes checkpoints.
  *
- * Everything a step does follows from the study and the step's number, so resuming is loading the
- * newest checkpoint and going on. On the way: validation loss of the EMA parameters on held-out
- * slices, preview pictures, the loss curve, and a check that all ranks still hold the same bits.
+ * The state after a step depends on the state before it, the study and the step's number alone, so
+ * that a training resumes from its newest checkpoint. During training the stage also computes the
+ * validation loss of the EMA parameters on held-out slices, writes preview images and the loss
+ * curve, and checks that all ranks hold bitwise equal parameters.
  */
 #include "pipeline/train/preview.h"
 #include "pipeline/common/history.h"
@@ -12,13 +13,15 @@
 #include "pipeline/stage.h"
 #include "pipeline/trainer/trainer.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <omp.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { REPORT_EVERY = 10, EQUAL_EVERY = 50 };
+enum { LOG_EVERY = 10, CHECK_EVERY = 50 }; /* optimiser steps */
 
 typedef struct training {
     const stage_context *stage;
@@ -31,14 +34,17 @@ typedef struct training {
     history history;
     char checkpoints[PATH_SIZE], history_path[PATH_SIZE];
     char fingerprint[SHA256_HEX];
-    double loss_sum; /* since the last report */
-    int64_t loss_count;
-    trainer_report took; /* its seconds, likewise summed */
-    int64_t steps;
-    double began; /* seconds, of this process's training */
-    int64_t began_at;
+    /* Sums over the steps since the last "train" event. */
+    double loss_sum;
+    int64_t loss_count;     /* steps in loss_sum: those that were not skipped */
+    trainer_report seconds; /* only its times are used */
+    int64_t step_count;
+    /* Where this process began. */
+    double start_seconds;
+    int64_t start_step;
 } training;
 
+/* Opens the store, the split and the samples; computes fingerprint and paths. Local. */
 static status open_data(training *t) {
     status st = ST_OK;
     const study *s = t->stage->study;
@@ -50,10 +56,10 @@ static status open_data(training *t) {
     TRY(path_join(t->history_path, t->checkpoints, "history.json"));
     TRY(split_create(t->store, s, &t->split));
     slice_source train = {t->store, t->split.runs[SPLIT_TRAIN], t->split.run_count[SPLIT_TRAIN]};
-    slice_source held = {t->store, t->split.runs[SPLIT_VALIDATION],
-                         t->split.run_count[SPLIT_VALIDATION]};
+    slice_source validation = {t->store, t->split.runs[SPLIT_VALIDATION],
+                               t->split.run_count[SPLIT_VALIDATION]};
     TRY(slices_open(s, &train, 1, &t->train));
-    TRY(slices_open(s, &held, 1, &t->validation));
+    TRY(slices_open(s, &validation, 1, &t->validation));
     TRY(noising_open(s, store_labels(t->store), t->train, t->validation, &t->noising));
 done:
     return st;
@@ -66,7 +72,7 @@ static sharding sharding_of(const study *s) {
     return of[s->train.optimizer_sharding];
 }
 
-/* Collective. */
+/* Opens the trainer and the validator, and logs what the user should know of them. Collective. */
 static status open_trainer(training *t) {
     status st = ST_OK;
     const comm *c = t->stage->comm;
@@ -91,24 +97,24 @@ static status open_trainer(training *t) {
     TRY(comm_agree(c, validator_open(&t->noising, t->stage, &t->validator)));
     if (trainer_lacks_shared_memory(t->trainer))
         log_warning(t->stage->log,
-                    "ranks of a node cannot see each other's memory (each in a container of its "
-                    "own?): gradients travel as messages, which takes longer");
+                    "the ranks of a node cannot share memory (is each in a container of its own?): "
+                    "gradients are sent as messages, which is slower");
     if (s->train.reproducible == SWITCH_ON)
         log_info(
             t->stage->log,
-            "train: reproducible with %d threads a rank: the same bits on 1, 2, 4, 8, ... ranks "
+            "train: reproducible with %d threads per rank: the same bits on 1, 2, 4, 8, ... ranks "
             "of %d threads each",
             omp_get_max_threads(), omp_get_max_threads());
     if (s->train.precision == PRECISION_AUTO)
-        log_info(
-            t->stage->log, "train: precision %s%s", named_table_name(&compute_types, precision),
-            precision == TYPE_F32 ? ": not all processors have bf16 arithmetic, or the engine none"
-                                  : "");
+        log_info(t->stage->log, "train: precision %s%s",
+                 named_table_name(&compute_types, precision),
+                 precision == TYPE_F32 ? ": a processor or the engine has no bf16 arithmetic" : "");
 done:
     return st;
 }
 
-static void close_data(training *t) {
+/* Collective, since trainer_destroy() is. */
+static void close_training(training *t) {
     validator_close(t->validator);
     trainer_destroy(t->trainer);
     noising_close(&t->noising);
@@ -119,17 +125,19 @@ static void close_data(training *t) {
     history_free(&t->history);
 }
 
-static void earlier_name(const training *t, int n, char path[PATH_SIZE + 32]) {
+/* "<out>/checkpoints.earlier-<n>". Local. */
+static void earlier_path(const training *t, int n, char path[PATH_SIZE + 32]) {
     snprintf(path, PATH_SIZE + 32, "%s.earlier-%d", t->checkpoints, n);
 }
 
-static status move(const char *from, const char *to) {
+static status move_directory(const char *from, const char *to) {
     if (rename(from, to) == 0) return ST_OK;
-    return status_fail(ST_STORAGE, "%s: cannot be moved to %s: %m", from, to);
+    return status_fail(ST_STORAGE, "%s: cannot be moved to %s: %s", from, to, strerror(errno));
 }
 
-/* Checkpoints of another study or store are kept under a name of their own, and brought back when
- * that study is run again. Local (rank 0). */
+/* Makes <out>/checkpoints the directory of this training's checkpoints. Checkpoints of another
+ * study or store are moved to <out>/checkpoints.earlier-<n>, and moved back when that study is run
+ * again. Local; called on rank 0. */
 static status choose_checkpoints(const training *t) {
     status st = ST_OK;
     int64_t newest = -1, other = -1;
@@ -139,18 +147,18 @@ static status choose_checkpoints(const training *t) {
     TRY(checkpoint_latest(t->checkpoints, NULL, &other));
     if (newest >= 0) goto done;
     if (other >= 0) {
-        for (earlier_name(t, n, path); file_exists(path);) earlier_name(t, ++n, path);
-        TRY(move(t->checkpoints, path));
+        for (earlier_path(t, n, path); file_exists(path);) earlier_path(t, ++n, path);
+        TRY(move_directory(t->checkpoints, path));
         log_warning(t->stage->log,
-                    "the study or the store has changed since %s was written: kept as %s",
+                    "the study or the store has changed since %s was written: moved to %s",
                     t->checkpoints, path);
     }
     n = 1;
-    for (earlier_name(t, n, path); file_exists(path); earlier_name(t, ++n, path)) {
+    for (earlier_path(t, n, path); file_exists(path); earlier_path(t, ++n, path)) {
         TRY(checkpoint_latest(path, t->fingerprint, &newest));
         if (newest < 0) continue;
-        TRY(move(path, t->checkpoints));
-        log_info(t->stage->log, "train: %s is of this very study: taken up again", path);
+        TRY(move_directory(path, t->checkpoints));
+        log_info(t->stage->log, "train: %s belongs to this study: moved back", path);
         break;
     }
     TRY(file_make_dirs(t->checkpoints));
@@ -158,7 +166,8 @@ done:
     return st;
 }
 
-/* Goes on from the newest checkpoint of this very training, or begins. */
+/* Restores the newest checkpoint of this training and its loss curve, if there is one. Collective.
+ */
 static status restore(training *t) {
     const comm *c = t->stage->comm;
     status st = ST_OK;
@@ -168,7 +177,7 @@ static status restore(training *t) {
     if (trainer_changed_precision(t->trainer))
         log_warning(t->stage->log,
                     "the checkpoint was not trained in %s, which train.precision: %s "
-                    "gives on these processors: the training goes on in %s",
+                    "selects on these processors: the training continues in %s",
                     named_table_name(&compute_types, t->stage->precision),
                     named_table_name(&precision_kinds, t->stage->study->train.precision),
                     named_table_name(&compute_types, t->stage->precision));
@@ -179,10 +188,12 @@ done:
     return st;
 }
 
+/* Writes a checkpoint. Collective. */
 static status save(training *t) {
     status st = ST_OK;
     TRY(trainer_check_equal(t->trainer));
-    /* The curve first: points beyond the checkpoint that a resumed run finds are left out. */
+    /* The curve is written first: if the checkpoint then fails, a resumed run drops the points
+     * behind the checkpoint it resumes from. */
     if (comm_rank(t->stage->comm) == 0) st = history_write(&t->history, t->history_path);
     TRY(comm_agree(t->stage->comm, st));
     TRY(trainer_save(t->trainer, t->checkpoints, t->fingerprint, (int)t->stage->study->train.keep));
@@ -192,6 +203,7 @@ done:
     return st;
 }
 
+/* Adds the validation loss of the EMA parameters to the curve and the event log. Collective. */
 static status validate(training *t) {
     status st = ST_OK;
     double loss = 0;
@@ -206,24 +218,26 @@ done:
     return st;
 }
 
-/* Mean loss of the last steps to the curve, the event log and the progress line. Collective. */
-static status tell(training *t, const trainer_report *r) {
+/* Adds a step to the running sums. Every LOG_EVERY steps their means go to the curve, the event log
+ * and the progress line. Collective. */
+static status log_step(training *t, const trainer_report *r) {
     int64_t step = trainer_at(t->trainer);
-    t->took.data += r->data;
-    t->took.exposed += r->exposed;
-    t->took.update += r->update;
-    t->took.total += r->total;
-    t->steps++;
+    t->seconds.data += r->data;
+    t->seconds.exposed += r->exposed;
+    t->seconds.update += r->update;
+    t->seconds.total += r->total;
+    t->step_count++;
     if (!r->skipped) {
         t->loss_sum += r->loss;
         t->loss_count++;
     } else if (comm_rank(t->stage->comm) == 0)
-        log_warning(t->stage->log, "step %lld skipped: loss %g, gradient norm %g, loss scale %g",
-                    (long long)step, r->loss, r->gradient_norm, r->scale);
-    if (step % REPORT_EVERY != 0 && step != t->stage->study->train.steps) return ST_OK;
+        log_warning(t->stage->log,
+                    "step %" PRId64 " skipped: loss %g, gradient norm %g, loss scale %g", step,
+                    r->loss, r->gradient_norm, r->scale);
+    if (step % LOG_EVERY != 0 && step != t->stage->study->train.steps) return ST_OK;
     double loss = t->loss_count > 0 ? t->loss_sum / (double)t->loss_count : (double)NAN;
-    double rate =
-        (double)((step - t->began_at) * t->stage->study->train.batch) / (log_seconds() - t->began);
+    double rate = (double)((step - t->start_step) * t->stage->study->train.batch) /
+                  (log_seconds() - t->start_seconds);
     char note[96];
     snprintf(note, sizeof note, "loss %.4f  %.1f slices/s", loss, rate);
     log_progress_set(t->stage->log, step, note);
@@ -231,17 +245,18 @@ static status tell(training *t, const trainer_report *r) {
               json_pack("{s:I, s:o, s:o, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "step",
                         (json_int_t)step, "loss", log_number(loss), "gradient_norm",
                         log_number(r->gradient_norm), "lr", r->lr, "slices_per_s", rate,
-                        "loss_scale", r->scale, "data_s", t->took.data / (double)t->steps,
-                        "exposed_s", t->took.exposed / (double)t->steps, "update_s",
-                        t->took.update / (double)t->steps, "step_s",
-                        t->took.total / (double)t->steps));
+                        "loss_scale", r->scale, "data_s", t->seconds.data / (double)t->step_count,
+                        "exposed_s", t->seconds.exposed / (double)t->step_count, "update_s",
+                        t->seconds.update / (double)t->step_count, "step_s",
+                        t->seconds.total / (double)t->step_count));
     t->loss_sum = 0;
     t->loss_count = 0;
-    t->took = (trainer_report){0};
-    t->steps = 0;
+    t->seconds = (trainer_report){0};
+    t->step_count = 0;
     return comm_agree(t->stage->comm, history_add(&t->history.train, (double)step, loss));
 }
 
+/* Writes the preview images. Collective; rank 0 works. */
 static status preview(training *t) {
     status st = ST_OK;
     const float *ema = trainer_ema(t->trainer);
@@ -251,36 +266,56 @@ static status preview(training *t) {
     return comm_agree(t->stage->comm, st);
 }
 
-/* Whether step is a multiple of `every`, or the last. */
+/* Whether the current step is the last one or a multiple of `every`. Local. */
 static bool due(const training *t, int64_t every) {
     int64_t step = trainer_at(t->trainer);
     return step % every == 0 || step == t->stage->study->train.steps;
 }
 
+/* Makes the remaining steps. ST_STOPPED after a checkpoint if a rank was asked to stop. Collective.
+ */
 static status run_steps(training *t) {
     status st = ST_OK;
     const study *s = t->stage->study;
     const trainer_feed feed = {
         .fill = noising_fill, .ahead = noising_announce, .context = &t->noising};
-    t->began = log_seconds();
-    t->began_at = trainer_at(t->trainer);
+    t->start_seconds = log_seconds();
+    t->start_step = trainer_at(t->trainer);
     while (trainer_at(t->trainer) < s->train.steps) {
         trainer_report report;
         TRY(trainer_step(t->trainer, &feed, *t->stage->stop_requested != 0, &report));
-        TRY(tell(t, &report));
-        if (trainer_at(t->trainer) % EQUAL_EVERY == 0) TRY(trainer_check_equal(t->trainer));
+        TRY(log_step(t, &report));
+        if (trainer_at(t->trainer) % CHECK_EVERY == 0) TRY(trainer_check_equal(t->trainer));
         if (due(t, s->train.validate_every)) TRY(validate(t));
         if (due(t, s->train.checkpoint_every) || report.stop) TRY(save(t));
         if (due(t, s->train.preview_every)) TRY(preview(t));
         if (report.stop && trainer_at(t->trainer) < s->train.steps) {
-            st = status_fail(ST_STOPPED,
-                             "stopped after the checkpoint of step %lld; run again to go on",
-                             (long long)trainer_at(t->trainer));
+            st = status_fail(
+                ST_STOPPED, "stopped after the checkpoint of step %" PRId64 "; run again to resume",
+                trainer_at(t->trainer));
             goto done;
         }
     }
 done:
     return st;
+}
+
+/* Logs network, data and ranks. Local. */
+static void log_plan(training *t) {
+    const stage_context *stage = t->stage;
+    const study *s = stage->study;
+    const int64_t *slices = t->split.slices, *patients = t->split.patients;
+    log_info(stage->log,
+             "train: %s, %.2f M parameters, %.2f GFLOP per slice forward; %" PRId64
+             " slices of %" PRId64 " patients, validation %" PRId64 " of %" PRId64
+             "; %d ranks, batch %" PRId64,
+             named_table_name(&unet_kinds, s->model.net),
+             (double)trainer_params(t->trainer)->total / 1e6,
+             (double)trainer_forward_flops(t->trainer) / 1e9, slices[SPLIT_TRAIN],
+             patients[SPLIT_TRAIN], slices[SPLIT_VALIDATION], patients[SPLIT_VALIDATION],
+             comm_size(stage->comm), s->train.batch);
+    if (trainer_at(t->trainer) > 0)
+        log_info(stage->log, "train: resuming from step %" PRId64, trainer_at(t->trainer));
 }
 
 status train_stage(const stage_context *stage) {
@@ -291,22 +326,12 @@ status train_stage(const stage_context *stage) {
     TRY(open_trainer(&t));
     TRY(restore(&t));
     if (trainer_at(t.trainer) >= s->train.steps) {
-        log_info(stage->log, "train: %s is current (step %lld)", t.checkpoints,
-                 (long long)s->train.steps);
+        log_info(stage->log, "train: %s is current (step %" PRId64 ")", t.checkpoints,
+                 s->train.steps);
         stage_log_next(stage, "generate");
         goto done;
     }
-    log_info(
-        stage->log,
-        "train: %s, %.2f M parameters, %.2f GFLOP forward a slice; %lld slices of %lld patients, "
-        "validation %lld of %lld; %d ranks, batch %lld",
-        named_table_name(&unet_kinds, s->model.net), (double)trainer_params(t.trainer)->total / 1e6,
-        (double)trainer_forward_flops(t.trainer) / 1e9, (long long)t.split.slices[SPLIT_TRAIN],
-        (long long)t.split.patients[SPLIT_TRAIN], (long long)t.split.slices[SPLIT_VALIDATION],
-        (long long)t.split.patients[SPLIT_VALIDATION], comm_size(stage->comm),
-        (long long)s->train.batch);
-    if (trainer_at(t.trainer) > 0)
-        log_info(stage->log, "train: going on from step %lld", (long long)trainer_at(t.trainer));
+    log_plan(&t);
     log_progress_begin(stage->log, "train", s->train.steps);
     log_progress_set(stage->log, trainer_at(t.trainer), "");
     st = run_steps(&t);
@@ -317,6 +342,6 @@ status train_stage(const stage_context *stage) {
         stage_log_next(stage, "generate");
     }
 done:
-    close_data(&t);
+    close_training(&t);
     return st;
 }

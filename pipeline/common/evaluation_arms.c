@@ -1,0 +1,5 @@
+/* The names of the evaluation's arms. */
+#include "pipeline/common/evaluation_arms.h"
+
+static const char *const names[ARMS] = {[ARM_REAL] = "real", [ARM_BOTH] = "real_plus_synthetic"};
+const named_table evaluation_arms = NAMED_TABLE("evaluation arm", names);
