@@ -8,6 +8,7 @@
 
 #include "io/file.h"
 #include "io/alloc.h"
+#include "io/event_chain.h"
 #include "io/printable.h"
 
 #include <errno.h>
@@ -45,6 +46,7 @@ struct journal {
     bool write_failed;  /* a failed write was reported */
     bool progress_line; /* a progress line stands on the terminal, without a newline */
     int events;         /* descriptor of events.jsonl; -1: none */
+    char chain[CHAIN_HEX]; /* of the last event */
     progress now;
 };
 
@@ -93,6 +95,8 @@ status log_open(const char *run_directory, bool prints, journal **out) {
     if (prints && run_directory) {
         TRY(path_join(path, run_directory, "events.jsonl"));
         bool unfinished = ends_within_line(path);
+        TRY(file_refuse_link(path));
+        TRY(event_chain_last(path, j->chain));
         j->events = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
         if (j->events < 0) {
             st = status_fail(ST_STORAGE, "%s: cannot be opened: %s", path, strerror(errno));
@@ -140,6 +144,7 @@ void log_event(journal *j, const char *name, json_t *fields) {
     json_object_set_new(event, "event", json_string(name));
     /* A field named time or event must not replace those set above. */
     if (fields) json_object_update_missing(event, fields);
+    if (event_chain_add(event, j->chain) != ST_OK) report_failed_write(j, status_message());
     char *text = json_dumps(event, JSON_COMPACT);
     size_t bytes = text ? strlen(text) : 0;
     if (text) {

@@ -126,8 +126,7 @@ static status file_from_json(json_t *item, const manifest_file *before, manifest
 
 static status from_json(json_t *object, const char *path, manifest *m) {
     status st;
-    const char *kind, *fingerprint, *sealed;
-    char hex[SHA256_HEX];
+    const char *kind, *fingerprint, *sealed; /* sealed: seal_check() compares it */
     json_t *files;
     json_error_t error;
     if (json_unpack_ex(object, &error, JSON_STRICT, "{s:s, s:i, s:s, s:o, s?O, s:s}", "kind", &kind,
