@@ -1,4 +1,4 @@
-/* Header of 136 bytes, then the content: "CTPART1\n", the fingerprint, the content's SHA-256. */
+/* Header of 136 bytes, then the content: "CTPART1\n", the fingerprint, the SHA-256 of name and content. */
 #include "io/part_file.h"
 
 #include "io/alloc.h"
@@ -10,6 +10,18 @@ static const char magic[] = "CTPART1\n";
 
 enum { MAGIC = sizeof magic - 1, HEX = SHA256_HEX - 1, HEADER = MAGIC + 2 * HEX };
 
+/* Of the file name and the content: parts of equal size must not take each other's place. */
+static status hash_of(const char *path, const char *content, int64_t bytes, char hex[SHA256_HEX]) {
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    char of_name[SHA256_HEX], of_content[SHA256_HEX], both[2 * HEX];
+    status st = bytes_sha256(name, (int64_t)strlen(name), of_name);
+    if (st == ST_OK) st = bytes_sha256(content, bytes, of_content);
+    if (st != ST_OK) return st;
+    memcpy(both, of_name, HEX);
+    memcpy(both + HEX, of_content, HEX);
+    return bytes_sha256(both, sizeof both, hex);
+}
+
 status part_write(const char *path, const char fingerprint[SHA256_HEX], const void *data,
                   int64_t bytes) {
     status st;
@@ -17,11 +29,11 @@ status part_write(const char *path, const char fingerprint[SHA256_HEX], const vo
     int64_t size = 0;
     if (!size_add(bytes, HEADER, &size)) TRY(status_memory(path, bytes));
     TRY(array_alloc(&all, size, 1, path));
-    TRY(bytes_sha256(data, bytes, hex));
     memcpy(all, magic, MAGIC);
     memcpy(all + MAGIC, fingerprint, HEX);
-    memcpy(all + MAGIC + HEX, hex, HEX);
     memcpy(all + HEADER, data, (size_t)bytes);
+    TRY(hash_of(path, all + HEADER, bytes, hex));
+    memcpy(all + MAGIC + HEX, hex, HEX);
     TRY(file_write_atomic(path, all, size));
 done:
     free(all);
@@ -42,7 +54,7 @@ status part_read(const char *path, const char fingerprint[SHA256_HEX], void *dat
         TRY(damaged(path, "not as long as it was written"));
     if (memcmp(all, magic, MAGIC) != 0) TRY(damaged(path, "not a part file"));
     if (memcmp(all + MAGIC, fingerprint, HEX) != 0) TRY(damaged(path, "belongs to other inputs"));
-    TRY(bytes_sha256(all + HEADER, bytes, hex));
+    TRY(hash_of(path, all + HEADER, bytes, hex));
     if (memcmp(all + MAGIC + HEX, hex, HEX) != 0)
         TRY(damaged(path, "was changed after it was written"));
     memcpy(data, all + HEADER, (size_t)bytes);

@@ -15,10 +15,54 @@ done:
     return st;
 }
 
+/* The files of the output if its manifest is right. Local; called on rank 0. */
+static status read_current(const stage_context *s, const char *directory, const char *kind,
+                           const char *fingerprint, manifest *m) {
+    status st;
+    *m = (manifest){0};
+    TRY(manifest_refuse_newer(directory));
+    st = manifest_read(directory, kind, m);
+    if (st == ST_INTEGRITY)
+        log_warning(s->log, "%s: it is made again", status_message());
+    if (st == ST_OK && strcmp(m->fingerprint, fingerprint) != 0) st = ST_INPUT;
+    if (st != ST_OK) manifest_free(m);
+    if (st != ST_INTERNAL) st = ST_OK; /* nothing current is no failure */
+done:
+    return st;
+}
+
+/* Whether this rank's share of the files has the right hashes. Local. */
+static bool check_share(const stage_context *s, const char *directory, const manifest *m) {
+    bool good = true;
+    for (int64_t i = comm_rank(s->comm); i < m->count; i += comm_size(s->comm))
+        if (manifest_check_file(m, directory, i) != ST_OK) {
+            log_warning(s->log, "%s: it is made again", status_message());
+            good = false;
+        }
+    return good;
+}
+
 status stage_is_current(const stage_context *s, const char *directory, const char *kind,
                         const char *fingerprint, bool *current) {
-    *current = comm_rank(s->comm) == 0 && manifest_is_current(directory, kind, fingerprint);
-    return comm_broadcast(s->comm, current, sizeof *current, 0);
+    status st = ST_OK;
+    manifest m = {0};
+    void *files = NULL;
+    int64_t bytes = 0, damaged = 0;
+    *current = false;
+    if (comm_rank(s->comm) == 0) st = read_current(s, directory, kind, fingerprint, &m);
+    TRY(comm_agree(s->comm, st));
+    files = m.files;
+    bytes = m.count * (int64_t)sizeof *m.files;
+    TRY(comm_broadcast_block(s->comm, &files, &bytes, 0));
+    m.files = files;
+    m.count = bytes / (int64_t)sizeof *m.files;
+    if (m.count == 0) goto done;
+    damaged = !check_share(s, directory, &m);
+    TRY(comm_sum_i64(s->comm, &damaged, 1));
+    *current = damaged == 0;
+done:
+    manifest_free(&m);
+    return st;
 }
 
 void stage_log_next(const stage_context *s, const char *verb) {

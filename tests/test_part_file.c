@@ -23,6 +23,9 @@ static void parts_read_back(void **state) {
     assert_ok(part_write(in_home("empty"), ours, data, 0));
     assert_ok(part_read(in_home("empty"), ours, back, 0));
     assert_int_equal(part_read(in_home("none"), ours, back, N), ST_INPUT);
+    /* Under the name of another part. */
+    assert_int_equal(rename(path, in_home("part-2")), 0);
+    assert_int_equal(part_read(in_home("part-2"), ours, back, N), ST_INTEGRITY);
 }
 
 static void other_inputs_are_refused(void **state) {
@@ -42,13 +45,13 @@ static void every_flip_and_cut_is_found(void **state) {
     assert_ok(file_read(write_one(), 1 << 20, &all, &size));
     for (int64_t bit = 0; bit < 8 * size; bit++) {
         all[bit / 8] ^= (char)(1 << bit % 8);
-        put_file(in_home("flipped"), all, size);
-        assert_int_equal(part_read(in_home("flipped"), ours, back, N), ST_INTEGRITY);
+        put_file(in_home("part"), all, size);
+        assert_int_equal(part_read(in_home("part"), ours, back, N), ST_INTEGRITY);
         all[bit / 8] ^= (char)(1 << bit % 8);
     }
     for (int64_t length = 0; length < size; length++) {
-        put_file(in_home("cut"), all, length);
-        assert_int_equal(part_read(in_home("cut"), ours, back, N), ST_INTEGRITY);
+        put_file(in_home("part"), all, length);
+        assert_int_equal(part_read(in_home("part"), ours, back, N), ST_INTEGRITY);
     }
     free(all);
 }

@@ -127,8 +127,9 @@ static void what_has_no_manifest_is_not_published(void **state) {
     (void)state;
     make_run();
     assert_int_equal(unlink(in_home("run/metrics/manifest.json")), 0);
-    assert_int_equal(verify(in_home("run")), ST_OK);
-    assert_true(said("not hashed (nothing published in it)"));
+    assert_int_equal(verify(in_home("run")), ST_INTEGRITY);
+    assert_says("run/metrics: its manifest.json is missing");
+    assert_true(said("1 file that nothing vouches for"));
     assert_int_equal(verify(in_home("run/metrics")), ST_INPUT);
     assert_int_equal(verify("/nonexistent"), ST_INPUT);
 }

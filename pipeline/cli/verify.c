@@ -1,16 +1,24 @@
-/* `ctaug verify`: checks every published directory below a directory.
+/* `ctaug verify`: checks every published directory below a directory, and that a run directory has
+ * what it must have.
  *
  * In a directory with manifest.json the sizes and hashes of all files are compared with it, and in
- * a store every dataset is read. A directory with files but without a manifest was not published
- * and is listed as such. The walk continues after damage, so that one run shows all of it.
+ * a store every dataset is read. In a run directory (one with study.yaml) the loss curve and the
+ * chain of events are checked, and an output that is missing although later ones exist is damage.
+ * What nothing vouches for is listed as such. The walk continues after damage, so that one run
+ * shows all of it.
  */
+#include "io/event_chain.h"
 #include "io/manifest.h"
+#include "io/printable.h"
 #include "io/store.h"
 #include "pipeline/cli/verb.h"
+#include "pipeline/common/history.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +29,10 @@ const char verify_help[] =
     "\n"
     "Checks every published directory at or below DIR (a store, a checkpoint, a run directory):\n"
     "sizes and SHA-256 of all files against their manifest, and that every volume of a store can\n"
-    "be read. Ends with exit code 5 and the name of the file if something is damaged.\n"
+    "be read. In a run directory also the loss curve, the chain of events.jsonl, and that no "
+    "output\n"
+    "is missing before later ones. Ends with exit code 5 and the name of the file if something is\n"
+    "damaged or missing.\n"
     "\n"
     "  ctaug verify runs/my-study\n";
 
@@ -32,10 +43,25 @@ typedef struct tally {
     char message[1024];
 } tally;
 
-static void keep_fault(tally *t, const char *directory, status st) {
-    printf("%-40s DAMAGED: %s\n", directory, status_message());
+/* One line of the table, safe for a terminal. */
+__attribute__((format(printf, 2, 3))) static void print_line(const char *path, const char *format,
+                                                             ...) {
+    char text[2048], safe[4096], name[PATH_SIZE];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    printable(text, false, safe, sizeof safe);
+    printable(path, false, name, sizeof name);
+    printf("%-40s %s\n", name, safe);
+}
+
+/* The present message is about damage in `path`. */
+static void keep_fault(tally *t, const char *path, status st) {
+    print_line(path, "DAMAGED: %s", status_message());
     if (t->fault != ST_OK) return;
-    t->fault = st;
+    /* A missing or unreadable file is damage too, because something vouches for it. */
+    t->fault = st == ST_INTERNAL ? st : ST_INTEGRITY;
     snprintf(t->message, sizeof t->message, "%s", status_message());
 }
 
@@ -51,22 +77,42 @@ done:
     return st;
 }
 
+static const char *base_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* A checkpoint lies in the directory of its step. */
+static status check_place(const manifest *m, const char *directory) {
+    char wanted[64];
+    if (strcmp(m->kind, "checkpoint") != 0) return ST_OK;
+    snprintf(wanted, sizeof wanted, "step-%08" JSON_INTEGER_FORMAT,
+             json_integer_value(json_object_get(m->detail, "step")));
+    if (strcmp(base_name(directory), wanted) == 0) return ST_OK;
+    return status_fail(ST_INTEGRITY, "%s: holds the checkpoint %s", directory, wanted);
+}
+
 /* Checks a directory that has a manifest.json. */
 static void check_directory(const char *directory, tally *t) {
     manifest m = {0};
     status st = manifest_read(directory, NULL, &m);
+    if (st == ST_OK) st = check_place(&m, directory);
     if (st == ST_OK) st = check_files(&m, directory, t);
-    /* A missing or unreadable file is damage too, because the manifest lists it. */
     if (st != ST_OK)
-        keep_fault(t, directory, st == ST_INTERNAL ? st : ST_INTEGRITY);
+        keep_fault(t, directory, st);
     else
-        printf("%-40s %s, %" PRId64 " file%s, good\n", directory, m.kind, m.count,
-               m.count == 1 ? "" : "s");
+        print_line(directory, "%s, %" PRId64 " file%s, good", m.kind, m.count,
+                   m.count == 1 ? "" : "s");
     t->directories++;
     manifest_free(&m);
 }
 
 static int visible(const struct dirent *e) { return e->d_name[0] != '.'; }
+
+/* Whether a directory was set aside by ctaug because of damage. */
+static bool is_set_aside(const char *directory) {
+    return strstr(base_name(directory), ".damaged-") != NULL;
+}
 
 /* Checks `directory` and everything below it. Symbolic links are not followed: a run directory has
  * none. */
@@ -75,12 +121,16 @@ static status walk(const char *directory, bool top, tally *t) {
     char path[PATH_SIZE];
     struct dirent **entries = NULL;
     struct stat what;
-    bool files = false;
+    int64_t files = 0;
     int n = scandir(directory, &entries, visible, alphasort);
     if (n < 0)
         return status_fail(ST_INPUT, "verify: %s cannot be read: %s", directory, strerror(errno));
     TRY(path_join(path, directory, "manifest.json"));
     bool published = file_exists(path);
+    if (is_set_aside(directory)) {
+        print_line(directory, "set aside by a run because it was damaged");
+        goto done;
+    }
     if (published) check_directory(directory, t);
     for (int i = 0; i < n; i++) {
         TRY(path_join(path, directory, entries[i]->d_name));
@@ -89,14 +139,105 @@ static status walk(const char *directory, bool top, tally *t) {
         if (S_ISDIR(what.st_mode))
             TRY(walk(path, false, t));
         else
-            files = true;
+            files += !strstr(entries[i]->d_name, ".tmp.") &&
+                     strcmp(entries[i]->d_name, "history.json") != 0;
     }
-    if (files && !published && !top)
-        printf("%-40s not hashed (nothing published in it)\n", directory);
+    if (files > 0 && !published && !top)
+        print_line(directory, "%" PRId64 " file%s that nothing vouches for", files,
+                   files == 1 ? "" : "s");
 done:
     for (int i = 0; i < n; i++) free(entries[i]);
     free(entries);
     return st;
+}
+
+/* ---- a run directory ---- */
+
+/* Whether <run>/<name> holds a published output of this kind; for checkpoints, whether any
+ * directory below does. */
+static bool has_output(const char *run, const char *name, const char *kind, bool below) {
+    char path[PATH_SIZE], entry[PATH_SIZE];
+    struct dirent *e;
+    bool found = false;
+    if (path_join(path, run, name) != ST_OK) return false;
+    if (!below) {
+        manifest m = {0};
+        (void)manifest_read(path, kind, &m); /* what is damaged was found by the walk */
+        found = m.kind[0] != '\0';
+        manifest_free(&m);
+        return found || (path_join(entry, path, "manifest.json") == ST_OK && file_exists(entry));
+    }
+    DIR *d = opendir(path);
+    while (d && (e = readdir(d)))
+        found |= strncmp(e->d_name, "step-", 5) == 0 && !is_set_aside(e->d_name) &&
+                 !strstr(e->d_name, ".tmp.");
+    if (d) closedir(d);
+    return found;
+}
+
+/* Outputs in the order in which stages make them. */
+static void check_outputs(const char *run, tally *t) {
+    static const struct output {
+        const char *name, *kind, *verb;
+        bool below;
+    } outputs[] = {{"store", "store", "ingest", false},
+                   {"checkpoints", "checkpoint", "train", true},
+                   {"synthetic", "store", "generate", false},
+                   {"metrics", "metrics", "evaluate", false},
+                   {"report", "report", "report", false}};
+    enum { OUTPUTS = sizeof outputs / sizeof *outputs };
+    char path[PATH_SIZE];
+    int last = -1;
+    for (int i = 0; i < OUTPUTS; i++)
+        if (has_output(run, outputs[i].name, outputs[i].kind, outputs[i].below)) last = i;
+    for (int i = 0; i < OUTPUTS; i++) {
+        if (path_join(path, run, outputs[i].name) != ST_OK) continue;
+        if (has_output(run, outputs[i].name, outputs[i].kind, outputs[i].below)) continue;
+        const bool there = file_exists(path) && !outputs[i].below;
+        if (i < last || there) {
+            status_fail(ST_INTEGRITY, "%s: %s; ctaug %s makes it again", path,
+                        there ? "its manifest.json is missing"
+                              : "missing, though later outputs exist",
+                        outputs[i].verb);
+            keep_fault(t, path, ST_INTEGRITY);
+        } else {
+            print_line(path, "not made yet");
+        }
+    }
+}
+
+static void check_history(const char *run, tally *t) {
+    char path[PATH_SIZE];
+    history h = {0};
+    if (path_join(path, run, "checkpoints/history.json") != ST_OK || !file_exists(path)) return;
+    status st = history_read(path, INFINITY, &h);
+    if (st != ST_OK)
+        keep_fault(t, path, st);
+    else
+        print_line(path, "loss curve, good");
+    history_free(&h);
+}
+
+static void check_events(const char *run, tally *t) {
+    char path[PATH_SIZE];
+    event_chain_report r;
+    if (path_join(path, run, "events.jsonl") != ST_OK || !file_exists(path)) return;
+    status st = event_chain_verify(path, &r);
+    if (st != ST_OK)
+        keep_fault(t, path, st);
+    else
+        print_line(path, "%" PRId64 " events, chain good%s%s", r.lines,
+                   r.torn ? ", some lines cut by a full disk" : "",
+                   r.unchained ? ", the first of them by a version without a chain" : "");
+}
+
+static void check_run(const char *run, tally *t) {
+    char path[PATH_SIZE];
+    if (path_join(path, run, "study.yaml") != ST_OK || !file_exists(path)) return;
+    check_outputs(run, t);
+    check_history(run, t);
+    check_events(run, t);
+    print_line(path, "the study; nothing vouches for it, but every output follows from it");
 }
 
 static status verify_local(int argc, char **argv) {
@@ -108,17 +249,19 @@ static status verify_local(int argc, char **argv) {
     TRY(verb_parse(argc, argv, none, &directory, 1, &n));
     if (n == 0) TRY(status_fail(ST_USAGE, "verify: which directory? See `ctaug verify --help`"));
     TRY(walk(directory, true, &t));
+    check_run(directory, &t);
     if (t.fault != ST_OK) TRY(status_fail(t.fault, "%s", t.message));
     if (t.directories == 0)
         TRY(status_fail(ST_INPUT, "verify: nothing is published at or below %s", directory));
     printf("all good: %" PRId64 " published, %" PRId64 " files, %.1f MiB\n", t.directories, t.files,
            (double)t.bytes / (1 << 20));
+    if (fflush(stdout) != 0 || ferror(stdout))
+        st = status_fail(ST_STORAGE, "verify: standard output cannot be written: %s",
+                         strerror(errno));
 done:
     return st;
 }
 
 status verify_verb(const comm *c, int argc, char **argv) {
-    status st = comm_rank(c) == 0 ? verify_local(argc, argv) : ST_OK;
-    fflush(stdout);
-    return comm_agree(c, st);
+    return comm_agree(c, comm_rank(c) == 0 ? verify_local(argc, argv) : ST_OK);
 }

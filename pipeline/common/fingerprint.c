@@ -17,19 +17,20 @@ status fingerprint_of_training(const study *s, const char *store, char hex[SHA25
     return study_fingerprint(s, sections, sizeof sections / sizeof *sections, upstream, hex);
 }
 
-status fingerprint_of_synthetic(const study *s, const char *training, int64_t step,
+status fingerprint_of_synthetic(const study *s, const char *training, const char *checkpoint,
                                 char hex[SHA256_HEX]) {
     static const char *const sections[] = {"seed", "generate"};
-    char upstream[SHA256_HEX + 32];
-    snprintf(upstream, sizeof upstream, "%s %" PRId64, training, step);
+    char upstream[2 * SHA256_HEX];
+    snprintf(upstream, sizeof upstream, "%s %s", training, checkpoint);
     return study_fingerprint(s, sections, 2, upstream, hex);
 }
 
-status fingerprint_of_metrics(const study *s, const char *synthetic_fingerprint,
+status fingerprint_of_metrics(const study *s, const char *real, const char *synthetic,
                               char hex[SHA256_HEX]) {
     static const char *const sections[] = {"seed", "engine", "data", "evaluate"};
-    return study_fingerprint(s, sections, sizeof sections / sizeof *sections, synthetic_fingerprint,
-                             hex);
+    char upstream[2 * SHA256_HEX];
+    snprintf(upstream, sizeof upstream, "%s %s", real, synthetic);
+    return study_fingerprint(s, sections, sizeof sections / sizeof *sections, upstream, hex);
 }
 
 status fingerprint_check_synthetic(const study *s, const store *real, const store *synthetic,
@@ -37,9 +38,10 @@ status fingerprint_check_synthetic(const study *s, const store *real, const stor
     status st = ST_OK;
     char training[SHA256_HEX], expected[SHA256_HEX];
     const json_t *from = json_object_get(store_manifest(synthetic)->detail, "provenance");
+    const char *checkpoint = json_string_value(json_object_get(from, "checkpoint"));
     *checkpoint_step = json_integer_value(json_object_get(from, "checkpoint_step"));
-    TRY(fingerprint_of_training(s, store_manifest(real)->fingerprint, training));
-    TRY(fingerprint_of_synthetic(s, training, *checkpoint_step, expected));
+    TRY(fingerprint_of_training(s, store_manifest(real)->seal, training));
+    TRY(fingerprint_of_synthetic(s, training, checkpoint ? checkpoint : "", expected));
     if (strcmp(expected, store_manifest(synthetic)->fingerprint) != 0)
         st = status_fail(ST_INPUT,
                          "%s/synthetic was generated from another store or study: run ctaug "

@@ -62,8 +62,8 @@ static status open_stores(evaluation *e) {
     TRY(store_open(path, &e->synthetic));
     TRY(fingerprint_check_synthetic(e->stage->study, e->real, e->synthetic, &e->checkpoint_step));
     TRY(stage_path(e->stage, "metrics", e->output));
-    TRY(fingerprint_of_metrics(e->stage->study, store_manifest(e->synthetic)->fingerprint,
-                               e->metrics.fingerprint));
+    TRY(fingerprint_of_metrics(e->stage->study, store_manifest(e->real)->seal,
+                               store_manifest(e->synthetic)->seal, e->metrics.fingerprint));
     snprintf(path, sizeof path, "metrics.parts-%.16s", e->metrics.fingerprint);
     TRY(stage_path(e->stage, path, e->segmenters));
 done:
@@ -229,6 +229,7 @@ static status publish(evaluation *e) {
     snprintf(m.fingerprint, sizeof m.fingerprint, "%s", e->metrics.fingerprint);
     TRY(metrics_json(&e->metrics, &about, &text));
     TRY(file_make_dirs(e->output));
+    TRY(manifest_remove(e->output));
     TRY(path_join(path, e->output, "metrics.json"));
     TRY(file_write_atomic(path, text, (int64_t)strlen(text)));
     TRY(manifest_add_file(&m, e->output, "metrics.json"));

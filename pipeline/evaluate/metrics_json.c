@@ -208,7 +208,8 @@ static json_t *versions_json(engine_kind engine) {
 static status fingerprints_json(const metrics *e, const metrics_context *about, json_t **out) {
     char training[SHA256_HEX] = "";
     const char *real = store_manifest(about->real)->fingerprint;
-    status st = fingerprint_of_training(about->stage->study, real, training);
+    status st =
+        fingerprint_of_training(about->stage->study, store_manifest(about->real)->seal, training);
     if (st == ST_OK)
         *out = json_pack("{s:s, s:s, s:s, s:s}", "store", real, "training", training, "synthetic",
                          store_manifest(about->synthetic)->fingerprint, "metrics", e->fingerprint);

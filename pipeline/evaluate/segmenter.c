@@ -3,6 +3,7 @@
 
 #include "io/alloc.h"
 
+#include "io/activity.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -83,19 +84,33 @@ done:
     return st;
 }
 
+/* Removes the checkpoints of a segmenter that are all damaged: unlike those of the denoiser they are
+ * only kept to save time. Collective. */
+static status begin_again(const segmenter *s, const char *directory, checkpoint_choice *found) {
+    const comm *c = s->stage->comm;
+    if (comm_rank(c) == 0)
+        log_warning(s->stage->log, "%s is removed and the segmenter trained again", directory);
+    *found = (checkpoint_choice){.step = -1};
+    return comm_agree(c, comm_rank(c) == 0 ? file_remove_tree(directory) : ST_OK);
+}
+
 status segmenter_train(segmenter *s, slices *train, uint64_t seed, const char *directory,
                        const char *fingerprint, int64_t base) {
     status st = ST_OK;
-    bool found = false;
+    checkpoint_choice found;
     fill_context f = {.segmenter = s, .train = train, .seed = seed};
     const trainer_feed feed = {.fill = fill, .context = &f};
     int64_t steps = s->stage->study->evaluate.steps;
-    TRY(trainer_restore(s->trainer, directory, fingerprint, &found));
+    st = trainer_find(s->stage->comm, directory, fingerprint, s->stage->log, &found);
+    if (st == ST_INTEGRITY) TRY(begin_again(s, directory, &found));
+    TRY(st);
+    if (found.step >= 0) TRY(trainer_restore(s->trainer, directory, found.step));
     while (trainer_at(s->trainer) < steps) {
         trainer_report r;
         char note[64];
         TRY(trainer_step(s->trainer, &feed, *s->stage->stop_requested != 0, &r));
         int64_t at = trainer_at(s->trainer);
+        activity_step(base + at);
         if (at % LOG_EVERY == 0) {
             snprintf(note, sizeof note, "loss %.3f", r.loss);
             log_progress_set(s->stage->log, base + at, note);

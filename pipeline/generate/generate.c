@@ -13,7 +13,9 @@
 #include "pipeline/stage.h"
 #include "pipeline/trainer/trainer.h"
 
+#include "io/activity.h"
 #include "io/alloc.h"
+#include "io/part_file.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -34,13 +36,14 @@ typedef struct generation {
     float *images; /* [-1, 1] */
     int16_t *hu;
     int64_t step; /* of the checkpoint; -1: there is none */
+    char checkpoint[SHA256_HEX]; /* its seal */
     char fingerprint[SHA256_HEX];
     char checkpoints[PATH_SIZE];
     char units[PATH_SIZE]; /* directory of the units' files */
     char output[PATH_SIZE];
 } generation;
 
-/* Opens the real store and finds the newest checkpoint of this study's training. Local. */
+/* Opens the real store; computes the fingerprint of its training. Local. */
 static status open_inputs(generation *g, char training[SHA256_HEX]) {
     status st = ST_OK;
     char path[PATH_SIZE];
@@ -48,8 +51,7 @@ static status open_inputs(generation *g, char training[SHA256_HEX]) {
     TRY(store_open(path, &g->real));
     TRY(stage_path(g->stage, "checkpoints", g->checkpoints));
     TRY(stage_path(g->stage, "synthetic", g->output));
-    TRY(fingerprint_of_training(g->stage->study, store_manifest(g->real)->fingerprint, training));
-    TRY(checkpoint_latest(g->checkpoints, training, &g->step));
+    TRY(fingerprint_of_training(g->stage->study, store_manifest(g->real)->seal, training));
 done:
     return st;
 }
@@ -60,10 +62,11 @@ static status check_current(generation *g, bool *current) {
     status st = ST_OK;
     const stage_context *s = g->stage;
     char training[SHA256_HEX], name[64];
+    checkpoint_choice found;
     TRY(comm_agree(s->comm, open_inputs(g, training)));
-    /* All ranks use the step that rank 0 found: on a shared file system another node may not see
-     * the newest checkpoint yet. */
-    TRY(comm_broadcast(s->comm, &g->step, sizeof g->step, 0));
+    TRY(trainer_find(s->comm, g->checkpoints, training, s->log, &found));
+    g->step = found.step;
+    memcpy(g->checkpoint, found.seal, sizeof g->checkpoint);
     if (g->step < 0) {
         st = status_fail(ST_INPUT, "%s holds no checkpoint of this study: run ctaug train first",
                          g->checkpoints);
@@ -74,7 +77,7 @@ static status check_current(generation *g, bool *current) {
                     "the newest checkpoint is of step %" PRId64 " of %" PRId64
                     ": training is not finished",
                     g->step, s->study->train.steps);
-    st = fingerprint_of_synthetic(s->study, training, g->step, g->fingerprint);
+    st = fingerprint_of_synthetic(s->study, training, g->checkpoint, g->fingerprint);
     snprintf(name, sizeof name, "synthetic.parts-%.16s", g->fingerprint);
     if (st == ST_OK) st = stage_path(s, name, g->units);
     TRY(comm_agree(s->comm, st));
@@ -142,15 +145,17 @@ static int64_t slices_of(const generation *g, int64_t unit, int64_t *v, int64_t 
     return left < batch ? left : batch;
 }
 
-/* Samples a unit and writes its file, unless that exists. Local. */
+/* Samples a unit and writes its file, unless there is a good one. Local. */
 static status sample_unit(generation *g, int64_t unit) {
     status st = ST_OK;
     const study *s = g->stage->study;
     char path[PATH_SIZE];
     int64_t v, first, count = slices_of(g, unit, &v, &first);
-    int64_t pixels = s->data.size * s->data.size;
+    int64_t pixels = s->data.size * s->data.size, bytes = count * pixels * (int64_t)sizeof *g->hu;
     TRY(unit_path(g, unit, path));
-    if (file_exists(path)) goto done;
+    st = part_read(path, g->fingerprint, g->hu, bytes);
+    if (st != ST_INPUT && st != ST_INTEGRITY) goto done;
+    if (st == ST_INTEGRITY) log_warning(g->stage->log, "%s: sampled again", status_message());
     for (int64_t b = 0; b < count; b++) {
         TRY(deformed_condition(s, g->real, &g->volumes[v], first + b, &g->conditions[b]));
         g->index[b] = ((uint64_t)v << 20) + (uint64_t)(first + b);
@@ -158,7 +163,9 @@ static status sample_unit(generation *g, int64_t unit) {
     TRY(denoiser_sample(g->denoiser, g->conditions, g->index, count, g->images));
     for (int64_t i = 0; i < count * pixels; i++)
         g->hu[i] = window_undo(g->images[i], s->data.window[0], s->data.window[1]);
-    TRY(file_write_atomic(path, g->hu, count * pixels * (int64_t)sizeof(int16_t)));
+    TRY(part_write(path, g->fingerprint, g->hu, bytes));
+    activity_step(unit);
+    activity_saved(true);
 done:
     return st;
 }
@@ -193,32 +200,21 @@ static status assemble_volume(generation *g, int64_t v, volume *out) {
     const study *s = g->stage->study;
     const deformed *d = &g->volumes[v];
     int64_t pixels = s->data.size * s->data.size, slices = d->entry.space.shape[0];
-    char path[PATH_SIZE], *data = NULL;
+    char path[PATH_SIZE];
     *out = (volume){.space = d->entry.space, .contrast = d->entry.contrast};
     snprintf(out->id, sizeof out->id, "%s", d->entry.id);
     TRY(volume_alloc(out));
     for (int64_t first = 0; first < slices; first += s->generate.batch) {
-        int64_t left = slices - first, bytes = 0;
-        int64_t wanted = (left < s->generate.batch ? left : s->generate.batch) * pixels * 2;
+        int64_t left = slices - first, count = left < s->generate.batch ? left : s->generate.batch;
+        int16_t *hu = out->hu + first * pixels;
         TRY(unit_path(g, g->first_unit[v] + first / s->generate.batch, path));
-        TRY(file_read(path, wanted, &data, &bytes));
-        if (bytes != wanted) {
-            st = status_fail(ST_INTEGRITY,
-                             "%s has %" PRId64 " bytes instead of %" PRId64
-                             ": remove it and run again",
-                             path, bytes, wanted);
-            goto done;
-        }
-        memcpy(out->hu + first * pixels, data, (size_t)bytes);
-        free(data);
-        data = NULL;
+        TRY(part_read(path, g->fingerprint, hu, count * pixels * (int64_t)sizeof *hu));
     }
     for (int64_t k = 0; k < slices; k++) {
         slice_sample condition = {.labels = out->labels + k * pixels};
         TRY(deformed_condition(s, g->real, d, k, &condition));
     }
 done:
-    free(data);
     return st;
 }
 
@@ -241,8 +237,8 @@ static json_t *provenance(const generation *g) {
     json_t *list = json_array();
     for (int64_t v = 0; v < s->generate.volumes; v++)
         json_array_append_new(list, deformed_json(&g->volumes[v], g->real));
-    return json_pack("{s:b, s:I, s:s, s:I, s:f, s:s, s:o}", "synthetic", 1, "checkpoint_step",
-                     (json_int_t)g->step, "sampler",
+    return json_pack("{s:b, s:I, s:s, s:s, s:I, s:f, s:s, s:o}", "synthetic", 1, "checkpoint_step",
+                     (json_int_t)g->step, "checkpoint", g->checkpoint, "sampler",
                      named_table_name(&sampler_kinds, s->generate.sampler), "sampler_steps",
                      (json_int_t)s->generate.steps, "guidance", s->generate.guidance,
                      "store_fingerprint", store_manifest(g->real)->fingerprint, "volumes", list);

@@ -47,7 +47,8 @@ static status check_metrics(const report *r, const char *fingerprint) {
     status st = ST_OK;
     char metrics[SHA256_HEX];
     const study *s = r->stage->study;
-    TRY(fingerprint_of_metrics(s, store_manifest(r->synthetic)->fingerprint, metrics));
+    TRY(fingerprint_of_metrics(s, store_manifest(r->real)->seal,
+                               store_manifest(r->synthetic)->seal, metrics));
     if (strcmp(metrics, fingerprint) != 0)
         st = status_fail(ST_INPUT,
                          "%s/metrics was measured on other data or for another study: run ctaug "
@@ -166,6 +167,18 @@ done:
     return st;
 }
 
+/* Whether the published report has this fingerprint and is whole. Local. */
+static bool is_current(const stage_context *s, const char *directory, const char *fingerprint) {
+    manifest m = {0};
+    status st = manifest_read(directory, "report", &m);
+    bool current = st == ST_OK && strcmp(m.fingerprint, fingerprint) == 0;
+    for (int64_t i = 0; i < m.count && st == ST_OK && current; i++)
+        st = manifest_check_file(&m, directory, i);
+    if (st == ST_INTEGRITY) log_warning(s->log, "%s: it is made again", status_message());
+    manifest_free(&m);
+    return current && st == ST_OK;
+}
+
 /* Local; called on rank 0. */
 static status make_report(const stage_context *s) {
     status st = ST_OK;
@@ -174,7 +187,8 @@ static status make_report(const stage_context *s) {
     TRY(open_report(&r));
     TRY(report_fingerprint(&r, fingerprint));
     TRY(stage_path(s, "report", directory));
-    bool current = manifest_is_current(directory, "report", fingerprint);
+    TRY(manifest_refuse_newer(directory));
+    bool current = is_current(s, directory, fingerprint);
     if (!current) TRY(publish(&r, directory, fingerprint));
     log_info(s->log, "report: %s/report.html%s", directory, current ? " is current" : "");
     log_info(s->log, "next: ctaug export --store %s/synthetic --format dicom --out DIR",

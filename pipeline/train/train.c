@@ -13,6 +13,7 @@
 #include "pipeline/stage.h"
 #include "pipeline/trainer/trainer.h"
 
+#include "io/activity.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -51,7 +52,7 @@ static status open_data(training *t) {
     char path[PATH_SIZE];
     TRY(stage_path(t->stage, "store", path));
     TRY(store_open(path, &t->store));
-    TRY(fingerprint_of_training(s, store_manifest(t->store)->fingerprint, t->fingerprint));
+    TRY(fingerprint_of_training(s, store_manifest(t->store)->seal, t->fingerprint));
     TRY(stage_path(t->stage, "checkpoints", t->checkpoints));
     TRY(path_join(t->history_path, t->checkpoints, "history.json"));
     TRY(split_create(t->store, s, &t->split));
@@ -138,15 +139,12 @@ static status move_directory(const char *from, const char *to) {
 /* Makes <out>/checkpoints the directory of this training's checkpoints. Checkpoints of another
  * study or store are moved to <out>/checkpoints.earlier-<n>, and moved back when that study is run
  * again. Local; called on rank 0. */
-static status choose_checkpoints(const training *t) {
+static status choose_checkpoints(const training *t, const checkpoint_choice *found) {
     status st = ST_OK;
-    int64_t newest = -1, other = -1;
     char path[PATH_SIZE + 32];
     int n = 1;
-    TRY(checkpoint_latest(t->checkpoints, t->fingerprint, &newest));
-    TRY(checkpoint_latest(t->checkpoints, NULL, &other));
-    if (newest >= 0) goto done;
-    if (other >= 0) {
+    if (found->step >= 0) goto done;
+    if (found->others) {
         for (earlier_path(t, n, path); file_exists(path);) earlier_path(t, ++n, path);
         TRY(move_directory(t->checkpoints, path));
         log_warning(t->stage->log,
@@ -155,8 +153,10 @@ static status choose_checkpoints(const training *t) {
     }
     n = 1;
     for (earlier_path(t, n, path); file_exists(path); earlier_path(t, ++n, path)) {
-        TRY(checkpoint_latest(path, t->fingerprint, &newest));
-        if (newest < 0) continue;
+        checkpoint_choice earlier;
+        if (checkpoint_find(path, t->fingerprint, NULL, NULL, &earlier) != ST_OK ||
+            earlier.step < 0)
+            continue;
         TRY(move_directory(path, t->checkpoints));
         log_info(t->stage->log, "train: %s belongs to this study: moved back", path);
         break;
@@ -166,14 +166,30 @@ done:
     return st;
 }
 
+/* The loss curve up to the restored step. A damaged one is set aside: it is a picture of the
+ * training, not a part of it. Local; called on rank 0. */
+static status read_history(training *t) {
+    char aside[PATH_SIZE + 32];
+    status st = history_read(t->history_path, (double)trainer_at(t->trainer), &t->history);
+    if (st != ST_INTEGRITY) return st;
+    snprintf(aside, sizeof aside, "%s.damaged", t->history_path);
+    log_warning(t->stage->log, "%s: the curve begins again, the old one is kept as %s",
+                status_message(), aside);
+    return move_directory(t->history_path, aside);
+}
+
 /* Restores the newest checkpoint of this training and its loss curve, if there is one. Collective.
  */
 static status restore(training *t) {
     const comm *c = t->stage->comm;
     status st = ST_OK;
-    bool found = false;
-    TRY(comm_agree(c, comm_rank(c) == 0 ? choose_checkpoints(t) : ST_OK));
-    TRY(trainer_restore(t->trainer, t->checkpoints, t->fingerprint, &found));
+    checkpoint_choice found;
+    TRY(trainer_find(c, t->checkpoints, t->fingerprint, t->stage->log, &found));
+    if (found.step < 0) {
+        TRY(comm_agree(c, comm_rank(c) == 0 ? choose_checkpoints(t, &found) : ST_OK));
+        TRY(trainer_find(c, t->checkpoints, t->fingerprint, t->stage->log, &found));
+    }
+    if (found.step >= 0) TRY(trainer_restore(t->trainer, t->checkpoints, found.step));
     if (trainer_changed_precision(t->trainer))
         log_warning(t->stage->log,
                     "the checkpoint was not trained in %s, which train.precision: %s "
@@ -181,8 +197,7 @@ static status restore(training *t) {
                     named_table_name(&compute_types, t->stage->precision),
                     named_table_name(&precision_kinds, t->stage->study->train.precision),
                     named_table_name(&compute_types, t->stage->precision));
-    if (comm_rank(c) == 0)
-        st = history_read(t->history_path, (double)trainer_at(t->trainer), &t->history);
+    if (comm_rank(c) == 0) st = read_history(t);
     TRY(comm_agree(c, st));
 done:
     return st;
@@ -284,6 +299,7 @@ static status run_steps(training *t) {
     while (trainer_at(t->trainer) < s->train.steps) {
         trainer_report report;
         TRY(trainer_step(t->trainer, &feed, *t->stage->stop_requested != 0, &report));
+        activity_step(trainer_at(t->trainer));
         TRY(log_step(t, &report));
         if (trainer_at(t->trainer) % CHECK_EVERY == 0) TRY(trainer_check_equal(t->trainer));
         if (due(t, s->train.validate_every)) TRY(validate(t));

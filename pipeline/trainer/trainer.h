@@ -12,6 +12,7 @@
 
 #include "io/checkpoint.h"
 #include "io/comm.h"
+#include "io/log.h"
 #include "model/nn/plan.h"
 #include "pipeline/trainer/gradient_partition.h"
 
@@ -96,9 +97,14 @@ const float *trainer_ema(trainer *t);
  * Collective. */
 status trainer_save(trainer *t, const char *directory, const char *fingerprint, int keep);
 
-/* Restores every rank from the newest checkpoint with this fingerprint; *found: there is one.
+/* Finds the newest good checkpoint with this fingerprint (checkpoint_find() on rank 0) and logs which
+ * damaged ones were set aside, with the reason. Collective. */
+status trainer_find(const comm *c, const char *directory, const char *fingerprint, journal *log,
+                    checkpoint_choice *out);
+
+/* Restores every rank from the checkpoint at `step`. ST_INTEGRITY if its scalars make no sense.
  * Collective. */
-status trainer_restore(trainer *t, const char *directory, const char *fingerprint, bool *found);
+status trainer_restore(trainer *t, const char *directory, int64_t step);
 
 /* Whether the restored checkpoint was trained with another compute type. Local. */
 bool trainer_changed_precision(const trainer *t);

@@ -3,9 +3,11 @@
 #include "pipeline/trainer/trainer.h"
 #include "pipeline/trainer/trainer_detail.h"
 
+#include "io/activity.h"
 #include "io/alloc.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -140,6 +142,7 @@ status trainer_save(trainer *t, const char *directory, const char *fingerprint, 
                                   keep);
     }
     st = comm_agree(t->comm, st);
+    if (st == ST_OK) activity_saved(true);
 done:
     free(arrays);
     free(w.memory);
@@ -159,36 +162,67 @@ done:
     return st;
 }
 
-status trainer_restore(trainer *t, const char *directory, const char *fingerprint, bool *found) {
+static void log_damaged(void *context, const char *moved_to, const char *reason) {
+    log_warning(context, "checkpoint set aside as %s: %s", moved_to, reason);
+}
+
+status trainer_find(const comm *c, const char *directory, const char *fingerprint, journal *log,
+                    checkpoint_choice *out) {
+    status st = ST_OK;
+    *out = (checkpoint_choice){.step = -1};
+    /* Rank 0 decides: other nodes may see a change of the directory later. */
+    if (comm_rank(c) == 0) st = checkpoint_find(directory, fingerprint, log_damaged, log, out);
+    TRY(comm_agree(c, st));
+    TRY(comm_broadcast(c, out, sizeof *out, 0));
+done:
+    return st;
+}
+
+/* The scalars of a checkpoint, in the order of the file. */
+enum { STEP, SKIPS, LOSS_SCALE, LOSS_SCALE_GOOD, BF16 };
+
+static bool is_count(double x) { return x >= 0 && x <= 0x1p53 && x == floor(x); }
+
+/* A hash protects against damage, not against a file that was made up. */
+static status check_scalars(const checkpoint_scalar s[SCALARS], int64_t step,
+                            const char *directory) {
+    const bool good = s[STEP].value == (double)step && is_count(s[SKIPS].value) &&
+                      isfinite(s[LOSS_SCALE].value) && s[LOSS_SCALE].value > 0 &&
+                      is_count(s[LOSS_SCALE_GOOD].value) &&
+                      (s[BF16].value == 0 || s[BF16].value == 1);
+    if (good) return ST_OK;
+    return status_fail(ST_INTEGRITY,
+                       "%s: the checkpoint of step %" PRId64
+                       " has impossible scalars (step %g, skips %g, loss scale %g after %g steps, "
+                       "bf16 %g)",
+                       directory, step, s[STEP].value, s[SKIPS].value, s[LOSS_SCALE].value,
+                       s[LOSS_SCALE_GOOD].value, s[BF16].value);
+}
+
+status trainer_restore(trainer *t, const char *directory, int64_t step) {
     status st = ST_OK;
     whole_state w = {0};
-    int64_t step = -1;
     bool first = comm_rank(t->comm) == 0;
-    checkpoint_scalar scalars[SCALARS] = {{.name = "step"},
-                                          {.name = "skips"},
-                                          {.name = "loss_scale"},
-                                          {.name = "loss_scale_good"},
-                                          {.name = "bf16"}};
-    *found = false;
-    /* Rank 0 decides: other nodes may see a change of the directory later. */
-    if (first) st = checkpoint_latest(directory, fingerprint, &step);
-    TRY(comm_agree(t->comm, st));
-    TRY(comm_broadcast(t->comm, &step, sizeof step, 0));
-    if (step < 0) goto done;
+    checkpoint_scalar scalars[SCALARS] = {[STEP] = {.name = "step"},
+                                          [SKIPS] = {.name = "skips"},
+                                          [LOSS_SCALE] = {.name = "loss_scale"},
+                                          [LOSS_SCALE_GOOD] = {.name = "loss_scale_good"},
+                                          [BF16] = {.name = "bf16"}};
     st = open_whole(t, &w);
     if (st == ST_OK && first) st = read_whole(t, directory, step, &w, scalars);
+    if (st == ST_OK && first) st = check_scalars(scalars, step, directory);
     TRY(comm_agree(t->comm, st));
     TRY(comm_broadcast(t->comm, scalars, sizeof scalars, 0));
     TRY(comm_broadcast(t->comm, t->params->value, t->params->total * (int64_t)sizeof(float), 0));
     TRY(scatter(t, w.ema, t->ema)); /* first: the others use the gradient buffer, where it is */
     TRY(scatter(t, w.m, t->m));
     TRY(scatter(t, w.v, t->v));
-    t->step = (int64_t)scalars[0].value;
-    t->skips = (int64_t)scalars[1].value;
-    loss_scale_restore(&t->scale, scalars[2].value, (int64_t)scalars[3].value);
-    t->changed_precision = (scalars[4].value != 0) != (t->set.precision == TYPE_BF16);
+    t->step = step;
+    t->skips = (int64_t)scalars[SKIPS].value;
+    loss_scale_restore(&t->scale, scalars[LOSS_SCALE].value, (int64_t)scalars[LOSS_SCALE_GOOD].value);
+    t->changed_precision = (scalars[BF16].value != 0) != (t->set.precision == TYPE_BF16);
     plan_params_changed(t->plan);
-    *found = true;
+    activity_saved(true);
 done:
     free(w.memory);
     return st;
