@@ -46,7 +46,7 @@ static void maps_do_not_depend_on_threads(void **state) {
 static void others_are_left_to_the_library(void **state) {
     (void)state;
     const conv_shape plain = {1, 8, 8, 32, 32, 3, 1, TYPE_BF16, TYPE_BF16};
-    assert_true(conv_amx.takes(&plain));
+    assert_true(conv_amx.supports(&plain));
     conv_shape strided = plain, odd_in = plain, odd_out = plain, none = plain, f32_x = plain,
                f32_y = plain, odd_width = plain, few_pixels = plain, two_halves = plain;
     strided.stride = 2, odd_in.in = 48, odd_out.out = 1, none.batch = 0, f32_x.x = TYPE_F32,
@@ -54,7 +54,7 @@ static void others_are_left_to_the_library(void **state) {
     two_halves.kernel = 1, two_halves.batch = 2, two_halves.height = 1; /* whole tiles together */
     const conv_shape *others[] = {&strided, &odd_in,    &odd_out,    &none,      &f32_x,
                                   &f32_y,   &odd_width, &few_pixels, &two_halves};
-    for (int i = 0; i < 9; i++) assert_false(conv_amx.takes(others[i]));
+    for (int i = 0; i < 9; i++) assert_false(conv_amx.supports(others[i]));
 }
 
 int main(void) {

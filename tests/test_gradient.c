@@ -72,7 +72,7 @@ static void whole_numbers_are_exact(void **state) {
     const int before = omp_get_max_threads();
     for (int w = 0; w < WAYS; w++)
         for (int i = 0; i < SHAPES; i++) {
-            assert_int_equal(ways[w]->takes(&shapes[i]), is_taken(w, &shapes[i]));
+            assert_int_equal(ways[w]->supports(&shapes[i]), is_taken(w, &shapes[i]));
             if (is_taken(w, &shapes[i])) exact(ways[w], &shapes[i]);
         }
     omp_set_num_threads(before);
@@ -105,7 +105,7 @@ static void others_are_left_to_the_library(void **state) {
     f32_y.y = TYPE_F32;
     const conv_shape *others[] = {&strided, &odd_in, &odd_out, &none, &f32_x, &f32_y};
     for (int w = 0; w < WAYS; w++)
-        for (int i = 0; i < 6; i++) assert_false(ways[w]->takes(others[i]));
+        for (int i = 0; i < 6; i++) assert_false(ways[w]->supports(others[i]));
 }
 
 int main(void) {

@@ -48,10 +48,10 @@ static void others_are_left_to_the_library(void **state) {
     (void)state;
     const conv_shape plain = {1, 8, 8, 16, 16, 3, 1, TYPE_F32, TYPE_F32};
     conv_shape pointwise = plain, strided = plain, odd_in = plain, odd_out = plain, none = plain;
-    assert_true(conv_winograd.takes(&plain));
+    assert_true(conv_winograd.supports(&plain));
     pointwise.kernel = 1, strided.stride = 2, odd_in.in = 12, odd_out.out = 1, none.in = 0;
     const conv_shape *others[] = {&pointwise, &strided, &odd_in, &odd_out, &none};
-    for (int i = 0; i < 5; i++) assert_false(conv_winograd.takes(others[i]));
+    for (int i = 0; i < 5; i++) assert_false(conv_winograd.supports(others[i]));
 }
 
 /* Bytes that the engine keeps of a convolution's weights, and its scratch (may be NULL). */

@@ -101,7 +101,7 @@ static inline void same_answers(const whole_case *c, const answers *a, const ans
 static inline void way_is_exact(const whole_case *c, const conv_algorithm *way,
                                 const weight_gradient_algorithm *gradient) {
     const int before = omp_get_max_threads();
-    assert_true(way->takes(&c->s) && gradient->takes(&c->s));
+    assert_true(way->supports(&c->s) && gradient->supports(&c->s));
     answers want = by_reference(c);
     for (int threads = 1; threads <= 6; threads++) {
         omp_set_num_threads(threads);

@@ -65,7 +65,7 @@ done:
 
 /* Winograd multiplies in f32. (Rounding what it multiplies to bf16 costs learning: winograd.c.) */
 static bool winograd_suits(const conv_shape *s) {
-    return !(conv_of_bf16(s) && cpu_prefers_bf16()) && conv_winograd.takes(s);
+    return !(conv_of_bf16(s) && cpu_prefers_bf16()) && conv_winograd.supports(s);
 }
 
 /* NULL: no algorithm of our own takes it. */
@@ -73,7 +73,7 @@ static const conv_algorithm *bf16_conv(const conv_shape *s) {
     const kernel_variant *row = NULL;
     while ((row = kernel_variant_next(KERNEL_BF16_CONV, row))) {
         const conv_algorithm *a = row->kernels;
-        if (a->takes(s)) return a;
+        if (a->supports(s)) return a;
     }
     return NULL;
 }
@@ -82,7 +82,7 @@ static const weight_gradient_algorithm *bf16_weight_gradient(const conv_shape *s
     const kernel_variant *row = NULL;
     while ((row = kernel_variant_next(KERNEL_BF16_WEIGHT_GRADIENT, row))) {
         const weight_gradient_algorithm *a = row->kernels;
-        if (a->takes(s)) return a;
+        if (a->supports(s)) return a;
     }
     return NULL;
 }
