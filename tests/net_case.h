@@ -71,7 +71,7 @@ static inline double loss_of(plan *pl, const net *n) {
     return sum;
 }
 
-/* Parameters away from their symmetric beginnings. */
+/* Parameters moved away from their symmetric initial values. */
 static inline params *make_params(const net *n) {
     params *p = NULL;
     assert_int_equal(params_create(n->g, &p), ST_OK);
@@ -81,9 +81,11 @@ static inline params *make_params(const net *n) {
     return p;
 }
 
-/* Along each parameter's own gradient g: (L(w + h g/|g|) - L(w - h g/|g|)) / 2h = |g|. Any other
- * vector in g's place has less slope along itself than its length. What f32 leaves to see: the loss
- * is rounded to 1e-7, over 2h; the third derivative times h^2 adds a part of |g|. */
+/* Along each parameter's own gradient g: (L(w + h g/|g|) - L(w - h g/|g|)) / 2h = |g|. A wrong
+ * vector in place of g has a smaller slope along itself than its length.
+ *
+ * Tolerance: the loss is rounded to a relative 1e-7, which is divided by 2h; the third derivative
+ * times h^2 adds a fraction of |g|. */
 static inline void check_finite_differences(const net *n) {
     params *p = make_params(n);
     plan *pl = make_plan(n, p, ENGINE_REFERENCE, true);

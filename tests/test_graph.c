@@ -1,10 +1,11 @@
-/* The graph engine: every op's gradient against finite differences, the engines against each other,
- * dropout keyed by sample, faults kept and told, and the arena's one rule. */
+/* Graphs and their plans: the gradient of every op against finite differences, the engines against
+ * each other, dropout keyed by sample, the first fault reported, and the rule of the arena that
+ * blocks in use at the same time do not overlap. */
 #include "tests/net_case.h"
 
 #include "model/nn/arena.h"
 
-/* Every op with a gradient, in one small network that ends with a regression loss. */
+/* A small network with a regression loss that contains every op with a gradient. */
 static net every_op(loss_kind kind) {
     net n = {0};
     assert_int_equal(graph_create(&n.g), ST_OK);
@@ -106,7 +107,7 @@ static void engines_agree(void **state) {
     graph_destroy(n.g);
 }
 
-/* A second backward adds, and each range of parameters is reported once. */
+/* A second backward pass adds to the gradient; each range of parameters is reported once. */
 static status count_ready(void *context, int64_t offset, int64_t count) {
     uint8_t *seen = context;
     for (int64_t i = offset; i < offset + count; i++) seen[i]++;
@@ -136,7 +137,7 @@ static void backward_adds_and_reports_each_range_once(void **state) {
     graph_destroy(n.g);
 }
 
-/* A mask belongs to the sample, wherever in the batch it lies; about p of it is dropped. */
+/* The mask follows the sample to any place in the batch; about a fraction p is dropped. */
 static void dropout_follows_the_sample(void **state) {
     (void)state;
     enum { N = 64 };
@@ -161,7 +162,7 @@ static void dropout_follows_the_sample(void **state) {
         dropped += kept[i] == 0;
         assert_true(kept[i] == 0 || fabsf(kept[i] - 1 / 0.75f) < 1e-6f);
     }
-    /* 4 standard deviations of a binomial. */
+    /* Within 4 standard deviations of the binomial distribution. */
     assert_true(llabs(dropped - N * N / 4) < 4 * sqrt(N * N * 0.25 * 0.75));
     plan_keys other = {.seed = 1, .step = 3, .sample = (uint64_t[]){9, 2}};
     assert_int_equal(plan_forward(pl, &other), ST_OK);
@@ -177,7 +178,7 @@ static void dropout_follows_the_sample(void **state) {
     graph_destroy(n.g);
 }
 
-static void the_first_fault_is_told(void **state) {
+static void the_first_fault_is_reported(void **state) {
     (void)state;
     graph *g = NULL;
     params *p = NULL;
@@ -233,7 +234,7 @@ int main(void) {
         cmocka_unit_test(engines_agree),
         cmocka_unit_test(backward_adds_and_reports_each_range_once),
         cmocka_unit_test(dropout_follows_the_sample),
-        cmocka_unit_test(the_first_fault_is_told),
+        cmocka_unit_test(the_first_fault_is_reported),
         cmocka_unit_test(blocks_alive_together_never_overlap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

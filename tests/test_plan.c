@@ -1,12 +1,12 @@
-/* Plans: gradients that share memory or are joined are those of finite differences; blocks that are
- * computed again give the same bits in less memory; bf16 stays near f32, and near the reference's
- * bf16. */
+/* Plans: gradients that share memory or are summed equal finite differences; recomputed segments
+ * give the same bits in less memory; bf16 results stay close to f32, and to the bf16 results of the
+ * reference. */
 #include "tests/net_case.h"
 
 #include "model/net/unet.h"
 
-/* Additions in every arrangement: of a value with itself, around an op and around nothing, of one
- * value into several, and of a sum that is used again later. */
+/* Additions in every arrangement: of a value with itself, around an op (residual) and around none,
+ * of one value into several, and of a sum that is used again later. */
 static net additions(void) {
     net n = {0};
     assert_int_equal(graph_create(&n.g), ST_OK);
@@ -35,7 +35,7 @@ static void joined_gradients_are_finite_differences(void **state) {
     check_finite_differences(&n);
 }
 
-/* A U-Net with all its kinds of blocks and dropout. */
+/* A U-Net with every kind of block, and dropout. */
 static net small_unet(double dropout) {
     net n = {0};
     assert_int_equal(graph_create(&n.g), ST_OK);
@@ -68,7 +68,7 @@ static double step(const net *n, params *p, engine_kind engine, tensor_type type
     return loss;
 }
 
-static void computing_again_gives_the_same_bits(void **state) {
+static void recomputing_gives_the_same_bits(void **state) {
     (void)state;
     net n = small_unet(0.25);
     params *p = make_params(&n);
@@ -88,7 +88,7 @@ static void computing_again_gives_the_same_bits(void **state) {
     graph_destroy(n.g);
 }
 
-/* The figure that is promised: activations of R64 in at most 40 % of the memory. Plans only. */
+/* Recomputation keeps the activations of R64 in at most 40 % of the memory. Only plans are made. */
 static void blocks_save_three_fifths_of_R64(void **state) {
     (void)state;
     net n = {0};
@@ -114,9 +114,9 @@ static void blocks_save_three_fifths_of_R64(void **state) {
     graph_destroy(n.g);
 }
 
-/* A number rounded to bf16 is off by up to 2^-8 of itself. Some forty roundings one behind another,
- * of either sign, leave a few per cent of a gradient; twice as much would be a fault. Engines round
- * the same numbers at the same places and differ where an f32 sum falls to the other side. */
+/* Rounding to bf16 has a relative error of up to 2^-8. About forty roundings in sequence, of either
+ * sign, change a gradient by a few per cent; twice as much would be a fault. The engines round the
+ * same values at the same places and differ where their f32 sums round to different bf16 values. */
 static void bf16_is_near(void **state) {
     (void)state;
     net n = small_unet(0.25);
@@ -129,7 +129,7 @@ static void bf16_is_near(void **state) {
     memcpy(plain, p->grad, size);
     double got = step(&n, p, ENGINE_ONEDNN, TYPE_BF16, false, NULL);
     double off = difference(plain, exact, p->total);
-    assert_true(off > 0x1p-9 && off < 0.04); /* it is bf16, and no worse */
+    assert_true(off > 0x1p-9 && off < 0.04); /* bf16 was used, and is accurate enough */
     assert_true(difference(p->grad, exact, p->total) < 0.04);
     assert_true(difference(p->grad, plain, p->total) < 0.02);
     assert_true(fabs(reference - want) < 0.01 * want);
@@ -143,7 +143,7 @@ static void bf16_is_near(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(joined_gradients_are_finite_differences),
-        cmocka_unit_test(computing_again_gives_the_same_bits),
+        cmocka_unit_test(recomputing_gives_the_same_bits),
         cmocka_unit_test(blocks_save_three_fifths_of_R64),
         cmocka_unit_test(bf16_is_near),
     };
