@@ -1,4 +1,5 @@
-"""What the scripts share: running ctaug on ranks, a small phantom and its study, reading a store."""
+"""What the scripts share: running ctaug on ranks, a small phantom and its study, reading a
+store."""
 import hashlib
 import json
 import os

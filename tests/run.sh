@@ -2,9 +2,9 @@
 # Runs the tests: lint, the programs $BUILD/tests/test_*, the scripts tests/test_*.{sh,py} and
 # tests/slurm/test_*.sh. Usage: tests/run.sh [WORD...] runs those whose path contains a WORD.
 #
-# Exit code of a test: 0 passed; 77 skipped, and its last line is the reason; any other failed, and its
-# output is shown. The environment of a test has BUILD, CTAUG (the program) and a TMPDIR of its own,
-# which is removed afterwards. The last line of the output is the count.
+# Exit code of a test: 0 passed; 77 skipped, and its last line is the reason; any other failed, and
+# its output is shown. The environment of a test has BUILD, CTAUG (the program) and a TMPDIR of its
+# own, which is removed afterwards. The last line of the output is the count.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 

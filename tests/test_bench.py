@@ -1,7 +1,7 @@
 """tests/bench/bench.py: medians, the better setting of each program, what it reports as missing.
 
-A fake ctaug gives the speeds, which no test can check. Real runs of `ctaug bench` are checked for the
-fields that bench.py reads.
+A fake ctaug gives the speeds, which no test can check. Real runs of `ctaug bench` are checked for
+the fields that bench.py reads.
 """
 import json
 import os

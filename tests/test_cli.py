@@ -11,7 +11,7 @@ import tempfile
 
 import chain
 
-ENV = {k: v for k, v in chain.ENV.items() if k != "OMP_NUM_THREADS"}  # the division of threads is tested
+ENV = {k: v for k, v in chain.ENV.items() if k != "OMP_NUM_THREADS"}  # ctaug divides them
 VERBS = "init run ingest train generate evaluate report phantom export verify bench".split()
 
 

@@ -1,5 +1,6 @@
-"""What `ctaug evaluate` refuses before it computes anything: a synthetic store that was not made from
-this study and real store, and stores with too few slices. (For the rest see test_phantom_study.py.)"""
+"""What `ctaug evaluate` refuses before it computes anything: a synthetic store that was not made
+from this study and real store, and stores with too few slices. (For the rest see
+test_phantom_study.py.)"""
 import os
 
 import chain

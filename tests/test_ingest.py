@@ -1,6 +1,7 @@
 #!/usr/bin/python3
-"""`ctaug ingest` against pydicom: every voxel of a real head CT; several patients with segmentations;
-the same bytes on 1 and 3 ranks; for every fault its exit code and a message that names it."""
+"""`ctaug ingest` against pydicom: every voxel of a real head CT; several patients with
+segmentations; the same bytes on 1 and 3 ranks; for every fault its exit code and a message that
+names it."""
 
 import glob
 import hashlib

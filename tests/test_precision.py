@@ -1,6 +1,6 @@
-"""train.precision, train.recompute and train.reproducible together: training in bf16 follows the losses
-of f32, gives the same bits on 1, 2 and 4 ranks and with activations recomputed, and its checkpoint
-generates the same bytes on any number of ranks."""
+"""train.precision, train.recompute and train.reproducible together: training in bf16 follows the
+losses of f32, gives the same bits on 1, 2 and 4 ranks and with activations recomputed, and its
+checkpoint generates the same bytes on any number of ranks."""
 import json
 import os
 import shutil

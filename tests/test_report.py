@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""The report of runs with known results: no text of the study becomes markup, nothing is fetched from
-elsewhere, every value is present, each image shows the slice that it names, and metrics of another
-study are refused."""
+"""The report of runs with known results: no text of the study becomes markup, nothing is fetched
+from elsewhere, every value is present, each image shows the slice that it names, and metrics of
+another study are refused."""
 import base64
 import html.parser
 import json
@@ -181,8 +181,8 @@ def pixels(uri):
 
 
 def check_pictures(page, volumes):
-    """The grey of each image identifies its slice (tests/tool_run.c); a synthetic slice is below its
-    source."""
+    """The grey of each image identifies its slice (tests/tool_run.c); a synthetic slice is below
+    its source."""
     columns = 6
     assert len(page.images) % (4 * columns) == 0 and len(page.images) >= 4 * columns
     tinted = 0

@@ -23,8 +23,8 @@ def steps(out):
 
 
 def start(out, study):
-    """Starts a training and waits for its first steps. Without mpirun, so that signals reach the rank
-    directly."""
+    """Starts a training and waits for its first steps. Without mpirun, so that signals reach the
+    rank directly."""
     before = steps(out)
     rank = subprocess.Popen([chain.CTAUG, "train", study, "--set", "train.steps=100000"],
                             env=dict(chain.ENV, OMP_NUM_THREADS="2"), stdout=subprocess.PIPE,

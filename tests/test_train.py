@@ -1,5 +1,5 @@
-"""Training on several ranks: the gradient does not depend on their number; a killed training ends in
-the same bits, also on another number of ranks if it is reproducible."""
+"""Training on several ranks: the gradient does not depend on their number; a killed training ends
+in the same bits, also on another number of ranks if it is reproducible."""
 import json
 import os
 import shutil
@@ -90,8 +90,8 @@ def main():
         said = chain.run(2, "train", study, *SET)
         assert "current" in said, said
 
-        # Killed: resumed by more ranks, without sharding of the optimizer state, it ends in the same
-        # bits.
+        # Killed: resumed by more ranks, without sharding of the optimizer state, it ends in the
+        # same bits.
         study, killed, code = interrupted(place, f"{out}/store", signal.SIGKILL)
         at = newest(killed)
         chain.run(4, "train", study, *SET, "--set", "train.optimizer_sharding=off")
@@ -99,7 +99,8 @@ def main():
         again = json.load(open(f"{killed}/checkpoints/history.json"))
         assert again["train"]["step"][-1] == 120 and os.path.basename(at) < "step-00000120"
 
-        # Asked to stop: it writes a checkpoint, exits with 75, and once resumed ends in the same bits.
+        # Asked to stop: it writes a checkpoint, exits with 75, and once resumed ends in the same
+        # bits.
         study, asked, code = interrupted(place, f"{out}/store", signal.SIGUSR1)
         assert code == 75, code
         chain.run(2, "train", study, *SET)

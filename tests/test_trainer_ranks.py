@@ -1,5 +1,6 @@
-"""One training on 1, 2, 3, 4 and 8 ranks, in every mode of the all-reduce: equal within rounding, and
-bit for bit where that is specified; resumed by other numbers of ranks; ended by a rank that fails."""
+"""One training on 1, 2, 3, 4 and 8 ranks, in every mode of the all-reduce: equal within rounding,
+and bit for bit where that is specified; resumed by other numbers of ranks; ended by a rank that
+fails."""
 import os
 import tempfile
 

@@ -2,12 +2,12 @@
 
 Usage: bench.py [--repeat N] [--net R64,R32] [--type f32,bf16] [--batch N]   (make bench)
 
-Takes some minutes on a machine that runs nothing else. ctaug and PyTorch (the peer, peer.py) each run
-in two settings: one process with all cores, and one rank of one thread per core; the better one
-counts. All runs are repeated in turn --repeat times and medians are compared, because the speed of a
-machine drifts. The cost of a second rank is measured step by step in one run (ctaug bench --scaling).
-FLOP are counted alike for both programs, so ratios of GFLOP/s equal ratios of images/s. The results,
-with every single run, are also written to $BUILD/bench.json.
+Takes some minutes on a machine that runs nothing else. ctaug and PyTorch (the peer, peer.py) each
+run in two settings: one process with all cores, and one rank of one thread per core; the better one
+counts. All runs are repeated in turn --repeat times and medians are compared, because the speed of
+a machine drifts. The cost of a second rank is measured step by step in one run (ctaug bench
+--scaling). FLOP are counted alike for both programs, so ratios of GFLOP/s equal ratios of images/s.
+The results, with every single run, are also written to $BUILD/bench.json.
 """
 import argparse
 import json

@@ -2,9 +2,9 @@
 
 Usage: peer.py --net R64|R32|R16 --type f32|bf16 --batch N [--ddp RANKS]   (Debian's python3-torch)
 
-Prints the fields of `ctaug bench --json`; limit_gflops is null. --batch is the global batch. Without
---ddp one process uses OMP_NUM_THREADS threads (default: all cores); with it, RANKS ranks of one thread
-each train together over gloo. The network is that of tests/golden/unet.py.
+Prints the fields of `ctaug bench --json`; limit_gflops is null. --batch is the global batch.
+Without --ddp one process uses OMP_NUM_THREADS threads (default: all cores); with it, RANKS ranks of
+one thread each train together over gloo. The network is that of tests/golden/unet.py.
 """
 import argparse
 import json
@@ -54,8 +54,8 @@ class Network(torch.nn.Module):
 
 
 def count_flops():
-    """FLOP of one image forward: convolutions, linear layers and the matrix products of attention. As
-    a side effect creates the parameters."""
+    """FLOP of one image forward: convolutions, linear layers and the matrix products of attention.
+    As a side effect creates the parameters."""
     total = 0
     plain = unet.conv, unet.linear, unet.attention
 

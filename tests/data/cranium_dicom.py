@@ -4,10 +4,10 @@
 usage: cranium_dicom.py OUTDIR [CRANIUM.inv3]
 
 Cranium.inv3 is a gzip tar: main.plist has shape and spacing, matrix.dat int16 HU, rows bottom-up,
-slice 0 inferior. The DICOM files are like a scanner's: unsigned stored values with an intercept, rows
-from anterior to posterior, file names that are not in the order of the slices. If the package is not
-installed with its documentation, apt-get download fetches it. OUTDIR is created completely or not at
-all; an existing one is left unchanged.
+slice 0 inferior. The DICOM files are like a scanner's: unsigned stored values with an intercept,
+rows from anterior to posterior, file names that are not in the order of the slices. If the package
+is not installed with its documentation, apt-get download fetches it. OUTDIR is created completely
+or not at all; an existing one is left unchanged.
 """
 
 import glob

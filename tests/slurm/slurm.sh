@@ -1,9 +1,9 @@
-# A Slurm cluster of one node for tests, with all its files in one folder, without systemd, cgroups or
-# accounting. Source this file, call slurm_start FOLDER and, in any case, slurm_stop. Needs root
+# A Slurm cluster of one node for tests, with all its files in one folder, without systemd, cgroups
+# or accounting. Source this file, call slurm_start FOLDER and, in any case, slurm_stop. Needs root
 # (slurmd changes to the user of a job) and the packages slurm-wlm and munge.
 #
-# Two partitions: low, the default, and high. A job in high preempts jobs in low: after 20 s of grace
-# they return to the queue.
+# Two partitions: low, the default, and high. A job in high preempts jobs in low: after 20 s of
+# grace they return to the queue.
 
 slurm_pids=()
 
