@@ -24,6 +24,14 @@ typedef struct net {
 static const uint64_t samples[BATCH] = {5, 9};
 static const plan_keys keys = {.seed = 1, .step = 3, .sample = samples};
 
+/* Completes a net whose `out` is [size, size, channels] with a regression loss. */
+static inline void add_loss(net *n, int64_t size, int64_t channels, loss_kind kind) {
+    node target = graph_input(n->g, "target", TYPE_F32, size, size, channels);
+    node weight = graph_input(n->g, "weight", TYPE_F32, 1, 1, 1);
+    n->loss = graph_regression_loss(n->g, n->out, target, weight, kind);
+    assert_int_equal(graph_check(n->g), ST_OK);
+}
+
 static inline plan *make_plan_as(const net *n, params *p, engine_kind engine, bool training,
                                  tensor_type compute, bool recompute) {
     plan *pl = NULL;

@@ -26,11 +26,8 @@ static net every_op(loss_kind kind) {
     h = graph_conv(g, "last", h, 2, 1, 1, INIT_UNIFORM);
     node pooled = graph_linear(g, "pool", graph_mean(g, h), 2, INIT_UNIFORM);
     h = graph_norm(g, "norm3", h, 1, graph_concat(g, pooled, pooled), false);
-    node target = graph_input(g, "target", TYPE_F32, SIZE, SIZE, 2);
-    node weight = graph_input(g, "weight", TYPE_F32, 1, 1, 1);
     n.out = h;
-    n.loss = graph_regression_loss(g, h, target, weight, kind);
-    assert_int_equal(graph_check(g), ST_OK);
+    add_loss(&n, SIZE, 2, kind);
     return n;
 }
 
@@ -62,9 +59,7 @@ static void l1_gradient_is_a_mean_of_signs(void **state) {
     assert_int_equal(graph_create(&n.g), ST_OK);
     node x = graph_input(n.g, "x", TYPE_F32, SIZE, SIZE, 3);
     n.out = graph_conv(n.g, "only", x, 1, 1, 1, INIT_UNIFORM);
-    node target = graph_input(n.g, "target", TYPE_F32, SIZE, SIZE, 1);
-    node weight = graph_input(n.g, "weight", TYPE_F32, 1, 1, 1);
-    n.loss = graph_regression_loss(n.g, n.out, target, weight, LOSS_L1);
+    add_loss(&n, SIZE, 1, LOSS_L1);
     params *p = make_params(&n);
     plan *pl = make_plan(&n, p, ENGINE_REFERENCE, true);
     fill_inputs(pl);

@@ -21,11 +21,8 @@ static net additions(void) {
     node h = graph_concat(g, graph_add(g, late, fan), late);
     node up = graph_upsample(g, graph_conv(g, "down", h, 8, 3, 2, INIT_UNIFORM));
     h = graph_conv(g, "last", graph_add(g, up, graph_add(g, fan, late)), 2, 1, 1, INIT_UNIFORM);
-    node target = graph_input(g, "target", TYPE_F32, SIZE, SIZE, 2);
-    node weight = graph_input(g, "weight", TYPE_F32, 1, 1, 1);
     n.out = h;
-    n.loss = graph_regression_loss(g, h, target, weight, LOSS_L2);
-    assert_int_equal(graph_check(g), ST_OK);
+    add_loss(&n, SIZE, 2, LOSS_L2);
     return n;
 }
 
@@ -48,10 +45,7 @@ static net small_unet(double dropout) {
                      .head = 32,
                      .dropout = dropout};
     n.out = unet_build(n.g, &c);
-    node target = graph_input(n.g, "target", TYPE_F32, 8, 8, 1);
-    node weight = graph_input(n.g, "weight", TYPE_F32, 1, 1, 1);
-    n.loss = graph_regression_loss(n.g, n.out, target, weight, LOSS_L2);
-    assert_int_equal(graph_check(n.g), ST_OK);
+    add_loss(&n, 8, 1, LOSS_L2);
     return n;
 }
 
@@ -98,9 +92,7 @@ static void blocks_save_three_fifths_of_R64(void **state) {
     c.size = 64;
     assert_int_equal(graph_create(&n.g), ST_OK);
     n.out = unet_build(n.g, &c);
-    node target = graph_input(n.g, "target", TYPE_F32, 64, 64, 1);
-    node weight = graph_input(n.g, "weight", TYPE_F32, 1, 1, 1);
-    n.loss = graph_regression_loss(n.g, n.out, target, weight, LOSS_L2);
+    add_loss(&n, 64, 1, LOSS_L2);
     assert_int_equal(params_create(n.g, &p), ST_OK);
     for (int type = TYPE_F32; type <= TYPE_BF16; type++) {
         for (int recompute = 0; recompute < 2; recompute++) {

@@ -26,10 +26,7 @@ static net large_unet(void) {
                      .head = 32,
                      .dropout = 0.25};
     n.out = unet_build(n.g, &c);
-    node target = graph_input(n.g, "target", TYPE_F32, 64, 64, 1);
-    node weight = graph_input(n.g, "weight", TYPE_F32, 1, 1, 1);
-    n.loss = graph_regression_loss(n.g, n.out, target, weight, LOSS_L2);
-    assert_int_equal(graph_check(n.g), ST_OK);
+    add_loss(&n, 64, 1, LOSS_L2);
     return n;
 }
 
