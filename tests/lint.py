@@ -3,8 +3,8 @@
 
 Runs clang-format, cppcheck, and gcc and clang for their warnings; compiles every header alone; and
 checks the rules of the repository that no tool knows: what a folder may include, what lies at the
-top level, the length of files and of comment lines. Prints "file: fault" for each finding and exits
-with 1 if there is any.
+top level, how integers are printed, the length of files and of comment lines. Prints "file: fault"
+for each finding and exits with 1 if there is any.
 """
 import ast
 import concurrent.futures
@@ -23,6 +23,8 @@ TOP_LEVEL = {*LAYERS, "tests", "jobs", "Makefile", "README.md", "LICENSE"}
 MAX_LINES = 600
 MAX_COMMENT_COLUMNS = 100
 C_SOURCES = (".c", ".h", ".cpp", ".hpp")
+# Integers are printed as int64_t by PRId64 (or PRIu64, PRIx64), without casts.
+LONG_LONG = re.compile(r"%[-+ #0]*[\d*]*(\.[\d*]+)?ll[dioux]|\(long long\)")
 # Library, a pattern of its use, and the files that may use it.
 LIBRARIES = [
     ("MPI", r'#\s*include\s*[<"]mpi\.h|\bMPI_[A-Z]\w+', r"io/comm\.c"),
@@ -107,6 +109,8 @@ def check_source(name, layer, text):
                 yield f"{name}:{number}: {include[1]} is for {users} alone"
         if include and "/" not in include[1]:
             yield f'{name}:{number}: includes are written from the top: "{layer}/..."'
+        if LONG_LONG.search(line):
+            yield f"{name}:{number}: integers are printed as int64_t by PRId64, without casts"
         for library, use, users in LIBRARIES:
             if re.search(use, line) and not re.fullmatch(users, name):
                 yield f"{name}:{number}: {library} is for {users} alone"
