@@ -1,4 +1,4 @@
-/* Residual addition of two maps of one shape. */
+/* Residual addition of two activations of the same shape. */
 #include "model/nn/kernels/elementwise.h"
 #include "model/nn/op.h"
 
@@ -10,9 +10,9 @@ static status add_forward(op_run *r) {
 }
 
 static const op_kind add_kind = {.name = "add",
-                                 .lowers = true,
-                                 .typed = READS_IN0 | READS_IN1,
-                                 .passes = READS_IN0 | READS_IN1,
+                                 .may_be_bf16 = true,
+                                 .same_type = READS_IN0 | READS_IN1,
+                                 .passes_gradient = READS_IN0 | READS_IN1,
                                  .forward = add_forward};
 
 node graph_add(graph *g, node a, node b) {

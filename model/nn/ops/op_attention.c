@@ -1,5 +1,5 @@
-/* Multi-head self-attention over the pixels of a map (Vaswani et al. 2017, eq. 1): the queries,
- * keys and values come as one map of 3c channels from a 1x1 convolution. */
+/* Multi-head self-attention over the pixels of an activation (Vaswani et al. 2017, eq. 1). The
+ * input holds queries, keys and values as 3c channels, the output of a 1x1 convolution. */
 #include "model/nn/op.h"
 
 static attention_shape shape_of(const op_run *r) {
@@ -10,7 +10,7 @@ static attention_shape shape_of(const op_run *r) {
                              .type = r->out.type};
 }
 
-/* The logarithm of the softmax denominator of every query. */
+/* saved: the logarithm of the softmax denominator of every query. */
 static status attention_open(op_run *r) {
     attention_shape s = shape_of(r);
     r->saved_bytes = s.batch * s.heads * s.tokens * (int64_t)sizeof(float);
@@ -36,8 +36,8 @@ static int64_t attention_flops(const op_run *r) {
 
 static const op_kind attention_kind = {.name = "attention",
                                        .backward_reads = READS_IN0 | READS_OUT,
-                                       .lowers = true,
-                                       .typed = READS_IN0,
+                                       .may_be_bf16 = true,
+                                       .same_type = READS_IN0,
                                        .open = attention_open,
                                        .forward = attention_forward,
                                        .backward = attention_backward,

@@ -1,6 +1,6 @@
-/* Group normalisation with optional scale-shift modulation and SiLU behind it, in one op: the chain
- * norm -> modulate -> SiLU is what stands before every convolution, and apart it would cost three
- * passes over memory. */
+/* Group normalisation, optionally followed by scale-shift modulation and SiLU. The chain norm ->
+ * modulate -> SiLU precedes every convolution; as separate ops it would cost three passes over
+ * memory. */
 #include "model/nn/op.h"
 
 static norm_shape shape_of(const op_run *r) {
@@ -13,7 +13,7 @@ static norm_shape shape_of(const op_run *r) {
                         .type = r->out.type};
 }
 
-/* mean and rstd, batch * groups each. */
+/* saved: mean and rstd (reciprocal standard deviation), [batch, groups] each. */
 static status norm_open(op_run *r) {
     norm_shape s = shape_of(r);
     r->saved_bytes = 2 * r->batch * r->op->set.groups * (int64_t)sizeof(float);
@@ -32,7 +32,7 @@ static status norm_backward(op_run *r) {
     norm_shape s = shape_of(r);
     const float *mean = r->saved, *rstd = mean + s.batch * s.groups;
     if (!r->grad_in[0])
-        return status_fail(ST_INTERNAL, "%s: norm cannot be trained straight on an input",
+        return status_fail(ST_INTERNAL, "%s: norm cannot be trained directly on an input",
                            r->op->name);
     return r->engine->norm_backward(&s, r->in[0].at, r->param[0], r->param[1], r->in[1].at, mean,
                                     rstd, r->grad_out, r->grad_adds[0], r->grad_in[0],
@@ -41,9 +41,9 @@ static status norm_backward(op_run *r) {
 
 static const op_kind norm_kind = {.name = "norm",
                                   .backward_reads = READS_IN0 | READS_IN1,
-                                  .lowers = true,
-                                  .typed = READS_IN0,
-                                  .adds = READS_IN0,
+                                  .may_be_bf16 = true,
+                                  .same_type = READS_IN0,
+                                  .adds_gradient = READS_IN0,
                                   .open = norm_open,
                                   .forward = norm_forward,
                                   .backward = norm_backward};
@@ -53,7 +53,7 @@ node graph_norm(graph *g, const char *name, node x, int64_t groups, node scale_s
     if (!from) return NODE_NONE;
     int64_t c = from->shape[2];
     if (groups < 1 || c % groups != 0)
-        return graph_fault(g, "%s: %d channels do not fall into %d groups", name, (int)c,
+        return graph_fault(g, "%s: %d channels cannot be divided into %d groups", name, (int)c,
                            (int)groups);
     graph_op op = {.kind = &norm_kind,
                    .in = {x, scale_shift},
@@ -61,9 +61,9 @@ node graph_norm(graph *g, const char *name, node x, int64_t groups, node scale_s
                    .shape = {from->shape[0], from->shape[1], c},
                    .set = {.groups = groups, .silu = silu}};
     if (scale_shift != NODE_NONE) {
-        const graph_op *by = graph_value(g, scale_shift, name);
-        if (!by) return NODE_NONE;
-        if (by->shape[0] != 1 || by->shape[1] != 1 || by->shape[2] != 2 * c)
+        const graph_op *modulation = graph_value(g, scale_shift, name);
+        if (!modulation) return NODE_NONE;
+        if (modulation->shape[0] != 1 || modulation->shape[1] != 1 || modulation->shape[2] != 2 * c)
             return graph_fault(g, "%s: scale and shift must be a vector of %d", name, (int)(2 * c));
     }
     graph_name(g, &op, name);

@@ -1,4 +1,5 @@
-/* SiLU, x * sigmoid(x) (Elfwing et al. 2018), on its own: for vectors; maps have it inside norm. */
+/* SiLU, x * sigmoid(x) (Elfwing et al. 2018), as an op of its own, for vectors: on
+ * activations norm applies it. */
 #include "model/nn/op.h"
 
 static status silu_forward(op_run *r) {
