@@ -144,12 +144,12 @@ static void extend(plan *pl, int64_t block, int32_t to) {
 /* Makes the value and saved blocks of one op, alive in the steps that write them. */
 static void new_value_blocks(plan *pl, plan_op *p) {
     int64_t bytes = value_bytes(pl, p), saved = pl->batch / p->sub_batch * plan_saved_bytes(p);
-    int32_t forward = p->step[FORWARD], again = p->step[RECOMPUTE];
+    int32_t forward = p->step[FORWARD], recompute = p->step[RECOMPUTE];
     p->value[COPY_FORWARD] = p->value[COPY_BACKWARD] = new_block(pl, bytes, forward, forward);
-    if (p->recomputed) p->value[COPY_BACKWARD] = new_block(pl, bytes, again, again);
+    if (p->recomputed) p->value[COPY_BACKWARD] = new_block(pl, bytes, recompute, recompute);
     if (p->run.saved_bytes == 0) return;
     p->saved[COPY_FORWARD] = p->saved[COPY_BACKWARD] = new_block(pl, saved, forward, forward);
-    if (p->recomputed) p->saved[COPY_BACKWARD] = new_block(pl, saved, again, again);
+    if (p->recomputed) p->saved[COPY_BACKWARD] = new_block(pl, saved, recompute, recompute);
 }
 
 /* Extends the lifetimes of the blocks that op i reads to the steps that read them. */
