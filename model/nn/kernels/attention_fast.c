@@ -8,8 +8,8 @@
 #include <omp.h>
 #include <stdio.h>
 
-/* The first error of a parallel loop. Error messages are per thread, so that of a worker is copied
- * to the calling thread. */
+/* The first error of a parallel loop. Messages are per thread: the one of the thread that failed is
+ * copied for the calling thread. */
 typedef struct fault {
     status code;
     char message[256];

@@ -19,8 +19,8 @@ typedef struct head {
 } head;
 
 /* The kernels of a head. q, y, dy and dq point at the head's first element of token 0. k and v
- * follow q after `channels` and 2 * `channels` elements, dk and dv likewise follow dq; rows of
- * these are 3 * `channels` elements apart, rows of y and dy `channels`. logsum [tokens]. */
+ * are at q + channels and q + 2 * channels, dk and dv likewise after dq; rows of all these are
+ * 3 * channels elements apart, rows of y and dy channels elements. logsum [tokens]. */
 typedef struct head_kernels {
     bool tiles; /* bf16 is multiplied with AMX tiles */
     int64_t (*scratch)(int64_t tokens, int64_t width, tensor_type type); /* bytes per thread */

@@ -5,8 +5,8 @@
 
 #include <math.h>
 
-/* Index of row t of q (part 0), k (1) or v (2) of one sample and head: channels / heads elements.
- */
+/* Index of row t of q (part 0), k (1) or v (2) of one sample and head. A row has channels / heads
+ * elements. */
 static int64_t row_at(const attention_shape *s, int64_t b, int64_t t, int part, int64_t h) {
     return ((b * s->tokens + t) * 3 + part) * s->channels + h * (s->channels / s->heads);
 }

@@ -105,8 +105,8 @@ static status blas_conv_pack(conv *c, const float *weight, void *packed, void *s
 
 /* Gathers the patch [k, k, channels] of one pixel (row, column) of the result from one sample of
  * the other array. Forward, a tap reads pixel * stride + tap - padding of x. Backward, it reads the
- * pixel of dy whose window has the pixel of dx under that tap, if there is one. Elsewhere it is 0.
- */
+ * pixel of dy whose window has the pixel of dx under that tap, if there is one. Taps without
+ * such a pixel are 0. */
 static void gather_row(const conv *c, bool forward, const float *from, int64_t row, int64_t column,
                        float *to) {
     const conv_shape *s = &c->shape;

@@ -2,6 +2,7 @@
 #include "model/nn/kernels/elementwise.h"
 #include "model/nn/op.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 static status add_forward(op_run *r) {
@@ -19,9 +20,11 @@ node graph_add(graph *g, node a, node b) {
     const graph_op *one = graph_value(g, a, "add"), *two = graph_value(g, b, "add");
     if (!one || !two) return NODE_NONE;
     if (memcmp(one->shape, two->shape, sizeof one->shape) != 0)
-        return graph_fault(g, "add: %dx%dx%d and %dx%dx%d differ", (int)one->shape[0],
-                           (int)one->shape[1], (int)one->shape[2], (int)two->shape[0],
-                           (int)two->shape[1], (int)two->shape[2]);
+        return graph_fault(g,
+                           "add: %" PRId64 "x%" PRId64 "x%" PRId64 " and %" PRId64 "x%" PRId64
+                           "x%" PRId64 " differ",
+                           one->shape[0], one->shape[1], one->shape[2], two->shape[0],
+                           two->shape[1], two->shape[2]);
     graph_op op = {.kind = &add_kind,
                    .in = {a, b},
                    .inputs = 2,

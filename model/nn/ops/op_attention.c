@@ -2,6 +2,8 @@
  * input holds queries, keys and values as 3c channels, the output of a 1x1 convolution. */
 #include "model/nn/op.h"
 
+#include <inttypes.h>
+
 static attention_shape shape_of(const op_run *r) {
     return (attention_shape){.batch = r->batch,
                              .tokens = r->out.shape[1] * r->out.shape[2],
@@ -48,9 +50,10 @@ node graph_attention(graph *g, node qkv, int64_t heads) {
     if (!from) return NODE_NONE;
     int64_t c = from->shape[2] / 3;
     if (from->shape[2] % 3 != 0 || heads < 1 || c % heads != 0)
-        return graph_fault(
-            g, "attention: %d channels do not hold queries, keys and values of %d heads",
-            (int)from->shape[2], (int)heads);
+        return graph_fault(g,
+                           "attention: %" PRId64
+                           " channels do not hold queries, keys and values of %" PRId64 " heads",
+                           from->shape[2], heads);
     graph_op op = {.kind = &attention_kind,
                    .in = {qkv},
                    .inputs = 1,

@@ -1,6 +1,7 @@
 /* Concatenation of two activations along channels: the skip connections of a U-Net. */
 #include "model/nn/op.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 /* Bytes of one pixel of input k. */
@@ -45,8 +46,9 @@ node graph_concat(graph *g, node a, node b) {
     const graph_op *one = graph_value(g, a, "concat"), *two = graph_value(g, b, "concat");
     if (!one || !two) return NODE_NONE;
     if (one->shape[0] != two->shape[0] || one->shape[1] != two->shape[1])
-        return graph_fault(g, "concat: %dx%d and %dx%d pixels differ", (int)one->shape[0],
-                           (int)one->shape[1], (int)two->shape[0], (int)two->shape[1]);
+        return graph_fault(
+            g, "concat: %" PRId64 "x%" PRId64 " and %" PRId64 "x%" PRId64 " pixels differ",
+            one->shape[0], one->shape[1], two->shape[0], two->shape[1]);
     graph_op op = {.kind = &concat_kind,
                    .in = {a, b},
                    .inputs = 2,

@@ -3,6 +3,8 @@
  * in each run. */
 #include "model/nn/op.h"
 
+#include <inttypes.h>
+
 static status conv_open_op(op_run *r) {
     const graph_op *op = r->op;
     conv_shape shape = {.batch = r->batch,
@@ -60,8 +62,8 @@ node graph_conv(graph *g, const char *name, node x, int64_t out, int kernel, int
     if (!from) return NODE_NONE;
     /* 1x1 with stride 2 is refused: oneDNN 2.6 writes beyond its scratch there. */
     if ((kernel != 1 && kernel != 3) || stride < 1 || stride > (kernel + 1) / 2 || out < 1)
-        return graph_fault(g, "%s: kernel %d, stride %d to %d channels is not supported", name,
-                           kernel, stride, (int)out);
+        return graph_fault(g, "%s: kernel %d, stride %d to %" PRId64 " channels is not supported",
+                           name, kernel, stride, out);
     int64_t in = from->shape[2];
     graph_op op = {
         .kind = &conv_kind,

@@ -9,6 +9,7 @@
 
 #include "io/alloc.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -52,8 +53,9 @@ static status dice_ce_forward(op_run *r) {
     float *y = r->out.at;
     for (int64_t i = 0; i < r->batch * pixels; i++)
         if (labels[i] >= classes)
-            return status_fail(ST_INPUT, "a label map holds %d, but there are only %d classes",
-                               (int)labels[i], (int)classes);
+            return status_fail(ST_INPUT,
+                               "a label map holds %d, but there are only %" PRId64 " classes",
+                               (int)labels[i], classes);
 #pragma omp parallel for schedule(static)
     for (int64_t b = 0; b < r->batch; b++) {
         float *p = (float *)r->saved + b * pixels * classes;

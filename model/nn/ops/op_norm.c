@@ -3,6 +3,8 @@
  * memory. */
 #include "model/nn/op.h"
 
+#include <inttypes.h>
+
 static norm_shape shape_of(const op_run *r) {
     return (norm_shape){.batch = r->batch,
                         .pixels = r->out.shape[1] * r->out.shape[2],
@@ -53,8 +55,8 @@ node graph_norm(graph *g, const char *name, node x, int64_t groups, node scale_s
     if (!from) return NODE_NONE;
     int64_t c = from->shape[2];
     if (groups < 1 || c % groups != 0)
-        return graph_fault(g, "%s: %d channels cannot be divided into %d groups", name, (int)c,
-                           (int)groups);
+        return graph_fault(g, "%s: %" PRId64 " channels cannot be divided into %" PRId64 " groups",
+                           name, c, groups);
     graph_op op = {.kind = &norm_kind,
                    .in = {x, scale_shift},
                    .inputs = scale_shift == NODE_NONE ? 1 : 2,
@@ -64,7 +66,7 @@ node graph_norm(graph *g, const char *name, node x, int64_t groups, node scale_s
         const graph_op *modulation = graph_value(g, scale_shift, name);
         if (!modulation) return NODE_NONE;
         if (modulation->shape[0] != 1 || modulation->shape[1] != 1 || modulation->shape[2] != 2 * c)
-            return graph_fault(g, "%s: scale and shift must be a vector of %d", name, (int)(2 * c));
+            return graph_fault(g, "%s: scale and shift must be a vector of %" PRId64, name, 2 * c);
     }
     graph_name(g, &op, name);
     graph_param(g, &op, "weight", 1, (int64_t[]){c}, PARAM_ONE, c, false);

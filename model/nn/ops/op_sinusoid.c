@@ -2,6 +2,7 @@
  * as in the code of Dhariwal & Nichol 2021. The input gets no gradient. */
 #include "model/nn/op.h"
 
+#include <inttypes.h>
 #include <math.h>
 
 static status sinusoid_forward(op_run *r) {
@@ -25,8 +26,8 @@ node graph_sinusoid(graph *g, node x, int64_t dim, double scale) {
     if (!from) return NODE_NONE;
     if (from->shape[0] * from->shape[1] * from->shape[2] != 1 || dim < 2 || dim % 2 != 0)
         return graph_fault(
-            g, "sinusoid: needs one number per sample and an even number of channels, not %d",
-            (int)dim);
+            g, "sinusoid: needs one number per sample and an even number of channels, not %" PRId64,
+            dim);
     graph_op op = {.kind = &sinusoid_kind,
                    .in = {x},
                    .inputs = 1,
