@@ -63,8 +63,8 @@ node graph_add(graph *g, node a, node b);
 node graph_concat(graph *g, node a, node b);    /* along channels */
 node graph_upsample(graph *g, node x);          /* twice as high and wide, nearest */
 node graph_dropout(graph *g, node x, double p); /* identity unless the plan is for training */
-/* [1,1,1] -> [1,1,dim]: cos, then sin of x * scale * 10000^(-i/(dim/2)) (Vaswani et al. 2017, 3.5).
- */
+/* [1,1,1] -> [1,1,dim]: cos, then sin of x * scale * 10000^(-i/(dim/2)) (Vaswani et al. 2017,
+ * section 3.5). */
 node graph_sinusoid(graph *g, node x, int64_t dim, double scale);
 /* [h,w,c] -> [1,1,c]: mean over pixels. */
 node graph_mean(graph *g, node x);

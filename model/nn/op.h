@@ -53,7 +53,7 @@ struct graph {
 };
 
 /* The arguments of an op's functions: one op of a plan with its memory. Gradients have the type of
- * their value. */
+ * their value. open sets the sizes saved_bytes, scratch_bytes and packed_bytes. */
 typedef struct op_run {
     const graph_op *op;
     const kernels *engine;
@@ -76,8 +76,8 @@ typedef struct op_run {
     int64_t packed_bytes;
 } op_run;
 
-/* Sets of values: bits of the inputs, and of the output. */
-enum { READS_IN0 = 1, READS_IN1 = 2, READS_IN2 = 4, READS_OUT = 8 };
+/* Bits of sets of an op's inputs and output. */
+enum { BIT_IN0 = 1, BIT_IN1 = 2, BIT_IN2 = 4, BIT_OUT = 8 };
 
 struct op_kind {
     const char *name;

@@ -88,7 +88,7 @@ static void choose_recomputed(plan *pl, const plan_options *options) {
         plan_op *p = &pl->ops[i];
         bool back = plan_runs_backward(pl, i);
         if (!plan_runs_forward(pl, i)) continue;
-        if (back && (p->run.op->kind->backward_reads & READS_OUT)) p->recomputed = true;
+        if (back && (p->run.op->kind->backward_reads & BIT_OUT)) p->recomputed = true;
         if (p->kept) p->recomputed = false;
         for (int k = 0; k < p->run.op->inputs; k++)
             if (p->recomputed || (back && (p->run.op->kind->backward_reads & (1u << k))))
@@ -159,7 +159,7 @@ static void extend_to_reads(plan *pl, node i) {
     bool back = plan_runs_backward(pl, i);
     if (back && p->saved[COPY_BACKWARD] != NO_BLOCK)
         extend(pl, p->saved[COPY_BACKWARD], p->step[BACKWARD]);
-    if (back && (reads & READS_OUT)) extend(pl, p->value[COPY_BACKWARD], p->step[BACKWARD]);
+    if (back && (reads & BIT_OUT)) extend(pl, p->value[COPY_BACKWARD], p->step[BACKWARD]);
     for (int k = 0; k < p->run.op->inputs; k++) {
         const plan_op *from = root_of(pl, p, k);
         extend(pl, from->value[COPY_FORWARD], p->step[FORWARD]);

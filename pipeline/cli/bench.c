@@ -252,8 +252,9 @@ static void print_profile(bench *b) {
         const plan_seconds *t = &b->kinds[i].took;
         all += sum_of(t);
         printf("  %-16s %3d %7.1f %7.1f %7.1f  %7.1f %7.1f %7.1f  %5.1f %%\n", b->kinds[i].kind,
-               b->kinds[i].count, ms * t->pack, ms * t->forward, ms * t->recompute, ms * t->backward,
-               ms * t->add, ms * sum_of(t), 100 * sum_of(t) / STEPS / b->mean.total);
+               b->kinds[i].count, ms * t->pack, ms * t->forward, ms * t->recompute,
+               ms * t->backward, ms * t->add, ms * sum_of(t),
+               100 * sum_of(t) / STEPS / b->mean.total);
     }
     double update = 1000 * b->mean.update, exposed = 1000 * b->mean.exposed;
     double step = 1000 * b->mean.total;
@@ -310,8 +311,8 @@ static void print_json(const bench *b) {
         json_object_set_new(kinds, b->kinds[i].kind,
                             json_pack("{s:i, s:f, s:f, s:f, s:f, s:f}", "ops", b->kinds[i].count,
                                       "pack", t->pack / STEPS, "forward", t->forward / STEPS,
-                                      "again", t->recompute / STEPS, "backward", t->backward / STEPS,
-                                      "joins", t->add / STEPS));
+                                      "again", t->recompute / STEPS, "backward",
+                                      t->backward / STEPS, "joins", t->add / STEPS));
     }
     json_object_set_new(all, "seconds_by_operator", kinds);
     const scaling *s = &b->scaling;

@@ -18,8 +18,7 @@ static inline void activation_write(tensor_type type, void *y, int64_t i, float 
         ((float *)y)[i] = value;
 }
 
-/* Address of element i. Drops const: if x is const, the caller must not write through the result.
- */
+/* Address of element i. Drops const: the caller must not write through it if x is const. */
 static inline void *activation_at(tensor_type type, const void *x, int64_t i) {
     return (char *)x + i * tensor_element_bytes(type);
 }

@@ -72,22 +72,22 @@ CLONED(void, score_gradient_tile,
 
 /* out [tokens, width] = rows of an activation that are `stride` elements apart. */
 CLONED(void, gather,
-       (tensor_type type, const void *map, int64_t tokens, int64_t width, int64_t stride,
+       (tensor_type type, const void *x, int64_t tokens, int64_t width, int64_t stride,
         float *restrict out),
-       (type, map, tokens, width, stride, out)) {
+       (type, x, tokens, width, stride, out)) {
     for (int64_t t = 0; t < tokens; t++)
         for (int64_t e = 0; e < width; e++)
-            out[t * width + e] = activation_read(type, map, t * stride + e);
+            out[t * width + e] = activation_read(type, x, t * stride + e);
 }
 
 /* The reverse of gather. */
 CLONED(void, scatter,
        (tensor_type type, const float *restrict in, int64_t tokens, int64_t width, int64_t stride,
-        void *map),
-       (type, in, tokens, width, stride, map)) {
+        void *x),
+       (type, in, tokens, width, stride, x)) {
     for (int64_t t = 0; t < tokens; t++)
         for (int64_t e = 0; e < width; e++)
-            activation_write(type, map, t * stride + e, in[t * width + e]);
+            activation_write(type, x, t * stride + e, in[t * width + e]);
 }
 
 /* Scratch holds these, each [tokens, width], and two tiles [QUERIES, KEYS]. */

@@ -12,8 +12,8 @@ static status add_forward(op_run *r) {
 
 static const op_kind add_kind = {.name = "add",
                                  .may_be_bf16 = true,
-                                 .same_type = READS_IN0 | READS_IN1,
-                                 .passes_gradient = READS_IN0 | READS_IN1,
+                                 .same_type = BIT_IN0 | BIT_IN1,
+                                 .passes_gradient = BIT_IN0 | BIT_IN1,
                                  .forward = add_forward};
 
 node graph_add(graph *g, node a, node b) {

@@ -37,9 +37,9 @@ static int64_t attention_flops(const op_run *r) {
 }
 
 static const op_kind attention_kind = {.name = "attention",
-                                       .backward_reads = READS_IN0 | READS_OUT,
+                                       .backward_reads = BIT_IN0 | BIT_OUT,
                                        .may_be_bf16 = true,
-                                       .same_type = READS_IN0,
+                                       .same_type = BIT_IN0,
                                        .open = attention_open,
                                        .forward = attention_forward,
                                        .backward = attention_backward,

@@ -38,7 +38,7 @@ static status concat_backward(op_run *r) {
 static const op_kind concat_kind = {.name = "concat",
                                     .may_be_bf16 = true,
                                     .only_copies = true,
-                                    .same_type = READS_IN0 | READS_IN1,
+                                    .same_type = BIT_IN0 | BIT_IN1,
                                     .forward = concat_forward,
                                     .backward = concat_backward};
 

@@ -46,9 +46,9 @@ static int64_t conv_flops(const op_run *r) {
 }
 
 static const op_kind conv_kind = {.name = "conv",
-                                  .backward_reads = READS_IN0,
+                                  .backward_reads = BIT_IN0,
                                   .may_be_bf16 = true,
-                                  .any_type = READS_IN0,
+                                  .any_type = BIT_IN0,
                                   .open = conv_open_op,
                                   .close = conv_close_op,
                                   .pack = conv_pack_op,

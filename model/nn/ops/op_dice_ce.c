@@ -107,7 +107,7 @@ static status dice_ce_backward(op_run *r) {
 }
 
 static const op_kind dice_ce_kind = {.name = "Dice and cross-entropy loss",
-                                     .backward_reads = READS_IN1 | READS_IN2,
+                                     .backward_reads = BIT_IN1 | BIT_IN2,
                                      .open = dice_ce_open,
                                      .forward = dice_ce_forward,
                                      .backward = dice_ce_backward};

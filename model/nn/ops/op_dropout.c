@@ -63,7 +63,7 @@ static bool dropout_is_identity(const graph_op *op, bool training) {
 
 static const op_kind dropout_kind = {.name = "dropout",
                                      .may_be_bf16 = true,
-                                     .same_type = READS_IN0,
+                                     .same_type = BIT_IN0,
                                      .open = dropout_open,
                                      .forward = dropout_forward,
                                      .backward = dropout_backward,

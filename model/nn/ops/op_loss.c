@@ -64,7 +64,7 @@ static status loss_backward(op_run *r) {
 }
 
 static const op_kind loss_kind_op = {.name = "regression loss",
-                                     .backward_reads = READS_IN0 | READS_IN1 | READS_IN2,
+                                     .backward_reads = BIT_IN0 | BIT_IN1 | BIT_IN2,
                                      .forward = loss_forward,
                                      .backward = loss_backward};
 

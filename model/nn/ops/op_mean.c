@@ -38,7 +38,7 @@ static status mean_open(op_run *r) {
 }
 
 static const op_kind mean_kind = {.name = "mean",
-                                  .any_type = READS_IN0,
+                                  .any_type = BIT_IN0,
                                   .open = mean_open,
                                   .forward = mean_forward,
                                   .backward = mean_backward};

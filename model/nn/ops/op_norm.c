@@ -42,10 +42,10 @@ static status norm_backward(op_run *r) {
 }
 
 static const op_kind norm_kind = {.name = "norm",
-                                  .backward_reads = READS_IN0 | READS_IN1,
+                                  .backward_reads = BIT_IN0 | BIT_IN1,
                                   .may_be_bf16 = true,
-                                  .same_type = READS_IN0,
-                                  .adds_gradient = READS_IN0,
+                                  .same_type = BIT_IN0,
+                                  .adds_gradient = BIT_IN0,
                                   .open = norm_open,
                                   .forward = norm_forward,
                                   .backward = norm_backward};

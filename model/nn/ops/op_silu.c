@@ -12,10 +12,8 @@ static status silu_backward(op_run *r) {
     return ST_OK;
 }
 
-static const op_kind silu_kind = {.name = "silu",
-                                  .backward_reads = READS_IN0,
-                                  .forward = silu_forward,
-                                  .backward = silu_backward};
+static const op_kind silu_kind = {
+    .name = "silu", .backward_reads = BIT_IN0, .forward = silu_forward, .backward = silu_backward};
 
 node graph_silu(graph *g, node x) {
     const graph_op *from = graph_value(g, x, "silu");

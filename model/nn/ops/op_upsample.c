@@ -42,7 +42,7 @@ static status upsample_backward(op_run *r) {
 static const op_kind upsample_kind = {.name = "upsample",
                                       .may_be_bf16 = true,
                                       .only_copies = true,
-                                      .same_type = READS_IN0,
+                                      .same_type = BIT_IN0,
                                       .forward = upsample_forward,
                                       .backward = upsample_backward};
 

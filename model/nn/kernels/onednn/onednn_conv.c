@@ -18,8 +18,8 @@
  *   reference loops. The data gradient is the backward primitive, at least as fast as a forward one
  *   with the flipped kernel.
  *
- *   Weight gradient of a 1x1 convolution in f32: the matrix product dy^T x, which is faster than
- * the primitive.
+ *   Weight gradient of a 1x1 convolution in f32: the matrix product dy^T x, faster than the
+ *   primitive.
  *
  * Where the Winograd algorithm is used instead (variants.c), the f32 3x3 convolutions with stride 1
  * run here only as the baseline of the benchmark.
@@ -46,8 +46,7 @@ static void *at_offset(void *scratch, int64_t offset) { return (char *)scratch +
 int64_t onednn_conv_scratch(const onednn_conv *c) { return c->scratch_bytes; }
 
 /* flipped [in,out,k,k] from weight [out,in,k,k]: channels exchanged, kernel rotated by 180 degrees.
- * Works in tiles of input channels, because either the reads or the writes are far apart in memory.
- */
+ * Works in tiles of input channels, because reads or writes are far apart in memory. */
 static void flip(const conv_shape *s, const float *weight, float *flipped) {
     enum { TILE = 16 };
     int64_t taps = s->kernel * s->kernel;

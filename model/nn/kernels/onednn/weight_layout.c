@@ -79,8 +79,7 @@ CLONED(void, add_gathered,
     for (int64_t i = 0; i < n; i++) to[i] += from[index[i]];
 }
 
-/* Works in tiles of CHUNK x CHUNK x taps, so that the cache lines of the source stay in the cache.
- */
+/* Works in tiles of CHUNK x CHUNK x taps, so that the lines of the source stay in the cache. */
 void weight_layout_add(const dnnl_memory_desc_t *d, const float *from, float *plain) {
     int64_t rows = d->dims[0], columns = d->dims[1], taps = d->dims[2] * d->dims[3];
 #pragma omp parallel for collapse(2) schedule(static) if (rows * columns > 4096)

@@ -18,8 +18,7 @@ bool weight_layout_can_write(const dnnl_memory_desc_t *layout);
 void weight_layout_write(const dnnl_memory_desc_t *layout, const float *weight, int64_t step_a,
                          int64_t step_b, bool flipped, void *to);
 
-/* Whether weight_layout_add() supports this layout: f32 in any blocks that divide the dimensions.
- */
+/* Whether weight_layout_add() supports this layout: f32, with blocks that divide the dimensions. */
 bool weight_layout_can_read(const dnnl_memory_desc_t *layout);
 
 /* plain [a,b,k,k] += from, which is in a supported layout. */
