@@ -1,5 +1,5 @@
-# Build, check and show ctaug. On a fresh Debian 12 `make demo` or `make check` alone does everything:
-# it installs what is missing, builds and runs. `make help` lists the targets.
+# Build, check and show ctaug. On a fresh Debian 12 `make demo` or `make check` alone does
+# everything: it installs what is missing, builds and runs. `make help` lists the targets.
 #
 # BUILD=dir builds elsewhere; CC, CXX, CFLAGS, CXXFLAGS, LDFLAGS as usual; SRC="..." restricts the
 # library to some files. The flags of packages are asked for while this file is read: targets that
@@ -64,7 +64,7 @@ check: ## lint and every test: installs what is missing, builds, runs; FILTER=wo
 	@$(MAKE_ALL) all test-programs WARN="$(WARN) -Werror"
 	@BUILD=$(BUILD) tests/run.sh $(FILTER)
 
-lint: ## format, cppcheck, warnings of gcc and clang, headers alone, arrows between floors
+lint: ## format, cppcheck, warnings of gcc and clang, headers alone, rules for includes
 	@$(MAKE) --no-print-directory deps PACKAGES="$(LINT_PACKAGES)"
 	@$(MAKE) --no-print-directory run-lint
 

@@ -1,13 +1,13 @@
 # The one way a stage runs under Slurm; the *.sbatch files beside this one differ in resources only.
 #
-# A stage that is asked to stop (USR1 before the time limit, USR1 or TERM at a preemption) keeps what
-# it has done and exits with 75; the job then puts itself back into the queue and continues where it
-# stopped. A job that somebody cancelled stays cancelled, and an error is an error: what depends on it
-# is never started.
+# A stage that is asked to stop (USR1 before the time limit, USR1 or TERM at a preemption) keeps
+# what it has done and exits with 75; the job then puts itself back into the queue and continues
+# where it stopped. A job that somebody cancelled stays cancelled. After an error the jobs that
+# depend on the stage are never started.
 
 # mpirun waits twice its kill timeout after a rank has stopped with a code, longer than a preemption
-# allows. So rank 0 leaves its exit code in a file, and the script need not wait. Open MPI signals the
-# whole process group of a rank: the shell in between ignores what is meant for the program.
+# allows. So rank 0 leaves its exit code in a file, and the script need not wait. Open MPI signals
+# the whole process group of a rank: the shell in between ignores what is meant for the program.
 ctaug_rank='trap : USR1 TERM
 "$@"
 code=$?

@@ -1,4 +1,5 @@
-"""What the scripts share: calling ctaug on ranks, a tiny phantom, a tiny study, what a store holds."""
+"""What the scripts share: running ctaug on ranks, a small phantom and its study, reading a
+store."""
 import hashlib
 import json
 import os
@@ -28,7 +29,7 @@ evaluate: {{seeds: 1, steps: 10, batch: 8}}
 
 
 class Place:
-    """A scratch directory with a phantom and a study; removed at the end."""
+    """A scratch directory with phantom patients, and studies of them; removed at the end."""
 
     def __init__(self, patients=4):
         if not os.path.exists(CTAUG):
@@ -46,7 +47,7 @@ class Place:
         shutil.rmtree(self.root)
 
     def study(self, name):
-        """A study of its own run directory, ingested or not: (path of the study, run directory)."""
+        """Writes a study with an output folder of its own: (path of the study, output folder)."""
         out = os.path.join(self.root, name)
         path = out + ".yaml"
         with open(path, "w") as f:
@@ -55,13 +56,13 @@ class Place:
 
 
 def command(ranks, *words):
-    """A command line; 0 ranks are one without mpirun."""
+    """A command line for a number of ranks. 0: one rank without mpirun."""
     return [*(("mpirun", "-n", str(ranks)) if ranks else ()), *map(str, words)]
 
 
 def run(ranks, *words, expect=0, env=None, timeout=240):
-    """Runs ctaug (or, with a path, another program) on ranks; returns what it said. `expect` is its
-    exit code, or those it may have."""
+    """Runs ctaug, or the program whose absolute path comes first, on ranks; returns its output.
+    `expect` is the exit code, or a tuple of those allowed."""
     program = words if os.path.isabs(words[0]) else (CTAUG, *words)
     done = subprocess.run(command(ranks, *program), stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, timeout=timeout,
@@ -85,8 +86,8 @@ def hashes(folder):
 
 
 def read_store(store):
-    """Id -> (HU, labels, attributes), and the label names; by h5py, not by ctaug."""
-    import h5py  # most scripts do without
+    """({id: (HU, labels, attributes)}, label names), read by h5py independently of ctaug."""
+    import h5py  # here, because most scripts do not need it
 
     with h5py.File(os.path.join(store, "index.h5"), "r") as f:
         volumes = {k: (v["ct"][...], v["labels"][...], dict(v.attrs))

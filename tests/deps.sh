@@ -1,10 +1,11 @@
 #!/bin/bash
-# Installs the Debian packages named on the command line that are missing. Without root or a sudo
-# that asks no password it names them and stops. Costs one dpkg-query when nothing is missing.
+# Installs those of the Debian packages named on the command line that are missing. Without root and
+# without sudo that needs no password it prints their names and fails. If nothing is missing it runs
+# one dpkg-query only.
 set -u -o pipefail
 
 if ! command -v dpkg-query > /dev/null; then
-    echo "deps: this is no Debian system; what is needed, under Debian's names: $*" >&2
+    echo "deps: this is no Debian system; needed are, by Debian's names: $*" >&2
     exit 1
 fi
 present=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2> /dev/null | sed -n 's/^installed //p')
@@ -22,7 +23,7 @@ else
 fi
 
 echo "deps: installing $missing"
-# dpkg writes thousands of lines that matter to nobody unless it fails.
+# The long output of apt-get is shown only if it fails.
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 install() {
@@ -31,6 +32,6 @@ install() {
 }
 if ! install > "$log" 2>&1; then
     cat "$log" >&2
-    echo "deps: the installation failed (apt-get's words above)" >&2
+    echo "deps: the installation failed (output of apt-get above)" >&2
     exit 1
 fi

@@ -1,7 +1,7 @@
-/* What the tests of the engines share: numbers to feed them, comparisons, finite differences.
+/* What the tests of the engines share: input values, scratch, comparisons, finite differences.
  *
- * Included by one C file of a program. Maps are f32 arrays here; one of a bf16 kernel holds numbers
- * that bf16 can say, and goes in and comes out through map_in() and map_out().
+ * Included by one C file of a program. A test keeps activations as f32 arrays. Those of a bf16
+ * kernel hold values that bf16 represents exactly; activations_in() and activations_out() convert.
  */
 #ifndef CTAUG_TESTS_KERNEL_CASE_H
 #define CTAUG_TESTS_KERNEL_CASE_H
@@ -10,6 +10,7 @@
 #include "model/nn/kernels.h"
 #include "model/nn/kernels/cpu.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <omp.h>
 #include <setjmp.h>
@@ -33,8 +34,8 @@ static inline void ok(status st) {
     if (st != ST_OK) fail_msg("%s", status_message());
 }
 
-/* Scratch of so many bytes and not one more, holding NaN: what scratch holds means nothing. The
- * caller frees them. */
+/* Scratch of exactly `bytes` bytes, 64-byte aligned, filled with NaN: a kernel may not rely on what
+ * scratch holds. The caller frees it. */
 static inline void *scratch_of(int64_t bytes) {
     void *at = NULL;
     assert_int_equal(posix_memalign(&at, 64, (size_t)(bytes > 0 ? bytes : 1)), 0);
@@ -44,7 +45,7 @@ static inline void *scratch_of(int64_t bytes) {
 
 enum { GUARD = 1 << 16 };
 
-/* Scratch with bytes behind it that nobody may write; guard_check() says whether, and frees it. */
+/* Scratch followed by guard bytes. guard_check() fails if these were written, and frees both. */
 static inline char *guarded(int64_t bytes) {
     char *scratch = scratch_of(bytes + GUARD);
     memset(scratch + bytes, 0x5a, GUARD);
@@ -63,7 +64,8 @@ static inline float *filled(int64_t n, float value) {
     return a;
 }
 
-/* Multiples of 1/1024 in (-1, 1): steps of 2^-k are added to them without rounding. */
+/* Pseudo-random multiples of 1/1024 in (-1, 1), to which steps of 2^-k add without rounding. The
+ * caller frees them. */
 static inline float *noise(int64_t n, uint32_t seed) {
     float *a = filled(n, 0);
     uint32_t s = seed * 2654435761u + 1;
@@ -96,40 +98,39 @@ static inline void all_near(const char *what, const float *got, const float *wan
     for (int64_t i = 0; i < n; i++) near(what, got[i], want[i], tolerance);
 }
 
-/* A new array of the kernel's type with the numbers of x; NULL stays NULL. */
-static inline void *map_in(tensor_type type, const float *x, int64_t n) {
-    void *map = malloc((size_t)(n > 0 ? n * tensor_element_bytes(type) : 1));
-    assert_non_null(map);
+/* The values of x [n] in a new array of the kernel's type. The caller frees it. */
+static inline void *activations_in(tensor_type type, const float *x, int64_t n) {
+    void *typed = malloc((size_t)(n > 0 ? n * tensor_element_bytes(type) : 1));
+    assert_non_null(typed);
     for (int64_t i = 0; i < n; i++) {
         if (type == TYPE_BF16)
-            ((bf16 *)map)[i] = bf16_from_f32(x[i]);
+            ((bf16 *)typed)[i] = bf16_from_f32(x[i]);
         else
-            ((float *)map)[i] = x[i];
+            ((float *)typed)[i] = x[i];
     }
-    return map;
+    return typed;
 }
 
-/* x = what the map holds; frees it. */
-static inline void map_out(tensor_type type, void *map, float *x, int64_t n) {
+/* Copies the values of such an array to x [n] and frees the array. */
+static inline void activations_out(tensor_type type, void *typed, float *x, int64_t n) {
     for (int64_t i = 0; i < n; i++)
-        x[i] = type == TYPE_BF16 ? bf16_to_f32(((bf16 *)map)[i]) : ((float *)map)[i];
-    free(map);
+        x[i] = type == TYPE_BF16 ? bf16_to_f32(((bf16 *)typed)[i]) : ((float *)typed)[i];
+    free(typed);
 }
 
-/* Rounds x to what the type can say. */
-static inline void map_round(tensor_type type, float *x, int64_t n) {
-    map_out(type, map_in(type, x, n), x, n);
+/* Rounds x [n] to the type. */
+static inline void round_to_type(tensor_type type, float *x, int64_t n) {
+    activations_out(type, activations_in(type, x, n), x, n);
 }
 
-/* The most that rounding a number of this size to bf16 changes it: half a unit of its last place.
- */
+/* Half a unit in the last place of x in bf16: the largest error of rounding it. */
 static inline double bf16_half_unit(double x) {
     int exponent;
     frexp(x, &exponent);
     return ldexp(1, exponent - 9);
 }
 
-/* As all_near(), where each number has been rounded to the type besides. */
+/* As all_near(), where each value was also rounded to the type. */
 static inline void all_near_in(const char *what, tensor_type type, const float *got,
                                const float *want, int64_t n, double tolerance) {
     for (int64_t i = 0; i < n; i++)
@@ -154,11 +155,12 @@ static inline int run_at_each_feature_set(const struct CMUnitTest *tests, size_t
 
 /* ---- finite differences of the reference ---- */
 
-/* sum of y * weight as a function of the numbers behind `x`, one of the arrays in `context` */
+/* sum(y * dy), where y is computed from the arrays in `context`. */
 typedef double (*objective)(void *context);
 
-/* gradient [n] must be d(objective)/dx: five-point stencil, error h^4 and the rounding of y to f32
- * (size of y's numbers times the root of how many) divided by h. */
+/* Checks that gradient [n] is d(objective)/dx, where x is one of the arrays in `context`, by the
+ * five-point stencil. Its error is of order h^4, plus the rounding of y to f32 divided by h.
+ * rounding: the size of y's values times the square root of their number. */
 static inline void check_gradient(const char *what, objective f, void *context, float *x, int64_t n,
                                   const float *gradient, double rounding) {
     const float h = 0x1p-5f;
@@ -182,21 +184,21 @@ static inline double dot(const float *a, const float *b, int64_t n) {
     return sum;
 }
 
-/* ---- same bits ---- */
+/* ---- bit-for-bit equality ---- */
 
 #ifdef _OPENMP
 enum { SEVERAL = 2 };
 #else
-enum { SEVERAL = 1 }; /* clang against libgomp: loops are serial, threads inside libraries only */
+enum { SEVERAL = 1 }; /* clang with libgomp: our loops are serial, only libraries use threads */
 #endif
 
 static inline void same_bits(const char *what, const float *a, const float *b, int64_t n) {
     for (int64_t i = 0; i < n; i++)
         if (memcmp(&a[i], &b[i], sizeof *a) != 0)
-            fail_msg("%s: element %lld is %.9g and %.9g", what, (long long)i, a[i], b[i]);
+            fail_msg("%s: element %" PRId64 " is %.9g and %.9g", what, i, a[i], b[i]);
 }
 
-/* Makes every sample equal the first. */
+/* Copies the first sample of x [batch, n] over the others. */
 static inline void repeat_first(float *x, int64_t batch, int64_t n) {
     for (int64_t b = 1; b < batch; b++) memcpy(x + b * n, x, (size_t)n * sizeof *x);
 }

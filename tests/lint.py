@@ -1,35 +1,43 @@
 #!/usr/bin/python3
-"""What a machine can say about the sources, as `make lint` and as one of the tests.
+"""Static checks of the sources: `make lint`, and the first of the tests.
 
-Form (clang-format), warnings (cppcheck; gcc and clang, which see different things), every header
-alone, and the plan of the house: which room may include what, what lies at the top level, how long a
-file may be. Prints "file: fault" for each finding and exits 1 if there is any.
+Runs clang-format, cppcheck, and gcc and clang for their warnings; compiles every header alone; and
+checks the rules of the repository that no tool knows: what a folder may include, what lies at the
+top level, how integers are printed, the length of files and of comment lines. Prints "file: fault"
+for each finding and exits with 1 if there is any.
 """
+import ast
 import concurrent.futures
+import io
 import os
 import pathlib
 import re
 import shutil
 import subprocess
 import sys
+import tokenize
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-FLOORS = ("pipeline", "model", "io")
-TOP_LEVEL = {*FLOORS, "tests", "jobs", "Makefile", "README.md", "LICENSE"}
-LONGEST = 600
-# Room -> the libraries that may be spelled there, and how they show themselves.
-ROOMS = [
+LAYERS = ("pipeline", "model", "io")  # from the top down
+TOP_LEVEL = {*LAYERS, "tests", "jobs", "Makefile", "README.md", "LICENSE"}
+MAX_LINES = 600
+MAX_COMMENT_COLUMNS = 100
+C_SOURCES = (".c", ".h", ".cpp", ".hpp")
+# Integers are printed as int64_t by PRId64 (or PRIu64, PRIx64), without casts.
+LONG_LONG = re.compile(r"%[-+ #0]*[\d*]*(\.[\d*]+)?ll[dioux]|\(long long\)")
+# Library, a pattern of its use, and the files that may use it.
+LIBRARIES = [
     ("MPI", r'#\s*include\s*[<"]mpi\.h|\bMPI_[A-Z]\w+', r"io/comm\.c"),
     ("HDF5", r'#\s*include\s*[<"](hdf5|H5\w*|hdf5_hl)\.h', r"io/(store\w*\.[ch]|checkpoint\.c)"),
     ("DCMTK", r'#\s*include\s*[<"]dcmtk/', r"io/dicom_\w+\.(cpp|hpp)"),
 ]
-# What a floor must not include from the house.
-ARROWS = {
+# What a layer must not include.
+FORBIDDEN = {
     "io": r"(model|pipeline)/",
     "model": r"(pipeline/|io/(?!(status|alloc)\.h))",
     "pipeline": r"tests/",
 }
-# Inside a floor: the rooms that only their own room, or the named one, may include from.
+# Within a layer: headers, and the only files that may include them.
 PRIVATE = [
     (r"model/nn/kernels/(x86|onednn)/", r"model/nn/kernels/"),
     (r"model/nn/kernels/(?!(bf16|cpu|cloned|elementwise)\.h)", r"model/nn/kernels/"),
@@ -57,55 +65,69 @@ def repository_files():
     return sorted(n for n in names if os.path.isfile(n))
 
 
-def check_plan(names):
+def read_text(name):
+    """The text of a file; None if it is not UTF-8."""
+    try:
+        return pathlib.Path(name).read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def check_layout(names):
+    """Top level, length of files, includes, use of libraries."""
     for top in sorted({n.split("/")[0] for n in names}):
         if top not in TOP_LEVEL and not top.startswith("."):
             yield f"{top}: does not belong at the top level"
     unfinished = re.compile(r"\b(TO" + r"DO|FIX" + r"ME)\b")
     for name in names:
-        floor = name.split("/")[0]
-        if floor not in TOP_LEVEL or name.startswith("tests/golden/"):
+        layer = name.split("/")[0]
+        if layer not in TOP_LEVEL or name.startswith("tests/golden/"):
             continue
-        try:
-            lines = pathlib.Path(name).read_text(encoding="utf-8").splitlines()
-        except UnicodeDecodeError:
+        text = read_text(name)
+        if text is None:
             continue
-        if len(lines) > LONGEST:
-            yield f"{name}: {len(lines)} lines, more than {LONGEST}: two names would say more"
+        lines = text.splitlines()
+        if len(lines) > MAX_LINES:
+            yield f"{name}: {len(lines)} lines, more than {MAX_LINES}: divide the file"
         for number, line in enumerate(lines, 1):
             if unfinished.search(line):
                 yield f"{name}:{number}: left unfinished"
-        if floor not in FLOORS:
-            continue
-        if name.endswith((".cpp", ".cc", ".hpp")) and not re.fullmatch(r"io/dicom_\w+\.(cpp|hpp)", name):
-            yield f"{name}: C++ lives in io/dicom_* alone"
-        code = without_comments("\n".join(lines)).splitlines()
-        for number, line in enumerate(code, 1):
-            include = re.match(r'\s*#\s*include\s*"([^"]+)"', line)
-            if include and re.match(ARROWS[floor], include[1]):
-                yield f"{name}:{number}: {floor} may not include {include[1]}"
-            for room, inside in PRIVATE:
-                if include and re.match(room, include[1]) and not re.match(inside, name):
-                    yield f"{name}:{number}: {include[1]} is for {inside} alone"
-            if include and "/" not in include[1]:
-                yield f'{name}:{number}: includes are written from the top: "{floor}/..."'
-            for library, sign, room in ROOMS:
-                if re.search(sign, line) and not re.fullmatch(room, name):
-                    yield f"{name}:{number}: {library} is spelled in {room} alone"
+        if layer in LAYERS:
+            yield from check_source(name, layer, text)
 
 
-def check_circles(names):
-    """Files that include each other in a ring."""
+def check_source(name, layer, text):
+    """The rules for a file of a layer."""
+    if name.endswith((".cpp", ".cc", ".hpp")) and not re.fullmatch(r"io/dicom_\w+\.[ch]pp", name):
+        yield f"{name}: C++ is for io/dicom_* alone"
+    for number, line in enumerate(without_comments(text).splitlines(), 1):
+        include = re.match(r'\s*#\s*include\s*"([^"]+)"', line)
+        if include and re.match(FORBIDDEN[layer], include[1]):
+            yield f"{name}:{number}: {layer} may not include {include[1]}"
+        for header, users in PRIVATE:
+            if include and re.match(header, include[1]) and not re.match(users, name):
+                yield f"{name}:{number}: {include[1]} is for {users} alone"
+        if include and "/" not in include[1]:
+            yield f'{name}:{number}: includes are written from the top: "{layer}/..."'
+        if LONG_LONG.search(line):
+            yield f"{name}:{number}: integers are printed as int64_t by PRId64, without casts"
+        for library, use, users in LIBRARIES:
+            if re.search(use, line) and not re.fullmatch(users, name):
+                yield f"{name}:{number}: {library} is for {users} alone"
+
+
+def check_include_cycles(names):
+    """Files that include each other in a cycle."""
     includes = {}
     for name in names:
-        if name.split("/")[0] in FLOORS and name.endswith((".c", ".h", ".cpp", ".hpp")):
+        if name.split("/")[0] in LAYERS and name.endswith(C_SOURCES):
             text = without_comments(pathlib.Path(name).read_text(encoding="utf-8"))
             includes[name] = sorted(set(re.findall(r'#\s*include\s*"([^"]+)"', text)))
     done = set()
 
     def walk(name, path):
         if name in path:
-            yield " -> ".join(path[path.index(name):] + [name]) + ": include each other in a ring"
+            yield " -> ".join(path[path.index(name):] + [name]) + ": an include cycle"
         elif name not in done:
             for other in includes.get(name, ()):
                 yield from walk(other, path + [name])
@@ -115,23 +137,54 @@ def check_circles(names):
         yield from walk(name, [])
 
 
+C_TOKEN = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL)
+
+
 def without_comments(text):
-    """Comments become empty lines; strings are kept (an #include is one)."""
-    token = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL)
-    return token.sub(lambda m: "\n" * m[0].count("\n") if m[0][0] == "/" else m[0], text)
+    """C without its comments, with the same lines. Strings are kept (an #include has one)."""
+    return C_TOKEN.sub(lambda m: "\n" * m[0].count("\n") if m[0][0] == "/" else m[0], text)
+
+
+def comment_lines(name, text):
+    """Numbers of the lines that hold comments; in Python also those of docstrings."""
+    if name.endswith(C_SOURCES):
+        spans = [(text.count("\n", 0, m.start()) + 1, m[0].count("\n"))
+                 for m in C_TOKEN.finditer(text) if m[0][0] == "/"]
+        return {first + k for first, more in spans for k in range(more + 1)}
+    if name.endswith(".py"):
+        found = {t.start[0] for t in tokenize.generate_tokens(io.StringIO(text).readline)
+                 if t.type == tokenize.COMMENT}
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node):
+                found |= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+        return found
+    if name.endswith((".sh", ".sbatch", "Makefile")):
+        return {k for k, line in enumerate(text.splitlines(), 1) if line.lstrip().startswith("#")}
+    return set()
+
+
+def check_comment_width(names):
+    for name in names:
+        text = read_text(name)
+        if text is None:
+            continue
+        lines = text.splitlines()
+        for number in sorted(comment_lines(name, text)):
+            if len(lines[number - 1]) > MAX_COMMENT_COLUMNS:
+                yield f"{name}:{number}: a comment of more than {MAX_COMMENT_COLUMNS} columns"
 
 
 def tool_tasks(names):
-    """(file, command) for every run of a tool; a command that fails or speaks is a finding."""
+    """(file, command) for every run of a tool. A command that fails or prints is a finding."""
     flags = subprocess.run(["pkg-config", "--cflags", *PACKAGES], capture_output=True, text=True,
                            check=True).stdout.split()
-    # Faults in the headers of packages are not ours.
+    # -isystem: no warnings for the headers of packages.
     flags = [f.replace("-I", "-isystem", 1) if f.startswith("-I") else f for f in flags]
     flags = ["-I.", "-D_GNU_SOURCE", *flags]
     c = ["-std=gnu17", "-fopenmp", *WARNINGS, *flags]
     cxx = ["-std=c++17", *WARNINGS, *flags]
     for name in names:
-        if not name.endswith((".c", ".cpp", ".h", ".hpp")):
+        if not name.endswith(C_SOURCES):
             continue
         yield name, ["clang-format", "--dry-run", "-Werror", name]
         if name.endswith(".hpp"):
@@ -144,13 +197,13 @@ def tool_tasks(names):
             if 'extern "C"' in pathlib.Path(name).read_text(encoding="utf-8"):
                 yield name, ["g++", *cxx, "-fsyntax-only", "-x", "c++", *alone(name)]
             continue
-        # gcc finds much only while it optimises.
+        # gcc needs optimization for many of its warnings.
         gcc = ["g++", *cxx] if name.endswith(".cpp") else ["gcc", *c]
         clang = ["clang++", *cxx] if name.endswith(".cpp") else ["clang", *c]
         yield name, [*gcc, "-O2", "-c", "-o", "/dev/null", name]
         yield name, [*clang, "-fsyntax-only", name]
-        # Suppressed: a pointer stored through memcpy looks leaked to it (the sanitizers look for leaks),
-        # and it takes every loop for possibly empty.
+        # Suppressed are false positives: memleak for pointers stored by memcpy (the sanitizers find
+        # leaks), invalidFunctionArg because every loop counts as possibly empty.
         yield name, ["cppcheck", "--quiet", "--enable=warning,portability,performance",
                      "--inline-suppr", "--error-exitcode=1", "--max-configs=2", "-I.",
                      "-D_GNU_SOURCE", "--suppress=missingIncludeSystem", "--suppress=memleak",
@@ -158,7 +211,7 @@ def tool_tasks(names):
 
 
 def alone(header):
-    """A translation unit that is this header and nothing else."""
+    """Compiler arguments for a translation unit of this header alone."""
     return ["-include", header, "/dev/null"]
 
 
@@ -167,7 +220,7 @@ def run(task):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == 0 and not done.stdout + done.stderr:
         return None
-    return f"{name}: {command[0]} says:\n{(done.stdout + done.stderr).rstrip()}"
+    return f"{name}: {command[0]}:\n{(done.stdout + done.stderr).rstrip()}"
 
 
 def main():
@@ -177,7 +230,7 @@ def main():
     if absent:
         sys.exit(f"lint: these tools are missing: {' '.join(absent)} (make deps installs them)")
     names = repository_files()
-    findings = [*check_plan(names), *check_circles(names)]
+    findings = [*check_layout(names), *check_include_cycles(names), *check_comment_width(names)]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         findings += [f for f in pool.map(run, tool_tasks(names)) if f]
     for finding in findings:

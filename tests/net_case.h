@@ -24,6 +24,14 @@ typedef struct net {
 static const uint64_t samples[BATCH] = {5, 9};
 static const plan_keys keys = {.seed = 1, .step = 3, .sample = samples};
 
+/* Completes a net whose `out` is [size, size, channels] with a regression loss. */
+static inline void add_loss(net *n, int64_t size, int64_t channels, loss_kind kind) {
+    node target = graph_input(n->g, "target", TYPE_F32, size, size, channels);
+    node weight = graph_input(n->g, "weight", TYPE_F32, 1, 1, 1);
+    n->loss = graph_regression_loss(n->g, n->out, target, weight, kind);
+    assert_int_equal(graph_check(n->g), ST_OK);
+}
+
 static inline plan *make_plan_as(const net *n, params *p, engine_kind engine, bool training,
                                  tensor_type compute, bool recompute) {
     plan *pl = NULL;
@@ -71,7 +79,7 @@ static inline double loss_of(plan *pl, const net *n) {
     return sum;
 }
 
-/* Parameters away from their symmetric beginnings. */
+/* Parameters moved away from their symmetric initial values. */
 static inline params *make_params(const net *n) {
     params *p = NULL;
     assert_int_equal(params_create(n->g, &p), ST_OK);
@@ -81,9 +89,11 @@ static inline params *make_params(const net *n) {
     return p;
 }
 
-/* Along each parameter's own gradient g: (L(w + h g/|g|) - L(w - h g/|g|)) / 2h = |g|. Any other
- * vector in g's place has less slope along itself than its length. What f32 leaves to see: the loss
- * is rounded to 1e-7, over 2h; the third derivative times h^2 adds a part of |g|. */
+/* Along each parameter's own gradient g: (L(w + h g/|g|) - L(w - h g/|g|)) / 2h = |g|. A wrong
+ * vector in place of g has a smaller slope along itself than its length.
+ *
+ * Tolerance: the loss is rounded to a relative 1e-7, which is divided by 2h; the third derivative
+ * times h^2 adds a fraction of |g|. */
 static inline void check_finite_differences(const net *n) {
     params *p = make_params(n);
     plan *pl = make_plan(n, p, ENGINE_REFERENCE, true);

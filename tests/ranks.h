@@ -1,7 +1,7 @@
-/* A test program that starts itself again under mpirun: what its ranks find wrong, and how it finds
- * itself.
+/* For a test program that starts itself again under mpirun: counting the failed expectations of a
+ * rank, and finding the path of the program.
  *
- * Included by one C file of a program, whose argument "ranks" makes it one of the ranks.
+ * Included by one C file of a program. With the argument "ranks" the program is one of the ranks.
  */
 #ifndef CTAUG_TESTS_RANKS_H
 #define CTAUG_TESTS_RANKS_H
@@ -34,7 +34,7 @@ static inline uint64_t hash(const void *data, int64_t bytes) { /* FNV-1a */
 
 static char self[4096];
 
-/* Before the first mpirun: ranks of one thread, as root too. */
+/* To be called before the first mpirun: finds `self`, and lets ranks run as root, on one thread. */
 static inline bool find_self(void) {
     setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
     setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);

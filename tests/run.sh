@@ -2,9 +2,9 @@
 # Runs the tests: lint, the programs $BUILD/tests/test_*, the scripts tests/test_*.{sh,py} and
 # tests/slurm/test_*.sh. Usage: tests/run.sh [WORD...] runs those whose path contains a WORD.
 #
-# A test says by its exit code what became of it: 0 passed, 77 skipped (its last line is the reason),
-# anything else failed, and then its output is shown. It finds BUILD, CTAUG (the program) and a
-# TMPDIR of its own, removed afterwards. The last line is the count.
+# Exit code of a test: 0 passed; 77 skipped, and its last line is the reason; any other failed, and
+# its output is shown. The environment of a test has BUILD, CTAUG (the program) and a TMPDIR of its
+# own, which is removed afterwards. The last line of the output is the count.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -12,7 +12,7 @@ export BUILD=${BUILD:-build}
 export CTAUG=${CTAUG:-$PWD/$BUILD/ctaug}
 export PYTHONDONTWRITEBYTECODE=1
 case $BUILD in /*) export CTAUG=$BUILD/ctaug ;; esac
-# The tests start Open MPI as whoever runs them, with more ranks than cores.
+# Tests start Open MPI also as root, and with more ranks than cores.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
 export OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_btl_vader_single_copy_mechanism=none
 

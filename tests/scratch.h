@@ -1,7 +1,7 @@
-/* The scratch directory of a test program and what tests do in it: name its paths, put files there
- * as a fault would, stand on a disk that becomes full or read-only.
+/* The scratch directory of a test program, and what tests do in it: name paths, damage files, run
+ * on a disk that is full or read-only.
  *
- * Included by one C file of a program; `home` is its. The directory lies under $TMPDIR or /tmp.
+ * Included by one C file of a program. The directory, `home`, lies under $TMPDIR or /tmp.
  */
 #ifndef CTAUG_TESTS_SCRATCH_H
 #define CTAUG_TESTS_SCRATCH_H
@@ -31,7 +31,7 @@ static inline bool begin_scratch(void) {
 
 static inline bool end_scratch(void) { return file_remove_tree(home) == ST_OK; }
 
-/* home/name; the last four answers stay. */
+/* home/name. The last four results stay valid. */
 static inline const char *in_home(const char *name) {
     static char paths[4][PATH_SIZE];
     static int turn;
@@ -48,9 +48,9 @@ static inline void assert_says(const char *part) {
     if (!strstr(status_message(), part)) fail_msg("\"%s\" lacks \"%s\"", status_message(), part);
 }
 
-/* ---- files as a fault leaves them ---- */
+/* ---- damaged files ---- */
 
-/* Neither atomic nor durable, and so quick enough for thousands. */
+/* Neither atomic nor durable, and therefore fast enough for thousands of files. */
 static inline void put_file(const char *path, const void *data, int64_t bytes) {
     FILE *f = fopen(path, "wb");
     assert_non_null(f);
@@ -58,7 +58,7 @@ static inline void put_file(const char *path, const void *data, int64_t bytes) {
     assert_int_equal(fclose(f), 0);
 }
 
-/* Turns the lowest bit of the byte at `at`; twice is as before. */
+/* Flips the lowest bit of the byte at offset `at`; a second call restores it. */
 static inline void flip_bit(const char *path, int64_t at) {
     FILE *f = fopen(path, "r+b");
     assert_non_null(f);
@@ -71,12 +71,12 @@ static inline void flip_bit(const char *path, int64_t at) {
 
 /* ---- small disks ---- */
 
-/* Mounts of this process alone: they end with it. */
+/* Gives this process a mount namespace of its own, which ends with it. */
 static inline bool own_mounts(void) {
     return unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
 }
 
-/* A file system of so many bytes on the directory `where`. */
+/* Mounts a file system of `bytes` bytes on the directory `where`. */
 static inline bool mount_small(const char *where, int bytes) {
     char options[32];
     snprintf(options, sizeof options, "size=%d", bytes);
@@ -87,8 +87,8 @@ static inline bool make_read_only(const char *where) {
     return mount("none", where, NULL, MS_REMOUNT | MS_RDONLY, NULL) == 0;
 }
 
-/* A test: this program, started again with "disk DIRECTORY", ends with 0, or with 77 if it may not
- * mount. (It is started anew because neither MPI nor HDF5 is made for a fork.) */
+/* A test: starts this program again with "disk DIRECTORY", which must exit with 0, or with 77 if it
+ * may not mount. (A new process, because neither MPI nor HDF5 supports a fork.) */
 static inline void full_and_read_only(void **state) {
     (void)state;
     char self[PATH_SIZE], command[3 * PATH_SIZE];

@@ -1,5 +1,5 @@
-/* Made-up stores for the tests of io/store_*.c: volume i has a shape and values of its own, which a
- * reader can tell to be right. Included by one C file of a program; `world` is its.
+/* Synthetic stores for the tests of io/store_*.c: shape and values of volume i follow from i, so a
+ * reader can check them. Included by one C file of a program, which sets `world`.
  */
 #ifndef CTAUG_TESTS_STORE_SAMPLE_H
 #define CTAUG_TESTS_STORE_SAMPLE_H
@@ -17,7 +17,7 @@ enum { MANY = 12, SMALL = 3 };
 
 static inline int64_t voxels(const geometry *g) { return g->shape[0] * g->shape[1] * g->shape[2]; }
 
-/* Volume i of every store here: a shape of its own, HU that do not compress to nothing. */
+/* Volume i of every store here. Its HU (hu_at) do not compress to almost nothing. */
 static inline store_entry entry(int64_t i) {
     store_entry e = {.space = {.shape = {2 + i % 3, 6 + i % 2, 5},
                                .spacing = {1.5, 0.957, 0.1 + i},
@@ -86,7 +86,8 @@ static inline bool volume_is(const volume *v, int64_t i) {
     return same;
 }
 
-/* Opens and reads every volume: the first failure, or whether all was right. */
+/* Opens the store and reads every volume. Returns the first failure; *right: all were as written.
+ */
 static inline status read_all(const char *directory, bool *right) {
     store *s = NULL;
     *right = true;
@@ -121,12 +122,12 @@ static inline int clear(void **state) {
     return file_remove_tree(in_home("s")) != ST_OK || file_remove_tree(in_home("t")) != ST_OK;
 }
 
-/* MPI, and a scratch directory. */
+/* Starts MPI and makes the scratch directory. */
 static inline bool begin_tests(int *argc, char ***argv) {
     return comm_start(argc, argv, &world) == ST_OK && begin_scratch();
 }
 
-/* No reader and no writer, whatever became of it, has left anything open in HDF5. */
+/* Also fails if a reader or writer, even a failed one, left an HDF5 object open. */
 static inline int end_tests(int failed) {
     ssize_t left = H5Fget_obj_count((hid_t)H5F_OBJ_ALL, H5F_OBJ_ALL);
     if (left != 0) fprintf(stderr, "%d HDF5 objects are left open\n", (int)left);

@@ -1,5 +1,6 @@
-/* Samples: the same for an index whoever asks and in whatever order; every slice once an epoch;
- * windowed, framed, and unchanged where nothing is asked of them. */
+/* Training samples: a sample follows from its index, whichever rank asks and in any order; every
+ * slice comes once an epoch; slices are windowed, framed, and otherwise unchanged unless
+ * augmentation is on. */
 #include "io/comm.h"
 #include "io/store.h"
 #include "pipeline/data/batch.h"
@@ -12,7 +13,7 @@ enum { SIDE = 16, PIXELS = SIDE * SIDE, VOLUMES = 3, SLICES = 5 + 6 + 7 };
 
 static comm *world;
 
-/* HU and label of a voxel: reach beyond the window on both sides. */
+/* HU and label of a voxel. The HU exceed the window on both sides. */
 static int16_t some_hu(int64_t i, int64_t z, int64_t y, int64_t x) {
     return (int16_t)(-1400 + 37 * x + 101 * y + 13 * z + 171 * i);
 }
@@ -70,7 +71,7 @@ static study make_study(void) {
     return st;
 }
 
-/* All slices of a store. The runs are the caller's to free. */
+/* All slices of a store. The caller frees the runs. */
 static slices *open_all(const study *st, store *s, split_run **runs) {
     slices *all = NULL;
     slice_source source = {.from = s};
@@ -158,7 +159,7 @@ static void a_sample_follows_from_its_index(void **state) {
         sample again = draw(fresh, 11, index);
         assert_equal(&again, &seen[index]);
     }
-    for (int64_t rank = 0; rank < 3; rank++) { /* as three ranks would, one after the other */
+    for (int64_t rank = 0; rank < 3; rank++) { /* three ranks, one after the other */
         for (int64_t index = rank; index < N; index += 3) {
             sample again = draw(upward, 11, index);
             assert_equal(&again, &seen[index]);
@@ -282,7 +283,7 @@ static void sources_are_joined_in_order(void **state) {
     store_close(c);
 }
 
-/* More slices than the cache takes: those beyond it are read again and never confused. */
+/* More slices than the cache holds: the others are read again and not confused. */
 static void beyond_the_cache(void **state) {
     (void)state;
     enum { LARGE = 1024, N = 60 }; /* of which 51 fit in 256 MiB */

@@ -1,7 +1,7 @@
-"""`make bench` compares what it measured: medians, the better setting of each, and says what is missing.
+"""tests/bench/bench.py: medians, the better setting of each program, what it reports as missing.
 
-A made-up ctaug stands in for the real one: speeds are no test's matter. Real runs of ctaug bench give
-the fields that are counted on.
+A fake ctaug gives the speeds, which no test can check. Real runs of `ctaug bench` are checked for
+the fields that bench.py reads.
 """
 import json
 import os
@@ -113,10 +113,10 @@ def scaling_compares_in_one_run():
 
 
 def peer_counts_alike(flops):
-    """With PyTorch here: the same fields, the same work an image."""
+    """If PyTorch is installed: the same fields, and the same FLOP per image."""
     if subprocess.run([sys.executable, "-c", "import torch"], capture_output=True,
                       check=False).returncode != 0:
-        print("no PyTorch: the peer is not looked at")
+        print("no PyTorch: the peer is not tested")
         return
     for more in ([], ["--ddp", "2", "--type", "bf16"]):
         done = subprocess.run([sys.executable, bench.HERE / "peer.py", "--net", "R16", "--batch",

@@ -1,11 +1,11 @@
-/* A training goes on from the newest whole checkpoint, bit for bit; a damaged one is passed over
- * or named, never loaded. */
+/* Checkpoints: training resumes from the newest complete one, bit for bit; a damaged one is skipped
+ * or named in the message, never loaded. */
 #include "io/checkpoint.h"
 #include "tests/scratch.h"
 
 #include <math.h>
 
-/* What is kept here: shapes of every rank, values that only bits can tell apart. */
+/* Arrays of every number of dimensions; values that only a comparison of bits distinguishes. */
 enum { ARRAYS = 5, SCALARS = 12, FLOATS = 1 + 3 + 6 + 24 + 24 };
 
 typedef struct content {
@@ -79,7 +79,7 @@ static void round_trip(void **state) {
     assert_good(1200);
     assert_int_equal(latest("f"), 1200);
     assert_int_equal(latest("g"), -1);
-    /* Part of what is in the file may be read alone. */
+    /* A part of the file's content may be read alone. */
     float bias[3] = {0};
     checkpoint_array one = {.name = "params/down.0/conv.bias", .rank = 1, .shape = {3}, .at = bias};
     assert_int_equal(checkpoint_read(in_home("c"), 1200, &one, 1, NULL, 0), ST_OK);
@@ -105,7 +105,7 @@ static void keeps_the_newest(void **state) {
     assert_false(file_exists(in_home("c/step-00000030")));
     assert_good(40);
     assert_good(50);
-    /* A training begun anew in the same place does not lose what it just wrote. */
+    /* A new training in the same folder does not lose the checkpoint that it just wrote. */
     assert_int_equal(write_step(in_home("c"), 5, "g", 2), ST_OK);
     assert_good(5);
     assert_int_equal(latest("g"), 5);
@@ -120,7 +120,7 @@ static void passes_over(void **state) {
     bool right;
     for (int step = 1; step <= 6; step++)
         assert_int_equal(write_step(in_home("c"), step, "f", 9), ST_OK);
-    /* Leftovers and strangers are no checkpoints. */
+    /* Temporary leftovers and other files are no checkpoints. */
     assert_int_equal(file_make_dirs(in_home("c/step-00000009.tmp.77")), ST_OK);
     assert_int_equal(file_make_dirs(in_home("c/step-00000010")), ST_OK);
     assert_int_equal(file_make_dirs(in_home("c/step-11")), ST_OK);
@@ -140,7 +140,7 @@ static void passes_over(void **state) {
     assert_int_equal(read_step(5, &right), ST_INTEGRITY);
     assert_int_equal(read_step(6, &right), ST_INPUT);
     assert_good(1);
-    /* The next writing clears the temporaries away. */
+    /* The next write removes temporary leftovers. */
     assert_int_equal(write_step(in_home("c"), 12, "f", 9), ST_OK);
     assert_false(file_exists(in_home("c/step-00000009.tmp.77")));
 }
@@ -192,8 +192,8 @@ static void wrong_shapes(void **state) {
     assert_int_equal(latest("f"), 1);
 }
 
-/* State of 256 KiB of floats on a file system with room for one and a half of it: the second
- * writing fails and the first stays. */
+/* A state of 256 KiB of floats on a file system with room for one and a half: the second write
+ * fails and the first checkpoint stays. */
 static int on_small_disk(const char *disk) {
     static float data[1 << 16];
     float back[4];
@@ -204,7 +204,7 @@ static int on_small_disk(const char *disk) {
     for (int i = 0; i < 1 << 16; i++) data[i] = (float)i;
     if (!own_mounts() || !mount_small(disk, 400 << 10)) return 77;
     if (checkpoint_write(directory, 1, "f", &big, 1, NULL, 0, 1) != ST_OK) return 1;
-    for (int again = 0; again < 2; again++) { /* no space is lost by the failure */
+    for (int again = 0; again < 2; again++) { /* the failure frees its space */
         if (checkpoint_write(directory, 2, "f", &big, 1, NULL, 0, 1) != ST_STORAGE) return 2;
         if (!strstr(status_message(), "No space left") || !strstr(status_message(), "state.h5")) {
             fprintf(stderr, "%s\n", status_message());

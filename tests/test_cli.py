@@ -1,4 +1,4 @@
-"""The command line as a user meets it: help, exit codes, messages, one voice for many ranks.
+"""The command line: help, exit codes, messages, and one message for all ranks.
 
 CTAUG names the program (default build/ctaug).
 """
@@ -11,7 +11,7 @@ import tempfile
 
 import chain
 
-ENV = {k: v for k, v in chain.ENV.items() if k != "OMP_NUM_THREADS"}  # threads are shared out here
+ENV = {k: v for k, v in chain.ENV.items() if k != "OMP_NUM_THREADS"}  # ctaug divides them
 VERBS = "init run ingest train generate evaluate report phantom export verify bench".split()
 
 
@@ -45,7 +45,7 @@ def test_help_is_there_for_every_verb(where):
     assert expect(ctaug(), 2, "usage: ctaug VERB").stdout == ""
 
 
-def test_wrong_words_are_answered(where):
+def test_wrong_arguments_are_answered(where):
     expect(ctaug("trian"), 2, "unknown verb trian; did you mean train?")
     expect(ctaug("xyzzyxyzzy"), 2, "ctaug --help")
     # An unknown verb has no help: least of all that of another verb.
@@ -87,7 +87,7 @@ def test_wrong_studies_name_file_line_and_suggestion(where):
     assert not os.path.exists(f"{where}/good")
 
 
-def test_many_ranks_speak_once_and_end_alike(where):
+def test_many_ranks_print_once_and_end_alike(where):
     path = write(f"{where}/wrong.yaml", "train:\n  batch: 0\n")
     for ranks in (2, 3):
         done = expect(ctaug("run", path, ranks=ranks), 2)
@@ -100,7 +100,7 @@ def test_many_ranks_speak_once_and_end_alike(where):
     assert done.stderr.count(f"{where}/nothing") == 1, done.stderr
 
 
-def test_the_run_directory_keeps_study_and_events(where):
+def test_the_output_folder_keeps_study_and_events(where):
     os.makedirs(f"{where}/empty", exist_ok=True)
     path = write(f"{where}/study.yaml", f"out: {where}/run\ningest:\n  dicom: {where}/empty\n")
     expect(ctaug("ingest", path, "--set", "seed=77"), 3, f"{where}/empty")
@@ -120,7 +120,7 @@ def test_the_run_directory_keeps_study_and_events(where):
     expect(ctaug("ingest", path, "--set", "out=/dev/null/run"), 4, "/dev/null")
 
 
-def test_a_run_directory_is_one_process_s(where):
+def test_an_output_folder_belongs_to_one_process(where):
     os.makedirs(f"{where}/empty")
     os.makedirs(f"{where}/run")
     path = write(f"{where}/study.yaml", f"out: {where}/run\ningest:\n  dicom: {where}/empty\n")
@@ -136,7 +136,7 @@ def test_a_run_directory_is_one_process_s(where):
     assert os.path.getsize(f"{where}/run/lock") == 0
 
 
-def test_threads_are_shared_out(where):
+def test_threads_are_divided_among_ranks(where):
     os.makedirs(f"{where}/empty", exist_ok=True)
     path = write(f"{where}/t.yaml", f"out: {where}/t\ningest:\n  dicom: {where}/empty\n")
 

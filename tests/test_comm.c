@@ -1,4 +1,5 @@
-/* The ranks: sums with equal bits everywhere, blocks of any length, one agreed failure.
+/* Communication between ranks: sums with the same bits on every rank, blocks of any length, one
+ * failure that all ranks agree on.
  *
  * The program starts itself again under mpirun with 1, 2 and 3 ranks, and once without mpirun.
  */
@@ -18,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A value of no round binary form, so that the order of additions shows in the last bits. */
+/* Values without a short binary form, so that the last bits of a sum depend on its order. */
 static double some(int rank, int64_t i) {
     uint64_t h = hash(&(int64_t[2]){rank, i}, 16);
     return ldexp((double)(h >> 11), -53) * (h & 1 ? 1e-3 : 1e3) - 1;
@@ -105,7 +106,7 @@ static void agreement(const comm *c) {
     st = comm_agree(c, st);
     expect(c, st == ST_STORAGE && !strcmp(status_message(), want), "agreed a second time");
 
-    /* The largest code wins; of equals the lowest rank, even if its neighbour failed as well. */
+    /* The largest code wins, and among equal codes the lowest rank. */
     local = status_fail(rank == 0 ? ST_INPUT : ST_INTEGRITY, "fault on %d", rank);
     st = comm_agree(c, local);
     expect(c, st == (last ? ST_INTEGRITY : ST_INPUT), "the worst code");
@@ -128,7 +129,7 @@ static double clock_of(clockid_t which) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* The last rank comes half a second late: the others leave no earlier, and have slept till then. */
+/* The last rank arrives half a second late: the others leave no earlier, and sleep until then. */
 static void sleep_of_those_who_wait(const comm *c) {
     const struct timespec late = {.tv_nsec = 500000000};
     bool last = comm_rank(c) == comm_size(c) - 1;
@@ -192,7 +193,7 @@ static void three_ranks(void **state) {
     assert_int_equal(run(MPIRUN "3", 3), 0);
 }
 
-/* The other ranks wait in a barrier: an abort ends them, so that mpirun does not run into timeout
+/* The other ranks wait in a barrier. The abort must end them, or mpirun would run into the timeout
  * (exit code 124). */
 static void abort_ends_all(void **state) {
     (void)state;

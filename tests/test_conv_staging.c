@@ -1,5 +1,5 @@
-/* Maps in blocks of channels: every number where the formula says, there and back; and what a
- * staging hands to a product. */
+/* Activations in blocks of channels (onednn/channel_blocks.c): every element at its place, in both
+ * directions; and the arrays that a staging (onednn/conv_staging.c) hands to a product. */
 #include "model/nn/kernels/onednn/conv_staging.h"
 #include "tests/kernel_case.h"
 
@@ -13,57 +13,59 @@ enum { SHAPES = sizeof shapes / sizeof shapes[0] };
 
 static int64_t count_of(const block_shape *s) { return s->batch * s->pixels * s->channels; }
 
-/* Index in blocks of the number at i of the map: [batch, channels / width, pixels, width]. */
+/* Index in the blocked layout [batch, channels / width, pixels, width] of element i of the
+ * channels-last one. */
 static int64_t place(const block_shape *s, int64_t i) {
     int64_t c = i % s->channels, p = i / s->channels % s->pixels;
     int64_t b = i / s->channels / s->pixels, blocks = s->channels / s->width;
     return ((b * blocks + c / s->width) * s->pixels + p) * s->width + c % s->width;
 }
 
-/* Numbers that bf16 cannot say, nor halves of its last place. */
+/* Values that bf16 does not represent and that do not lie half-way between two that it does. */
 static float *odd_numbers(int64_t n) {
     float *x = noise(n, 3);
     for (int64_t i = 0; i < n; i++) x[i] += 0x1.3p-14f;
     return x;
 }
 
-static void every_number_has_its_place(void **state) {
+static void every_element_has_its_place(void **state) {
     (void)state;
     for (int i = 0; i < SHAPES; i++) {
         const block_shape *s = &shapes[i];
         for (int rounded = 0; rounded < 2; rounded++) {
             int64_t n = count_of(s);
             float *x = odd_numbers(n), *blocks = filled(n, NAN);
-            void *map = map_in(s->type, x, n);
-            map_out(s->type, map_in(s->type, x, n), x, n);
-            if (rounded) map_round(TYPE_BF16, x, n);
+            void *map = activations_in(s->type, x, n);
+            activations_out(s->type, activations_in(s->type, x, n), x, n);
+            if (rounded) round_to_type(TYPE_BF16, x, n);
             blocks_gather(s, rounded, map, blocks);
             for (int64_t k = 0; k < n; k++)
                 if (blocks[place(s, k)] != x[k])
-                    fail_msg("shape %d: number %d is %g, not %g", i, (int)k, blocks[place(s, k)],
+                    fail_msg("shape %d: element %d is %g, not %g", i, (int)k, blocks[place(s, k)],
                              x[k]);
             free(x), free(blocks), free(map);
         }
     }
 }
 
-static void back_it_is_rounded_to_the_type(void **state) {
+static void scattered_values_are_rounded_to_the_type(void **state) {
     (void)state;
     for (int i = 0; i < SHAPES; i++) {
         const block_shape *s = &shapes[i];
         int64_t n = count_of(s);
         float *blocks = odd_numbers(n), *want = filled(n, 0), *got = filled(n, 0);
-        void *map = map_in(s->type, got, n);
+        void *map = activations_in(s->type, got, n);
         for (int64_t k = 0; k < n; k++) want[k] = blocks[place(s, k)];
-        map_round(s->type, want, n);
+        round_to_type(s->type, want, n);
         blocks_scatter(s, blocks, map);
-        map_out(s->type, map, got, n);
+        activations_out(s->type, map, got, n);
         assert_memory_equal(got, want, (size_t)n * sizeof(float));
         free(blocks), free(want), free(got);
     }
 }
 
-/* Of each kind: whose array the product sees, and that the copy lies where it was told to. */
+/* For each kind of staging: which array the product gets, and that a copy lies at its offset in
+ * scratch. */
 static void a_stage_copies_only_what_it_must(void **state) {
     (void)state;
     enum { N = 2 * 3 * 8, AT = 64 };
@@ -90,8 +92,8 @@ static void a_stage_copies_only_what_it_must(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_number_has_its_place),
-        cmocka_unit_test(back_it_is_rounded_to_the_type),
+        cmocka_unit_test(every_element_has_its_place),
+        cmocka_unit_test(scattered_values_are_rounded_to_the_type),
         cmocka_unit_test(a_stage_copies_only_what_it_must),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

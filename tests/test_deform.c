@@ -1,5 +1,6 @@
-/* Deformed label maps: a patient's own map when nothing is deformed, turned without shear when it
- * is not square, centred where the source was; and which slices of whom they are. */
+/* Deformed label maps: without deformation they equal the patient's own; a map that is not square
+ * is rotated without shear; a synthetic volume is centred where its source was; each slice records
+ * which patient and slice it came from. */
 #include "model/warp.h"
 
 #include <math.h>
@@ -31,7 +32,7 @@ static study make_study(void) {
     return st;
 }
 
-/* The map of slice z of volume i at the working size, warped or not. */
+/* The label map of slice z of volume i at the working size, warped or (affine NULL) not. */
 static void condition(const study *st, store *s, int64_t i, int64_t z, const double affine[2][3],
                       uint8_t *out) {
     deformed d = {.entry.space.shape = {1, SIZE, SIZE}, .source = i, .slices = &z};
@@ -57,7 +58,8 @@ static void nothing_deformed_is_the_map_itself(void **state) {
     store_close(s);
 }
 
-/* A quarter turn of the whole field of view turns every pixel of the square around the slice. */
+/* A rotation of the field of view by 90 degrees rotates every pixel of the square that frames the
+ * slice. */
 static void a_quarter_turn_does_not_shear(void **state) {
     (void)state;
     const double turn[2][3] = {{0, 1, 0}, {-1, 0, 0}};
@@ -89,7 +91,8 @@ static void a_synthetic_volume_lies_where_its_source_lay(void **state) {
         assert_int_equal(to->shape[0], train);
         int64_t side = from->shape[1] > from->shape[2] ? from->shape[1] : from->shape[2];
         for (int a = 1; a < 3; a++) {
-            /* Axes 1, 2 grow along patient y, x: origin[1], origin[0]. The square's middle. */
+            /* Axes 1 and 2 run along patient y and x: origin[1] and origin[0]. The centre of the
+             * square. */
             double source =
                 from->origin[2 - a] +
                 from->spacing[a] * ((double)(side - 1) / 2 - (double)((side - from->shape[a]) / 2));

@@ -1,5 +1,5 @@
-/* How slices and conditions come to the denoiser: channels, dropped conditions, and that each of
- * them reaches the prediction; sampling with guidance 1 and more. */
+/* Inputs of the denoiser: channels of slices and conditions, dropped conditions; every condition
+ * reaches the prediction; sampling with classifier-free guidance of 1 and more. */
 #include "pipeline/common/denoiser.h"
 #include "model/rng.h"
 
@@ -36,7 +36,7 @@ static denoiser *make(const study *s, int64_t batch) {
     return d;
 }
 
-/* The inputs of a plan without a network behind them. */
+/* Looks at the inputs of the plan only; the network does not run. */
 static void conditions_are_laid_into_their_channels(void **state) {
     (void)state;
     enum { CHANNELS = 1 + LABELS, CLASSES = 3 };
@@ -67,7 +67,7 @@ static void conditions_are_laid_into_their_channels(void **state) {
     assert_memory_equal(class, ((float[]){0, 1, 0, 0, 0, 1}), sizeof class);
 }
 
-/* A sample for given conditions; index 5 of the study's seed. */
+/* A sample for the given conditions, with index 5 under the study's seed. */
 static void sample(denoiser *d, const uint8_t *map, float position, int contrast, float *out) {
     slice_sample condition = {.labels = (uint8_t *)map, .position = position, .contrast = contrast};
     assert_int_equal(denoiser_sample(d, &condition, (uint64_t[]){5}, 1, out), ST_OK);

@@ -1,4 +1,4 @@
-/* Dice by hand, and counts that add up whatever the pieces. */
+/* Dice against values computed by hand; counts add up over any pieces of a volume. */
 #include "model/metric/dice.h"
 #include "model/rng.h"
 

@@ -1,4 +1,5 @@
-/* DICOM both ways against pydicom (tests/data/dicom_oracle.py) and DCMTK's compressing tools. */
+/* Reading and writing DICOM, against pydicom (tests/data/dicom_oracle.py) and the compression tools
+ * of DCMTK. */
 #include "io/dicom.h"
 #include "tests/scratch.h"
 
@@ -26,7 +27,7 @@ static char *load(const char *path, int64_t want) {
     return data;
 }
 
-/* The HU of a file must be those of a raw int16 file. */
+/* The HU of a DICOM file must equal those of a raw int16 file. */
 static void assert_reads(const char *dicom, const char *raw) {
     dicom_header h;
     int16_t hu[PIXELS];
@@ -110,7 +111,7 @@ static void reads_segmentation(void **state) {
     assert_memory_equal(labels, want, VOXELS);
     free(want);
 
-    /* Values follow the names of the set, not the numbers of the segments. */
+    /* Label values follow the names of the set, not the segment numbers. */
     label_set other = {.count = 3, .name = {"background", "spleen", "lesion"}};
     memset(labels, 0, sizeof labels);
     assert_ok(dicom_read_seg(in_home("seg/seg.dcm"), &space, &other, labels));
@@ -131,8 +132,8 @@ static void segmentation_must_fit(void **state) {
     for (int fault = 0; fault < 6; fault++) {
         geometry space = oracle_space();
         if (fault == 0) space.shape[1]++;
-        if (fault == 1) space.direction[4] = -1; /* y runs the other way */
-        if (fault == 2) space.origin[0] += 1;    /* two pixels aside */
+        if (fault == 1) space.direction[4] = -1; /* y runs in the opposite direction */
+        if (fault == 2) space.origin[0] += 1;    /* shifted by two pixels */
         if (fault == 3) space.origin[2] += 2.5;  /* the first frame lies before slice 0 */
         if (fault == 4) space.shape[0]--;        /* the last frame lies behind */
         if (fault == 5) space.spacing[1] *= 1.02;

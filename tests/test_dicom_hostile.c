@@ -1,4 +1,5 @@
-/* DICOM that lies, lacks something or is damaged: every file ends in a status that names it. */
+/* DICOM files with false, missing or damaged content: reading every one of them ends with a status
+ * whose message names the file. */
 #include "io/dicom.h"
 #include "tests/scratch.h"
 
@@ -112,7 +113,7 @@ static void not_dicom(void **state) {
     assert_int_equal(dicom_read_header(home, &h), ST_INPUT);
 }
 
-/* However a slice is cut, nothing is read from it; also compressed ones. */
+/* Nothing is read from a truncated slice, wherever it is cut, compressed or not. */
 static void cut_slices(void **state) {
     (void)state;
     static const char *tools[] = {"cp", "dcmcrle", "dcmcjpeg +e1", "dcmcjpls +el"};
@@ -125,8 +126,8 @@ static void cut_slices(void **state) {
         assert_int_equal(system(command), 0);
         assert_ok(read_all(in_home("whole.dcm"), hu));
         assert_ok(file_read(in_home("whole.dcm"), 1 << 20, &data, &bytes));
-        /* The last 8 bytes of an encapsulated stream are its end mark: without them the pixels are
-         * there, but the file is not whole all the same. */
+        /* The last 8 bytes of an encapsulated stream are its end mark. Without them the pixels are
+         * present, but the file is still truncated. */
         for (int64_t keep = bytes - 1; keep > 0; keep -= keep > bytes - 20 ? 1 : 41) {
             put_file(in_home("cut.dcm"), data, keep);
             status st = read_all(in_home("cut.dcm"), hu);
@@ -198,7 +199,7 @@ static void lacking_segmentations(void **state) {
     }
 }
 
-/* One name, whatever character set the archive writes it in. */
+/* A name is the same in every character set of the archive. */
 static void labels_become_utf8(void **state) {
     (void)state;
     static const char *const changes[] = {
@@ -223,7 +224,7 @@ static uint32_t next_random(uint32_t *state) {
     return *state ^= *state << 5;
 }
 
-/* Flipped bytes and cuts at random: a status every time, and never a label beyond the set. */
+/* Random flipped bytes and truncations: always a status, and never a label outside the set. */
 static void fuzz(const char *name, uint32_t seed) {
     char *data = NULL;
     int64_t bytes = 0;
@@ -264,7 +265,7 @@ static void random_damage(void **state) {
     }
 }
 
-/* What is spoilt here: ct-0000.dcm ... and seg.dcm are valid. */
+/* Writes the valid files that the tests damage: ct-0000.dcm ... and seg.dcm. */
 static int set_up(void **state) {
     (void)state;
     if (!begin_scratch()) return -1;

@@ -1,5 +1,6 @@
-"""What evaluation refuses before it begins to work: a synthetic store that does not follow from the
-study and the real store, and stores of too few slices. (tests/test_phantom_study.py has the rest.)"""
+"""What `ctaug evaluate` refuses before it computes anything: a synthetic store that was not made
+from this study and real store, and stores with too few slices. (For the rest see
+test_phantom_study.py.)"""
 import os
 
 import chain
@@ -19,7 +20,7 @@ def another_chain():
         for words in (("train.lr=1e-3",), ("generate.guidance=1",), ("seed=9",)):
             said = refused(2, out, study, "--set", *words)
             assert f"{out}/synthetic" in said and "ctaug generate" in said, said
-        # What evaluation alone follows from may change.
+        # Settings of the evaluation itself may change.
         chain.run(2, "evaluate", study, "--set", "evaluate.steps=2")
 
 

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""Export: DICOM read by pydicom and ingested again, NIfTI by its definition, PNG by its chunks."""
+"""`ctaug export`: DICOM read by pydicom and ingested again, NIfTI read by the field offsets of its
+header, PNG read chunk by chunk."""
 
 import glob
 import hashlib
@@ -73,7 +74,7 @@ def dicom(place, store):
             number = group.SegmentIdentificationSequence[0].ReferencedSegmentNumber
             painted[z][frame > 0] = names.index(label[number])
         assert np.array_equal(painted, labels)
-    # The way back: what was exported is what is ingested.
+    # Ingesting what was exported gives the same volumes.
     again, names_again = read_store(ingest(place, "again", out))
     assert names_again == names and len(again) == len(volumes)
     for name, (ct, labels, space) in volumes.items():
@@ -113,7 +114,7 @@ def read_nifti(path):
 def nifti(place, store):
     volumes, names = read_store(store)
     out = place + "/as-nifti"
-    os.mkdir(out)  # empty is as good as new
+    os.mkdir(out)  # an empty folder is accepted
     export(store, "nifti", out, ranks=3)
     expected = ["labels.tsv"] + [v + e for v in volumes for e in (".nii", "_labels.nii")]
     assert sorted(os.listdir(out)) == sorted(expected)
@@ -164,18 +165,18 @@ def refusals(place, store):
     assert kept + "/thesis.txt" in export(store, "png", kept + "/thesis.txt/x", code=4)
     assert "--format" in chain.run(0, "export", "--store", store, expect=2)
     assert not os.path.exists(place + "/x")
-    # What a killed export left is neither kept nor in the way.
+    # The temporary folder of a killed export is removed.
     os.makedirs(place + "/x.tmp.fresh/half")
     export(store, "png", place + "/x")
     assert "half" not in os.listdir(place + "/x")
-    # Twice from one store gives the same bytes.
+    # Two exports of a store have the same bytes.
     export(store, "dicom", place + "/first")
     export(store, "dicom", place + "/second", ranks=2)
     assert hashes(place + "/first") == hashes(place + "/second") != {}
 
 
 def synthetic(place, store):
-    """The same store with another provenance, its manifest sealed anew."""
+    """The same store marked as synthetic, with a new seal of its manifest."""
     path = os.path.join(store, "manifest.json")
     manifest = json.load(open(path), parse_float=lambda digits: "@@" + digits)
     manifest["detail"]["provenance"]["synthetic"] = True

@@ -1,4 +1,4 @@
-/* The Fréchet distance: closed forms, invariances, hostile input, and numpy's numbers. */
+/* The Fréchet distance: closed forms, invariances, unusable input, and values computed by numpy. */
 #include "model/metric/fid.h"
 #include "model/rng.h"
 #include "tests/golden/fid.h"
@@ -36,7 +36,7 @@ static double distance(const float *a, int64_t n_a, const float *b, int64_t n_b,
     return d;
 }
 
-/* Two of the cases have fewer vectors than dimensions: singular covariances. */
+/* Two of the cases have fewer vectors than dimensions and therefore singular covariances. */
 static void equals_numpy(void **state) {
     (void)state;
     for (size_t k = 0; k < sizeof golden_fid / sizeof *golden_fid; k++) {
@@ -82,7 +82,7 @@ static void diagonal_closed_form(void **state) {
     moments_free(&b);
 }
 
-/* Turning both sets by the same rotation changes nothing; shifting one by s adds |s|^2. */
+/* The same rotation of both sets changes nothing; a shift of one set by s adds |s|^2. */
 static void rotation_and_shift(void **state) {
     (void)state;
     enum { N = 300, DIM = 5 };
@@ -109,7 +109,8 @@ static void rotation_and_shift(void **state) {
     assert_true(fabs(distance(a, N, moved, N, DIM) - 9) < 1e-4);
 }
 
-/* Sums over pieces, as ranks make them, are the whole; outer is full and symmetric. */
+/* Moments summed over pieces, as ranks do, equal those of the whole; outer is full and symmetric.
+ */
 static void pieces_add_up(void **state) {
     (void)state;
     enum { N = 201, DIM = 7 };

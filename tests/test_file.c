@@ -1,4 +1,4 @@
-/* Files are there whole or not at all; every refusal names path and reason. */
+/* Files are written completely or not at all; every failure names path and reason. */
 #include "tests/scratch.h"
 
 #include <sys/stat.h>
@@ -71,7 +71,7 @@ static void cleans_up(void **state) {
     assert_int_equal(file_write_atomic(in_home("kept/deep/file"), "k", 1), ST_OK);
     assert_int_equal(file_write_atomic(in_home("t/good"), "g", 1), ST_OK);
     assert_int_equal(file_write_atomic(in_home("t/x.h5.tmp.3"), "x", 1), ST_OK);
-    /* A link inside what is removed: the link goes, its target stays. */
+    /* A link inside a removed tree: the link is removed, its target stays. */
     snprintf(other, sizeof other, "%s", in_home("kept"));
     assert_int_equal(symlink(other, in_home("t/step.tmp.77/deep/link")), 0);
     assert_int_equal(symlink(other, in_home("t/link.tmp.1")), 0);
@@ -127,7 +127,7 @@ static void hashes(void **state) {
     assert_int_equal(file_sha256(in_home("million"), file_hex), ST_OK);
     assert_string_equal(file_hex,
                         "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
-    /* Exactly one buffer long: the end comes as an empty read. */
+    /* Exactly one buffer long, so the end of the file is an empty read. */
     assert_int_equal(file_write_atomic(in_home("block"), million, 1 << 18), ST_OK);
     assert_int_equal(file_sha256(in_home("block"), file_hex), ST_OK);
     assert_int_equal(bytes_sha256(million, 1 << 18, hex), ST_OK);
@@ -155,7 +155,8 @@ static void locks(void **state) {
     assert_int_equal(file_lock(in_home("none/lock"), &two), ST_STORAGE);
 }
 
-/* A file system of 64 KiB, then the same one read-only. The exit code tells what was found. */
+/* On a file system of 64 KiB, which then becomes read-only. The exit code says which check failed.
+ */
 static int on_small_disk(const char *where) {
     char path[PATH_SIZE], big[1 << 17];
     memset(big, 'b', sizeof big);
@@ -168,13 +169,13 @@ static int on_small_disk(const char *where) {
     int64_t bytes = 0;
     if (file_read(path, 100, &data, &bytes) != ST_OK || strcmp(data, "small") != 0) return 4;
     free(data);
-    /* The half-written temporary is gone: its space can be used again. */
+    /* The incomplete temporary file is removed, so its space can be used again. */
     if (file_write_atomic(path, big, 1 << 15) != ST_OK) return 5;
 
     if (!make_read_only(where)) return 77;
     if (file_write_atomic(path, "x", 1) != ST_STORAGE) return 6;
     if (!strstr(status_message(), path) || !strstr(status_message(), "Read-only")) return 7;
-    if (file_make_dirs(where) != ST_OK) return 8; /* it is there already */
+    if (file_make_dirs(where) != ST_OK) return 8; /* it exists already */
     snprintf(path, sizeof path, "%s/sub/sub", where);
     if (file_make_dirs(path) != ST_STORAGE || !strstr(status_message(), "Read-only")) return 9;
     snprintf(path, sizeof path, "%s/file", where);

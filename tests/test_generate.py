@@ -1,4 +1,5 @@
-"""Generation: the same bytes on 1, 2 and 3 ranks, after an interruption too; labels of training patients."""
+"""`ctaug generate`: the same bytes on 1, 2 and 3 ranks and after an interruption; label maps from
+training patients."""
 import hashlib
 import json
 import os
@@ -28,7 +29,7 @@ def copy_of(place, name, out):
 
 
 def interrupted(place, out):
-    """Stopped after the first finished unit, then taken up on another rank count."""
+    """Stopped after the first finished unit, then resumed on another number of ranks."""
     study, other = copy_of(place, "interrupted", out)
     words = ("--set", "generate.steps=40")
     job = subprocess.Popen(chain.command(1, chain.CTAUG, "generate", study, *words), env=chain.ENV,
@@ -63,7 +64,7 @@ def main():
             other_study, other = copy_of(place, f"ranks-{ranks}", out)
             chain.run(ranks, "generate", other_study)
             assert hashes(out) == hashes(other), ranks
-        # Two threads instead of one: the arithmetic of a slice is not split.
+        # Two threads instead of one: the arithmetic of a slice does not depend on them.
         other_study, other = copy_of(place, "threads", out)
         chain.run(1, "generate", other_study, env={"OMP_NUM_THREADS": "2"})
         assert hashes(out) == hashes(other)

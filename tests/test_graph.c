@@ -1,10 +1,11 @@
-/* The graph engine: every op's gradient against finite differences, the engines against each other,
- * dropout keyed by sample, faults kept and told, and the arena's one rule. */
+/* Graphs and their plans: the gradient of every op against finite differences, the engines against
+ * each other, dropout keyed by sample, the first fault reported, and the rule of the arena that
+ * blocks in use at the same time do not overlap. */
 #include "tests/net_case.h"
 
 #include "model/nn/arena.h"
 
-/* Every op with a gradient, in one small network that ends with a regression loss. */
+/* A small network with a regression loss that contains every op with a gradient. */
 static net every_op(loss_kind kind) {
     net n = {0};
     assert_int_equal(graph_create(&n.g), ST_OK);
@@ -25,11 +26,8 @@ static net every_op(loss_kind kind) {
     h = graph_conv(g, "last", h, 2, 1, 1, INIT_UNIFORM);
     node pooled = graph_linear(g, "pool", graph_mean(g, h), 2, INIT_UNIFORM);
     h = graph_norm(g, "norm3", h, 1, graph_concat(g, pooled, pooled), false);
-    node target = graph_input(g, "target", TYPE_F32, SIZE, SIZE, 2);
-    node weight = graph_input(g, "weight", TYPE_F32, 1, 1, 1);
     n.out = h;
-    n.loss = graph_regression_loss(g, h, target, weight, kind);
-    assert_int_equal(graph_check(g), ST_OK);
+    add_loss(&n, SIZE, 2, kind);
     return n;
 }
 
@@ -61,9 +59,7 @@ static void l1_gradient_is_a_mean_of_signs(void **state) {
     assert_int_equal(graph_create(&n.g), ST_OK);
     node x = graph_input(n.g, "x", TYPE_F32, SIZE, SIZE, 3);
     n.out = graph_conv(n.g, "only", x, 1, 1, 1, INIT_UNIFORM);
-    node target = graph_input(n.g, "target", TYPE_F32, SIZE, SIZE, 1);
-    node weight = graph_input(n.g, "weight", TYPE_F32, 1, 1, 1);
-    n.loss = graph_regression_loss(n.g, n.out, target, weight, LOSS_L1);
+    add_loss(&n, SIZE, 1, LOSS_L1);
     params *p = make_params(&n);
     plan *pl = make_plan(&n, p, ENGINE_REFERENCE, true);
     fill_inputs(pl);
@@ -106,7 +102,7 @@ static void engines_agree(void **state) {
     graph_destroy(n.g);
 }
 
-/* A second backward adds, and each range of parameters is reported once. */
+/* A second backward pass adds to the gradient; each range of parameters is reported once. */
 static status count_ready(void *context, int64_t offset, int64_t count) {
     uint8_t *seen = context;
     for (int64_t i = offset; i < offset + count; i++) seen[i]++;
@@ -136,7 +132,7 @@ static void backward_adds_and_reports_each_range_once(void **state) {
     graph_destroy(n.g);
 }
 
-/* A mask belongs to the sample, wherever in the batch it lies; about p of it is dropped. */
+/* The mask follows the sample to any place in the batch; about a fraction p is dropped. */
 static void dropout_follows_the_sample(void **state) {
     (void)state;
     enum { N = 64 };
@@ -161,7 +157,7 @@ static void dropout_follows_the_sample(void **state) {
         dropped += kept[i] == 0;
         assert_true(kept[i] == 0 || fabsf(kept[i] - 1 / 0.75f) < 1e-6f);
     }
-    /* 4 standard deviations of a binomial. */
+    /* Within 4 standard deviations of the binomial distribution. */
     assert_true(llabs(dropped - N * N / 4) < 4 * sqrt(N * N * 0.25 * 0.75));
     plan_keys other = {.seed = 1, .step = 3, .sample = (uint64_t[]){9, 2}};
     assert_int_equal(plan_forward(pl, &other), ST_OK);
@@ -177,7 +173,7 @@ static void dropout_follows_the_sample(void **state) {
     graph_destroy(n.g);
 }
 
-static void the_first_fault_is_told(void **state) {
+static void the_first_fault_is_reported(void **state) {
     (void)state;
     graph *g = NULL;
     params *p = NULL;
@@ -233,7 +229,7 @@ int main(void) {
         cmocka_unit_test(engines_agree),
         cmocka_unit_test(backward_adds_and_reports_each_range_once),
         cmocka_unit_test(dropout_follows_the_sample),
-        cmocka_unit_test(the_first_fault_is_told),
+        cmocka_unit_test(the_first_fault_is_reported),
         cmocka_unit_test(blocks_alive_together_never_overlap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* Text that cannot become markup, whatever its bytes; base64 whose pieces join. */
+/* Escaping: no text becomes markup, whatever its bytes. Base64: encoded pieces can be joined. */
 #include "io/html.h"
 
 #include <stdarg.h>
@@ -47,7 +47,7 @@ static void only_utf8_passes(void **state) {
     becomes("\xED\xA0\x80", BAD BAD BAD);         /* a surrogate */
     becomes("\xF4\x90\x80\x80", BAD BAD BAD BAD); /* beyond U+10FFFF */
     becomes("\xF8<", BAD "&lt;");
-    becomes("\xE2\x82<", BAD BAD "&lt;"); /* a cut sequence swallows nothing */
+    becomes("\xE2\x82<", BAD BAD "&lt;"); /* a truncated sequence hides nothing */
     becomes("\xE2", BAD);
     becomes("Gef\xE4\xDF", "Gef" BAD BAD); /* Latin-1 */
 }

@@ -1,4 +1,4 @@
-/* Pictures, decoded again by libpng's simplified reader and compared pixel by pixel. */
+/* PNG images, decoded by libpng's simplified reader and compared pixel by pixel. */
 #include "io/image.h"
 #include "tests/scratch.h"
 
@@ -63,8 +63,8 @@ static void files_are_published_whole(void **state) {
     image_free(&im);
 }
 
-/* low -> black, high -> white, the middle -> grey; a label mixes its tint in; each voxel is a
- * square of `scale`. */
+/* The low end of the window is black, the high end white, the middle grey; a label mixes in its
+ * tint; each voxel is a square of `scale` pixels. */
 static void slices_are_windowed_scaled_and_tinted(void **state) {
     (void)state;
     const int16_t hu[6] = {-2000, -100, 0, 100, 3000, 0};
@@ -85,7 +85,7 @@ static void slices_are_windowed_scaled_and_tinted(void **state) {
     assert_memory_equal(pixel(&im, 1, 3), RED, 3);
     assert_memory_equal(pixel(&im, 10, 3), RED, 3);
     assert_memory_equal(pixel(&im, 2, 15), RED, 3);
-    /* Over every border and far outside: nothing but the visible part changes. */
+    /* Across every border and far outside: only the visible part changes. */
     image_draw_slice(&im, -5, -9, 4, hu, labels, 2, 3, -100, 100);
     image_draw_slice(&im, 18, 18, 4, hu, NULL, 2, 3, -100, 100);
     image_draw_slice(&im, 1000000, -1000000, 4, hu, NULL, 2, 3, -100, 100);
@@ -117,8 +117,8 @@ static void all_labels_differ(void **state) {
     }
 }
 
-/* A curve has a pixel in every column it crosses, consecutive ones touch, and its ends are where
- * the numbers say. */
+/* A curve has a pixel in every column that it crosses, consecutive pixels touch, and its ends lie
+ * where the values say. */
 static void curves_are_continuous_and_in_place(void **state) {
     (void)state;
     enum { N = 7, TOP = 10, LEFT = 20, HEIGHT = 50, WIDTH = 80 };

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
-"""Ingest against pydicom: every voxel of a real head CT, several patients with segmentations, equal
-bytes on 1 and 3 ranks, and every fault with its exit code and a message that names it."""
+"""`ctaug ingest` against pydicom: every voxel of a real head CT; several patients with
+segmentations; the same bytes on 1 and 3 ranks; for every fault its exit code and a message that
+names it."""
 
 import glob
 import hashlib
@@ -41,7 +42,7 @@ def ingest(*words, ranks=0, expect=0):
 
 
 def head(place):
-    """All 108 slices of a real CT, compared with what pydicom decodes."""
+    """All 108 slices of a real CT, compared with the values that pydicom decodes."""
     dicom, out = os.path.join(place, "head"), os.path.join(place, "head-run")
     made = subprocess.run([sys.executable, os.path.join(HERE, "data", "cranium_dicom.py"), dicom],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120)
@@ -70,7 +71,7 @@ def head(place):
 
 
 def patients(place):
-    """Several patients and shards, with SEG: voxels, label names, ranks, and running again."""
+    """Several patients and shards, with SEG: voxels, label names, ranks, repeated runs."""
     dicom = os.path.join(place, "small")
     truth = [small_dicom.write_patient(os.path.join(dicom, "x%d" % n), n, shape)
              for n, shape in enumerate(SHAPES)]
@@ -107,7 +108,8 @@ def patients(place):
                            atol=1e-4)
         assert np.allclose(found[2]["spacing"], small_dicom.SPACING, atol=1e-4)
 
-    # Again: nothing to do. A copy of the archive is the same archive, on any number of ranks.
+    # A second run has nothing to do, and a copy of the archive counts as the same archive, on any
+    # number of ranks.
     written = os.stat(out + "/store/manifest.json").st_mtime_ns
     for path in glob.glob(dicom + "/*/*"):
         os.utime(path, (1, 1))
@@ -118,26 +120,26 @@ def patients(place):
     said = ingest(yaml, "--set", "ingest.shard_mib=1", "--set", "ingest.dicom=%s-moved" % dicom)
     assert "current" in said, said
     assert os.stat(out + "/store/manifest.json").st_mtime_ns == written
-    # A patient more: the store is replaced.
+    # One more patient: the store is replaced.
     hu, _ = small_dicom.write_patient(os.path.join(dicom, "y"), 9, (4, 32, 32))
     said = ingest(yaml, "--set", "ingest.shard_mib=1", ranks=2)
     assert "current" not in said and len(read_store(out + "/store")[0]) == len(SHAPES) + 1
-    # A changed segmentation under the same UID is seen.
+    # A changed segmentation under the same UID is noticed.
     small_dicom.write_seg(os.path.join(dicom, "y", "SEG"), 9, np.full((4, 32, 32), 2, np.uint8))
     assert "current" not in ingest(yaml, "--set", "ingest.shard_mib=1")
-    # Its segmentation gone, in seg mode, and a scout: both are left out, and said to be.
+    # A patient whose segmentation was removed, and a scout: both are left out and reported.
     os.remove(os.path.join(dicom, "y", "SEG"))
     small_dicom.write_patient(os.path.join(dicom, "scout"), 11, (1, 32, 32), seg=False)
     said = ingest(yaml, ranks=2)
     assert "1 CT series of a single slice left out" in said and dicom + "/scout/" in said, said
     assert "1 CT series that no DICOM SEG refers to left out" in said and dicom + "/y/" in said, said
     assert len(read_store(out + "/store")[0]) == len(SHAPES)
-    # A segmentation of something else is no reason to leave the patient out.
+    # A segmentation of another series is an error, no reason to leave the patient out.
     stray = os.path.join(dicom, "y", "STRAY")
     small_dicom.write_seg(stray, 9, np.full((4, 32, 32), 2, np.uint8), series="another")
     said = ingest(yaml, ranks=2, expect=3)
     assert stray in said and small_dicom.uid(9, "series") in said, said
-    # None left: one is named.
+    # No segmentation left: the message names a series.
     for path in glob.glob(dicom + "/*/S*"):
         os.remove(path)
     said = ingest(yaml, ranks=2, expect=3)
@@ -181,7 +183,7 @@ def whole_body(place):
 
 
 def refused(out):
-    """Nothing that reads a store takes what is in out/store."""
+    """Checks that out/store does not contain a valid store."""
     chain.run(0, "verify", out + "/store", expect=(3, 5))
     assert not os.path.exists(out + "/store/manifest.json")
     left = [n for n in os.listdir(out + "/store")] if os.path.isdir(out + "/store") else []
@@ -225,7 +227,7 @@ def faults(place):
     with open(victim, "wb") as stream:
         stream.write(whole)
 
-    # A folder that cannot be made: its parent is a file.
+    # A folder that cannot be created, because its parent is a file.
     with open(place + "/file", "w") as stream:
         stream.write("x")
     study(yaml, good, place + "/file/run", "seg")
@@ -233,7 +235,7 @@ def faults(place):
         said = ingest(yaml, ranks=n, expect=4)
         assert place + "/file" in said, said
 
-    # And the same input is taken when nothing is wrong with it.
+    # The same input without faults is accepted.
     ingest(study(yaml, good, out, "seg"), ranks=2)
     chain.run(0, "verify", out + "/store")
     shard = out + "/store/shard-00000.h5"
@@ -285,7 +287,7 @@ def main():
         whole_body(place)
         faults(place)
         if not disk(place):
-            print("no tmpfs can be mounted here: full and read-only disks were not tried")
+            print("no tmpfs can be mounted here: full and read-only disks were not tested")
 
 
 main()

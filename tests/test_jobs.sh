@@ -1,6 +1,7 @@
 #!/bin/bash
-# What jobs/submit.sh asks of Slurm, told by an sbatch of our own: five jobs, each after the one
-# before, with the options given; the report on one rank. (tests/slurm has a real Slurm.)
+# The calls of sbatch that jobs/submit.sh makes, recorded by a fake sbatch: five jobs, each after
+# the success of the one before, with the given options; the report on one rank. (tests/slurm starts
+# a real Slurm.)
 set -u
 cd "$(dirname "$0")/.." || exit 1
 place=$(mktemp -d) || exit 1
@@ -24,7 +25,7 @@ for stage in ingest train generate evaluate report; do
     line=$(sed -n "${number}p" "$place/asked")
     [[ $line == *" --ntasks=32 --partition=long "*"/$stage.sbatch $place/study.yaml" ]] || fail "$stage: $line"
     [ $number = 1 ] || [[ $line == *"--dependency=afterok:$((number - 1)) "* ]] || fail "$stage: $line"
-    # Of an option given twice sbatch takes the last.
+    # If an option is given twice, sbatch uses the last.
     ranks=$(grep -o -- '--ntasks=[0-9]*' <<< "$line" | tail -n 1)
     expected=--ntasks=32
     [ $stage != report ] || expected=--ntasks=1

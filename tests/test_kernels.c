@@ -1,24 +1,25 @@
-/* The convolutions and products of the engines against each other: the reference's backward
- * functions against differences of its forward ones, then everything fast against the reference, on
- * shapes that fill no vector and no block. Tolerances follow from f32 rounding: a sum of n terms of
- * either sign is off by about sqrt(n) u times the sum of their sizes (Higham & Mary 2019, with
- * lambda = 8), u = 2^-24; a map of bf16 numbers adds their rounding. Norm and attention have
- * tests of their own.
+/* Convolutions and matrix products of the engines: the backward functions of the reference against
+ * finite differences of its forward functions, then the fast engines against the reference, on
+ * shapes that no vector or block divides. Norm and attention have test programs of their own.
+ *
+ * Tolerances follow from f32 rounding: the error of a sum of n terms of either sign is about
+ * sqrt(n) u times the sum of their absolute values, u = 2^-24 (Higham & Mary 2019, with
+ * lambda = 8). bf16 activations add their own rounding.
  */
 #include "tests/kernel_case.h"
 
-/* sizes[i]: sum of the absolute terms of element i; type: what the sum was rounded to. */
+/* sizes[i]: the sum of the absolute terms of element i; type: what the sum was rounded to. */
 static void sums_near(const char *what, tensor_type type, const float *got, const float *want,
                       const float *sizes, int64_t n, double terms) {
     for (int64_t i = 0; i < n; i++) {
         double sum = 8 * sqrt(terms + 1) * U * sizes[i] + U * fabs(want[i]);
-        /* Two sums a little apart may be rounded to neighbours. */
+        /* Two sums that differ a little may round to neighbouring values. */
         double rounding = type == TYPE_BF16 ? 2 * bf16_half_unit(fabs(want[i]) + sum) : 0;
         near(what, got[i], want[i], sum + rounding);
     }
 }
 
-/* Enough for every shape here. */
+/* Packed weights of a convolution: room for every shape here. */
 static void *packed(const kernels *k, const conv *op) {
     static _Alignas(64) char bytes[1 << 22];
     assert_true(k->conv_packed(op) <= (int64_t)sizeof bytes);
@@ -38,7 +39,7 @@ static conv_case conv_make(conv_shape s) {
     c.nw = s.out * s.in * s.kernel * s.kernel;
     c.x = noise(c.nx, 1), c.w = noise(c.nw, 2), c.bias = noise(s.out, 3);
     c.y = filled(c.ny, NAN), c.dy = noise(c.ny, 4);
-    map_round(s.x, c.x, c.nx), map_round(s.y, c.dy, c.ny);
+    round_to_type(s.x, c.x, c.nx), round_to_type(s.y, c.dy, c.ny);
     return c;
 }
 
@@ -48,14 +49,14 @@ static void conv_free(conv_case *c) {
 
 static void conv_run(const kernels *k, conv_case *c) {
     conv *op;
-    void *x = map_in(c->s.x, c->x, c->nx), *y = map_in(c->s.y, c->y, c->ny);
+    void *x = activations_in(c->s.x, c->x, c->nx), *y = activations_in(c->s.y, c->y, c->ny);
     ok(k->conv_open(&c->s, false, &op));
     void *scratch = guarded(k->conv_scratch(op));
     ok(k->conv_pack(op, c->w, packed(k, op), scratch));
     ok(k->conv_forward(op, x, c->bias, y, scratch));
     guard_check(scratch, k->conv_scratch(op));
     k->conv_close(op);
-    map_out(c->s.x, x, c->x, c->nx), map_out(c->s.y, y, c->y, c->ny);
+    activations_out(c->s.x, x, c->x, c->nx), activations_out(c->s.y, y, c->y, c->ny);
 }
 
 static double conv_objective(void *context) {
@@ -109,9 +110,9 @@ static void test_reference_matmul(void **state) {
 
 /* ---- the fast engines against the reference ---- */
 
-/* Everything one engine computes of a case. */
+/* Everything that an engine computes for a case. */
 typedef struct conv_result {
-    float *y, *dx, *dw, *db; /* dw and db begin at 0.5, for they are added to */
+    float *y, *dx, *dw, *db; /* dw and db start at 0.5, because kernels add to them */
     float *y_no_bias;
 } conv_result;
 
@@ -120,26 +121,26 @@ static conv_result conv_all(const kernels *k, const conv_case *c) {
     conv_result r = {filled(c->ny, NAN), filled(c->nx, NAN), filled(c->nw, 0.5f),
                      filled(s->out, 0.5f), filled(c->ny, NAN)};
     float *other = noise(c->nw, 12), *keep_x = filled(c->nx, 0), *keep_dy = filled(c->ny, 0);
-    void *x = map_in(s->x, c->x, c->nx), *dy = map_in(s->y, c->dy, c->ny);
-    void *y = map_in(s->y, r.y, c->ny), *dx = map_in(s->x, r.dx, c->nx);
+    void *x = activations_in(s->x, c->x, c->nx), *dy = activations_in(s->y, c->dy, c->ny);
+    void *y = activations_in(s->y, r.y, c->ny), *dx = activations_in(s->x, r.dx, c->nx);
     conv *op;
     ok(k->conv_open(s, true, &op));
     void *scratch = guarded(k->conv_scratch(op));
     ok(k->conv_pack(op, other, packed(k, op), scratch)); /* packing again must replace it */
     ok(k->conv_pack(op, c->w, packed(k, op), scratch));
     ok(k->conv_forward(op, x, NULL, y, scratch));
-    map_out(s->y, y, r.y_no_bias, c->ny);
-    y = map_in(s->y, r.y, c->ny);
+    activations_out(s->y, y, r.y_no_bias, c->ny);
+    y = activations_in(s->y, r.y, c->ny);
     ok(k->conv_forward(op, x, c->bias, y, scratch));
     ok(k->conv_backward_data(op, dy, dx, scratch));
     ok(k->conv_backward_weights(op, x, dy, r.dw, r.db, scratch));
     ok(k->conv_backward_weights(op, x, dy, r.dw, NULL, scratch));
     guard_check(scratch, k->conv_scratch(op));
     k->conv_close(op);
-    map_out(s->y, y, r.y, c->ny), map_out(s->x, dx, r.dx, c->nx);
-    map_out(s->x, x, keep_x, c->nx), map_out(s->y, dy, keep_dy, c->ny);
-    same_bits("x after all", keep_x, c->x, c->nx);
-    same_bits("dy after all", keep_dy, c->dy, c->ny);
+    activations_out(s->y, y, r.y, c->ny), activations_out(s->x, dx, r.dx, c->nx);
+    activations_out(s->x, x, keep_x, c->nx), activations_out(s->y, dy, keep_dy, c->ny);
+    same_bits("x after the kernels", keep_x, c->x, c->nx);
+    same_bits("dy after the kernels", keep_dy, c->dy, c->ny);
     free(other), free(keep_x), free(keep_dy);
     return r;
 }
@@ -169,15 +170,16 @@ static void compare_conv(const kernels *fast, conv_shape s) {
     conv_free(&c), conv_free(&sizes);
 }
 
-/* Every pair of channel counts with a map and a kernel, in turn. */
+/* Every pair of channel counts, with image sizes in turn, for each kind of kernel. */
 static void compare_convs(const kernels *fast, tensor_type x, tensor_type y) {
     const int64_t channels[] = {1, 3, 5, 7, 16, 33, 64};
-    const int64_t maps[][3] = {{1, 1, 1}, {2, 5, 8}, {1, 9, 4}, {3, 2, 3}, {1, 17, 13}, {2, 1, 6}};
+    const int64_t images[][3] = {{1, 1, 1}, {2, 5, 8},   {1, 9, 4},
+                                 {3, 2, 3}, {1, 17, 13}, {2, 1, 6}};
     int turn = 0;
     for (int in = 0; in < 7; in++) {
         for (int out = 0; out < 7; out++, turn++) {
             for (int kind = 0; kind < 3; kind++) {
-                const int64_t *m = maps[(turn + kind) % 6];
+                const int64_t *m = images[(turn + kind) % 6];
                 int kernel = kind == 0 ? 1 : 3, stride = kind == 2 ? 2 : 1;
                 compare_conv(fast, (conv_shape){m[0], m[1], m[2], channels[in], channels[out],
                                                 kernel, stride, x, y});
@@ -190,12 +192,12 @@ static void test_fast_conv(void **state) {
     (void)state;
     compare_convs(engine(ENGINE_ONEDNN), TYPE_F32, TYPE_F32);
     compare_convs(engine(ENGINE_OPENBLAS), TYPE_F32, TYPE_F32);
-    /* Maps with many pixels and whole blocks of channels may go another way. */
+    /* Many pixels and whole blocks of channels may be computed by another algorithm. */
     compare_conv(engine(ENGINE_ONEDNN), (conv_shape){1, 64, 64, 16, 16, 3, 1, TYPE_F32, TYPE_F32});
     compare_conv(engine(ENGINE_ONEDNN), (conv_shape){1, 65, 63, 16, 32, 3, 2, TYPE_F32, TYPE_F32});
     compare_conv(engine(ENGINE_ONEDNN), (conv_shape){2, 21, 5, 8, 24, 3, 1, TYPE_F32, TYPE_F32});
     compare_conv(engine(ENGINE_ONEDNN), (conv_shape){3, 37, 1, 24, 8, 3, 1, TYPE_F32, TYPE_F32});
-    /* So many weights that they may be packed anew for each run. */
+    /* So many weights that they may be repacked for each run. */
     compare_conv(engine(ENGINE_ONEDNN), (conv_shape){1, 33, 32, 96, 112, 3, 1, TYPE_F32, TYPE_F32});
 }
 
@@ -211,7 +213,8 @@ static void test_fast_conv_bf16(void **state) {
                  (conv_shape){1, 33, 32, 96, 112, 3, 1, TYPE_BF16, TYPE_BF16});
     conv *c;
     const conv_shape narrow = {1, 4, 1, 8, 8, 3, 2, TYPE_BF16, TYPE_BF16};
-    /* Where bf16 numbers are multiplied as such oneDNN is wrong here, and that is said. */
+    /* oneDNN's products of bf16 are wrong for this shape: where they would be used, opening must
+     * fail and name the remedy. */
     status st = engine(ENGINE_ONEDNN)->conv_open(&narrow, true, &c);
     if (st == ST_OK) {
         engine(ENGINE_ONEDNN)->conv_close(c);
@@ -247,7 +250,7 @@ static void test_fast_matmul(void **state) {
     }
 }
 
-/* ---- same bits ---- */
+/* ---- bit-for-bit equality ---- */
 
 static void test_bits_of_threads_and_places(void **state) {
     (void)state;

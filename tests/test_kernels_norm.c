@@ -1,53 +1,9 @@
-/* Group norm and SiLU of the engines: the reference's backward functions against differences of its
- * forward ones, then the fast ones against the reference, in f32 and bf16, on shapes that fill no
- * vector and no block. Tolerances: see compare_norm().
+/* Group normalisation and SiLU of the engines: the backward functions of the reference against
+ * finite differences of its forward functions, then the fast engines against the reference, in f32
+ * and bf16, on shapes that no vector or block divides. Tolerances: see compare_norm().
  */
 #include "model/nn/kernels/vector_math.h"
-#include "tests/kernel_case.h"
-
-typedef struct norm_case {
-    norm_shape s;
-    int64_t nx, ng; /* numbers, groups of the whole batch */
-    bool add;
-    float *x, *gain, *bias, *modulation, *mean, *rstd, *y, *dy;
-    float *dx, *dgain, *dbias, *dmodulation;
-} norm_case;
-
-static norm_case norm_make(norm_shape s, bool modulated, bool add) {
-    norm_case c = {.s = s, .nx = s.batch * s.pixels * s.channels, .ng = s.batch * s.groups};
-    c.s.epsilon = 1e-5f, c.add = add;
-    c.x = noise(c.nx, 5), c.gain = noise(s.channels, 6), c.bias = noise(s.channels, 7);
-    c.modulation = modulated ? noise(s.batch * 2 * s.channels, 8) : NULL;
-    c.mean = filled(c.ng, NAN), c.rstd = filled(c.ng, NAN);
-    c.y = filled(c.nx, NAN), c.dy = noise(c.nx, 9);
-    c.dx = add ? noise(c.nx, 13) : filled(c.nx, NAN);
-    map_round(s.type, c.x, c.nx), map_round(s.type, c.dy, c.nx), map_round(s.type, c.dx, c.nx);
-    c.dgain = filled(s.channels, 0.5f), c.dbias = filled(s.channels, 0.25f);
-    c.dmodulation = modulated ? filled(s.batch * 2 * s.channels, NAN) : NULL;
-    return c;
-}
-
-static void norm_free(norm_case *c) {
-    free(c->x), free(c->gain), free(c->bias), free(c->modulation), free(c->mean), free(c->rstd);
-    free(c->y), free(c->dy), free(c->dx), free(c->dgain), free(c->dbias), free(c->dmodulation);
-}
-
-static void norm_run(const kernels *k, norm_case *c) {
-    void *x = map_in(c->s.type, c->x, c->nx), *y = map_in(c->s.type, c->y, c->nx);
-    void *bytes = scratch_of(k->norm_scratch(&c->s));
-    ok(k->norm_forward(&c->s, x, c->gain, c->bias, c->modulation, c->mean, c->rstd, y, bytes));
-    map_out(c->s.type, y, c->y, c->nx);
-    free(x), free(bytes);
-}
-
-static void norm_run_back(const kernels *k, norm_case *c) {
-    void *x = map_in(c->s.type, c->x, c->nx), *dy = map_in(c->s.type, c->dy, c->nx);
-    void *dx = map_in(c->s.type, c->dx, c->nx), *bytes = scratch_of(k->norm_scratch(&c->s));
-    ok(k->norm_backward(&c->s, x, c->gain, c->bias, c->modulation, c->mean, c->rstd, dy, c->add, dx,
-                        c->dgain, c->dbias, c->dmodulation, bytes));
-    map_out(c->s.type, dx, c->dx, c->nx);
-    free(x), free(dy), free(bytes);
-}
+#include "tests/norm_case.h"
 
 static double norm_objective(void *context) {
     norm_case *c = context;
@@ -79,43 +35,6 @@ static void test_reference_norm(void **state) {
     }
 }
 
-/* What the rounding of norm's numbers can amount to: xhat is off by a few u of itself and of
- * mean * rstd; SiLU and the affine part multiply by at most `slope`. The reference is run in f32:
- * in bf16 the maps of the other are rounded once from numbers as good, and the sigmoid of a bf16
- * kernel need be no better than 2^-13. */
-static void compare_norm(const kernels *k, norm_shape s, bool modulated, bool add, float offset,
-                         float spread) {
-    norm_case f = norm_make(s, modulated, add), r = norm_make(s, modulated, add);
-    for (int64_t i = 0; i < f.nx; i++) f.x[i] = offset + spread * f.x[i];
-    map_round(s.type, f.x, f.nx);
-    memcpy(r.x, f.x, (size_t)f.nx * sizeof(float));
-    r.s.type = TYPE_F32;
-    norm_run(k, &f);
-    norm_run(engine(ENGINE_REFERENCE), &r);
-    double slope = 2 * largest(r.gain, s.channels) + 2, rstd = largest(r.rstd, f.ng);
-    double xhat = 1 + largest(r.x, r.nx) * rstd, dy = largest(r.dy, r.nx);
-    double sigmoid = s.type == TYPE_BF16 && s.silu ? 0x1p-13 : 0;
-    for (int64_t i = 0; i < f.ng; i++) {
-        near("norm mean", f.mean[i], r.mean[i], 4 * U * (fabs(r.mean[i]) + 1 / rstd));
-        near("norm rstd", f.rstd[i], r.rstd[i], 16 * U * xhat * r.rstd[i]);
-    }
-    all_near_in("norm y", s.type, f.y, r.y, f.nx,
-                8 * U * slope * xhat + sigmoid * largest(r.y, r.nx));
-    memcpy(f.mean, r.mean, (size_t)f.ng * sizeof(float));
-    memcpy(f.rstd, r.rstd, (size_t)f.ng * sizeof(float));
-    norm_run_back(k, &f);
-    norm_run_back(engine(ENGINE_REFERENCE), &r);
-    double size = (16 * U * xhat + 2 * sigmoid) * slope * dy * xhat;
-    double root = sqrt((double)(s.batch * s.pixels));
-    all_near_in("norm dx", s.type, f.dx, r.dx, f.nx, size * rstd * slope + (add ? U : 0));
-    all_near("norm dgain", f.dgain, r.dgain, s.channels, size * root);
-    all_near("norm dbias", f.dbias, r.dbias, s.channels, size * root);
-    if (modulated)
-        all_near("norm dscale_shift", f.dmodulation, r.dmodulation, s.batch * 2 * s.channels,
-                 size * root * slope);
-    norm_free(&f), norm_free(&r);
-}
-
 static const norm_shape odd_shapes[] = {
     {1, 1, 4, 1, 0, false, TYPE_F32},     {1, 5, 3, 3, 0, false, TYPE_F32},
     {2, 63, 5, 1, 0, false, TYPE_F32},    {3, 64, 16, 8, 0, false, TYPE_F32},
@@ -140,14 +59,14 @@ static void test_fast_norm(void **state) {
     }
 }
 
-/* The reference in bf16 is the reference in f32 with its maps rounded. */
+/* The reference in bf16 is the reference in f32 with its activations rounded. */
 static void test_reference_norm_bf16(void **state) {
     (void)state;
     compare_norms(engine(ENGINE_REFERENCE), TYPE_BF16);
 }
 
-/* A large constant must not eat the variance (air in HU windows, dead channels): xhat is as good
- * as the f32 mean is, and rstd exact. */
+/* A large constant must not cancel the variance (air in HU windows, dead channels): xhat is as
+ * accurate as the mean in f32, and rstd is exact to rounding. */
 static void test_norm_large_mean(void **state) {
     (void)state;
     for (int i = 0; i < 4; i++) {
@@ -157,8 +76,8 @@ static void test_norm_large_mean(void **state) {
     }
 }
 
-/* What is too small for a normal number may become zero on its way to bf16, and nothing else; in
- * f32 it is kept. */
+/* A result that is subnormal may become zero when it is rounded to bf16, but nothing else. In f32
+ * it is kept. */
 static void test_subnormal_results(void **state) {
     (void)state;
     for (int i = 0; i < 4; i++) {

@@ -1,10 +1,10 @@
-/* The journal: what lands on stdout, on stderr and in events.jsonl. */
+/* The journal: what is written to stdout, to stderr and to events.jsonl. */
 #include "io/log.h"
 #include "tests/scratch.h"
 
 #include <fcntl.h>
 
-/* Inlined, gcc 12 takes what it returns for an address on its stack and warns. */
+/* noinline: otherwise gcc 12 warns that it returns an address on its stack, which it does not. */
 __attribute__((noinline)) static char *slurp(const char *name) {
     char *text;
     int64_t bytes;
@@ -35,9 +35,9 @@ static void captured(void (*work)(void)) {
     }
 }
 
-static journal *open_journal(bool speaks) {
+static journal *open_journal(bool prints) {
     journal *j = NULL;
-    assert_int_equal(log_open(home, speaks, &j), ST_OK);
+    assert_int_equal(log_open(home, prints, &j), ST_OK);
     return j;
 }
 
@@ -126,7 +126,7 @@ static void count_to_thousand(void) {
     log_close(j);
 }
 
-/* Away from a terminal: the start, each tenth and the end, once each. */
+/* Not on a terminal, progress prints the start, each tenth and the end, once each. */
 static void progress_is_sparse_in_files(void **state) {
     (void)state;
     captured(count_to_thousand);
@@ -145,7 +145,7 @@ static void progress_is_sparse_in_files(void **state) {
 static void pass_time(void) {
     journal *j = open_journal(true);
     log_progress_begin(j, "sleep", 1000);
-    log_progress_set(j, 900, NULL); /* where it was resumed */
+    log_progress_set(j, 900, NULL); /* the resumed position */
     usleep(600000);
     log_progress_set(j, 910, NULL); /* 0.06 s each, 90 left: about 5 s */
     usleep(1000);
@@ -159,7 +159,7 @@ static void pass_time(void) {
     log_close(j);
 }
 
-/* The ETA comes from the pace since the resumed position, not from the start of the count. */
+/* The remaining time is estimated from the pace since the resumed position, not since 0. */
 static void eta_follows_the_pace(void **state) {
     (void)state;
     captured(pass_time);
@@ -167,7 +167,7 @@ static void eta_follows_the_pace(void **state) {
     const char *eta = strstr(err, "tenths 2/20  10 %  ETA 0:");
     assert_non_null(eta);
     int seconds = atoi(eta + strlen("tenths 2/20  10 %  ETA 0:"));
-    assert_true(seconds >= 5); /* a busy machine only makes it longer */
+    assert_true(seconds >= 5); /* a busy machine makes it longer */
     assert_null(strstr(err, "sleep 900/1000  90 %  ETA"));
     free(err);
 }

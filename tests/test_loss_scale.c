@@ -1,5 +1,5 @@
-/* Loss scaling, proved on numbers of an f16, whose range is narrow enough to fall out of: what
- * vanishes without it survives, what overflows with too much of it is found again by halving. */
+/* Loss scaling, tested with f16 values, whose range is narrow: a gradient that underflows without
+ * scaling is preserved, and a scale that overflows is halved until it fits. */
 #include "model/loss_scale.h"
 
 #include <setjmp.h>
@@ -19,7 +19,7 @@ static double f16(double x) {
     return fabs(y) > 65504 ? copysign(INFINITY, x) : y;
 }
 
-/* The oracle itself. */
+/* Checks f16() itself. */
 static void f16_is_binary16(void **state) {
     (void)state;
     assert_true(f16(1) == 1 && f16(-0.5) == -0.5 && f16(65504) == 65504);
@@ -28,8 +28,8 @@ static void f16_is_binary16(void **state) {
     assert_true(f16(ldexp(1, -24)) == ldexp(1, -24) && f16(ldexp(1, -26)) == 0);
 }
 
-/* Fits w of y = w x to y = 0.5 x in f16: the gradient of mean (w x - 0.5 x)^2 is formed in f16 from
- * an x that makes it smaller than any f16, w and the update are in f32, as in mixed precision. */
+/* Fits w of y = w x to y = 0.5 x, as in mixed precision: the gradient of (w x - 0.5 x)^2 is
+ * computed in f16, w and its update in f32. Small x make the gradient smaller than any f16. */
 static double fit(loss_scale *s, double x, int steps, int *skipped) {
     double w = 1;
     *skipped = 0;
@@ -62,7 +62,7 @@ static void a_scale_too_large_halves_until_it_fits(void **state) {
     loss_scale s = loss_scale_for(TYPE_BF16);
     loss_scale_restore(&s, LOSS_SCALE_MAX, 0);
     assert_true(s.scale == LOSS_SCALE_MAX);
-    /* At x = 2 the gradient begins as 4 times the scale: f16 has it from a scale of 2^13 on. */
+    /* At x = 2 the gradient starts as 4 times the scale, which f16 holds up to a scale of 2^13. */
     assert_true(fabs(fit(&s, 2, 60, &skipped) - 0.5) < 1e-3);
     assert_true(skipped == 11 && s.scale == 1 << 13);
 }
@@ -74,7 +74,7 @@ static void many_good_steps_double_it(void **state) {
     assert_true(s.scale == LOSS_SCALE_START);
     loss_scale_after(&s, true);
     assert_true(s.scale == 2.0 * LOSS_SCALE_START && s.good == 0);
-    /* A failure starts the count anew. */
+    /* A failure restarts the count. */
     for (int i = 1; i < LOSS_SCALE_GROWTH; i++) loss_scale_after(&s, true);
     loss_scale_after(&s, false);
     loss_scale_after(&s, true);
@@ -105,7 +105,7 @@ static void f32_has_none(void **state) {
     assert_true(s.scale == 1 && loss_scale_kept(&s) == 0);
 }
 
-/* What a checkpoint holds, sound or not. */
+/* The state from a checkpoint, valid or not. */
 static void it_goes_on_where_it_was(void **state) {
     (void)state;
     static const double bad[] = {0, -2, 0.5, 3, NAN, INFINITY, 2.0 * LOSS_SCALE_MAX};

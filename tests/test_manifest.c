@@ -1,4 +1,4 @@
-/* A manifest says what was published; a reader believes none that is broken, changed or hostile. */
+/* Manifests: what was published can be read back; broken, changed and forged ones are refused. */
 #include "io/manifest.h"
 #include "tests/scratch.h"
 
@@ -91,8 +91,8 @@ static void damaged_files(void **state) {
     manifest_free(&m);
 }
 
-/* Whatever byte of the manifest changes: refused. White space between values is the one thing that
- * may change without a change of meaning. */
+/* A manifest with any changed byte is refused, except for white space between values, which has no
+ * meaning. */
 static void flipped_bytes(void **state) {
     (void)state;
     char *text = NULL;

@@ -1,4 +1,4 @@
-/* Evidence by hand: which patients a Dice value is a mean of. */
+/* Dice in metrics.json against values computed by hand: the patients that a mean is taken over. */
 #include "pipeline/evaluate/metrics_json.h"
 
 #include <math.h>
@@ -13,8 +13,8 @@ static const label_set LABELS = {3, {"background", "liver", "bone"}};
 
 enum { PATIENTS = 3, SEEDS = 2 };
 
-/* Liver: patients 0 and 1 have it, 0 half found, 1 missed; patient 2 is given one that is not
- * there. Bone: nobody has it, patient 1 is given some. */
+/* Liver: patients 0 and 1 have it, half found in 0, missed in 1; predicted in patient 2, who has
+ * none. Bone: nobody has it; predicted in patient 1. */
 static void fill(dice_counts counts[PATIENTS]) {
     memset(counts, 0, PATIENTS * sizeof *counts);
     counts[0].truth[1] = 10;
@@ -35,7 +35,7 @@ static void means_are_over_those_who_have_the_structure(void **state) {
     careful[2].predicted[1] = careful[1].predicted[2] = 0;
     metrics_take_dice(&e, ARM_REAL, 0, careless);
     metrics_take_dice(&e, ARM_REAL, 1, careful);
-    /* What is given to a patient who lacks the structure changes neither the mean nor n. */
+    /* Predictions in a patient who lacks the structure change neither the mean nor n. */
     for (int64_t seed = 0; seed < SEEDS; seed++)
         assert_true(fabs(e.dice[(ARM_REAL * SEEDS + seed) * LABELS.count + 1] - 0.25) < 1e-15);
     assert_true(fabs(metrics_dice(&e, ARM_REAL, 1) - 0.25) < 1e-15);
@@ -43,7 +43,7 @@ static void means_are_over_those_who_have_the_structure(void **state) {
     assert_true(isnan(metrics_dice(&e, ARM_REAL, 2)));
     assert_int_equal(metrics_dice_patients(&e, 2), 0);
 
-    careful[0].both[1] = 10; /* the other arm finds all of patient 0's */
+    careful[0].both[1] = 10; /* the other arm finds the whole liver of patient 0 */
     metrics_take_dice(&e, ARM_BOTH, 0, careful);
     metrics_take_dice(&e, ARM_BOTH, 1, careless);
     assert_true(fabs(metrics_dice(&e, ARM_BOTH, 1) - (0.5 + 0.25) / 2) < 1e-15);

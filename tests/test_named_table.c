@@ -1,5 +1,5 @@
-/* Tables of named choices: a name and its enum are each other's, and unknown names are answered
- * with the known ones. */
+/* Tables of named choices: names and enum values correspond, and the message for an unknown name
+ * lists the known ones. */
 #include "model/diffusion/sampler.h"
 #include "model/net/unet.h"
 #include "model/nn/kernels.h"
@@ -24,7 +24,7 @@ static void names_and_rows_belong_together(void **state) {
         }
 }
 
-/* The words of a study mean these enums. */
+/* The words of a study file stand for these enum values. */
 static void rows_are_those_of_the_enums(void **state) {
     (void)state;
     assert_string_equal(named_table_name(&schedule_kinds, SCHEDULE_RAISED_COSINE), "raised-cosine");

@@ -1,5 +1,5 @@
-/* A NIfTI file that cannot be published leaves nothing behind. (tests/test_export.py reads whole
- * ones.) */
+/* A NIfTI file that cannot be published leaves no temporary file. (tests/test_export.py reads
+ * complete ones.) */
 #include "io/nifti.h"
 #include "tests/scratch.h"
 
@@ -19,7 +19,7 @@ static void a_failure_leaves_no_temporary(void **state) {
     const geometry space = {
         .shape = {2, 3, 4}, .spacing = {1, 1, 1}, .direction = {0, 0, 1, 0, 1, 0, 1, 0, 0}};
     const int16_t voxels[24] = {0};
-    assert_ok(file_make_dirs(in_home("a/ct.nii/taken"))); /* its name is that of a folder */
+    assert_ok(file_make_dirs(in_home("a/ct.nii/taken"))); /* a folder has its name */
     assert_int_equal(nifti_write_i16(in_home("a/ct.nii"), &space, voxels, "test"), ST_STORAGE);
     assert_says("a/ct.nii");
     assert_int_equal(entries_of(in_home("a")), 1);

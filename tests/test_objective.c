@@ -1,4 +1,4 @@
-/* eps, x0 and v name the same point: every way round gives back what was put in. */
+/* epsilon, x0 and v predictions describe the same point: every conversion can be inverted. */
 #include "model/diffusion/objective.h"
 #include "model/rng.h"
 
@@ -25,8 +25,8 @@ static void draw(double alpha_bar) {
     diffuse(alpha_bar, x0, eps, x_t, N);
 }
 
-/* x_t and the prediction carry a float rounding each, which turning back enlarges by no more than
- * the division does: 1 / alpha for eps, 1 / sigma for x0, nothing for v. */
+/* x_t and the prediction are rounded to f32. The inversion amplifies these errors by the factor
+ * that it divides by: 1 / alpha for epsilon, 1 / sigma for x0, 1 for v. */
 static void split_undoes_target(void **state) {
     (void)state;
     for (size_t k = 0; k < 3; k++) {
@@ -50,7 +50,7 @@ static void split_undoes_target(void **state) {
     }
 }
 
-/* Whatever is predicted, right or wrong, the split means the same x_t. */
+/* x0 and epsilon of any prediction, right or wrong, combine to the given x_t. */
 static void split_of_any_prediction_mixes_to_x_t(void **state) {
     (void)state;
     for (size_t k = 0; k < 3; k++) {

@@ -1,5 +1,5 @@
-/* The optimiser against PyTorch's numbers, the learning rate at its corners, the sum of squares on
- * several thread counts. */
+/* AdamW against values of PyTorch (golden/optim.h), the learning rate at its turning points, the
+ * sum of squares on several numbers of threads. */
 #include "model/optim.h"
 #include "tests/golden/optim.h"
 
@@ -15,8 +15,8 @@
 
 static double gradient(int step, int i) { return sin(1.7 * i + 0.9 * step) * pow(10.0, i % 4 - 3); }
 
-/* Even elements are decayed, odd ones are not, as in tests/golden/optim.py. The gradient is handed
- * over at a hundredth and scaled back, as clipping does the other way. */
+/* Even elements are decayed, odd ones are not, as in tests/golden/optim.py. The gradient is passed
+ * divided by 100 and scaled back, to test the factor that clipping uses. */
 static void adamw_equals_pytorch(void **state) {
     (void)state;
     float value[GOLDEN_N], grad[GOLDEN_N], m[GOLDEN_N] = {0}, v[GOLDEN_N] = {0};
@@ -40,7 +40,7 @@ static void adamw_equals_pytorch(void **state) {
     }
 }
 
-/* No decay mask is a mask of zeros; without decay and gradient nothing moves. */
+/* No decay mask equals a mask of zeros; without decay and gradient values do not change. */
 static void adamw_without_decay(void **state) {
     (void)state;
     enum { N = 37 };
@@ -62,7 +62,7 @@ static void adamw_without_decay(void **state) {
     assert_true(a[0] == 0);
 }
 
-/* Ranks and threads that share the work get pieces of any length. */
+/* Ranks and threads share the work in pieces of any length. */
 static void pieces_give_the_bits_of_the_whole(void **state) {
     (void)state;
     enum { N = 9001 };
@@ -93,7 +93,7 @@ static void pieces_give_the_bits_of_the_whole(void **state) {
     assert_memory_equal(v[0], v[1], sizeof v[0]);
     assert_memory_equal(ema[0], ema[1], sizeof ema[0]);
 
-    /* The norm: whoever sums which parts. */
+    /* The norm does not depend on who sums which parts. */
     double sum = 0, part[GRADIENT_PARTS] = {0};
     int64_t length = gradient_part(N), third = N / 3 / length * length;
     assert_true(length % 16 == 0 && length * GRADIENT_PARTS >= N);

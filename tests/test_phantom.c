@@ -1,5 +1,5 @@
-/* Phantom patients: the same by the same seed, labelled as they are made, hard enough to segment,
- * and scanned the way a scanner scans. */
+/* Phantom patients: reproducible by seed, labelled consistently with their materials, hard to
+ * segment by thresholds, and imaged with the noise and partial volumes of a scanner. */
 #include "model/phantom/phantom.h"
 #include "io/alloc.h"
 
@@ -84,7 +84,7 @@ static void materials_are_told_apart(void **state) {
         }
 }
 
-/* Wherever a whole voxel is of one label, the label map must say so. */
+/* Where a whole voxel is of one label, the label map must have that label. */
 static void labels_are_those_of_the_materials(void **state) {
     (void)state;
     study *s = make(1, 0);
@@ -103,7 +103,7 @@ static void labels_are_those_of_the_materials(void **state) {
         seen[label]++;
         if (s->labels[i] != label) wrong++;
     }
-    /* 27 points miss a thin structure now and then. */
+    /* 27 points can miss a thin structure. */
     assert_true(wrong * 500 < VOXELS / 3);
     assert_true(seen[LABEL_LIVER] > 100 && seen[LABEL_LUNG] > 100);
     drop(s);
@@ -159,7 +159,7 @@ static void lesions_are_darker_than_their_liver(void **state) {
     assert_in_range(implants, 2, PATIENTS / 2);
 }
 
-/* A lesion is surrounded by liver. */
+/* A lesion must be surrounded by liver. */
 static void lesions_lie_in_the_liver(void **state) {
     (void)state;
     int64_t liver = 0, other = 0;
@@ -178,7 +178,8 @@ static void lesions_lie_in_the_liver(void **state) {
     assert_true(liver > 50 && other * 8 < liver);
 }
 
-/* The best Dice of any pair of thresholds low <= HU < high, from the two histograms. */
+/* The best Dice of any thresholds low <= HU < high, from the histograms of the label and the rest.
+ */
 static double best_threshold_dice(const study *s, phantom_label label) {
     enum { LOW = -200, BINS = 600 };
     int64_t inside[BINS + 1] = {0}, all[BINS + 1] = {0}, total = 0;
@@ -262,7 +263,7 @@ static void noise_has_a_ramp_spectrum(void **state) {
     phantom_free(p);
 }
 
-/* At the skin a voxel measures the mean of what is in it, not what is at its centre. */
+/* At the skin a voxel measures the mean of its content, not the value at its centre. */
 static void voxels_average_what_they_hold(void **state) {
     (void)state;
     study *s = make(4, 1);
@@ -280,7 +281,7 @@ static void voxels_average_what_they_hold(void **state) {
             sum += phantom_hu(s->patient, m) / 216;
         }
         if (air < 72 || air > 144) {
-            if (air == 0 || air == 216) i += 2; /* nothing near: go faster */
+            if (air == 0 || air == 216) i += 2; /* no boundary near */
             continue;
         }
         double xyz[3];

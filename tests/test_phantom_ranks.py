@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""`ctaug phantom` on 1 and 2 ranks: equal files, readable by pydicom, and faults with their codes."""
+"""`ctaug phantom`: the same files on 1 and 2 ranks, readable by pydicom; exit codes of faults."""
 
 import glob
 import os
@@ -36,7 +36,7 @@ def check_patient(folder):
     seg = pydicom.dcmread(os.path.join(folder, "seg.dcm"))
     names = {s.SegmentNumber: s.SegmentLabel for s in seg.SegmentSequence}
     assert {"lung", "heart", "liver", "spleen", "kidney", "aorta", "bone"} <= set(names.values())
-    # HU and position of each structure, found through the frames' own positions.
+    # HU and columns of each structure; frames are assigned to slices by their positions.
     found = {}
     frames = np.atleast_3d(seg.pixel_array)
     for frame, groups in zip(frames, seg.PerFrameFunctionalGroupsSequence):

@@ -1,7 +1,7 @@
-"""The whole way in one command: `ctaug run` on 2 ranks takes phantom patients from DICOM to a report.
+"""All stages in one command: `ctaug run` on 2 ranks takes phantom patients from DICOM to a report.
 
-Tiny sizes: what is checked is that everything is there and holds together, not that it is good. A
-second run must find all of it current.
+Sizes are tiny: the test checks that all results are present and consistent, not their quality. A
+second run must find everything current.
 """
 import json
 import math
@@ -15,7 +15,7 @@ import chain
 
 
 def outputs(out):
-    """Path -> SHA-256 of all that is published in the run directory."""
+    """{path: SHA-256} of the files in the output folder, without the journal."""
     found = chain.hashes(out)
     del found["events.jsonl"]
     return found
@@ -27,7 +27,7 @@ def check_metrics(metrics):
     assert math.isfinite(fid["value"]) and fid["value"] >= 0
     assert math.isfinite(fid["floor"]) and fid["floor"] >= 0
     assert fid["n_real"] > 0 and fid["n_synthetic"] == 3 * 8
-    assert re.search(r"[0-9a-f]{64}", fid["extractor"]), "which encoder measured is not named"
+    assert re.search(r"[0-9a-f]{64}", fid["extractor"]), "the encoder is not named"
     assert metrics["data"]["patients"] == metrics["data"]["volumes"] == 6
     assert metrics["data"]["slices"] == 6 * 8 and metrics["data"]["rows"] == [32, 32]
     assert sum(metrics["split"][part]["volumes"] for part in ("train", "validation", "test")) == 6
@@ -51,7 +51,7 @@ def check_report(text):
         assert word not in text, f"report.html contains {word}"
     assert "data:image/png;base64," in text, "no picture"
     for word in ("FID", "Dice"):
-        assert word in text, f"report.html does not speak of {word}"
+        assert word in text, f"report.html does not mention {word}"
 
 
 def check_stores(out):

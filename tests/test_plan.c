@@ -1,12 +1,12 @@
-/* Plans: gradients that share memory or are joined are those of finite differences; blocks that are
- * computed again give the same bits in less memory; bf16 stays near f32, and near the reference's
- * bf16. */
+/* Plans: gradients that share memory or are summed equal finite differences; recomputed segments
+ * give the same bits in less memory; bf16 results stay close to f32, and to the bf16 results of the
+ * reference. */
 #include "tests/net_case.h"
 
 #include "model/net/unet.h"
 
-/* Additions in every arrangement: of a value with itself, around an op and around nothing, of one
- * value into several, and of a sum that is used again later. */
+/* Additions in every arrangement: of a value with itself, around an op (residual) and around none,
+ * of one value into several, and of a sum that is used again later. */
 static net additions(void) {
     net n = {0};
     assert_int_equal(graph_create(&n.g), ST_OK);
@@ -21,11 +21,8 @@ static net additions(void) {
     node h = graph_concat(g, graph_add(g, late, fan), late);
     node up = graph_upsample(g, graph_conv(g, "down", h, 8, 3, 2, INIT_UNIFORM));
     h = graph_conv(g, "last", graph_add(g, up, graph_add(g, fan, late)), 2, 1, 1, INIT_UNIFORM);
-    node target = graph_input(g, "target", TYPE_F32, SIZE, SIZE, 2);
-    node weight = graph_input(g, "weight", TYPE_F32, 1, 1, 1);
     n.out = h;
-    n.loss = graph_regression_loss(g, h, target, weight, LOSS_L2);
-    assert_int_equal(graph_check(g), ST_OK);
+    add_loss(&n, SIZE, 2, LOSS_L2);
     return n;
 }
 
@@ -35,7 +32,7 @@ static void joined_gradients_are_finite_differences(void **state) {
     check_finite_differences(&n);
 }
 
-/* A U-Net with all its kinds of blocks and dropout. */
+/* A U-Net with every kind of block, and dropout. */
 static net small_unet(double dropout) {
     net n = {0};
     assert_int_equal(graph_create(&n.g), ST_OK);
@@ -48,10 +45,7 @@ static net small_unet(double dropout) {
                      .head = 32,
                      .dropout = dropout};
     n.out = unet_build(n.g, &c);
-    node target = graph_input(n.g, "target", TYPE_F32, 8, 8, 1);
-    node weight = graph_input(n.g, "weight", TYPE_F32, 1, 1, 1);
-    n.loss = graph_regression_loss(n.g, n.out, target, weight, LOSS_L2);
-    assert_int_equal(graph_check(n.g), ST_OK);
+    add_loss(&n, 8, 1, LOSS_L2);
     return n;
 }
 
@@ -68,7 +62,7 @@ static double step(const net *n, params *p, engine_kind engine, tensor_type type
     return loss;
 }
 
-static void computing_again_gives_the_same_bits(void **state) {
+static void recomputing_gives_the_same_bits(void **state) {
     (void)state;
     net n = small_unet(0.25);
     params *p = make_params(&n);
@@ -88,7 +82,7 @@ static void computing_again_gives_the_same_bits(void **state) {
     graph_destroy(n.g);
 }
 
-/* The figure that is promised: activations of R64 in at most 40 % of the memory. Plans only. */
+/* Recomputation keeps the activations of R64 in at most 40 % of the memory. Only plans are made. */
 static void blocks_save_three_fifths_of_R64(void **state) {
     (void)state;
     net n = {0};
@@ -98,9 +92,7 @@ static void blocks_save_three_fifths_of_R64(void **state) {
     c.size = 64;
     assert_int_equal(graph_create(&n.g), ST_OK);
     n.out = unet_build(n.g, &c);
-    node target = graph_input(n.g, "target", TYPE_F32, 64, 64, 1);
-    node weight = graph_input(n.g, "weight", TYPE_F32, 1, 1, 1);
-    n.loss = graph_regression_loss(n.g, n.out, target, weight, LOSS_L2);
+    add_loss(&n, 64, 1, LOSS_L2);
     assert_int_equal(params_create(n.g, &p), ST_OK);
     for (int type = TYPE_F32; type <= TYPE_BF16; type++) {
         for (int recompute = 0; recompute < 2; recompute++) {
@@ -114,9 +106,9 @@ static void blocks_save_three_fifths_of_R64(void **state) {
     graph_destroy(n.g);
 }
 
-/* A number rounded to bf16 is off by up to 2^-8 of itself. Some forty roundings one behind another,
- * of either sign, leave a few per cent of a gradient; twice as much would be a fault. Engines round
- * the same numbers at the same places and differ where an f32 sum falls to the other side. */
+/* Rounding to bf16 has a relative error of up to 2^-8. About forty roundings in sequence, of either
+ * sign, change a gradient by a few per cent; twice as much would be a fault. The engines round the
+ * same values at the same places and differ where their f32 sums round to different bf16 values. */
 static void bf16_is_near(void **state) {
     (void)state;
     net n = small_unet(0.25);
@@ -129,7 +121,7 @@ static void bf16_is_near(void **state) {
     memcpy(plain, p->grad, size);
     double got = step(&n, p, ENGINE_ONEDNN, TYPE_BF16, false, NULL);
     double off = difference(plain, exact, p->total);
-    assert_true(off > 0x1p-9 && off < 0.04); /* it is bf16, and no worse */
+    assert_true(off > 0x1p-9 && off < 0.04); /* bf16 was used, and is accurate enough */
     assert_true(difference(p->grad, exact, p->total) < 0.04);
     assert_true(difference(p->grad, plain, p->total) < 0.02);
     assert_true(fabs(reference - want) < 0.01 * want);
@@ -143,7 +135,7 @@ static void bf16_is_near(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(joined_gradients_are_finite_differences),
-        cmocka_unit_test(computing_again_gives_the_same_bits),
+        cmocka_unit_test(recomputing_gives_the_same_bits),
         cmocka_unit_test(blocks_save_three_fifths_of_R64),
         cmocka_unit_test(bf16_is_near),
     };

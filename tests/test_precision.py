@@ -1,6 +1,6 @@
-"""train.precision, train.recompute and train.reproducible together: a study in bf16 learns what one in
-f32 learns, gives the same bits on 1, 2 and 4 ranks and with activations computed again, and generates
-the same bytes on any number of ranks."""
+"""train.precision, train.recompute and train.reproducible together: training in bf16 follows the
+losses of f32, gives the same bits on 1, 2 and 4 ranks and with activations recomputed, and its
+checkpoint generates the same bytes on any number of ranks."""
 import json
 import os
 import shutil
@@ -20,14 +20,14 @@ def native():
 
 
 def train(place, store, name, ranks, *words):
-    """(run directory, what was said)"""
+    """(output folder, output of ctaug)"""
     study, out = place.study(name)
     shutil.copytree(store, f"{out}/store")
     return out, chain.run(ranks, "train", study, *SET, *words)
 
 
 def state(out):
-    """Bytes of every array of the last checkpoint, and the history."""
+    """The bytes of every array of the last checkpoint, and the history."""
     found = {}
     with h5py.File(f"{out}/checkpoints/step-{STEPS:08d}/state.h5", "r") as f:
         f.visititems(lambda name, item: found.update({name: item[()].tobytes()})
@@ -51,7 +51,7 @@ def main():
         assert state(two)[0] == low[0] and state(four)[0] == low[0]
         assert wide[0].keys() == low[0].keys() and wide[0] != low[0]
 
-        # The same curve: in the middle of a steep descent, so not to the one per cent of its end.
+        # Losses are compared during their steep descent, where they differ by more than at the end.
         for part in ("train", "validation"):
             a, b = wide[1][part]["loss"][-1], low[1][part]["loss"][-1]
             print(f"{part} loss after {STEPS} steps: {a:.5f} in f32, {b:.5f} in bf16")
@@ -72,7 +72,7 @@ def main():
                          if name.endswith(".h5") and os.path.basename(name) != "index.h5"})
         assert made[0] and made[0] == made[1], made
 
-        # What cannot be reproducible says so, by the names of its keys.
+        # Settings that cannot be reproducible are refused with the names of their keys.
         study, out = place.study("uneven")
         shutil.copytree(store, f"{out}/store")
         said = chain.run(3, "train", study, *SET, expect=2)

@@ -1,5 +1,5 @@
-/* Samples that a thread made ready are those the caller would have made, bit for bit, faults
- * included; and threads that use HDF5 at once do not disturb each other. */
+/* Samples that the prefetch thread prepares equal those that the caller would make, bit for bit,
+ * faults included; threads that use HDF5 concurrently do not disturb each other. */
 #include "io/checkpoint.h"
 #include "pipeline/train/noising.h"
 #include "tests/store_sample.h"
@@ -7,15 +7,15 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* ---- announcing and taking, with numbers as samples ---- */
+/* ---- announcing and taking, with integers as samples ---- */
 
 enum { SLOTS = 4, BAD = 1000000 };
 
 typedef struct maker {
     int64_t slot[SLOTS];
     atomic_int made, inside;    /* samples, threads */
-    atomic_bool crowded, begun; /* two threads were inside; one was */
-    atomic_bool held;           /* who is inside stays there */
+    atomic_bool crowded, begun; /* two threads were inside at once; one was inside */
+    atomic_bool held;           /* a thread that is inside waits there */
 } maker;
 
 static status make_number(void *context, int64_t index, int64_t slot) {
@@ -67,7 +67,7 @@ static void whatever_was_announced(void **state) {
     prefetch_close(p);
 }
 
-/* Without the caller asking: the thread does not wait for that. */
+/* The thread prepares samples before the caller takes any. */
 static void samples_are_made_ahead(void **state) {
     (void)state;
     maker m = {0};
@@ -80,7 +80,7 @@ static void samples_are_made_ahead(void **state) {
     prefetch_close(p);
 }
 
-/* The thread stands in the middle of a sample nobody wants any more. */
+/* Announcements are replaced, or the prefetch is closed, while the thread prepares a sample. */
 static void replaced_or_closed_in_the_middle(void **state) {
     (void)state;
     for (int closing = 0; closing < 2; closing++) {
@@ -121,7 +121,7 @@ static void a_fault_comes_out_where_it_is_asked_for(void **state) {
 
 enum { SIZE = 16, BATCH = 3 };
 
-/* A denoiser's training on all slices of the store home/s. */
+/* The training of a denoiser on all slices of the store home/s. */
 typedef struct problem {
     study study;
     store *store;
@@ -162,7 +162,7 @@ static void close_problem(problem *p) {
     store_close(p->store);
 }
 
-/* The bytes of `count` slots of all inputs but the weight, which the trainer sets. */
+/* Compares `count` slots of all inputs except the weight, which the trainer sets. */
 static void assert_equal_inputs(problem *a, problem *b, int64_t count) {
     static const char *const names[] = {"x", "t", "position", "class", "target"};
     for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
@@ -184,7 +184,7 @@ static void training_samples_are_the_same(void **state) {
     uint64_t seed = 2;
     int64_t first = 0;
     for (int round = 0; round < 60; round++) {
-        /* Up to more than there are slots; now and then a leap, as after a checkpoint was read. */
+        /* Up to more samples than slots; sometimes a jump, as after reading a checkpoint. */
         int64_t count = 1 + (int64_t)(some(&seed) % (2 * BATCH));
         assert_ok(noising_fill(&plain.noising, plain.plan, first, count));
         assert_ok(noising_fill(&ahead.noising, ahead.plan, first, count));
@@ -193,7 +193,7 @@ static void training_samples_are_the_same(void **state) {
         noising_announce(&ahead.noising, first, 1 + (int64_t)(some(&seed) % (2 * BATCH)));
         if (round % 10 == 9) first = (int64_t)(some(&seed) % 1000);
     }
-    close_problem(&ahead); /* with samples on their way */
+    close_problem(&ahead); /* while samples are being prepared */
     close_problem(&plain);
 }
 
@@ -258,8 +258,8 @@ static bool checkpoints_hold(const char *directory) {
     return right;
 }
 
-/* Two threads read one store with more shards than stay open, a third another store, while this
- * one writes and reads checkpoints and opens and closes stores. */
+/* Two threads read one store that has more shards than stay open, a third reads another store,
+ * while this thread writes and reads checkpoints and opens and closes stores. */
 static void threads_take_turns_in_hdf5(void **state) {
     (void)state;
     enum { READERS = 3 };

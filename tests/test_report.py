@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""The report of runs whose numbers are known: nothing of a stranger's text becomes markup, nothing
-is fetched from elsewhere, every number is there, pictures are of the slices they are named after,
-metrics of another study are refused."""
+"""The report of runs with known results: no text of the study becomes markup, nothing is fetched
+from elsewhere, every value is present, each image shows the slice that it names, and metrics of
+another study are refused."""
 import base64
 import html.parser
 import json
@@ -50,7 +50,7 @@ METRICS = {
 
 
 class Page(html.parser.HTMLParser):
-    """Checks that tags balance and collects what the page says."""
+    """Checks that tags balance, and collects the text and the images of the page."""
 
     def __init__(self, source):
         super().__init__(convert_charrefs=True)
@@ -108,7 +108,7 @@ def read(out):
 
 
 def check_alone(source, page):
-    """The page needs nothing else and runs nothing."""
+    """The page refers to no other file and contains no script."""
     assert "http" not in source and "@import" not in source
     assert set(re.findall(r"url\([^)]*\)", source)) <= {"url(#tip)"}
     for tag, key, value in page.attributes:
@@ -155,7 +155,7 @@ def check_numbers(page):
 
 
 def pixels(uri):
-    """Rows of RGB of a PNG without interlace, all filters undone."""
+    """Rows of RGB values of a PNG without interlacing, its filters undone."""
     data = base64.b64decode(uri.split(",")[1], validate=True)
     assert data[:8] == b"\x89PNG\r\n\x1a\n"
     at, packed = 8, b""
@@ -181,7 +181,8 @@ def pixels(uri):
 
 
 def check_pictures(page, volumes):
-    """Each picture's grey tells its slice (tests/tool_run.c); synthetic stands below its source."""
+    """The grey of each image identifies its slice (tests/tool_run.c); a synthetic slice is below
+    its source."""
     columns = 6
     assert len(page.images) % (4 * columns) == 0 and len(page.images) >= 4 * columns
     tinted = 0
@@ -205,10 +206,10 @@ def check_pictures(page, volumes):
 
 
 def check_curve(page):
-    """Three validation losses, each a tenth of the one before, stand at equal distances."""
+    """Three validation losses, each a tenth of the one before, are equally spaced (log scale)."""
     dots = [d for d in page.circles if d["r"] == "3" and d["fill"] == "#D55E00"]
     y = [float(d["cy"]) for d in dots]
-    assert len(y) == 4, y  # one is the legend's
+    assert len(y) == 4, y  # one belongs to the legend
     assert abs((y[1] - y[0]) - (y[2] - y[1])) < 0.3 and y[1] > y[0] + 20, y
 
 
@@ -222,7 +223,7 @@ def whole(place):
     check_numbers(page)
     check_pictures(page, 7)
     check_curve(page)
-    # Again: nothing is written. Two ranks: the same bytes.
+    # A second run writes nothing. Two ranks write the same bytes.
     file = os.path.join(out, "report", "report.html")
     before = os.stat(file)
     assert "current" in report(out) and os.stat(file).st_mtime_ns == before.st_mtime_ns
@@ -241,7 +242,7 @@ def one_patient_and_few_numbers(place):
     check_pictures(page, 1)
     assert "No patient-level evidence" in page.text and "n/a" in page.text
     assert row(page, "Real CT")[1:] == ["–", "–", "–"]
-    # Of a short training: each step once on the axis.
+    # In a short training each step appears once on the axis.
     with open(os.path.join(out, "checkpoints", "history.json"), "w", encoding="utf-8") as stream:
         json.dump({"train": {"step": [1, 2, 3], "loss": [1, 0.5, 0.2]},
                    "validation": {"step": [], "loss": []}}, stream)

@@ -1,5 +1,5 @@
-/* The random streams: Philox against its published vectors, streams against themselves from every
- * position, distributions by their moments. */
+/* Random streams: Philox against its published vectors, streams read from every position,
+ * distributions by their moments. */
 #include "model/rng.h"
 
 #include <Random123/philox.h>
@@ -11,7 +11,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-/* Philox4x32-10 written down from the paper (Salmon et al. 2011, section 3.3): the oracle. */
+/* The oracle: Philox4x32-10 as in the paper (Salmon et al. 2011, section 3.3). */
 static void philox_paper(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]) {
     uint32_t c[4], k[2] = {key[0], key[1]};
     memcpy(c, counter, sizeof c);
@@ -51,7 +51,7 @@ static void known_answers(void **state) {
     }
 }
 
-/* The layout of key and counter that rng.h promises: stores made today are made again tomorrow. */
+/* The layout of key and counter that rng.h specifies. A change would change every stored result. */
 static void stream_is_philox(void **state) {
     (void)state;
     uint64_t seed = UINT64_C(0x0123456789abcdef), index = UINT64_C(0xfedcba9876543210);
@@ -90,7 +90,7 @@ static void fill_equals_single_calls(void **state) {
     }
 }
 
-/* Each part of a name changes the stream, and so does the kind of number drawn. */
+/* Each part of a stream's name changes the stream, and so does the kind of value drawn. */
 static void streams_differ(void **state) {
     (void)state;
     rng_stream streams[] = {rng_open(1, RNG_NOISE, 1, 1),
@@ -139,7 +139,7 @@ static void moments(void **state) {
     assert_true(fabs(u2 - 1.0 / 3) < 4 * sqrt(4.0 / 45 / N));
 }
 
-/* A uniform and the normal after it share no word: their correlation vanishes. */
+/* A uniform value and the normal value after it share no random bits: they are uncorrelated. */
 static void mixed_draws_are_independent(void **state) {
     (void)state;
     enum { N = 100000 };

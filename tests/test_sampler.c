@@ -1,5 +1,5 @@
-/* Samplers with a network that cannot err: for normally distributed data the best denoiser is known
- * in closed form, every step is linear, and so mean and variance of what comes out follow exactly.
+/* Samplers with an exact denoiser: for normally distributed data the optimal denoiser has a closed
+ * form and every step is linear, so mean and variance of the output are known exactly.
  */
 #include "model/diffusion/sampler.h"
 #include "model/rng.h"
@@ -17,13 +17,13 @@ enum { N = 1000, BATCH = 20 };
 
 static const double MEAN = 0.3, SPREAD = 0.5; /* of the data */
 
-/* The network: knows the data and how it is to answer. */
+/* The denoiser: the distribution of the data, and the kind of prediction expected. */
 typedef struct oracle {
     const schedule *schedule;
     const objective *objective;
     int64_t count, calls[2], times[4096];
-    double push;   /* added to conditional answers */
-    double points; /* not NAN: all data are this number */
+    double push;   /* added to conditional predictions */
+    double points; /* not NAN: all data have this value */
     status fault;
 } oracle;
 
@@ -105,7 +105,7 @@ static const struct how {
 
 static const objective_kind objectives[] = {OBJECTIVE_EPS, OBJECTIVE_X0, OBJECTIVE_V};
 
-/* On a subset of the times: output moments are those of the recursion, for every objective. */
+/* On a subset of the times the moments of the output equal the recursion's, for every objective. */
 static void few_steps_follow_the_recursion(void **state) {
     set_up *s = *state;
     for (size_t k = 0; k < sizeof hows / sizeof *hows; k++) {
@@ -124,8 +124,8 @@ static void few_steps_follow_the_recursion(void **state) {
     }
 }
 
-/* With all T steps the output is distributed as the data: Monte Carlo error, and what is left of
- * the discretisation (about 1 / T in the variance). */
+/* With all T steps the output is distributed as the data, up to the Monte Carlo error and the
+ * discretisation error (about 1 / T in the variance). */
 static void all_steps_give_the_data_back(void **state) {
     set_up *s = *state;
     static const schedule_kind schedules[] = {SCHEDULE_LINEAR, SCHEDULE_COSINE,
@@ -141,7 +141,7 @@ static void all_steps_give_the_data_back(void **state) {
     }
 }
 
-/* The same noise goes into both, so they agree number by number. */
+/* Both use the same noise, so they agree element by element. */
 static void ddpm_is_ddim_with_eta_1(void **state) {
     set_up *s = *state;
     static float ddpm[BATCH * N];
@@ -155,7 +155,7 @@ static void ddpm_is_ddim_with_eta_1(void **state) {
     schedule_free(&s->schedule);
 }
 
-/* eta = 0: the output is a function of x_T. For point data it is the point, from any noise. */
+/* eta = 0: the output is a function of x_T. For data at a single point it is that point. */
 static void ddim_without_eta_is_deterministic(void **state) {
     set_up *s = *state;
     static float first[BATCH * N];
@@ -164,7 +164,7 @@ static void ddim_without_eta_is_deterministic(void **state) {
     memcpy(first, s->x, sizeof first);
     assert_int_equal(run(s), ST_OK);
     assert_memory_equal(first, s->x, sizeof first);
-    /* Monotone in x_T: the flow of an ordinary differential equation never crosses itself. */
+    /* Monotone in x_T: trajectories of an ordinary differential equation do not cross. */
     static float start[BATCH * N];
     for (int b = 0; b < BATCH; b++) {
         rng_stream r = rng_open(5, RNG_SAMPLE, s->index[b], 0);
@@ -202,7 +202,8 @@ static void bytes_do_not_depend_on_the_batch(void **state) {
     }
 }
 
-/* w = 1 asks once a step; w extrapolates: pushing the conditional answer by p is pushing by w p. */
+/* w = 1 evaluates the network once a step. A larger w extrapolates: adding p to the conditional
+ * prediction adds w p to the guided one. */
 static void guidance(void **state) {
     set_up *s = *state;
     static float guided[BATCH * N];
@@ -227,7 +228,7 @@ static void guidance(void **state) {
     schedule_free(&s->schedule);
 }
 
-/* T first, 1 last, strictly down, gaps equal to within one; every number of steps there is. */
+/* For every number of steps: T first, 1 last, strictly decreasing, gaps equal to within one. */
 static void times_are_even(void **state) {
     set_up *s = *state;
     for (int64_t most = 1; most <= 37; most += 4) {
@@ -251,8 +252,8 @@ static void times_are_even(void **state) {
     }
 }
 
-/* At the far end of the cosine schedule 1 / alpha is 20,000: a small constant error in eps is
- * harmless with the clamp, and leaves data within it. */
+/* At the noisy end of the cosine schedule 1 / alpha is 20,000. With the clamp a small constant
+ * error of epsilon is harmless, and the output stays within the clamp. */
 static void clamp_tames_the_far_end(void **state) {
     set_up *s = *state;
     for (size_t k = 0; k < sizeof hows / sizeof *hows; k++) {

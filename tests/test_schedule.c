@@ -1,5 +1,5 @@
-/* Noise schedules: end points, products and the posterior, against formulas and against sampling.
- */
+/* Noise schedules: end points, cumulative products and the posterior, against formulas and against
+ * sampling. */
 #include "model/diffusion/schedule.h"
 #include "model/rng.h"
 
@@ -43,7 +43,7 @@ static void end_points(void **state) {
     schedule s;
     assert_int_equal(schedule_create(SCHEDULE_LINEAR, 1000, &s), ST_OK);
     assert_true(fabs(s.beta[0] - 1e-4) < 1e-18 && fabs(s.beta[999] - 0.02) < 1e-16);
-    assert_true(fabs(s.alpha_bar[999] / 4.0358e-5 - 1) < 1e-4); /* known of DDPM */
+    assert_true(fabs(s.alpha_bar[999] / 4.0358e-5 - 1) < 1e-4); /* of DDPM */
     schedule_free(&s);
     assert_int_equal(schedule_create(SCHEDULE_LINEAR, 250, &s), ST_OK);
     assert_true(fabs(s.beta[0] - 4e-4) < 1e-18 && fabs(s.beta[249] - 0.08) < 1e-16);
@@ -76,7 +76,7 @@ static void cosine_is_its_formula_until_the_cap(void **state) {
     schedule_free(&s);
 }
 
-/* q(x_s | x_0) times q(x_t | x_s), completed to a square: precision adds up. */
+/* q(x_s | x_0) times q(x_t | x_s) as a Gaussian in x_s (completing the square): precisions add. */
 static void posterior_is_gaussian_conditioning(void **state) {
     (void)state;
     for (int k = 0; k < KINDS; k++) {

@@ -1,7 +1,8 @@
-/* Folders to series: order and spacing from positions, faults named, the same list on every rank.
+/* Scanning folders for series: order and spacing from positions, faults named, the same list on
+ * every rank.
  *
- * Started without MPI it runs once alone, then itself again under mpirun on 3 ranks; rank 0 makes
- * the folders, and every rank asserts the same. */
+ * Started without MPI, the program runs its tests alone and starts itself again under mpirun with
+ * 3 ranks. Rank 0 makes the folders, and every rank asserts the same. */
 #include "io/series.h"
 #include "tests/scratch.h"
 
@@ -13,7 +14,7 @@ static comm *world;
 
 static void barrier(void) { assert_ok(comm_barrier(world)); }
 
-/* A shell command on rank 0, in the scratch directory; the others wait. */
+/* Runs a shell command on rank 0, in the scratch directory, while the other ranks wait. */
 static void shell(const char *format, ...) {
     char command[2048];
     int length = snprintf(command, sizeof command, "cd %s && ", home);
@@ -68,7 +69,7 @@ static void finds_order_and_geometry(void **state) {
     int64_t left_out = -1;
     volume v, want = make_volume(DEPTH);
     write_examination("order", "P1", "order", DEPTH);
-    /* Names and Instance Numbers that say nothing, folders in folders, a hidden file, links. */
+    /* Meaningless names and Instance Numbers, nested folders, a hidden file, links. */
     shell("cd order && mkdir -p b/c && mv ct-0000.dcm zz && mv ct-0003.dcm b/c/aa && "
           "mv ct-0005.dcm 1 && dcmodify -q -nb -m '(0020,0013)=77' zz 1 && echo x > .hidden && "
           "mv ct-0002.dcm ../away && ln -s ../../away b/link && ln -s . b/loop");
@@ -133,7 +134,7 @@ static void separates_series(void **state) {
     }
     assert_int_equal(same_patient, 1); /* P1 twice; two studies without ID are two patients */
 
-    /* Every rank holds the same bytes. */
+    /* Every rank has the same bytes. */
     uint64_t sum = 0;
     bool equal = false;
     for (int i = 0; i < 5; i++)
@@ -155,7 +156,7 @@ static void separates_series(void **state) {
 
 static void reversed_normal(void **state) {
     (void)state;
-    /* Columns run from left to right of the patient and rows from back to front of a prone one:
+    /* Columns run from the patient's left to right, rows from back to front of a prone patient:
      * the normal points to the feet, and slice 0 is the highest. */
     series_list list;
     int64_t left_out;

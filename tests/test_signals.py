@@ -1,9 +1,9 @@
-"""A rank that is asked to stop while it computes stops after a checkpoint, whatever it was doing.
+"""A rank that is asked to stop while it computes stops after a checkpoint.
 
-A signal must not be handled on the stack of the machine code of oneDNN, where it damages memory
-(dnnl_sgemm of 2.6.3 on AVX-512), which shows as an abort. So training, on two threads, is asked not
-once but thousands of times a second until it stops, and is then continued; and of all its threads
-one alone takes signals.
+A signal that is handled on the stack of oneDNN's generated code damages memory (dnnl_sgemm of 2.6.3
+with AVX-512), which ends in an abort. Therefore one thread alone, which computes nothing, receives
+signals. The test sends a training on two threads thousands of signals a second until it stops, and
+resumes it.
 """
 import os
 import signal
@@ -14,7 +14,7 @@ import chain
 
 
 def steps(out):
-    """How often training has told of its steps."""
+    """The number of training events in the journal."""
     try:
         with open(os.path.join(out, "events.jsonl")) as f:
             return f.read().count('"event":"train"')
@@ -23,7 +23,8 @@ def steps(out):
 
 
 def start(out, study):
-    """A training that has made steps. Without mpirun, which would stand between us and the rank."""
+    """Starts a training and waits for its first steps. Without mpirun, so that signals reach the
+    rank directly."""
     before = steps(out)
     rank = subprocess.Popen([chain.CTAUG, "train", study, "--set", "train.steps=100000"],
                             env=dict(chain.ENV, OMP_NUM_THREADS="2"), stdout=subprocess.PIPE,
@@ -63,7 +64,7 @@ with chain.Place() as place:
         assert rank.returncode == 75, f"exit {rank.returncode} after {sent} signals:\n{said}"
         assert "ctaug train" in said and "after the checkpoint" in said, said
         print(f"stopped after {sent} signals")
-    # A second Ctrl-C does not wait.
+    # A second Ctrl-C ends the process at once.
     rank = start(out, study)
     rank.send_signal(signal.SIGINT)
     time.sleep(0.005)

@@ -1,5 +1,5 @@
-/* The split: patients whole, every slice in one part, blocks that cover the anatomy, draws that do
- * not depend on who else is in the archive. */
+/* The split: no patient in two parts, every slice in one part, blocks that cover the anatomy, and
+ * draws that do not depend on the other patients of the archive. */
 #include "io/comm.h"
 #include "io/store.h"
 #include "pipeline/data/split.h"
@@ -53,8 +53,8 @@ static study make_study(int64_t seed, double train, double validation, double te
     return st;
 }
 
-/* part_of[volume * depth + slice] for every slice; fails if a slice is missing or in two parts, or
- * if the counts are wrong. */
+/* Fills part_of[volume * depth + slice]. Fails if a slice is missing or in two parts, or if the
+ * counts are wrong. */
 static void read_parts(const split *sp, int64_t volumes, int64_t depth, bool shared, int *part_of) {
     for (int64_t k = 0; k < volumes * depth; k++) part_of[k] = -1;
     for (int p = 0; p < SPLIT_PARTS; p++) {
@@ -105,7 +105,8 @@ static void patients_are_whole(void **state) {
     store_close(s);
 }
 
-/* Old patients keep their order when others join: of two nested cuts one contains the other. */
+/* Patients keep their order when others join the archive, so one of the two training sets,
+ * restricted to the old patients, contains the other. */
 static void newcomers_move_nobody(void **state) {
     (void)state;
     enum { FEW = 10, MANY = 19 };

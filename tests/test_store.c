@@ -1,5 +1,5 @@
-/* A store gives back what was put in; an older store stays valid until a newer one is on disk, full
- * or read-only disks included. (Damage: test_store_faults.c. Ranks: test_store_ranks.py.) */
+/* Stores: what was written is read back; an older store stays valid until a newer one is complete,
+ * also on full or read-only disks. (Damage: test_store_faults.c. Ranks: test_store_ranks.py.) */
 #include "tests/store_sample.h"
 
 static int count_matching(const char *part) {
@@ -12,7 +12,7 @@ static int count_matching(const char *part) {
     return n;
 }
 
-/* ---- what holds ---- */
+/* ---- writing and reading ---- */
 
 static void round_trip(void **state) {
     (void)state;
@@ -55,7 +55,7 @@ static void round_trip(void **state) {
     store_close(s);
 }
 
-/* More shards than are kept open, read to and fro. */
+/* More shards than are kept open, read in alternating order. */
 static void many_shards(void **state) {
     (void)state;
     store_entry entries[MANY];
@@ -104,7 +104,7 @@ static void replaces(void **state) {
     assert_int_equal(count_matching("^shard"), 1);
     assert_good(in_home("s"), 2);
 
-    /* A failure on any rank: the older store stays as it was, no temporary remains. */
+    /* A failure on any rank: the older store stays unchanged, no temporary file remains. */
     store_entry entries[MANY];
     store_plan plan = make_plan(in_home("s"), entries, 5);
     store_writer *w = NULL;
@@ -120,14 +120,14 @@ static void replaces(void **state) {
     assert_good(in_home("s"), 2);
 }
 
-/* What a killed run leaves is never taken for a store, and the next run clears it away. */
+/* What a killed run leaves is not accepted as a store, and the next run removes it. */
 static void half_written(void **state) {
     (void)state;
     bool right;
     store_entry entries[MANY];
     store_plan plan = make_plan(in_home("s"), entries, 3);
     pid_t child = fork();
-    if (child == 0) { /* dies without a word, as by SIGKILL; no MPI call after the fork */
+    if (child == 0) { /* ends at once, as by SIGKILL; no MPI call after the fork */
         store_writer *w = NULL;
         store_writer_open(world, &plan, &w);
         for (int64_t i = 0; i < 3; i++) {
@@ -200,7 +200,7 @@ static void refused_volumes(void **state) {
 
 /* ---- full and read-only disks ---- */
 
-/* One volume of noise of 48 KiB. */
+/* Writes a store of one volume: 48 KiB of noise. */
 static status write_noise(const char *directory) {
     store_entry e = entry(0);
     uint64_t seed = 3;
@@ -229,7 +229,7 @@ static int on_small_disk(const char *disk) {
     bool right = false;
     snprintf(directory, sizeof directory, "%s/s", disk);
     if (!own_mounts()) return 77;
-    /* Sizes at which it becomes full at different places: data, metadata, index, manifest. */
+    /* Sizes at which the disk becomes full at different places: data, metadata, index, manifest. */
     for (int pages = 5; pages <= 20; pages++) {
         if (!mount_small(disk, pages * 4096)) return 77;
         if (write_store(directory, 1) == ST_OK) {
@@ -239,14 +239,14 @@ static int on_small_disk(const char *disk) {
                 fprintf(stderr, "%d pages: %d %s\n", pages, st, status_message());
                 return 1;
             }
-            if (st == ST_OK && pages < 12) return 2; /* it cannot have fitted */
-            if (st == ST_OK) {                       /* and now? */
+            if (st == ST_OK && pages < 12) return 2; /* too small for the data */
+            if (st == ST_OK) {                       /* it fits: the store is complete */
                 if (store_verify(directory) != ST_OK) return 3;
                 umount2(disk, MNT_DETACH);
                 break;
             }
-            /* Shards are on disk before the older store ends, so it is there still, or, when the
-             * disk was full at the index or manifest, nothing is published. */
+            /* Shards are on disk before the older store is removed. So either that one is still
+             * valid or, if the disk became full at the index or manifest, nothing is published. */
             st = read_all(directory, &right);
             if (!(st == ST_OK && right) && st != ST_INPUT) return 4;
             if (pages < 12 && st != ST_OK) return 5;

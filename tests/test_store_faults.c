@@ -1,5 +1,5 @@
-/* A damaged or forged store is refused with a message that names file and volume: whatever bit of a
- * shard changed, whatever a stranger put into shard or manifest. */
+/* A damaged or forged store is refused with a message that names file and volume, whichever bit of
+ * a shard changed and whatever content shard or manifest were given. */
 #include "tests/store_sample.h"
 
 #include <hdf5.h>
@@ -8,8 +8,7 @@ static void load(const char *path, char **data, int64_t *bytes) {
     assert_int_equal(file_read(path, 1 << 20, data, bytes), ST_OK);
 }
 
-/* Writes the store's manifest anew after what lies there now, as a forger would; its detail is
- * taken from `good` unless given. */
+/* Rewrites the manifest for the present files, as a forger would. detail NULL: that of `good`. */
 static void seal_again(const manifest *good, json_t *detail) {
     manifest m = {.kind = "store", .fingerprint = "f00d"};
     m.detail = json_incref(detail ? detail : good->detail);
@@ -21,7 +20,7 @@ static void seal_again(const manifest *good, json_t *detail) {
 
 #define SHARD "s/shard-00000.h5"
 
-/* One volume in one shard, and its manifest. */
+/* Writes a store of one volume in one shard, and reads its manifest. */
 static void small_store(manifest *m) {
     assert_int_equal(write_store(in_home("s"), 1), ST_OK);
     assert_int_equal(manifest_read(in_home("s"), "store", m), ST_OK);
@@ -50,8 +49,8 @@ static void flipped_bits(void **state) {
     manifest_free(&m);
 }
 
-/* The same behind the back of the hash: what HDF5's own checksums leave is refused, or was not
- * part of the data. */
+/* The same with a matching SHA-256: HDF5's own checksums detect the change, or it was not in the
+ * data. */
 static void flipped_bits_sealed(void **state) {
     (void)state;
     manifest m;
@@ -76,7 +75,7 @@ static void flipped_bits_sealed(void **state) {
         data[at] ^= bit;
     }
     assert_true(refused > 60);
-    assert_true(chunks > 0); /* Fletcher32 at work, the volume named */
+    assert_true(chunks > 0); /* found by Fletcher32, with the volume named */
     free(data);
     free(path);
     manifest_free(&m);
@@ -106,7 +105,7 @@ static void truncated(void **state) {
     manifest_free(&m);
 }
 
-/* Chunks that HDF5 takes as they are: says what their refusal must say. */
+/* Writes a forged raw chunk; returns what the message of the refusal must contain. */
 static const char *forge_chunk(int kind, hid_t group, hid_t creation, hid_t space) {
     static uint8_t raw[1 << 12];
     const hsize_t first[] = {0, 0, 0};
@@ -117,13 +116,13 @@ static const char *forge_chunk(int kind, hid_t group, hid_t creation, hid_t spac
     H5Dget_chunk_storage_size(dataset, first, &size);
     H5Dread_chunk(dataset, H5P_DEFAULT, first, &left_out, raw);
     switch (kind) {
-    case 10: /* the checksum, not what it is of */
+    case 10: /* the checksum, not the data */
         raw[size - 1] ^= 1;
         says = "cannot read slice 0: its Fletcher32 checksum is wrong";
         break;
     case 11:
         left_out = 2;
-        size++; /* HDF5 forgets the mask of a chunk that stays where it is */
+        size++; /* HDF5 ignores the filter mask of a chunk whose size does not change */
         says = "stored without its filters";
         break;
     case 12:
@@ -132,7 +131,7 @@ static const char *forge_chunk(int kind, hid_t group, hid_t creation, hid_t spac
     case 13:
         size = 3;
         break;
-    case 14: /* sums of nothing but zeros are zero, and so is this checksum */
+    case 14: /* the checksum of zeros is zero */
         memset(raw, 0, sizeof raw);
         says = "its compressed data are damaged";
         break;
@@ -149,7 +148,8 @@ static const char *forge_chunk(int kind, hid_t group, hid_t creation, hid_t spac
     return says;
 }
 
-/* Changes a good shard with plain HDF5 calls; returns what the refusal must say. */
+/* Changes a valid shard by plain HDF5 calls; returns what the message of the refusal must contain.
+ */
 static const char *forge(int kind, hid_t file) {
     hid_t group = H5Gopen2(file, "/volumes/p-000", H5P_DEFAULT);
     hid_t creation = H5Pcreate(H5P_DATASET_CREATE), space, dataset = -1;
@@ -209,7 +209,7 @@ static const char *forge(int kind, hid_t file) {
         H5Ldelete(group, "labels", H5P_DEFAULT);
         says = "cannot open a dataset";
         break;
-    case 9: /* a group that holds itself: links are visited once */
+    case 9: /* a group that contains itself: links are visited once */
         H5Lcreate_hard(file, "/", group, "loop", H5P_DEFAULT, H5P_DEFAULT);
         H5Adelete(group, "contrast");
         says = "cannot find an attribute";
@@ -298,7 +298,7 @@ static void forged_manifests(void **state) {
         assert_null(s);
         assert_says(home);
     }
-    /* Plausible, but the file has another shape: found before memory is taken for it. */
+    /* Plausible, but the file has another shape: found before memory is allocated for it. */
     json_t *d = json_deep_copy(m.detail);
     json_t *v = json_array_get(json_object_get(d, "volumes"), 0);
     json_array_set_new(json_object_get(v, "shape"), 0, json_integer(INT64_C(1) << 34));

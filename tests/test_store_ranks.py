@@ -1,5 +1,5 @@
-"""A store has the same bytes whatever number of ranks wrote it, and h5py reads through index.h5
-what was put in. A fault on one rank leaves the older store in place."""
+"""A store has the same bytes for any number of ranks that wrote it; h5py reads its content through
+index.h5; a fault on one rank leaves the older store unchanged."""
 import json
 import os
 import sys
@@ -31,7 +31,7 @@ def check_manifest(directory):
 
 
 def check_content(directory, manifest):
-    """Values, attributes and layout, read by an independent program through the external links."""
+    """Values, attributes and layout, read by h5py through the external links."""
     with h5py.File(os.path.join(directory, "index.h5"), "r") as f:
         group = f["volumes"]
         names = [n.decode() for n in group.attrs["labels"]]
@@ -64,7 +64,7 @@ def main():
             directory = os.path.join(home, f"store-{ranks}")
             write(directory, ranks)
             stores[ranks] = hashes(directory)
-        assert len(stores[1]) >= 8, "too few shards to tell ranks apart"
+        assert len(stores[1]) >= 8, "too few shards for a difference between ranks"
         assert stores[0] == stores[1] == stores[2] == stores[3], stores
 
         directory = os.path.join(home, "store-3")
@@ -75,7 +75,7 @@ def main():
         assert hashes(directory) == stores[3], "an older store was touched"
 
         write(directory, 2, 5)
-        check_manifest(directory)  # also: no stale shard, no temporary
+        check_manifest(directory)  # which also finds stale shards and temporary files
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-/* The study: the table against itself, the file against the table, and files nobody should write.
+/* Study files: the consistency of the table of keys, reading and writing by it, and invalid files.
  */
 #include "io/nearest.h"
 #include "pipeline/study/study_yaml.h"
@@ -21,7 +21,7 @@ static char *written(const study *s, bool comments) {
     return text;
 }
 
-/* Every default obeys its own row, and no two rows share memory. */
+/* Every default is valid by its own row, and no two rows share memory. */
 static void defaults_pass_their_checks(void **state) {
     (void)state;
     study s;
@@ -39,7 +39,7 @@ static void defaults_pass_their_checks(void **state) {
     assert_int_equal(s.engine, ENGINE_ONEDNN);
 }
 
-/* What `ctaug init` prints means the defaults; what is saved means what was read. */
+/* What `ctaug init` prints reads as the defaults; a saved study reads as the original. */
 static void written_studies_read_back_to_the_same_bytes(void **state) {
     (void)state;
     study a, b;
@@ -84,7 +84,7 @@ static void overrides_win_over_the_file(void **state) {
     assert_int_equal(read_text("train:\n", NULL, &s), ST_OK);
 }
 
-/* Each fault is answered with its line (0: another place) and a word of what to do. */
+/* The message for each fault names its line (0: it is not in the file) and what to do. */
 static void faults_name_line_and_reason(void **state) {
     (void)state;
     static const struct {
@@ -164,7 +164,7 @@ static void missing_and_unreadable_files_are_usage(void **state) {
     assert_int_equal(study_read(world, home, NULL, 0, &s), ST_USAGE);
 }
 
-/* Numbers outside of every range in the table are refused, its ends are taken. */
+/* Values outside the ranges of the table are refused; the ends of the ranges are accepted. */
 static void ranges_hold_at_their_ends(void **state) {
     (void)state;
     study s;
@@ -195,7 +195,7 @@ static void fingerprints_follow_from_what_matters(void **state) {
     for (int i = 0; i < study_key_count; i++) {
         const study_key *key = &study_keys[i];
         const char *section = *key->section ? key->section : key->name;
-        /* Another value: the last choice, or the low end, or a text. */
+        /* A different value: the last choice, the low end, or a text. */
         const char *other = "other";
         char text[64];
         if (key->kind == STUDY_CHOICE) {
@@ -244,7 +244,7 @@ static uint32_t dice(uint32_t *state) {
     return *state = *state * 1664525u + 1013904223u, *state >> 8;
 }
 
-/* Whatever the bytes, the answer is a study or a message with the file's name. */
+/* Any bytes lead to a study or to a message with the name of the file. */
 static void mutilated_files_are_answered(void **state) {
     (void)state;
     static const char *const bits[] = {"[",     "{",  "\"", ": ",    "\n",   "  ",

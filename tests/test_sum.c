@@ -1,5 +1,5 @@
-/* One tree, however its leaves are held: side by side, or one after the other on a stack, or in
- * groups of a power of two whose sums are summed. */
+/* The summation tree gives the same bits however its leaves are held: in separate arrays, pushed to
+ * a stack one after the other, or in groups of a power of two whose sums are summed. */
 #include "model/sum.h"
 
 #include <setjmp.h>
@@ -24,7 +24,7 @@ static void fill(void) {
     }
 }
 
-/* The tree written out. */
+/* The tree, written as a recursion. */
 static float oracle(int first, int count, int i) {
     if (count == 1) return leaf[first][i];
     return oracle(first, count / 2, i) + oracle(first + count / 2, count / 2, i);
@@ -38,7 +38,7 @@ static void a_tree_is_what_it_says(void **state) {
         tree_sum(leaves, count, N, sum);
         for (int i = 0; i < N; i++) assert_true(sum[i] == oracle(0, count, i));
     }
-    /* In order, one after the other, is another sum: the test sees the difference. */
+    /* A sum in sequence differs: the test distinguishes the two. */
     for (int i = 0; i < N; i++) {
         float line = 0;
         for (int k = 0; k < LEAVES; k++) line += leaf[k][i];
@@ -74,14 +74,14 @@ static void the_result_may_replace_an_array(void **state) {
     assert_memory_equal(copy[1], sum, sizeof sum);
 }
 
-/* All but the last are pushed; the last is finished piece by piece. */
+/* All leaves but the last are pushed; the last is added piece by piece. */
 static void a_stack_is_the_tree(void **state) {
     (void)state;
     for (int count = 1; count <= LEAVES; count *= 2) {
         sum_stack *s = NULL;
         float x[N], sum[N];
         assert_int_equal(sum_stack_create(N, count, &s), ST_OK);
-        for (int round = 0; round < 2; round++) { /* cleared, it serves again */
+        for (int round = 0; round < 2; round++) { /* a cleared stack can be used again */
             sum_stack_clear(s);
             for (int k = 0; k < count; k++) {
                 memcpy(x, leaf[k], sizeof x);

@@ -1,5 +1,5 @@
-"""Training on several ranks: one gradient whatever their number, the same bits after being killed,
-also on other ranks where the study asks for that."""
+"""Training on several ranks: the gradient does not depend on their number; a killed training ends
+in the same bits, also on another number of ranks if it is reproducible."""
 import json
 import os
 import shutil
@@ -13,7 +13,7 @@ import numpy
 import chain
 
 
-# Enough steps to be interrupted in; and sums in one tree, which other ranks can go on with.
+# Enough steps for an interruption, and a trainer that other numbers of ranks can resume.
 SET = ("--set", "train.steps=120", "--set", "train.reproducible=on")
 
 
@@ -51,7 +51,7 @@ def gradient_is_the_same_on_1_2_and_4_ranks(place, study):
 
 
 def kill_when(process, condition, sign):
-    """Sends the signal to the whole job as soon as the condition holds."""
+    """Sends the signal to all processes of the job as soon as the condition holds."""
     for _ in range(2400):
         if condition() or process.poll() is not None:
             break
@@ -62,7 +62,7 @@ def kill_when(process, condition, sign):
 
 
 def interrupted(place, store, sign):
-    """A training whose ranks are all sent a signal after the first checkpoint."""
+    """A training all of whose ranks get a signal after the first checkpoint."""
     study, out = place.study(f"interrupted-{sign.name}")
     shutil.copytree(store, f"{out}/store")
     job = subprocess.Popen(chain.command(2, chain.CTAUG, "train", study, *SET),
@@ -90,8 +90,8 @@ def main():
         said = chain.run(2, "train", study, *SET)
         assert "current" in said, said
 
-        # Killed outright: what it left is taken up, by more ranks that each hold the optimiser's
-        # whole state, and ends in the same bits.
+        # Killed: resumed by more ranks, without sharding of the optimizer state, it ends in the
+        # same bits.
         study, killed, code = interrupted(place, f"{out}/store", signal.SIGKILL)
         at = newest(killed)
         chain.run(4, "train", study, *SET, "--set", "train.optimizer_sharding=off")
@@ -99,28 +99,29 @@ def main():
         again = json.load(open(f"{killed}/checkpoints/history.json"))
         assert again["train"]["step"][-1] == 120 and os.path.basename(at) < "step-00000120"
 
-        # Asked to stop: a checkpoint, exit 75, and the same end.
+        # Asked to stop: it writes a checkpoint, exits with 75, and once resumed ends in the same
+        # bits.
         study, asked, code = interrupted(place, f"{out}/store", signal.SIGUSR1)
         assert code == 75, code
         chain.run(2, "train", study, *SET)
         same(whole, newest(asked))
 
-        # A changed study keeps what the earlier one made.
+        # After a change of the study the earlier checkpoints are kept.
         chain.run(1, "train", study, "--set", "train.steps=4", "--set", "train.lr=1e-3")
         kept = f"{asked}/checkpoints.earlier-1/step-00000120"
         same(whole, kept)
 
-        # ... and takes it up when the study is what it was.
+        # They are used again when the change is undone.
         said = chain.run(2, "train", study, *SET)
         assert "moved back" in said and "current" in said, said
         same(whole, newest(asked))
 
-        # An EMA that keeps nothing is the last parameters.
+        # An EMA with decay 0 equals the parameters.
         chain.run(1, "train", study, "--set", "train.steps=4", "--set", "train.ema=0")
         last = arrays(newest(asked))
         assert numpy.array_equal(last["ema/inp.weight"], last["parameters/inp.weight"])
 
-        # The trainer's decisions are the same on all ranks.
+        # The trainer takes the same decisions on all ranks.
         chain.run(2, os.path.join(chain.TOOLS, "test_trainer"))
 
 

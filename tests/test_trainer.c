@@ -1,6 +1,5 @@
-/* The shared trainer's decisions: numbers that are none skip a step on all ranks alike, lower the
- * scale of the loss if there is one, and in the end stop the training; a padded sample counts for
- * nothing. Runs alone and, by
+/* Decisions of the trainer: non-finite values skip the step on all ranks, lower the loss scale if
+ * there is one, and finally stop the training; padded samples have no effect. Runs alone and, in
  * tests/test_train.py, on two ranks. */
 #include "pipeline/trainer/trainer.h"
 #include "model/loss_scale.h"
@@ -12,10 +11,11 @@ enum { BATCH = 5, SIZE = 4 };
 
 static comm *ranks;
 
-/* Step numbers from which the first sample of the batch (rank 0's) is not finite, and how many. */
+/* The steps in which the first sample of the batch (on rank 0) is not finite: the first of them and
+ * how many. */
 typedef struct poison {
     int64_t first, count;
-    float size; /* what targets are multiplied by; 0: nothing */
+    float size; /* factor on the targets; 0: none */
 } poison;
 
 static status fill(void *context, plan *pl, int64_t first, int64_t count) {
@@ -101,7 +101,7 @@ static void five_in_a_row_end_the_training(void **state) {
     graph_destroy(g);
 }
 
-/* Micro-batches of 2 of a batch of 5 are padded, those of 5 are not. */
+/* A batch of 5 is padded in micro-batches of 2, not in micro-batches of 5. */
 static void padding_counts_for_nothing(void **state) {
     (void)state;
     graph *g[2] = {NULL};
@@ -126,7 +126,7 @@ static status one_step(trainer *t, const poison *p, trainer_report *r) {
     return trainer_step(t, &(trainer_feed){.fill = fill, .context = (void *)p}, false, r);
 }
 
-/* Losses near the end of what an f32 holds: scaled they are infinite until the scale has fallen. */
+/* Losses near the largest f32: scaled, they are infinite until the scale has decreased. */
 static void a_scale_that_overflows_is_halved(void **state) {
     (void)state;
     graph *g = NULL;
@@ -143,15 +143,15 @@ static void a_scale_that_overflows_is_halved(void **state) {
     }
     assert_false(r.skipped);
     assert_true(skipped > 5 && r.scale == scale / 2);
-    /* What is reported is not scaled: 9e36 times the mean of cos^2, about a half. */
+    /* The reported loss is not scaled: 9e36 times the mean of cos^2, about one half. */
     assert_true(r.loss > 3e36 && r.loss < 6e36);
     assert_int_equal(trainer_check_equal(t), ST_OK);
     trainer_destroy(t);
     graph_destroy(g);
 }
 
-/* Not counted while a smaller scale might have helped: 16 halvings, and five after them. */
-static void what_no_scale_mends_ends_the_training(void **state) {
+/* Failed steps count only when no smaller scale is left: 16 halvings, and five steps after them. */
+static void what_no_scale_repairs_ends_the_training(void **state) {
     (void)state;
     graph *g = NULL;
     trainer *t = make_of(&g, 2, TYPE_BF16);
@@ -172,7 +172,7 @@ static void the_scale_is_in_the_checkpoint(void **state) {
     const poison bad = {.count = 1}, good = {0};
     trainer_report r[2];
     bool found = false;
-    assert_int_equal(one_step(t[0], &bad, &r[0]), ST_OK); /* from here at half the scale */
+    assert_int_equal(one_step(t[0], &bad, &r[0]), ST_OK); /* halves the scale */
     assert_int_equal(trainer_save(t[0], in_home("checkpoints"), "a study", 1), ST_OK);
     assert_int_equal(trainer_restore(t[1], in_home("checkpoints"), "a study", &found), ST_OK);
     assert_true(found && trainer_at(t[1]) == 1);
@@ -195,7 +195,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(five_in_a_row_end_the_training),
         cmocka_unit_test(padding_counts_for_nothing),
         cmocka_unit_test(a_scale_that_overflows_is_halved),
-        cmocka_unit_test(what_no_scale_mends_ends_the_training),
+        cmocka_unit_test(what_no_scale_repairs_ends_the_training),
         cmocka_unit_test(the_scale_is_in_the_checkpoint),
     };
     if (!begin_scratch() || comm_start(&argc, &argv, &ranks) != ST_OK) return 1;

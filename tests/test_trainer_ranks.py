@@ -1,5 +1,6 @@
-"""One training on 1, 2, 3, 4 and 8 ranks, in every way of summing: the same within rounding, and the
-same bits where that is promised; taken up by other numbers of ranks; ended by a rank that fails."""
+"""One training on 1, 2, 3, 4 and 8 ranks, in every mode of the all-reduce: equal within rounding,
+and bit for bit where that is specified; resumed by other numbers of ranks; ended by a rank that
+fails."""
 import os
 import tempfile
 
@@ -8,10 +9,10 @@ import chain
 TOOL = os.path.join(chain.TOOLS, "tool_trainer")
 
 
-def ways(ranks):
-    """Way -> (hash, loss, gradient norm) after 4 steps."""
+def modes(ranks):
+    """Mode -> (hash, loss, gradient norm) after 4 steps."""
     found = {}
-    for line in chain.run(ranks, TOOL, "ways").splitlines():
+    for line in chain.run(ranks, TOOL, "modes").splitlines():
         name, digest, loss, norm = line.split()
         found[name] = (digest, float(loss), float(norm))
     return found
@@ -22,21 +23,21 @@ def near(a, b, limit):
 
 
 def sums_agree():
-    one = ways(1)
-    assert len({digest for digest, _, _ in one.values()}) <= 2, one  # plain, and the tree
-    assert one["fixed"][0] != one["plain"][0], "the tree shows in no bit: the test is blind"
+    one = modes(1)
+    assert len({digest for digest, _, _ in one.values()}) <= 2, one  # in sequence, and by the tree
+    assert one["fixed"][0] != one["plain"][0], "both orders of summation give the same bits: the test shows nothing"
     for ranks in (2, 3, 4, 8):
-        all_ways = ways(ranks)
-        for name, way in all_ways.items():
+        found = modes(ranks)
+        for name, mode in found.items():
             limit = 1e-2 if name.startswith("wire") else 1e-5  # bf16 has 8 bits
-            assert near(way, one["plain"], limit), (ranks, name, way, one["plain"])
+            assert near(mode, one["plain"], limit), (ranks, name, mode, one["plain"])
             if name.startswith("fixed"):
-                assert way == one["fixed"], (ranks, name, way, one["fixed"])
-        assert all_ways["plain"] == all_ways["plain-sharded"], (ranks, all_ways)
-        assert all_ways["apart"] == all_ways["apart-sharded"], (ranks, all_ways)
-        assert all_ways["pairs"] == all_ways["pairs-sharded"], (ranks, all_ways)
-        assert all_ways["wire"][0] != all_ways["apart"][0], "nothing was rounded on its way"
-        assert ("fixed" in all_ways) == (ranks != 3)
+                assert mode == one["fixed"], (ranks, name, mode, one["fixed"])
+        assert found["plain"] == found["plain-sharded"], (ranks, found)
+        assert found["apart"] == found["apart-sharded"], (ranks, found)
+        assert found["pairs"] == found["pairs-sharded"], (ranks, found)
+        assert found["wire"][0] != found["apart"][0], "nothing was rounded for the transfer"
+        assert ("fixed" in found) == (ranks != 3)
 
 
 def checkpoints_fit_all():
@@ -48,7 +49,7 @@ def checkpoints_fit_all():
             word, digest, start = chain.run(ranks, TOOL, "resume", place, until, sharding).split()
             assert (word, int(start)) == ("resumed", until - 2), start
         assert digest == whole[1], (digest, whole)
-        # Read once more and not trained: what was saved is what was there.
+        # Restored without training: what was saved is what was restored.
         assert chain.run(4, TOOL, "resume", place, 8, "on").split()[1:] == [digest, "8"]
 
 
@@ -59,7 +60,7 @@ def a_failure_ends_all():
         assert said.count(line) == 3, said
 
 
-def what_cannot_be_is_refused():
+def settings_that_cannot_be_reproducible_are_refused():
     for ranks, batch, micro, wire, word in (
             (1, 16, 3, "f32", "multiple of train.micro_batch"),
             (1, 12, 2, "f32", "train.batch / train.micro_batch to be a power of two"),
@@ -73,4 +74,4 @@ def what_cannot_be_is_refused():
 sums_agree()
 checkpoints_fit_all()
 a_failure_ends_all()
-what_cannot_be_is_refused()
+settings_that_cannot_be_reproducible_are_refused()

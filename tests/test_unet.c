@@ -1,6 +1,6 @@
-/* The denoiser against PyTorch: output, loss and every gradient of a small U-Net whose weights are
- * given by a formula (tests/golden/unet.py made the numbers), on each engine; and the networks of
- * the table against the parameter counts of their PyTorch twins. */
+/* Networks against PyTorch: output, loss and every gradient of a small U-Net whose weights follow
+ * from a formula (golden/unet.txt, written by golden/unet.py), on each engine; and the parameter
+ * counts of the networks in the table against the same networks in PyTorch. */
 #include "model/net/segnet.h"
 #include "model/net/unet.h"
 #include "model/nn/plan.h"
@@ -56,8 +56,8 @@ static void check_gradient(const params *p, char *line) {
     }
     norm = sqrt(norm);
     double want = atof(strtok_r(NULL, " ", &save)), want_dot = atof(strtok_r(NULL, " ", &save));
-    /* Both sides are f32; a convolution before a norm has a bias gradient that is a rest of
-     * rounding. */
+    /* Both sides are f32. The bias gradient of a convolution before a norm is rounding error only.
+     */
     double near = 2e-5 * want + 2e-6, near_dot = near * sqrt((double)one->count / 2);
     if (fabs(norm - want) > near || fabs(dot - want_dot) > near_dot)
         fail_msg("%s: gradient norm %.9g, PyTorch %.9g; dot %.9g, PyTorch %.9g", name, norm, want,
@@ -137,8 +137,8 @@ static void openblas_agrees_with_pytorch(void **state) {
     (void)state, agrees_with_pytorch(ENGINE_OPENBLAS);
 }
 
-/* 19.41 M and 4.86 M parameters, 13.03 and 3.26 GFLOP forward a slice, as PyTorch's modules count
- * them (without the products of attention, which ours include). */
+/* 19.41 M and 4.86 M parameters, 13.03 and 3.26 GFLOP forward for a slice, as counted from
+ * PyTorch's modules (without the matrix products of attention, which our count includes). */
 static void the_table_has_the_networks_it_names(void **state) {
     (void)state;
     const struct {
@@ -166,7 +166,7 @@ static void the_table_has_the_networks_it_names(void **state) {
     }
 }
 
-/* The segmenter can learn: a few dozen plain gradient steps on one batch lower its loss by half. */
+/* The segmenter learns: a few dozen steps of gradient descent on one batch halve its loss. */
 static void the_segmenter_learns_one_batch(void **state) {
     (void)state;
     segnet_config c = {.size = 16, .labels = 3, .base = 8};

@@ -1,4 +1,4 @@
-/* Arguments of verbs: what is taken, what is refused and with which word. */
+/* Command-line arguments of verbs: which are accepted, and the message for those that are not. */
 #include "pipeline/cli/verb.h"
 
 #include <setjmp.h>

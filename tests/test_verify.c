@@ -1,5 +1,5 @@
-/* `ctaug verify`: what is whole is called good; any flipped byte, cut or missing file of a run
- * directory is found and named. */
+/* `ctaug verify` accepts a complete output folder; it finds and names any flipped byte and any
+ * truncated or missing file. */
 #include "io/manifest.h"
 #include "io/store.h"
 #include "pipeline/cli/verb.h"
@@ -48,7 +48,7 @@ static void make_run(void) {
     assert_int_equal(file_write_atomic(in_home("run/study.yaml"), "seed: 1\n", 8), ST_OK);
 }
 
-/* verify's own lines go to a file, away from the test's. */
+/* Sends the output of verify to a file. */
 static status verify(const char *directory) {
     char argument[PATH_SIZE];
     snprintf(argument, sizeof argument, "%s", directory);
@@ -116,7 +116,7 @@ static void missing_and_cut_files_are_found(void **state) {
     assert_int_equal(truncate(in_home("run/store/shard-00000.h5"), 100), 0);
     assert_int_equal(verify(in_home("run")), ST_INTEGRITY);
     assert_says("shard-00000.h5");
-    assert_true(said("run/metrics") && said("good")); /* the walk goes on */
+    assert_true(said("run/metrics") && said("good")); /* the others are still checked */
     make_run();
     assert_int_equal(unlink(in_home("run/metrics/metrics.json")), 0);
     assert_int_equal(verify(in_home("run")), ST_INTEGRITY);

@@ -1,4 +1,4 @@
-/* Sizes are checked before memory is taken; names are found. */
+/* Volumes: sizes are checked before memory is allocated; labels are found by name. */
 #include "io/volume.h"
 
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-/* Warps and resampling: what they must keep (identity, mean, label sets) and what they must do
- * (turn an image whose formula is known). */
+/* Warps and resampling: what they must preserve (identity, mean, label sets), and their effect on
+ * an image with a known formula. */
 #include "model/warp.h"
 
 #include <math.h>
@@ -39,7 +39,7 @@ static void identity_keeps_everything(void **state) {
     }
 }
 
-/* A quarter turn and a mirror move pixels onto pixels: no rounding to hide behind. */
+/* A rotation by 90 degrees and a mirror image move pixels onto pixels, so the result is exact. */
 static void quarter_turn_and_mirror(void **state) {
     (void)state;
     enum { N = 9 };
@@ -55,7 +55,7 @@ static void quarter_turn_and_mirror(void **state) {
         for (int x = 0; x < N; x++) assert_int_equal(out[y * N + x], in[y * N + N - 1 - x]);
 }
 
-/* Drawn rotations and zooms of a smooth function equal the function at the turned point. */
+/* Random rotations and zooms of a smooth function equal the function at the transformed point. */
 static void drawn_rotation_of_an_analytic_image(void **state) {
     (void)state;
     static float in[SIZE * SIZE], out[SIZE * SIZE];
@@ -101,8 +101,8 @@ static void draws_stay_in_their_ranges(void **state) {
     assert_true(shift_most <= 0.1 && shift_most > 0.099);
 }
 
-/* The weights of the spline add up to 1 everywhere, the borders included: equal displacements on
- * the lattice are one shift. A lattice linear along an axis gives back the line. */
+/* The spline weights sum to 1 everywhere, also at the borders, so equal displacements on the
+ * lattice are a shift. Displacements that are linear along an axis are reproduced. */
 static void spline_reproduces_constants_and_lines(void **state) {
     (void)state;
     warp shift, slope;
@@ -124,7 +124,8 @@ static void spline_reproduces_constants_and_lines(void **state) {
     }
 }
 
-/* Continuous across the span border with its first and second difference, and never folded. */
+/* Values, first and second differences are continuous across the border of a lattice cell, and the
+ * map does not fold. */
 static void elastic_is_smooth_and_does_not_fold(void **state) {
     (void)state;
     const double h = 1e-3;
@@ -177,7 +178,7 @@ static void labels_stay_in_the_set_and_follow_the_image(void **state) {
         for (int i = 0; i < H * W; i++) {
             int label = warped_labels[i];
             assert_true(label == 0 || label == 4 || label == 9);
-            /* Away from edges both resamplings agree. */
+            /* Away from edges the two resamplings agree. */
             float value = warped[i];
             if (value == 0 || value == 4 || value == 9) assert_true(label == (int)value);
         }
@@ -222,7 +223,8 @@ static void area_average_keeps_the_mean(void **state) {
     }
 }
 
-/* 2 x 2 blocks by hand; the same size changes nothing; a slice that is not square is centred. */
+/* 2 x 2 blocks by hand; resizing to the same size is the identity; a slice that is not square is
+ * centred. */
 static void resize_by_hand(void **state) {
     (void)state;
     const int16_t hu[16] = {0, 4, 10, 10, 8, 0, 10, 10, 1, 1, -5, 5, 1, 1, 5, -5};
@@ -242,7 +244,7 @@ static void resize_by_hand(void **state) {
 
     const int16_t row[6] = {1, 2, 3, 4, 5, 6};
     const uint8_t row_labels[6] = {1, 2, 3, 4, 5, 6};
-    resize_image(row, 2, 3, -9, out, 3); /* one row is missing: it comes below */
+    resize_image(row, 2, 3, -9, out, 3); /* the missing row is added below */
     resize_labels(row_labels, 2, 3, voted, 3);
     for (int i = 0; i < 9; i++) {
         assert_true(out[i] == (i < 6 ? row[i] : -9));
@@ -256,7 +258,7 @@ static void resize_by_hand(void **state) {
     }
 }
 
-/* Area average against a plain sum over a grid so fine that both pixel grids fall on it. */
+/* Area average against a plain sum over a grid that refines both pixel grids. */
 static void resize_of_odd_sizes_against_brute_force(void **state) {
     (void)state;
     enum { IN = 7, OUT = 5 };

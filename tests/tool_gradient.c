@@ -1,6 +1,5 @@
-/* For tests/test_train.py: the gradient of the first global batch of a study, reduced over the
- * ranks. Usage: tool_gradient STUDY.yaml OUT: raw f32 in the order of the parameters, written by
- * rank 0. */
+/* For tests/test_train.py: the gradient of a batch of a study, reduced over the ranks. Usage:
+ * tool_gradient STUDY.yaml OUT. Rank 0 writes OUT: raw f32 in the order of the parameters. */
 #include "io/alloc.h"
 #include "pipeline/train/noising.h"
 #include "pipeline/trainer/trainer.h"
@@ -34,7 +33,8 @@ static status first_gradient(const comm *c, const char *study_path, const char *
                             .clip = 1e30,
                             .seed = (uint64_t)s.seed};
     TRY(trainer_create(c, &set, n.graph, n.loss, engine, &t));
-    /* The second step: the zeroed last layers have moved, and every gradient is alive. */
+    /* The gradient of the second step: the last layers, which start at zero, have changed, so no
+     * gradient is zero. */
     TRY(trainer_step(t, &feed, false, &report));
     TRY(trainer_step(t, &feed, false, &report));
     TRY(trainer_check_equal(t));

@@ -1,9 +1,10 @@
-/* A run directory as the stages before the report leave it, without their work, for
- * tests/test_report.py: tool_run OUT METRICS.json PATIENTS NAME.
+/* For tests/test_report.py: writes an output folder as the stages before the report leave it.
+ * Usage: tool_run OUT METRICS.json PATIENTS NAME.
  *
- * Every slice is of one HU that tells where it is from: -900 + 90 z + 7 v for slice z of real
- * volume v; a synthetic slice has that of its source slice + 40. Windowed to [-1000, 1000] at a
- * working size of 24. The store has two structures with hostile names.
+ * Each slice has one HU value, which identifies it: -900 + 90 z + 7 v for slice z of real volume v;
+ * a synthetic slice has that of its source slice + 40. The window is [-1000, 1000], the working
+ * size
+ * 24. The store has two structures whose names contain markup.
  */
 #include "io/manifest.h"
 #include "pipeline/data/deform.h"

@@ -1,6 +1,6 @@
-/* Writes a store of made-up volumes on as many ranks as mpirun gives: tool_store DIRECTORY VOLUMES
- * [RANK], where RANK is one that fails on purpose. HU and labels follow from volume and voxel by a
- * formula that tests/test_store_ranks.py repeats in numpy. */
+/* For tests/test_store_ranks.py: writes a store of synthetic volumes on the ranks of mpirun. Usage:
+ * tool_store DIRECTORY VOLUMES [RANK], where RANK fails on purpose. HU and labels follow from
+ * volume and voxel by a formula that the script repeats in numpy. */
 #include "io/store.h"
 
 #include <stdio.h>

@@ -1,33 +1,38 @@
 /* For tests/test_trainer_ranks.py: a small training, the same on any number of ranks.
  *
- *   tool_trainer ways              trains 4 steps in each of several ways; rank 0 prints for each
- *                                  "<way> <hash of parameters and EMA> <loss> <gradient norm>"
- *   tool_trainer resume DIR TO on|off   reproducible; goes on from the newest checkpoint in DIR, if
- *                                  any, to step TO, sharded or not; saves; prints "resumed <hash>
- * <from>" tool_trainer fail together     the last rank's samples fail in the second step
- *   tool_trainer refuse BATCH MICRO f32|bf16   a reproducible trainer that cannot be
+ *   tool_trainer modes
+ *       trains 4 steps in each of several modes of the all-reduce; rank 0 prints for each
+ *       "<mode> <hash of parameters and EMA> <loss> <gradient norm>"
+ *   tool_trainer resume DIR TO on|off
+ *       trains reproducibly from the newest checkpoint in DIR, if any, to step TO, with or without
+ *       sharding; saves; prints "resumed <hash> <from>"
+ *   tool_trainer fail TOGETHER
+ *       the samples of the last rank fail in the second step
+ *   tool_trainer refuse BATCH MICRO f32|bf16
+ *       opens a reproducible trainer with settings that must be refused
  */
 #include "io/alloc.h"
 #include "pipeline/trainer/trainer.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { BATCH = 16, SIZE = 8 };
 
-typedef struct way {
+typedef struct mode {
     const char *name;
     trainer_settings set;
-} way;
+} mode;
 
-static const way ways[] = {
+static const mode modes[] = {
     {"plain", {0}},
     {"plain-sharded", {.sharded = SHARDED_YES}},
     {"apart", {.together = 1}},
     {"apart-sharded", {.together = 1, .sharded = SHARDED_YES}},
     {"pairs", {.together = 2}},
-    {"pairs-sharded", {.together = 2, .sharded = SHARDED_YES}}, /* of 3 ranks one owns nothing */
+    {"pairs-sharded", {.together = 2, .sharded = SHARDED_YES}}, /* one of 3 ranks owns nothing */
     {"wire", {.together = 1, .bf16_wire = true}},
     {"wire-sharded", {.together = 1, .bf16_wire = true, .sharded = SHARDED_YES}},
     {"fixed", {.reproducible = true}},
@@ -36,7 +41,7 @@ static const way ways[] = {
     {"fixed-pairs-sharded", {.reproducible = true, .together = 2, .sharded = SHARDED_YES}},
 };
 
-/* Which sample cannot be had; -1: none. */
+/* context: the sample that cannot be read, int64_t; -1: none. */
 static status fill(void *context, plan *pl, int64_t first, int64_t count) {
     status st = ST_OK;
     const int64_t *missing = context;
@@ -45,7 +50,7 @@ static status fill(void *context, plan *pl, int64_t first, int64_t count) {
     TRY(plan_input(pl, "target", &target));
     for (int64_t b = 0; b < count; b++) {
         if (first + b == *missing)
-            TRY(status_fail(ST_INPUT, "sample %lld cannot be read", (long long)*missing));
+            TRY(status_fail(ST_INPUT, "sample %" PRId64 " cannot be read", *missing));
         for (int64_t i = 0; i < SIZE * SIZE; i++) {
             ((float *)x.at)[b * SIZE * SIZE + i] = sinf((float)((first + b) * 7 + i));
             ((float *)target.at)[b * SIZE * SIZE + i] = cosf((float)((first + b) * 5 + i));
@@ -115,18 +120,18 @@ static uint64_t hash_of(trainer *t) {
     return h;
 }
 
-static status train_ways(const comm *c, const graph *g, node loss) {
+static status train_modes(const comm *c, const graph *g, node loss) {
     status st = ST_OK;
     trainer *t = NULL;
     int size = comm_size(c);
-    for (size_t k = 0; k < sizeof ways / sizeof *ways; k++) {
+    for (size_t k = 0; k < sizeof modes / sizeof *modes; k++) {
         trainer_report report;
-        if (ways[k].set.reproducible && (size & (size - 1)) != 0) continue;
-        TRY(open_trainer(c, g, loss, ways[k].set, &t));
+        if (modes[k].set.reproducible && (size & (size - 1)) != 0) continue;
+        TRY(open_trainer(c, g, loss, modes[k].set, &t));
         TRY(run_to(t, 4, -1, &report));
         uint64_t hash = hash_of(t);
         if (comm_rank(c) == 0)
-            printf("%s %016llx %.17g %.17g\n", ways[k].name, (unsigned long long)hash, report.loss,
+            printf("%s %016" PRIx64 " %.17g %.17g\n", modes[k].name, hash, report.loss,
                    report.gradient_norm);
         trainer_destroy(t);
         t = NULL;
@@ -149,21 +154,20 @@ static status resume(const comm *c, const graph *g, node loss, char **argv) {
     TRY(run_to(t, atoi(argv[2]), -1, &report));
     TRY(trainer_save(t, argv[1], "a study", 2));
     uint64_t hash = hash_of(t);
-    if (comm_rank(c) == 0)
-        printf("resumed %016llx %lld\n", (unsigned long long)hash, (long long)from);
+    if (comm_rank(c) == 0) printf("resumed %016" PRIx64 " %" PRId64 "\n", hash, from);
 done:
     trainer_destroy(t);
     return st;
 }
 
-/* Every rank says how it ended. */
+/* Every rank prints how it ended. */
 static status fail(const comm *c, const graph *g, node loss, int together) {
     status st = ST_OK;
     trainer *t = NULL;
     trainer_report report;
     TRY(open_trainer(c, g, loss, (trainer_settings){.together = together}, &t));
     st = run_to(t, 4, 2 * BATCH - 1, &report);
-    printf("after %lld steps: %s\n", (long long)trainer_at(t), status_message());
+    printf("after %" PRId64 " steps: %s\n", trainer_at(t), status_message());
 done:
     trainer_destroy(t);
     return st;
@@ -187,8 +191,8 @@ int main(int argc, char **argv) {
     status st = comm_start(&argc, &argv, &c);
     if (st == ST_OK) st = describe(&g, &loss);
     if (st == ST_OK) {
-        if (argc == 2 && strcmp(argv[1], "ways") == 0)
-            st = train_ways(c, g, loss);
+        if (argc == 2 && strcmp(argv[1], "modes") == 0)
+            st = train_modes(c, g, loss);
         else if (argc == 5 && strcmp(argv[1], "resume") == 0)
             st = resume(c, g, loss, argv + 1);
         else if (argc == 3 && strcmp(argv[1], "fail") == 0)

@@ -1,12 +1,13 @@
-/* Convolutions of whole numbers, in which no sum rounds: what is fast must equal the reference to
- * the last bit. Included by one C file of a program. */
+/* Convolutions of small integers. Their sums are exact in f32, in any order, so a fast kernel must
+ * equal the reference bit for bit. Included by one C file of a program.
+ */
 #ifndef CTAUG_TESTS_WHOLE_CONV_H
 #define CTAUG_TESTS_WHOLE_CONV_H
 
 #include "model/nn/kernels/conv_algorithms.h"
 #include "tests/kernel_case.h"
 
-/* Whole multiples of `unit` up to 3 of either sign. */
+/* Multiples of `unit`, by an integer from -3 to 3. */
 static inline float *whole(int64_t n, uint32_t seed, float unit) {
     float *a = noise(n, seed);
     for (int64_t i = 0; i < n; i++) a[i] = unit * rintf(3 * a[i]);
@@ -15,11 +16,11 @@ static inline float *whole(int64_t n, uint32_t seed, float unit) {
 
 typedef struct whole_case {
     conv_shape s;
-    int64_t nx, ny, nw;
+    int64_t nx, ny, nw; /* elements of x, y and the weights */
     float *x, *dy, *w, *bias;
 } whole_case;
 
-/* With stride 1. Weights are multiples of 4, for Winograd's transform halves twice. */
+/* Stride 1. Weights are multiples of 4, because Winograd's weight transform halves twice. */
 static inline whole_case case_of(conv_shape s) {
     int64_t pixels = s.batch * s.height * s.width;
     whole_case c = {.s = s, .nx = pixels * s.in, .ny = pixels * s.out};
@@ -32,7 +33,7 @@ static inline whole_case case_of(conv_shape s) {
 static inline void case_free(whole_case *c) { free(c->x), free(c->dy), free(c->w), free(c->bias); }
 
 typedef struct answers {
-    float *y, *dx, *dw, *db;
+    float *y, *dx, *dw, *db; /* dw and db start at 0.5, because kernels add to them */
 } answers;
 
 static inline answers answers_of(const whole_case *c) {
@@ -42,51 +43,81 @@ static inline answers answers_of(const whole_case *c) {
 
 static inline void answers_free(answers *a) { free(a->y), free(a->dx), free(a->dw), free(a->db); }
 
-static inline answers by_reference(const whole_case *c) {
-    const kernels *k = engine(ENGINE_REFERENCE);
+/* x and dy of a case in the types of its shape. */
+typedef struct inputs {
+    void *x, *dy;
+} inputs;
+
+static inline inputs inputs_of(const whole_case *c) {
+    return (inputs){activations_in(c->s.x, c->x, c->nx), activations_in(c->s.y, c->dy, c->ny)};
+}
+
+/* Frees them. No kernel may have changed them. */
+static inline void inputs_check(const whole_case *c, inputs *in) {
+    float *x = filled(c->nx, 0), *dy = filled(c->ny, 0);
+    activations_out(c->s.x, in->x, x, c->nx), activations_out(c->s.y, in->dy, dy, c->ny);
+    same_bits("x after the kernels", x, c->x, c->nx);
+    same_bits("dy after the kernels", dy, c->dy, c->ny);
+    free(x), free(dy);
+}
+
+static inline answers by_engine(const kernels *k, const whole_case *c) {
     const conv_shape *s = &c->s;
     conv *op;
     answers a = answers_of(c);
-    void *x = map_in(s->x, c->x, c->nx), *dy = map_in(s->y, c->dy, c->ny);
-    void *y = map_in(s->y, a.y, c->ny), *dx = map_in(s->x, a.dx, c->nx);
+    inputs in = inputs_of(c);
+    void *y = activations_in(s->y, a.y, c->ny), *dx = activations_in(s->x, a.dx, c->nx);
     ok(k->conv_open(s, true, &op));
     void *scratch = scratch_of(k->conv_scratch(op)), *packed = scratch_of(k->conv_packed(op));
     ok(k->conv_pack(op, c->w, packed, scratch));
-    ok(k->conv_forward(op, x, c->bias, y, scratch));
-    ok(k->conv_backward_data(op, dy, dx, scratch));
-    ok(k->conv_backward_weights(op, x, dy, a.dw, a.db, scratch));
+    ok(k->conv_forward(op, in.x, c->bias, y, scratch));
+    ok(k->conv_backward_data(op, in.dy, dx, scratch));
+    ok(k->conv_backward_weights(op, in.x, in.dy, a.dw, a.db, scratch));
     k->conv_close(op);
-    map_out(s->y, y, a.y, c->ny), map_out(s->x, dx, a.dx, c->nx);
-    float *rest = filled(c->nx > c->ny ? c->nx : c->ny, 0);
-    map_out(s->x, x, rest, c->nx), map_out(s->y, dy, rest, c->ny);
-    free(rest), free(scratch), free(packed);
+    activations_out(s->y, y, a.y, c->ny), activations_out(s->x, dx, a.dx, c->nx);
+    inputs_check(c, &in);
+    free(scratch), free(packed);
     return a;
 }
 
-/* Scratch is no larger than asked for, x and dy stay as they are. */
-static inline answers by_way(const whole_case *c, const conv_algorithm *way,
-                             const weight_gradient_algorithm *gradient) {
+static inline answers by_reference(const whole_case *c) {
+    return by_engine(engine(ENGINE_REFERENCE), c);
+}
+
+/* y and dx. Fails if the algorithm writes behind its scratch or its packed weights. */
+static inline void add_activations(const whole_case *c, const conv_algorithm *algorithm,
+                                   answers *a) {
     const conv_shape *s = &c->s;
+    inputs in = inputs_of(c);
+    void *y = activations_in(s->y, a->y, c->ny), *dx = activations_in(s->x, a->dx, c->nx);
+    int64_t bytes = algorithm->scratch(s, false);
+    char *scratch = guarded(bytes), *packed = guarded(algorithm->packed(s));
+    algorithm->pack(s, c->w, packed);
+    algorithm->forward(s, packed, in.x, c->bias, y, scratch);
+    guard_check(scratch, bytes);
+    scratch = guarded(bytes = algorithm->scratch(s, true));
+    algorithm->backward_data(s, c->w, in.dy, dx, scratch);
+    guard_check(scratch, bytes), guard_check(packed, algorithm->packed(s));
+    activations_out(s->y, y, a->y, c->ny), activations_out(s->x, dx, a->dx, c->nx);
+    inputs_check(c, &in);
+}
+
+/* Adds to dw and, unless it is NULL, db. Fails if the algorithm writes behind its scratch. */
+static inline void add_gradients(const whole_case *c, const weight_gradient_algorithm *gradient,
+                                 float *dw, float *db) {
+    inputs in = inputs_of(c);
+    int64_t bytes = gradient->scratch(&c->s);
+    char *scratch = guarded(bytes);
+    gradient->add(&c->s, in.x, in.dy, dw, db, scratch);
+    guard_check(scratch, bytes);
+    inputs_check(c, &in);
+}
+
+static inline answers by_algorithm(const whole_case *c, const conv_algorithm *algorithm,
+                                   const weight_gradient_algorithm *gradient) {
     answers a = answers_of(c);
-    void *x = map_in(s->x, c->x, c->nx), *dy = map_in(s->y, c->dy, c->ny);
-    void *y = map_in(s->y, a.y, c->ny), *dx = map_in(s->x, a.dx, c->nx);
-    int64_t bytes = way->scratch(s, false);
-    char *scratch = guarded(bytes), *packed = guarded(way->packed(s));
-    way->pack(s, c->w, packed);
-    way->forward(s, packed, x, c->bias, y, scratch);
-    guard_check(scratch, bytes);
-    scratch = guarded(bytes = way->scratch(s, true));
-    way->backward_data(s, c->w, dy, dx, scratch);
-    guard_check(scratch, bytes), guard_check(packed, way->packed(s));
-    scratch = guarded(bytes = gradient->scratch(s));
-    gradient->add(s, x, dy, a.dw, a.db, scratch);
-    guard_check(scratch, bytes);
-    map_out(s->y, y, a.y, c->ny), map_out(s->x, dx, a.dx, c->nx);
-    float *same_x = filled(c->nx, 0), *same_dy = filled(c->ny, 0);
-    map_out(s->x, x, same_x, c->nx), map_out(s->y, dy, same_dy, c->ny);
-    same_bits("x after all", same_x, c->x, c->nx);
-    same_bits("dy after all", same_dy, c->dy, c->ny);
-    free(same_x), free(same_dy);
+    add_activations(c, algorithm, &a);
+    add_gradients(c, gradient, a.dw, a.db);
     return a;
 }
 
@@ -97,15 +128,15 @@ static inline void same_answers(const whole_case *c, const answers *a, const ans
     same_bits("db", a->db, b->db, c->s.out);
 }
 
-/* Equal to the reference to the last bit, by any number of threads. */
-static inline void way_is_exact(const whole_case *c, const conv_algorithm *way,
-                                const weight_gradient_algorithm *gradient) {
+/* Equal to the reference bit for bit, on 1 to 6 threads. */
+static inline void algorithm_is_exact(const whole_case *c, const conv_algorithm *algorithm,
+                                      const weight_gradient_algorithm *gradient) {
     const int before = omp_get_max_threads();
-    assert_true(way->takes(&c->s) && gradient->takes(&c->s));
+    assert_true(algorithm->supports(&c->s) && gradient->supports(&c->s));
     answers want = by_reference(c);
     for (int threads = 1; threads <= 6; threads++) {
         omp_set_num_threads(threads);
-        answers got = by_way(c, way, gradient);
+        answers got = by_algorithm(c, algorithm, gradient);
         same_answers(c, &got, &want);
         answers_free(&got);
     }
@@ -113,18 +144,36 @@ static inline void way_is_exact(const whole_case *c, const conv_algorithm *way,
     omp_set_num_threads(before);
 }
 
-/* Makes x and dy numbers whose sums are rounded. y and dx are the same bits by 1 to 3 threads. */
-static inline void maps_ignore_threads(whole_case *c, const conv_algorithm *way,
-                                       const weight_gradient_algorithm *gradient) {
+/* The same for a weight gradient alone. */
+static inline void gradient_is_exact(const whole_case *c,
+                                     const weight_gradient_algorithm *gradient) {
+    const int before = omp_get_max_threads();
+    answers want = by_reference(c);
+    for (int threads = 1; threads <= 6; threads++) {
+        omp_set_num_threads(threads);
+        answers got = answers_of(c);
+        add_gradients(c, gradient, got.dw, got.db);
+        same_bits("dw", got.dw, want.dw, c->nw);
+        same_bits("db", got.db, want.db, c->s.out);
+        answers_free(&got);
+    }
+    answers_free(&want);
+    omp_set_num_threads(before);
+}
+
+/* Changes x and dy to values whose sums are rounded. y and dx have the same bits on 1 to 3
+ * threads. */
+static inline void activations_ignore_threads(whole_case *c, const conv_algorithm *algorithm,
+                                              const weight_gradient_algorithm *gradient) {
     const int before = omp_get_max_threads();
     for (int64_t k = 0; k < c->nx; k++) c->x[k] += 0.1f;
     for (int64_t k = 0; k < c->ny; k++) c->dy[k] -= 0.3f;
-    map_round(c->s.x, c->x, c->nx), map_round(c->s.y, c->dy, c->ny);
+    round_to_type(c->s.x, c->x, c->nx), round_to_type(c->s.y, c->dy, c->ny);
     omp_set_num_threads(1);
-    answers one = by_way(c, way, gradient);
+    answers one = by_algorithm(c, algorithm, gradient);
     for (int threads = 2; threads <= 3; threads++) {
         omp_set_num_threads(threads);
-        answers several = by_way(c, way, gradient);
+        answers several = by_algorithm(c, algorithm, gradient);
         same_bits("y", several.y, one.y, c->ny);
         same_bits("dx", several.dx, one.dx, c->nx);
         answers_free(&several);

@@ -1,5 +1,5 @@
-/* One arena for all of a plan's values: blocks with the time they are alive, laid out so that
- * blocks alive at the same time never overlap. For model/nn alone. */
+/* The arena of a plan: blocks of memory with lifetimes, laid out so that blocks that are alive at
+ * the same time do not overlap. For model/nn alone. */
 #ifndef CTAUG_MODEL_NN_ARENA_H
 #define CTAUG_MODEL_NN_ARENA_H
 
@@ -13,8 +13,9 @@ typedef struct arena_block {
     int64_t offset;      /* set by arena_layout */
 } arena_block;
 
-/* Sets the offsets (multiples of 64) and the arena's size. Largest first, each at the lowest place
- * where nothing alive at the same time lies (Pisarchyk & Lee 2020, "greedy by size"). Local. */
+/* Sets the offsets (multiples of 64) and *bytes, the size of the arena. Places the largest block
+ * first, each at the lowest offset that is free during its lifetime (Pisarchyk & Lee 2020, "greedy
+ * by size"). Local. */
 status arena_layout(arena_block *blocks, int64_t count, int64_t *bytes);
 
 #endif

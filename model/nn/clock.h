@@ -1,10 +1,10 @@
-/* What a benchmark or a profile takes the time with. Private to model/nn. */
+/* The clock of benchmarks and profiles. Private to model/nn. */
 #ifndef CTAUG_MODEL_NN_CLOCK_H
 #define CTAUG_MODEL_NN_CLOCK_H
 
 #include <time.h>
 
-/* Seconds since some moment; never goes back. */
+/* Seconds of a monotonic clock with an arbitrary origin. */
 static inline double seconds(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);

@@ -1,4 +1,4 @@
-/* Timing the convolutions of a network by themselves. */
+/* Times the convolutions of a network alone, each shape once. */
 #include "model/nn/conv_baseline.h"
 
 #include "io/alloc.h"
@@ -9,37 +9,39 @@
 
 enum { REPEATS = 3 };
 
-/* map: x, dy, y, dx. */
-static status run_products(const kernels *engine, conv *c, void *const map[4], float *w,
+/* Indices of the activations of a convolution and their gradients. */
+enum { X, DY, Y, DX, ACTIVATIONS };
+
+static status run_products(const kernels *engine, conv *c, void *const at[ACTIVATIONS], float *w,
                            void *scratch) {
     status st = ST_OK;
     if (engine->conv_products)
-        return engine->conv_products(c, map[0], map[1], map[2], map[3], scratch);
-    TRY(engine->conv_forward(c, map[0], NULL, map[2], scratch));
-    TRY(engine->conv_backward_data(c, map[1], map[3], scratch));
-    TRY(engine->conv_backward_weights(c, map[0], map[1], w, NULL, scratch));
+        return engine->conv_products(c, at[X], at[DY], at[Y], at[DX], scratch);
+    TRY(engine->conv_forward(c, at[X], NULL, at[Y], scratch));
+    TRY(engine->conv_backward_data(c, at[DY], at[DX], scratch));
+    TRY(engine->conv_backward_weights(c, at[X], at[DY], w, NULL, scratch));
 done:
     return st;
 }
 
-/* Zeros: reading them costs what reading anything costs, once every page is there. */
-static status map_open(const conv_shape *s, bool output, void **map) {
+/* Allocates an activation and writes zeros, so that every page of it is mapped. */
+static status activation_alloc(const conv_shape *s, bool output, void **at) {
     int64_t h = output ? (s->height - 1) / s->stride + 1 : s->height;
     int64_t width = output ? (s->width - 1) / s->stride + 1 : s->width;
     tensor t = {.type = output ? s->y : s->x,
                 .shape = {s->batch, h, width, output ? s->out : s->in}};
-    status st = pages_alloc(map, tensor_bytes(&t), "a benchmark");
-    if (st == ST_OK) memset(*map, 0, (size_t)tensor_bytes(&t));
+    status st = pages_alloc(at, tensor_bytes(&t), "a benchmark");
+    if (st == ST_OK) memset(*at, 0, (size_t)tensor_bytes(&t));
     return st;
 }
 
-/* The best of a few runs, after one that warms caches. */
+/* The shortest time of REPEATS runs, after one that warms the caches. */
 static status time_conv(const conv_shape *s, const kernels *engine, double *best) {
     status st = ST_OK;
     conv *c = NULL;
-    void *map[4] = {NULL, NULL, NULL, NULL}, *scratch = NULL, *packed = NULL; /* x, dy, y, dx */
+    void *at[ACTIVATIONS] = {NULL}, *scratch = NULL, *packed = NULL;
     float *w = NULL;
-    for (int i = 0; i < 4; i++) TRY(map_open(s, i == 1 || i == 2, &map[i]));
+    for (int i = 0; i < ACTIVATIONS; i++) TRY(activation_alloc(s, i == DY || i == Y, &at[i]));
     TRY(array_alloc(&w, s->out * s->in * 9, sizeof(float), "a benchmark"));
     if (engine->conv_open_library)
         TRY(engine->conv_open_library(s, &c));
@@ -51,13 +53,13 @@ static status time_conv(const conv_shape *s, const kernels *engine, double *best
     TRY(engine->conv_pack(c, w, packed, scratch));
     for (int i = 0; i <= REPEATS; i++) {
         double began = seconds();
-        TRY(run_products(engine, c, map, w, scratch));
+        TRY(run_products(engine, c, at, w, scratch));
         double took = seconds() - began;
         if (i == 1 || (i > 1 && took < *best)) *best = took;
     }
 done:
     if (c) engine->conv_close(c);
-    for (int i = 0; i < 4; i++) free(map[i]);
+    for (int i = 0; i < ACTIVATIONS; i++) free(at[i]);
     free(w);
     free(scratch);
     free(packed);
@@ -76,9 +78,9 @@ status conv_baseline_measure(const graph *g, const kernels *engine, int64_t batc
         const graph_op *op = &g->ops[i];
         if (op->set.kernel != 3) continue;
         const graph_op *from = &g->ops[op->in[0]];
-        if (!from->kind->forward) continue; /* an input wants no gradient: no step makes it */
+        if (!from->kind->forward) continue; /* a graph input has no gradient */
         conv_shape s;
-        memset(&s, 0, sizeof s); /* padding too: shapes are compared as bytes */
+        memset(&s, 0, sizeof s); /* also the padding: shapes are compared with memcmp */
         s.batch = batch;
         s.height = from->shape[0];
         s.width = from->shape[1];

@@ -1,5 +1,5 @@
-/* The description of a network: a growing list of ops and of the parameters they need. The builders
- * of the ops themselves are in op_*.c; here is what they share. */
+/* The graph of a network: growing lists of ops and of their parameters, and the functions that the
+ * builders in ops/op_*.c share. */
 #include "model/nn/op.h"
 
 #include "io/alloc.h"
@@ -44,7 +44,8 @@ const graph_op *graph_value(graph *g, node x, const char *reader) {
     return &g->ops[x];
 }
 
-/* Room for one more element; the list at least doubles. */
+/* Makes room for one more element in *list, a pointer to elements of `size`; doubles the list when
+ * it is full. */
 static bool grow(graph *g, void *list, int32_t count, int32_t *room, size_t size) {
     if (count < *room) return true;
     int32_t wanted = *room ? 2 * *room : 64;
@@ -74,7 +75,7 @@ node graph_append(graph *g, graph_op *op) {
 }
 
 void graph_name(graph *g, graph_op *op, const char *name) {
-    /* Room for ".weight" behind it. */
+    /* 8: ".weight" and the final 0. */
     if (strlen(name) + 8 > sizeof op->name) graph_fault(g, "the layer name %s is too long", name);
     snprintf(op->name, sizeof op->name, "%s", name);
 }

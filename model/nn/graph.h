@@ -7,11 +7,11 @@
  *     params_create(g, &p);                      (model/nn/params.h)
  *     plan_create(g, p, &options, &plan);        (model/nn/plan.h)
  *
- * A description has no batch size and no memory. Builders never fail at the call: the first fault
+ * A graph has no batch size and no memory for values. Builders report no errors: the first fault
  * (shapes that do not fit, out of memory) is kept and returned by graph_check(), params_create()
- * and plan_create(), so that a network reads as the list of its layers. Shapes below are height,
- * width, channels of one sample. What an op computes, and its source, stands in its file
- * model/nn/op_*.c.
+ * and plan_create(), so that the code of a network reads as the list of its layers. Shapes below
+ * are height, width, channels of one sample. What an op computes, and the literature, is in
+ * model/nn/ops/op_*.c.
  */
 #ifndef CTAUG_MODEL_NN_GRAPH_H
 #define CTAUG_MODEL_NN_GRAPH_H
@@ -26,9 +26,8 @@ typedef struct graph graph;
 typedef int32_t node; /* index of an op's output; NODE_NONE: no node */
 enum { NODE_NONE = -1 };
 
-/* How a parameter begins. UNIFORM: U(-1/sqrt(fan_in), 1/sqrt(fan_in)), PyTorch's default for
- * convolutions and linear layers; ZERO: for the last layer of a residual branch (Ho et al. 2020).
- */
+/* Initial weights. UNIFORM: U(-1/sqrt(fan_in), 1/sqrt(fan_in)), PyTorch's default for convolutions
+ * and linear layers. ZERO: for the last layer of a residual branch (Ho et al. 2020). */
 typedef enum weight_init { INIT_UNIFORM, INIT_ZERO } weight_init;
 
 typedef enum loss_kind { LOSS_L1, LOSS_L2, LOSS_HUBER } loss_kind;
@@ -39,22 +38,23 @@ status graph_create(graph **out);
 void graph_destroy(graph *g);
 status graph_check(const graph *g);
 
-/* Begins a block: the ops from here to the next call. A training plan may keep only what leaves a
- * block and compute the rest again when backward comes to it (plan_options.recompute). What is
- * described before the first call is always kept. */
+/* Begins a block: the ops added from here to the next call. A training plan may keep only values
+ * that are read outside their block, and recompute the others before the block's backward
+ * (plan_options.recompute). Values of ops added before the first call are always kept. */
 void graph_block(graph *g);
 
 /* A named tensor that the caller fills before each run. */
 node graph_input(graph *g, const char *name, tensor_type type, int64_t h, int64_t w, int64_t c);
 
-/* [h,w,ci] -> [(h-1)/stride+1, (w-1)/stride+1, out]; kernel 3 with stride 1 or 2, or 1 with 1.
+/* [h,w,ci] -> [(h-1)/stride+1, (w-1)/stride+1, out]; kernel 3 with stride 1 or 2, or kernel 1 with
+ * stride 1.
  * Parameters name.weight [out,ci,k,k], name.bias [out]. */
 node graph_conv(graph *g, const char *name, node x, int64_t out, int kernel, int stride,
                 weight_init init);
 /* [1,1,ci] -> [1,1,out]. Parameters name.weight [out,ci], name.bias [out]. */
 node graph_linear(graph *g, const char *name, node x, int64_t out, weight_init init);
-/* Group norm; scale_shift: NODE_NONE or [1,1,2c]; silu: apply SiLU behind. Parameters name.weight,
- * name.bias [c]. */
+/* Group norm; scale_shift: NODE_NONE or [1,1,2c]; silu: apply SiLU afterwards. Parameters
+ * name.weight, name.bias [c]. */
 node graph_norm(graph *g, const char *name, node x, int64_t groups, node scale_shift, bool silu);
 node graph_silu(graph *g, node x);
 /* qkv [h,w,3c] -> [h,w,c], softmax attention over the h*w pixels. */
@@ -62,15 +62,16 @@ node graph_attention(graph *g, node qkv, int64_t heads);
 node graph_add(graph *g, node a, node b);
 node graph_concat(graph *g, node a, node b);    /* along channels */
 node graph_upsample(graph *g, node x);          /* twice as high and wide, nearest */
-node graph_dropout(graph *g, node x, double p); /* in training plans; identity elsewhere */
-/* [1,1,1] -> [1,1,dim]: cos, then sin of x * scale * 10000^(-i/(dim/2)) (Vaswani et al. 2017, 3.5).
- */
+node graph_dropout(graph *g, node x, double p); /* identity unless the plan is for training */
+/* [1,1,1] -> [1,1,dim]: cos, then sin of x * scale * 10000^(-i/(dim/2)) (Vaswani et al. 2017,
+ * section 3.5). */
 node graph_sinusoid(graph *g, node x, int64_t dim, double scale);
 /* [h,w,c] -> [1,1,c]: mean over pixels. */
 node graph_mean(graph *g, node x);
 
-/* Losses give one number a sample, [1,1,1], already multiplied by weight [1,1,1]: the sum over the
- * batch is the loss, so a global batch is summed over ranks and a padded sample has weight 0. */
+/* Losses return one value per sample, [1,1,1], multiplied by weight [1,1,1]. The loss is the sum
+ * over the batch, so that a global batch is summed over ranks and a padded sample has weight 0. */
+
 /* Mean over h*w*c of |d|, d^2 or Huber(d) (delta 1), d = predicted - target. */
 node graph_regression_loss(graph *g, node predicted, node target, node weight, loss_kind kind);
 /* Cross-entropy (mean over pixels) + 1 - mean over classes of soft Dice (Milletari et al. 2016,

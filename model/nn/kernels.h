@@ -1,21 +1,33 @@
-/* The heavy arithmetic behind one table of functions, three times over:
+/* The kernels, which do the heavy arithmetic of the ops: one table of functions (struct kernels),
+ * implemented by three engines.
  *
- *   onednn     oneDNN convolutions and products, our own vectorised norm and attention; our own
- *              3x3 convolutions with stride 1 in f32 (Winograd), and in bf16 where that is quicker
- * so; else in bf16 those with stride 1 in tiles (AMX), and weight gradients openblas   im2col +
- * sgemm (OpenBLAS), the same norm and attention reference  plain loops, what the other two are
- * tested against
+ *   onednn     Matrix products by oneDNN; norm, attention and SiLU by our own vectorised code.
+ *              Convolutions by algorithms of our own where one supports the shape and is faster on
+ *              this processor, else by oneDNN. Our own are: 3x3 with stride 1 by the Winograd
+ *              algorithm in f32; in bf16 3x3 or 1x1 with stride 1 with AMX tiles; weight gradients
+ *              in bf16 with AMX or AVX-512.
+ *   openblas   Convolutions as im2col + sgemm (OpenBLAS), f32 only; the same norm, attention and
+ *              SiLU.
+ *   reference  Plain loops with f64 sums, against which the other two are tested.
  *
- * Arrays are channels-last and dense. Maps (const void *, void *: activations and their gradients)
- * are f32 or bf16 as the shape says; everything else is f32. In bf16 products are of bf16 numbers
- * (by way of f32 where the processor does not multiply them itself, or no faster; Winograd's are of
- * unrounded sums of such numbers), sums and statistics in f32 or f64, and each number of a result
- * is rounded to bf16 once. Scratch and packed weights lie at multiples of 64 bytes; others may.
- * Functions are Local, use the OpenMP threads of the process, and give the same bits for the same
- * input and thread count.
+ * Shapes. Arrays are dense. Activations are channels-last: [batch, height, width, channels].
  *
- * Nothing here allocates while it runs: a kernel says how many bytes of scratch it wants, and the
- * caller hands these in. What scratch holds before and after means nothing, so all may share it.
+ * Types. Parameters "const void *" and "void *" of activations and their gradients are f32 or bf16
+ * as the shape says; all other arrays are f32.
+ *
+ * Rounding. A convolution with a bf16 activation multiplies bf16 numbers: f32 inputs and weights
+ * are rounded to bf16 first. The products are exact in f32, so that processors without fast bf16
+ * instructions multiply the rounded numbers in f32. The Winograd algorithm multiplies unrounded
+ * sums of bf16 numbers in f32. Sums and statistics are f32 or f64. Every element of a bf16 result
+ * is rounded to bf16 once.
+ *
+ * Scratch. Kernels of the fast engines do not allocate while they run: each states how many bytes
+ * of scratch it needs, and the caller passes them. Scratch holds nothing between calls, so all
+ * kernels that run one after another may share it. Scratch and packed weights are 64-byte aligned;
+ * other arrays need not be.
+ *
+ * Determinism. The same inputs and thread count give the same bits. Functions use the OpenMP
+ * threads of the process. All are Local.
  */
 #ifndef CTAUG_MODEL_NN_KERNELS_H
 #define CTAUG_MODEL_NN_KERNELS_H
@@ -27,13 +39,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* kernel 3 with stride 1 or 2, or kernel 1 with stride 1; padding kernel / 2 on every side;
- * output height = (height - 1) / stride + 1, likewise width. */
+/* A convolution: kernel 3 with stride 1 or 2, or kernel 1 with stride 1; padding kernel / 2 on
+ * every side; output height = (height - 1) / stride + 1, likewise width. */
 typedef struct conv_shape {
     int64_t batch, height, width, in, out;
     int kernel, stride;
-    tensor_type x, y; /* of the two maps and their gradients; products are of bf16 numbers if either
-                         is bf16 */
+    tensor_type x, y; /* of input and output and their gradients; products are of bf16 numbers if
+                         either is bf16 */
 } conv_shape;
 
 static inline bool conv_of_bf16(const conv_shape *s) {
@@ -56,42 +68,44 @@ typedef struct attention_shape {
 
 typedef struct kernels {
     const char *name;
-    bool bf16; /* gains from bf16 where the processor has it */
+    bool bf16; /* supports bf16 at a gain where the processor has it */
 
-    /* Creates primitives once, at plan time. training: backward will be called. */
+    /* Creates primitives when a plan is created. training: backward will be called. */
     status (*conv_open)(const conv_shape *shape, bool training, conv **out);
     void (*conv_close)(conv *c);
     int64_t (*conv_scratch)(const conv *c); /* bytes */
     int64_t (*conv_packed)(const conv *c);  /* bytes */
-    /* Takes over weights [out, in, kernel, kernel] (PyTorch's order), whenever they have changed,
-     * laid out for the products in `packed`. Both stay with the convolution, weights unchanged,
-     * until it is called again: forward and backward may read them. */
+    /* Sets the weights [out, in, kernel, kernel] (PyTorch's order) and writes them to `packed` in
+     * the layout of the products. Called whenever weights have changed. forward and backward read
+     * both arrays, which must stay unchanged until the next call. */
     status (*conv_pack)(conv *c, const float *weight, void *packed, void *scratch);
     /* y [B,H',W',out] = x [B,H,W,in] * w + bias (may be NULL). */
     status (*conv_forward)(conv *c, const void *x, const float *bias, void *y, void *scratch);
-    /* dx = what dy sends back through w (overwrites). */
+    /* dx = the gradient with respect to x, from dy and w (overwrites). */
     status (*conv_backward_data)(conv *c, const void *dy, void *dx, void *scratch);
     /* dw [out, in, k, k] and db [out] (may be NULL) are added to. */
     status (*conv_backward_weights)(conv *c, const void *x, const void *dy, float *dw, float *db,
                                     void *scratch);
 
-    /* The yardstick of a benchmark: a 3x3 convolution opened for training as the engine's library
-     * makes it, whatever the engine does itself; and its three products once, on whatever the
-     * arrays hold: nothing is converted, laid out anew or added up around them. x and dy of the
-     * shape, y and dx written. Both NULL: the functions above are that already. */
+    /* The baseline of a benchmark. conv_open_library opens a 3x3 convolution for training by the
+     * engine's library even where the engine has an algorithm of its own. conv_products runs its
+     * three products once, without the conversions, reorders and additions around them; it writes
+     * y and dx, whose values are meaningless. Both are NULL where the functions above already are
+     * the library's. */
     status (*conv_open_library)(const conv_shape *shape, conv **out);
     status (*conv_products)(conv *c, const void *x, const void *dy, void *y, void *dx,
                             void *scratch);
 
-    /* Row-major c [m,n] = op(a) op(b) + beta c; op transposes when asked: op(a) is [m,k]. */
+    /* Row-major c [m,n] = op(a) op(b) + beta c; op transposes if the flag is set: op(a) is [m,k].
+     * With beta 0, c is overwritten whatever it held. */
     status (*matmul)(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k,
                      const float *a, const float *b, float beta, float *c);
 
     /* Group normalisation (Wu & He 2018), optionally modulated per sample and channel, optionally
      * followed by SiLU: u = (x - mean) * rstd * gain + bias; u = u * (1 + scale) + shift when
      * scale_shift [batch, 2 * channels] (scale first) is not NULL; y = silu ? u * sigmoid(u) : u.
-     * mean, rstd [batch, groups] are kept for backward. */
-    int64_t (*norm_scratch)(const norm_shape *s); /* bytes, of either direction */
+     * Returns mean and rstd [batch, groups] for backward. */
+    int64_t (*norm_scratch)(const norm_shape *s); /* bytes, enough for both directions */
     status (*norm_forward)(const norm_shape *s, const void *x, const float *gain, const float *bias,
                            const float *scale_shift, float *mean, float *rstd, void *y,
                            void *scratch);
@@ -103,9 +117,9 @@ typedef struct kernels {
                             float *dbias, float *dscale_shift, void *scratch);
 
     /* y [batch, tokens, channels] = softmax(q k^T / sqrt(d)) v per head (Vaswani et al. 2017, eq.
-     * 1). logsum [batch, heads, tokens]: log of the softmax denominators, kept for backward. The
-     * whole score matrix is never held by the fast engines. */
-    int64_t (*attention_scratch)(const attention_shape *s); /* bytes, of either direction */
+     * 1). Returns logsum [batch, heads, tokens], the log of the softmax denominators, for backward.
+     * The fast engines never hold the whole score matrix. */
+    int64_t (*attention_scratch)(const attention_shape *s); /* bytes, enough for both directions */
     status (*attention_forward)(const attention_shape *s, const void *qkv, void *y, float *logsum,
                                 void *scratch);
     /* dqkv overwritten. */
@@ -121,10 +135,10 @@ typedef enum engine_kind { ENGINE_ONEDNN, ENGINE_OPENBLAS, ENGINE_REFERENCE } en
 
 extern const named_table engine_kinds;
 
-/* Static. Local. */
+/* The table of an engine. Valid for the life of the process. Local. */
 const kernels *kernels_of(engine_kind engine);
 
-/* Whether this processor can multiply bf16 numbers itself. Local. */
+/* Whether this processor has instructions that multiply bf16 numbers. Local. */
 bool kernels_bf16_native(void);
 
 /* The library that runs under an engine: "oneDNN 2.6.3", "OpenBLAS 0.3.21 ..."; "" for the

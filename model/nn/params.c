@@ -1,4 +1,4 @@
-/* Parameters: one flat buffer laid out as the graph's builders were called, and how it begins. */
+/* Creation and initial values of parameters. */
 #include "model/nn/op.h"
 
 #include "io/alloc.h"
@@ -40,12 +40,12 @@ void params_destroy(params *p) {
 
 void params_init(params *p, uint64_t seed) {
     for (int64_t i = 0; i < p->count; i++) {
-        const param *one = &p->list[i];
-        float *value = p->value + one->offset;
-        double bound = one->init == PARAM_UNIFORM ? 1.0 / sqrt((double)one->fan_in) : 0.0;
-        float begin = one->init == PARAM_ONE ? 1.0f : 0.0f;
+        const param *q = &p->list[i];
+        float *value = p->value + q->offset;
+        double bound = q->init == PARAM_UNIFORM ? 1.0 / sqrt((double)q->fan_in) : 0.0;
+        float constant = q->init == PARAM_ONE ? 1.0f : 0.0f;
         rng_stream r = rng_open(seed, RNG_INIT, (uint64_t)i, 0);
-        for (int64_t k = 0; k < one->count; k++)
-            value[k] = one->init == PARAM_UNIFORM ? (float)rng_between(&r, -bound, bound) : begin;
+        for (int64_t k = 0; k < q->count; k++)
+            value[k] = q->init == PARAM_UNIFORM ? (float)rng_between(&r, -bound, bound) : constant;
     }
 }

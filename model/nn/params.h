@@ -1,7 +1,7 @@
-/* Parameters: named spans over one flat f32 buffer, and the gradient that mirrors it.
+/* Parameters: named ranges of one flat f32 buffer, and a gradient buffer of the same layout.
  *
- * Optimiser, EMA, all-reduce, checkpoint and export walk the same list. Order: as the graph's
- * builders were called.
+ * Optimiser, EMA, all-reduce, checkpoint and export use the same list, in the order in which the
+ * graph's builders were called.
  */
 #ifndef CTAUG_MODEL_NN_PARAMS_H
 #define CTAUG_MODEL_NN_PARAMS_H
@@ -27,15 +27,17 @@ typedef struct params {
     int64_t count;
     int64_t total;  /* floats */
     float *value;   /* total */
-    float *grad;    /* total, zeroed */
+    float *grad;    /* total; zero after params_create() */
     uint8_t *decay; /* total; 1 where weight decay applies */
 } params;
 
-/* Buffers for a description, values zero until params_init() or a checkpoint. Local. */
+/* Allocates the buffers for a graph. Values are zero until params_init() or a checkpoint sets them.
+ * Local. */
 status params_create(const graph *g, params **out);
 void params_destroy(params *p);
 
-/* Begins as the description says; parameter i draws from stream (seed, RNG_INIT, i). Local. */
+/* Sets the initial values that the graph specifies; parameter i draws from the random stream (seed,
+ * RNG_INIT, i). Local. */
 void params_init(params *p, uint64_t seed);
 
 #endif

@@ -1,5 +1,5 @@
-/* From a description to something that runs: which ops, with which memory, and the loops over them.
- * Types, order and lifetimes are found by plan_layout.c. */
+/* Creation of a plan from a graph, and its execution: which ops run, with which memory, and the
+ * loops over them. plan_layout.c finds types, order and lifetimes. */
 #include "model/nn/plan_private.h"
 
 #include "io/alloc.h"
@@ -8,8 +8,8 @@
 
 #include <string.h>
 
-/* Shapes, roots, and which ops gradients pass through. */
-static status trace(plan *pl, const plan_options *options) {
+/* Sets shapes and roots, and finds which ops run and which are reached by gradients. */
+static status trace_graph(plan *pl, const plan_options *options) {
     const graph *g = pl->graph;
     for (node i = 0; i < pl->count; i++) {
         plan_op *p = &pl->ops[i];
@@ -24,8 +24,10 @@ static status trace(plan *pl, const plan_options *options) {
         p->sub_batch = options->batch;
         p->root = plan_is_identity(pl, i) ? pl->ops[op->in[0]].root : i;
         p->needs_grad = op->params > 0;
-        p->at[FORWARD] = p->at[AGAIN] = p->at[BACKWARD] = -1;
-        p->value[0] = p->value[1] = p->saved[0] = p->saved[1] = p->grad = NO_BLOCK;
+        p->step[FORWARD] = p->step[RECOMPUTE] = p->step[BACKWARD] = -1;
+        p->value[COPY_FORWARD] = p->value[COPY_BACKWARD] = NO_BLOCK;
+        p->saved[COPY_FORWARD] = p->saved[COPY_BACKWARD] = NO_BLOCK;
+        p->grad = NO_BLOCK;
         for (int k = 0; k < OP_INPUTS; k++) {
             p->sent[k] = NO_BLOCK;
             p->sum[k] = (plan_sum){NO_BLOCK, NO_BLOCK, NO_BLOCK};
@@ -46,12 +48,13 @@ static status trace(plan *pl, const plan_options *options) {
             pl->ops[g->ops[i].in[k]].needed |= pl->ops[i].needed;
     if (!pl->training) return ST_OK;
     if (pl->loss < 0 || pl->loss >= pl->count || tensor_sample(&pl->ops[pl->loss].run.out) != 1)
-        return status_fail(ST_INTERNAL, "a training plan needs a loss of one number a sample");
+        return status_fail(ST_INTERNAL, "a training plan needs a loss of one value per sample");
     pl->ops[pl->loss].reached = true;
     for (node i = pl->loss; i >= 0; i--) {
         plan_op *p = &pl->ops[i];
         if (!p->reached || !p->needs_grad) continue;
-        if (!p->run.op->kind->backward && !p->run.op->kind->passes && !plan_is_identity(pl, i))
+        if (!p->run.op->kind->backward && !p->run.op->kind->passes_gradient &&
+            !plan_is_identity(pl, i))
             return status_fail(ST_INTERNAL, "op %s has no backward and cannot be trained through",
                                p->run.op->kind->name);
         for (int k = 0; k < p->run.op->inputs; k++)
@@ -60,25 +63,26 @@ static status trace(plan *pl, const plan_options *options) {
     return ST_OK;
 }
 
-/* Where the samples that are `before` bytes into the batch lie. */
-static void *block_at(plan *pl, int64_t block, int64_t before) {
+/* Address in a block of the samples that begin `offset` bytes into the batch; NULL for NO_BLOCK. */
+static void *block_at(plan *pl, int64_t block, int64_t offset) {
     if (block == NO_BLOCK) return NULL;
-    const plan_block *b = &pl->about[block];
-    return pl->arena + pl->blocks[b->place].offset + (b->sub_batch ? 0 : before);
+    const plan_block *b = &pl->block_info[block];
+    return pl->arena + pl->blocks[b->memory_of].offset + (b->sub_batch ? 0 : offset);
 }
 
-/* Pointers of one op to its samples from `from` on: which of its and its inputs' lives it sees. */
-static void connect(plan *pl, plan_op *p, op_run *run, int life, int64_t from) {
+/* Sets the pointers of one op to its samples from `from` on. copy: COPY_FORWARD or COPY_BACKWARD,
+ * of its values and those of its inputs. */
+static void connect(plan *pl, plan_op *p, op_run *run, int copy, int64_t from) {
     const graph_op *op = p->run.op;
-    const int64_t before = from * tensor_sample_bytes(&run->out);
-    run->out.at = block_at(pl, pl->ops[p->root].value[life], before);
-    run->saved = block_at(pl, p->saved[life], from / p->sub_batch * plan_saved_bytes(p));
+    const int64_t out_offset = from * tensor_sample_bytes(&run->out);
+    run->out.at = block_at(pl, pl->ops[p->root].value[copy], out_offset);
+    run->saved = block_at(pl, p->saved[copy], from / p->sub_batch * plan_saved_bytes(p));
     run->scratch = pl->scratch;
-    run->grad_out = block_at(pl, pl->ops[p->root].grad, before);
+    run->grad_out = block_at(pl, pl->ops[p->root].grad, out_offset);
     for (int k = 0; k < op->inputs; k++) {
-        const int64_t ahead = from * tensor_sample_bytes(&run->in[k]);
-        run->in[k].at = block_at(pl, pl->ops[pl->ops[op->in[k]].root].value[life], ahead);
-        run->grad_in[k] = block_at(pl, p->sent[k], ahead);
+        const int64_t in_offset = from * tensor_sample_bytes(&run->in[k]);
+        run->in[k].at = block_at(pl, pl->ops[pl->ops[op->in[k]].root].value[copy], in_offset);
+        run->grad_in[k] = block_at(pl, p->sent[k], in_offset);
     }
     for (int k = 0; k < op->params; k++) {
         int64_t offset = pl->params->list[op->first_param + k].offset;
@@ -94,14 +98,14 @@ static void connect_all(plan *pl) {
         memcpy(adds, p->back.grad_adds, sizeof adds);
         p->back = p->run;
         memcpy(p->back.grad_adds, adds, sizeof adds);
-        connect(pl, p, &p->run, 0, 0);
-        connect(pl, p, &p->back, 1, 0);
-        /* What nobody fills reads as 0. */
+        connect(pl, p, &p->run, COPY_FORWARD, 0);
+        connect(pl, p, &p->back, COPY_BACKWARD, 0);
+        /* Inputs that the caller does not fill are 0. */
         if (!p->run.op->kind->forward) memset(p->run.out.at, 0, (size_t)tensor_bytes(&p->run.out));
     }
 }
 
-/* The kernels' primitives, memory for what they pack, and scratch for the hungriest. */
+/* Opens the ops, and allocates memory for their packed parameters and the largest scratch. */
 static status open_ops(plan *pl) {
     status st = ST_OK;
     int64_t scratch = 0, packed = 0, at = 0;
@@ -137,7 +141,7 @@ status plan_create(const graph *g, params *p, const plan_options *options, plan 
     pl->loss = options->training ? options->loss : NODE_NONE;
     pl->params_changed = true;
     TRY(array_alloc(&pl->ops, g->count, sizeof *pl->ops, "a plan"));
-    TRY(trace(pl, options));
+    TRY(trace_graph(pl, options));
     TRY(plan_choose_types(pl, options));
     plan_choose_sub_batches(pl);
     TRY(open_ops(pl));
@@ -160,7 +164,7 @@ void plan_destroy(plan *pl) {
     free(pl->steps);
     free(pl->segments);
     free(pl->blocks);
-    free(pl->about);
+    free(pl->block_info);
     free(pl->arena);
     free(pl->scratch);
     free(pl->packed);
@@ -179,13 +183,13 @@ status plan_input(plan *pl, const char *name, tensor *out) {
 tensor plan_output(plan *pl, node x) {
     tensor out = pl->ops[x].run.out;
     out.shape[0] = pl->batch;
-    out.at = block_at(pl, pl->ops[pl->ops[x].root].value[0], 0);
+    out.at = block_at(pl, pl->ops[pl->ops[x].root].value[COPY_FORWARD], 0);
     return out;
 }
 
 void plan_params_changed(plan *pl) { pl->params_changed = true; }
 
-/* Adds the time since *from to *sum and moves *from on. */
+/* Adds the time since *from to *sum and sets *from to now. */
 static void lap(double *from, double *sum) {
     double now = seconds();
     *sum += now - *from;
@@ -202,14 +206,14 @@ static status run_forward(plan_op *p, bool pack, double *clock) {
     return st;
 }
 
-static status run_again(plan_op *p, double *clock) {
+static status run_recompute(plan_op *p, double *clock) {
     status st = p->run.op->kind->forward(&p->back);
-    lap(clock, &p->took.again);
+    lap(clock, &p->took.recompute);
     return st;
 }
 
-/* The gradients that one op sends for its samples from `from` on, joined with those that are there.
- */
+/* Computes the gradients that one op sends for its samples from `from` on, and adds them to those
+ * that other ops have sent. */
 static status run_backward(plan *pl, plan_op *p, int64_t from, double *clock) {
     status st = ST_OK;
     if (p->run.op->kind->backward) st = p->run.op->kind->backward(&p->back);
@@ -217,24 +221,24 @@ static status run_backward(plan *pl, plan_op *p, int64_t from, double *clock) {
     for (int k = 0; st == ST_OK && k < p->run.op->inputs; k++) {
         const plan_sum *s = &p->sum[k];
         const tensor *in = &p->run.in[k];
-        const int64_t before = from * tensor_sample_bytes(in);
+        const int64_t offset = from * tensor_sample_bytes(in);
         if (s->to == NO_BLOCK) continue;
-        elementwise_add(in->type, block_at(pl, s->a, before), block_at(pl, s->b, before),
-                        block_at(pl, s->to, before), tensor_count(in));
+        elementwise_add(in->type, block_at(pl, s->a, offset), block_at(pl, s->b, offset),
+                        block_at(pl, s->to, offset), tensor_count(in));
     }
     lap(clock, &p->took.add);
     return st;
 }
 
-/* Who hears of gradients. */
+/* The callback of plan_backward(). */
 typedef struct listener {
     plan_ready ready; /* or NULL */
     void *context;
 } listener;
 
-/* The op's parameters lie side by side: one range. Nothing of it is finished before the last
- * sub-batch. */
-static status report(const plan *pl, const graph_op *op, bool last, const listener *to) {
+/* Reports the gradients of an op's parameters, which are contiguous: one range. They are finished
+ * after the last sub-batch; before, the count is 0. */
+static status report_gradients(const plan *pl, const graph_op *op, bool last, const listener *to) {
     int64_t count = 0;
     if (!to->ready || op->params == 0) return ST_OK;
     for (int k = 0; last && k < op->params; k++)
@@ -242,23 +246,24 @@ static status report(const plan *pl, const graph_op *op, bool last, const listen
     return to->ready(to->context, pl->params->list[op->first_param].offset, count);
 }
 
-/* One step for the samples from `from` on. */
+/* Runs one step for the samples from `from` on. */
 static status run_step(plan *pl, const plan_step *step, int64_t from, const listener *to) {
     status st = ST_OK;
     plan_op *p = &pl->ops[step->op];
     op_run *run = step->phase == FORWARD ? &p->run : &p->back;
     double clock = seconds();
-    if (p->sub_batch < pl->batch) connect(pl, p, run, step->phase == FORWARD ? 0 : 1, from);
+    const int copy = step->phase == FORWARD ? COPY_FORWARD : COPY_BACKWARD;
+    if (p->sub_batch < pl->batch) connect(pl, p, run, copy, from);
     run->keys = pl->has_keys ? &pl->keys[1] : NULL;
     if (step->phase == FORWARD) return run_forward(p, pl->params_changed && from == 0, &clock);
-    if (step->phase == AGAIN) return run_again(p, &clock);
+    if (step->phase == RECOMPUTE) return run_recompute(p, &clock);
     if (plan_runs_backward(pl, step->op)) st = run_backward(pl, p, from, &clock);
-    if (st == ST_OK) st = report(pl, p->run.op, from + p->sub_batch == pl->batch, to);
+    if (st == ST_OK) st = report_gradients(pl, p->run.op, from + p->sub_batch == pl->batch, to);
     return st;
 }
 
-/* The segments that begin in steps [first, end). */
-static status run_passages(plan *pl, int32_t first, int32_t end, const listener *to) {
+/* Runs the segments that begin in steps [first, end). */
+static status run_segments(plan *pl, int32_t first, int32_t end, const listener *to) {
     status st = ST_OK;
     for (int32_t k = 0; k < pl->segment_count; k++) {
         const plan_segment *g = &pl->segments[k];
@@ -278,7 +283,7 @@ status plan_forward(plan *pl, const plan_keys *keys) {
     const listener nobody = {0};
     pl->has_keys = keys != NULL;
     if (keys) pl->keys[0] = *keys;
-    st = run_passages(pl, 0, pl->first_back, &nobody);
+    st = run_segments(pl, 0, pl->first_back, &nobody);
     if (st == ST_OK) pl->params_changed = false;
     return st;
 }
@@ -289,7 +294,7 @@ status plan_backward(plan *pl, plan_ready ready, void *context) {
         return status_fail(ST_INTERNAL, "backward on a plan that is not for training");
     float *seed = block_at(pl, pl->ops[pl->loss].grad, 0);
     for (int64_t b = 0; b < pl->batch; b++) seed[b] = 1.0f;
-    return run_passages(pl, pl->first_back, pl->step_count, &to);
+    return run_segments(pl, pl->first_back, pl->step_count, &to);
 }
 
 int64_t plan_arena_bytes(const plan *pl) { return pl->arena_bytes; }

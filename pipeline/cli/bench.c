@@ -126,7 +126,7 @@ static void add_times(bench *b, double sign, const char *kind, const plan_second
     k->count += sign > 0;
     k->took.pack += sign * took->pack;
     k->took.forward += sign * took->forward;
-    k->took.again += sign * took->again;
+    k->took.recompute += sign * took->recompute;
     k->took.backward += sign * took->backward;
     k->took.add += sign * took->add;
 }
@@ -242,7 +242,7 @@ static const char *type_name(const bench *b) { return named_table_name(&compute_
 static const char *net_name(const bench *b) { return named_table_name(&unet_kinds, b->net); }
 
 static double sum_of(const plan_seconds *t) {
-    return t->pack + t->forward + t->again + t->backward + t->add;
+    return t->pack + t->forward + t->recompute + t->backward + t->add;
 }
 
 static int by_cost(const void *a, const void *b) {
@@ -260,8 +260,9 @@ static void print_profile(bench *b) {
         const plan_seconds *t = &b->kinds[i].took;
         all += sum_of(t);
         printf("  %-16s %3d %7.1f %7.1f %7.1f  %7.1f %7.1f %7.1f  %5.1f %%\n", b->kinds[i].kind,
-               b->kinds[i].count, ms * t->pack, ms * t->forward, ms * t->again, ms * t->backward,
-               ms * t->add, ms * sum_of(t), 100 * sum_of(t) / STEPS / b->mean.total);
+               b->kinds[i].count, ms * t->pack, ms * t->forward, ms * t->recompute,
+               ms * t->backward, ms * t->add, ms * sum_of(t),
+               100 * sum_of(t) / STEPS / b->mean.total);
     }
     double update = 1000 * b->mean.update, exposed = 1000 * b->mean.exposed;
     double step = 1000 * b->mean.total;
@@ -320,8 +321,8 @@ static void print_json(const bench *b) {
         json_object_set_new(kinds, b->kinds[i].kind,
                             json_pack("{s:i, s:f, s:f, s:f, s:f, s:f}", "ops", b->kinds[i].count,
                                       "pack", t->pack / STEPS, "forward", t->forward / STEPS,
-                                      "again", t->again / STEPS, "backward", t->backward / STEPS,
-                                      "joins", t->add / STEPS));
+                                      "again", t->recompute / STEPS, "backward",
+                                      t->backward / STEPS, "joins", t->add / STEPS));
     }
     json_object_set_new(all, "seconds_by_operator", kinds);
     const scaling *s = &b->scaling;

@@ -1,12 +1,13 @@
-"""The speed of this machine: its limit, PyTorch and ctaug in turn, and their ratios.
+"""The speed of ctaug on this machine, compared with oneDNN's convolutions (the limit) and PyTorch.
 
 Usage: bench.py [--repeat N] [--net R64,R32] [--type f32,bf16] [--batch N]   (make bench)
-Wants a quiet machine and takes some minutes. Every program runs in its two sensible settings, one process
-with all cores and one rank of one thread a core; per quantity the better of the two counts. All take
-turns --repeat times and medians are compared, since a machine's speed drifts. What a second rank
-costs the first is measured step by step in one run (ctaug bench --scaling). FLOP of ctaug and of the peer (tests/bench/peer.py) are counted alike, so
-that ratios of GFLOP/s are those of images/s. The table also lies in $BUILD/bench.json, with every
-single run.
+
+Takes some minutes on a machine that runs nothing else. ctaug and PyTorch (the peer, peer.py) each
+run in two settings: one process with all cores, and one rank of one thread per core; the better one
+counts. All runs are repeated in turn --repeat times and medians are compared, because the speed of
+a machine drifts. The cost of a second rank is measured step by step in one run (ctaug bench
+--scaling). FLOP are counted alike for both programs, so ratios of GFLOP/s equal ratios of images/s.
+The results, with every single run, are also written to $BUILD/bench.json.
 """
 import argparse
 import json
@@ -24,19 +25,20 @@ CORES = len(os.sched_getaffinity(0))
 ENV = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
            OMPI_MCA_rmaps_base_oversubscribe="1", OMPI_MCA_hwloc_base_binding_policy="none",
            OMPI_MCA_btl_vader_single_copy_mechanism="none")
-SECONDS = 1200  # of one run: more means that it hangs
+SECONDS = 1200  # time limit of one run
 
-# What is asked: at least so many times the peer, at least that share of the limit, at most so much memory.
+# Requirements: at least these ratios to the peer, at least this share of the limit, at most so many
+# bytes of memory.
 ASKED = {("R64", "f32"): {"train": 1.45, "forward": 1.35, "share": 0.80, "bytes": 1.6e9},
          ("R64", "bf16"): {"train": 1.9, "forward": 1.8, "share": 0.75, "bytes": 1.0e9},
          ("R32", "f32"): {"train": 1.5},
          ("R32", "bf16"): {"train": 2.4}}
 ASKED_SCALING = 0.95
-WEIGHT = {"R64": 4, "R32": 1, "R16": 0.2}  # what a run costs, for the ETA
+WEIGHT = {"R64": 4, "R32": 1, "R16": 0.2}  # relative duration of a run, for the ETA
 
 
 def types_here():
-    """bf16 is a matter of speed only where the processor has arithmetic for it."""
+    """bf16 is measured by default only where the processor has bf16 arithmetic."""
     flags = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
     return ["f32", "bf16"] if "avx512_bf16" in flags else ["f32"]
 
@@ -63,8 +65,8 @@ def run(job):
 
 
 def make_jobs(args, peer):
-    """One round of everything. ctaug and peer follow each other in each setting, so that the
-    machine's drift meets both alike."""
+    """One round of all runs. ctaug and the peer follow each other in each setting, so that drift of
+    the machine affects both alike."""
     settings = [(1, CORES)] + ([(min(CORES, args.batch), 1)] if CORES > 1 else [])
     for net in args.net:
         for kind in args.type:
@@ -78,7 +80,7 @@ def make_jobs(args, peer):
 
 
 def measure(args, peer):
-    """[{"job":, "result":}] of all rounds."""
+    """Runs all rounds: [{"job":, "result":}]."""
     jobs = [job for _ in range(args.repeat) for job in make_jobs(args, peer)]
     total, spent = sum(WEIGHT[job["net"]] for job in jobs), 0
     runs, began = [], time.monotonic()
@@ -95,7 +97,7 @@ def measure(args, peer):
 
 
 def of_settings(runs, field, **which):
-    """Per setting (ranks): the median of a field over the runs of one kind."""
+    """{ranks: median of a field over the runs of the kind that `which` selects}."""
     found = {}
     for r in runs:
         if all(r["job"][key] == value for key, value in which.items()):
@@ -148,7 +150,7 @@ def table(summary):
              "limit", "share of it", "peak GB")]
     for c in summary["cells"]:
         asked, peak = c["asked"], c["ctaug_peak_rss_bytes"]
-        most = asked.get("bytes")
+        limit = asked.get("bytes")
         rows.append((c["net"], c["type"], number(c["ctaug_train_gflops"], "{:.1f}"),
                      number(c["peer_train_gflops"], "{:.1f}"),
                      number(c["train_ratio"], "{:.2f}", asked.get("train")),
@@ -157,7 +159,7 @@ def table(summary):
                      number(c["forward_ratio"], "{:.2f}", asked.get("forward")),
                      number(c["limit_gflops"], "{:.1f}"),
                      number(c["limit_share"], "{:.0%}", asked.get("share")),
-                     number(peak and peak / 1e9, "{:.2f}", most and most / 1e9, "≤")))
+                     number(peak and peak / 1e9, "{:.2f}", limit and limit / 1e9, "≤")))
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip()
              for row in rows]
@@ -191,9 +193,9 @@ def main():
     peer = subprocess.run([sys.executable, "-c", "import torch"], capture_output=True,
                           check=False).returncode == 0
     if not peer:
-        print("bench: there is no PyTorch here (python3-torch): no peer, no ratios")
+        print("bench: no PyTorch here (python3-torch): no ratios")
     if "bf16" not in args.type + types_here():
-        print("bench: without bf16, for which this processor has no arithmetic (--type f32,bf16)")
+        print("bench: no bf16, because this processor has no arithmetic for it (--type f32,bf16)")
     runs = measure(args, peer)
     summary = summarise(runs, args.net, args.type)
     summary.update(repeat=args.repeat, runs=runs)

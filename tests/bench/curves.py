@@ -1,6 +1,7 @@
-"""Whether bf16 learns what f32 learns: the phantom study of jobs/ trained twice, 2,000 steps each.
+"""Loss curves of f32 and bf16: trains the phantom study of jobs/ in both, 2,000 steps each.
 
 Usage: curves.py [--steps N] [--ranks N] [--out DIR]     (tens of minutes of processor time)
+
 Same seed, same samples, same noise; only train.precision differs. Prints the mean training loss of
 every eighth of the training and the validation losses side by side, and ends with 1 if the last
 eighth or the last validation differ by more than 1 %.
@@ -49,7 +50,7 @@ def eighths(curve):
 
 
 def compare(title, ours, theirs):
-    """Prints two curves; the last relative difference."""
+    """Prints two curves; returns their last relative difference."""
     print(f"\n{title}\n  from step        f32       bf16   difference")
     for (step, f32), (_, bf16) in zip(ours, theirs):
         print(f"  {step:9.0f} {f32:10.6f} {bf16:10.6f}   {100 * (bf16 / f32 - 1):+8.2f} %")

@@ -1,9 +1,10 @@
-"""The same network and training step in PyTorch, timed: what `ctaug bench` is compared with.
+"""Times the same network and training step in PyTorch, to compare `ctaug bench` with.
 
 Usage: peer.py --net R64|R32|R16 --type f32|bf16 --batch N [--ddp RANKS]   (Debian's python3-torch)
-Prints the fields that `ctaug bench --json` prints, without a limit. --batch is the global one. Without
---ddp one process uses OMP_NUM_THREADS threads (default: all cores); with it, that many ranks of one
-thread train together over gloo. The network itself is that of tests/golden/unet.py.
+
+Prints the fields of `ctaug bench --json`; limit_gflops is null. --batch is the global batch.
+Without --ddp one process uses OMP_NUM_THREADS threads (default: all cores); with it, RANKS ranks of
+one thread each train together over gloo. The network is that of tests/golden/unet.py.
 """
 import argparse
 import json
@@ -29,7 +30,7 @@ NETS = {"R64": (64, (1, 2, 2, 4), 2, (16, 8)),
 
 
 def norm(name, x):
-    """Under autocast group norm would be computed in bf16, statistics and all: in f32 instead."""
+    """Group norm in f32. Autocast would compute it in bf16, including the statistics."""
     c = x.shape[1]
     y = F.group_norm(x.float(), unet.GROUPS, unet.param(f"{name}.weight", c, one=1.0),
                      unet.param(f"{name}.bias", c))
@@ -37,7 +38,7 @@ def norm(name, x):
 
 
 class Network(torch.nn.Module):
-    """The functions of tests/golden/unet.py as a module, which DDP and the optimiser want."""
+    """The functions of tests/golden/unet.py as a module, for DDP and the optimizer."""
 
     def __init__(self, net):
         super().__init__()
@@ -53,8 +54,8 @@ class Network(torch.nn.Module):
 
 
 def count_flops():
-    """Of one image forward: convolutions, linear layers and the products of attention. Makes the
-    parameters on the way."""
+    """FLOP of one image forward: convolutions, linear layers and the matrix products of attention.
+    As a side effect creates the parameters."""
     total = 0
     plain = unet.conv, unet.linear, unet.attention
 
@@ -82,7 +83,7 @@ def count_flops():
 
 
 def timed(barrier, work):
-    """Median of some runs after one to warm up, seconds."""
+    """Seconds: the median of STEPS runs after a warm-up."""
     took = []
     for _ in range(STEPS + 1):
         barrier()
@@ -128,7 +129,7 @@ def measure(net, kind, share, ranks):
 def run(rank, args, port):
     ranks = args.ddp or 1
     if args.ddp:
-        # Of 1x1 convolutions, whose two layouts are the same bytes.
+        # The warning concerns 1x1 convolutions, whose two memory layouts are identical.
         warnings.filterwarnings("ignore", message="Grad strides do not match")
         torch.set_num_threads(1)
         torch.distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank,

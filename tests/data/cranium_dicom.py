@@ -3,11 +3,11 @@
 
 usage: cranium_dicom.py OUTDIR [CRANIUM.inv3]
 
-Cranium.inv3 is a gzip tar: main.plist says shape and spacing, matrix.dat holds int16 HU, rows
-bottom-up, slice 0 inferior. The files look like a scanner's: unsigned stored values with an
-intercept, rows from anterior to posterior, file names that say nothing about the order of the
-slices. Where documentation is not installed the package is fetched with apt-get download. The
-directory appears whole or not at all; one that is there is left as it is.
+Cranium.inv3 is a gzip tar: main.plist has shape and spacing, matrix.dat int16 HU, rows bottom-up,
+slice 0 inferior. The DICOM files are like a scanner's: unsigned stored values with an intercept,
+rows from anterior to posterior, file names that are not in the order of the slices. If the package
+is not installed with its documentation, apt-get download fetches it. OUTDIR is created completely
+or not at all; an existing one is left unchanged.
 """
 
 import glob

@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""The independent side of tests/test_dicom.c: writes and reads DICOM by pydicom and numpy.
+"""The oracle of tests/test_dicom.c: writes and reads DICOM by pydicom and numpy.
 
-usage: dicom_oracle.py ct DIR      CT files name.dcm, each with name.hu (int16) that must come out
-       dicom_oracle.py seg DIR     a CT series, seg.dcm, and seg.labels (uint8) that must come out
-       dicom_oracle.py check DIR   a volume written by ctaug against volume.hu and volume.labels
+usage: dicom_oracle.py ct DIR      writes CT files name.dcm and the expected name.hu (int16)
+       dicom_oracle.py seg DIR     writes a CT series, seg.dcm and the expected seg.labels (uint8)
+       dicom_oracle.py check DIR   compares a volume written by ctaug with volume.hu, volume.labels
 """
 
 import glob
@@ -18,7 +18,7 @@ from pydicom.uid import (CTImageStorage, DeflatedExplicitVRLittleEndian, Explici
                          ExplicitVRLittleEndian, ImplicitVRLittleEndian, SegmentationStorage,
                          generate_uid)
 
-SHAPE = (5, 7, 9)  # z y x: 63 pixels, so frames of a SEG do not begin at bytes
+SHAPE = (5, 7, 9)  # z y x; 63 pixels, so frames of a SEG do not begin at byte boundaries
 SPACING = (2.5, 0.75, 0.5)
 ORIGIN = (-10.25, 20.5, -300.0)
 
@@ -64,7 +64,7 @@ def write_cts(out):
     pixels = SHAPE[1:]
 
     def put(name, ds, cells, values, syntax=ExplicitVRLittleEndian, floor=None):
-        """cells: what is stored; values: the stored values they stand for."""
+        """cells: the raw pixel cells; values: the stored values in them."""
         order = ">" if syntax == ExplicitVRBigEndian else "<"
         data = cells.astype(cells.dtype.newbyteorder(order)).tobytes()
         ds.PixelData = data + b"\0" * (len(data) % 2)
@@ -86,7 +86,7 @@ def write_cts(out):
     form(ds, 16, 16, 15, True, 1, 0)
     put("signed16", ds, v.astype(np.int16), v)
 
-    # 13 bits, two's complement, with old overlay bits above them, which must be masked.
+    # 13 bits in two's complement, below overlay bits, which a reader must mask.
     ds, v = base(0), random.randint(-4096, 4096, pixels)
     form(ds, 16, 13, 12, True, 1, 0)
     put("overlay", ds, ((v & 0x1FFF) | (random.randint(0, 8, pixels) << 13)).astype(np.uint16), v)
@@ -117,7 +117,7 @@ def write_cts(out):
 
 
 def write_seg(out):
-    """Frames in random order; segments 1..3 overlap, so that the highest number must win."""
+    """Frames in random order; segments 1..3 overlap: the highest number takes precedence."""
     random = np.random.RandomState(2)
     for z in range(SHAPE[0]):
         ds, v = base(z), random.randint(0, 4096, SHAPE[1:])
@@ -225,7 +225,7 @@ def check(out):
     assert seg.FrameOfReferenceUID == slices[0].FrameOfReferenceUID
     assert seg.StudyInstanceUID == slices[0].StudyInstanceUID
     assert seg.SeriesInstanceUID != slices[0].SeriesInstanceUID
-    # Label 2 of 1..3 does not occur: its name makes no segment, and numbers stay without a gap.
+    # Label 2 of 1..3 does not occur: it has no segment, and segment numbers have no gap.
     names = {s.SegmentNumber: s.SegmentLabel for s in seg.SegmentSequence}
     assert names == {1: "one", 2: "three"}, names
     painted = np.zeros(SHAPE, np.uint8)

@@ -1,4 +1,4 @@
-"""Small CT series with segmentations, written by pydicom (an independent writer), for the tests."""
+"""Small CT series with segmentations, written by pydicom, independently of ctaug."""
 
 import os
 
@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import (CTImageStorage, ExplicitVRLittleEndian, SegmentationStorage, generate_uid)
 
-STRUCTURES = ("liver", "bone", "aorta")  # not in sorted order: their label values must be
+STRUCTURES = ("liver", "bone", "aorta")  # unsorted; ctaug sorts them for its label values
 
 
 def uid(*what):
@@ -28,7 +28,7 @@ def start(path, sop_class, *what):
 
 
 def geometry(number):
-    """Origin, row and column direction, normal (unit vectors, LPS); number 1 lies oblique."""
+    """Origin, row and column direction, normal (unit vectors, LPS); patient 1 is oblique."""
     if number == 1:
         a, b = np.deg2rad(12), np.deg2rad(-20)
         turn_x = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
@@ -150,7 +150,7 @@ def write_seg(path, number, labels, series="series", structures=STRUCTURES):
 
 
 def write_patient(directory, number, shape, seg=True):
-    """A folder with the slices and the SEG of one patient; HU and labels are returned."""
+    """Writes a folder with the slices and the SEG of one patient; returns HU and labels."""
     hu, labels = voxels(number, shape)
     os.makedirs(directory)
     write_ct(directory, number, hu, number % 2)

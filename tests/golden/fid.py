@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Makes fid.h: Frechet distances by numpy in f64, for tests/test_fid.c.
 
-Features are a formula that the test repeats. The root of A B is taken from the eigenvalues of the
-product itself, which is not symmetric: another way than model/metric/fid.c goes.
+Features follow from a formula that the test repeats. The trace of the root of A B is computed from
+the eigenvalues of the product, which is not symmetric: another algorithm than that of
+model/metric/fid.c.
 Run from the top: python3 tests/golden/fid.py > tests/golden/fid.h
 """
 import numpy as np

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Makes optim.h: a few steps of torch.optim.AdamW, for tests/test_optim.c.
 
-Two groups of parameters, one with weight decay and one without; gradients are a formula that the
-test repeats. Run from the top: python3 tests/golden/optim.py > tests/golden/optim.h
+Two groups of parameters, one with weight decay and one without; gradients follow from a formula
+that the test repeats. Run from the top: python3 tests/golden/optim.py > tests/golden/optim.h
 """
 import math
 import torch

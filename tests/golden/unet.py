@@ -1,8 +1,10 @@
-"""Makes tests/golden/unet.txt: what PyTorch computes for a small U-Net with weights given by a formula.
+"""Makes tests/golden/unet.txt: results of PyTorch for a small U-Net whose weights follow from a
+formula.
 
-Usage: unet.py > unet.txt (Debian's python3-torch; needed only to remake the numbers).
-The network is written here once more, straight from the papers that model/net/unet.c names, on a
-dictionary of tensors with the parameter names of that file; tests/test_unet.c repeats the formulas.
+Usage: unet.py > unet.txt (Debian's python3-torch; needed only to make the file again)
+
+The network is implemented independently, from the papers that model/net/unet.c names, on a
+dictionary of tensors with the parameter names of that file. tests/test_unet.c repeats the formulas.
 """
 import math
 
@@ -25,7 +27,8 @@ def phase(name):
 
 
 def param(name, *shape, one=0.0):
-    """A parameter by the formula: a wave over the fan-in, norms' gains around one."""
+    """A parameter by the formula: a wave scaled by the root of the fan-in; gains of norms around
+    1."""
     if name not in params:
         count = math.prod(shape)
         fan = count // shape[0] if len(shape) > 1 else count

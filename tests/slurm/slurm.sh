@@ -1,7 +1,9 @@
-# A Slurm of one node inside a folder, without systemd, cgroups or accounting, for tests: source it,
-# then slurm_start FOLDER and, whatever happens, slurm_stop. Needs root (slurmd becomes the user of a
-# job) and the packages slurm-wlm and munge. Two partitions: low, the default, whose jobs a job in
-# high puts back into the queue with 20 s of grace.
+# A Slurm cluster of one node for tests, with all its files in one folder, without systemd, cgroups
+# or accounting. Source this file, call slurm_start FOLDER and, in any case, slurm_stop. Needs root
+# (slurmd changes to the user of a job) and the packages slurm-wlm and munge.
+#
+# Two partitions: low, the default, and high. A job in high preempts jobs in low: after 20 s of
+# grace they return to the queue.
 
 slurm_pids=()
 
@@ -65,7 +67,7 @@ EOF
     return 1
 }
 
-# Ends the jobs, then exactly the processes that slurm_start has started, slurmd first.
+# Cancels all jobs, then ends the processes that slurm_start started, slurmd first.
 slurm_stop() {
     local pid i
     [ ${#slurm_pids[@]} = 0 ] && return

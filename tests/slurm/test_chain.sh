@@ -1,8 +1,8 @@
 #!/bin/bash
-# The chain of jobs/ under a real Slurm, on a tiny phantom: ingest -> train -> generate -> evaluate ->
-# report. Training is asked to stop once (USR1, as before a time limit) and preempted once by a job of
-# higher priority; both times it must go on from its checkpoint. A chain whose first stage fails must
-# start none of the others.
+# The chain of jobs of jobs/submit.sh under a real Slurm, on a tiny phantom: ingest -> train ->
+# generate -> evaluate -> report. Training is asked to stop once (USR1, as before a time limit) and
+# preempted once by a job of higher priority; both times it must resume from its checkpoint. If the
+# first job fails, none of the others may start.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 jobs=$PWD/jobs
@@ -38,7 +38,7 @@ job_of() { sed -n "s/^$1 *job //p" submitted; } # stage
 state() { squeue --noheader --jobs "$1" --format %T 2> /dev/null; }
 not_running() { [ "$(state "$1")" != RUNNING ]; }
 no_jobs() { local jobs; jobs=$(squeue --noheader) && [ -z "$jobs" ]; }
-# Training runs for the n-th time and has made steps since.
+# Whether training has started for the n-th time and made steps since.
 trains() {
     awk -v n="$1" '/"event":"start","verb":"train"/ { starts++; steps = 0 } /"event":"train"/ { steps++ }
         END { exit !(starts == n && steps >= 2) }' run/events.jsonl 2> /dev/null
@@ -69,14 +69,14 @@ train=$(job_of train)
 wait_for 120 "training begins" trains 1
 scancel --batch --signal=USR1 "$train"
 wait_for 60 "training stops when asked" not_running "$train"
-wait_for 120 "training goes on" trains 2
+wait_for 120 "training resumes" trains 2
 sbatch --partition=high "${options[@]}" --output=high.log --wrap "echo preempted" > /dev/null ||
     fail "the job of higher priority was refused"
 wait_for 60 "training makes room" not_running "$train"
 wait_for 300 "the chain ends" no_jobs
 [ -s high.log ] || fail "the job of higher priority did not run"
 
-/usr/bin/python3 - << 'EOF' || fail "what the chain has left"
+/usr/bin/python3 - << 'EOF' || fail "the results of the chain"
 import json, math, os
 
 steps, starts = [], []
@@ -88,7 +88,7 @@ for line in open("run/events.jsonl"):
         starts[-1].append((event["event"], event["step"]))
 print("training:", [[s[0], s[-1]] for s in starts])
 assert len(starts) == 3, f"training started {len(starts)} times, expected 3"
-# No step between regular checkpoints was lost: each start goes on behind what the one before kept.
+# No step is lost: each start resumes at the checkpoint that the one before wrote when it stopped.
 for before, after in zip(starts, starts[1:]):
     assert before[-1][0] == "checkpoint", "no checkpoint when asked to stop"
     assert before[-1][1] < after[0][1] <= before[-1][1] + 10, "did not go on where it stopped"
@@ -103,7 +103,7 @@ for structure in metrics["dice"].values():
 for name in ("store/manifest.json", "synthetic/manifest.json", "report/report.html"):
     assert os.path.getsize(os.path.join("run", name)) > 0
 EOF
-"$CTAUG" verify run || fail "the run directory does not verify"
+"$CTAUG" verify run || fail "the output folder does not verify"
 
 echo "-- a chain whose first stage fails"
 mkdir empty

@@ -1,6 +1,6 @@
 /* Attention, as kernels.h describes it: the implementation of the two fast engines
- * (attention_fast.c), which is told whose matrix products to use, and the plain one of the
- * reference engine (attention_ref.c). */
+ * (attention_fast.c), which calls the engine's matrix product, and that of the reference engine
+ * (attention_ref.c). */
 #ifndef CTAUG_MODEL_NN_KERNELS_ATTENTION_H
 #define CTAUG_MODEL_NN_KERNELS_ATTENTION_H
 

@@ -1,4 +1,4 @@
-/* Self-attention without the score matrix: the heads of a batch, shared among the threads. */
+/* Self-attention without the score matrix: distributes the heads of a batch over the threads. */
 #include "model/nn/kernels/attention_head.h"
 #include "model/nn/int_math.h"
 #include "model/nn/kernels/activations.h"
@@ -8,8 +8,8 @@
 #include <omp.h>
 #include <stdio.h>
 
-/* The first failure of a parallel loop, carried to the thread that called: messages are kept by
- * thread. */
+/* The first error of a parallel loop. Messages are per thread: the one of the thread that failed is
+ * copied for the calling thread. */
 typedef struct fault {
     status code;
     char message[256];
@@ -30,7 +30,7 @@ static status fault_status(const fault *f) {
 
 static const head_kernels *head_kernels_here(void) { return kernel_best(KERNEL_ATTENTION); }
 
-/* Bytes of one thread: whole cache lines. */
+/* Scratch of one thread in bytes, a multiple of a cache line. */
 static int64_t thread_scratch(const attention_shape *s) {
     int64_t bytes = head_kernels_here()->scratch(s->tokens, s->channels / s->heads, s->type);
     return whole_lines(bytes);
@@ -77,13 +77,13 @@ status attention_fast_backward(product multiply, const attention_shape *s, const
     for (int64_t b = 0; b < s->batch; b++) {
         for (int64_t h = 0; h < s->heads; h++) {
             head a = head_of(multiply, s, scratch);
-            int64_t at = b * s->tokens * s->channels, here = at + h * a.width;
-            int64_t there = 3 * at + h * a.width;
-            fault_keep(&f, head_kernels_here()->backward(&a, activation_at(s->type, qkv, there),
-                                                         activation_at(s->type, y, here),
+            int64_t at = b * s->tokens * s->channels, y_at = at + h * a.width;
+            int64_t qkv_at = 3 * at + h * a.width;
+            fault_keep(&f, head_kernels_here()->backward(&a, activation_at(s->type, qkv, qkv_at),
+                                                         activation_at(s->type, y, y_at),
                                                          logsum + (b * s->heads + h) * s->tokens,
-                                                         activation_at(s->type, dy, here),
-                                                         activation_at(s->type, dqkv, there)));
+                                                         activation_at(s->type, dy, y_at),
+                                                         activation_at(s->type, dqkv, qkv_at)));
         }
     }
     return fault_status(&f);

@@ -1,9 +1,8 @@
-/* Attention of one head of one sample, by the engine's products (attention_plain.c) and on
- * processors that multiply bf16 (attention_avx512.c). attention_fast.c shares the heads among the
- * threads.
+/* Attention of one head of one sample: by the engine's matrix product (attention_plain.c), and with
+ * bf16 instructions (attention_avx512.c). attention_fast.c distributes the heads over the threads.
  *
- * Both gather the head from the map into dense scratch first: rows of q, k and v lie 3 * channels
- * numbers apart there, often a power of two, and would fall on a few lines of the cache.
+ * Both first gather the head into dense scratch. In the activation the rows of q, k and v are
+ * 3 * channels elements apart, often a power of two, so that they would compete for few cache sets.
  */
 #ifndef CTAUG_MODEL_NN_KERNELS_ATTENTION_HEAD_H
 #define CTAUG_MODEL_NN_KERNELS_ATTENTION_HEAD_H
@@ -12,19 +11,19 @@
 
 typedef struct head {
     product multiply;
-    tensor_type type;                /* of the maps */
-    bool tiles;                      /* bf16 is multiplied in tiles (amx.h) */
-    int64_t tokens, width, channels; /* width: numbers of a row of q, k or v */
+    tensor_type type;                /* of the activations */
+    bool tiles;                      /* bf16 is multiplied with AMX tiles (amx.h) */
+    int64_t tokens, width, channels; /* width: elements of a row of q, k or v */
     float scale;                     /* 1 / sqrt(width) */
     void *scratch;                   /* of this thread */
 } head;
 
-/* How a head is computed. q, y, dy and dq point at the head's numbers of token 0, k and v (dk and
- * dv) lie `channels` and 2 * `channels` numbers behind q (dq); rows of y and dy are `channels`
- * apart. logsum [tokens]. */
+/* The kernels of a head. q, y, dy and dq point at the head's first element of token 0. k and v
+ * are at q + channels and q + 2 * channels, dk and dv likewise after dq; rows of all these are
+ * 3 * channels elements apart, rows of y and dy channels elements. logsum [tokens]. */
 typedef struct head_kernels {
-    bool tiles; /* bf16 is multiplied in tiles */
-    int64_t (*scratch)(int64_t tokens, int64_t width, tensor_type type); /* bytes a thread */
+    bool tiles; /* bf16 is multiplied with AMX tiles */
+    int64_t (*scratch)(int64_t tokens, int64_t width, tensor_type type); /* bytes per thread */
     status (*forward)(const head *a, const void *q, void *y, float *logsum);
     status (*backward)(const head *a, const void *q, const void *y, const float *logsum,
                        const void *dy, void *dq);

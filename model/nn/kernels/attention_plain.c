@@ -1,7 +1,8 @@
-/* Attention of a head by the engine's sgemm, in f32 whatever the maps are: tiles of 64 queries
- * against 256 keys, with the running maximum and sum of Milakov & Gimelshein 2018 in the forward
- * pass and probabilities computed anew from the kept log-sums in the backward pass (Dao et al.
- * 2022, algorithms 1 and 4). The score matrix is never whole.
+/* Attention of a head by the engine's sgemm, in f32 for either type of activations.
+ *
+ * Scores are computed in tiles of 64 queries and 256 keys, so that the whole score matrix is never
+ * held. Forward keeps the running maximum and sum of Milakov & Gimelshein 2018; backward recomputes
+ * the probabilities from the saved log-sums (Dao et al. 2022, algorithms 1 and 4).
  */
 #include "model/nn/kernels/attention_head.h"
 
@@ -14,9 +15,9 @@
 
 enum { QUERIES = 64, KEYS = 256, LANES = 16 };
 
-/* The largest of row [n] and top. Lanes are spelled out, for a compiler that minds NaN does not
- * reorder a maximum by itself. */
-static inline float row_most(const float *row, int64_t n, float top) {
+/* The maximum of row [n] and top. Lanes are written out because a compiler that respects NaN does
+ * not vectorise a maximum. */
+static inline float row_max(const float *row, int64_t n, float top) {
     float lane[LANES];
     int64_t j = 0;
     for (int l = 0; l < LANES; l++) lane[l] = top;
@@ -27,21 +28,21 @@ static inline float row_most(const float *row, int64_t n, float top) {
     return top;
 }
 
-/* Adds a tile of scores [rows, keys] to a softmax under way: scores become exp(score - most), most
- * and sum move on, and shrink is what the rows summed before have to be multiplied with. */
+/* Adds a tile of scores [rows, keys] to a running softmax: scores become exp(score - max), max and
+ * sum are updated, and rescale [rows] is the factor for the rows of y summed so far. */
 CLONED(void, softmax_tile,
-       (float *score, int64_t rows, int64_t keys, float *most, float *sum, float *shrink),
-       (score, rows, keys, most, sum, shrink)) {
+       (float *score, int64_t rows, int64_t keys, float *max, float *sum, float *rescale),
+       (score, rows, keys, max, sum, rescale)) {
     for (int64_t r = 0; r < rows; r++) {
-        float *row = score + r * KEYS, top = row_most(row, keys, most[r]), total = 0;
+        float *row = score + r * KEYS, top = row_max(row, keys, max[r]), total = 0;
 #pragma omp simd reduction(+ : total)
         for (int64_t j = 0; j < keys; j++) {
             row[j] = fast_exp(row[j] - top);
             total += row[j];
         }
-        shrink[r] = fast_exp(most[r] - top);
-        sum[r] = sum[r] * shrink[r] + total;
-        most[r] = top;
+        rescale[r] = fast_exp(max[r] - top);
+        sum[r] = sum[r] * rescale[r] + total;
+        max[r] = top;
     }
 }
 
@@ -51,7 +52,7 @@ CLONED(void, scale_rows, (float *y, int64_t rows, int64_t width, const float *fa
         for (int64_t e = 0; e < width; e++) y[r * width + e] *= factor[r];
 }
 
-/* scores -> probabilities */
+/* Scores become probabilities. */
 CLONED(void, probability_tile, (float *score, int64_t rows, int64_t keys, const float *logsum),
        (score, rows, keys, logsum)) {
     for (int64_t r = 0; r < rows; r++)
@@ -59,7 +60,7 @@ CLONED(void, probability_tile, (float *score, int64_t rows, int64_t keys, const 
             score[r * KEYS + j] = fast_exp(score[r * KEYS + j] - logsum[r]);
 }
 
-/* dp -> ds = p (dp - inner) */
+/* dp becomes ds = p (dp - inner), with inner = sum over keys of p dp, per row. */
 CLONED(void, score_gradient_tile,
        (const float *restrict p, int64_t rows, int64_t keys, const float *restrict inner,
         float *restrict dp),
@@ -69,26 +70,27 @@ CLONED(void, score_gradient_tile,
             dp[r * KEYS + j] = p[r * KEYS + j] * (dp[r * KEYS + j] - inner[r]);
 }
 
-/* out [tokens, width] = rows of a map, `stride` numbers apart, and back. */
+/* out [tokens, width] = rows of an activation that are `stride` elements apart. */
 CLONED(void, gather,
-       (tensor_type type, const void *map, int64_t tokens, int64_t width, int64_t stride,
+       (tensor_type type, const void *x, int64_t tokens, int64_t width, int64_t stride,
         float *restrict out),
-       (type, map, tokens, width, stride, out)) {
+       (type, x, tokens, width, stride, out)) {
     for (int64_t t = 0; t < tokens; t++)
         for (int64_t e = 0; e < width; e++)
-            out[t * width + e] = activation_read(type, map, t * stride + e);
+            out[t * width + e] = activation_read(type, x, t * stride + e);
 }
 
+/* The reverse of gather. */
 CLONED(void, scatter,
        (tensor_type type, const float *restrict in, int64_t tokens, int64_t width, int64_t stride,
-        void *map),
-       (type, in, tokens, width, stride, map)) {
+        void *x),
+       (type, in, tokens, width, stride, x)) {
     for (int64_t t = 0; t < tokens; t++)
         for (int64_t e = 0; e < width; e++)
-            activation_write(type, map, t * stride + e, in[t * width + e]);
+            activation_write(type, x, t * stride + e, in[t * width + e]);
 }
 
-/* Scratch: q, k, v, y, dy, dq, dk, dv, each [tokens, width], and two tiles. */
+/* Scratch holds these, each [tokens, width], and two tiles [QUERIES, KEYS]. */
 enum { Q, K, V, Y, DY, DQ, DK, DV, PARTS };
 
 static float *part(const head *a, int which) {
@@ -108,25 +110,25 @@ static void gather_head(const head *a, const void *q) {
                3 * a->channels, part(a, Q + i));
 }
 
-/* y and logsum of queries [first, first + QUERIES). */
+/* Computes y and logsum of queries [first, first + QUERIES). */
 static status tile_forward(const head *a, int64_t first, float *logsum) {
     status st = ST_OK;
     const int64_t d = a->width;
-    float most[QUERIES], sum[QUERIES] = {0}, shrink[QUERIES];
+    float max[QUERIES], sum[QUERIES] = {0}, rescale[QUERIES];
     float *score = tile(a, 0), *out = part(a, Y) + first * d;
     int64_t rows = min_i64(QUERIES, a->tokens - first);
-    for (int64_t r = 0; r < rows; r++) most[r] = -INFINITY;
+    for (int64_t r = 0; r < rows; r++) max[r] = -INFINITY;
     for (int64_t j = 0; j < a->tokens; j += KEYS) {
         int64_t keys = min_i64(KEYS, a->tokens - j);
         TRY(a->multiply(false, true, rows, keys, d, a->scale, part(a, Q) + first * d, d,
                         part(a, K) + j * d, d, 0, score, KEYS));
-        softmax_tile(score, rows, keys, most, sum, shrink);
-        if (j > 0) scale_rows(out, rows, d, shrink);
+        softmax_tile(score, rows, keys, max, sum, rescale);
+        if (j > 0) scale_rows(out, rows, d, rescale);
         TRY(a->multiply(false, false, rows, d, keys, 1, score, KEYS, part(a, V) + j * d, d, j > 0,
                         out, d));
     }
     for (int64_t r = 0; r < rows; r++) {
-        logsum[first + r] = most[r] + logf(sum[r]);
+        logsum[first + r] = max[r] + logf(sum[r]);
         sum[r] = 1 / sum[r];
     }
     scale_rows(out, rows, d, sum);
@@ -144,8 +146,8 @@ done:
     return st;
 }
 
-/* What queries [first, first + QUERIES) send back: dq of these, and their share of all dk and dv,
- * which the first tile overwrites and the others add to. */
+/* Computes dq of queries [first, first + QUERIES), and their contribution to dk and dv, which the
+ * first tile of queries overwrites and the others add to. */
 static status tile_backward(const head *a, int64_t first, const float *logsum) {
     status st = ST_OK;
     const int64_t d = a->width;

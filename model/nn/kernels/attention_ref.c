@@ -1,11 +1,12 @@
-/* Attention as its formula reads: plain loops with f64 sums, for the reference engine. */
+/* Attention of the reference engine: plain loops with f64 sums. */
 #include "io/alloc.h"
 #include "model/nn/kernels/activations.h"
 #include "model/nn/kernels/attention.h"
 
 #include <math.h>
 
-/* Row t of q (part 0), k (1) or v (2) of one sample and head: channels / heads numbers. */
+/* Index of row t of q (part 0), k (1) or v (2) of one sample and head. A row has channels / heads
+ * elements. */
 static int64_t row_at(const attention_shape *s, int64_t b, int64_t t, int part, int64_t h) {
     return ((b * s->tokens + t) * 3 + part) * s->channels + h * (s->channels / s->heads);
 }
@@ -34,17 +35,17 @@ status attention_ref_forward(const attention_shape *s, const void *qkv, void *y,
     for (int64_t r = 0; r < s->batch * s->heads * s->tokens; r++) {
         int64_t b = r / (s->heads * s->tokens), h = r / s->tokens % s->heads, i = r % s->tokens;
         int64_t row = (b * s->tokens + i) * s->channels + h * d;
-        double most = -INFINITY, sum = 0;
+        double max = -INFINITY, sum = 0;
         for (int64_t j = 0; j < s->tokens; j++) {
             p[j] = score(s, qkv, b, h, i, j);
-            most = fmax(most, p[j]);
+            max = fmax(max, p[j]);
         }
-        for (int64_t j = 0; j < s->tokens; j++) sum += exp(p[j] - most);
-        logsum[r] = (float)(most + log(sum));
+        for (int64_t j = 0; j < s->tokens; j++) sum += exp(p[j] - max);
+        logsum[r] = (float)(max + log(sum));
         for (int64_t e = 0; e < d; e++) {
             double out = 0;
             for (int64_t j = 0; j < s->tokens; j++)
-                out += exp(p[j] - most) / sum *
+                out += exp(p[j] - max) / sum *
                        activation_read(s->type, qkv, row_at(s, b, j, 2, h) + e);
             activation_write(s->type, y, row + e, (float)out);
         }

@@ -1,4 +1,4 @@
-/* Rounding arrays to bf16. */
+/* Rounding of arrays to bf16. */
 #include "model/nn/kernels/bf16.h"
 
 #include "model/nn/kernels/cloned.h"

@@ -1,7 +1,7 @@
 /* bf16, the upper half of an f32: 8 bits of exponent, 8 of significand (7 stored).
  *
- * Numbers of this type are stored and moved; arithmetic is done in f32. For loops that the compiler
- * turns into vectors: no branches.
+ * bf16 is a storage type; arithmetic is f32. The conversions have no branches, so that the compiler
+ * can vectorise loops with them.
  */
 #ifndef CTAUG_MODEL_NN_KERNELS_BF16_H
 #define CTAUG_MODEL_NN_KERNELS_BF16_H
@@ -18,7 +18,7 @@ static inline float bf16_to_f32(bf16 x) {
     return y;
 }
 
-/* To the nearest, of two equally near ones the even; NaN stays NaN (made quiet). */
+/* Rounds to nearest, ties to even; NaN becomes a quiet NaN. */
 static inline bf16 bf16_from_f32(float x) {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
@@ -30,7 +30,8 @@ static inline bf16 bf16_from_f32(float x) {
 /* y[i] = x[i], rounded. */
 void bf16_round(const float *x, bf16 *y, int64_t n);
 
-/* Pairs of bf16 (from[i * step], from[i * step + next]), the first in the lower half. */
+/* to[i] = the pair (from[i * step], from[i * step + next]) rounded to bf16, the first in the lower
+ * half. */
 void bf16_pack_pairs(const float *from, int64_t step, int64_t next, uint32_t *to, int64_t n);
 
 #endif

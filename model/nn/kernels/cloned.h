@@ -1,11 +1,12 @@
-/* A loop compiled for three feature sets, of which each call takes the largest that cpu.h allows:
- * one binary serves a mixed cluster.
+/* Function multiversioning: a loop compiled for three feature sets, of which each call runs the
+ * clone for the largest set that cpu.h allows. So one binary serves a cluster of different
+ * processors.
  *
  *     CLONED(void, add, (float *to, const float *from, int64_t n), (to, from, n)) {
  *         for (int64_t i = 0; i < n; i++) to[i] += from[i];
  *     }
  *
- * defines a static function add(). For leaf functions that carry the work.
+ * defines a static function add(). Meant for inner loops that the compiler vectorises.
  */
 #ifndef CTAUG_MODEL_NN_KERNELS_CLONED_H
 #define CTAUG_MODEL_NN_KERNELS_CLONED_H
@@ -14,7 +15,7 @@
 
 enum { CLONES = 3 };
 
-/* Index of the clone to call: x86-64, x86-64-v3, x86-64-v4. */
+/* Index of the clone to call: 0 for x86-64, 1 for x86-64-v3, 2 for x86-64-v4. */
 static inline int clone_index(void) {
     const cpu_features set = cpu_available();
     return set < CPU_AVX512 ? (int)set : CLONES - 1;

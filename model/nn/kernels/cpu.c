@@ -1,4 +1,4 @@
-/* Reading the processor's features once, and the limit that tests set. */
+/* Detects the processor's feature set once and applies the limit that tests set. */
 #include "model/nn/kernels/cpu.h"
 
 #include "model/nn/kernels/onednn/onednn_isa.h"
@@ -9,9 +9,9 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static cpu_features detected;
 static cpu_features limit = CPU_AMX;
 
-/* oneDNN looks at AVX2 alone; the compiler's feature set x86-64-v3 has more in it. */
+/* oneDNN checks AVX2 alone; the compiler's feature set x86-64-v3 contains more. */
 static bool has_all_of_avx2(void) {
-#ifdef __clang__ /* does not know the name of the set */
+#ifdef __clang__ /* does not accept the name of the set */
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
            __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
 #else
@@ -29,7 +29,7 @@ cpu_features cpu_available(void) {
     return detected < limit ? detected : limit;
 }
 
-void cpu_limit(cpu_features most) { limit = most; }
+void cpu_limit(cpu_features max) { limit = max; }
 
 const char *cpu_features_name(cpu_features set) {
     static const char *const names[CPU_FEATURE_SETS] = {[CPU_BASELINE] = "x86-64",

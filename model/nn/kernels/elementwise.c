@@ -1,7 +1,7 @@
-/* Elementwise loops over maps: written once for each type, on vectors by the compiler. */
+/* Elementwise loops over activations, one for each type, which the compiler vectorises. */
 #include "model/nn/kernels/elementwise.h"
 
-#include "model/nn/kernels/bf16.h"
+#include "model/nn/kernels/activations.h"
 #include "model/nn/kernels/cloned.h"
 
 enum { BLOCK = 1 << 14 };
@@ -71,16 +71,9 @@ void elementwise_add_four(tensor_type type, const void *const from[4], void *y, 
 }
 
 void elementwise_accumulate(tensor_type type, const void *x, float *sum, int64_t n) {
-    const float *wide = x;
-    const bf16 *low = x;
-    for (int64_t i = 0; i < n; i++) sum[i] += type == TYPE_BF16 ? bf16_to_f32(low[i]) : wide[i];
+    for (int64_t i = 0; i < n; i++) sum[i] += activation_read(type, x, i);
 }
 
 void elementwise_store(tensor_type type, const float *value, void *x, int64_t n) {
-    float *wide = x;
-    bf16 *low = x;
-    if (type == TYPE_BF16)
-        for (int64_t i = 0; i < n; i++) low[i] = bf16_from_f32(value[i]);
-    else
-        for (int64_t i = 0; i < n; i++) wide[i] = value[i];
+    for (int64_t i = 0; i < n; i++) activation_write(type, x, i, value[i]);
 }

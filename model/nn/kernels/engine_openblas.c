@@ -1,15 +1,17 @@
-/* The OpenBLAS engine: a convolution as a matrix product over gathered patches ("im2col";
- * Chellapilla et al. 2006), in blocks of pixels small enough for the cache.
+/* The OpenBLAS engine: a convolution as a matrix product over gathered patches (im2col; Chellapilla
+ * et al. 2006), in blocks of pixels that fit the cache.
  *
- * One gather serves all three passes. Forward: patches of x times weights [k*k*in, out]. Data
- * gradient: every input pixel gathers the outputs it took part in, times weights [k*k*out, in].
- * These two share the blocks among the threads, each product on one thread, and cut every sample
- * alike: bits depend neither on the thread count nor on the place in the batch. Weight gradient:
- * patches of x, transposed, times dy, summed block after block.
+ * Forward multiplies patches of x by weights [k*k*in, out]. The data gradient gathers, for every
+ * input pixel, the patch of output gradients that it contributed to, and multiplies by weights
+ * [k*k*out, in]. Both distribute the blocks over the threads, one thread per product, with the same
+ * blocks in every sample: the bits depend neither on the thread count nor on the position in the
+ * batch. The weight gradient multiplies transposed patches of x by dy and adds up block after
+ * block.
  */
 #include "io/alloc.h"
-#include "model/nn/kernels/bias_gradient.h"
+#include "model/nn/int_math.h"
 #include "model/nn/kernels/attention.h"
+#include "model/nn/kernels/bias_gradient.h"
 #include "model/nn/kernels/engines.h"
 #include "model/nn/kernels/norm.h"
 
@@ -24,9 +26,9 @@ enum { PATCH_FLOATS = 1 << 16 };
 struct conv {
     conv_shape shape;
     int64_t y_height, y_width;
-    float *weight;   /* [k*k*in, out] */
-    float *turned;   /* [k*k*out, in], training */
-    float *gradient; /* [k*k*in, out], training */
+    float *weight;     /* [k*k*in, out] */
+    float *transposed; /* [k*k*out, in], training */
+    float *gradient;   /* [k*k*in, out], training */
     int threads;
     int64_t patch_floats; /* PATCH_FLOATS, or one row if that is more */
     float *patches;       /* [threads, patch_floats] */
@@ -35,14 +37,11 @@ struct conv {
 static void blas_conv_close(conv *c) {
     if (!c) return;
     free(c->weight);
-    free(c->turned);
+    free(c->transposed);
     free(c->gradient);
     free(c->patches);
     free(c);
 }
-
-static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static status blas_conv_open(const conv_shape *shape, bool training, conv **out) {
     status st;
@@ -55,7 +54,7 @@ static status blas_conv_open(const conv_shape *shape, bool training, conv **out)
                          "train.precision: f32");
         goto done;
     }
-    if (taps * larger(shape->in, shape->out) > INT_MAX) {
+    if (taps * max_i64(shape->in, shape->out) > INT_MAX) {
         st = status_fail(ST_INTERNAL,
                          "OpenBLAS: a convolution of %" PRId64 " to %" PRId64
                          " channels does not fit its 32-bit sizes; use engine: onednn",
@@ -68,11 +67,11 @@ static status blas_conv_open(const conv_shape *shape, bool training, conv **out)
     c->y_width = (shape->width - 1) / shape->stride + 1;
     TRY(array_alloc(&c->weight, count, sizeof(float), "convolution weights"));
     if (training) {
-        TRY(array_alloc(&c->turned, count, sizeof(float), "convolution weights"));
+        TRY(array_alloc(&c->transposed, count, sizeof(float), "convolution weights"));
         TRY(array_alloc(&c->gradient, count, sizeof(float), "convolution weight gradient"));
     }
     c->threads = omp_get_max_threads();
-    c->patch_floats = larger(PATCH_FLOATS, taps * larger(shape->in, shape->out));
+    c->patch_floats = max_i64(PATCH_FLOATS, taps * max_i64(shape->in, shape->out));
     TRY(array_alloc(&c->patches, c->threads * c->patch_floats, sizeof(float), "image patches"));
     *out = c;
     c = NULL;
@@ -81,7 +80,7 @@ done:
     return st;
 }
 
-/* Weights and scratch of their own. */
+/* Bytes of packed weights and of scratch: a convolution allocates its own. */
 static int64_t blas_conv_nothing(const conv *c) {
     (void)c;
     return 0;
@@ -97,16 +96,17 @@ static status blas_conv_pack(conv *c, const float *weight, void *packed, void *s
             for (int64_t t = 0; t < taps; t++) {
                 float w = weight[(o * s->in + i) * taps + t];
                 c->weight[(t * s->in + i) * s->out + o] = w;
-                if (c->turned) c->turned[(t * s->out + o) * s->in + i] = w;
+                if (c->transposed) c->transposed[(t * s->out + o) * s->in + i] = w;
             }
         }
     }
     return ST_OK;
 }
 
-/* One row of patches [k, k, channels] for the pixel (row, column) of the map that is computed, out
- * of one sample of the other map. Forward a tap reads pixel * stride + tap - padding; backward the
- * output whose window has this pixel under that tap, if there is one. */
+/* Gathers the patch [k, k, channels] of one pixel (row, column) of the result from one sample of
+ * the other array. Forward, a tap reads pixel * stride + tap - padding of x. Backward, it reads the
+ * pixel of dy whose window has the pixel of dx under that tap, if there is one. Taps without
+ * such a pixel are 0. */
 static void gather_row(const conv *c, bool forward, const float *from, int64_t row, int64_t column,
                        float *to) {
     const conv_shape *s = &c->shape;
@@ -129,8 +129,8 @@ static void gather_row(const conv *c, bool forward, const float *from, int64_t r
     }
 }
 
-/* Patches [count, k*k*channels] of pixels [first, first + count) of one sample: in `to`, or in
- * place for a 1x1 convolution with stride 1. */
+/* Returns patches [count, k*k*channels] of pixels [first, first + count) of one sample: gathered in
+ * `to`, or for a 1x1 convolution with stride 1 the array itself. */
 static const float *gather(const conv *c, bool forward, const float *from, int64_t first,
                            int64_t count, float *to) {
     const conv_shape *s = &c->shape;
@@ -142,7 +142,7 @@ static const float *gather(const conv *c, bool forward, const float *from, int64
     return to;
 }
 
-/* On one thread when called from inside a parallel region. */
+/* Runs on one thread when called from inside a parallel region. */
 static void sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, float alpha,
                   const float *a, int64_t lda, const float *b, int64_t ldb, float beta, float *c,
                   int64_t ldc) {
@@ -151,8 +151,8 @@ static void sgemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int6
                 b, (int)ldb, beta, c, (int)ldc);
 }
 
-/* Pixels whose patches of `row` floats fit a thread's buffer. */
-static int64_t block_pixels(int64_t row) { return larger(1, PATCH_FLOATS / row); }
+/* Number of pixels whose patches of `row` floats fit a thread's buffer. */
+static int64_t block_pixels(int64_t row) { return max_i64(1, PATCH_FLOATS / row); }
 
 static status blas_conv_forward(conv *c, const void *px, const float *bias, void *py,
                                 void *scratch) {
@@ -165,7 +165,7 @@ static status blas_conv_forward(conv *c, const void *px, const float *bias, void
 #pragma omp parallel for collapse(2) schedule(static) num_threads(c->threads)
     for (int64_t b = 0; b < s->batch; b++) {
         for (int64_t p = 0; p < pixels; p += block) {
-            int64_t count = smaller(block, pixels - p);
+            int64_t count = min_i64(block, pixels - p);
             float *to = y + (b * pixels + p) * s->out;
             const float *patches = gather(c, true, x + b * s->height * s->width * s->in, p, count,
                                           c->patches + omp_get_thread_num() * c->patch_floats);
@@ -188,10 +188,10 @@ static status blas_conv_backward_data(conv *c, const void *pdy, void *pdx, void 
 #pragma omp parallel for collapse(2) schedule(static) num_threads(c->threads)
     for (int64_t b = 0; b < s->batch; b++) {
         for (int64_t p = 0; p < pixels; p += block) {
-            int64_t count = smaller(block, pixels - p);
+            int64_t count = min_i64(block, pixels - p);
             const float *patches = gather(c, false, dy + b * sample, p, count,
                                           c->patches + omp_get_thread_num() * c->patch_floats);
-            sgemm(false, false, count, s->in, row, 1, patches, row, c->turned, s->in, 0,
+            sgemm(false, false, count, s->in, row, 1, patches, row, c->transposed, s->in, 0,
                   dx + (b * pixels + p) * s->in, s->in);
         }
     }
@@ -207,11 +207,11 @@ static status blas_conv_backward_weights(conv *c, const void *px, const void *pd
     int64_t share = block_pixels(row), block = c->threads * share;
     for (int64_t b = 0; b < s->batch; b++, x += s->height * s->width * s->in) {
         for (int64_t p = 0; p < pixels; p += block) {
-            int64_t count = smaller(block, pixels - p);
+            int64_t count = min_i64(block, pixels - p);
             const float *patches = gather(c, true, x, p, 0, c->patches);
 #pragma omp parallel for schedule(static)
             for (int64_t i = 0; i < count; i += share)
-                gather(c, true, x, p + i, smaller(share, count - i), c->patches + i * row);
+                gather(c, true, x, p + i, min_i64(share, count - i), c->patches + i * row);
             sgemm(true, false, row, s->out, count, 1, patches, row, dy + (b * pixels + p) * s->out,
                   s->out, b + p > 0, c->gradient, s->out);
         }
@@ -225,11 +225,11 @@ static status blas_conv_backward_weights(conv *c, const void *px, const void *pd
     return ST_OK;
 }
 
-/* cblas takes int. */
+/* sgemm with a check that the sizes fit the int of cblas. */
 static status multiply(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k,
                        float alpha, const float *a, int64_t lda, const float *b, int64_t ldb,
                        float beta, float *c, int64_t ldc) {
-    if (larger(larger(m, n), larger(k, larger(lda, larger(ldb, ldc)))) > INT_MAX)
+    if (max_i64(max_i64(m, n), max_i64(k, max_i64(lda, max_i64(ldb, ldc)))) > INT_MAX)
         return status_fail(ST_INTERNAL,
                            "OpenBLAS: product of %" PRId64 "x%" PRId64 " and %" PRId64 "x%" PRId64
                            " matrices does not fit its 32-bit sizes; use engine: onednn",

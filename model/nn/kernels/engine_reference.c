@@ -1,6 +1,6 @@
-/* The reference engine: every kernel as its formula reads, in plain loops with f64 sums. It is the
- * measure for the fast engines and wants to be obviously right, not quick. Backward functions here
- * are themselves checked against finite differences of the forward ones.
+/* The reference engine: every kernel written as its formula, in plain loops with f64 sums. The fast
+ * engines are tested against it, so it is meant to be obviously correct rather than fast. Tests
+ * check its backward functions against finite differences of the forward ones.
  */
 #include "io/alloc.h"
 #include "model/nn/kernels/activations.h"
@@ -12,10 +12,11 @@
 
 struct conv {
     conv_shape shape;
-    float *weight; /* [out, in, kernel, kernel], rounded where products are of bf16 numbers */
+    float *weight; /* [out, in, kernel, kernel], rounded if products are of bf16 numbers */
 };
 
-/* What is multiplied: a number of a map or a weight, rounded if products are of bf16 numbers. */
+/* A factor of a product, an element of an activation or a weight: rounded if products are of bf16
+ * numbers. */
 static float factor(const conv_shape *s, float x) {
     return conv_of_bf16(s) ? bf16_to_f32(bf16_from_f32(x)) : x;
 }
@@ -42,7 +43,7 @@ done:
     return st;
 }
 
-/* Weights and scratch of their own. */
+/* Bytes of packed weights and of scratch: a convolution allocates its own. */
 static int64_t ref_conv_nothing(const conv *c) {
     (void)c;
     return 0;
@@ -55,8 +56,8 @@ static status ref_conv_pack(conv *c, const float *weight, void *packed, void *sc
     return ST_OK;
 }
 
-/* Visits every product of a convolution: y[yi, o] = sum of x[xi, i] w[wi] over taps inside the
- * picture. Indices are of whole pixels; wi is the index of w[o=0, i=0, row, column]. */
+/* Visits every tap of a convolution that lies inside the image: y[yi, o] = sum of x[xi, i] w[wi]
+ * over these. xi and yi are indices of pixels; wi is the index of w[o=0, i=0, row, column]. */
 typedef void (*tap)(const conv_shape *s, int64_t xi, int64_t yi, int64_t wi, void *context);
 
 static void for_each_tap(const conv_shape *s, tap visit, void *context) {
@@ -174,7 +175,7 @@ static status ref_matmul(bool transpose_a, bool transpose_b, int64_t m, int64_t 
             for (int64_t l = 0; l < k; l++)
                 sum += (double)(transpose_a ? a[l * m + i] : a[i * k + l]) *
                        (transpose_b ? b[j * k + l] : b[l * n + j]);
-            /* beta 0 means overwrite, whatever was there (the BLAS rule). */
+            /* beta 0 overwrites c even if it holds NaN, as in BLAS. */
             c[i * n + j] = (float)(sum + (beta != 0 ? (double)beta * c[i * n + j] : 0));
         }
     }

@@ -1,4 +1,4 @@
-/* The table of engines. */
+/* The table of engines, and the lookups in it. */
 #include "model/nn/kernels.h"
 #include "model/nn/kernels/cpu.h"
 #include "model/nn/kernels/engines.h"
@@ -8,7 +8,7 @@
 static const struct row {
     const char *name;
     const kernels *kernels;
-    const char *(*version)(void); /* of its library; NULL: none */
+    const char *(*version)(void); /* of its library; NULL: it has none */
 } TABLE[] = {[ENGINE_ONEDNN] = {"onednn", &kernels_onednn, kernels_onednn_version},
              [ENGINE_OPENBLAS] = {"openblas", &kernels_openblas, kernels_openblas_version},
              [ENGINE_REFERENCE] = {"reference", &kernels_reference, NULL}};

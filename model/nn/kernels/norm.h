@@ -1,5 +1,5 @@
 /* Group normalisation and SiLU, as kernels.h describes them: the implementation of the two fast
- * engines (norm_fast.c, norm_plain.c) and the plain one of the reference engine (norm_ref.c). */
+ * engines (norm_fast.c, norm_plain.c) and that of the reference engine (norm_ref.c). */
 #ifndef CTAUG_MODEL_NN_KERNELS_NORM_H
 #define CTAUG_MODEL_NN_KERNELS_NORM_H
 

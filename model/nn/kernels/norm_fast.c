@@ -1,9 +1,9 @@
-/* Group normalisation with optional scale-shift and SiLU, and its gradients, at memory speed.
+/* Group normalisation with optional scale-shift and SiLU, and its gradients.
  *
- * A sample is cut into chunks of pixels and these into blocks; the cuts follow from the shape
- * alone. Sums run in f32 inside a block, are folded in f64, and are joined in the order of the
- * chunks: the bits depend neither on the number of threads nor on the place of the sample in the
- * batch. The loops over numbers are those of norm_loops.h.
+ * A sample is partitioned into chunks of pixels, and a chunk into blocks, which depend on the shape
+ * alone. A chunk is the work of one thread; norm_loops.h processes a block. Sums are f32 within a
+ * block and f64 over the blocks, and the sums of chunks are added in the order of the chunks: the
+ * bits depend neither on the number of threads nor on the position of the sample in the batch.
  */
 #include "model/nn/int_math.h"
 #include "model/nn/kernels/activations.h"
@@ -16,43 +16,44 @@
 #include <omp.h>
 #include <string.h>
 
-enum { VECTOR = 16, RUN = 256, BLOCK = 32768, CHUNK = 65536, MAX_CHUNKS = 64 }; /* numbers */
+/* Elements of a vector and, approximately, of a row (norm_loops.h), a block and a chunk. */
+enum { VECTOR = 16, ROW = 256, BLOCK = 32768, CHUNK = 65536, CHUNKS_MAX = 64 };
 
-/* How one norm is cut. */
-typedef struct cut {
-    int64_t width; /* floats of a run: channels * pixels of a run */
-    int64_t row;   /* width rounded up to whole vectors: from one row to the next */
-    int64_t run_pixels, block_pixels; /* whole runs */
+typedef struct partition {
+    int64_t width;        /* elements of a row: channels * row_pixels */
+    int64_t row_stride;   /* width rounded up to whole vectors */
+    int64_t row_pixels;   /* pixels of a row */
+    int64_t block_pixels; /* of a block: whole rows */
     int64_t chunk_pixels, chunks;
-    bool across; /* threads share a sample, for there are fewer samples than threads */
-} cut;
+    bool split_samples; /* the threads share each sample: there are fewer samples than threads */
+} partition;
 
-static cut cut_of(const norm_shape *s) {
-    cut k;
-    int64_t run = max_i64(1, RUN / s->channels);
-    k.width = run * s->channels;
-    k.row = (k.width + VECTOR - 1) / VECTOR * VECTOR;
-    k.run_pixels = run;
-    k.block_pixels = run * max_i64(1, BLOCK / k.width);
-    k.chunks = max_i64(1, min_i64(MAX_CHUNKS, s->pixels * s->channels / CHUNK));
+static partition partition_of(const norm_shape *s) {
+    partition k;
+    k.row_pixels = max_i64(1, ROW / s->channels);
+    k.width = k.row_pixels * s->channels;
+    k.row_stride = round_up(k.width, VECTOR);
+    k.block_pixels = k.row_pixels * max_i64(1, BLOCK / k.width);
+    k.chunks = max_i64(1, min_i64(CHUNKS_MAX, s->pixels * s->channels / CHUNK));
     k.chunk_pixels = (s->pixels + k.chunks - 1) / k.chunks;
     k.chunks = (s->pixels + k.chunk_pixels - 1) / k.chunk_pixels;
-    k.across = s->batch < omp_get_max_threads();
+    k.split_samples = s->batch < omp_get_max_threads();
     return k;
 }
 
 static const norm_loops *loops(void) { return kernel_best(KERNEL_NORM); }
 
+/* Repeats the values of the channels for all pixels of a row. */
 static void repeat(float *row, int64_t channels, int64_t width) {
     for (int64_t i = channels; i < width; i += channels)
         memcpy(row + i, row, (size_t)channels * sizeof *row);
 }
 
-/* Adds the later pixels of a run to its first, which then holds sums [channels]. */
-CLONED(void, fold, (float *run, int64_t channels, int64_t width), (run, channels, width)) {
+/* Adds the later pixels of a row to its first, which then holds sums [channels]. */
+CLONED(void, fold, (float *row, int64_t channels, int64_t width), (row, channels, width)) {
     for (int64_t at = channels; at < width; at += channels) {
 #pragma omp simd
-        for (int64_t c = 0; c < channels; c++) run[c] += run[at + c];
+        for (int64_t c = 0; c < channels; c++) row[c] += row[at + c];
     }
 }
 
@@ -63,13 +64,13 @@ CLONED(double, group_sum, (const float *sums, int64_t wide), (sums, wide)) {
     return sum;
 }
 
-/* sums += of, in f64 */
+/* sums += of */
 CLONED(void, add_up, (double *restrict sums, const float *restrict of, int64_t n), (sums, of, n)) {
     for (int64_t i = 0; i < n; i++) sums[i] += of[i];
 }
 
-/* Mean and sum of squared deviations of n numbers; joined as in Chan, Golub & LeVeque 1983, (2.1).
- */
+/* Mean and sum of squared deviations of n values. They are combined as in Chan, Golub & LeVeque
+ * 1983, (2.1). */
 typedef struct moments {
     double n, mean, squares;
 } moments;
@@ -82,9 +83,9 @@ static void moments_join(moments *a, const moments *b) {
     a->n = n;
 }
 
-/* pivot [width] = the mean of each group over `pixels` pixels, no more than a run; sum and squares
- * [row] are left over. */
-static void find_pivot(const norm_shape *s, const cut *k, const void *x, int64_t pixels,
+/* pivot [width] = the mean of each group over `pixels` pixels, at most a row. Overwrites sum and
+ * squares [row_stride]. */
+static void find_pivot(const norm_shape *s, const partition *k, const void *x, int64_t pixels,
                        float *pivot, float *sum, float *squares) {
     int64_t wide = s->channels / s->groups;
     memset(pivot, 0, (size_t)k->width * sizeof(float));
@@ -98,19 +99,22 @@ static void find_pivot(const norm_shape *s, const cut *k, const void *x, int64_t
     repeat(pivot, s->channels, k->width);
 }
 
-/* Moments [groups] of one chunk x of `pixels` pixels; scratch [3, row]. Deviations are taken from
- * the mean of a block's first run, so that no constant in x, however large, eats the variance: that
- * of the whole block is at least the first run's share of (mean - pivot)^2, which bounds what the
- * sums lose to 1.5 log2 of the runs in a block, and only if the first is unlike the rest. */
-static void chunk_moments(const norm_shape *s, const cut *k, const void *x, int64_t pixels,
+/* Moments [groups] of one chunk x of `pixels` pixels; scratch [3, row_stride].
+ *
+ * Deviations are taken from a pivot, the mean of the block's first row, so that a large constant in
+ * x does not cancel the variance. The variance of the block is at least (mean - pivot)^2 divided by
+ * the number of rows in it, which bounds the loss by cancellation to 1.5 log2(rows) bits; it occurs
+ * only if the first row differs from the rest. */
+static void chunk_moments(const norm_shape *s, const partition *k, const void *x, int64_t pixels,
                           float *scratch, moments *out) {
-    float *pivot = scratch, *sum = scratch + k->row, *squares = scratch + 2 * k->row;
+    float *pivot = scratch, *sum = scratch + k->row_stride;
+    float *squares = scratch + 2 * k->row_stride;
     int64_t wide = s->channels / s->groups;
     memset(out, 0, (size_t)s->groups * sizeof *out);
     for (int64_t p = 0; p < pixels; p += k->block_pixels) {
         int64_t count = min_i64(k->block_pixels, pixels - p);
         const void *block = activation_at(s->type, x, p * s->channels);
-        find_pivot(s, k, block, min_i64(k->run_pixels, count), pivot, sum, squares);
+        find_pivot(s, k, block, min_i64(k->row_pixels, count), pivot, sum, squares);
         memset(sum, 0, (size_t)k->width * sizeof(float));
         memset(squares, 0, (size_t)k->width * sizeof(float));
         loops()->deviations(s->type, block, count * s->channels, k->width, pivot, sum, squares);
@@ -126,11 +130,12 @@ static void chunk_moments(const norm_shape *s, const cut *k, const void *x, int6
     }
 }
 
-/* slope and offset [width]: u = (x - mean) slope + offset is the whole norm before SiLU. */
+/* Coefficients [width] of the norm before SiLU, u = (x - mean) slope + offset. */
 CLONED(void, coefficients,
-       (const norm_shape *s, const cut *k, const float *restrict gain, const float *restrict bias,
-        const float *restrict scale_shift, const float *restrict mean, const float *restrict rstd,
-        float *restrict means, float *restrict slope, float *restrict offset),
+       (const norm_shape *s, const partition *k, const float *restrict gain,
+        const float *restrict bias, const float *restrict scale_shift, const float *restrict mean,
+        const float *restrict rstd, float *restrict means, float *restrict slope,
+        float *restrict offset),
        (s, k, gain, bias, scale_shift, mean, rstd, means, slope, offset)) {
     int64_t wide = s->channels / s->groups;
     for (int64_t g = 0; g < s->groups; g++) {
@@ -147,30 +152,32 @@ CLONED(void, coefficients,
     repeat(offset, s->channels, k->width);
 }
 
-/* What the first pass of the backward direction keeps for the second: bytes a number, a sample. */
+/* Bytes per element that gradients() keeps for finish(). */
 static int64_t kept_bytes(const norm_shape *s) {
     return s->silu ? loops()->kept[s->type == TYPE_BF16] : 0;
 }
+
+/* Likewise of one sample. */
 static int64_t kept_sample(const norm_shape *s) {
     return whole_lines(s->pixels * s->channels * kept_bytes(s));
 }
 
-static norm_rows rows_of(const norm_shape *s, const cut *k, const float *rows) {
+static norm_rows rows_of(const norm_shape *s, const partition *k, const float *rows) {
     return (norm_rows){.type = s->type,
                        .silu = s->silu,
                        .width = k->width,
                        .mean = rows,
-                       .slope = rows + k->row,
-                       .offset = rows + 2 * k->row,
-                       .same = rows + 3 * k->row,
-                       .spread = rows + 4 * k->row};
+                       .slope = rows + k->row_stride,
+                       .offset = rows + 2 * k->row_stride,
+                       .same = rows + 3 * k->row_stride,
+                       .spread = rows + 4 * k->row_stride};
 }
 
-/* The work on one sample in either direction: out is y or dx; what scratch, parts and sums hold is
- * said where they are used. */
+/* The arguments of the work on one sample in either direction. out: y or dx. sample_forward() and
+ * sample_backward() say what scratch, parts and sums hold. */
 typedef struct sample {
     const norm_shape *s;
-    const cut *k;
+    const partition *k;
     norm_rows rows;
     const void *x, *dy;
     void *out;
@@ -181,19 +188,22 @@ typedef struct sample {
     char *kept;
 } sample;
 
-/* Where chunk i begins in a map, and its numbers. */
+/* First element of chunk i in the sample. */
 static int64_t chunk_at(const sample *a, int64_t i) {
     return i * a->k->chunk_pixels * a->s->channels;
 }
+
+/* Elements of chunk i. */
 static int64_t chunk_count(const sample *a, int64_t i) {
     return min_i64(a->k->chunk_pixels, a->s->pixels - i * a->k->chunk_pixels) * a->s->channels;
 }
 
-/* Does work for every chunk. An if clause would not do, nor one where samples are shared out: a
- * team of one inside a team costs more than a small sample, and a team inside a team of one is made
- * of new threads each time. */
+/* Calls work for every chunk, in parallel if the threads share samples. The two loops, here and in
+ * for_samples(), replace an if clause of the directive, which would open a nested team of threads:
+ * one thread inside a team costs more than a small sample, and a team inside a team of one creates
+ * new threads each time. */
 static void for_chunks(const sample *a, void (*work)(const sample *a, int64_t i)) {
-    if (a->k->across) {
+    if (a->k->split_samples) {
 #pragma omp parallel for schedule(static)
         for (int64_t i = 0; i < a->k->chunks; i++) work(a, i);
     } else {
@@ -204,7 +214,7 @@ static void for_chunks(const sample *a, void (*work)(const sample *a, int64_t i)
 static void moments_chunk(const sample *a, int64_t i) {
     const norm_shape *s = a->s;
     chunk_moments(s, a->k, activation_at(s->type, a->x, chunk_at(a, i)),
-                  chunk_count(a, i) / s->channels, a->scratch + i * 3 * a->k->row,
+                  chunk_count(a, i) / s->channels, a->scratch + i * 3 * a->k->row_stride,
                   a->parts + i * s->groups);
 }
 
@@ -214,8 +224,8 @@ static void apply_chunk(const sample *a, int64_t i) {
                    activation_at(a->s->type, a->out, at));
 }
 
-/* scratch [chunks, 3, row], parts [chunks, groups]; the rows of the second pass take the place of
- * the first chunk's scratch. */
+/* scratch [chunks, 3, row_stride], parts [chunks, groups]. The coefficients overwrite the scratch
+ * of the first chunk. */
 static void sample_forward(const sample *a, const float *gain, const float *bias,
                            const float *scale_shift, float *mean, float *rstd) {
     const norm_shape *s = a->s;
@@ -227,35 +237,34 @@ static void sample_forward(const sample *a, const float *gain, const float *bias
         double variance = all.squares > 0 ? all.squares / all.n : all.squares * 0; /* NaN stays */
         rstd[g] = (float)(1 / sqrt(variance + s->epsilon));
     }
-    coefficients(s, a->k, gain, bias, scale_shift, mean, rstd, a->scratch, a->scratch + a->k->row,
-                 a->scratch + 2 * a->k->row);
+    coefficients(s, a->k, gain, bias, scale_shift, mean, rstd, a->scratch,
+                 a->scratch + a->k->row_stride, a->scratch + 2 * a->k->row_stride);
     for_chunks(a, apply_chunk);
 }
 
-/* Bytes of the rows and sums of a whole batch; the same in both directions but for what they hold.
- */
-static int64_t forward_floats(const norm_shape *s, const cut *k) {
-    return s->batch * k->chunks * 3 * k->row;
+/* Floats of scratch for the coefficients and sums of the whole batch. */
+static int64_t forward_floats(const norm_shape *s, const partition *k) {
+    return s->batch * k->chunks * 3 * k->row_stride;
 }
-static int64_t backward_floats(const norm_shape *s, const cut *k) {
-    return s->batch * (5 + 2 * k->chunks) * k->row;
+static int64_t backward_floats(const norm_shape *s, const partition *k) {
+    return s->batch * (5 + 2 * k->chunks) * k->row_stride;
 }
 
 int64_t norm_fast_scratch(const norm_shape *s) {
-    cut k = cut_of(s);
+    partition k = partition_of(s);
     int64_t forward = forward_floats(s, &k) * (int64_t)sizeof(float) +
                       s->batch * k.chunks * s->groups * (int64_t)sizeof(moments);
-    int64_t under_way = k.across ? 1 : omp_get_max_threads(); /* samples */
+    int64_t samples_at_once = k.split_samples ? 1 : omp_get_max_threads();
     int64_t backward = backward_floats(s, &k) * (int64_t)sizeof(float) +
                        (s->batch * (1 + k.chunks) + 1) * 2 * s->channels * (int64_t)sizeof(double) +
-                       under_way * kept_sample(s);
+                       samples_at_once * kept_sample(s);
     return max_i64(forward, backward);
 }
 
-/* The arguments of one call; what only one direction has is NULL in the other. */
+/* The arguments of one call of forward or backward; pointers that only the other uses are NULL. */
 typedef struct call {
     const norm_shape *s;
-    cut k;
+    partition k;
     const void *x, *dy;
     const float *gain, *bias, *scale_shift;
     const float *mean, *rstd;   /* backward */
@@ -273,7 +282,7 @@ static const float *scale_shift_of(const call *c, int64_t b) {
 }
 
 static void for_samples(const call *c, void (*work)(const call *c, int64_t b)) {
-    if (c->k.across) {
+    if (c->k.split_samples) {
         for (int64_t b = 0; b < c->s->batch; b++) work(c, b);
     } else {
 #pragma omp parallel for schedule(static)
@@ -283,9 +292,9 @@ static void for_samples(const call *c, void (*work)(const call *c, int64_t b)) {
 
 static void call_forward(const call *c, int64_t b) {
     const norm_shape *s = c->s;
-    const cut *k = &c->k;
+    const partition *k = &c->k;
     int64_t at = b * s->pixels * s->channels;
-    float *rows = c->rows + b * k->chunks * 3 * k->row;
+    float *rows = c->rows + b * k->chunks * 3 * k->row_stride;
     const sample a = {.s = s,
                       .k = k,
                       .rows = rows_of(s, k, rows),
@@ -301,7 +310,7 @@ status norm_fast_forward(const norm_shape *s, const void *x, const float *gain, 
                          const float *scale_shift, float *mean, float *rstd, void *y,
                          void *scratch) {
     call c = {.s = s,
-              .k = cut_of(s),
+              .k = partition_of(s),
               .x = x,
               .gain = gain,
               .bias = bias,
@@ -315,15 +324,15 @@ status norm_fast_forward(const norm_shape *s, const void *x, const float *gain, 
     return ST_OK;
 }
 
-/* Per channel the sums [2, channels] of du and du * (x - mean) over one chunk; scratch [2, row]. */
-static void chunk_gradients(const norm_shape *s, const cut *k, const norm_rows *rows, const void *x,
-                            const void *dy, int64_t pixels, float *scratch, double *sums,
-                            char *kept) {
-    float *sum = scratch, *sum_x = scratch + k->row;
+/* sums [2, channels] of du and of du * (x - mean) over one chunk; scratch [2, row_stride]. */
+static void chunk_gradients(const norm_shape *s, const partition *k, const norm_rows *rows,
+                            const void *x, const void *dy, int64_t pixels, float *scratch,
+                            double *sums, char *kept) {
+    float *sum = scratch, *sum_x = scratch + k->row_stride;
     memset(sums, 0, (size_t)(2 * s->channels) * sizeof *sums);
     for (int64_t p = 0; p < pixels; p += k->block_pixels) {
         int64_t n = min_i64(k->block_pixels, pixels - p) * s->channels, at = p * s->channels;
-        memset(sum, 0, (size_t)(2 * k->row) * sizeof(float));
+        memset(sum, 0, (size_t)(2 * k->row_stride) * sizeof(float));
         loops()->gradients(rows, activation_at(s->type, x, at), activation_at(s->type, dy, at), n,
                            sum, sum_x, kept + at * kept_bytes(s));
         fold(sum, s->channels, k->width);
@@ -333,10 +342,9 @@ static void chunk_gradients(const norm_shape *s, const cut *k, const norm_rows *
     }
 }
 
-/* Rows same and spread from the sample's sums; see norm_ref.c for the
- * formula. */
+/* The coefficients same and spread from the sums of a sample, by the formula in norm_ref.c. */
 CLONED(void, gradient_rows,
-       (const norm_shape *s, const cut *k, const float *rstd, const double *sums,
+       (const norm_shape *s, const partition *k, const float *rstd, const double *sums,
         const float *slope, float *same, float *spread),
        (s, k, rstd, sums, slope, same, spread)) {
     int64_t wide = s->channels / s->groups;
@@ -362,8 +370,8 @@ static void gradients_chunk(const sample *a, int64_t i) {
     int64_t at = chunk_at(a, i);
     chunk_gradients(s, a->k, &a->rows, activation_at(s->type, a->x, at),
                     activation_at(s->type, a->dy, at), chunk_count(a, i) / s->channels,
-                    a->scratch + (5 + i * 2) * a->k->row, a->sums + (1 + i) * 2 * s->channels,
-                    a->kept + at * kept_bytes(s));
+                    a->scratch + (5 + i * 2) * a->k->row_stride,
+                    a->sums + (1 + i) * 2 * s->channels, a->kept + at * kept_bytes(s));
 }
 
 static void finish_chunk(const sample *a, int64_t i) {
@@ -373,10 +381,10 @@ static void finish_chunk(const sample *a, int64_t i) {
                     chunk_count(a, i), activation_at(a->s->type, a->out, at));
 }
 
-/* scratch: rows [5, row], then [chunks, 2, row]; sums [1 + chunks, 2, channels], the first are the
- * sample's. */
+/* scratch: coefficients [5, row_stride], then [chunks, 2, row_stride]. sums [1 + chunks, 2,
+ * channels]: of the sample, then of the chunks. */
 static void sample_backward(const sample *a, const float *rstd) {
-    int64_t pair = 2 * a->s->channels, row = a->k->row;
+    int64_t pair = 2 * a->s->channels, row = a->k->row_stride;
     for_chunks(a, gradients_chunk);
     memset(a->sums, 0, (size_t)pair * sizeof *a->sums);
     for (int64_t i = 0; i < a->k->chunks; i++)
@@ -386,8 +394,8 @@ static void sample_backward(const sample *a, const float *rstd) {
     for_chunks(a, finish_chunk);
 }
 
-/* What one sample, with sums [2, channels], gives to the gradients of gain and bias and leaves in
- * those of its scale and shift. */
+/* From the sums [2, channels] of one sample: adds to the gradients of gain and bias, and sets those
+ * of its scale and shift. */
 CLONED(void, sample_parameters,
        (const norm_shape *s, const float *restrict gain, const float *restrict bias,
         const float *restrict scale_shift, const float *restrict rstd, const double *restrict sums,
@@ -409,8 +417,8 @@ CLONED(void, sample_parameters,
     }
 }
 
-/* Gradients of gain, bias, scale and shift from every sample's sums, in the order of the batch. all
- * [2, channels] holds zeros. */
+/* Gradients of gain, bias, scale and shift from the sums of every sample, added up in the order of
+ * the batch. all [2, channels] must hold zeros. */
 static void parameter_gradients(const norm_shape *s, const float *gain, const float *bias,
                                 const float *scale_shift, const float *rstd, const double *sums,
                                 int64_t stride, double *all, float *dgain, float *dbias,
@@ -427,16 +435,16 @@ static void parameter_gradients(const norm_shape *s, const float *gain, const fl
     }
 }
 
-/* Doubles from the sums of one sample to those of the next. */
-static int64_t sums_stride(const norm_shape *s, const cut *k) {
+/* Distance in doubles between the sums of two consecutive samples. */
+static int64_t sums_stride(const norm_shape *s, const partition *k) {
     return (1 + k->chunks) * 2 * s->channels;
 }
 
 static void call_backward(const call *c, int64_t b) {
     const norm_shape *s = c->s;
-    const cut *k = &c->k;
+    const partition *k = &c->k;
     int64_t at = b * s->pixels * s->channels;
-    float *rows = c->rows + b * (5 + 2 * k->chunks) * k->row;
+    float *rows = c->rows + b * (5 + 2 * k->chunks) * k->row_stride;
     const sample a = {.s = s,
                       .k = k,
                       .rows = rows_of(s, k, rows),
@@ -446,9 +454,10 @@ static void call_backward(const call *c, int64_t b) {
                       .add = c->add,
                       .scratch = rows,
                       .sums = c->sums + b * sums_stride(s, k),
-                      .kept = c->kept + (k->across ? 0 : omp_get_thread_num()) * kept_sample(s)};
+                      .kept =
+                          c->kept + (k->split_samples ? 0 : omp_get_thread_num()) * kept_sample(s)};
     coefficients(s, k, c->gain, c->bias, scale_shift_of(c, b), c->mean + b * s->groups,
-                 c->rstd + b * s->groups, rows, rows + k->row, rows + 2 * k->row);
+                 c->rstd + b * s->groups, rows, rows + k->row_stride, rows + 2 * k->row_stride);
     sample_backward(&a, c->rstd + b * s->groups);
 }
 
@@ -457,7 +466,7 @@ status norm_fast_backward(const norm_shape *s, const void *x, const float *gain,
                           const void *dy, bool add, void *dx, float *dgain, float *dbias,
                           float *dscale_shift, void *scratch) {
     call c = {.s = s,
-              .k = cut_of(s),
+              .k = partition_of(s),
               .x = x,
               .dy = dy,
               .gain = gain,

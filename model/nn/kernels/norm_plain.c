@@ -1,4 +1,4 @@
-/* The loops of group normalisation in C that any compiler turns into vectors, and SiLU alone. */
+/* The loops of group normalisation in plain C that the compiler vectorises, and SiLU alone. */
 #include "model/nn/int_math.h"
 #include "model/nn/kernels/activations.h"
 #include "model/nn/kernels/cloned.h"
@@ -8,7 +8,8 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* Compiles `body`, an inline function whose first argument is the type, once for each. */
+/* Calls `body`, an inline function, with the type as a constant first argument, so that it is
+ * compiled once for each type. */
 #define OF_TYPE(body, type, ...)                                                                   \
     ((type) == TYPE_BF16 ? body(TYPE_BF16, __VA_ARGS__) : body(TYPE_F32, __VA_ARGS__))
 
@@ -86,7 +87,7 @@ CLONED(void, gradients,
                 sum_x, kept);
 }
 
-/* dx is only ever dy itself or apart from it, which the simd directive vouches for. */
+/* The simd directive is correct because dx either is dy or does not overlap it. */
 INLINE void finish_of(tensor_type type, bool silu, bool add, const norm_rows *r, const void *x,
                       const void *dy, const float *kept, int64_t n, void *dx) {
     const float *mean = r->mean, *slope = r->slope, *same = r->same, *spread = r->spread;
@@ -122,7 +123,8 @@ const norm_loops norm_loops_plain = {
 
 /* ---- SiLU alone ---- */
 
-enum { SHARE = 8192, ALONE = 65536 }; /* numbers of a piece; how many one thread does alone */
+/* Elements of a chunk; at most SERIAL elements are processed by one thread. */
+enum { CHUNK = 8192, SERIAL = 65536 };
 
 CLONED(void, silu_block, (const float *x, float *y, int64_t n), (x, y, n)) {
 #pragma omp simd
@@ -136,12 +138,12 @@ CLONED(void, silu_block_backward, (const float *x, const float *dy, float *dx, i
 }
 
 void silu_fast_forward(const float *x, float *y, int64_t n) {
-#pragma omp parallel for schedule(static) if (n > ALONE)
-    for (int64_t i = 0; i < n; i += SHARE) silu_block(x + i, y + i, min_i64(SHARE, n - i));
+#pragma omp parallel for schedule(static) if (n > SERIAL)
+    for (int64_t i = 0; i < n; i += CHUNK) silu_block(x + i, y + i, min_i64(CHUNK, n - i));
 }
 
 void silu_fast_backward(const float *x, const float *dy, float *dx, int64_t n) {
-#pragma omp parallel for schedule(static) if (n > ALONE)
-    for (int64_t i = 0; i < n; i += SHARE)
-        silu_block_backward(x + i, dy + i, dx + i, min_i64(SHARE, n - i));
+#pragma omp parallel for schedule(static) if (n > SERIAL)
+    for (int64_t i = 0; i < n; i += CHUNK)
+        silu_block_backward(x + i, dy + i, dx + i, min_i64(CHUNK, n - i));
 }

@@ -1,5 +1,4 @@
-/* Group normalisation and SiLU as their formulas read: plain loops with f64 sums, for the
- * reference engine. */
+/* Group normalisation and SiLU of the reference engine: plain loops with f64 sums. */
 #include "io/alloc.h"
 #include "model/nn/kernels/activations.h"
 #include "model/nn/kernels/norm.h"
@@ -10,7 +9,7 @@ static double sigmoid(double u) { return 1 / (1 + exp(-u)); }
 static double silu(double u) { return u * sigmoid(u); }
 static double silu_slope(double u) { return sigmoid(u) * (1 + u * (1 - sigmoid(u))); }
 
-/* What multiplies gain * xhat + bias, and what is added to it, for sample b and channel c. */
+/* The factor of gain * xhat + bias for sample b and channel c, and the summand after it. */
 static double scale_of(const norm_shape *s, const float *scale_shift, int64_t b, int64_t c) {
     return scale_shift ? 1.0 + scale_shift[b * 2 * s->channels + c] : 1;
 }
@@ -52,9 +51,12 @@ status norm_ref_forward(const norm_shape *s, const void *x, const float *gain, c
     return ST_OK;
 }
 
-/* With v = gain * xhat + bias, u = v * scale + shift and du = dy * silu'(u): the mean and the
- * spread of a group both depend on every x of it, hence
- * dx = rstd (dxhat - mean(dxhat) - xhat mean(dxhat xhat)), dxhat = du scale gain
+/* With v = gain * xhat + bias, u = v * scale + shift and du = dy * silu'(u). Mean and variance of a
+ * group depend on every x of it, hence
+ *
+ *     dxhat = du scale gain
+ *     dx = rstd (dxhat - mean(dxhat) - xhat mean(dxhat xhat))
+ *
  * (Ioffe & Szegedy 2015, section 3, with groups in place of batches). */
 status norm_ref_backward(const norm_shape *s, const void *x, const float *gain, const float *bias,
                          const float *scale_shift, const float *mean, const float *rstd,

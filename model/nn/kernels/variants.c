@@ -1,4 +1,4 @@
-/* The table of kernel variants, and the choice among its rows. */
+/* The table of kernel variants and the choice of a row for this processor. */
 #include "model/nn/kernels/variants.h"
 
 #include "model/nn/kernels/attention_head.h"
@@ -10,11 +10,11 @@
 
 const kernel_variant kernel_variants[] = {
     {KERNEL_NORM, "norm by AVX-512 with bf16", CPU_AVX512_BF16, &norm_loops_avx512},
-    {KERNEL_NORM, "norm by compiled loops", CPU_BASELINE, &norm_loops_plain},
+    {KERNEL_NORM, "norm by compiler-vectorised loops", CPU_BASELINE, &norm_loops_plain},
 
     {KERNEL_ATTENTION, "attention by AMX", CPU_AMX, &head_amx},
     {KERNEL_ATTENTION, "attention by AVX-512 with bf16", CPU_AVX512_BF16, &head_avx512},
-    {KERNEL_ATTENTION, "attention by library products", CPU_BASELINE, &head_plain},
+    {KERNEL_ATTENTION, "attention by the library's products", CPU_BASELINE, &head_plain},
 
     {KERNEL_WINOGRAD, "Winograd by AVX-512 with bf16", CPU_AVX512_BF16, &winograd_avx512},
     {KERNEL_WINOGRAD, "convolution by the library", CPU_AVX512, NULL},

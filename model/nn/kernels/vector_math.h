@@ -1,18 +1,18 @@
-/* Elementary functions without branches, for loops that the compiler turns into vectors. */
+/* Elementary functions without branches, for loops that the compiler vectorises. */
 #ifndef CTAUG_MODEL_NN_KERNELS_VECTOR_MATH_H
 #define CTAUG_MODEL_NN_KERNELS_VECTOR_MATH_H
 
 #include <stdint.h>
 #include <string.h>
 
-/* Where fast_exp() ends, below and above. In another file on purpose: were the values known, gcc
- * would follow the clamped cases as branches and mask every instruction: slower. */
+/* The bounds of fast_exp()'s argument. Defined in a file of its own: if gcc knew the values, it
+ * would treat the clamped cases as branches and mask every instruction, which is slower. */
 extern const float fast_exp_ends[2];
 
-/* e^x to 1.01 units in the last place on [-87.3, 88.3], held to the values at the ends outside;
- * NaN stays NaN. x = n ln 2 + r (Cody & Waite 1980, chapter 6); e^r = 1 + r + r^2 q(r) with q
- * fitted to |r| <= ln 2 / 2 for least maximum relative error. Adding 1.5 * 2^23 rounds to an
- * integer and leaves it in the low bits, where it becomes the exponent of 2^n. */
+/* e^x with an error of at most 1.01 units in the last place on [-87.3, 88.3]; outside, the value at
+ * the nearer end; NaN stays NaN. x = n ln 2 + r (Cody & Waite 1980, chapter 6); e^r = 1 + r + r^2
+ * q(r) with the minimax polynomial q (relative error) for |r| <= ln 2 / 2. Adding 1.5 * 2^23 rounds
+ * to an integer and leaves it in the low bits, where it becomes the exponent of 2^n. */
 static inline float fast_exp(float x) {
     const float shift = 12582912.0f;
     x = x < fast_exp_ends[0] ? fast_exp_ends[0] : x;

@@ -1,7 +1,8 @@
-/* Residual addition of two maps of one shape. */
+/* Residual addition of two activations of the same shape. */
 #include "model/nn/kernels/elementwise.h"
 #include "model/nn/op.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 static status add_forward(op_run *r) {
@@ -10,18 +11,20 @@ static status add_forward(op_run *r) {
 }
 
 static const op_kind add_kind = {.name = "add",
-                                 .lowers = true,
-                                 .typed = READS_IN0 | READS_IN1,
-                                 .passes = READS_IN0 | READS_IN1,
+                                 .may_be_bf16 = true,
+                                 .same_type = BIT_IN0 | BIT_IN1,
+                                 .passes_gradient = BIT_IN0 | BIT_IN1,
                                  .forward = add_forward};
 
 node graph_add(graph *g, node a, node b) {
     const graph_op *one = graph_value(g, a, "add"), *two = graph_value(g, b, "add");
     if (!one || !two) return NODE_NONE;
     if (memcmp(one->shape, two->shape, sizeof one->shape) != 0)
-        return graph_fault(g, "add: %dx%dx%d and %dx%dx%d differ", (int)one->shape[0],
-                           (int)one->shape[1], (int)one->shape[2], (int)two->shape[0],
-                           (int)two->shape[1], (int)two->shape[2]);
+        return graph_fault(g,
+                           "add: %" PRId64 "x%" PRId64 "x%" PRId64 " and %" PRId64 "x%" PRId64
+                           "x%" PRId64 " differ",
+                           one->shape[0], one->shape[1], one->shape[2], two->shape[0],
+                           two->shape[1], two->shape[2]);
     graph_op op = {.kind = &add_kind,
                    .in = {a, b},
                    .inputs = 2,

@@ -1,6 +1,8 @@
-/* Multi-head self-attention over the pixels of a map (Vaswani et al. 2017, eq. 1): the queries,
- * keys and values come as one map of 3c channels from a 1x1 convolution. */
+/* Multi-head self-attention over the pixels of an activation (Vaswani et al. 2017, eq. 1). The
+ * input holds queries, keys and values as 3c channels, the output of a 1x1 convolution. */
 #include "model/nn/op.h"
+
+#include <inttypes.h>
 
 static attention_shape shape_of(const op_run *r) {
     return (attention_shape){.batch = r->batch,
@@ -10,7 +12,7 @@ static attention_shape shape_of(const op_run *r) {
                              .type = r->out.type};
 }
 
-/* The logarithm of the softmax denominator of every query. */
+/* saved: the logarithm of the softmax denominator of every query. */
 static status attention_open(op_run *r) {
     attention_shape s = shape_of(r);
     r->saved_bytes = s.batch * s.heads * s.tokens * (int64_t)sizeof(float);
@@ -35,9 +37,9 @@ static int64_t attention_flops(const op_run *r) {
 }
 
 static const op_kind attention_kind = {.name = "attention",
-                                       .backward_reads = READS_IN0 | READS_OUT,
-                                       .lowers = true,
-                                       .typed = READS_IN0,
+                                       .backward_reads = BIT_IN0 | BIT_OUT,
+                                       .may_be_bf16 = true,
+                                       .same_type = BIT_IN0,
                                        .open = attention_open,
                                        .forward = attention_forward,
                                        .backward = attention_backward,
@@ -48,9 +50,10 @@ node graph_attention(graph *g, node qkv, int64_t heads) {
     if (!from) return NODE_NONE;
     int64_t c = from->shape[2] / 3;
     if (from->shape[2] % 3 != 0 || heads < 1 || c % heads != 0)
-        return graph_fault(
-            g, "attention: %d channels do not hold queries, keys and values of %d heads",
-            (int)from->shape[2], (int)heads);
+        return graph_fault(g,
+                           "attention: %" PRId64
+                           " channels do not hold queries, keys and values of %" PRId64 " heads",
+                           from->shape[2], heads);
     graph_op op = {.kind = &attention_kind,
                    .in = {qkv},
                    .inputs = 1,

@@ -1,15 +1,17 @@
-/* Concatenation of two maps along channels: the skip connections of a U-Net. */
+/* Concatenation of two activations along channels: the skip connections of a U-Net. */
 #include "model/nn/op.h"
 
+#include <inttypes.h>
 #include <string.h>
 
-/* Bytes of a pixel of the two inputs. */
-static int64_t row(const op_run *r, int k) {
+/* Bytes of one pixel of input k. */
+static int64_t pixel_bytes(const op_run *r, int k) {
     return r->in[k].shape[3] * tensor_element_bytes(r->out.type);
 }
 
 static status concat_forward(op_run *r) {
-    int64_t a = row(r, 0), b = row(r, 1), pixels = r->batch * r->out.shape[1] * r->out.shape[2];
+    int64_t a = pixel_bytes(r, 0), b = pixel_bytes(r, 1),
+            pixels = r->batch * r->out.shape[1] * r->out.shape[2];
     const char *from_a = r->in[0].at, *from_b = r->in[1].at;
     char *y = r->out.at;
 #pragma omp parallel for schedule(static)
@@ -21,7 +23,8 @@ static status concat_forward(op_run *r) {
 }
 
 static status concat_backward(op_run *r) {
-    int64_t a = row(r, 0), b = row(r, 1), pixels = r->batch * r->out.shape[1] * r->out.shape[2];
+    int64_t a = pixel_bytes(r, 0), b = pixel_bytes(r, 1),
+            pixels = r->batch * r->out.shape[1] * r->out.shape[2];
     const char *dy = r->grad_out;
     char *da = r->grad_in[0], *db = r->grad_in[1];
 #pragma omp parallel for schedule(static)
@@ -33,9 +36,9 @@ static status concat_backward(op_run *r) {
 }
 
 static const op_kind concat_kind = {.name = "concat",
-                                    .lowers = true,
-                                    .copies = true,
-                                    .typed = READS_IN0 | READS_IN1,
+                                    .may_be_bf16 = true,
+                                    .only_copies = true,
+                                    .same_type = BIT_IN0 | BIT_IN1,
                                     .forward = concat_forward,
                                     .backward = concat_backward};
 
@@ -43,8 +46,9 @@ node graph_concat(graph *g, node a, node b) {
     const graph_op *one = graph_value(g, a, "concat"), *two = graph_value(g, b, "concat");
     if (!one || !two) return NODE_NONE;
     if (one->shape[0] != two->shape[0] || one->shape[1] != two->shape[1])
-        return graph_fault(g, "concat: maps of %dx%d and %dx%d", (int)one->shape[0],
-                           (int)one->shape[1], (int)two->shape[0], (int)two->shape[1]);
+        return graph_fault(
+            g, "concat: %" PRId64 "x%" PRId64 " and %" PRId64 "x%" PRId64 " pixels differ",
+            one->shape[0], one->shape[1], two->shape[0], two->shape[1]);
     graph_op op = {.kind = &concat_kind,
                    .in = {a, b},
                    .inputs = 2,

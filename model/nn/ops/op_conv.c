@@ -1,6 +1,9 @@
-/* Convolution, 3x3 with stride 1 or 2 or 1x1, padding kernel / 2, with bias. The arithmetic is the
- * engine's; weights are packed into its layout when they have changed, or in each run. */
+/* Convolution with bias: 3x3 with stride 1 or 2, or 1x1 with stride 1; padding kernel / 2. The
+ * engine does the arithmetic, and packs the weights into its own layout when they have changed or
+ * in each run. */
 #include "model/nn/op.h"
+
+#include <inttypes.h>
 
 static status conv_open_op(op_run *r) {
     const graph_op *op = r->op;
@@ -43,9 +46,9 @@ static int64_t conv_flops(const op_run *r) {
 }
 
 static const op_kind conv_kind = {.name = "conv",
-                                  .backward_reads = READS_IN0,
-                                  .lowers = true,
-                                  .any_type = READS_IN0,
+                                  .backward_reads = BIT_IN0,
+                                  .may_be_bf16 = true,
+                                  .any_type = BIT_IN0,
                                   .open = conv_open_op,
                                   .close = conv_close_op,
                                   .pack = conv_pack_op,
@@ -57,10 +60,10 @@ node graph_conv(graph *g, const char *name, node x, int64_t out, int kernel, int
                 weight_init init) {
     const graph_op *from = graph_value(g, x, name);
     if (!from) return NODE_NONE;
-    /* No 1x1 with stride 2: oneDNN 2.6 writes beyond its scratch there. */
+    /* 1x1 with stride 2 is refused: oneDNN 2.6 writes beyond its scratch there. */
     if ((kernel != 1 && kernel != 3) || stride < 1 || stride > (kernel + 1) / 2 || out < 1)
-        return graph_fault(g, "%s: kernel %d, stride %d to %d channels is not supported", name,
-                           kernel, stride, (int)out);
+        return graph_fault(g, "%s: kernel %d, stride %d to %" PRId64 " channels is not supported",
+                           name, kernel, stride, out);
     int64_t in = from->shape[2];
     graph_op op = {
         .kind = &conv_kind,

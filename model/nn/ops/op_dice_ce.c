@@ -1,34 +1,38 @@
-/* Segmentation loss of a sample: weight * (cross-entropy, mean over pixels, + 1 - mean over classes
- * of the soft Dice (2 I + 1) / (P + Y + 1)) with I = sum of p*y, P = sum of p, Y = sum of y over
- * pixels (Milletari et al. 2016, eq. in section 3, with plain sums; the ones keep absent classes at
- * 1). */
+/* Segmentation loss of a sample:
+ *
+ *     weight * (mean over pixels of the cross-entropy + 1 - mean over classes of the soft Dice)
+ *
+ * with soft Dice = (2 I + 1) / (P + Y + 1), I = sum of p*y, P = sum of p and Y = sum of y over the
+ * pixels (Milletari et al. 2016, equation in section 3, with plain instead of squared sums in the
+ * denominator). Adding 1 above and below makes the Dice of an absent class 1. */
 #include "model/nn/op.h"
 
 #include "io/alloc.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
 enum { CLASSES_MAX = 256 };
 
 typedef struct overlap {
-    double both[CLASSES_MAX], predicted[CLASSES_MAX], truth[CLASSES_MAX];
+    double both[CLASSES_MAX], predicted[CLASSES_MAX], truth[CLASSES_MAX]; /* I, P, Y */
 } overlap;
 
 static double dice_of_class(const overlap *o, int64_t k) {
     return (2 * o->both[k] + 1) / (o->predicted[k] + o->truth[k] + 1);
 }
 
-/* The class probabilities. */
+/* saved: the class probabilities. */
 static status dice_ce_open(op_run *r) {
     r->saved_bytes = tensor_count(&r->in[0]) * (int64_t)sizeof(float);
     return ST_OK;
 }
 
 static void softmax(const float *logits, float *p, int64_t classes) {
-    float most = logits[0], sum = 0;
-    for (int64_t k = 1; k < classes; k++) most = fmaxf(most, logits[k]);
-    for (int64_t k = 0; k < classes; k++) sum += p[k] = expf(logits[k] - most);
+    float max = logits[0], sum = 0;
+    for (int64_t k = 1; k < classes; k++) max = fmaxf(max, logits[k]);
+    for (int64_t k = 0; k < classes; k++) sum += p[k] = expf(logits[k] - max);
     for (int64_t k = 0; k < classes; k++) p[k] /= sum;
 }
 
@@ -49,8 +53,9 @@ static status dice_ce_forward(op_run *r) {
     float *y = r->out.at;
     for (int64_t i = 0; i < r->batch * pixels; i++)
         if (labels[i] >= classes)
-            return status_fail(ST_INPUT, "a label map holds %d, but there are only %d classes",
-                               (int)labels[i], (int)classes);
+            return status_fail(ST_INPUT,
+                               "a label map holds %d, but there are only %" PRId64 " classes",
+                               (int)labels[i], classes);
 #pragma omp parallel for schedule(static)
     for (int64_t b = 0; b < r->batch; b++) {
         float *p = (float *)r->saved + b * pixels * classes;
@@ -88,7 +93,7 @@ static status dice_ce_backward(op_run *r) {
         }
         for (int64_t i = 0; i < pixels; i++) {
             const float *q = p + i * classes;
-            float mean = 0; /* of the Dice slopes under the probabilities: softmax's chain rule */
+            float mean = 0; /* of the Dice slopes, weighted by q: the Jacobian of the softmax */
             for (int64_t k = 0; k < classes; k++)
                 mean += q[k] * (k == truth[i] ? present[k] : absent[k]);
             for (int64_t k = 0; k < classes; k++) {
@@ -102,7 +107,7 @@ static status dice_ce_backward(op_run *r) {
 }
 
 static const op_kind dice_ce_kind = {.name = "Dice and cross-entropy loss",
-                                     .backward_reads = READS_IN1 | READS_IN2,
+                                     .backward_reads = BIT_IN1 | BIT_IN2,
                                      .open = dice_ce_open,
                                      .forward = dice_ce_forward,
                                      .backward = dice_ce_backward};
@@ -117,7 +122,7 @@ node graph_dice_ce_loss(graph *g, node logits, node labels, node weight) {
         return graph_fault(g, "loss: the label map does not have the size of the logits");
     if (l->shape[2] > CLASSES_MAX) return graph_fault(g, "loss: more than %d classes", CLASSES_MAX);
     if (w->shape[0] * w->shape[1] * w->shape[2] != 1)
-        return graph_fault(g, "loss: the weight must be one number a sample");
+        return graph_fault(g, "loss: the weight must be one value per sample");
     graph_op op = {
         .kind = &dice_ce_kind, .in = {logits, labels, weight}, .inputs = 3, .shape = {1, 1, 1}};
     return graph_append(g, &op);

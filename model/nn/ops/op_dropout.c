@@ -1,24 +1,25 @@
-/* Dropout (Srivastava et al. 2014), inverted: in training a value is kept with probability 1 - p
- * and scaled by 1 / (1 - p); elsewhere it passes. A mask follows from the sample's global index,
- * the step and the op, never from the place in the batch or the rank. */
+/* Inverted dropout (Srivastava et al. 2014): in training a value is kept with probability 1 - p and
+ * scaled by 1 / (1 - p); otherwise the op is the identity. A mask depends on the seed, the sample's
+ * global index, the step and the op, never on the position in the batch or on the rank. */
+#include "model/nn/int_math.h"
 #include "model/nn/kernels/elementwise.h"
 #include "model/nn/op.h"
 
 #include "model/rng.h"
 
-enum { PIECE = 1024 };
+enum { CHUNK = 1024 };
 
-/* A byte a value: whether it is kept. */
+/* saved: one byte per value, whether it is kept. */
 static status dropout_open(op_run *r) {
     r->saved_bytes = tensor_count(&r->out);
     return ST_OK;
 }
 
-/* keep [n] for one sample; drawn in pieces, which give the numbers of one long draw. */
+/* Draws keep [n] for one sample. Drawing in chunks gives the same numbers as one long draw. */
 static void draw(rng_stream *s, float p, uint8_t *keep, int64_t n) {
-    float u[PIECE];
-    for (int64_t i = 0; i < n; i += PIECE) {
-        int64_t count = n - i < PIECE ? n - i : PIECE;
+    float u[CHUNK];
+    for (int64_t i = 0; i < n; i += CHUNK) {
+        int64_t count = min_i64(CHUNK, n - i);
         rng_fill_uniform(s, u, count);
         for (int64_t k = 0; k < count; k++) keep[i + k] = u[k] >= p;
     }
@@ -35,7 +36,7 @@ static status dropout_forward(op_run *r) {
     uint8_t *keep = r->saved;
 #pragma omp parallel for schedule(static)
     for (int64_t b = 0; b < r->batch; b++) {
-        /* 2^12 ops a network at most: graphs have a few hundred. */
+        /* At most 4096 ops per network; graphs have a few hundred. */
         uint64_t index = r->keys->sample[b] * 4096 + (uint64_t)r->index;
         rng_stream s = rng_open(r->keys->seed, RNG_DROPOUT, index, (uint32_t)r->keys->step);
         draw(&s, (float)r->op->set.probability, keep + b * n, n);
@@ -61,8 +62,8 @@ static bool dropout_is_identity(const graph_op *op, bool training) {
 }
 
 static const op_kind dropout_kind = {.name = "dropout",
-                                     .lowers = true,
-                                     .typed = READS_IN0,
+                                     .may_be_bf16 = true,
+                                     .same_type = BIT_IN0,
                                      .open = dropout_open,
                                      .forward = dropout_forward,
                                      .backward = dropout_backward,

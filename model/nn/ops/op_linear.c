@@ -29,7 +29,7 @@ static int64_t linear_flops(const op_run *r) {
 }
 
 static const op_kind linear_kind = {.name = "linear",
-                                    .backward_reads = READS_IN0,
+                                    .backward_reads = BIT_IN0,
                                     .forward = linear_forward,
                                     .backward = linear_backward,
                                     .flops = linear_flops};

@@ -1,5 +1,5 @@
 /* Regression losses: weight * mean over a sample of |d|, d^2 or Huber(d), d = predicted - target
- * (Huber 1964, delta = 1: d^2 / 2 within, |d| - 1/2 beyond). */
+ * (Huber 1964 with delta = 1: d^2 / 2 for |d| <= 1, else |d| - 1/2). */
 #include "model/nn/op.h"
 
 #include <math.h>
@@ -64,7 +64,7 @@ static status loss_backward(op_run *r) {
 }
 
 static const op_kind loss_kind_op = {.name = "regression loss",
-                                     .backward_reads = READS_IN0 | READS_IN1 | READS_IN2,
+                                     .backward_reads = BIT_IN0 | BIT_IN1 | BIT_IN2,
                                      .forward = loss_forward,
                                      .backward = loss_backward};
 
@@ -75,7 +75,7 @@ node graph_regression_loss(graph *g, node predicted, node target, node weight, l
     if (memcmp(p->shape, t->shape, sizeof p->shape) != 0)
         return graph_fault(g, "loss: the prediction and its target differ in shape");
     if (w->shape[0] * w->shape[1] * w->shape[2] != 1)
-        return graph_fault(g, "loss: the weight must be one number a sample");
+        return graph_fault(g, "loss: the weight must be one value per sample");
     graph_op op = {.kind = &loss_kind_op,
                    .in = {predicted, target, weight},
                    .inputs = 3,

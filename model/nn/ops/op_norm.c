@@ -1,7 +1,9 @@
-/* Group normalisation with optional scale-shift modulation and SiLU behind it, in one op: the chain
- * norm -> modulate -> SiLU is what stands before every convolution, and apart it would cost three
- * passes over memory. */
+/* Group normalisation, optionally followed by scale-shift modulation and SiLU. The chain norm ->
+ * modulate -> SiLU precedes every convolution; as separate ops it would cost three passes over
+ * memory. */
 #include "model/nn/op.h"
+
+#include <inttypes.h>
 
 static norm_shape shape_of(const op_run *r) {
     return (norm_shape){.batch = r->batch,
@@ -13,7 +15,7 @@ static norm_shape shape_of(const op_run *r) {
                         .type = r->out.type};
 }
 
-/* mean and rstd, batch * groups each. */
+/* saved: mean and rstd (reciprocal standard deviation), [batch, groups] each. */
 static status norm_open(op_run *r) {
     norm_shape s = shape_of(r);
     r->saved_bytes = 2 * r->batch * r->op->set.groups * (int64_t)sizeof(float);
@@ -32,7 +34,7 @@ static status norm_backward(op_run *r) {
     norm_shape s = shape_of(r);
     const float *mean = r->saved, *rstd = mean + s.batch * s.groups;
     if (!r->grad_in[0])
-        return status_fail(ST_INTERNAL, "%s: norm cannot be trained straight on an input",
+        return status_fail(ST_INTERNAL, "%s: norm cannot be trained directly on an input",
                            r->op->name);
     return r->engine->norm_backward(&s, r->in[0].at, r->param[0], r->param[1], r->in[1].at, mean,
                                     rstd, r->grad_out, r->grad_adds[0], r->grad_in[0],
@@ -40,10 +42,10 @@ static status norm_backward(op_run *r) {
 }
 
 static const op_kind norm_kind = {.name = "norm",
-                                  .backward_reads = READS_IN0 | READS_IN1,
-                                  .lowers = true,
-                                  .typed = READS_IN0,
-                                  .adds = READS_IN0,
+                                  .backward_reads = BIT_IN0 | BIT_IN1,
+                                  .may_be_bf16 = true,
+                                  .same_type = BIT_IN0,
+                                  .adds_gradient = BIT_IN0,
                                   .open = norm_open,
                                   .forward = norm_forward,
                                   .backward = norm_backward};
@@ -53,18 +55,18 @@ node graph_norm(graph *g, const char *name, node x, int64_t groups, node scale_s
     if (!from) return NODE_NONE;
     int64_t c = from->shape[2];
     if (groups < 1 || c % groups != 0)
-        return graph_fault(g, "%s: %d channels do not fall into %d groups", name, (int)c,
-                           (int)groups);
+        return graph_fault(g, "%s: %" PRId64 " channels cannot be divided into %" PRId64 " groups",
+                           name, c, groups);
     graph_op op = {.kind = &norm_kind,
                    .in = {x, scale_shift},
                    .inputs = scale_shift == NODE_NONE ? 1 : 2,
                    .shape = {from->shape[0], from->shape[1], c},
                    .set = {.groups = groups, .silu = silu}};
     if (scale_shift != NODE_NONE) {
-        const graph_op *by = graph_value(g, scale_shift, name);
-        if (!by) return NODE_NONE;
-        if (by->shape[0] != 1 || by->shape[1] != 1 || by->shape[2] != 2 * c)
-            return graph_fault(g, "%s: scale and shift must be a vector of %d", name, (int)(2 * c));
+        const graph_op *modulation = graph_value(g, scale_shift, name);
+        if (!modulation) return NODE_NONE;
+        if (modulation->shape[0] != 1 || modulation->shape[1] != 1 || modulation->shape[2] != 2 * c)
+            return graph_fault(g, "%s: scale and shift must be a vector of %" PRId64, name, 2 * c);
     }
     graph_name(g, &op, name);
     graph_param(g, &op, "weight", 1, (int64_t[]){c}, PARAM_ONE, c, false);

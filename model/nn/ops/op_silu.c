@@ -1,4 +1,5 @@
-/* SiLU, x * sigmoid(x) (Elfwing et al. 2018), on its own: for vectors; maps have it inside norm. */
+/* SiLU, x * sigmoid(x) (Elfwing et al. 2018), as an op of its own, for vectors: on
+ * activations norm applies it. */
 #include "model/nn/op.h"
 
 static status silu_forward(op_run *r) {
@@ -11,10 +12,8 @@ static status silu_backward(op_run *r) {
     return ST_OK;
 }
 
-static const op_kind silu_kind = {.name = "silu",
-                                  .backward_reads = READS_IN0,
-                                  .forward = silu_forward,
-                                  .backward = silu_backward};
+static const op_kind silu_kind = {
+    .name = "silu", .backward_reads = BIT_IN0, .forward = silu_forward, .backward = silu_backward};
 
 node graph_silu(graph *g, node x) {
     const graph_op *from = graph_value(g, x, "silu");

@@ -1,7 +1,8 @@
-/* Sinusoidal embedding of a number per sample (Vaswani et al. 2017, section 3.5): the cosines
- * first, as in the code of Dhariwal & Nichol 2021. No gradient passes to the number. */
+/* Sinusoidal embedding of one number per sample (Vaswani et al. 2017, section 3.5), cosines first
+ * as in the code of Dhariwal & Nichol 2021. The input gets no gradient. */
 #include "model/nn/op.h"
 
+#include <inttypes.h>
 #include <math.h>
 
 static status sinusoid_forward(op_run *r) {
@@ -24,8 +25,9 @@ node graph_sinusoid(graph *g, node x, int64_t dim, double scale) {
     const graph_op *from = graph_value(g, x, "sinusoid");
     if (!from) return NODE_NONE;
     if (from->shape[0] * from->shape[1] * from->shape[2] != 1 || dim < 2 || dim % 2 != 0)
-        return graph_fault(g, "sinusoid: takes one number to an even count of channels, not %d",
-                           (int)dim);
+        return graph_fault(
+            g, "sinusoid: needs one number per sample and an even number of channels, not %" PRId64,
+            dim);
     graph_op op = {.kind = &sinusoid_kind,
                    .in = {x},
                    .inputs = 1,

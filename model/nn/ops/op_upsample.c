@@ -21,7 +21,7 @@ static status upsample_forward(op_run *r) {
     return ST_OK;
 }
 
-/* Each pixel collects the gradients of its four copies. */
+/* The gradient of a pixel is the sum over its four copies. */
 static status upsample_backward(op_run *r) {
     int64_t h = r->in[0].shape[1], w = r->in[0].shape[2], c = r->in[0].shape[3];
     int64_t pixel = c * tensor_element_bytes(r->out.type);
@@ -40,9 +40,9 @@ static status upsample_backward(op_run *r) {
 }
 
 static const op_kind upsample_kind = {.name = "upsample",
-                                      .lowers = true,
-                                      .copies = true,
-                                      .typed = READS_IN0,
+                                      .may_be_bf16 = true,
+                                      .only_copies = true,
+                                      .same_type = BIT_IN0,
                                       .forward = upsample_forward,
                                       .backward = upsample_backward};
 

@@ -1,4 +1,4 @@
-/* Copies of maps between the caller's layout and a product's. */
+/* Copies of activations between the type and layout of the caller and those of a product. */
 #include "model/nn/kernels/onednn/conv_staging.h"
 
 #include "model/nn/kernels/bf16.h"
@@ -8,26 +8,25 @@ static int64_t count_of(const staging *s) {
 }
 
 int64_t staging_bytes(const staging *s) {
-    const int64_t unit[] = {0, sizeof(bf16), sizeof(float)};
-    return count_of(s) * unit[s->kind];
+    const int64_t element[] = {[STAGING_NARROW] = sizeof(bf16), [STAGING_BLOCKS] = sizeof(float)};
+    return count_of(s) * element[s->kind];
 }
 
-const void *staging_in(const staging *s, const void *map, void *scratch) {
+const void *staging_in(const staging *s, const void *x, void *scratch) {
     void *copy = (char *)scratch + s->at;
-    if (s->kind == STAGING_NONE) return map;
+    if (s->kind == STAGING_NONE) return x;
     if (s->kind == STAGING_NARROW)
-        bf16_round(map, copy, count_of(s));
+        bf16_round(x, copy, count_of(s));
     else
-        blocks_gather(&s->shape, s->rounded, map, copy);
+        blocks_gather(&s->shape, s->rounded, x, copy);
     return copy;
 }
 
-void *staging_out(const staging *s, void *map, void *scratch) {
-    return s->kind == STAGING_NONE ? map : (char *)scratch + s->at;
+void *staging_out(const staging *s, void *x, void *scratch) {
+    return s->kind == STAGING_NONE ? x : (char *)scratch + s->at;
 }
 
-void staging_deliver(const staging *s, void *map, const void *scratch) {
+void staging_deliver(const staging *s, void *x, const void *scratch) {
     if (s->kind != STAGING_NONE)
-        blocks_scatter(&s->shape, (const float *)(const void *)((const char *)scratch + s->at),
-                       map);
+        blocks_scatter(&s->shape, (const float *)(const void *)((const char *)scratch + s->at), x);
 }

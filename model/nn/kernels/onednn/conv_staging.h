@@ -1,12 +1,13 @@
-/* A map on its way into or out of a product that wants it otherwise than the caller has it: rounded
- * to bf16, widened to f32, or in blocks of channels. It then has a copy in scratch. Local. */
+/* Staging: conversion of an activation for a product that needs another type or layout than the
+ * caller's, that is rounded to bf16, widened to f32, or in blocks of channels. The product then
+ * works on a copy in scratch. Local. */
 #ifndef CTAUG_MODEL_NN_KERNELS_ONEDNN_CONV_STAGING_H
 #define CTAUG_MODEL_NN_KERNELS_ONEDNN_CONV_STAGING_H
 
 #include "model/nn/kernels/onednn/channel_blocks.h"
 
 typedef enum staging_kind {
-    STAGING_NONE,   /* the caller's array will do */
+    STAGING_NONE,   /* no copy: the product uses the caller's array */
     STAGING_NARROW, /* f32 rounded to bf16 */
     STAGING_BLOCKS  /* f32 in blocks of shape.width channels */
 } staging_kind;
@@ -14,17 +15,20 @@ typedef enum staging_kind {
 typedef struct staging {
     staging_kind kind;
     block_shape shape;
-    bool rounded; /* STAGING_BLOCKS: to numbers that bf16 can say */
-    int64_t at;   /* the copy's place in scratch, bytes */
+    bool rounded; /* STAGING_BLOCKS: values are rounded to bf16 */
+    int64_t at;   /* offset of the copy in scratch, bytes */
 } staging;
 
-int64_t staging_bytes(const staging *s); /* of the copy */
+/* Bytes of the copy. */
+int64_t staging_bytes(const staging *s);
 
-/* What a product reads for the map. */
-const void *staging_in(const staging *s, const void *map, void *scratch);
+/* Copies x if needed; returns the array for the product to read. */
+const void *staging_in(const staging *s, const void *x, void *scratch);
 
-/* Where a product writes, and from there, afterwards, to the map. */
-void *staging_out(const staging *s, void *map, void *scratch);
-void staging_deliver(const staging *s, void *map, const void *scratch);
+/* The array for the product to write. */
+void *staging_out(const staging *s, void *x, void *scratch);
+
+/* Afterwards: copies what the product has written to x if needed. */
+void staging_deliver(const staging *s, void *x, const void *scratch);
 
 #endif

@@ -1,10 +1,12 @@
-/* The oneDNN engine: convolutions by ways of our own where one takes them (conv_ways.h), else by
- * the library (conv_dnnl.c); products by dnnl_sgemm, our own norm and attention. */
+/* The oneDNN engine: convolutions by algorithms of our own where one supports them and is faster
+ * (conv_algorithms.h, variants.c), else by the library (onednn_conv.c). Matrix products by
+ * dnnl_sgemm; norm and attention are our own. */
 #include "model/nn/kernels/onednn/onednn_conv.h"
-#include "model/nn/kernels/conv_algorithms.h"
-#include "model/nn/int_math.h"
+
 #include "io/alloc.h"
+#include "model/nn/int_math.h"
 #include "model/nn/kernels/attention.h"
+#include "model/nn/kernels/conv_algorithms.h"
 #include "model/nn/kernels/engines.h"
 #include "model/nn/kernels/norm.h"
 #include "model/nn/kernels/variants.h"
@@ -14,36 +16,37 @@
 #include <oneapi/dnnl/dnnl_debug.h>
 #include <stdio.h>
 
-enum { ANEW_BYTES = 1 << 18, ANEW_PIXELS = 1024 };
+/* See repacks_each_run(). */
+enum { REPACK_BYTES_MIN = 1 << 18, REPACK_PIXELS_MIN = 1024 };
 
 struct conv {
     conv_shape shape;
     bool training;
-    onednn_conv *library;                      /* NULL: nothing is left to it */
-    const conv_algorithm *way;                 /* NULL: the library's */
-    const weight_gradient_algorithm *gradient; /* likewise */
-    bool anew;           /* with a way of our own: packs weights for each run, in scratch */
-    const float *weight; /* of the caller, likewise */
-    void *packed;        /* likewise; nothing if anew */
+    onednn_conv *library;                      /* NULL: not used */
+    const conv_algorithm *algorithm;           /* forward and data gradient; NULL: by the library */
+    const weight_gradient_algorithm *gradient; /* weight gradient; NULL: by the library */
+    /* The rest is used with an algorithm of our own. */
+    bool repack_each_run; /* packs weights to scratch in every forward run */
+    const float *weight;  /* of the caller */
+    void *packed;         /* of the caller; unused if repack_each_run */
 };
 
-static void one_conv_close(conv *c) {
+static void onednn_engine_conv_close(conv *c) {
     onednn_conv_close(c->library);
     free(c);
 }
 
-/* In training, where weights change with every step anyway, if packed they would take much more
- * memory than they do as they are, and there are so many pixels that packing takes little beside
- * the products: of a step of R64 with a batch of 16 that goes forward once nothing is lost, each
- * time more costs 12 ms of 1,560 (two cores of an Emerald Rapids), and a rank has 0.1 GB more for
- * other things. */
-static bool packs_anew(const conv_shape *s, const conv_algorithm *way) {
+/* Whether training packs the weights in every forward run instead of keeping packed weights.
+ * Weights change with every step anyway. It saves memory where packed weights take much more of it
+ * than plain ones, and costs little time where there are many pixels. */
+static bool repacks_each_run(const conv_shape *s, const conv_algorithm *algorithm) {
     const int64_t weights = s->out * s->in * s->kernel * s->kernel * (int64_t)sizeof(float);
-    return way->packed(s) - weights >= ANEW_BYTES && s->batch * s->height * s->width >= ANEW_PIXELS;
+    return algorithm->packed(s) - weights >= REPACK_BYTES_MIN &&
+           s->batch * s->height * s->width >= REPACK_PIXELS_MIN;
 }
 
-/* way, gradient: NULL for the library's. */
-static status open_conv(const conv_shape *shape, bool training, const conv_algorithm *way,
+/* algorithm, gradient: NULL for the library's. */
+static status open_conv(const conv_shape *shape, bool training, const conv_algorithm *algorithm,
                         const weight_gradient_algorithm *gradient, conv **out) {
     status st;
     conv *c = NULL;
@@ -51,10 +54,10 @@ static status open_conv(const conv_shape *shape, bool training, const conv_algor
     TRY(array_alloc(&c, 1, sizeof *c, "a convolution"));
     *c = (conv){.shape = *shape,
                 .training = training,
-                .way = way,
+                .algorithm = algorithm,
                 .gradient = training ? gradient : NULL,
-                .anew = training && way && packs_anew(shape, way)};
-    if (!way || (training && !gradient))
+                .repack_each_run = training && algorithm && repacks_each_run(shape, algorithm)};
+    if (!algorithm || (training && !gradient))
         TRY(onednn_conv_open(shape, training, training && !gradient, &c->library));
     *out = c;
     c = NULL;
@@ -63,93 +66,96 @@ done:
     return st;
 }
 
-/* Winograd multiplies in f32. (Rounding what it multiplies to bf16 costs learning: winograd.c.) */
+/* The Winograd algorithm multiplies in f32, also values of bf16 activations: rounding its
+ * transformed values to bf16 costs accuracy (winograd.c). */
 static bool winograd_suits(const conv_shape *s) {
-    return !(conv_of_bf16(s) && cpu_prefers_bf16()) && conv_winograd.takes(s);
+    return !(conv_of_bf16(s) && cpu_prefers_bf16()) && conv_winograd.supports(s);
 }
 
-/* NULL: no algorithm of our own takes it. */
+/* NULL: no algorithm of our own supports the shape. */
 static const conv_algorithm *bf16_conv(const conv_shape *s) {
     const kernel_variant *row = NULL;
     while ((row = kernel_variant_next(KERNEL_BF16_CONV, row))) {
         const conv_algorithm *a = row->kernels;
-        if (a->takes(s)) return a;
+        if (a->supports(s)) return a;
     }
     return NULL;
 }
 
+/* Likewise. */
 static const weight_gradient_algorithm *bf16_weight_gradient(const conv_shape *s) {
     const kernel_variant *row = NULL;
     while ((row = kernel_variant_next(KERNEL_BF16_WEIGHT_GRADIENT, row))) {
         const weight_gradient_algorithm *a = row->kernels;
-        if (a->takes(s)) return a;
+        if (a->supports(s)) return a;
     }
     return NULL;
 }
 
-static status one_conv_open(const conv_shape *shape, bool training, conv **out) {
+static status onednn_engine_conv_open(const conv_shape *shape, bool training, conv **out) {
     if (winograd_suits(shape))
         return open_conv(shape, training, &conv_winograd, &weight_gradient_winograd, out);
     return open_conv(shape, training, bf16_conv(shape), bf16_weight_gradient(shape), out);
 }
 
-static status one_conv_open_library(const conv_shape *shape, conv **out) {
+static status onednn_engine_conv_open_library(const conv_shape *shape, conv **out) {
     return open_conv(shape, true, NULL, NULL, out);
 }
 
-static int64_t way_scratch(const conv *c) {
-    const int64_t alone = c->way->scratch(&c->shape, c->training);
-    if (!c->anew) return alone;
-    return max_i64(alone,
-                   whole_lines(c->way->packed(&c->shape)) + c->way->scratch(&c->shape, false));
+static int64_t algorithm_scratch(const conv *c) {
+    const int64_t alone = c->algorithm->scratch(&c->shape, c->training);
+    if (!c->repack_each_run) return alone;
+    return max_i64(alone, whole_lines(c->algorithm->packed(&c->shape)) +
+                              c->algorithm->scratch(&c->shape, false));
 }
 
-static int64_t one_conv_scratch(const conv *c) {
+static int64_t onednn_engine_conv_scratch(const conv *c) {
     int64_t library = c->library ? onednn_conv_scratch(c->library) : 0;
-    int64_t way = c->way ? way_scratch(c) : 0;
+    int64_t own = c->algorithm ? algorithm_scratch(c) : 0;
     int64_t gradient = c->gradient ? c->gradient->scratch(&c->shape) : 0;
-    return max_i64(library, max_i64(way, gradient));
+    return max_i64(library, max_i64(own, gradient));
 }
 
-static int64_t one_conv_packed(const conv *c) {
-    if (!c->way) return onednn_conv_packed(c->library);
-    return c->anew ? 0 : c->way->packed(&c->shape);
+static int64_t onednn_engine_conv_packed(const conv *c) {
+    if (!c->algorithm) return onednn_conv_packed(c->library);
+    return c->repack_each_run ? 0 : c->algorithm->packed(&c->shape);
 }
 
-static status one_conv_pack(conv *c, const float *weight, void *packed, void *scratch) {
-    if (!c->way) return onednn_conv_pack(c->library, weight, packed, scratch);
+static status onednn_engine_conv_pack(conv *c, const float *weight, void *packed, void *scratch) {
+    if (!c->algorithm) return onednn_conv_pack(c->library, weight, packed, scratch);
     c->weight = weight, c->packed = packed;
-    if (!c->anew) c->way->pack(&c->shape, weight, packed);
+    if (!c->repack_each_run) c->algorithm->pack(&c->shape, weight, packed);
     return ST_OK;
 }
 
-static status one_conv_forward(conv *c, const void *x, const float *bias, void *y, void *scratch) {
-    if (!c->way) return onednn_conv_forward(c->library, x, bias, y, scratch);
+static status onednn_engine_conv_forward(conv *c, const void *x, const float *bias, void *y,
+                                         void *scratch) {
+    if (!c->algorithm) return onednn_conv_forward(c->library, x, bias, y, scratch);
     const void *packed = c->packed;
-    if (c->anew) {
-        c->way->pack(&c->shape, c->weight, scratch);
+    if (c->repack_each_run) {
+        c->algorithm->pack(&c->shape, c->weight, scratch);
         packed = scratch;
-        scratch = (char *)scratch + whole_lines(c->way->packed(&c->shape));
+        scratch = (char *)scratch + whole_lines(c->algorithm->packed(&c->shape));
     }
-    c->way->forward(&c->shape, packed, x, bias, y, scratch);
+    c->algorithm->forward(&c->shape, packed, x, bias, y, scratch);
     return ST_OK;
 }
 
-static status one_conv_backward_data(conv *c, const void *dy, void *dx, void *scratch) {
-    if (!c->way) return onednn_conv_backward_data(c->library, dy, dx, scratch);
-    c->way->backward_data(&c->shape, c->weight, dy, dx, scratch);
+static status onednn_engine_conv_backward_data(conv *c, const void *dy, void *dx, void *scratch) {
+    if (!c->algorithm) return onednn_conv_backward_data(c->library, dy, dx, scratch);
+    c->algorithm->backward_data(&c->shape, c->weight, dy, dx, scratch);
     return ST_OK;
 }
 
-static status one_conv_backward_weights(conv *c, const void *x, const void *dy, float *dw,
-                                        float *db, void *scratch) {
+static status onednn_engine_conv_backward_weights(conv *c, const void *x, const void *dy, float *dw,
+                                                  float *db, void *scratch) {
     if (!c->gradient) return onednn_conv_backward_weights(c->library, x, dy, dw, db, scratch);
     c->gradient->add(&c->shape, x, dy, dw, db, scratch);
     return ST_OK;
 }
 
-static status one_conv_products(conv *c, const void *x, const void *dy, void *y, void *dx,
-                                void *scratch) {
+static status onednn_engine_conv_products(conv *c, const void *x, const void *dy, void *y, void *dx,
+                                          void *scratch) {
     return onednn_conv_products(c->library, x, dy, y, dx, scratch);
 }
 
@@ -165,22 +171,22 @@ static status multiply(bool transpose_a, bool transpose_b, int64_t m, int64_t n,
                        m, k, k, n, dnnl_status2str(got));
 }
 
-/* dnnl_sgemm is 1.5 to 4 times as fast as cblas_sgemm on most shapes of the networks here, the more
- * the smaller they are, and does not depend on what OpenBLAS takes the processor for. */
-static status one_matmul(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k,
-                         const float *a, const float *b, float beta, float *c) {
+/* By dnnl_sgemm, which is faster than cblas_sgemm on most shapes of the networks here and does not
+ * depend on the processor detection of OpenBLAS. */
+static status onednn_matmul(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k,
+                            const float *a, const float *b, float beta, float *c) {
     return multiply(transpose_a, transpose_b, m, n, k, 1, a, transpose_a ? m : k, b,
                     transpose_b ? k : n, beta, c, n);
 }
 
-static status one_attention_forward(const attention_shape *s, const void *qkv, void *y,
-                                    float *logsum, void *scratch) {
+static status onednn_attention_forward(const attention_shape *s, const void *qkv, void *y,
+                                       float *logsum, void *scratch) {
     return attention_fast_forward(multiply, s, qkv, y, logsum, scratch);
 }
 
-static status one_attention_backward(const attention_shape *s, const void *qkv, const void *y,
-                                     const float *logsum, const void *dy, void *dqkv,
-                                     void *scratch) {
+static status onednn_attention_backward(const attention_shape *s, const void *qkv, const void *y,
+                                        const float *logsum, const void *dy, void *dqkv,
+                                        void *scratch) {
     return attention_fast_backward(multiply, s, qkv, y, logsum, dy, dqkv, scratch);
 }
 
@@ -194,23 +200,23 @@ const char *kernels_onednn_version(void) {
 const kernels kernels_onednn = {
     .name = "onednn",
     .bf16 = true,
-    .conv_open = one_conv_open,
-    .conv_close = one_conv_close,
-    .conv_scratch = one_conv_scratch,
-    .conv_packed = one_conv_packed,
-    .conv_pack = one_conv_pack,
-    .conv_forward = one_conv_forward,
-    .conv_backward_data = one_conv_backward_data,
-    .conv_backward_weights = one_conv_backward_weights,
-    .conv_open_library = one_conv_open_library,
-    .conv_products = one_conv_products,
-    .matmul = one_matmul,
+    .conv_open = onednn_engine_conv_open,
+    .conv_close = onednn_engine_conv_close,
+    .conv_scratch = onednn_engine_conv_scratch,
+    .conv_packed = onednn_engine_conv_packed,
+    .conv_pack = onednn_engine_conv_pack,
+    .conv_forward = onednn_engine_conv_forward,
+    .conv_backward_data = onednn_engine_conv_backward_data,
+    .conv_backward_weights = onednn_engine_conv_backward_weights,
+    .conv_open_library = onednn_engine_conv_open_library,
+    .conv_products = onednn_engine_conv_products,
+    .matmul = onednn_matmul,
     .norm_scratch = norm_fast_scratch,
     .norm_forward = norm_fast_forward,
     .norm_backward = norm_fast_backward,
     .attention_scratch = attention_fast_scratch,
-    .attention_forward = one_attention_forward,
-    .attention_backward = one_attention_backward,
+    .attention_forward = onednn_attention_forward,
+    .attention_backward = onednn_attention_backward,
     .silu_forward = silu_fast_forward,
     .silu_backward = silu_fast_backward,
 };

@@ -1,4 +1,4 @@
-/* oneDNN's instruction sets in our terms. */
+/* oneDNN's instruction sets as feature sets of kernels/cpu.h. */
 #include "model/nn/kernels/onednn/onednn_isa.h"
 
 #include <oneapi/dnnl/dnnl.h>

@@ -1,11 +1,12 @@
-/* The processor as oneDNN sees it. For kernels/cpu.c, and for the library's own preferences. */
+/* The processor as oneDNN detects it. For kernels/cpu.c. */
 #ifndef CTAUG_MODEL_NN_KERNELS_ONEDNN_ONEDNN_ISA_H
 #define CTAUG_MODEL_NN_KERNELS_ONEDNN_ONEDNN_ISA_H
 
 #include "model/nn/kernels/cpu.h"
 
-/* The largest of our feature sets that oneDNN may use, which ONEDNN_MAX_CPU_ISA limits. Where there
- * is AMX, this also asks the operating system for the use of tiles. Local. */
+/* The largest of our feature sets that oneDNN may use; the environment variable ONEDNN_MAX_CPU_ISA
+ * limits it. With AMX, the call also requests permission to use tiles from the operating system.
+ * Local. */
 cpu_features onednn_cpu_features(void);
 
 #endif

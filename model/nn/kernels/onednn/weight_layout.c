@@ -1,8 +1,6 @@
-/* Packing by gathers: whole vectors are written, or added to, in order, and read from where they
- * lie. A place in a blocked layout is a sum of a part for each index, which keeps tables short.
- *
- * Measured with oneDNN 2.6: its reorder of f32 weights into AcdB64a2b takes 3 ns a number on one
- * core.
+/* Conversion of weights by gathers: the destination is written, or added to, in order and in whole
+ * vectors; the source is read with a stride or through a table of indices. The offset of an element
+ * in a blocked layout is a sum of one term per index, which keeps the tables short.
  */
 #include "model/nn/kernels/onednn/weight_layout.h"
 
@@ -11,7 +9,8 @@
 
 enum { TAPS_MAX = 9, CHUNK = 16 };
 
-static bool is_whole(const dnnl_memory_desc_t *d) {
+/* Whether the layout is blocked without padding and has at most TAPS_MAX taps. */
+static bool is_unpadded(const dnnl_memory_desc_t *d) {
     if (d->ndims != 4 || d->format_kind != dnnl_blocked || d->dims[2] * d->dims[3] > TAPS_MAX)
         return false;
     for (int i = 0; i < 4; i++)
@@ -21,7 +20,7 @@ static bool is_whole(const dnnl_memory_desc_t *d) {
 
 bool weight_layout_can_write(const dnnl_memory_desc_t *d) {
     const dnnl_blocking_desc_t *b = &d->format_desc.blocking;
-    if (!is_whole(d)) return false;
+    if (!is_unpadded(d)) return false;
     if (d->data_type == dnnl_f32) return b->inner_nblks == 1 && b->inner_idxs[0] == 0;
     return d->data_type == dnnl_bf16 && b->inner_nblks == 2 && b->inner_idxs[0] == 0 &&
            b->inner_idxs[1] == 1 && b->inner_blks[1] == 2;
@@ -34,7 +33,7 @@ CLONED(void, gather_f32, (const float *from, int64_t step, float *restrict to, i
 }
 
 void weight_layout_write(const dnnl_memory_desc_t *d, const float *weight, int64_t step_a,
-                         int64_t step_b, bool turned, void *to) {
+                         int64_t step_b, bool flipped, void *to) {
     const dnnl_blocking_desc_t *k = &d->format_desc.blocking;
     int64_t width = k->inner_blks[0], pair = d->data_type == dnnl_bf16 ? 2 : 1;
     int64_t blocks = d->dims[0] / width, taps = d->dims[2] * d->dims[3];
@@ -43,7 +42,7 @@ void weight_layout_write(const dnnl_memory_desc_t *d, const float *weight, int64
         for (int64_t b = 0; b < d->dims[1] / pair; b++) {
             for (int64_t t = 0; t < taps; t++) {
                 const float *from = weight + block * width * step_a + b * pair * step_b +
-                                    (turned ? taps - 1 - t : t);
+                                    (flipped ? taps - 1 - t : t);
                 int64_t at = block * k->strides[0] + b * k->strides[1] +
                              t / d->dims[3] * k->strides[2] + t % d->dims[3] * k->strides[3];
                 if (pair == 2)
@@ -56,11 +55,11 @@ void weight_layout_write(const dnnl_memory_desc_t *d, const float *weight, int64
 }
 
 bool weight_layout_can_read(const dnnl_memory_desc_t *d) {
-    return is_whole(d) && d->data_type == dnnl_f32;
+    return is_unpadded(d) && d->data_type == dnnl_f32;
 }
 
-/* What index i of one dimension adds to a place. */
-static int64_t part(const dnnl_memory_desc_t *d, int dimension, int64_t i) {
+/* The term of index i of one dimension in the offset of an element. */
+static int64_t offset_term(const dnnl_memory_desc_t *d, int dimension, int64_t i) {
     const dnnl_blocking_desc_t *k = &d->format_desc.blocking;
     int64_t at = 0, step = 1;
     for (int b = k->inner_nblks - 1; b >= 0; b--) {
@@ -80,7 +79,7 @@ CLONED(void, add_gathered,
     for (int64_t i = 0; i < n; i++) to[i] += from[index[i]];
 }
 
-/* In tiles of CHUNK x CHUNK x taps, so that the lines that are read stay in the cache. */
+/* Works in tiles of CHUNK x CHUNK x taps, so that the lines of the source stay in the cache. */
 void weight_layout_add(const dnnl_memory_desc_t *d, const float *from, float *plain) {
     int64_t rows = d->dims[0], columns = d->dims[1], taps = d->dims[2] * d->dims[3];
 #pragma omp parallel for collapse(2) schedule(static) if (rows * columns > 4096)
@@ -91,10 +90,11 @@ void weight_layout_add(const dnnl_memory_desc_t *d, const float *from, float *pl
             for (int64_t i = 0; i < count; i++)
                 for (int64_t t = 0; t < taps; t++)
                     index[i * taps + t] =
-                        (int32_t)(part(d, 1, b + i) - part(d, 1, b) + part(d, 2, t / d->dims[3]) +
-                                  part(d, 3, t % d->dims[3]));
+                        (int32_t)(offset_term(d, 1, b + i) - offset_term(d, 1, b) +
+                                  offset_term(d, 2, t / d->dims[3]) +
+                                  offset_term(d, 3, t % d->dims[3]));
             for (int64_t r = a; r < a + CHUNK && r < rows; r++)
-                add_gathered(from + part(d, 0, r) + part(d, 1, b), index,
+                add_gathered(from + offset_term(d, 0, r) + offset_term(d, 1, b), index,
                              plain + (r * columns + b) * taps, count * taps);
         }
     }

@@ -1,15 +1,15 @@
-/* Attention of a head on processors that multiply bf16 (Dao et al. 2022, algorithms 1 and 4, as
- * attention_plain.c), every product by the small one of product_avx512.h or, where bf16 is
- * multiplied in tiles, by two of these.
+/* Attention of one head with AVX512_BF16 and with AMX, by the algorithms of attention_plain.c (Dao
+ * et al. 2022, algorithms 1 and 4). Every product is computed by the micro-kernel of
+ * product_avx512.h or, for bf16 with AMX, by two AMX tiles of the same size.
  *
- * Operands are packed so, in its units of 32 bits:
+ * Operands are packed in the micro-kernel's units of 32 bits, in one of three layouts:
  *
- *   rows    [tokens, width]            as in the map: units run along the width
+ *   rows    [tokens, width]            as in the activations: a unit holds neighbours in the width
  *   across  [units of width, tokens]   rows transposed, unit by unit
  *   down    [units of tokens, width]   in bf16 a unit holds two tokens; in f32 the same as rows
  *
- * width is rounded up to 32 and tokens to 32 with zeros. The probabilities of keys past the end are
- * made zero; queries past the end meet zeros in dy.
+ * Width and tokens are padded with zeros to multiples of 32. The probabilities of keys past the end
+ * are set to zero. Queries past the end have zeros in dy.
  */
 #include "model/nn/kernels/x86/amx.h"
 #include "model/nn/kernels/attention_head.h"
@@ -19,14 +19,16 @@
 
 #include <math.h>
 
+/* The tiles of scores: 8 queries by FORWARD_KEYS keys forward, QUERIES by KEYS backward. GAP units
+ * after each row keep rows from mapping to the same cache sets. */
 enum { FORWARD_KEYS = 256, QUERIES = 64, KEYS = 128, GAP = 16 };
-enum { TURNED_ROW = QUERIES / 2 + GAP, TURNED = KEYS * TURNED_ROW };
+enum { TRANSPOSED_ROW = QUERIES / 2 + GAP, TRANSPOSED = KEYS * TRANSPOSED_ROW };
 
 static int64_t padded(int64_t n) { return round_up(n, COLUMNS); }
 
-/* As product_of() in bf16, with a_step 1. k is a multiple of 16. */
-TILED static void product_in_tiles(const unit *a, int64_t a_row, const unit *b, int64_t b_step,
-                                   int64_t k, bool add, float *c, int64_t c_row) {
+/* micro_kernel() for bf16 with AMX tiles, with a_step 1. k is a multiple of 16. */
+TARGET_AMX static void multiply_amx(const unit *a, int64_t a_row, const unit *b, int64_t b_step,
+                                    int64_t k, bool add, float *c, int64_t c_row) {
     const int64_t a_bytes = a_row * 4, b_bytes = b_step * 4, c_bytes = c_row * 4;
     TILES_SETTLED();
     if (add) {
@@ -48,30 +50,32 @@ TILED static void product_in_tiles(const unit *a, int64_t a_row, const unit *b, 
     TILES_SETTLED();
 }
 
-TILED static void begin(const head *h) {
+TARGET_AMX static void begin(const head *h) {
     if (h->tiles) tiles_begin((const uint8_t[8]){ROWS, ROWS, ROWS, TILE, TILE});
 }
 
-TILED static void end(const head *h) {
+TARGET_AMX static void end(const head *h) {
     if (h->tiles) _tile_release();
 }
 
-NATIVE static void product_tile(const head *h, const unit *a, int64_t a_row, int64_t a_step,
-                                const unit *b, int64_t b_step, int64_t k, bool add, float *c,
-                                int64_t c_row) {
+/* micro_kernel() for the type of the head, with AMX tiles if it has them. */
+TARGET_AVX512_BF16 static void multiply(const head *h, const unit *a, int64_t a_row, int64_t a_step,
+                                        const unit *b, int64_t b_step, int64_t k, bool add,
+                                        float *c, int64_t c_row) {
     if (h->tiles)
-        product_in_tiles(a, a_row, b, b_step, k, add, c, c_row);
+        multiply_amx(a, a_row, b, b_step, k, add, c, c_row);
     else if (h->type == TYPE_BF16)
-        product_of(TYPE_BF16, a, a_row, a_step, b, b_step, k, add, c, c_row);
+        micro_kernel(TYPE_BF16, a, a_row, a_step, b, b_step, k, add, c, c_row);
     else
-        product_of(TYPE_F32, a, a_row, a_step, b, b_step, k, add, c, c_row);
+        micro_kernel(TYPE_F32, a, a_row, a_step, b, b_step, k, add, c, c_row);
 }
 
-/* A head's sizes, rounded up. */
+/* The padded sizes of a head. */
 typedef struct sizes {
     int64_t tokens, width; /* multiples of 32 */
-    int64_t pair;          /* numbers of a unit */
-    int64_t row, floats; /* units of a packed operand's row; of an operand, sums [tokens, width] */
+    int64_t pair;          /* elements of a unit: 1 in f32, 2 in bf16 */
+    int64_t row;           /* units of a row of a packed operand */
+    int64_t floats;        /* of sums [tokens, width]; units of a packed operand, at most */
 } sizes;
 
 static sizes sizes_of(int64_t tokens, int64_t width, tensor_type type) {
@@ -83,12 +87,12 @@ static sizes sizes_of(int64_t tokens, int64_t width, tensor_type type) {
 
 /* ---- packing ---- */
 
-/* rows from the rows of a map, `stride` numbers apart. */
-NATIVE static void pack_rows(const head *a, const sizes *z, const void *map, int64_t stride,
-                             unit *rows) {
+/* rows from x, token 0 of q, k, v or dy, whose tokens are `stride` elements apart. */
+TARGET_AVX512_BF16 static void pack_rows(const head *a, const sizes *z, const void *x,
+                                         int64_t stride, unit *rows) {
     const int64_t bytes = a->width * tensor_element_bytes(a->type),
                   step = stride * tensor_element_bytes(a->type);
-    const char *from = map;
+    const char *from = x;
     for (int64_t t = 0; t < a->tokens; t++, rows += z->row, from += step) {
         for (int64_t u = 0; u < z->row; u += LANES) {
             int64_t left = bytes - u * 4;
@@ -99,16 +103,16 @@ NATIVE static void pack_rows(const head *a, const sizes *z, const void *map, int
     memset(rows, 0, (size_t)((z->tokens - a->tokens) * z->row) * sizeof *rows);
 }
 
-/* Units [i * row], i from 0 to 3, next to each other in the four quarters of a vector. */
-NATIVE_INLINE __m512 four_rows(const unit *rows, int64_t row) {
+/* Four units each of the rows 0, 4, 8 and 12 of `rows`, in the four quarters of a vector. */
+INLINE_AVX512_BF16 __m512 four_rows(const unit *rows, int64_t row) {
     __m512 v = _mm512_castps128_ps512(_mm_loadu_ps((const void *)rows));
     v = _mm512_insertf32x4(v, _mm_loadu_ps((const void *)(rows + 4 * row)), 1);
     v = _mm512_insertf32x4(v, _mm_loadu_ps((const void *)(rows + 8 * row)), 2);
     return _mm512_insertf32x4(v, _mm_loadu_ps((const void *)(rows + 12 * row)), 3);
 }
 
-/* across from rows: 16 tokens by 4 units at a time, transposed within quarters of a vector. */
-NATIVE static void pack_across(const sizes *z, const unit *rows, unit *across) {
+/* across from rows: 16 tokens by 4 units at a time, a 4 x 4 transpose per quarter of a vector. */
+TARGET_AVX512_BF16 static void pack_across(const sizes *z, const unit *rows, unit *across) {
     for (int64_t t = 0; t < z->tokens; t += LANES) {
         for (int64_t u = 0; u < z->row; u += 4) {
             const unit *from = rows + t * z->row + u;
@@ -129,32 +133,33 @@ NATIVE static void pack_across(const sizes *z, const unit *rows, unit *across) {
 }
 
 /* down from rows of bf16. */
-NATIVE static void pack_down(const sizes *z, const unit *rows, unit *down) {
+TARGET_AVX512_BF16 static void pack_down(const sizes *z, const unit *rows, unit *down) {
     for (int64_t t = 0; t < z->tokens; t += 2, rows += 2 * z->row, down += z->width) {
         for (int64_t e = 0; e < z->width; e += LANES) {
             __m256i one = _mm256_load_si256((const __m256i *)(rows + e / 2));
             __m256i two = _mm256_load_si256((const __m256i *)(rows + z->row + e / 2));
-            _mm512_store_si512(down + e, zipped(one, two));
+            _mm512_store_si512(down + e, interleave16(one, two));
         }
     }
 }
 
-/* n numbers of row t of a map = sums times factor. */
-NATIVE_INLINE void write_row(tensor_type type, const float *sums, int64_t n, float factor,
-                             void *map, int64_t at) {
+/* Elements [at, at + n) of y = sums times factor. */
+INLINE_AVX512_BF16 void write_row(tensor_type type, const float *sums, int64_t n, float factor,
+                                  void *y, int64_t at) {
     for (int64_t e = 0; e < n; e += LANES) {
         __m512 v = _mm512_mul_ps(_mm512_load_ps(sums + e), _mm512_set1_ps(factor));
-        map_store(type, map, at + e, false, lanes_of(n - e), v);
+        store16(type, y, at + e, false, first_lanes(n - e), v);
     }
 }
 
-NATIVE static void write_rows(const head *a, const sizes *z, const float *sums, int64_t rows,
-                              float factor, void *map, int64_t stride) {
+/* `rows` rows of y, `stride` elements apart, = sums [rows, width] times factor. */
+TARGET_AVX512_BF16 static void write_rows(const head *a, const sizes *z, const float *sums,
+                                          int64_t rows, float factor, void *y, int64_t stride) {
     for (int64_t t = 0; t < rows; t++) {
         if (a->type == TYPE_BF16)
-            write_row(TYPE_BF16, sums + t * z->width, a->width, factor, map, t * stride);
+            write_row(TYPE_BF16, sums + t * z->width, a->width, factor, y, t * stride);
         else
-            write_row(TYPE_F32, sums + t * z->width, a->width, factor, map, t * stride);
+            write_row(TYPE_F32, sums + t * z->width, a->width, factor, y, t * stride);
     }
 }
 
@@ -185,87 +190,89 @@ static int64_t forward_units(const sizes *z) {
     return 4 * z->floats + 2 * ROWS * (FORWARD_KEYS + GAP) + ROWS * z->width;
 }
 
-/* p = 2^(score scale - most) of a vector of keys, of which lanes are not past the end. */
-NATIVE_INLINE __m512 probability(const float *score, __m512 scale, __m512 most, bool whole,
-                                 __mmask16 lanes) {
-    __m512 p = exp2_of(TYPE_F32, _mm512_fmsub_ps(_mm512_load_ps(score), scale, most));
+/* 2^(score scale - max) of 16 keys; zero in lanes outside the mask, unless whole. */
+INLINE_AVX512_BF16 __m512 probability(const float *score, __m512 scale, __m512 max, bool whole,
+                                      __mmask16 lanes) {
+    __m512 p = exp2_of(TYPE_F32, _mm512_fmsub_ps(_mm512_load_ps(score), scale, max));
     return whole ? p : _mm512_maskz_mov_ps(lanes, p);
 }
 
-/* The largest of a row of scores. */
-NATIVE_INLINE float row_most(const float *score, int64_t keys) {
+/* The maximum of a row of scores. */
+INLINE_AVX512_BF16 float row_max(const float *score, int64_t keys) {
     const int64_t whole = keys / LANES * LANES;
     __m512 top = _mm512_set1_ps(-INFINITY);
     for (int64_t j = 0; j < whole; j += LANES) top = _mm512_max_ps(top, _mm512_load_ps(score + j));
     if (whole < keys)
-        top = _mm512_mask_max_ps(top, lanes_of(keys - whole), top, _mm512_load_ps(score + whole));
+        top =
+            _mm512_mask_max_ps(top, first_lanes(keys - whole), top, _mm512_load_ps(score + whole));
     return _mm512_reduce_max_ps(top);
 }
 
-/* p from a row of scores; returns its sum. */
-NATIVE_INLINE float row_probabilities(tensor_type type, const float *score, int64_t keys,
-                                      float scale, float most, unit *p) {
+/* p = 2^(score scale - max) for a row of scores, zero past its end; returns the sum. */
+INLINE_AVX512_BF16 float row_probabilities(tensor_type type, const float *score, int64_t keys,
+                                           float scale, float max, unit *p) {
     const int64_t whole = keys / LANES * LANES;
-    const __m512 factor = _mm512_set1_ps(scale), away = _mm512_set1_ps(most);
+    const __m512 factor = _mm512_set1_ps(scale), offset = _mm512_set1_ps(max);
     __m512 sum = _mm512_setzero_ps();
     for (int64_t j = 0; j < whole; j += LANES) {
-        __m512 x = probability(score + j, factor, away, true, 0xffff);
+        __m512 x = probability(score + j, factor, offset, true, 0xffff);
         sum = _mm512_add_ps(sum, x);
-        map_store(type, p, j, true, 0xffff, x);
+        store16(type, p, j, true, 0xffff, x);
     }
     for (int64_t j = whole; j < padded(keys); j += LANES) {
-        __m512 x = probability(score + j, factor, away, false, lanes_of(j < keys ? keys - j : 0));
+        __m512 x =
+            probability(score + j, factor, offset, false, first_lanes(j < keys ? keys - j : 0));
         sum = _mm512_add_ps(sum, x);
-        map_store(type, p, j, true, 0xffff, x);
+        store16(type, p, j, true, 0xffff, x);
     }
     return _mm512_reduce_add_ps(sum);
 }
 
-/* A softmax under way over 8 rows (Milakov & Gimelshein 2018), in powers of 2: the largest score
- * times the scale so far, the sum of 2^(score scale - most), and what sums made with the most
- * before have to be multiplied with. */
+/* The state of an online softmax over 8 rows (Milakov & Gimelshein 2018), in powers of 2. */
 typedef struct softmax {
-    float most[ROWS], total[ROWS], shrink[ROWS];
+    float max[ROWS];    /* of score scale, so far */
+    float total[ROWS];  /* sum of 2^(score scale - max) */
+    float shrink[ROWS]; /* factor for sums that were computed with the previous max */
 } softmax;
 
-/* A tile of scores over `keys` keys joins; p becomes 2^(score scale - most), zero for keys past the
- * end. Row by row in each of two loops, not in one, so that the rows overlap. */
-NATIVE_INLINE void softmax_tile(tensor_type type, const float *score, int64_t keys, float scale,
-                                softmax *m, unit *p) {
+/* Adds a tile of scores over `keys` keys to the softmax; p = 2^(score scale - max), zero for keys
+ * past the end. Two loops over the rows instead of one, so that rows overlap in the pipeline. */
+INLINE_AVX512_BF16 void softmax_tile(tensor_type type, const float *score, int64_t keys,
+                                     float scale, softmax *m, unit *p) {
     const int64_t score_row = FORWARD_KEYS + GAP,
                   p_row = type == TYPE_BF16 ? score_row / 2 : score_row;
     float before[ROWS];
     for (int r = 0; r < ROWS; r++) {
-        float most = row_most(score + r * score_row, keys) * scale;
-        before[r] = m->most[r];
-        m->most[r] = most > before[r] ? most : before[r];
+        float max = row_max(score + r * score_row, keys) * scale;
+        before[r] = m->max[r];
+        m->max[r] = max > before[r] ? max : before[r];
     }
     for (int r = 0; r < ROWS; r++) {
         float sum =
-            row_probabilities(type, score + r * score_row, keys, scale, m->most[r], p + r * p_row);
-        m->shrink[r] = before[r] == -INFINITY ? 0 : exp2f(before[r] - m->most[r]);
+            row_probabilities(type, score + r * score_row, keys, scale, m->max[r], p + r * p_row);
+        m->shrink[r] = before[r] == -INFINITY ? 0 : exp2f(before[r] - m->max[r]);
         m->total[r] = m->total[r] * m->shrink[r] + sum;
     }
 }
 
-NATIVE_INLINE void scale_row(float *row, int64_t n, float factor) {
+INLINE_AVX512_BF16 void scale_row(float *row, int64_t n, float factor) {
     for (int64_t e = 0; e < n; e += LANES)
         _mm512_store_ps(row + e, _mm512_mul_ps(_mm512_load_ps(row + e), _mm512_set1_ps(factor)));
 }
 
-/* y and logsum of queries [first, first + 8). */
-NATIVE static void queries_forward(const head *a, const forward *f, int64_t first, void *y,
-                                   float *logsum) {
+/* y and logsum of the queries [first, first + 8). */
+TARGET_AVX512_BF16 static void queries_forward(const head *a, const forward *f, int64_t first,
+                                               void *y, float *logsum) {
     const sizes *z = &f->z;
     const int64_t score_row = FORWARD_KEYS + GAP, p_row = score_row / z->pair;
     const float scale = a->scale * (float)M_LOG2E;
     softmax m = {.total = {0}};
-    for (int r = 0; r < ROWS; r++) m.most[r] = -INFINITY;
+    for (int r = 0; r < ROWS; r++) m.max[r] = -INFINITY;
     for (int64_t j = 0; j < a->tokens; j += FORWARD_KEYS) {
         int64_t keys = min_i64(FORWARD_KEYS, a->tokens - j);
         for (int64_t i = 0; i < keys; i += COLUMNS)
-            product_tile(a, f->q + first * z->row, z->row, 1, f->k_across + j + i, z->tokens,
-                         z->row, false, f->score + i, score_row);
+            multiply(a, f->q + first * z->row, z->row, 1, f->k_across + j + i, z->tokens, z->row,
+                     false, f->score + i, score_row);
         if (a->type == TYPE_BF16)
             softmax_tile(TYPE_BF16, f->score, keys, scale, &m, f->p);
         else
@@ -273,11 +280,11 @@ NATIVE static void queries_forward(const head *a, const forward *f, int64_t firs
         for (int r = 0; j > 0 && r < ROWS; r++)
             scale_row(f->sum + r * z->width, z->width, m.shrink[r]);
         for (int64_t e = 0; e < z->width; e += COLUMNS)
-            product_tile(a, f->p, p_row, 1, f->v_down + j / z->pair * z->width + e, z->width,
-                         padded(keys) / z->pair, j > 0, f->sum + e, z->width);
+            multiply(a, f->p, p_row, 1, f->v_down + j / z->pair * z->width + e, z->width,
+                     padded(keys) / z->pair, j > 0, f->sum + e, z->width);
     }
     for (int64_t r = 0; r < ROWS && first + r < a->tokens; r++) {
-        logsum[first + r] = (m.most[r] + log2f(m.total[r])) * (float)M_LN2;
+        logsum[first + r] = (m.max[r] + log2f(m.total[r])) * (float)M_LN2;
         write_rows(a, z, f->sum + r * z->width, 1, 1 / m.total[r],
                    activation_at(a->type, y, (first + r) * a->channels), a->channels);
     }
@@ -308,13 +315,13 @@ typedef struct backward {
     sizes z;
     unit *q, *dy, *k; /* rows */
     unit *k_across, *v_across;
-    unit *q_down, *k_down, *dy_down; /* in f32 the rows */
-    unit *ds;                        /* [QUERIES, units of KEYS + GAP]; in f32 also ds_down */
-    unit *p_down, *ds_down;          /* [units of QUERIES, KEYS + GAP] */
-    unit *p_turned, *ds_turned;      /* for tiles: [KEYS, units of QUERIES + GAP] */
-    float *score, *dp;               /* [8, KEYS + GAP] */
-    float *dq, *dk, *dv;             /* [QUERIES, width], [tokens, width] */
-    float *logsum, *inner;           /* [tokens]: log2 of the sums, sums over keys of p dp */
+    unit *q_down, *k_down, *dy_down;    /* in f32 the rows */
+    unit *ds;                           /* [QUERIES, units of KEYS + GAP]; in f32 also ds_down */
+    unit *p_down, *ds_down;             /* [units of QUERIES, KEYS + GAP] */
+    unit *p_transposed, *ds_transposed; /* with AMX: [KEYS, units of QUERIES + GAP] */
+    float *score, *dp;                  /* [8, KEYS + GAP] */
+    float *dq, *dk, *dv;                /* [QUERIES, width], [tokens, width] */
+    float *logsum, *inner; /* [tokens]: log2 of the softmax sums; sums over keys of p dp */
 } backward;
 
 static backward backward_of(const head *a) {
@@ -332,8 +339,8 @@ static backward backward_of(const head *a) {
     b.ds = b.ds_down = at, at += tile;
     if (b.z.pair == 2) {
         b.ds_down = at, at += tile;
-        b.p_turned = at, at += TURNED;
-        b.ds_turned = at, at += TURNED;
+        b.p_transposed = at, at += TRANSPOSED;
+        b.ds_transposed = at, at += TRANSPOSED;
     }
     b.score = (void *)at, at += ROWS * (KEYS + GAP);
     b.dp = (void *)at, at += ROWS * (KEYS + GAP);
@@ -346,23 +353,25 @@ static backward backward_of(const head *a) {
 }
 
 static int64_t backward_units(const sizes *z) {
-    return (5 + 3 + 2) * z->floats + 3 * QUERIES * (KEYS + GAP) + 2 * TURNED +
+    return (5 + 3 + 2) * z->floats + 3 * QUERIES * (KEYS + GAP) + 2 * TRANSPOSED +
            2 * ROWS * (KEYS + GAP) + QUERIES * z->width + 2 * z->tokens;
 }
 
-/* Of n numbers of two maps from number `at`. */
-NATIVE_INLINE float dot(tensor_type type, const void *x, const void *y, int64_t at, int64_t n) {
+/* The dot product of elements [at, at + n) of x and y. */
+INLINE_AVX512_BF16 float dot(tensor_type type, const void *x, const void *y, int64_t at,
+                             int64_t n) {
     __m512 sum = _mm512_setzero_ps();
     for (int64_t e = 0; e < n; e += LANES) {
-        __mmask16 lanes = lanes_of(n - e);
-        sum = _mm512_fmadd_ps(map_load(type, x, at + e, false, lanes),
-                              map_load(type, y, at + e, false, lanes), sum);
+        __mmask16 lanes = first_lanes(n - e);
+        sum = _mm512_fmadd_ps(load16(type, x, at + e, false, lanes),
+                              load16(type, y, at + e, false, lanes), sum);
     }
     return _mm512_reduce_add_ps(sum);
 }
 
-NATIVE static void backward_pack(const head *a, const backward *b, const void *q, const void *y,
-                                 const float *logsum, const void *dy) {
+/* Packs q, k, v and dy; computes logsum and inner (= y dy, summed over the width). */
+TARGET_AVX512_BF16 static void backward_pack(const head *a, const backward *b, const void *q,
+                                             const void *y, const float *logsum, const void *dy) {
     const sizes *z = &b->z;
     pack_rows(a, z, activation_at(a->type, q, 2 * a->channels), 3 * a->channels, b->k);
     pack_across(z, b->k, b->v_across);
@@ -385,10 +394,11 @@ NATIVE static void backward_pack(const head *a, const backward *b, const void *q
     }
 }
 
-/* p and ds of queries t and t + 1, rows r and r + 1 of the tile of 8, and keys j to j + 15, into
- * rows `row` and `row` + 1 of the tiles of QUERIES. */
-NATIVE_INLINE void two_queries(tensor_type type, const backward *b, __m512 scale, int64_t r,
-                               int64_t t, int64_t row, int64_t j, bool whole, __mmask16 lanes) {
+/* p and ds of the queries t and t + 1 and the keys [j, j + 16). The queries are rows r and r + 1 of
+ * score and dp, and rows `row` and `row` + 1 of p and ds. */
+INLINE_AVX512_BF16 void two_queries(tensor_type type, const backward *b, __m512 scale, int64_t r,
+                                    int64_t t, int64_t row, int64_t j, bool whole,
+                                    __mmask16 lanes) {
     const int64_t stride = KEYS + GAP;
     const float *score = b->score + r * stride + j, *dp = b->dp + r * stride + j;
     __m512 p0 = probability(score, scale, _mm512_set1_ps(b->logsum[t]), whole, lanes);
@@ -400,8 +410,8 @@ NATIVE_INLINE void two_queries(tensor_type type, const backward *b, __m512 scale
         __m512i p = (__m512i)_mm512_cvtne2ps_pbh(p1, p0);
         __m512i ds = (__m512i)_mm512_cvtne2ps_pbh(ds1, ds0);
         unit *to = b->ds + row * stride / 2 + j / 2;
-        _mm512_store_si512(b->p_down + row / 2 * stride + j, halves_paired(p));
-        _mm512_store_si512(b->ds_down + row / 2 * stride + j, halves_paired(ds));
+        _mm512_store_si512(b->p_down + row / 2 * stride + j, interleave_halves(p));
+        _mm512_store_si512(b->ds_down + row / 2 * stride + j, interleave_halves(ds));
         _mm256_store_si256((__m256i *)to, _mm512_castsi512_si256(ds));
         _mm256_store_si256((__m256i *)(to + stride / 2), _mm512_extracti64x4_epi64(ds, 1));
     } else {
@@ -412,9 +422,9 @@ NATIVE_INLINE void two_queries(tensor_type type, const backward *b, __m512 scale
     }
 }
 
-/* The 8 queries from t on. */
-NATIVE_INLINE void eight_queries(tensor_type type, const backward *b, float scale, int64_t t,
-                                 int64_t row, int64_t keys) {
+/* The same for the queries [t, t + 8) and `keys` keys. */
+INLINE_AVX512_BF16 void eight_queries(tensor_type type, const backward *b, float scale, int64_t t,
+                                      int64_t row, int64_t keys) {
     const int64_t whole = keys / LANES * LANES;
     const __m512 factor = _mm512_set1_ps(scale);
     for (int64_t r = 0; r < ROWS; r += 2) {
@@ -422,12 +432,13 @@ NATIVE_INLINE void eight_queries(tensor_type type, const backward *b, float scal
             two_queries(type, b, factor, r, t + r, row + r, j, true, 0xffff);
         for (int64_t j = whole; j < padded(keys); j += LANES)
             two_queries(type, b, factor, r, t + r, row + r, j, false,
-                        lanes_of(j < keys ? keys - j : 0));
+                        first_lanes(j < keys ? keys - j : 0));
     }
 }
 
-/* Tiles sum along rows: of p and ds these become keys. */
-NATIVE static void turn_down(const unit *down, int64_t pairs, int64_t keys, unit *turned) {
+/* Transposes p or ds: AMX sums along the rows of its left operand, which are then keys. */
+TARGET_AVX512_BF16 static void transpose_down(const unit *down, int64_t pairs, int64_t keys,
+                                              unit *to) {
     for (int64_t u = 0; u < pairs; u += TILE)
         for (int64_t c = 0; c < keys; c += TILE) {
             __m512 rows[TILE];
@@ -435,24 +446,25 @@ NATIVE static void turn_down(const unit *down, int64_t pairs, int64_t keys, unit
                 rows[i] = _mm512_load_ps(down + (u + i) * (KEYS + GAP) + c);
             transpose16(rows);
             for (int i = 0; i < TILE; i++)
-                _mm512_store_ps(turned + (c + i) * TURNED_ROW + u, rows[i]);
+                _mm512_store_ps(to + (c + i) * TRANSPOSED_ROW + u, rows[i]);
         }
 }
 
-/* What queries [first, first + rows) and keys [j, j + keys) send back: to dq of these queries,
- * which the first keys overwrite, and to dk and dv, which the first queries overwrite. */
-NATIVE static void tile_backward(const head *a, const backward *b, int64_t first, int64_t rows,
-                                 int64_t j, int64_t keys) {
+/* The contributions of queries [first, first + rows) and keys [j, j + keys) to dq of these queries
+ * and to dk and dv of these keys. The first keys (j = 0) overwrite dq, the first queries overwrite
+ * dk and dv. */
+TARGET_AVX512_BF16 static void tile_backward(const head *a, const backward *b, int64_t first,
+                                             int64_t rows, int64_t j, int64_t keys) {
     const sizes *z = &b->z;
     const int64_t stride = KEYS + GAP, wide = padded(keys), pairs = rows / z->pair;
     const float scale = a->scale * (float)M_LOG2E;
     for (int64_t i = 0; i < rows; i += ROWS) {
         int64_t t = first + i;
         for (int64_t c = 0; c < wide; c += COLUMNS) {
-            product_tile(a, b->q + t * z->row, z->row, 1, b->k_across + j + c, z->tokens, z->row,
-                         false, b->score + c, stride);
-            product_tile(a, b->dy + t * z->row, z->row, 1, b->v_across + j + c, z->tokens, z->row,
-                         false, b->dp + c, stride);
+            multiply(a, b->q + t * z->row, z->row, 1, b->k_across + j + c, z->tokens, z->row, false,
+                     b->score + c, stride);
+            multiply(a, b->dy + t * z->row, z->row, 1, b->v_across + j + c, z->tokens, z->row,
+                     false, b->dp + c, stride);
         }
         if (a->type == TYPE_BF16)
             eight_queries(TYPE_BF16, b, scale, t, i, keys);
@@ -460,24 +472,25 @@ NATIVE static void tile_backward(const head *a, const backward *b, int64_t first
             eight_queries(TYPE_F32, b, scale, t, i, keys);
     }
     const unit *p = b->p_down, *ds = b->ds_down;
-    int64_t key = 1, step = stride; /* from one key to the next, from one unit of the sum */
+    int64_t key = 1, step = stride; /* strides from one key and one unit of the sum to the next */
     if (a->tiles) {
-        turn_down(p, pairs, wide, b->p_turned), turn_down(ds, pairs, wide, b->ds_turned);
-        p = b->p_turned, ds = b->ds_turned, key = TURNED_ROW, step = 1;
+        transpose_down(p, pairs, wide, b->p_transposed),
+            transpose_down(ds, pairs, wide, b->ds_transposed);
+        p = b->p_transposed, ds = b->ds_transposed, key = TRANSPOSED_ROW, step = 1;
     }
     for (int64_t e = 0; e < z->width; e += COLUMNS) {
         int64_t q_at = first / z->pair * z->width + e;
         for (int64_t c = 0; c < wide; c += ROWS) {
             int64_t k_at = (j + c) * z->width + e;
-            product_tile(a, p + c * key, key, step, b->dy_down + q_at, z->width, pairs, first > 0,
-                         b->dv + k_at, z->width);
-            product_tile(a, ds + c * key, key, step, b->q_down + q_at, z->width, pairs, first > 0,
-                         b->dk + k_at, z->width);
+            multiply(a, p + c * key, key, step, b->dy_down + q_at, z->width, pairs, first > 0,
+                     b->dv + k_at, z->width);
+            multiply(a, ds + c * key, key, step, b->q_down + q_at, z->width, pairs, first > 0,
+                     b->dk + k_at, z->width);
         }
         for (int64_t i = 0; i < rows; i += ROWS)
-            product_tile(a, b->ds + i * stride / z->pair, stride / z->pair, 1,
-                         b->k_down + j / z->pair * z->width + e, z->width, wide / z->pair, j > 0,
-                         b->dq + i * z->width + e, z->width);
+            multiply(a, b->ds + i * stride / z->pair, stride / z->pair, 1,
+                     b->k_down + j / z->pair * z->width + e, z->width, wide / z->pair, j > 0,
+                     b->dq + i * z->width + e, z->width);
     }
 }
 

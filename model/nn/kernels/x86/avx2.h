@@ -1,5 +1,5 @@
-/* Eight numbers at a time on processors with AVX2 and FMA, for winograd_avx2.c. Everything here and
- * above it is marked AVX2 and runs only where cpu_has(CPU_AVX2). */
+/* Loads, stores and transposes of vectors of eight f32 with AVX2 and FMA, for winograd_avx2.c.
+ * Functions with the TARGET_AVX2 attribute run only where cpu_has(CPU_AVX2). */
 #ifndef CTAUG_MODEL_NN_KERNELS_X86_AVX2_H
 #define CTAUG_MODEL_NN_KERNELS_X86_AVX2_H
 
@@ -8,12 +8,12 @@
 #include <immintrin.h>
 #include <stdbool.h>
 
-#define AVX2 __attribute__((target("avx2,fma")))
-#define AVX2_INLINE static inline __attribute__((always_inline)) AVX2
+#define TARGET_AVX2 __attribute__((target("avx2,fma")))
+#define INLINE_AVX2 static inline __attribute__((always_inline)) TARGET_AVX2
 
-/* The nearest numbers of bf16, of two equally near the even one, in the upper halves; NaN stays NaN
- * (bf16.h). */
-AVX2_INLINE __m256i bf16_bits8(__m256 x) {
+/* Rounds to bf16, to nearest even, as bf16_from_f32() (bf16.h); NaN stays NaN. The result is in the
+ * upper half of each lane, the lower half is zero. */
+INLINE_AVX2 __m256i bf16_bits8(__m256 x) {
     __m256i bits = _mm256_castps_si256(x), upper = _mm256_set1_epi32((int)0xffff0000);
     __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
     __m256i up = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
@@ -22,8 +22,8 @@ AVX2_INLINE __m256i bf16_bits8(__m256 x) {
     return _mm256_and_si256(_mm256_blendv_epi8(up, quiet, nan), upper);
 }
 
-/* 8 numbers of a map from number i; rounded: to what bf16 can say. */
-AVX2_INLINE __m256 load8(tensor_type type, bool rounded, const void *x, int64_t i) {
+/* Elements [i, i + 8) of activations; rounded: f32 elements rounded to bf16. */
+INLINE_AVX2 __m256 load8(tensor_type type, bool rounded, const void *x, int64_t i) {
     if (type == TYPE_BF16) {
         __m128i half = _mm_loadu_si128((const __m128i *)((const uint16_t *)x + i));
         return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
@@ -32,7 +32,8 @@ AVX2_INLINE __m256 load8(tensor_type type, bool rounded, const void *x, int64_t 
     return rounded ? _mm256_castsi256_ps(bf16_bits8(v)) : v;
 }
 
-AVX2_INLINE void store8(tensor_type type, void *y, int64_t i, __m256 v) {
+/* Elements [i, i + 8) of activations = v, rounded to the type. */
+INLINE_AVX2 void store8(tensor_type type, void *y, int64_t i, __m256 v) {
     if (type == TYPE_BF16) {
         __m256i bits = _mm256_srli_epi32(bf16_bits8(v), 16);
         __m128i half =
@@ -43,8 +44,8 @@ AVX2_INLINE void store8(tensor_type type, void *y, int64_t i, __m256 v) {
     }
 }
 
-/* Rows become columns. */
-AVX2_INLINE void transpose8(__m256 r[8]) {
+/* Transposes the 8 x 8 matrix with rows r. */
+INLINE_AVX2 void transpose8(__m256 r[8]) {
     __m256 t[8], u[8];
     for (int i = 0; i < 8; i += 2) {
         t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);

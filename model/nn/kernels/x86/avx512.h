@@ -1,8 +1,8 @@
-/* Sixteen numbers at a time on processors that know bf16 (AVX512_BF16: Cooper Lake, Sapphire
- * Rapids, Zen 4 and later), for the files that end in _avx512.c and _amx.c.
+/* Loads, stores, transposes and exponentials of vectors of sixteen f32 with AVX512_BF16 (Cooper
+ * Lake, Sapphire Rapids, Zen 4 and later), for the files that end in _avx512.c and _amx.c.
  *
- * Everything here and above it is marked NATIVE and runs only where cpu_has(CPU_AVX512_BF16).
- * The instructions that round to bf16 and multiply it take numbers below 2^-126 for zero.
+ * Functions with the TARGET_AVX512_BF16 attribute run only where cpu_has(CPU_AVX512_BF16). The
+ * instructions that round to bf16 and multiply bf16 treat subnormal numbers (below 2^-126) as zero.
  */
 #ifndef CTAUG_MODEL_NN_KERNELS_X86_AVX512_H
 #define CTAUG_MODEL_NN_KERNELS_X86_AVX512_H
@@ -12,20 +12,21 @@
 #include <immintrin.h>
 #include <stdbool.h>
 
-#define NATIVE __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")))
-#define NATIVE_INLINE static inline __attribute__((always_inline)) NATIVE
+#define TARGET_AVX512_BF16                                                                         \
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")))
+#define INLINE_AVX512_BF16 static inline __attribute__((always_inline)) TARGET_AVX512_BF16
 
 enum { LANES = 16 };
 
-/* The first n (at most 16) lanes. */
-NATIVE_INLINE __mmask16 lanes_of(int64_t n) {
+/* A mask of the first min(n, 16) lanes, n >= 0. */
+INLINE_AVX512_BF16 __mmask16 first_lanes(int64_t n) {
     return (__mmask16)(n >= LANES ? 0xffff : (1u << n) - 1);
 }
 
-/* 16 numbers of a map from number i; of lanes outside the mask nothing is touched, and zero read.
- * `whole` spares the mask where there is none. */
-NATIVE_INLINE __m512 map_load(tensor_type type, const void *x, int64_t i, bool whole,
-                              __mmask16 lanes) {
+/* Elements [i, i + 16) of activations. Lanes outside the mask are zero, and their memory is not
+ * accessed. whole: all lanes; the mask is ignored. */
+INLINE_AVX512_BF16 __m512 load16(tensor_type type, const void *x, int64_t i, bool whole,
+                                 __mmask16 lanes) {
     if (type == TYPE_BF16) {
         const uint16_t *at = (const uint16_t *)x + i;
         __m256i half =
@@ -36,8 +37,9 @@ NATIVE_INLINE __m512 map_load(tensor_type type, const void *x, int64_t i, bool w
     return whole ? _mm512_loadu_ps(at) : _mm512_maskz_loadu_ps(lanes, at);
 }
 
-NATIVE_INLINE void map_store(tensor_type type, void *y, int64_t i, bool whole, __mmask16 lanes,
-                             __m512 value) {
+/* Elements [i, i + 16) of activations = value, rounded; lanes and whole as in load16(). */
+INLINE_AVX512_BF16 void store16(tensor_type type, void *y, int64_t i, bool whole, __mmask16 lanes,
+                                __m512 value) {
     if (type == TYPE_BF16) {
         uint16_t *at = (uint16_t *)y + i;
         __m256i half = (__m256i)_mm512_cvtneps_pbh(value);
@@ -54,21 +56,22 @@ NATIVE_INLINE void map_store(tensor_type type, void *y, int64_t i, bool whole, _
     }
 }
 
-/* Number i of the lower half beside number i of the upper one, 16 bits each. */
-NATIVE_INLINE __m512i halves_paired(__m512i both) {
-    const __m512i turns =
+/* Interleaves the 16-bit elements of the lower half with those of the upper half: the result holds
+ * element i of the lower half, then element i of the upper half. */
+INLINE_AVX512_BF16 __m512i interleave_halves(__m512i both) {
+    const __m512i order =
         _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
                          21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-    return _mm512_permutexvar_epi16(turns, both);
+    return _mm512_permutexvar_epi16(order, both);
 }
 
-/* Units of 16 numbers of a below and b above. */
-NATIVE_INLINE __m512i zipped(__m256i a, __m256i b) {
-    return halves_paired(_mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1));
+/* 16 units of 32 bits: element i of a in the lower, of b in the upper half of unit i. */
+INLINE_AVX512_BF16 __m512i interleave16(__m256i a, __m256i b) {
+    return interleave_halves(_mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1));
 }
 
-/* Rows become columns. */
-NATIVE_INLINE void transpose16(__m512 r[16]) {
+/* Transposes the 16 x 16 matrix with rows r. */
+INLINE_AVX512_BF16 void transpose16(__m512 r[16]) {
     __m512 t[16], u[16];
     for (int i = 0; i < 16; i += 2) {
         t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
@@ -93,10 +96,11 @@ NATIVE_INLINE void transpose16(__m512 r[16]) {
     }
 }
 
-/* 2^x, from 0 to infinity; NaN stays NaN. 2^x = 2^n 2^f, n the nearest integer, with a polynomial
- * in f on [-1/2, 1/2] of least maximum relative error: 2^-22.6, beside that of rounding x itself,
- * and 2^-13.7 for what will be rounded to bf16. */
-NATIVE_INLINE __m512 exp2_of(tensor_type type, __m512 x) {
+/* 2^x; overflows to infinity and underflows to 0, NaN stays NaN. 2^x = 2^n 2^f with n the nearest
+ * integer and a minimax polynomial in f on [-1/2, 1/2]. Its maximum relative error is 2^-22.6 for
+ * f32, in addition to the effect of rounding x itself, and 2^-13.7 for bf16, whose callers round
+ * the result. */
+INLINE_AVX512_BF16 __m512 exp2_of(tensor_type type, __m512 x) {
     __m512 n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     __m512 f = _mm512_sub_ps(x, n), p;
     if (type == TYPE_BF16) {

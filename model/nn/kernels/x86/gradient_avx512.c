@@ -1,23 +1,23 @@
-/* A weight gradient as products of stretches of pixels.
+/* Weight gradients of 3x3 convolutions between bf16 activations with AVX512_BF16, as matrix
+ * products over chunks of pixels.
  *
- * For the tap (down, right) of a 3x3 kernel
+ * For the tap (down, right), each -1, 0 or 1,
  *
  *   dw[tap][i][o] = sum over y, u of x[y + down][u][i] dy[y][u - right][o]
  *
- * with dy zero beside its rows: products of whole rows of x, moved by whole rows. So lines of x,
- * one of a channel each, serve all taps as they are, and dy is laid out in pairs of neighbours once
- * for each column of taps. Rows that x does not have are left out, and none is multiplied by zeros.
+ * with dy zero outside its rows. This is a product of whole rows of x and whole rows of dy. So one
+ * transposed copy of x, with the pixels of a channel contiguous, serves all taps, and dy is packed
+ * into bf16 pairs of neighbouring pixels once for each column of taps (`right`). Rows that x does
+ * not have are omitted, not multiplied as zeros.
  *
- * A stretch is some rows of a map, or several whole maps, so small that its lines and pairs stay in
- * the second-level cache, and the pairs of 32 channels in the first. A job is a part of the
- * stretches and a block of input channels, with memory and sums of its own; the parts' sums are
- * added in order at the end.
+ * A chunk is some rows of one sample, or several whole samples. It is so small that its transposed
+ * x and pairs of dy stay in the second-level cache, and the pairs of 32 output channels in the
+ * first. A job is a part of the chunks and a block of input channels, with buffers and sums of its
+ * own. The sums of the parts are added in order at the end.
  *
- * Measured over the networks' convolutions on two cores of a Zen 5 against oneDNN 2.6: 1.1 to 1.4
- * times as fast. Sums lie in the order in which they are added to. As [tap][in][out] they made both
- * cores slower by a third at times when they seemed to share no cache, perhaps because the
- * processor fetched what lay as far behind the last tap as taps lay apart, and the other core was
- * writing there; half a megabyte between two jobs helped with few channels only.
+ * Sums are laid out in the order in which they are accumulated. As [tap][in][out] they were slower
+ * by a third at times, probably because of prefetches at the distance between taps into sums that
+ * another core was writing (see tests/bench/README.md).
  */
 #include "model/nn/kernels/conv_algorithms.h"
 
@@ -32,76 +32,73 @@
 enum {
     TAPS = 9,
     TAP_SUMS = LANES * COLUMNS,
-    TURNED = 2 * LANES, /* positions that are turned at once */
-    STRETCH = 512,      /* positions, about */
-    BLOCK = 128,        /* input channels of a job, at most */
-    LINE = 64           /* bytes of a line of the cache */
+    STEP = 2 * LANES, /* pixels that are transposed at once */
+    CHUNK = 512,      /* pixels, about */
+    BLOCK = 128       /* input channels of a job, at most */
 };
 
-static bool takes(const conv_shape *s) {
+static bool supports(const conv_shape *s) {
     return cpu_has(CPU_AVX512_BF16) && s->kernel == 3 && s->stride == 1 && s->x == TYPE_BF16 &&
            s->y == TYPE_BF16 && s->batch > 0 && s->height > 0 && s->width > 0 &&
            s->width % 2 == 0 && s->in > 0 && s->in % COLUMNS == 0 && s->out > 0 &&
            s->out % COLUMNS == 0;
 }
 
-/* What lies where. Lines of x: [channels of a block][x_line positions], of them x_map a map; pairs
- * of dy: [out / 32][dy_panel pairs][32], of them dy_map a map; sums: [out / 32][channels of a block
- * / 16][tap][16][32]. */
+/* The partition into jobs, and the layout of a job's buffers:
+ *
+ *   x      [channels of a block][x_row pixels], x_sample pixels per sample
+ *   pairs  of dy: [out / 32][dy_panel pairs][32], dy_sample pairs per sample
+ *   sums   [out / 32][channels of a block / 16][tap][16][32]
+ */
 typedef struct layout {
-    int64_t maps, rows; /* of a stretch: whole maps, or rows of one */
-    int64_t in_a_map;   /* stretches; 1 also if it has several maps */
-    int64_t stretches, parts, part, blocks, block;
-    int64_t x_line, x_map, dy_panel, dy_map;
-    int64_t lines_bytes, pairs_bytes, job_bytes;
+    int64_t samples, rows; /* of a chunk: whole samples, or rows of one */
+    int64_t per_sample;    /* chunks; 1 also if a chunk has several samples */
+    int64_t chunks;
+    int64_t parts, part;   /* parts of all chunks; chunks of a part */
+    int64_t blocks, block; /* blocks of input channels; channels of a block */
+    int64_t x_row, x_sample, dy_panel, dy_sample;
+    int64_t x_bytes, pairs_bytes, job_bytes;
 } layout;
 
 static layout layout_of(const conv_shape *s) {
-    layout l = {.rows = max_i64(1, min_i64(s->height, STRETCH / s->width))};
-    l.maps = max_i64(1, min_i64(s->batch, STRETCH / (s->height * s->width)));
-    l.in_a_map = (s->height + l.rows - 1) / l.rows;
-    l.stretches = (s->batch + l.maps - 1) / l.maps * l.in_a_map;
+    layout l = {.rows = max_i64(1, min_i64(s->height, CHUNK / s->width))};
+    l.samples = max_i64(1, min_i64(s->batch, CHUNK / (s->height * s->width)));
+    l.per_sample = (s->height + l.rows - 1) / l.rows;
+    l.chunks = (s->batch + l.samples - 1) / l.samples * l.per_sample;
     for (l.blocks = 1; l.blocks * BLOCK < s->in;) l.blocks *= 2;
     l.block = round_up((s->in + l.blocks - 1) / l.blocks, COLUMNS);
-    l.blocks = (s->in + l.block - 1) / l.block; /* none is empty, and no part */
-    l.parts = min_i64((omp_get_max_threads() + l.blocks - 1) / l.blocks, l.stretches);
-    l.part = (l.stretches + l.parts - 1) / l.parts;
-    l.parts = (l.stretches + l.part - 1) / l.part;
-    l.x_map = (l.rows + 2) * s->width;
-    l.dy_map = l.rows * s->width / 2;
-    /* A line of the cache more, lest lines of x fall on the same sets. */
-    l.x_line = round_up(l.maps * l.x_map, TURNED) + TURNED;
-    l.dy_panel = l.maps * l.dy_map;
-    l.lines_bytes = l.block * l.x_line * (int64_t)sizeof(bf16);
+    l.blocks = (s->in + l.block - 1) / l.block; /* no block is empty, below no part */
+    l.parts = min_i64((omp_get_max_threads() + l.blocks - 1) / l.blocks, l.chunks);
+    l.part = (l.chunks + l.parts - 1) / l.parts;
+    l.parts = (l.chunks + l.part - 1) / l.part;
+    l.x_sample = (l.rows + 2) * s->width;
+    l.dy_sample = l.rows * s->width / 2;
+    /* One cache line of padding, so that the channels of x do not map to the same cache sets. */
+    l.x_row = round_up(l.samples * l.x_sample, STEP) + STEP;
+    l.dy_panel = l.samples * l.dy_sample;
+    l.x_bytes = l.block * l.x_row * (int64_t)sizeof(bf16);
     l.pairs_bytes = s->out * l.dy_panel * (int64_t)sizeof(unit);
-    l.job_bytes = l.lines_bytes + l.pairs_bytes + TAPS * l.block * s->out * (int64_t)sizeof(float);
+    l.job_bytes = l.x_bytes + l.pairs_bytes + TAPS * l.block * s->out * (int64_t)sizeof(float);
     return l;
-}
-
-static int64_t bias_bytes(const conv_shape *s, const layout *l) {
-    return round_up(l->parts * s->out * (int64_t)sizeof(double), LINE);
-}
-static int64_t zeros_bytes(const conv_shape *s) {
-    return round_up(max_i64(s->in, s->out) * (int64_t)sizeof(bf16), LINE);
 }
 
 static int64_t scratch_bytes(const conv_shape *s) {
     const layout l = layout_of(s);
-    return zeros_bytes(s) + bias_bytes(s, &l) + l.parts * l.blocks * l.job_bytes;
+    return zeros_bytes(s) + bias_bytes(s, l.parts) + l.parts * l.blocks * l.job_bytes;
 }
 
 typedef struct task {
     const conv_shape *shape;
     layout at;
     const bf16 *x, *dy, *zeros;
-    double *bias; /* of dy [part][out]; NULL: nobody asks */
-    char *jobs;
+    double *bias; /* sums of dy [part][out]; NULL: not wanted */
+    char *jobs;   /* buffers of the jobs */
 } task;
 
-/* What a job has of its own. */
+/* The block of input channels of a job, and its buffers. */
 typedef struct job {
-    int64_t channel, channels; /* of x */
-    bf16 *lines;
+    int64_t channel, channels; /* of x: the first, and how many */
+    bf16 *x;
     unit *pairs;
     float *sums;
 } job;
@@ -111,71 +108,73 @@ static job job_of(const task *t, int64_t part, int64_t block) {
     char *memory = t->jobs + (part * l->blocks + block) * l->job_bytes;
     return (job){.channel = block * l->block,
                  .channels = min_i64(l->block, t->shape->in - block * l->block),
-                 .lines = (bf16 *)(void *)memory,
-                 .pairs = (unit *)(void *)(memory + l->lines_bytes),
-                 .sums = (float *)(void *)(memory + l->lines_bytes + l->pairs_bytes)};
+                 .x = (bf16 *)(void *)memory,
+                 .pairs = (unit *)(void *)(memory + l->x_bytes),
+                 .sums = (float *)(void *)(memory + l->x_bytes + l->pairs_bytes)};
 }
 
-/* The sums of the tap 0 of the 16 inputs and 32 outputs that channel k of the block and o are
- * among. */
+/* Tap 0 of the sums of the 16 inputs and 32 outputs to which channel k of the block and output o
+ * belong. */
 static float *sums_at(const task *t, const job *j, int64_t k, int64_t o) {
     return j->sums + (o / COLUMNS * (t->at.block / LANES) + k / LANES) * TAPS * TAP_SUMS;
 }
 
-/* Rows [first, end) of maps [map, map + maps). */
-typedef struct stretch {
-    int64_t map, maps, first, end;
-} stretch;
+/* Rows [first, end) of samples [sample, sample + samples). */
+typedef struct chunk {
+    int64_t sample, samples, first, end;
+} chunk;
 
-static stretch stretch_at(const task *t, int64_t i) {
+static chunk chunk_at(const task *t, int64_t i) {
     const layout *l = &t->at;
-    stretch s = {.map = i / l->in_a_map * l->maps, .first = i % l->in_a_map * l->rows};
-    s.maps = min_i64(l->maps, t->shape->batch - s.map);
-    s.end = min_i64(s.first + l->rows, t->shape->height);
-    return s;
+    chunk c = {.sample = i / l->per_sample * l->samples, .first = i % l->per_sample * l->rows};
+    c.samples = min_i64(l->samples, t->shape->batch - c.sample);
+    c.end = min_i64(c.first + l->rows, t->shape->height);
+    return c;
 }
 
-/* The numbers of row y of a map before its first. */
-static int64_t row_at(const conv_shape *s, int64_t map, int64_t y, int64_t channels) {
-    return (map * s->height + y) * s->width * channels;
+/* The offset of row y of a sample, in elements. */
+static int64_t row_at(const conv_shape *s, int64_t sample, int64_t y, int64_t channels) {
+    return (sample * s->height + y) * s->width * channels;
 }
 
-/* 16 channels of pixel a in the lower halves of 16 units, of pixel b in the upper ones. */
-NATIVE_INLINE __m512i paired(const bf16 *a, const bf16 *b) {
-    return zipped(_mm256_loadu_si256((const __m256i *)(const void *)a),
-                  _mm256_loadu_si256((const __m256i *)(const void *)b));
+/* 16 pairs: a channel of pixel a in the lower half, the same of pixel b in the upper half. */
+INLINE_AVX512_BF16 __m512i load_pairs(const bf16 *a, const bf16 *b) {
+    return interleave16(_mm256_loadu_si256((const __m256i *)(const void *)a),
+                        _mm256_loadu_si256((const __m256i *)(const void *)b));
 }
 
-/* Some channels of `count` pixels as lines; up to 30 more positions of each are overwritten. */
-NATIVE static void turn_pixels(const task *t, const bf16 *pixels, int64_t count, int64_t channels,
-                               bf16 *lines) {
-    for (int64_t p = 0; p < count; p += TURNED) {
-        const bf16 *pixel[TURNED];
-        for (int64_t i = 0; i < TURNED; i++)
+/* to [channels][x_row] = `channels` channels of `count` pixels, transposed; up to 30 elements past
+ * the last pixel of each channel are overwritten. */
+TARGET_AVX512_BF16 static void transpose_pixels(const task *t, const bf16 *pixels, int64_t count,
+                                                int64_t channels, bf16 *to) {
+    for (int64_t p = 0; p < count; p += STEP) {
+        const bf16 *pixel[STEP];
+        for (int64_t i = 0; i < STEP; i++)
             pixel[i] = p + i < count ? pixels + (p + i) * t->shape->in : t->zeros;
         for (int64_t k = 0; k < channels; k += LANES) {
             __m512 rows[LANES];
             for (int i = 0; i < LANES; i++)
-                rows[i] = _mm512_castsi512_ps(paired(pixel[2 * i] + k, pixel[2 * i + 1] + k));
+                rows[i] = _mm512_castsi512_ps(load_pairs(pixel[2 * i] + k, pixel[2 * i + 1] + k));
             transpose16(rows);
             for (int i = 0; i < LANES; i++)
-                _mm512_storeu_ps(lines + (k + i) * t->at.x_line + p, rows[i]);
+                _mm512_storeu_ps(to + (k + i) * t->at.x_row + p, rows[i]);
         }
     }
 }
 
-/* The rows of a stretch, and those above and below that taps reach. */
-static void turn_x(const task *t, const job *j, const stretch *s) {
-    const conv_shape *c = t->shape;
-    const int64_t from = max_i64(0, s->first - 1), to = min_i64(c->height, s->end + 1);
-    for (int64_t m = 0; m < s->maps; m++)
-        turn_pixels(t, t->x + row_at(c, s->map + m, from, c->in) + j->channel,
-                    (to - from) * c->width, j->channels,
-                    j->lines + m * t->at.x_map + (from - s->first + 1) * c->width);
+/* Transposes the rows of a chunk, and the rows above and below that taps reach. */
+static void transpose_x(const task *t, const job *j, const chunk *c) {
+    const conv_shape *s = t->shape;
+    const int64_t from = max_i64(0, c->first - 1), to = min_i64(s->height, c->end + 1);
+    for (int64_t i = 0; i < c->samples; i++)
+        transpose_pixels(t, t->x + row_at(s, c->sample + i, from, s->in) + j->channel,
+                         (to - from) * s->width, j->channels,
+                         j->x + i * t->at.x_sample + (from - c->first + 1) * s->width);
 }
 
-/* Pairs of a row of dy, moved by `right`. */
-NATIVE static void pair_row(const task *t, const bf16 *row, int64_t right, unit *pairs) {
+/* A row of dy as pairs of neighbouring pixels u - right and u + 1 - right, u even. */
+TARGET_AVX512_BF16 static void pack_row(const task *t, const bf16 *row, int64_t right,
+                                        unit *pairs) {
     const int64_t out = t->shape->out, width = t->shape->width;
     for (int64_t u = 0; u < width; u += 2, pairs += COLUMNS) {
         const int64_t at = u - right;
@@ -183,64 +182,67 @@ NATIVE static void pair_row(const task *t, const bf16 *row, int64_t right, unit 
         const bf16 *b = at + 1 < width ? row + (at + 1) * out : t->zeros;
         for (int64_t o = 0; o < out; o += COLUMNS) {
             unit *to = pairs + o * t->at.dy_panel;
-            _mm512_store_si512(to, paired(a + o, b + o));
-            _mm512_store_si512(to + LANES, paired(a + o + LANES, b + o + LANES));
+            _mm512_store_si512(to, load_pairs(a + o, b + o));
+            _mm512_store_si512(to + LANES, load_pairs(a + o + LANES, b + o + LANES));
         }
     }
 }
 
-static void pair_dy(const task *t, const job *j, const stretch *s, int64_t right) {
-    const conv_shape *c = t->shape;
-    for (int64_t m = 0; m < s->maps; m++)
-        for (int64_t y = s->first; y < s->end; y++)
-            pair_row(t, t->dy + row_at(c, s->map + m, y, c->out), right,
-                     j->pairs + (m * t->at.dy_map + (y - s->first) * c->width / 2) * COLUMNS);
+/* Packs the rows of dy of a chunk into pairs, moved by `right`. */
+static void pack_dy(const task *t, const job *j, const chunk *c, int64_t right) {
+    const conv_shape *s = t->shape;
+    for (int64_t i = 0; i < c->samples; i++)
+        for (int64_t y = c->first; y < c->end; y++)
+            pack_row(t, t->dy + row_at(s, c->sample + i, y, s->out), right,
+                     j->pairs + (i * t->at.dy_sample + (y - c->first) * s->width / 2) * COLUMNS);
 }
 
-NATIVE static void add_bias(const task *t, const job *j, const stretch *s, double *bias) {
-    const int64_t count = s->maps * (s->end - s->first) * t->shape->width / 2;
+/* bias [out] += the sums of dy over a chunk, from pairs that are not moved. */
+TARGET_AVX512_BF16 static void add_bias(const task *t, const job *j, const chunk *c, double *bias) {
+    const int64_t count = c->samples * (c->end - c->first) * t->shape->width / 2;
     for (int64_t o = 0; o < t->shape->out; o += LANES)
         add_pairs(j->pairs + o / COLUMNS * COLUMNS * t->at.dy_panel + o % COLUMNS, COLUMNS, count,
                   bias + o);
 }
 
-/* Adds a stretch to the sums of one column of taps, or begins them. */
-NATIVE static void add_column(const task *t, const job *j, const stretch *s, int64_t right,
-                              bool more) {
+/* Sums of the column `right` of taps = or (if add) += the products over a chunk. */
+TARGET_AVX512_BF16 static void add_column(const task *t, const job *j, const chunk *c,
+                                          int64_t right, bool add) {
     const layout *l = &t->at;
     const int64_t out = t->shape->out, height = t->shape->height, width = t->shape->width;
     for (int64_t o = 0; o < out; o += COLUMNS)
         for (int64_t k = 0; k < j->channels; k += ROWS)
             for (int64_t down = -1; down <= 1; down++) {
-                const int64_t from = max_i64(s->first, -down), to = min_i64(s->end, height - down);
+                const int64_t from = max_i64(c->first, -down), to = min_i64(c->end, height - down);
                 const int64_t tap = (down + 1) * 3 + right + 1;
-                const bf16 *x = j->lines + k * l->x_line + (from + down - s->first + 1) * width;
+                const bf16 *x = j->x + k * l->x_row + (from + down - c->first + 1) * width;
                 const unit *dy =
-                    j->pairs + o * l->dy_panel + (from - s->first) * width / 2 * COLUMNS;
-                const runs each = {s->maps, l->x_map / 2, l->dy_map * COLUMNS};
+                    j->pairs + o * l->dy_panel + (from - c->first) * width / 2 * COLUMNS;
+                const sum_blocks blocks = {c->samples, l->x_sample / 2, l->dy_sample * COLUMNS};
                 float *sums = sums_at(t, j, k, o) + tap * TAP_SUMS + k % LANES * COLUMNS;
-                product_of_runs(TYPE_BF16, (const unit *)(const void *)x, l->x_line / 2, 1, dy,
-                                COLUMNS, (to - from) * width / 2, each, more, sums, COLUMNS);
+                micro_kernel_blocks(TYPE_BF16, (const unit *)(const void *)x, l->x_row / 2, 1, dy,
+                                    COLUMNS, (to - from) * width / 2, blocks, add, sums, COLUMNS);
             }
 }
 
 static void run_job(const task *t, int64_t part, int64_t block) {
     const layout *l = &t->at;
     const job j = job_of(t, part, block);
-    const int64_t begin = part * l->part, end = min_i64(begin + l->part, l->stretches);
+    const int64_t begin = part * l->part, end = min_i64(begin + l->part, l->chunks);
     for (int64_t i = begin; i < end; i++) {
-        const stretch s = stretch_at(t, i);
-        turn_x(t, &j, &s);
+        const chunk c = chunk_at(t, i);
+        transpose_x(t, &j, &c);
         for (int64_t right = -1; right <= 1; right++) {
-            pair_dy(t, &j, &s, right);
+            pack_dy(t, &j, &c, right);
             if (t->bias && block == 0 && right == 0)
-                add_bias(t, &j, &s, t->bias + part * t->shape->out);
-            add_column(t, &j, &s, right, i > begin);
+                add_bias(t, &j, &c, t->bias + part * t->shape->out);
+            add_column(t, &j, &c, right, i > begin);
         }
     }
 }
 
-NATIVE static void deliver(const task *t, int64_t k, int64_t o, float *dw) {
+/* dw += the sums of the 16 inputs from k and the 16 outputs from o. */
+TARGET_AVX512_BF16 static void reduce(const task *t, int64_t k, int64_t o, float *dw) {
     const conv_shape *s = t->shape;
     const layout *l = &t->at;
     const job first = job_of(t, 0, k / l->block);
@@ -249,8 +251,8 @@ NATIVE static void deliver(const task *t, int64_t k, int64_t o, float *dw) {
                             .part = l->blocks * l->job_bytes / (int64_t)sizeof(float),
                             .taps = TAPS,
                             .parts = l->parts};
-    deliver_sums(&at, sums_at(t, &first, k % l->block, o) + o % COLUMNS,
-                 dw + (o * s->in + k) * TAPS, s->in * TAPS);
+    reduce_sums(&at, sums_at(t, &first, k % l->block, o) + o % COLUMNS, dw + (o * s->in + k) * TAPS,
+                s->in * TAPS);
 }
 
 static void add(const conv_shape *s, const void *x, const void *dy, float *dw, float *db,
@@ -258,17 +260,17 @@ static void add(const conv_shape *s, const void *x, const void *dy, float *dw, f
     task t = {.shape = s, .at = layout_of(s), .x = x, .dy = dy, .zeros = scratch};
     const layout *l = &t.at;
     char *bias = (char *)scratch + zeros_bytes(s);
-    memset(scratch, 0, (size_t)(zeros_bytes(s) + bias_bytes(s, l)));
+    memset(scratch, 0, (size_t)(zeros_bytes(s) + bias_bytes(s, l->parts)));
     t.bias = db ? (double *)(void *)bias : NULL;
-    t.jobs = bias + bias_bytes(s, l);
+    t.jobs = bias + bias_bytes(s, l->parts);
 #pragma omp parallel for collapse(2) schedule(static)
     for (int64_t part = 0; part < l->parts; part++)
         for (int64_t block = 0; block < l->blocks; block++) run_job(&t, part, block);
 #pragma omp parallel for collapse(2) schedule(static)
     for (int64_t o = 0; o < s->out; o += LANES)
-        for (int64_t k = 0; k < s->in; k += LANES) deliver(&t, k, o, dw);
-    if (db) deliver_bias(t.bias, l->parts, s->out, db);
+        for (int64_t k = 0; k < s->in; k += LANES) reduce(&t, k, o, dw);
+    if (db) reduce_bias(t.bias, l->parts, s->out, db);
 }
 
 const weight_gradient_algorithm weight_gradient_avx512 = {
-    .takes = takes, .scratch = scratch_bytes, .add = add};
+    .supports = supports, .scratch = scratch_bytes, .add = add};

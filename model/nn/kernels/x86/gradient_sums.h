@@ -1,15 +1,29 @@
-/* What weight gradients of bf16 maps have in common, however they are multiplied: sums of pairs of
- * pixels, and of blocks of channels. Private to gradient_*.c.
+/* What the bf16 weight gradients with AVX-512 and with AMX share: the sums of dy over pixels (bias
+ * gradient), the reduction of the parts' sums to dw and db, and sizes of scratch. Private to
+ * gradient_*.c.
  */
 #ifndef CTAUG_MODEL_NN_KERNELS_X86_GRADIENT_SUMS_H
 #define CTAUG_MODEL_NN_KERNELS_X86_GRADIENT_SUMS_H
 
+#include "model/nn/int_math.h"
+#include "model/nn/kernels.h"
 #include "model/nn/kernels/x86/avx512.h"
 #include "model/nn/kernels/bf16.h"
 
-/* total [16] += the sum of `count` vectors of pairs of bf16, each `step` units after the other; in
- * four sums, for one addition waits for the last. */
-NATIVE_INLINE void add_pairs(const uint32_t *pairs, int64_t step, int64_t count, double *total) {
+/* Bytes of the sums of dy, [part][out] f64. */
+static inline int64_t bias_bytes(const conv_shape *s, int64_t parts) {
+    return whole_lines(parts * s->out * (int64_t)sizeof(double));
+}
+
+/* Bytes of the zeros that are read for pixels outside x and dy. */
+static inline int64_t zeros_bytes(const conv_shape *s) {
+    return whole_lines(max_i64(s->in, s->out) * (int64_t)sizeof(bf16));
+}
+
+/* total [16] += the sum of both elements of `count` vectors of 16 bf16 pairs, `step` pairs apart.
+ * Four independent partial sums hide the latency of the additions. */
+INLINE_AVX512_BF16 void add_pairs(const uint32_t *pairs, int64_t step, int64_t count,
+                                  double *total) {
     const __m512bh ones = (__m512bh)_mm512_set1_epi16(0x3f80);
     float sums[LANES];
     __m512 sum[4];
@@ -26,14 +40,16 @@ NATIVE_INLINE void add_pairs(const uint32_t *pairs, int64_t step, int64_t count,
     for (int i = 0; i < LANES; i++) total[i] += sums[i];
 }
 
-/* Sums of 16 inputs by 16 outputs: how far apart two inputs, taps and parts lie. */
+/* The layout of sums: vectors of 16 outputs, and the strides from one input, tap and part to the
+ * next. */
 typedef struct sums_layout {
-    int64_t input, tap, part;
-    int64_t taps, parts;
+    int64_t input, tap, part; /* strides, in floats */
+    int64_t taps, parts;      /* counts */
 } sums_layout;
 
-/* dw [16 outputs, row apart][16 inputs][taps] += the parts' sums, in order. */
-NATIVE_INLINE void deliver_sums(const sums_layout *l, const float *sums, float *dw, int64_t row) {
+/* dw [16 outputs, `row` elements apart][16 inputs][taps] += the sums of the parts, in order. */
+INLINE_AVX512_BF16 void reduce_sums(const sums_layout *l, const float *sums, float *dw,
+                                    int64_t row) {
     enum { MAX_TAPS = 9 };
     __m512 g[LANES * MAX_TAPS];
     for (int64_t t = 0; t < l->taps; t++)
@@ -53,8 +69,8 @@ NATIVE_INLINE void deliver_sums(const sums_layout *l, const float *sums, float *
     }
 }
 
-/* db [out] += what the parts [parts][out] have summed of dy, in order. */
-static inline void deliver_bias(const double *totals, int64_t parts, int64_t out, float *db) {
+/* db [out] += totals [parts][out], the sums of dy, added in order. */
+static inline void reduce_bias(const double *totals, int64_t parts, int64_t out, float *db) {
     for (int64_t o = 0; o < out; o++) {
         double sum = 0;
         for (int64_t p = 0; p < parts; p++) sum += totals[p * out + o];

@@ -1,5 +1,5 @@
-/* Convolutions in tiles on whole numbers, of which only answers are rounded: equal to the
- * reference's to the last bit, by any number of threads. */
+/* Convolutions with AMX tiles (x86/conv_amx.c) on small integers, where only results are rounded:
+ * equal to the reference bit for bit, on any number of threads. */
 #include "model/nn/kernels/conv_algorithms.h"
 #include "model/nn/kernels/cpu.h"
 #include "tests/whole_conv.h"
@@ -8,10 +8,10 @@
 
 enum { SKIPPED = 77 };
 
-/* batch, height, width, in, out, kernel: one row of a tile, rows of several; maps that take turns
- * of two and four, some left over; an odd number of tiles; several maps in a line, with one left
- * over, and several parts of one map; many outputs; a line's width no power of two; 1x1 of a few
- * and of many pixels. */
+/* batch, height, width, in, out, kernel. Image rows of one tile and of several; rows of two and of
+ * four samples side by side in a tile, with samples left over; an odd number of tiles; several
+ * samples in a line of tiles, with one left over; several parts of one sample; many output
+ * channels; a width that is no power of two; 1x1 kernels over few and over many pixels. */
 static const int64_t shapes[][6] = {
     {1, 1, 16, 32, 32, 3},  {2, 5, 32, 64, 32, 3},    {2, 8, 8, 32, 96, 3},
     {3, 3, 8, 32, 32, 3},   {5, 4, 4, 64, 64, 3},     {1, 3, 16, 32, 32, 3},
@@ -29,16 +29,16 @@ static void whole_numbers_are_exact(void **state) {
     (void)state;
     for (int i = 0; i < SHAPES; i++) {
         whole_case c = case_of(shape_of(i));
-        way_is_exact(&c, &conv_amx, &weight_gradient_amx);
+        algorithm_is_exact(&c, &conv_amx, &weight_gradient_amx);
         case_free(&c);
     }
 }
 
-static void maps_do_not_depend_on_threads(void **state) {
+static void activations_do_not_depend_on_threads(void **state) {
     (void)state;
     for (int i = 0; i < SHAPES; i++) {
         whole_case c = case_of(shape_of(i));
-        maps_ignore_threads(&c, &conv_amx, &weight_gradient_amx);
+        activations_ignore_threads(&c, &conv_amx, &weight_gradient_amx);
         case_free(&c);
     }
 }
@@ -46,7 +46,7 @@ static void maps_do_not_depend_on_threads(void **state) {
 static void others_are_left_to_the_library(void **state) {
     (void)state;
     const conv_shape plain = {1, 8, 8, 32, 32, 3, 1, TYPE_BF16, TYPE_BF16};
-    assert_true(conv_amx.takes(&plain));
+    assert_true(conv_amx.supports(&plain));
     conv_shape strided = plain, odd_in = plain, odd_out = plain, none = plain, f32_x = plain,
                f32_y = plain, odd_width = plain, few_pixels = plain, two_halves = plain;
     strided.stride = 2, odd_in.in = 48, odd_out.out = 1, none.batch = 0, f32_x.x = TYPE_F32,
@@ -54,17 +54,17 @@ static void others_are_left_to_the_library(void **state) {
     two_halves.kernel = 1, two_halves.batch = 2, two_halves.height = 1; /* whole tiles together */
     const conv_shape *others[] = {&strided, &odd_in,    &odd_out,    &none,      &f32_x,
                                   &f32_y,   &odd_width, &few_pixels, &two_halves};
-    for (int i = 0; i < 9; i++) assert_false(conv_amx.takes(others[i]));
+    for (int i = 0; i < 9; i++) assert_false(conv_amx.supports(others[i]));
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_numbers_are_exact),
-        cmocka_unit_test(maps_do_not_depend_on_threads),
+        cmocka_unit_test(activations_do_not_depend_on_threads),
         cmocka_unit_test(others_are_left_to_the_library),
     };
     if (!cpu_has(CPU_AMX)) {
-        puts("this processor has no tiles");
+        puts("this processor has no AMX tiles");
         return SKIPPED;
     }
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
-/* A gradient that is summed while it comes into being: the plain sum, the same bits on all ranks,
- * in every mode and for every grouping of the ranks to nodes; the fixed tree; a rank that fails;
- * memory that cannot be shared.
+/* The all-reduce of a gradient that runs while the backward pass computes it: the plain sum, with
+ * the same bits on all ranks, in every mode and for every grouping of ranks to nodes; sums in the
+ * fixed tree; a rank that fails; memory that cannot be shared.
  *
  * The program starts itself again under mpirun with 1, 2, 3, 4 and 8 ranks.
  */
@@ -25,7 +25,7 @@
 
 enum { LEAVES = 8, STEPS = 3 };
 
-/* Element i of the gradient of micro-batch k of a step: the order of additions shows. */
+/* Element i of the gradient of micro-batch k of a step. The bits of a sum depend on its order. */
 static float some(int64_t step, int64_t k, int64_t i) {
     uint64_t h = ((uint64_t)i * 8 + (uint64_t)k) * 0x9e3779b97f4a7c15u + (uint64_t)step;
     h ^= h >> 29;
@@ -33,8 +33,8 @@ static float some(int64_t step, int64_t k, int64_t i) {
     return (float)(ldexp((double)(h >> 11), -53) - 0.5) * (h & 1 ? 1e-3f : 1e3f);
 }
 
-/* As a backward pass tells: from the end, in uneven ranges. */
-static status tell(reduction *r, int64_t n, int64_t until) {
+/* Reports finished ranges as a backward pass does: from the end, in uneven ranges. */
+static status report_ready(reduction *r, int64_t n, int64_t until) {
     status st = ST_OK;
     for (int64_t end = n, width = 1; end > until; end -= width, width = width * 3 % 1009 + 1) {
         if (width > end) width = end;
@@ -44,7 +44,7 @@ done:
     return st;
 }
 
-/* One step of ranks that have one leaf each, or (ordered) a share of LEAVES. */
+/* One step, in which every rank has one leaf or, if ordered, its share of the LEAVES. */
 static void step(const comm *c, reduction *r, float *grad, sum_stack *stack, int64_t n,
                  int64_t at) {
     int rank = comm_rank(c), leaves = stack ? LEAVES / comm_size(c) : 1;
@@ -54,11 +54,11 @@ static void step(const comm *c, reduction *r, float *grad, sum_stack *stack, int
         for (int64_t i = 0; i < n; i++) grad[i] = some(at, rank * leaves + k, i);
         if (k < leaves - 1) sum_stack_push(stack, grad);
     }
-    expect(c, tell(r, n, 0) == ST_OK, "reduction_ready");
+    expect(c, report_ready(r, n, 0) == ST_OK, "reduction_ready");
     reduction_finish(r);
 }
 
-/* Whether elements [at, at + count) are the sum, within what the wire leaves. */
+/* Whether the elements of span s are the sum, within the rounding of the transfer type. */
 static bool is_sum(const comm *c, const reduction_settings *set, const float *grad, span s,
                    int64_t at) {
     bool right = true;
@@ -81,7 +81,7 @@ static bool is_sum(const comm *c, const reduction_settings *set, const float *gr
     return right;
 }
 
-/* Whether the buckets, or what this rank owns of them, hold the sums. */
+/* Whether the buckets, or this rank's parts of them, hold the sums. */
 static bool are_sums(const comm *c, const reduction *r, const reduction_settings *set,
                      const float *grad, int64_t at) {
     const gradient_partition *who = reduction_partition(r);
@@ -93,7 +93,7 @@ static bool are_sums(const comm *c, const reduction *r, const reduction_settings
     return right;
 }
 
-/* Every float has one owner. */
+/* Every element has exactly one owner. */
 static void owners(const comm *c, const reduction *r, int64_t n) {
     const gradient_partition *who = reduction_partition(r);
     int64_t owner = reduction_owner(r), at = n, mine = 0;
@@ -116,8 +116,9 @@ static void owners(const comm *c, const reduction *r, int64_t n) {
     expect(c, comm_sum_i64(c, &mine, 1) == ST_OK && mine == n, "not everything is owned once");
 }
 
-/* Owners mark their values, bucket after bucket; what is said to be updated may leave at once, and
- * the last half need not be said. After a spread all have all marks, others in every step. */
+/* Owners mark their values, bucket by bucket. A part that is reported as updated may be sent at
+ * once, and the last half need not be reported. After the exchange every rank has all marks, which
+ * differ in every step. */
 static void values(const comm *c, reduction *r, int64_t n, int64_t at) {
     int64_t buckets = reduction_partition(r)->buckets;
     float *value = malloc((size_t)n * sizeof *value);
@@ -160,7 +161,7 @@ static void one_mode(const comm *c, int64_t n, const reduction_settings *set) {
     reduction_destroy(r);
 }
 
-/* Between nodes numbers are bf16; the ranks of a node add up each other's memory, in f32. */
+/* Between nodes values are sent as bf16; the ranks of a node sum in shared memory, in f32. */
 static void what_travels_is_rounded(const comm *c) {
     enum { N = 1000 };
     for (int together = 0; together <= 1; together++) {
@@ -176,7 +177,7 @@ static void what_travels_is_rounded(const comm *c) {
     }
 }
 
-/* The last rank stops in mid-step; nobody waits for ever, and the next step is right again. */
+/* The last rank fails during a step: no rank waits for ever, and the next step is correct. */
 static void a_rank_that_fails_holds_nobody_up(const comm *c, int together, sharding sharded) {
     const reduction_settings set = {.together = together, .sharded = sharded};
     enum { N = 20000 };
@@ -185,7 +186,8 @@ static void a_rank_that_fails_holds_nobody_up(const comm *c, int together, shard
     float *grad = malloc(N * sizeof *grad);
     for (int i = 0; i < N; i++) grad[i] = 0;
     reduction_begin(r, grad, NULL);
-    expect(c, tell(r, N, comm_rank(c) == comm_size(c) - 1 ? N / 2 : 0) == ST_OK, "tell");
+    expect(c, report_ready(r, N, comm_rank(c) == comm_size(c) - 1 ? N / 2 : 0) == ST_OK,
+           "reduction_ready");
     reduction_finish(r);
     step(c, r, grad, NULL, N, 1);
     expect(c, are_sums(c, r, &set, grad, 1), "the step after a failure");
@@ -205,7 +207,7 @@ static void ranks_that_share_memory_share_the_update(const comm *c) {
     }
 }
 
-/* One rank may make no file, not even one without a name: all of them send messages. */
+/* One rank may create no file, not even one without a name: all ranks then send messages. */
 static void memory_that_cannot_be_shared(const comm *c, sharding sharded) {
     const reduction_settings set = {.sharded = sharded};
     enum { N = 20000 };
