@@ -272,8 +272,7 @@ static status count_damaged(const char *directory, int64_t *count) {
     if (!d) return status_fail(ST_STORAGE, "%s: cannot list: %s", directory, strerror(errno));
     while (errno = 0, (entry = readdir(d)))
         *count += strncmp(entry->d_name, "step-", 5) == 0 && strstr(entry->d_name, DAMAGED);
-    if (errno != 0)
-        st = status_fail(ST_STORAGE, "%s: cannot list: %s", directory, strerror(errno));
+    if (errno != 0) st = status_fail(ST_STORAGE, "%s: cannot list: %s", directory, strerror(errno));
     closedir(d);
     return st;
 }

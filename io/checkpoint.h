@@ -38,10 +38,10 @@ typedef struct checkpoint_choice {
     int64_t damaged;       /* set aside, now or earlier */
 } checkpoint_choice;
 
-/* Finds the newest checkpoint with this fingerprint whose hash is right. Damaged ones that are newer
- * are set aside as "step-00001200.damaged-1", never overwritten, and reported with the reason. The
- * strings live during the call. ST_INTEGRITY if one was written by a newer version of ctaug, or if
- * there were checkpoints and none is good. Local: rank 0 calls it. */
+/* Finds the newest checkpoint with this fingerprint whose hash is right. Damaged ones that are
+ * newer are set aside as "step-00001200.damaged-1", never overwritten, and reported with the
+ * reason. The strings live during the call. ST_INTEGRITY if one was written by a newer version of
+ * ctaug, or if there were checkpoints and none is good. Local: rank 0 calls it. */
 typedef void (*checkpoint_report)(void *context, const char *moved_to, const char *reason);
 status checkpoint_find(const char *directory, const char *fingerprint, checkpoint_report report,
                        void *context, checkpoint_choice *out);

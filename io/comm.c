@@ -194,7 +194,7 @@ static status reduce(const comm *c, void *data, int64_t n, int64_t size, MPI_Dat
     for (int64_t i = 0; i < n; i += PIECE) {
         int piece = (int)(n - i < PIECE ? n - i : PIECE);
         TRY(WAITED(MPI_Allreduce(MPI_IN_PLACE, at + i * size, piece, type, op, c->world),
-                  "MPI_Allreduce"));
+                   "MPI_Allreduce"));
     }
 done:
     return st;
@@ -248,7 +248,7 @@ status comm_all_gather(const comm *c, const void *mine, int64_t bytes, void **al
     if (sizes) *sizes = NULL;
     TRY(comm_agree(c, array_alloc(&size, c->size, sizeof *size, "gathered sizes")));
     TRY(WAITED(MPI_Allgather(&bytes, 1, MPI_INT64_T, size, 1, MPI_INT64_T, c->world),
-              "MPI_Allgather"));
+               "MPI_Allgather"));
     local = ST_OK;
     for (int r = 0; r < c->size && local == ST_OK; r++)
         if (!size_add(sum, size[r], &sum))
@@ -277,7 +277,7 @@ status comm_all_equal(const comm *c, uint64_t value, bool *equal) {
     /* min(~x) is ~max(x): one reduction gives minimum and maximum. */
     uint64_t ends[2] = {value, ~value};
     TRY(WAITED(MPI_Allreduce(MPI_IN_PLACE, ends, 2, MPI_UINT64_T, MPI_MIN, c->world),
-              "MPI_Allreduce"));
+               "MPI_Allreduce"));
     *equal = ends[0] == ~ends[1];
 done:
     return st;

@@ -1,4 +1,5 @@
-/* chain = first 16 hexadecimal digits of SHA-256(chain before, the line's object without "chain"). */
+/* chain = first 16 hexadecimal digits of SHA-256(chain before, the line's object without "chain").
+ */
 #include "io/event_chain.h"
 
 #include <inttypes.h>
@@ -34,8 +35,9 @@ status event_chain_add(json_t *event, char chain[CHAIN_HEX]) {
     status st = link_of(event, chain, next);
     if (st != ST_OK) return st;
     memcpy(chain, next, CHAIN_HEX);
-    return json_object_set_new(event, "chain", json_string(next)) == 0 ? ST_OK
-                                                                      : status_memory("an event", 0);
+    return json_object_set_new(event, "chain", json_string(next)) == 0
+               ? ST_OK
+               : status_memory("an event", 0);
 }
 
 /* The chain value of a line, or NULL: no JSON object, or one without. *event is the caller's. */

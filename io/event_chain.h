@@ -10,7 +10,8 @@
 
 enum { CHAIN_HEX = 17 }; /* 16 digits */
 
-/* Sets event["chain"] and chain, which holds the value of the line before ("" for the first). Local. */
+/* Sets event["chain"] and chain, which holds the value of the line before ("" for the first).
+ * Local. */
 status event_chain_add(json_t *event, char chain[CHAIN_HEX]);
 
 /* The chain value of the last line that has one; "" if there is none or no file. Local. */

@@ -25,8 +25,8 @@ status file_refuse_link(const char *path);
 status file_make_dirs(const char *path);
 bool file_exists(const char *path);
 
-/* Writes all bytes to `path`, over an old file, with an fsync; for files under a temporary name. After
- * a failure the file is to be removed. Local. */
+/* Writes all bytes to `path`, over an old file, with an fsync; for files under a temporary name.
+ * After a failure the file is to be removed. Local. */
 status file_write_synced(const char *path, const void *data, int64_t bytes);
 
 /* Writes all bytes to `path` by way of a temporary name beside it. Local. */

@@ -41,11 +41,11 @@ typedef struct progress {
 } progress;
 
 struct journal {
-    bool prints;        /* this is rank 0 */
-    bool terminal;      /* stderr is one */
-    bool write_failed;  /* a failed write was reported */
-    bool progress_line; /* a progress line stands on the terminal, without a newline */
-    int events;         /* descriptor of events.jsonl; -1: none */
+    bool prints;           /* this is rank 0 */
+    bool terminal;         /* stderr is one */
+    bool write_failed;     /* a failed write was reported */
+    bool progress_line;    /* a progress line stands on the terminal, without a newline */
+    int events;            /* descriptor of events.jsonl; -1: none */
     char chain[CHAIN_HEX]; /* of the last event */
     progress now;
 };

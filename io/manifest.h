@@ -26,7 +26,8 @@ typedef struct manifest {
     manifest_file *files; /* sorted by name */
     int64_t count;
     json_t *detail; /* what this kind adds (labels, provenance ...); may be NULL */
-    char seal[SHA256_HEX]; /* of a manifest that was read: identifies the content of all its files */
+    char
+        seal[SHA256_HEX]; /* of a manifest that was read: identifies the content of all its files */
 } manifest;
 
 /* Adds size and hash of the named file of `directory` to m->files. Local. */

@@ -1,4 +1,5 @@
-/* Header of 136 bytes, then the content: "CTPART1\n", the fingerprint, the SHA-256 of name and content. */
+/* Header of 136 bytes, then the content: "CTPART1\n", the fingerprint, the SHA-256 of name and
+ * content. */
 #include "io/part_file.h"
 
 #include "io/alloc.h"

@@ -33,7 +33,7 @@ status seal_check(const json_t *object, const char *path, char hex[SHA256_HEX]) 
     if (st != ST_OK) return st;
     if (!sealed) return status_fail(ST_INTEGRITY, "%s: its seal is missing", path);
     if (strcmp(hex, sealed) == 0) return ST_OK;
-    return status_fail(ST_INTEGRITY,
-                       "%s: was changed after it was written (its seal is %s, its content gives %s)",
-                       path, sealed, hex);
+    return status_fail(
+        ST_INTEGRITY, "%s: was changed after it was written (its seal is %s, its content gives %s)",
+        path, sealed, hex);
 }

@@ -1,4 +1,5 @@
-/* Seals: the SHA-256 of a JSON object inside the object itself, so that a changed file is noticed. */
+/* Seals: the SHA-256 of a JSON object inside the object itself, so that a changed file is noticed.
+ */
 #ifndef CTAUG_IO_SEAL_H
 #define CTAUG_IO_SEAL_H
 

@@ -22,8 +22,7 @@ static status read_current(const stage_context *s, const char *directory, const 
     *m = (manifest){0};
     TRY(manifest_refuse_newer(directory));
     st = manifest_read(directory, kind, m);
-    if (st == ST_INTEGRITY)
-        log_warning(s->log, "%s: it is made again", status_message());
+    if (st == ST_INTEGRITY) log_warning(s->log, "%s: it is made again", status_message());
     if (st == ST_OK && strcmp(m->fingerprint, fingerprint) != 0) st = ST_INPUT;
     if (st != ST_OK) manifest_free(m);
     if (st != ST_INTERNAL) st = ST_OK; /* nothing current is no failure */

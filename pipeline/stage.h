@@ -33,10 +33,10 @@ typedef struct stage_context {
 status stage_should_stop(const stage_context *s, bool *stop);
 
 /* Whether `directory` holds a published output of this kind and fingerprint whose files have the
- * hashes of its manifest; the ranks share the hashing. What is damaged is reported as a warning: the
- * stage then makes it again. ST_INTEGRITY if the output was written by a newer version of ctaug.
- * Rank 0 reads the manifest, because other nodes may see a change of a shared directory later.
- * Collective. */
+ * hashes of its manifest; the ranks share the hashing. What is damaged is reported as a warning:
+ * the stage then makes it again. ST_INTEGRITY if the output was written by a newer version of
+ * ctaug. Rank 0 reads the manifest, because other nodes may see a change of a shared directory
+ * later. Collective. */
 status stage_is_current(const stage_context *s, const char *directory, const char *kind,
                         const char *fingerprint, bool *current);
 

@@ -31,8 +31,9 @@ static status parse_watchdog(const char *verb, const char *text, int64_t *second
     errno = 0;
     *seconds = strtoll(text, &end, 10);
     if (*text && !*end && errno == 0 && *seconds >= 0) return ST_OK;
-    return status_fail(ST_USAGE, "%s: --watchdog is \"%s\"; it must be a number of seconds, 0 for off",
-                       verb, text);
+    return status_fail(ST_USAGE,
+                       "%s: --watchdog is \"%s\"; it must be a number of seconds, 0 for off", verb,
+                       text);
 }
 
 /* The value of an option that is "--name value" or "--name=value"; NULL if argv[*i] is another one,
@@ -119,7 +120,7 @@ static void log_start(const stage_context *s, const char *verb) {
     int ranks = comm_size(s->comm), threads = omp_get_max_threads();
     log_info(s->log, "ctaug %s: study %s, ranks %d x threads %d, run directory %s", verb,
              s->study->name, ranks, threads, s->study->out);
-    if (comm_rank(s->comm) == 0 && threads == 1 && threads_are_tied(s->comm))
+    if (comm_rank(s->comm) == 0 && threads == 1 && threads_are_bound(s->comm))
         log_warning(s->log, "this rank is bound to one processor and others are idle; with mpirun, "
                             "use --bind-to none");
     log_event(s->log, "start",

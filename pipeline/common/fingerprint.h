@@ -1,7 +1,7 @@
 /* Fingerprints: one SHA-256 over everything that determines the output of a stage, that is, keys of
- * the study and the content of the stage's inputs (the seals of their manifests, io/manifest.h). A stage compares it with the fingerprint of
- * the published output; a later stage finds its input by it. (The fingerprint of ingest covers the
- * archive: pipeline/ingest/ingest.c.)
+ * the study and the content of the stage's inputs (the seals of their manifests, io/manifest.h). A
+ * stage compares it with the fingerprint of the published output; a later stage finds its input by
+ * it. (The fingerprint of ingest covers the archive: pipeline/ingest/ingest.c.)
  */
 #ifndef CTAUG_PIPELINE_COMMON_FINGERPRINT_H
 #define CTAUG_PIPELINE_COMMON_FINGERPRINT_H

@@ -84,8 +84,8 @@ done:
     return st;
 }
 
-/* Removes the checkpoints of a segmenter that are all damaged: unlike those of the denoiser they are
- * only kept to save time. Collective. */
+/* Removes the checkpoints of a segmenter that are all damaged: unlike those of the denoiser they
+ * are only kept to save time. Collective. */
 static status begin_again(const segmenter *s, const char *directory, checkpoint_choice *found) {
     const comm *c = s->stage->comm;
     if (comm_rank(c) == 0)
@@ -105,11 +105,11 @@ status segmenter_train(segmenter *s, slices *train, uint64_t seed, const char *d
     if (st == ST_INTEGRITY) TRY(begin_again(s, directory, &found));
     TRY(st);
     if (found.step >= 0) TRY(trainer_restore(s->trainer, directory, found.step));
-    while (trainer_at(s->trainer) < steps) {
+    while (trainer_step_count(s->trainer) < steps) {
         trainer_report r;
         char note[64];
         TRY(trainer_step(s->trainer, &feed, *s->stage->stop_requested != 0, &r));
-        int64_t at = trainer_at(s->trainer);
+        int64_t at = trainer_step_count(s->trainer);
         activity_step(base + at);
         if (at % LOG_EVERY == 0) {
             snprintf(note, sizeof note, "loss %.3f", r.loss);

@@ -35,7 +35,7 @@ typedef struct generation {
     uint8_t *labels;
     float *images; /* [-1, 1] */
     int16_t *hu;
-    int64_t step; /* of the checkpoint; -1: there is none */
+    int64_t step;                /* of the checkpoint; -1: there is none */
     char checkpoint[SHA256_HEX]; /* its seal */
     char fingerprint[SHA256_HEX];
     char checkpoints[PATH_SIZE];
@@ -162,7 +162,7 @@ static status sample_unit(generation *g, int64_t unit) {
     }
     TRY(denoiser_sample(g->denoiser, g->conditions, g->index, count, g->images));
     for (int64_t i = 0; i < count * pixels; i++)
-        g->hu[i] = window_undo(g->images[i], s->data.window[0], s->data.window[1]);
+        g->hu[i] = window_invert(g->images[i], s->data.window[0], s->data.window[1]);
     TRY(part_write(path, g->fingerprint, g->hu, bytes));
     activity_step(unit);
     activity_saved(true);

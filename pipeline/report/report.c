@@ -47,8 +47,8 @@ static status check_metrics(const report *r, const char *fingerprint) {
     status st = ST_OK;
     char metrics[SHA256_HEX];
     const study *s = r->stage->study;
-    TRY(fingerprint_of_metrics(s, store_manifest(r->real)->seal,
-                               store_manifest(r->synthetic)->seal, metrics));
+    TRY(fingerprint_of_metrics(s, store_manifest(r->real)->seal, store_manifest(r->synthetic)->seal,
+                               metrics));
     if (strcmp(metrics, fingerprint) != 0)
         st = status_fail(ST_INPUT,
                          "%s/metrics was measured on other data or for another study: run ctaug "

@@ -83,7 +83,7 @@ status trainer_check_equal(const trainer *t);
  * (pipeline/trainer/reduction.h). Local. */
 bool trainer_lacks_shared_memory(const trainer *t);
 
-int64_t trainer_at(const trainer *t); /* number of optimiser steps made or skipped */
+int64_t trainer_step_count(const trainer *t); /* number of optimiser steps made or skipped */
 params *trainer_params(trainer *t);
 const plan *trainer_plan(const trainer *t);
 int64_t trainer_forward_flops(const trainer *t); /* of one sample */
@@ -97,8 +97,8 @@ const float *trainer_ema(trainer *t);
  * Collective. */
 status trainer_save(trainer *t, const char *directory, const char *fingerprint, int keep);
 
-/* Finds the newest good checkpoint with this fingerprint (checkpoint_find() on rank 0) and logs which
- * damaged ones were set aside, with the reason. Collective. */
+/* Finds the newest good checkpoint with this fingerprint (checkpoint_find() on rank 0) and logs
+ * which damaged ones were set aside, with the reason. Collective. */
 status trainer_find(const comm *c, const char *directory, const char *fingerprint, journal *log,
                     checkpoint_choice *out);
 
