@@ -28,6 +28,6 @@ int edit_distance(const char *a, const char *b) {
     return rows[n % 3][m];
 }
 
-bool edit_is_near(int distance, const char *word) {
+bool edit_is_typo(int distance, const char *word) {
     return distance <= 1 + (int)strnlen(word, WORD_MAX) / 4;
 }

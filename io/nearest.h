@@ -11,6 +11,6 @@
 int edit_distance(const char *a, const char *b);
 
 /* Whether `distance` is small enough for a typing error in `word`. Local. */
-bool edit_is_near(int distance, const char *word);
+bool edit_is_typo(int distance, const char *word);
 
 #endif

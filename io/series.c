@@ -259,13 +259,14 @@ static bool same_patient(const series *a, const series *b) {
 }
 
 /* Notes a SEG that refers to no series at every series of its patient. */
-static status add_stray(series_list *list, const dicom_header *seg) {
+static status add_unmatched(series_list *list, const dicom_header *seg) {
     for (int64_t i = 0; i < list->count; i++) {
         series *s = &list->items[i];
-        if (s->stray || strcmp(s->slices[0].patient_id, seg->patient_id) != 0) continue;
+        if (s->unmatched_segmentation || strcmp(s->slices[0].patient_id, seg->patient_id) != 0)
+            continue;
         if (!seg->patient_id[0] && strcmp(s->slices[0].study_uid, seg->study_uid) != 0) continue;
-        s->stray = strdup(seg->path);
-        if (!s->stray) return status_memory("segmentations", PATH_SIZE);
+        s->unmatched_segmentation = strdup(seg->path);
+        if (!s->unmatched_segmentation) return status_memory("segmentations", PATH_SIZE);
     }
     return ST_OK;
 }
@@ -283,7 +284,7 @@ static status add_segmentation(series_list *list, const dicom_header *seg, int64
         return st;
     }
     ++*left_out;
-    return add_stray(list, seg);
+    return add_unmatched(list, seg);
 }
 
 /* Builds all series from headers sorted by_place(). */
@@ -348,18 +349,18 @@ done:
 static void series_free(series *s) {
     free(s->slices);
     free(s->segmentations);
-    free(s->stray);
+    free(s->unmatched_segmentation);
 }
 
 /* A patient whose SEG files all refer to missing series indicates a damaged archive rather than a
  * series that nobody segmented. */
-static status check_stray(const series_list *list, const series *s) {
-    if (!s->stray) return ST_OK;
+static status check_unmatched(const series_list *list, const series *s) {
+    if (!s->unmatched_segmentation) return ST_OK;
     for (int64_t i = 0; i < list->count; i++)
         if (list->items[i].segmentation_count > 0 && same_patient(s, &list->items[i])) return ST_OK;
     return status_fail(
         ST_INPUT, "%s: refers to a series that is not there; the patient's CT is series %s, %s",
-        s->stray, s->series_uid, s->slices[0].path);
+        s->unmatched_segmentation, s->series_uid, s->slices[0].path);
 }
 
 status series_keep_segmented(series_list *list, int64_t *count, char path[PATH_SIZE]) {
@@ -368,7 +369,7 @@ status series_keep_segmented(series_list *list, int64_t *count, char path[PATH_S
     *count = 0;
     for (int64_t i = 0; i < list->count; i++) {
         if (list->items[i].segmentation_count > 0) continue;
-        TRY(check_stray(list, &list->items[i]));
+        TRY(check_unmatched(list, &list->items[i]));
         if ((*count)++ == 0) memcpy(path, list->items[i].slices[0].path, PATH_SIZE);
     }
     if (*count == list->count)

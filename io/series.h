@@ -18,7 +18,8 @@ typedef struct series {
     dicom_header *slices;             /* in order; space.shape[0] of them */
     char (*segmentations)[PATH_SIZE]; /* the SEG files that refer to this series */
     int64_t segmentation_count;
-    char *stray; /* a SEG of this patient that refers to no series of the list; NULL: none */
+    char *unmatched_segmentation; /* path of a SEG of this patient that refers to no series of the
+                                     list; NULL: none */
 } series;
 
 typedef struct series_list {

@@ -8,9 +8,9 @@ loss_scale loss_scale_for(tensor_type compute) {
     return (loss_scale){.inert = inert, .scale = inert ? 1 : LOSS_SCALE_START};
 }
 
-bool loss_scale_can_fall(const loss_scale *s) { return !s->inert && s->scale > 1; }
+bool loss_scale_can_decrease(const loss_scale *s) { return !s->inert && s->scale > 1; }
 
-void loss_scale_after(loss_scale *s, bool finite) {
+void loss_scale_update(loss_scale *s, bool finite) {
     if (s->inert) return;
     s->good = finite ? s->good + 1 : 0;
     if (!finite && s->scale > 1) s->scale /= 2;
@@ -19,7 +19,7 @@ void loss_scale_after(loss_scale *s, bool finite) {
     if (s->scale < LOSS_SCALE_MAX) s->scale *= 2;
 }
 
-double loss_scale_kept(const loss_scale *s) { return s->inert ? 0 : s->scale; }
+double loss_scale_saved(const loss_scale *s) { return s->inert ? 0 : s->scale; }
 
 void loss_scale_restore(loss_scale *s, double scale, int64_t good) {
     int exponent = 0;

@@ -30,13 +30,13 @@ loss_scale loss_scale_for(tensor_type compute);
 
 /* Whether the scale can still be halved: a non-finite gradient may then be due to the scale, not to
  * divergence. Local. */
-bool loss_scale_can_fall(const loss_scale *s);
+bool loss_scale_can_decrease(const loss_scale *s);
 
 /* Updates the scale after a step; `finite`: whether its gradient was finite. Local. */
-void loss_scale_after(loss_scale *s, bool finite);
+void loss_scale_update(loss_scale *s, bool finite);
 
 /* The scale as a checkpoint saves it: 0 if inert. Local. */
-double loss_scale_kept(const loss_scale *s);
+double loss_scale_saved(const loss_scale *s);
 /* Restores the scale and the count of finite steps from a checkpoint. The initial state is kept if
  * `s` is inert or the saved scale is not a power of two in 1..LOSS_SCALE_MAX. Local. */
 void loss_scale_restore(loss_scale *s, double scale, int64_t good);

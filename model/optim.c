@@ -41,15 +41,15 @@ int64_t gradient_part(int64_t n) {
     return part_min > vector ? (part_min + vector - 1) / vector * vector : vector;
 }
 
-void gradient_squares(const float *grad, int64_t count, int64_t part, double *sums) {
+void gradient_squared_norms(const float *grad, int64_t count, int64_t part, double *sums) {
 #pragma omp parallel for schedule(static)
     for (int64_t at = 0; at < count; at += part)
         sums[at / part] = sum_of_squares(grad + at, count - at < part ? count - at : part);
 }
 
-double gradient_square(const float *grad, int64_t n) {
+double gradient_squared_norm(const float *grad, int64_t n) {
     double part[GRADIENT_PARTS] = {0}, sum = 0;
-    gradient_squares(grad, n, gradient_part(n), part);
+    gradient_squared_norms(grad, n, gradient_part(n), part);
     for (int p = 0; p < GRADIENT_PARTS; p++) sum += part[p];
     return sum;
 }

@@ -21,10 +21,10 @@ int64_t gradient_part(int64_t n);
 /* Sums of squares, in f64, of `count` floats of a gradient that start at the beginning of a part of
  * `part` floats; one element of `sums` for each part. The bits do not depend on the number of
  * threads. Local. */
-void gradient_squares(const float *grad, int64_t count, int64_t part, double *sums);
+void gradient_squared_norms(const float *grad, int64_t count, int64_t part, double *sums);
 
 /* The squared norm of a whole gradient: the sums of its parts, added in order. Local. */
-double gradient_square(const float *grad, int64_t n);
+double gradient_squared_norm(const float *grad, int64_t n);
 
 typedef struct adamw {
     double lr, beta1, beta2, eps, weight_decay;

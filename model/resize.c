@@ -177,7 +177,7 @@ float window_apply(float hu, double low, double high) {
     return (float)(value < 1 ? value : 1);
 }
 
-int16_t window_undo(float value, double low, double high) {
+int16_t window_invert(float value, double low, double high) {
     double inside = fmin(1, fmax(-1, (double)value));
     double hu = low + (inside + 1) / 2 * (high - low);
     return (int16_t)lround(fmin(INT16_MAX, fmax(INT16_MIN, hu)));

@@ -53,6 +53,6 @@ void resize_labels(const uint8_t *in, int64_t in_h, int64_t in_w, uint8_t *out, 
 /* HU window: [low, high] is mapped linearly to [-1, 1] (clamped; NaN becomes -1) and back (rounded
  * to whole HU). Local. */
 float window_apply(float hu, double low, double high);
-int16_t window_undo(float value, double low, double high);
+int16_t window_invert(float value, double low, double high);
 
 #endif

@@ -70,7 +70,7 @@ static void a_stage_copies_only_what_it_must(void **state) {
     (void)state;
     enum { N = 2 * 3 * 8, AT = 64 };
     const block_shape shape = {TYPE_F32, 2, 3, 8, 8};
-    staging none = {.shape = shape}, narrow = {.kind = STAGING_NARROW, .shape = shape, .at = AT};
+    staging none = {.shape = shape}, narrow = {.kind = STAGING_BF16, .shape = shape, .at = AT};
     staging blocks = {.kind = STAGING_BLOCKS, .shape = shape, .at = AT};
     float *x = odd_numbers(N), back[N];
     assert_int_equal(staging_bytes(&none), 0);
@@ -84,9 +84,9 @@ static void a_stage_copies_only_what_it_must(void **state) {
         assert_int_equal(((bf16 *)(void *)(scratch + AT))[i], bf16_from_f32(x[i]));
     assert_ptr_equal(staging_in(&blocks, x, scratch), scratch + AT);
     assert_ptr_equal(staging_out(&blocks, back, scratch), scratch + AT);
-    staging_deliver(&blocks, back, scratch);
+    staging_copy_out(&blocks, back, scratch);
     assert_memory_equal(back, x, sizeof back);
-    staging_deliver(&none, NULL, NULL);
+    staging_copy_out(&none, NULL, NULL);
     free(x), free(scratch);
 }
 

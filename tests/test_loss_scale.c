@@ -42,7 +42,7 @@ static double fit(loss_scale *s, double x, int steps, int *skipped) {
             w -= 0.25 / (x * x) * gradient / s->scale;
         else
             ++*skipped;
-        loss_scale_after(s, finite);
+        loss_scale_update(s, finite);
     }
     return w;
 }
@@ -70,39 +70,39 @@ static void a_scale_too_large_halves_until_it_fits(void **state) {
 static void many_good_steps_double_it(void **state) {
     (void)state;
     loss_scale s = loss_scale_for(TYPE_BF16);
-    for (int i = 1; i < LOSS_SCALE_GROWTH; i++) loss_scale_after(&s, true);
+    for (int i = 1; i < LOSS_SCALE_GROWTH; i++) loss_scale_update(&s, true);
     assert_true(s.scale == LOSS_SCALE_START);
-    loss_scale_after(&s, true);
+    loss_scale_update(&s, true);
     assert_true(s.scale == 2.0 * LOSS_SCALE_START && s.good == 0);
     /* A failure restarts the count. */
-    for (int i = 1; i < LOSS_SCALE_GROWTH; i++) loss_scale_after(&s, true);
-    loss_scale_after(&s, false);
-    loss_scale_after(&s, true);
+    for (int i = 1; i < LOSS_SCALE_GROWTH; i++) loss_scale_update(&s, true);
+    loss_scale_update(&s, false);
+    loss_scale_update(&s, true);
     assert_true(s.scale == LOSS_SCALE_START && s.good == 1);
 }
 
 static void it_has_a_floor_and_a_ceiling(void **state) {
     (void)state;
     loss_scale s = loss_scale_for(TYPE_BF16);
-    for (int64_t i = 0; i < 20 * (int64_t)LOSS_SCALE_GROWTH; i++) loss_scale_after(&s, true);
+    for (int64_t i = 0; i < 20 * (int64_t)LOSS_SCALE_GROWTH; i++) loss_scale_update(&s, true);
     assert_true(s.scale == LOSS_SCALE_MAX);
     for (int i = 0; i < 24; i++) {
-        assert_true(loss_scale_can_fall(&s));
-        loss_scale_after(&s, false);
+        assert_true(loss_scale_can_decrease(&s));
+        loss_scale_update(&s, false);
     }
-    assert_true(s.scale == 1 && !loss_scale_can_fall(&s));
-    loss_scale_after(&s, false);
+    assert_true(s.scale == 1 && !loss_scale_can_decrease(&s));
+    loss_scale_update(&s, false);
     assert_true(s.scale == 1);
 }
 
 static void f32_has_none(void **state) {
     (void)state;
     loss_scale s = loss_scale_for(TYPE_F32);
-    loss_scale_after(&s, false);
-    for (int i = 0; i <= LOSS_SCALE_GROWTH; i++) loss_scale_after(&s, true);
-    assert_true(s.scale == 1 && !loss_scale_can_fall(&s));
+    loss_scale_update(&s, false);
+    for (int i = 0; i <= LOSS_SCALE_GROWTH; i++) loss_scale_update(&s, true);
+    assert_true(s.scale == 1 && !loss_scale_can_decrease(&s));
     loss_scale_restore(&s, 1024, 3);
-    assert_true(s.scale == 1 && loss_scale_kept(&s) == 0);
+    assert_true(s.scale == 1 && loss_scale_saved(&s) == 0);
 }
 
 /* The state from a checkpoint, valid or not. */
@@ -112,7 +112,7 @@ static void it_goes_on_where_it_was(void **state) {
     loss_scale s = loss_scale_for(TYPE_BF16), fresh = s;
     for (double scale = 1; scale <= LOSS_SCALE_MAX; scale *= 2) {
         loss_scale_restore(&s, scale, 7);
-        assert_true(s.scale == scale && s.good == 7 && loss_scale_kept(&s) == scale);
+        assert_true(s.scale == scale && s.good == 7 && loss_scale_saved(&s) == scale);
     }
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         s = fresh;

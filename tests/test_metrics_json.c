@@ -33,8 +33,8 @@ static void means_are_over_those_who_have_the_structure(void **state) {
     fill(careless);
     fill(careful);
     careful[2].predicted[1] = careful[1].predicted[2] = 0;
-    metrics_take_dice(&e, ARM_REAL, 0, careless);
-    metrics_take_dice(&e, ARM_REAL, 1, careful);
+    metrics_set_dice(&e, ARM_REAL, 0, careless);
+    metrics_set_dice(&e, ARM_REAL, 1, careful);
     /* Predictions in a patient who lacks the structure change neither the mean nor n. */
     for (int64_t seed = 0; seed < SEEDS; seed++)
         assert_true(fabs(e.dice[(ARM_REAL * SEEDS + seed) * LABELS.count + 1] - 0.25) < 1e-15);
@@ -44,9 +44,9 @@ static void means_are_over_those_who_have_the_structure(void **state) {
     assert_int_equal(metrics_dice_patients(&e, 2), 0);
 
     careful[0].both[1] = 10; /* the other arm finds the whole liver of patient 0 */
-    metrics_take_dice(&e, ARM_BOTH, 0, careful);
-    metrics_take_dice(&e, ARM_BOTH, 1, careless);
-    assert_true(fabs(metrics_dice(&e, ARM_BOTH, 1) - (0.5 + 0.25) / 2) < 1e-15);
+    metrics_set_dice(&e, ARM_REAL_PLUS_SYNTHETIC, 0, careful);
+    metrics_set_dice(&e, ARM_REAL_PLUS_SYNTHETIC, 1, careless);
+    assert_true(fabs(metrics_dice(&e, ARM_REAL_PLUS_SYNTHETIC, 1) - (0.5 + 0.25) / 2) < 1e-15);
     assert_true(fabs(metrics_dice(&e, ARM_REAL, 1) - 0.25) < 1e-15);
     assert_int_equal(metrics_dice_patients(&e, 1), 2);
     metrics_free(&e);

@@ -97,10 +97,10 @@ static void pieces_give_the_bits_of_the_whole(void **state) {
     double sum = 0, part[GRADIENT_PARTS] = {0};
     int64_t length = gradient_part(N), third = N / 3 / length * length;
     assert_true(length % 16 == 0 && length * GRADIENT_PARTS >= N);
-    gradient_squares(grad + third, N - third, length, part + third / length);
-    gradient_squares(grad, third, length, part);
+    gradient_squared_norms(grad + third, N - third, length, part + third / length);
+    gradient_squared_norms(grad, third, length, part);
     for (int p = 0; p < GRADIENT_PARTS; p++) sum += part[p];
-    assert_true(sum == gradient_square(grad, N));
+    assert_true(sum == gradient_squared_norm(grad, N));
 }
 
 static void learning_rate_corners(void **state) {
@@ -133,19 +133,19 @@ static void sum_of_squares(void **state) {
         long double truth = 0;
         for (int64_t i = 0; i < sizes[k]; i++) truth += (long double)x[i] * x[i];
         omp_set_num_threads(1);
-        double one = gradient_square(x, sizes[k]);
+        double one = gradient_squared_norm(x, sizes[k]);
         assert_true(fabs(one - (double)truth) <= 1e-13 * (double)truth);
         for (int threads = 2; threads <= 5; threads++) {
             omp_set_num_threads(threads);
-            double several = gradient_square(x, sizes[k]);
+            double several = gradient_squared_norm(x, sizes[k]);
             assert_memory_equal(&one, &several, sizeof one);
         }
     }
     omp_set_num_threads(before);
     x[50000] = NAN;
-    assert_true(isnan(gradient_square(x, 100003)));
+    assert_true(isnan(gradient_squared_norm(x, 100003)));
     x[50000] = INFINITY;
-    assert_true(isinf(gradient_square(x, 100003)));
+    assert_true(isinf(gradient_squared_norm(x, 100003)));
     free(x);
 }
 

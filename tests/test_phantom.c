@@ -69,7 +69,7 @@ static void materials_are_told_apart(void **state) {
     bool has[LABEL_COUNT] = {0};
     assert_true(MAT_COUNT >= 10);
     for (int m = 0; m < MAT_COUNT; m++) {
-        const material_info *info = material_about((material)m);
+        const material_info *info = material_info_of((material)m);
         assert_non_null(info->name);
         has[info->label] = true;
         for (int k = 0; k < PHASE_COUNT; k++) {
@@ -79,8 +79,8 @@ static void materials_are_told_apart(void **state) {
     for (int k = 0; k < LABEL_COUNT; k++) assert_true(has[k] && phantom_label_name(k));
     for (int phase = 0; phase < PHASE_COUNT; phase++)
         for (size_t i = 1; i < sizeof order / sizeof *order; i++) {
-            assert_true(material_about(order[i])->hu[phase] >
-                        material_about(order[i - 1])->hu[phase]);
+            assert_true(material_info_of(order[i])->hu[phase] >
+                        material_info_of(order[i - 1])->hu[phase]);
         }
 }
 
@@ -95,7 +95,7 @@ static void labels_are_those_of_the_materials(void **state) {
         for (int k = 0; k < 27 && pure; k++) {
             double xyz[3];
             point_of(&s->grid, i, 0.4 * (k / 9 - 1), 0.4 * (k / 3 % 3 - 1), 0.4 * (k % 3 - 1), xyz);
-            const phantom_label here = material_about(phantom_at(s->patient, xyz))->label;
+            const phantom_label here = material_info_of(phantom_at(s->patient, xyz))->label;
             pure = k == 0 || here == label;
             label = here;
         }

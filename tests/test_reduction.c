@@ -128,7 +128,7 @@ static void values(const comm *c, reduction *r, int64_t n, int64_t at) {
         for (int64_t i = p.at; i < p.at + p.count; i++) value[i] = (float)(i + at * n);
         if (b < buckets / 2) reduction_updated(r, value, b + 1);
     }
-    reduction_spread(r, value);
+    reduction_distribute(r, value);
     bool right = true;
     for (int64_t i = 0; i < n; i++) right &= value[i] == (float)(i + at * n);
     expect(c, right, "values of all owners");

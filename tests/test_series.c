@@ -124,7 +124,7 @@ static void separates_series(void **state) {
     assert_non_null(strstr(list.single, "many/g/ct-0000.dcm"));
     int same_patient = 0;
     for (int i = 0; i < 5; i++) {
-        assert_null(list.items[i].stray);
+        assert_null(list.items[i].unmatched_segmentation);
         const series *s = &list.items[i];
         if (i > 0) {
             assert_true(strcmp(list.items[i - 1].pseudonym, s->pseudonym) < 0);

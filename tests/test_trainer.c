@@ -175,7 +175,7 @@ static void the_scale_is_in_the_checkpoint(void **state) {
     assert_int_equal(one_step(t[0], &bad, &r[0]), ST_OK); /* halves the scale */
     assert_int_equal(trainer_save(t[0], in_home("checkpoints"), "a study", 1), ST_OK);
     assert_int_equal(trainer_restore(t[1], in_home("checkpoints"), "a study", &found), ST_OK);
-    assert_true(found && trainer_at(t[1]) == 1);
+    assert_true(found && trainer_step_count(t[1]) == 1);
     for (int step = 0; step < 3; step++) {
         for (int k = 0; k < 2; k++) assert_int_equal(one_step(t[k], &good, &r[k]), ST_OK);
         assert_true(r[0].scale == r[1].scale && r[0].scale == LOSS_SCALE_START / 2);

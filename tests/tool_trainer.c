@@ -98,7 +98,7 @@ static status open_trainer(const comm *c, const graph *g, node loss, trainer_set
 static status run_to(trainer *t, int64_t step, int64_t missing, trainer_report *report) {
     status st = ST_OK;
     const trainer_feed feed = {.fill = fill, .context = &missing};
-    while (trainer_at(t) < step) {
+    while (trainer_step_count(t) < step) {
         TRY(trainer_step(t, &feed, false, report));
         TRY(trainer_check_equal(t));
     }
@@ -150,7 +150,7 @@ static status resume(const comm *c, const graph *g, node loss, char **argv) {
                                   .sharded = strcmp(argv[3], "on") == 0 ? SHARDED_YES : SHARDED_NO};
     TRY(open_trainer(c, g, loss, set, &t));
     TRY(trainer_restore(t, argv[1], "a study", &found));
-    int64_t from = trainer_at(t);
+    int64_t from = trainer_step_count(t);
     TRY(run_to(t, atoi(argv[2]), -1, &report));
     TRY(trainer_save(t, argv[1], "a study", 2));
     uint64_t hash = hash_of(t);
@@ -167,7 +167,7 @@ static status fail(const comm *c, const graph *g, node loss, int together) {
     trainer_report report;
     TRY(open_trainer(c, g, loss, (trainer_settings){.together = together}, &t));
     st = run_to(t, 4, 2 * BATCH - 1, &report);
-    printf("after %" PRId64 " steps: %s\n", trainer_at(t), status_message());
+    printf("after %" PRId64 " steps: %s\n", trainer_step_count(t), status_message());
 done:
     trainer_destroy(t);
     return st;

@@ -27,13 +27,13 @@ status arena_layout(arena_block *blocks, int64_t count, int64_t *bytes) {
     qsort(order, (size_t)count, sizeof(arena_block *), larger_first);
     for (int64_t i = 0; i < count; i++) {
         arena_block *b = order[i];
-        int64_t size = whole_lines(b->bytes), neighbours = 0, offset = 0;
+        int64_t size = round_up_to_cache_line(b->bytes), neighbours = 0, offset = 0;
         for (int64_t k = 0; k < i; k++)
             if (order[k]->first <= b->last && b->first <= order[k]->last)
                 alive[neighbours++] = order[k];
         qsort(alive, (size_t)neighbours, sizeof(arena_block *), lower_first);
         for (int64_t k = 0; k < neighbours && alive[k]->offset < offset + size; k++) {
-            int64_t end = alive[k]->offset + whole_lines(alive[k]->bytes);
+            int64_t end = alive[k]->offset + round_up_to_cache_line(alive[k]->bytes);
             if (end > offset) offset = end;
         }
         b->offset = offset;

@@ -5,7 +5,7 @@
 #include <time.h>
 
 /* Seconds of a monotonic clock with an arbitrary origin. */
-static inline double seconds(void) {
+static inline double monotonic_seconds(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;

@@ -52,9 +52,9 @@ static status time_conv(const conv_shape *s, const kernels *engine, double *best
     TRY(pages_alloc(&packed, engine->conv_packed(c), "a benchmark"));
     TRY(engine->conv_pack(c, w, packed, scratch));
     for (int i = 0; i <= REPEATS; i++) {
-        double began = seconds();
+        double began = monotonic_seconds();
         TRY(run_products(engine, c, at, w, scratch));
-        double took = seconds() - began;
+        double took = monotonic_seconds() - began;
         if (i == 1 || (i > 1 && took < *best)) *best = took;
     }
 done:

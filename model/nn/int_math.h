@@ -12,6 +12,6 @@ static inline int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) 
 /* Scratch and packed weights begin at cache lines. */
 enum { CACHE_LINE = 64 };
 /* Bytes rounded up to whole cache lines. */
-static inline int64_t whole_lines(int64_t bytes) { return round_up(bytes, CACHE_LINE); }
+static inline int64_t round_up_to_cache_line(int64_t bytes) { return round_up(bytes, CACHE_LINE); }
 
 #endif

@@ -115,13 +115,13 @@ static status open_ops(plan *pl) {
         TRY(p->run.op->kind->open(&p->run));
         p->opened = true;
         if (p->run.scratch_bytes > scratch) scratch = p->run.scratch_bytes;
-        packed += whole_lines(p->run.packed_bytes);
+        packed += round_up_to_cache_line(p->run.packed_bytes);
     }
     TRY(pages_alloc(&pl->scratch, scratch, "scratch of kernels"));
     TRY(pages_alloc(&pl->packed, packed, "packed weights"));
     for (node i = 0; i < pl->count; i++) {
         pl->ops[i].run.packed = pl->packed + at;
-        at += whole_lines(pl->ops[i].run.packed_bytes);
+        at += round_up_to_cache_line(pl->ops[i].run.packed_bytes);
     }
 done:
     return st;
@@ -191,7 +191,7 @@ void plan_params_changed(plan *pl) { pl->params_changed = true; }
 
 /* Adds the time since *from to *sum and sets *from to now. */
 static void lap(double *from, double *sum) {
-    double now = seconds();
+    double now = monotonic_seconds();
     *sum += now - *from;
     *from = now;
 }
@@ -251,7 +251,7 @@ static status run_step(plan *pl, const plan_step *step, int64_t from, const list
     status st = ST_OK;
     plan_op *p = &pl->ops[step->op];
     op_run *run = step->phase == FORWARD ? &p->run : &p->back;
-    double clock = seconds();
+    double clock = monotonic_seconds();
     const int copy = step->phase == FORWARD ? COPY_FORWARD : COPY_BACKWARD;
     if (p->sub_batch < pl->batch) connect(pl, p, run, copy, from);
     run->keys = pl->has_keys ? &pl->keys[1] : NULL;

@@ -85,7 +85,9 @@ struct plan {
 };
 
 /* Bytes that an op saves of one sub-batch, rounded up to whole cache lines. */
-static inline int64_t plan_saved_bytes(const plan_op *p) { return whole_lines(p->run.saved_bytes); }
+static inline int64_t plan_saved_bytes(const plan_op *p) {
+    return round_up_to_cache_line(p->run.saved_bytes);
+}
 
 /* Whether the op returns its first input unchanged and shares its memory. */
 static inline bool plan_is_identity(const plan *pl, node i) {

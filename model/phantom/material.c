@@ -53,6 +53,6 @@ static const char *const labels[LABEL_COUNT] = {
     "background", "lung", "heart", "liver", "spleen", "kidney", "aorta", "bone", "lesion",
 };
 
-const material_info *material_about(material m) { return &table[m]; }
+const material_info *material_info_of(material m) { return &table[m]; }
 
 const char *phantom_label_name(phantom_label label) { return labels[label]; }

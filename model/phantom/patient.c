@@ -52,7 +52,7 @@ static void draw_body(phantom *p, rng_stream *r) {
 
 static void draw_hu(phantom *p, rng_stream *r) {
     for (int m = 0; m < MAT_COUNT; m++) {
-        const material_info *info = material_about((material)m);
+        const material_info *info = material_info_of((material)m);
         float deviation = (float)rng_normal(r);
         deviation = fminf(fmaxf(deviation, -2), 2);
         p->hu[m] = info->hu[p->phase] + info->spread * deviation;
@@ -91,7 +91,7 @@ static material table_at(const phantom *p, float x, float y) {
     return depth < 3 || depth > 43 ? MAT_TABLE_SHELL : MAT_TABLE_FOAM;
 }
 
-material phantom_look(const phantom *p, float x, float y, float z, float *hu) {
+material phantom_sample(const phantom *p, float x, float y, float z, float *hu) {
     material m = MAT_NONE;
     if (fabsf(x - p->shift[0]) < 260 && fabsf(y - p->shift[1]) < 220) {
         place at = place_of(p, x, y, z);
@@ -103,7 +103,7 @@ material phantom_look(const phantom *p, float x, float y, float z, float *hu) {
             if (m == MAT_NONE) m = wall_at(p, &at);
             if (m == MAT_NONE) m = cavity_at(p, &at);
             const float grain = 0.8f * at.fine[0] + 0.6f * at.coarse[3];
-            *hu = p->hu[m] + material_about(m)->texture * grain;
+            *hu = p->hu[m] + material_info_of(m)->texture * grain;
             if (m == MAT_LUNG) *hu += 0.35f * at.y; /* blood collects posteriorly */
             if (m == MAT_SPLEEN && p->phase == PHASE_ARTERIAL) {
                 *hu += 20.0f * at.coarse[1]; /* uneven enhancement of the red pulp */
@@ -118,7 +118,7 @@ material phantom_look(const phantom *p, float x, float y, float z, float *hu) {
 
 material phantom_at(const phantom *p, const double xyz[3]) {
     float hu;
-    return phantom_look(p, (float)xyz[0], (float)xyz[1], (float)xyz[2], &hu);
+    return phantom_sample(p, (float)xyz[0], (float)xyz[1], (float)xyz[2], &hu);
 }
 
 float phantom_hu(const phantom *p, material m) { return p->hu[m]; }

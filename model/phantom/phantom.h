@@ -98,7 +98,7 @@ typedef struct material_info {
 } material_info;
 
 /* The properties of a material 0..MAT_COUNT-1; static storage. Local. */
-const material_info *material_about(material m);
+const material_info *material_info_of(material m);
 
 /* The name of a label 0..LABEL_COUNT-1; static storage. Local. */
 const char *phantom_label_name(phantom_label label);

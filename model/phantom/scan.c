@@ -114,9 +114,9 @@ static void sample_slice(const scan_setup *s, int64_t k, workspace *b) {
                 const double x =
                     g->origin[0] + g->spacing[2] * (((double)j + 0.5) / (double)n - 0.5);
                 float hu;
-                const material m = phantom_look(s->patient, (float)x, (float)y, (float)z, &hu);
+                const material m = phantom_sample(s->patient, (float)x, (float)y, (float)z, &hu);
                 b->fine[i * wide + j] += hu;
-                b->votes[((i / n) * w + j / n) * LABEL_COUNT + material_about(m)->label]++;
+                b->votes[((i / n) * w + j / n) * LABEL_COUNT + material_info_of(m)->label]++;
             }
         }
     }

@@ -5,7 +5,7 @@
 #include "model/phantom/phantom.h"
 
 /* The material at a point (scanner coordinates, mm); *hu = its HU with texture. Local. */
-material phantom_look(const phantom *p, float x, float y, float z, float *hu);
+material phantom_sample(const phantom *p, float x, float y, float z, float *hu);
 
 /* Noise of slice k is drawn from stream step DRAW_NOISE + k of RNG_PHANTOM. */
 enum { DRAW_NOISE = 1024 };

@@ -42,7 +42,7 @@ static status volume_path(const exporter *e, const volume *v, const char *ending
                           char path[PATH_SIZE]) {
     char name[VOLUME_ID + 32];
     snprintf(name, sizeof name, "%s%s", v->id, ending);
-    return path_join(path, e->folder.aside, name);
+    return path_join(path, e->folder.temporary, name);
 }
 
 static status export_dicom(const exporter *e, const volume *v) {
@@ -111,7 +111,7 @@ static status write_label_table(const exporter *e) {
     for (int k = 0; k < set->count; k++)
         length +=
             snprintf(text + length, sizeof text - (size_t)length, "%d\t%s\n", k, set->name[k]);
-    TRY(path_join(path, e->folder.aside, "labels.tsv"));
+    TRY(path_join(path, e->folder.temporary, "labels.tsv"));
     TRY(file_write_atomic(path, text, length));
 done:
     return st;

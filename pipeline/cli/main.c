@@ -119,7 +119,7 @@ static status verb_find(const char *name, const verb **out) {
         *out = &verbs[i];
         return ST_OK;
     }
-    if (edit_is_near(best, name))
+    if (edit_is_typo(best, name))
         return status_fail(ST_USAGE, "unknown verb %s; did you mean %s?", name, near);
     return status_fail(ST_USAGE, "unknown verb %s; `ctaug --help` lists them", name);
 }

@@ -125,7 +125,7 @@ status phantom_verb(const comm *c, int argc, char **argv) {
     TRY(comm_agree(c, log_open(NULL, comm_rank(c) == 0, &log)));
     TRY(output_folder_open(c, q.out, &folder));
     log_progress_begin(log, "phantom patients", q.patients);
-    st = output_folder_close(c, &folder, write_share(&q, folder.aside, c, log));
+    st = output_folder_close(c, &folder, write_share(&q, folder.temporary, c, log));
     if (st == ST_OK) log_progress_set(log, q.patients, NULL);
     log_progress_end(log);
     if (st == ST_OK && comm_rank(c) == 0) {

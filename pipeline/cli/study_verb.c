@@ -83,7 +83,7 @@ static void log_start(const stage_context *s, const char *verb) {
     int ranks = comm_size(s->comm), threads = omp_get_max_threads();
     log_info(s->log, "ctaug %s: study %s, ranks %d x threads %d, run directory %s", verb,
              s->study->name, ranks, threads, s->study->out);
-    if (comm_rank(s->comm) == 0 && threads == 1 && threads_are_tied(s->comm))
+    if (comm_rank(s->comm) == 0 && threads == 1 && threads_are_bound(s->comm))
         log_warning(s->log, "this rank is bound to one processor and others are idle; with mpirun, "
                             "use --bind-to none");
     log_event(s->log, "start",

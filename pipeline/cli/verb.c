@@ -25,7 +25,7 @@ static status unknown(const verb_option *options, const char *verb, const char *
         int d = edit_distance(text, options[i].name);
         if (d < best) best = d, near = options[i].name;
     }
-    if (near && edit_is_near(best, text))
+    if (near && edit_is_typo(best, text))
         return status_fail(ST_USAGE, "%s: unknown option %s; did you mean %s?", verb, text, near);
     return status_fail(ST_USAGE, "%s: unknown option %s; see `ctaug %s --help`", verb, text, verb);
 }

@@ -14,7 +14,7 @@ static status set_names(output_folder *f, const char *out) {
         return status_fail(ST_USAGE, "--out %s: no path, or a path too long", out);
     }
     snprintf(f->out, PATH_SIZE, "%.*s", (int)length, out);
-    if (snprintf(f->aside, PATH_SIZE, "%s.tmp.fresh", f->out) >= PATH_SIZE) {
+    if (snprintf(f->temporary, PATH_SIZE, "%s.tmp.fresh", f->out) >= PATH_SIZE) {
         return status_fail(ST_USAGE, "--out %s: the path is too long", out);
     }
     return ST_OK;
@@ -39,8 +39,8 @@ static status check_empty(const char *out) {
 static status prepare(const output_folder *f) {
     status st = ST_OK;
     TRY(check_empty(f->out));
-    TRY(file_remove_tree(f->aside));
-    TRY(file_make_dirs(f->aside));
+    TRY(file_remove_tree(f->temporary));
+    TRY(file_make_dirs(f->temporary));
 done:
     return st;
 }
@@ -59,12 +59,13 @@ status output_folder_close(const comm *c, output_folder *folder, status st) {
     if (!folder->open) return st;
     folder->open = false;
     if (st == ST_OK) {
-        st = comm_agree(c, comm_rank(c) == 0 ? file_publish(folder->aside, folder->out) : ST_OK);
+        st =
+            comm_agree(c, comm_rank(c) == 0 ? file_publish(folder->temporary, folder->out) : ST_OK);
     }
     if (st != ST_OK && comm_rank(c) == 0) {
         char message[1024];
         snprintf(message, sizeof message, "%s", status_message());
-        (void)file_remove_tree(folder->aside);
+        (void)file_remove_tree(folder->temporary);
         status_fail(st, "%s", message);
     }
     return st;

@@ -9,12 +9,12 @@
 #include "io/file.h"
 
 typedef struct output_folder {
-    char out[PATH_SIZE];   /* final name, without a trailing "/" */
-    char aside[PATH_SIZE]; /* temporary name, where the ranks write: out + ".tmp.fresh" */
-    bool open;             /* output_folder_open() succeeded and close was not called yet */
+    char out[PATH_SIZE];       /* final name, without a trailing "/" */
+    char temporary[PATH_SIZE]; /* temporary name, where the ranks write: out + ".tmp.fresh" */
+    bool open;                 /* output_folder_open() succeeded and close was not called yet */
 } output_folder;
 
-/* Creates folder->aside, empty. ST_USAGE, naming `out`, if `out` exists and is not empty;
+/* Creates folder->temporary, empty. ST_USAGE, naming `out`, if `out` exists and is not empty;
  * ST_STORAGE if the folder cannot be created. Collective. */
 status output_folder_open(const comm *c, const char *out, output_folder *folder);
 

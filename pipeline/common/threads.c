@@ -50,7 +50,7 @@ status threads_share(const comm *c) {
     return st;
 }
 
-bool threads_are_tied(const comm *c) {
+bool threads_are_bound(const comm *c) {
     placement mine;
     find_placement(&mine);
     return CPU_COUNT(&mine.processors) == 1 &&

@@ -11,6 +11,6 @@ status threads_share(const comm *c);
 
 /* Whether the launcher bound this process to one processor although the machine has at least two
  * for each rank of the node. Local. */
-bool threads_are_tied(const comm *c);
+bool threads_are_bound(const comm *c);
 
 #endif

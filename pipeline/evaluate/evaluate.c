@@ -100,7 +100,7 @@ static status open_slices(evaluation *e) {
         {e->synthetic, e->synthetic_runs, e->synthetic_run_count},
         {e->real, e->split.runs[SPLIT_TEST], e->split.run_count[SPLIT_TEST]}};
     TRY(slices_open(s, sources, 1, &e->train[ARM_REAL]));
-    TRY(slices_open(s, sources, 2, &e->train[ARM_BOTH]));
+    TRY(slices_open(s, sources, 2, &e->train[ARM_REAL_PLUS_SYNTHETIC]));
     TRY(slices_open(s, sources + 1, 1, &e->synthetic_slices));
     TRY(slices_open(s, sources + 2, 1, &e->test));
     TRY(check_enough(e));
@@ -175,7 +175,7 @@ static status measure_dice(evaluation *e, segmenter *s, int arm, int64_t seed) {
                    segmenter_dice(s, e->test, comm_rank(c), comm_size(c), e->patient_of, counts)));
     TRY(comm_sum_i64(c, &counts[0].both[0],
                      patients * (int64_t)(sizeof *counts / sizeof counts[0].both[0])));
-    metrics_take_dice(&e->metrics, arm, seed, counts);
+    metrics_set_dice(&e->metrics, arm, seed, counts);
 done:
     free(counts);
     return st;
@@ -257,8 +257,8 @@ static void log_summary(const evaluation *e) {
             log_info(log,
                      "evaluate: Dice %-16s real %.3f  real + synthetic %.3f  (%" PRId64
                      " patient%s)",
-                     v->labels->name[k], metrics_dice(v, ARM_REAL, k), metrics_dice(v, ARM_BOTH, k),
-                     n, n == 1 ? "" : "s");
+                     v->labels->name[k], metrics_dice(v, ARM_REAL, k),
+                     metrics_dice(v, ARM_REAL_PLUS_SYNTHETIC, k), n, n == 1 ? "" : "s");
     }
     log_event(log, "evaluate", json_pack("{s:f, s:f}", "fid", v->fid, "floor", v->fid_floor));
 }

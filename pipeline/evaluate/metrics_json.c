@@ -38,7 +38,7 @@ static double *dice_at(const metrics *e, int arm, int64_t seed, int label) {
     return &e->dice[(arm * e->seeds + seed) * e->labels->count + label];
 }
 
-void metrics_take_dice(metrics *e, int arm, int64_t seed, const dice_counts *counts) {
+void metrics_set_dice(metrics *e, int arm, int64_t seed, const dice_counts *counts) {
     for (int k = 0; k < e->labels->count; k++) {
         double sum = 0;
         int64_t patients = 0;

@@ -29,7 +29,7 @@ void metrics_free(metrics *e);
 /* Sets the Dice values of one segmenter from its counts[e->patients]: the mean of each structure
  * over the e->dice_patients patients whose truth has it, which are the same for every segmenter.
  * Local. */
-void metrics_take_dice(metrics *e, int arm, int64_t seed, const dice_counts *counts);
+void metrics_set_dice(metrics *e, int arm, int64_t seed, const dice_counts *counts);
 
 /* Mean of a structure's Dice over the seeds; NAN if it was not measured. Local. */
 double metrics_dice(const metrics *e, int arm, int label);

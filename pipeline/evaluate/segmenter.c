@@ -91,11 +91,11 @@ status segmenter_train(segmenter *s, slices *train, uint64_t seed, const char *d
     const trainer_feed feed = {.fill = fill, .context = &f};
     int64_t steps = s->stage->study->evaluate.steps;
     TRY(trainer_restore(s->trainer, directory, fingerprint, &found));
-    while (trainer_at(s->trainer) < steps) {
+    while (trainer_step_count(s->trainer) < steps) {
         trainer_report r;
         char note[64];
         TRY(trainer_step(s->trainer, &feed, *s->stage->stop_requested != 0, &r));
-        int64_t at = trainer_at(s->trainer);
+        int64_t at = trainer_step_count(s->trainer);
         if (at % LOG_EVERY == 0) {
             snprintf(note, sizeof note, "loss %.3f", r.loss);
             log_progress_set(s->stage->log, base + at, note);

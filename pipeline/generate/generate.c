@@ -157,7 +157,7 @@ static status sample_unit(generation *g, int64_t unit) {
     }
     TRY(denoiser_sample(g->denoiser, g->conditions, g->index, count, g->images));
     for (int64_t i = 0; i < count * pixels; i++)
-        g->hu[i] = window_undo(g->images[i], s->data.window[0], s->data.window[1]);
+        g->hu[i] = window_invert(g->images[i], s->data.window[0], s->data.window[1]);
     TRY(file_write_atomic(path, g->hu, count * pixels * (int64_t)sizeof(int16_t)));
 done:
     return st;

@@ -319,15 +319,15 @@ static void log_summary(const ingest *in) {
     }
     log_event(
         s->log, "ingest",
-        json_pack(
-            "{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:[f,f,f], s:[f,f,f]}",
-            "store", in->directory, "fingerprint", in->fingerprint, "patients",
-            (json_int_t)in->patients, "volumes", (json_int_t)in->list.count, "slices",
-            (json_int_t)in->slices, "voxels", (json_int_t)in->voxels, "left_out",
-            (json_int_t)in->left_out, "single_slice_series", (json_int_t)in->list.single_count,
-            "series_without_seg", (json_int_t)in->without_seg, "labels_from",
-            named_table_name(&label_sources, s->study->ingest.labels), "label_voxels", counts,
-            "spacing_least", low[0], low[1], low[2], "spacing_most", high[0], high[1], high[2]));
+        json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:[f,f,f], s:[f,f,f]}",
+                  "store", in->directory, "fingerprint", in->fingerprint, "patients",
+                  (json_int_t)in->patients, "volumes", (json_int_t)in->list.count, "slices",
+                  (json_int_t)in->slices, "voxels", (json_int_t)in->voxels, "left_out",
+                  (json_int_t)in->left_out, "single_slice_series",
+                  (json_int_t)in->list.single_count, "series_without_seg",
+                  (json_int_t)in->without_seg, "labels_from",
+                  named_table_name(&label_sources, s->study->ingest.labels), "label_voxels", counts,
+                  "spacing_min", low[0], low[1], low[2], "spacing_max", high[0], high[1], high[2]));
     if (in->left_out > 0)
         log_info(s->log, "%" PRId64 " DICOM files are neither CT images nor SEG: left out",
                  in->left_out);

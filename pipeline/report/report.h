@@ -24,12 +24,12 @@ typedef struct report {
 
 /* ---- reading (report_data.c) ---- */
 
-/* Dice of one structure, by arm (ARM_REAL, ARM_BOTH). NAN: not measured. */
+/* Dice of one structure, by arm (ARM_REAL, ARM_REAL_PLUS_SYNTHETIC). NAN: not measured. */
 typedef struct dice_row {
     const char *name;
     int64_t patients, seeds;
     double mean[ARMS], low[ARMS], high[ARMS]; /* mean, min and max over the seeds */
-    double difference;                        /* of the means: ARM_BOTH - ARM_REAL */
+    double difference;                        /* of the means: ARM_REAL_PLUS_SYNTHETIC - ARM_REAL */
     double difference_low, difference_high;   /* min and max of the differences seed by seed */
     const json_t *by_seed[ARMS];
 } dice_row;

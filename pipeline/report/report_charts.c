@@ -233,7 +233,7 @@ void report_dice_chart(FILE *f, const report *r) {
     for (void *at = NULL; report_dice_next(r, &at, &row); y += ROW) {
         dice_name(f, &a, row.name, y);
         dice_marks(f, &a, &row, ARM_REAL, y - 7);
-        dice_marks(f, &a, &row, ARM_BOTH, y + 7);
+        dice_marks(f, &a, &row, ARM_REAL_PLUS_SYNTHETIC, y + 7);
     }
     fputs("</svg>\n", f);
 }

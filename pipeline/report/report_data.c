@@ -57,7 +57,7 @@ static void set_seed_ranges(dice_row *row, const json_t *one) {
     row->seeds = (int64_t)json_array_size(row->by_seed[ARM_REAL]);
     row->difference_low = row->difference_high = NAN;
     for (size_t i = 0; i < (size_t)row->seeds; i++)
-        extend_range(number_of(json_array_get(row->by_seed[ARM_BOTH], i)) -
+        extend_range(number_of(json_array_get(row->by_seed[ARM_REAL_PLUS_SYNTHETIC], i)) -
                          number_of(json_array_get(row->by_seed[ARM_REAL], i)),
                      &row->difference_low, &row->difference_high);
 }
@@ -71,7 +71,7 @@ bool report_dice_next(const report *r, void **iterator, dice_row *out) {
                       .patients = json_integer_value(find_value(one, "n_patients"))};
     for (int a = 0; a < ARMS; a++)
         out->mean[a] = number_of(find_value(one, named_table_name(&evaluation_arms, a)));
-    out->difference = out->mean[ARM_BOTH] - out->mean[ARM_REAL];
+    out->difference = out->mean[ARM_REAL_PLUS_SYNTHETIC] - out->mean[ARM_REAL];
     set_seed_ranges(out, one);
     return true;
 }

@@ -183,16 +183,16 @@ static void dice_table(FILE *f, const report *r) {
         html_text(f, row.name);
         fprintf(f, "</td><td>%" PRId64 "</td>", row.patients);
         arm_cell(f, &row, ARM_REAL);
-        arm_cell(f, &row, ARM_BOTH);
+        arm_cell(f, &row, ARM_REAL_PLUS_SYNTHETIC);
         difference_cell(f, &row);
     }
     fprintf(f, "</tbody><tfoot><tr><td>Mean of %d structure%s</td><td></td><td>", d.structures,
             d.structures == 1 ? "" : "s");
     put_number(f, d.mean[ARM_REAL], 3);
     fputs("</td><td>", f);
-    put_number(f, d.mean[ARM_BOTH], 3);
+    put_number(f, d.mean[ARM_REAL_PLUS_SYNTHETIC], 3);
     fputs("</td><td>", f);
-    put_signed(f, d.mean[ARM_BOTH] - d.mean[ARM_REAL], 3);
+    put_signed(f, d.mean[ARM_REAL_PLUS_SYNTHETIC] - d.mean[ARM_REAL], 3);
     fputs("</td></tr></tfoot></table>\n", f);
 }
 

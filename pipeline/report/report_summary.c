@@ -33,11 +33,11 @@ static void dice_sentences(FILE *f, const report *r) {
         put_count(f, report_number(r, "split.test.patients"), "held-out patient",
                   "held-out patients");
     fputs(", segmenters trained on real and synthetic slices reached a mean Dice of <b>", f);
-    put_number(f, d.mean[ARM_BOTH], 3);
+    put_number(f, d.mean[ARM_REAL_PLUS_SYNTHETIC], 3);
     fputs("</b>, those trained on real slices alone <b>", f);
     put_number(f, d.mean[ARM_REAL], 3);
     fputs("</b> (difference <b>", f);
-    put_signed(f, d.mean[ARM_BOTH] - d.mean[ARM_REAL], 3);
+    put_signed(f, d.mean[ARM_REAL_PLUS_SYNTHETIC] - d.mean[ARM_REAL], 3);
     fprintf(f, "</b>, mean over %d structure%s). ", d.structures, d.structures == 1 ? "" : "s");
     if (d.seeds > 1)
         fprintf(f,
@@ -78,7 +78,8 @@ void report_summary(FILE *f, const report *r) {
     fid_sentence(f, r);
     fputs("<div class=\"tiles\">\n", f);
     tile(f, "real", "Dice, real only", d.mean[ARM_REAL], "mean over structures");
-    tile(f, "made", "Dice, real + synthetic", d.mean[ARM_BOTH], "mean over structures");
+    tile(f, "made", "Dice, real + synthetic", d.mean[ARM_REAL_PLUS_SYNTHETIC],
+         "mean over structures");
     tile(f, "made", "FID of synthetic slices", report_number(r, "fid.value"),
          "lower is closer to real");
     tile(f, "real", "FID floor", report_number(r, "fid.floor"), "real against real");

@@ -240,7 +240,7 @@ status study_key_unknown(const char *path) {
         int d = edit_distance(path, study_sections[i].name);
         if (d < best) best = d, section = study_sections[i].name;
     }
-    if (!edit_is_near(best, dot ? dot + 1 : path))
+    if (!edit_is_typo(best, dot ? dot + 1 : path))
         list_known(path, text, sizeof text);
     else if (*section)
         append(text, sizeof text, "; did you mean \"", section, "\"?");

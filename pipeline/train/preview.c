@@ -26,7 +26,7 @@ static void draw_cell(sheet *sh, const study *s, int row, int column, const floa
                       const uint8_t *labels) {
     int64_t size = s->data.size, scale = size < 128 ? 2 : 1, cell = size * scale + GAP;
     for (int64_t i = 0; i < size * size; i++)
-        sh->hu[i] = window_undo(values[i], s->data.window[0], s->data.window[1]);
+        sh->hu[i] = window_invert(values[i], s->data.window[0], s->data.window[1]);
     image_draw_slice(&sh->image, row * cell, column * cell, scale, sh->hu, labels, size, size,
                      s->data.window[0], s->data.window[1]);
 }

@@ -182,7 +182,7 @@ static status restore(training *t) {
                     named_table_name(&precision_kinds, t->stage->study->train.precision),
                     named_table_name(&compute_types, t->stage->precision));
     if (comm_rank(c) == 0)
-        st = history_read(t->history_path, (double)trainer_at(t->trainer), &t->history);
+        st = history_read(t->history_path, (double)trainer_step_count(t->trainer), &t->history);
     TRY(comm_agree(c, st));
 done:
     return st;
@@ -198,7 +198,7 @@ static status save(training *t) {
     TRY(comm_agree(t->stage->comm, st));
     TRY(trainer_save(t->trainer, t->checkpoints, t->fingerprint, (int)t->stage->study->train.keep));
     log_event(t->stage->log, "checkpoint",
-              json_pack("{s:I}", "step", (json_int_t)trainer_at(t->trainer)));
+              json_pack("{s:I}", "step", (json_int_t)trainer_step_count(t->trainer)));
 done:
     return st;
 }
@@ -210,10 +210,10 @@ static status validate(training *t) {
     const float *ema = trainer_ema(t->trainer);
     TRY(validator_run(t->validator, ema, &loss));
     log_event(t->stage->log, "validate",
-              json_pack("{s:I, s:o}", "step", (json_int_t)trainer_at(t->trainer), "loss",
+              json_pack("{s:I, s:o}", "step", (json_int_t)trainer_step_count(t->trainer), "loss",
                         log_number(loss)));
-    TRY(comm_agree(t->stage->comm,
-                   history_add(&t->history.validation, (double)trainer_at(t->trainer), loss)));
+    TRY(comm_agree(t->stage->comm, history_add(&t->history.validation,
+                                               (double)trainer_step_count(t->trainer), loss)));
 done:
     return st;
 }
@@ -221,7 +221,7 @@ done:
 /* Adds a step to the running sums. Every LOG_EVERY steps their means go to the curve, the event log
  * and the progress line. Collective. */
 static status log_step(training *t, const trainer_report *r) {
-    int64_t step = trainer_at(t->trainer);
+    int64_t step = trainer_step_count(t->trainer);
     t->seconds.data += r->data;
     t->seconds.exposed += r->exposed;
     t->seconds.update += r->update;
@@ -262,13 +262,13 @@ static status preview(training *t) {
     const float *ema = trainer_ema(t->trainer);
     if (comm_rank(t->stage->comm) == 0)
         st = preview_write(t->stage, store_labels(t->store), t->validation, ema,
-                           trainer_at(t->trainer), &t->history);
+                           trainer_step_count(t->trainer), &t->history);
     return comm_agree(t->stage->comm, st);
 }
 
 /* Whether the current step is the last one or a multiple of `every`. Local. */
 static bool due(const training *t, int64_t every) {
-    int64_t step = trainer_at(t->trainer);
+    int64_t step = trainer_step_count(t->trainer);
     return step % every == 0 || step == t->stage->study->train.steps;
 }
 
@@ -280,19 +280,19 @@ static status run_steps(training *t) {
     const trainer_feed feed = {
         .fill = noising_fill, .ahead = noising_announce, .context = &t->noising};
     t->start_seconds = log_seconds();
-    t->start_step = trainer_at(t->trainer);
-    while (trainer_at(t->trainer) < s->train.steps) {
+    t->start_step = trainer_step_count(t->trainer);
+    while (trainer_step_count(t->trainer) < s->train.steps) {
         trainer_report report;
         TRY(trainer_step(t->trainer, &feed, *t->stage->stop_requested != 0, &report));
         TRY(log_step(t, &report));
-        if (trainer_at(t->trainer) % CHECK_EVERY == 0) TRY(trainer_check_equal(t->trainer));
+        if (trainer_step_count(t->trainer) % CHECK_EVERY == 0) TRY(trainer_check_equal(t->trainer));
         if (due(t, s->train.validate_every)) TRY(validate(t));
         if (due(t, s->train.checkpoint_every) || report.stop) TRY(save(t));
         if (due(t, s->train.preview_every)) TRY(preview(t));
-        if (report.stop && trainer_at(t->trainer) < s->train.steps) {
+        if (report.stop && trainer_step_count(t->trainer) < s->train.steps) {
             st = status_fail(
                 ST_STOPPED, "stopped after the checkpoint of step %" PRId64 "; run again to resume",
-                trainer_at(t->trainer));
+                trainer_step_count(t->trainer));
             goto done;
         }
     }
@@ -314,8 +314,8 @@ static void log_plan(training *t) {
              (double)trainer_forward_flops(t->trainer) / 1e9, slices[SPLIT_TRAIN],
              patients[SPLIT_TRAIN], slices[SPLIT_VALIDATION], patients[SPLIT_VALIDATION],
              comm_size(stage->comm), s->train.batch);
-    if (trainer_at(t->trainer) > 0)
-        log_info(stage->log, "train: resuming from step %" PRId64, trainer_at(t->trainer));
+    if (trainer_step_count(t->trainer) > 0)
+        log_info(stage->log, "train: resuming from step %" PRId64, trainer_step_count(t->trainer));
 }
 
 status train_stage(const stage_context *stage) {
@@ -325,7 +325,7 @@ status train_stage(const stage_context *stage) {
     TRY(comm_agree(stage->comm, open_data(&t)));
     TRY(open_trainer(&t));
     TRY(restore(&t));
-    if (trainer_at(t.trainer) >= s->train.steps) {
+    if (trainer_step_count(t.trainer) >= s->train.steps) {
         log_info(stage->log, "train: %s is current (step %" PRId64 ")", t.checkpoints,
                  s->train.steps);
         stage_log_next(stage, "generate");
@@ -333,7 +333,7 @@ status train_stage(const stage_context *stage) {
     }
     log_plan(&t);
     log_progress_begin(stage->log, "train", s->train.steps);
-    log_progress_set(stage->log, trainer_at(t.trainer), "");
+    log_progress_set(stage->log, trainer_step_count(t.trainer), "");
     st = run_steps(&t);
     log_progress_end(stage->log);
     if (st == ST_OK) {

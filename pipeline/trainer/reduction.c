@@ -502,7 +502,7 @@ void reduction_updated(reduction *r, float *value, int64_t buckets) {
     r->seconds += log_seconds() - began;
 }
 
-void reduction_spread(reduction *r, float *value) {
+void reduction_distribute(reduction *r, float *value) {
     for (;; yield_processor()) {
         advance_values(r, value, r->partition.buckets);
         if (r->collected == unit_count(r)) break;

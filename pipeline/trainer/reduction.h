@@ -65,10 +65,10 @@ void reduction_finish(reduction *r);
 
 /* When sharded, between steps or after reduction_finish(): what this rank owns in the first
  * `buckets` buckets of `value` (n floats) is final, and is sent to the other ranks without waiting.
- * `buckets` must not decrease until reduction_spread(). Local. */
+ * `buckets` must not decrease until reduction_distribute(). Local. */
 void reduction_updated(reduction *r, float *value, int64_t buckets);
 
 /* When sharded: sends the remaining buckets too and waits until `value` is complete. Collective. */
-void reduction_spread(reduction *r, float *value);
+void reduction_distribute(reduction *r, float *value);
 
 #endif

@@ -217,8 +217,8 @@ static void add_squares(trainer *t) {
     const gradient_partition *who = reduction_partition(t->reduction);
     for (int64_t b = 0; b < who->buckets; b++) {
         span p = reduction_owned(t->reduction, b);
-        gradient_squares(t->params->grad + p.at, p.count, who->part,
-                         t->shared + SHARED_PARTS + p.at / who->part);
+        gradient_squared_norms(t->params->grad + p.at, p.count, who->part,
+                               t->shared + SHARED_PARTS + p.at / who->part);
     }
 }
 
@@ -285,7 +285,7 @@ static void update(trainer *t, trainer_report *report) {
         update_piece(t, &a, 0, t->params->total, 0);
     report->update += log_seconds() - began - (reduction_seconds(t->reduction) - copied);
     began = log_seconds();
-    if (t->sharded) reduction_spread(t->reduction, t->params->value);
+    if (t->sharded) reduction_distribute(t->reduction, t->params->value);
     report->exposed += log_seconds() - began;
     plan_params_changed(t->plan);
 }
@@ -293,8 +293,8 @@ static void update(trainer *t, trainer_report *report) {
 /* Adapts the loss scale and counts skipped steps, except those that the loss scale may have caused.
  */
 static status count_skips(trainer *t, const trainer_report *report) {
-    bool excused = loss_scale_can_fall(&t->scale); /* the scaled loss may have overflowed */
-    loss_scale_after(&t->scale, !report->skipped);
+    bool excused = loss_scale_can_decrease(&t->scale); /* the scaled loss may have overflowed */
+    loss_scale_update(&t->scale, !report->skipped);
     if (!report->skipped)
         t->skips = 0;
     else if (!excused)
@@ -326,7 +326,7 @@ done:
 bool trainer_lacks_shared_memory(const trainer *t) {
     return reduction_lacks_shared_memory(t->reduction);
 }
-int64_t trainer_at(const trainer *t) { return t->step; }
+int64_t trainer_step_count(const trainer *t) { return t->step; }
 params *trainer_params(trainer *t) { return t->params; }
 const plan *trainer_plan(const trainer *t) { return t->plan; }
 

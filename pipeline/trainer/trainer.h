@@ -82,7 +82,7 @@ status trainer_check_equal(const trainer *t);
  * (pipeline/trainer/reduction.h). Local. */
 bool trainer_lacks_shared_memory(const trainer *t);
 
-int64_t trainer_at(const trainer *t); /* number of optimiser steps made or skipped */
+int64_t trainer_step_count(const trainer *t); /* number of optimiser steps made or skipped */
 params *trainer_params(trainer *t);
 const plan *trainer_plan(const trainer *t);
 int64_t trainer_forward_flops(const trainer *t); /* of one sample */

@@ -51,7 +51,7 @@ static void gather_in_gradient(const trainer *t, const float *held) {
     int64_t owner = reduction_owner(t->reduction);
     if (owner >= 0)
         partition_insert(reduction_partition(t->reduction), owner, held, t->params->grad);
-    reduction_spread(t->reduction, t->params->grad);
+    reduction_distribute(t->reduction, t->params->grad);
 }
 
 const float *trainer_ema(trainer *t) {
@@ -126,7 +126,7 @@ status trainer_save(trainer *t, const char *directory, const char *fingerprint, 
     int64_t n = 0;
     const checkpoint_scalar scalars[SCALARS] = {{"step", (double)t->step},
                                                 {"skips", (double)t->skips},
-                                                {"loss_scale", loss_scale_kept(&t->scale)},
+                                                {"loss_scale", loss_scale_saved(&t->scale)},
                                                 {"loss_scale_good", (double)t->scale.good},
                                                 {"bf16", t->set.precision == TYPE_BF16}};
     TRY(comm_agree(t->comm, open_whole(t, &w)));

@@ -33,7 +33,7 @@ static const head_kernels *head_kernels_here(void) { return kernel_best(KERNEL_A
 /* Scratch of one thread in bytes, a multiple of a cache line. */
 static int64_t thread_scratch(const attention_shape *s) {
     int64_t bytes = head_kernels_here()->scratch(s->tokens, s->channels / s->heads, s->type);
-    return whole_lines(bytes);
+    return round_up_to_cache_line(bytes);
 }
 
 int64_t attention_fast_scratch(const attention_shape *s) {

@@ -159,7 +159,7 @@ static int64_t kept_bytes(const norm_shape *s) {
 
 /* Likewise of one sample. */
 static int64_t kept_sample(const norm_shape *s) {
-    return whole_lines(s->pixels * s->channels * kept_bytes(s));
+    return round_up_to_cache_line(s->pixels * s->channels * kept_bytes(s));
 }
 
 static norm_rows rows_of(const norm_shape *s, const partition *k, const float *rows) {

@@ -7,9 +7,9 @@
 #include "model/nn/kernels/onednn/channel_blocks.h"
 
 typedef enum staging_kind {
-    STAGING_NONE,   /* no copy: the product uses the caller's array */
-    STAGING_NARROW, /* f32 rounded to bf16 */
-    STAGING_BLOCKS  /* f32 in blocks of shape.width channels */
+    STAGING_NONE,  /* no copy: the product uses the caller's array */
+    STAGING_BF16,  /* f32 rounded to bf16 */
+    STAGING_BLOCKS /* f32 in blocks of shape.width channels */
 } staging_kind;
 
 typedef struct staging {
@@ -29,6 +29,6 @@ const void *staging_in(const staging *s, const void *x, void *scratch);
 void *staging_out(const staging *s, void *x, void *scratch);
 
 /* Afterwards: copies what the product has written to x if needed. */
-void staging_deliver(const staging *s, void *x, const void *scratch);
+void staging_copy_out(const staging *s, void *x, const void *scratch);
 
 #endif

@@ -105,7 +105,7 @@ static status onednn_engine_conv_open_library(const conv_shape *shape, conv **ou
 static int64_t algorithm_scratch(const conv *c) {
     const int64_t alone = c->algorithm->scratch(&c->shape, c->training);
     if (!c->repack_each_run) return alone;
-    return max_i64(alone, whole_lines(c->algorithm->packed(&c->shape)) +
+    return max_i64(alone, round_up_to_cache_line(c->algorithm->packed(&c->shape)) +
                               c->algorithm->scratch(&c->shape, false));
 }
 
@@ -135,7 +135,7 @@ static status onednn_engine_conv_forward(conv *c, const void *x, const float *bi
     if (c->repack_each_run) {
         c->algorithm->pack(&c->shape, c->weight, scratch);
         packed = scratch;
-        scratch = (char *)scratch + whole_lines(c->algorithm->packed(&c->shape));
+        scratch = (char *)scratch + round_up_to_cache_line(c->algorithm->packed(&c->shape));
     }
     c->algorithm->forward(&c->shape, packed, x, bias, y, scratch);
     return ST_OK;

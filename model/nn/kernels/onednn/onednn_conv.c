@@ -92,7 +92,7 @@ done:
 }
 
 int64_t onednn_conv_packed(const onednn_conv *c) {
-    int64_t forward = whole_lines(bytes_of(c->forward_weights.memory));
+    int64_t forward = round_up_to_cache_line(bytes_of(c->forward_weights.memory));
     return c->flipped ? forward : forward + bytes_of(c->data_weights.memory);
 }
 
@@ -117,7 +117,7 @@ status onednn_conv_pack(onednn_conv *c, const float *weight, void *packed, void 
     TRY(pack_forward(c, weight, packed, scratch));
     if (!c->data_weights.memory || c->flipped) goto done;
     TRY(attach(c, c->data_weights.memory,
-               at_offset(packed, whole_lines(bytes_of(c->forward_weights.memory)))));
+               at_offset(packed, round_up_to_cache_line(bytes_of(c->forward_weights.memory)))));
     TRY(primitive_run(c, &c->data_weights.reorder, scratch, "weights reorder"));
 done:
     return st;
@@ -144,7 +144,7 @@ status onednn_conv_forward(onednn_conv *c, const void *x, const float *bias, voi
     TRY(attach(c, c->bias, bias ? bias : c->no_bias));
     TRY(attach(c, p->out_memory, staging_out(&p->out, y, scratch)));
     TRY(primitive_run(c, &c->forward.call, scratch, "forward"));
-    staging_deliver(&p->out, y, scratch);
+    staging_copy_out(&p->out, y, scratch);
 done:
     return st;
 }
@@ -156,7 +156,7 @@ status onednn_conv_backward_data(onednn_conv *c, const void *dy, void *dx, void 
     TRY(attach(c, p->out_memory, staging_in(&p->out, dy, scratch)));
     TRY(attach(c, p->in_memory, staging_out(&p->in, dx, scratch)));
     TRY(primitive_run(c, &c->backward_data.call, scratch, "backward data"));
-    staging_deliver(&p->in, dx, scratch);
+    staging_copy_out(&p->in, dx, scratch);
 done:
     return st;
 }

@@ -153,7 +153,7 @@ static staging staging_of(const onednn_conv *c, tensor_type type, int64_t pixels
     bool converts = c->bf16_products ? reads && type == TYPE_F32
                                      : type == TYPE_BF16 || (c->bf16_rounded_f32 && reads);
     int64_t width = blocks ? block_width() : channels;
-    return (staging){.kind = c->bf16_products && converts ? STAGING_NARROW
+    return (staging){.kind = c->bf16_products && converts ? STAGING_BF16
                              : blocks || converts         ? STAGING_BLOCKS
                                                           : STAGING_NONE,
                      .shape = {type, c->shape.batch, pixels, channels, width},
@@ -324,7 +324,7 @@ done:
 /* Reserves `bytes` of scratch, which begin at a cache line; returns their offset. */
 static int64_t reserve(onednn_conv *c, int64_t bytes) {
     int64_t at = c->scratch_bytes;
-    c->scratch_bytes += whole_lines(bytes);
+    c->scratch_bytes += round_up_to_cache_line(bytes);
     return at;
 }
 

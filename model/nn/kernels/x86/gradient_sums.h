@@ -12,12 +12,12 @@
 
 /* Bytes of the sums of dy, [part][out] f64. */
 static inline int64_t bias_bytes(const conv_shape *s, int64_t parts) {
-    return whole_lines(parts * s->out * (int64_t)sizeof(double));
+    return round_up_to_cache_line(parts * s->out * (int64_t)sizeof(double));
 }
 
 /* Bytes of the zeros that are read for pixels outside x and dy. */
 static inline int64_t zeros_bytes(const conv_shape *s) {
-    return whole_lines(max_i64(s->in, s->out) * (int64_t)sizeof(bf16));
+    return round_up_to_cache_line(max_i64(s->in, s->out) * (int64_t)sizeof(bf16));
 }
 
 /* total [16] += the sum of both elements of `count` vectors of 16 bf16 pairs, `step` pairs apart.
