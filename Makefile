@@ -74,7 +74,7 @@ asan: ## the C tests under the address and undefined-behaviour sanitizers (build
 	@ASAN_OPTIONS=fast_unwind_on_malloc=0 LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 \
 	    UBSAN_OPTIONS=print_stacktrace=1 BUILD=build-asan tests/run.sh build-asan/
 
-bench: ## speed of this machine: limit, PyTorch, ctaug (wants it quiet; BENCH="--repeat 1 --net R32")
+bench: ## speed of this machine: oneDNN, PyTorch, ctaug (wants it quiet; BENCH="--repeat 1 --net R32")
 	@$(MAKE) --no-print-directory deps PACKAGES="$(BUILD_PACKAGES) python3"
 	@$(MAKE) --no-print-directory deps PACKAGES="$(BENCH_PACKAGES)" || echo "bench: goes on without PyTorch"
 	@$(MAKE_ALL) all

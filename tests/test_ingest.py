@@ -147,7 +147,7 @@ def patients(place):
 
 
 def whole_body(place):
-    """255 structures, each patient with a part of them: names, voxels, table; one more is refused."""
+    """255 structures, each patient with some of them: names, voxels, table; one more is refused."""
     dicom, out = os.path.join(place, "body"), os.path.join(place, "body-run")
     names = ["structure %03d of the whole body" % (k * 101 % 255) for k in range(255)]
     truth = {}

@@ -1,4 +1,4 @@
-"""The speed of ctaug on this machine, compared with oneDNN's convolutions (the limit) and PyTorch.
+"""The speed of ctaug on this machine beside oneDNN's convolution rate and PyTorch.
 
 Usage: bench.py [--repeat N] [--net R64,R32] [--type f32,bf16] [--batch N]   (make bench)
 
@@ -27,8 +27,8 @@ ENV = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIR
            OMPI_MCA_btl_vader_single_copy_mechanism="none")
 SECONDS = 1200  # time limit of one run
 
-# Requirements: at least these ratios to the peer, at least this share of the limit, at most so many
-# bytes of memory.
+# Requirements: at least these ratios to the peer, at least this share of the convolution rate, at
+# most so many bytes of memory.
 ASKED = {("R64", "f32"): {"train": 1.45, "forward": 1.35, "share": 0.80, "bytes": 1.6e9},
          ("R64", "bf16"): {"train": 1.9, "forward": 1.8, "share": 0.75, "bytes": 1.0e9},
          ("R32", "f32"): {"train": 1.5},
@@ -147,7 +147,7 @@ def number(value, form, asked=None, sign="≥"):
 
 def table(summary):
     rows = [("net", "type", "ctaug", "peer", "ratio (asked)", "ctaug", "peer", "ratio (asked)",
-             "limit", "share of it", "peak GB")]
+             "conv. rate", "share of it", "peak GB")]
     for c in summary["cells"]:
         asked, peak = c["asked"], c["ctaug_peak_rss_bytes"]
         limit = asked.get("bytes")

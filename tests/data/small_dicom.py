@@ -87,7 +87,7 @@ def code(value, meaning):
 
 
 def write_seg(path, number, labels, series="series", structures=STRUCTURES):
-    """One BINARY segmentation object; only frames with voxels, segments in the order of structures."""
+    """One BINARY segmentation object: segments in the order of structures, no empty frames."""
     origin, row, column, normal = geometry(number)
     ds = start(path, SegmentationStorage, number, "seg")
     ds.Modality, ds.ImageType = "SEG", ["DERIVED", "PRIMARY"]
