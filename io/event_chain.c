@@ -97,11 +97,13 @@ status event_chain_verify(const char *path, event_chain_report *out) {
     size_t bytes = 0;
     char chain[CHAIN_HEX] = "", next[CHAIN_HEX];
     json_t *event = NULL;
+    bool torn_end = false;
     *out = (event_chain_report){0};
     TRY(lines_open(path, &l));
     while ((line = lines_next(&l, &bytes))) {
         out->lines++;
         const char *found = chain_in(line, bytes, &event);
+        torn_end = !event;
         if (!event) {
             out->torn++; /* if more than that is wrong, the next line does not follow */
         } else if (!found) {
@@ -120,8 +122,9 @@ status event_chain_verify(const char *path, event_chain_report *out) {
         json_decref(event);
         event = NULL;
     }
-    if (out->torn > 0 && out->torn == out->lines)
-        st = status_fail(ST_INTEGRITY, "%s: holds no events", path);
+    if (torn_end)
+        st = status_fail(ST_INTEGRITY, "%s:%" PRId64 ": the last line was changed or cut", path,
+                         out->lines);
 done:
     json_decref(event);
     free(l.text);

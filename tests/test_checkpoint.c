@@ -59,10 +59,26 @@ static status read_step(int step, bool *right) {
     return st;
 }
 
+/* What checkpoint_find() reported last. */
+static char moved_to[PATH_SIZE], reason[512];
+static int reports;
+
+static void take_report(void *context, const char *moved, const char *why) {
+    (void)context;
+    snprintf(moved_to, sizeof moved_to, "%s", moved);
+    snprintf(reason, sizeof reason, "%s", why);
+    reports++;
+}
+
+static status find(const char *fingerprint, checkpoint_choice *found) {
+    reports = 0;
+    return checkpoint_find(in_home("c"), fingerprint, take_report, NULL, found);
+}
+
 static int64_t latest(const char *fingerprint) {
-    int64_t step = -2;
-    assert_int_equal(checkpoint_latest(in_home("c"), fingerprint, &step), ST_OK);
-    return step;
+    checkpoint_choice found;
+    assert_int_equal(find(fingerprint, &found), ST_OK);
+    return found.step;
 }
 
 static void assert_good(int step) {
@@ -73,7 +89,7 @@ static void assert_good(int step) {
 
 static void round_trip(void **state) {
     (void)state;
-    assert_int_equal(latest(NULL), -1); /* no directory at all */
+    assert_int_equal(latest("f"), -1); /* no directory at all */
     assert_int_equal(write_step(in_home("c"), 1200, "f", 3), ST_OK);
     assert_true(file_exists(in_home("c/step-00001200/state.h5")));
     assert_good(1200);
@@ -115,34 +131,90 @@ static void keeps_the_newest(void **state) {
     assert_good(60);
 }
 
-static void passes_over(void **state) {
+/* The newest good one is taken; each damaged one is reported and kept under another name. */
+static void sets_damaged_ones_aside(void **state) {
     (void)state;
-    bool right;
-    for (int step = 1; step <= 6; step++)
+    checkpoint_choice found;
+    for (int step = 1; step <= 7; step++)
         assert_int_equal(write_step(in_home("c"), step, "f", 9), ST_OK);
-    /* Temporary leftovers and other files are no checkpoints. */
+    /* Names that are no checkpoints'. */
     assert_int_equal(file_make_dirs(in_home("c/step-00000009.tmp.77")), ST_OK);
-    assert_int_equal(file_make_dirs(in_home("c/step-00000010")), ST_OK);
     assert_int_equal(file_make_dirs(in_home("c/step-11")), ST_OK);
-    assert_int_equal(latest(NULL), 6);
-    /* No manifest; a state of another size; a state missing; another step's directory renamed. */
+    assert_int_equal(latest("f"), 7);
+    assert_int_equal(reports, 0);
+    /* A changed byte; no manifest; a state that is cut; none; another step's directory renamed. */
+    flip_bit(in_home("c/step-00000007/state.h5"), 3000);
+    assert_int_equal(latest("f"), 6);
+    assert_true(reports == 1 && strstr(reason, "state.h5: damaged"));
+    assert_true(strstr(moved_to, "c/step-00000007.damaged-1") && file_exists(moved_to));
     assert_int_equal(file_remove_tree(in_home("c/step-00000006/manifest.json")), ST_OK);
     assert_int_equal(latest("f"), 5);
+    assert_true(reports == 1 && strstr(reason, "manifest.json"));
     assert_int_equal(truncate(in_home("c/step-00000005/state.h5"), 1000), 0);
     assert_int_equal(latest("f"), 4);
+    assert_true(reports == 1 && strstr(reason, "1000 bytes"));
     assert_int_equal(file_remove_tree(in_home("c/step-00000004/state.h5")), ST_OK);
     assert_int_equal(latest("f"), 3);
     assert_int_equal(file_remove_tree(in_home("c/step-00000003")), ST_OK);
     assert_int_equal(rename(in_home("c/step-00000002"), in_home("c/step-00000003")), 0);
     assert_int_equal(latest("f"), 1);
-    assert_int_equal(read_step(3, &right), ST_INTEGRITY);
-    assert_int_equal(read_step(4, &right), ST_INTEGRITY);
-    assert_int_equal(read_step(5, &right), ST_INTEGRITY);
-    assert_int_equal(read_step(6, &right), ST_INPUT);
+    assert_true(reports == 1 && strstr(reason, "another checkpoint"));
     assert_good(1);
-    /* The next write removes temporary leftovers. */
-    assert_int_equal(write_step(in_home("c"), 12, "f", 9), ST_OK);
+    /* The next damaged one of a step gets the next number. */
+    assert_int_equal(write_step(in_home("c"), 7, "f", 9), ST_OK);
+    flip_bit(in_home("c/step-00000007/state.h5"), 3000);
+    assert_int_equal(latest("f"), 1);
+    assert_true(strstr(moved_to, "c/step-00000007.damaged-2") && file_exists(moved_to));
+    assert_int_equal(find("f", &found), ST_OK);
+    assert_int_equal(found.damaged, 6);
+    /* The next writing clears the temporaries away, and nothing else. */
+    assert_int_equal(write_step(in_home("c"), 12, "f", 1), ST_OK);
     assert_false(file_exists(in_home("c/step-00000009.tmp.77")));
+    assert_true(file_exists(moved_to));
+}
+
+/* Nothing good left: the training must not begin again by itself, now or the next time. */
+static void all_damaged_is_a_failure(void **state) {
+    (void)state;
+    checkpoint_choice found;
+    for (int step = 1; step <= 2; step++)
+        assert_int_equal(write_step(in_home("c"), step, "f", 9), ST_OK);
+    flip_bit(in_home("c/step-00000001/state.h5"), 3000);
+    flip_bit(in_home("c/step-00000002/manifest.json"), 30);
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(find("f", &found), ST_INTEGRITY);
+        assert_says("all 2 checkpoints are damaged");
+        assert_says("remove the directory to train from step 0");
+        assert_int_equal(reports, round == 0 ? 2 : 0);
+    }
+    assert_int_equal(file_remove_tree(in_home("c")), ST_OK);
+    assert_int_equal(latest("f"), -1);
+}
+
+static void newer_and_other_ones(void **state) {
+    (void)state;
+    checkpoint_choice found;
+    const char *later = "{\"version\": 2, \"kind\": \"checkpoint\"}";
+    assert_int_equal(write_step(in_home("c"), 1, "f", 9), ST_OK);
+    assert_int_equal(find("g", &found), ST_OK);
+    assert_true(found.step == -1 && found.others && found.damaged == 0);
+    assert_int_equal(write_step(in_home("c"), 2, "f", 9), ST_OK);
+    put_file(in_home("c/step-00000002/manifest.json"), later, (int64_t)strlen(later));
+    assert_int_equal(find("f", &found), ST_INTEGRITY);
+    assert_says("newer version of ctaug");
+    assert_true(file_exists(in_home("c/step-00000002")));
+    /* What a checkpoint holds has one seal. */
+    char first[SHA256_HEX];
+    assert_int_equal(file_remove_tree(in_home("c")), ST_OK);
+    assert_int_equal(write_step(in_home("c"), 1, "f", 9), ST_OK);
+    assert_int_equal(find("f", &found), ST_OK);
+    memcpy(first, found.seal, sizeof first);
+    assert_int_equal(write_step(in_home("c"), 1, "f", 9), ST_OK);
+    assert_int_equal(find("f", &found), ST_OK);
+    assert_string_equal(first, found.seal);
+    assert_int_equal(write_step(in_home("c"), 2, "f", 9), ST_OK);
+    assert_int_equal(find("f", &found), ST_OK);
+    assert_string_not_equal(first, found.seal);
 }
 
 static void flipped_bits(void **state) {
@@ -198,7 +270,7 @@ static int on_small_disk(const char *disk) {
     static float data[1 << 16];
     float back[4];
     char directory[PATH_SIZE];
-    int64_t step = 0;
+    checkpoint_choice found;
     checkpoint_array big = {.name = "big", .rank = 1, .shape = {1 << 16}, .at = data};
     snprintf(directory, sizeof directory, "%s/c", disk);
     for (int i = 0; i < 1 << 16; i++) data[i] = (float)i;
@@ -210,7 +282,8 @@ static int on_small_disk(const char *disk) {
             fprintf(stderr, "%s\n", status_message());
             return 3;
         }
-        if (checkpoint_latest(directory, "f", &step) != ST_OK || step != 1) return 4;
+        if (checkpoint_find(directory, "f", NULL, NULL, &found) != ST_OK || found.step != 1)
+            return 4;
     }
     memset(data, 0, sizeof data);
     if (checkpoint_read(directory, 1, &big, 1, NULL, 0) != ST_OK || data[77] != 77) return 5;
@@ -221,7 +294,7 @@ static int on_small_disk(const char *disk) {
     if (!make_read_only(disk)) return 77;
     if (checkpoint_write(directory, 3, "f", &big, 1, NULL, 0, 2) != ST_STORAGE) return 7;
     if (!strstr(status_message(), "Read-only") || !strstr(status_message(), directory)) return 8;
-    if (checkpoint_latest(directory, "f", &step) != ST_OK || step != 2) return 9;
+    if (checkpoint_find(directory, "f", NULL, NULL, &found) != ST_OK || found.step != 2) return 9;
     return checkpoint_read(directory, 2, &big, 1, NULL, 0) == ST_OK ? 0 : 10;
 }
 
@@ -237,7 +310,9 @@ int main(int argc, char **argv) {
         cmocka_unit_test_teardown(round_trip, clear),
         cmocka_unit_test_teardown(same_bytes, clear),
         cmocka_unit_test_teardown(keeps_the_newest, clear),
-        cmocka_unit_test_teardown(passes_over, clear),
+        cmocka_unit_test_teardown(sets_damaged_ones_aside, clear),
+        cmocka_unit_test_teardown(all_damaged_is_a_failure, clear),
+        cmocka_unit_test_teardown(newer_and_other_ones, clear),
         cmocka_unit_test_teardown(flipped_bits, clear),
         cmocka_unit_test_teardown(wrong_shapes, clear),
         cmocka_unit_test(full_and_read_only),

@@ -3,6 +3,8 @@
 #include "tests/scratch.h"
 
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 /* noinline: otherwise gcc 12 warns that it returns an address on its stack, which it does not. */
 __attribute__((noinline)) static char *slurp(const char *name) {
@@ -172,14 +174,53 @@ static void eta_follows_the_pace(void **state) {
     free(err);
 }
 
+/* A limit on the size of files stands for the disk; the captured output stays below it. */
 static void write_to_a_full_disk(void) {
-    const char *full = in_home("events.jsonl");
-    unlink(full);
-    assert_int_equal(symlink("/dev/full", full), 0);
+    enum { MIB = 1 << 20 };
+    const char *path = in_home("events.jsonl");
+    struct rlimit before, full = {MIB, RLIM_INFINITY};
+    unlink(path);
     journal *j = open_journal(true);
+    assert_int_equal(truncate(path, MIB), 0);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    full.rlim_max = before.rlim_max;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &full), 0);
     for (int i = 0; i < 3; i++) log_event(j, "lost", NULL);
     log_close(j);
-    unlink(full);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    unlink(path);
+}
+
+static void links_are_refused(void **state) {
+    (void)state;
+    journal *j = NULL;
+    clear("events.jsonl");
+    assert_int_equal(symlink("/dev/null", in_home("events.jsonl")), 0);
+    assert_int_equal(log_open(home, true, &j), ST_INTEGRITY);
+    assert_says("symbolic link");
+    clear("events.jsonl");
+}
+
+/* Control characters of a label or a path do not reach the terminal or the events. */
+static void say_dangerous_things(void) {
+    journal *j = open_journal(true);
+    log_info(j, "label %s", "a\x1b[2Jb\rc");
+    log_warning(j, "file %s", "\x1b]0;title\x07\xff");
+    log_close(j);
+}
+
+static void control_characters_are_escaped(void **state) {
+    (void)state;
+    clear("events.jsonl");
+    captured(say_dangerous_things);
+    char *out = slurp("out"), *err = slurp("err"), *events = slurp("events.jsonl");
+    assert_non_null(strstr(out, "label a\\x1b[2Jb\\x0dc"));
+    assert_non_null(strstr(err, "file \\x1b]0;title\\x07\\xff"));
+    assert_null(strchr(out, 0x1b));
+    assert_null(strchr(err, 0x1b));
+    assert_non_null(strstr(events, "\\\\x1b]0;title"));
+    free(out), free(err), free(events);
 }
 
 static void a_failed_write_is_one_warning(void **state) {
@@ -234,6 +275,8 @@ int main(void) {
         cmocka_unit_test(progress_is_sparse_in_files),
         cmocka_unit_test(eta_follows_the_pace),
         cmocka_unit_test(a_failed_write_is_one_warning),
+        cmocka_unit_test(links_are_refused),
+        cmocka_unit_test(control_characters_are_escaped),
         cmocka_unit_test(a_missing_directory_is_refused),
         cmocka_unit_test(appends_do_not_mix),
     };

@@ -53,14 +53,29 @@ static void no_detail_no_files(void **state) {
     manifest_free(&m);
 }
 
-static void current(void **state) {
+/* A manifest of a later schema is recognised whatever else is in it; damage is not taken for one.
+ */
+static void newer_schemas_are_refused(void **state) {
     (void)state;
-    assert_true(manifest_is_current(home, "store", "f00d"));
-    assert_false(manifest_is_current(home, "store", "f00e"));
-    assert_false(manifest_is_current(home, "checkpoint", "f00d"));
-    assert_false(manifest_is_current(in_home("none"), "store", "f00d"));
-    assert_int_equal(file_remove_tree(in_home("a.h5")), ST_OK);
-    assert_false(manifest_is_current(home, "store", "f00d"));
+    manifest m;
+    const char *path = in_home("manifest.json"), *later = "{\"version\": 7, \"shards\": {}}";
+    assert_int_equal(manifest_refuse_newer(home), ST_OK);
+    assert_int_equal(manifest_refuse_newer(in_home("none")), ST_OK);
+    put_file(path, later, (int64_t)strlen(later));
+    assert_int_equal(manifest_refuse_newer(home), ST_INTEGRITY);
+    assert_says("newer version of ctaug (schema 7");
+    put_file(path, later, 12);
+    assert_int_equal(manifest_refuse_newer(home), ST_OK);
+    assert_int_equal(manifest_read(home, NULL, &m), ST_INTEGRITY);
+}
+
+static void links_are_refused(void **state) {
+    (void)state;
+    manifest m;
+    assert_int_equal(rename(in_home("a.h5"), in_home("elsewhere")), 0);
+    assert_int_equal(symlink("elsewhere", in_home("a.h5")), 0);
+    assert_int_equal(manifest_read(home, NULL, &m), ST_INTEGRITY);
+    assert_says("a.h5 is a symbolic link");
 }
 
 static void wrong_place(void **state) {
@@ -170,7 +185,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(round_trip, publish),
         cmocka_unit_test_setup(no_detail_no_files, publish),
-        cmocka_unit_test_setup(current, publish),
+        cmocka_unit_test_setup(newer_schemas_are_refused, publish),
+        cmocka_unit_test_setup(links_are_refused, publish),
         cmocka_unit_test_setup(wrong_place, publish),
         cmocka_unit_test_setup(damaged_files, publish),
         cmocka_unit_test_setup(flipped_bytes, publish),

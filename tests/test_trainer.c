@@ -171,11 +171,13 @@ static void the_scale_is_in_the_checkpoint(void **state) {
     trainer *t[2] = {make_of(&g[0], 2, TYPE_BF16), make_of(&g[1], 2, TYPE_BF16)};
     const poison bad = {.count = 1}, good = {0};
     trainer_report r[2];
-    bool found = false;
+    checkpoint_choice found;
     assert_int_equal(one_step(t[0], &bad, &r[0]), ST_OK); /* halves the scale */
     assert_int_equal(trainer_save(t[0], in_home("checkpoints"), "a study", 1), ST_OK);
-    assert_int_equal(trainer_restore(t[1], in_home("checkpoints"), "a study", &found), ST_OK);
-    assert_true(found && trainer_step_count(t[1]) == 1);
+    assert_int_equal(trainer_find(ranks, in_home("checkpoints"), "a study", NULL, &found), ST_OK);
+    assert_int_equal(found.step, 1);
+    assert_int_equal(trainer_restore(t[1], in_home("checkpoints"), 1), ST_OK);
+    assert_int_equal(trainer_step_count(t[1]), 1);
     for (int step = 0; step < 3; step++) {
         for (int k = 0; k < 2; k++) assert_int_equal(one_step(t[k], &good, &r[k]), ST_OK);
         assert_true(r[0].scale == r[1].scale && r[0].scale == LOSS_SCALE_START / 2);
@@ -189,6 +191,45 @@ static void the_scale_is_in_the_checkpoint(void **state) {
     }
 }
 
+/* A checkpoint with a right hash that no training wrote: each scalar in turn. */
+static void forged_scalars_are_refused(void **state) {
+    (void)state;
+    const struct {
+        const char *name;
+        double value;
+    } forged[] = {
+        {"step", 2},         {"step", NAN},           {"step", -1},       {"skips", -1},
+        {"skips", 0.5},      {"loss_scale", 0},       {"loss_scale", -8}, {"loss_scale", INFINITY},
+        {"loss_scale", NAN}, {"loss_scale_good", -2}, {"bf16", 3}};
+    graph *g = NULL;
+    trainer *t = make_of(&g, 2, TYPE_BF16);
+    const params *p = trainer_params(t);
+    for (size_t k = 0; k < sizeof forged / sizeof *forged; k++) {
+        checkpoint_scalar s[] = {
+            {"step", 1}, {"skips", 0}, {"loss_scale", 1024}, {"loss_scale_good", 0}, {"bf16", 1}};
+        checkpoint_array arrays[64];
+        int64_t n = 0;
+        for (int i = 0; i < 5; i++)
+            if (strcmp(s[i].name, forged[k].name) == 0) s[i].value = forged[k].value;
+        for (int group = 0; group < 4; group++)
+            for (int64_t i = 0; i < p->count; i++) {
+                static const char *const groups[] = {"parameters", "adam_m", "adam_v", "ema"};
+                checkpoint_array *a = &arrays[n++];
+                *a =
+                    (checkpoint_array){.rank = p->list[i].rank, .at = p->value + p->list[i].offset};
+                memcpy(a->shape, p->list[i].shape, sizeof a->shape);
+                snprintf(a->name, sizeof a->name, "%s/%s", groups[group], p->list[i].name);
+                assert_true(n < 64);
+            }
+        assert_int_equal(checkpoint_write(in_home("forged"), 1, "a study", arrays, n, s, 5, 1),
+                         ST_OK);
+        assert_int_equal(trainer_restore(t, in_home("forged"), 1), ST_INTEGRITY);
+        assert_says("impossible scalars");
+    }
+    trainer_destroy(t);
+    graph_destroy(g);
+}
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_step_without_finite_numbers_is_skipped),
@@ -197,6 +238,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_scale_that_overflows_is_halved),
         cmocka_unit_test(what_no_scale_repairs_ends_the_training),
         cmocka_unit_test(the_scale_is_in_the_checkpoint),
+        cmocka_unit_test(forged_scalars_are_refused),
     };
     if (!begin_scratch() || comm_start(&argc, &argv, &ranks) != ST_OK) return 1;
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -124,20 +124,23 @@ done:
     return st;
 }
 
+/* The seal of a checkpoint that is not there. */
+static const char CHECKPOINT[] = "5ea1";
+
 static status put_synthetic(const comm *c, const study *s, store *real, char hex[SHA256_HEX]) {
     status st = ST_OK;
     deformed made[MADE] = {0};
     store_entry entries[MADE];
     char path[PATH_SIZE], training[SHA256_HEX];
     split sp = {0};
-    json_t *from = json_pack("{s:i}", "checkpoint_step", STEP);
+    json_t *from = json_pack("{s:i, s:s}", "checkpoint_step", STEP, "checkpoint", CHECKPOINT);
     TRY(split_create(real, s, &sp));
     for (int i = 0; i < MADE; i++) {
         TRY(deformed_plan(s, real, &sp, i, &made[i]));
         entries[i] = made[i].entry;
     }
-    TRY(fingerprint_of_training(s, store_manifest(real)->fingerprint, training));
-    TRY(fingerprint_of_synthetic(s, training, STEP, hex));
+    TRY(fingerprint_of_training(s, store_manifest(real)->seal, training));
+    TRY(fingerprint_of_synthetic(s, training, CHECKPOINT, hex));
     TRY(path_join(path, s->out, "synthetic"));
     TRY(put_store(c, path, hex, entries, MADE, from, made));
 done:
@@ -150,7 +153,7 @@ done:
 static status make_run(const comm *c, char **argv) {
     status st = ST_OK;
     study s;
-    store *real = NULL;
+    store *real = NULL, *made = NULL;
     char path[PATH_SIZE], synthetic[SHA256_HEX], metrics[SHA256_HEX];
     study_defaults(&s);
     snprintf(s.out, sizeof s.out, "%s", argv[1]);
@@ -166,11 +169,15 @@ static status make_run(const comm *c, char **argv) {
     TRY(file_make_dirs(path));
     TRY(path_join(path, s.out, "checkpoints/history.json"));
     TRY(put_history(path));
-    TRY(fingerprint_of_metrics(&s, synthetic, metrics));
+    TRY(path_join(path, s.out, "synthetic"));
+    TRY(store_open(path, &made));
+    TRY(fingerprint_of_metrics(&s, store_manifest(real)->seal, store_manifest(made)->seal,
+                               metrics));
     TRY(put_metrics(&s, metrics, argv[2]));
     TRY(put_study(&s));
 done:
     store_close(real);
+    store_close(made);
     return st;
 }
 

@@ -145,11 +145,12 @@ static status resume(const comm *c, const graph *g, node loss, char **argv) {
     status st = ST_OK;
     trainer *t = NULL;
     trainer_report report;
-    bool found = false;
+    checkpoint_choice found;
     const trainer_settings set = {.reproducible = true,
                                   .sharded = strcmp(argv[3], "on") == 0 ? SHARDED_YES : SHARDED_NO};
     TRY(open_trainer(c, g, loss, set, &t));
-    TRY(trainer_restore(t, argv[1], "a study", &found));
+    TRY(trainer_find(c, argv[1], "a study", NULL, &found));
+    if (found.step >= 0) TRY(trainer_restore(t, argv[1], found.step));
     int64_t from = trainer_step_count(t);
     TRY(run_to(t, atoi(argv[2]), -1, &report));
     TRY(trainer_save(t, argv[1], "a study", 2));
