@@ -187,9 +187,10 @@ static bool is_count(double x) { return x >= 0 && x <= 0x1p53 && x == floor(x); 
 static status check_scalars(const checkpoint_scalar s[SCALARS], int64_t step,
                             const char *directory) {
     const bool good = s[STEP].value == (double)step && is_count(s[SKIPS].value) &&
-                      isfinite(s[LOSS_SCALE].value) && s[LOSS_SCALE].value > 0 &&
+                      isfinite(s[LOSS_SCALE].value) && s[LOSS_SCALE].value >= 0 &&
                       is_count(s[LOSS_SCALE_GOOD].value) &&
-                      (s[BF16].value == 0 || s[BF16].value == 1);
+                      /* f32 has no loss scale: 0 */
+                      (s[BF16].value == 0 || (s[BF16].value == 1 && s[LOSS_SCALE].value > 0));
     if (good) return ST_OK;
     return status_fail(ST_INTEGRITY,
                        "%s: the checkpoint of step %" PRId64
