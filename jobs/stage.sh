@@ -20,8 +20,8 @@ ctaug_stage() { # verb, study
     echo "ctaug $verb: job $SLURM_JOB_ID, start $((${SLURM_RESTART_COUNT:-0} + 1)), $ranks ranks of $threads threads"
     exit_file=$(mktemp) || exit 4
 
-    # mpirun passes USR1 on to the ranks. TERM, which Slurm may send to it directly, ends it, and the
-    # ranks after the kill timeout: a minute is enough for a checkpoint.
+    # mpirun passes USR1 on to the ranks. TERM, which Slurm may send to it directly, ends mpirun,
+    # and the ranks after the kill timeout: a minute is enough for a checkpoint.
     export OMP_NUM_THREADS=$threads
     mpirun -n "$ranks" --map-by "slot:PE=$threads" --mca odls_base_sigkill_timeout 60 \
         bash -c "$ctaug_rank" "$exit_file" "$program" "$verb" "$study" &
