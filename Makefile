@@ -24,8 +24,8 @@ BENCH_PACKAGES = $(BUILD_PACKAGES) python3-torch
 LINT_PACKAGES = $(BUILD_PACKAGES) libcmocka-dev python3 clang clang-format cppcheck libomp-dev
 CHECK_PACKAGES = $(DEMO_PACKAGES) $(LINT_PACKAGES) python3-h5py dcmtk slurm-wlm munge
 
-# gcc and clang share libgomp: a second OpenMP run-time beside the one of oneDNN and OpenBLAS would
-# fight it for the cores. clang then leaves our own parallel loops serial.
+# gcc and clang share libgomp: a second OpenMP run-time would compete for the cores with that of
+# oneDNN and OpenBLAS. clang then compiles our own parallel loops as serial ones.
 OPENMP := -fopenmp$(if $(findstring clang,$(CC)),=libgomp)
 WARN = -Wall -Wextra
 CPPFLAGS += -I. -D_GNU_SOURCE \

@@ -26,7 +26,7 @@ SHAPES = [(5, 48, 40), (7, 40, 40), (6, 32, 64)]
 
 def export(store, form, out, ranks=0, code=0):
     said = chain.run(ranks, "export", "--store", store, "--format", form, "--out", out, expect=code)
-    assert not os.path.exists(out.rstrip("/") + ".tmp.fresh")
+    assert not os.path.exists(out.rstrip("/") + ".tmp.partial")
     return said
 
 
@@ -166,7 +166,7 @@ def refusals(place, store):
     assert "--format" in chain.run(0, "export", "--store", store, expect=2)
     assert not os.path.exists(place + "/x")
     # The temporary folder of a killed export is removed.
-    os.makedirs(place + "/x.tmp.fresh/half")
+    os.makedirs(place + "/x.tmp.partial/half")
     export(store, "png", place + "/x")
     assert "half" not in os.listdir(place + "/x")
     # Two exports of a store have the same bytes.
