@@ -51,8 +51,9 @@ status dicom_read_ct(const dicom_header *h, int16_t *hu);
  * whose position is within half a slice spacing. Segment labels that are not in `set` are appended
  * to it ("background" first if it is empty). Where segments overlap the highest Segment Number
  * wins. ST_INPUT if rows, columns, orientation, pixel spacing (1 %) or position in the plane (half
- * a pixel) do not match `space`, if a frame lies on no slice, or if `set` would hold more than
- * STRUCTURES_MAX structures. Local. */
+ * a pixel) do not match `space`, if a frame lies on no slice, if a segment is named as label 0 is
+ * ("background", which would erase others), or if `set` would hold more than STRUCTURES_MAX
+ * structures. Local. */
 status dicom_read_seg(const char *path, const geometry *space, label_set *set, uint8_t *labels);
 
 /* Appends the segment labels of a SEG that are not in `set`, as dicom_read_seg() does. Local. */

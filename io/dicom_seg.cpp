@@ -87,6 +87,11 @@ static status read_segments(const char *path, DcmDataset &data, label_set *set,
         TRY(dicom_unsigned(where.c_str(), *item, DCM_SegmentNumber, &number));
         TRY(read_label(where, data, *item, name));
         int value = label_find(set, name);
+        if (value == 0)
+            TRY(status_fail(ST_INPUT,
+                            "%s: segment %" PRId64 " is named '%s', the name of what no segment "
+                            "marks: rename it or leave it out",
+                            path, number, name));
         if (value < 0) {
             if (set->count == LABELS_MAX)
                 TRY(status_fail(ST_INPUT,

@@ -38,7 +38,8 @@ static const char ingest_help[] =
     "usage: ctaug ingest STUDY.yaml [--set key=value ...]\n"
     "\n"
     "Reads the CT series below ingest.dicom, with label maps from DICOM SEG or HU thresholds,\n"
-    "into the store <out>/store.\n"
+    "into the store <out>/store. It is current if every file has the content it had; files of the\n"
+    "same size and time are trusted unless --rehash is given.\n"
     "\n"
     "  mpirun -n 4 ctaug ingest head.yaml --set ingest.dicom=/data/ct\n";
 

@@ -2,6 +2,7 @@
  * selects the engine. After a stop on request it prints the command that resumes the run. */
 #include "pipeline/cli/study_verb.h"
 
+#include "io/real_path.h"
 #include "pipeline/common/precision.h"
 #include "pipeline/common/threads.h"
 #include "pipeline/common/watchdog.h"
@@ -98,6 +99,29 @@ done:
     return st;
 }
 
+/* Refuses a run directory inside the archive, whose files would be read as input, and an archive
+ * inside the run directory. An archive that is not there is no fault here: only ingest needs it.
+ * Local. */
+static status check_place(const study *s) {
+    status st = ST_OK;
+    char archive[PATH_SIZE], out[PATH_SIZE];
+    if (!s->ingest.dicom[0] || !file_exists(s->ingest.dicom)) goto done;
+    TRY(real_path(s->out, out));
+    TRY(real_path(s->ingest.dicom, archive));
+    const bool inside = real_path_is_in(out, archive), around = real_path_is_in(archive, out);
+    if (inside || around)
+        TRY(status_fail(ST_USAGE,
+                        "out, %s, %s ingest.dicom, %s: the files of a run must lie outside the "
+                        "archive; name another folder",
+                        s->out,
+                        inside && around ? "is also"
+                        : inside         ? "is inside"
+                                         : "contains",
+                        s->ingest.dicom));
+done:
+    return st;
+}
+
 /* Opens the journal. On rank 0 it first creates and locks the run directory, so that no second run
  * writes to it, and saves the effective study there. Collective. */
 static status open_run(const comm *c, const study *s, int *lock, journal **log) {
@@ -106,6 +130,7 @@ static status open_run(const comm *c, const study *s, int *lock, journal **log) 
     bool first = comm_rank(c) == 0;
     *log = NULL;
     if (first) {
+        TRY(check_place(s));
         TRY(file_make_dirs(s->out));
         TRY(path_join(path, s->out, "lock"));
         TRY(file_lock(path, lock));
