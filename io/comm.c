@@ -8,6 +8,7 @@
 #include "io/comm.h"
 #include "io/activity.h"
 #include "io/alloc.h"
+#include "io/printable.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -56,7 +57,9 @@ static void warn(int code, const char *call) {
     char before[MESSAGE];
     snprintf(before, sizeof before, "%s", status_message());
     status st = check(code, call);
-    fprintf(stderr, "warning: %s\n", status_message());
+    char safe[4 * MESSAGE];
+    printable(status_message(), true, safe, sizeof safe);
+    fprintf(stderr, "warning: %s\n", safe);
     (void)status_fail(st, "%s", before);
 }
 

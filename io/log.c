@@ -145,7 +145,8 @@ void log_event(journal *j, const char *name, json_t *fields) {
     /* A field named time or event must not replace those set above. */
     if (fields) json_object_update_missing(event, fields);
     if (event_chain_add(event, j->chain) != ST_OK) report_failed_write(j, status_message());
-    char *text = json_dumps(event, JSON_COMPACT);
+    /* ASCII: who prints the file on a terminal gets no control characters of any kind. */
+    char *text = json_dumps(event, JSON_COMPACT | JSON_ENSURE_ASCII);
     size_t bytes = text ? strlen(text) : 0;
     if (text) {
         text[bytes] = '\n'; /* replaces the terminating 0: write_line() takes a length */
@@ -248,7 +249,7 @@ void log_progress_begin(journal *j, const char *what, int64_t total) {
     log_progress_end(j);
     double now = log_seconds();
     j->now = (progress){.active = true, .total = total, .began = now, .sampled_done = -1};
-    snprintf(j->now.what, sizeof j->now.what, "%s", what);
+    printable(what, false, j->now.what, sizeof j->now.what);
     show(j, now, true);
 }
 
@@ -273,7 +274,7 @@ void log_progress_set(journal *j, int64_t done, const char *note) {
     if (!j->prints || !p->active) return;
     double now = log_seconds();
     p->done = done;
-    if (note) snprintf(p->note, sizeof p->note, "%s", note);
+    if (note) printable(note, false, p->note, sizeof p->note);
     sample_rate(p, now);
     int64_t tenth = p->total > 0 ? (int64_t)(10.0 * (double)done / (double)p->total) : 10;
     bool sparse = tenth != p->tenth || (!j->terminal && now - p->shown >= LINE_EVERY);

@@ -228,6 +228,28 @@ done:
     return st;
 }
 
+/* What n compressed slices may decode to: 200 times their bytes, and always 1 GiB. The pixels of
+ * uncompressed slices are all there. */
+static status check_payload(const dicom_header *slices, int64_t n, const geometry *space) {
+    enum { RATIO_MAX = 200, FREE = 1 << 30, VOXEL = sizeof(int16_t) + sizeof(uint8_t) };
+    int64_t payload = 0, allowed = 0, voxels = 0;
+    bool compressed = false;
+    for (int64_t i = 0; i < n; i++) {
+        compressed |= slices[i].compressed;
+        if (!size_add(payload, slices[i].file_bytes, &payload)) payload = INT64_MAX;
+    }
+    status st = geometry_voxels(space, &voxels); /* at most 2^40 */
+    if (st != ST_OK) return status_fail(st, "%s: %s", slices[0].path, status_message());
+    if (!size_mul(payload, RATIO_MAX, &allowed)) allowed = INT64_MAX;
+    if (allowed < FREE) allowed = FREE;
+    if (!compressed || voxels * VOXEL <= allowed) return ST_OK;
+    return status_fail(
+        ST_INPUT,
+        "%s: its series claims %" PRId64 " x %" PRId64 " x %" PRId64 " voxels, %" PRId64
+        " bytes, but its compressed files have only %" PRId64 " bytes: refused",
+        slices[0].path, space->shape[0], space->shape[1], space->shape[2], voxels * VOXEL, payload);
+}
+
 /* One series from its n headers, which are sorted by_place(). */
 static status build_series(const dicom_header *slices, int64_t n, series *out) {
     status st;
@@ -237,6 +259,7 @@ static status build_series(const dicom_header *slices, int64_t n, series *out) {
     TRY(check_upright(slices, n));
     memcpy(out->series_uid, slices[0].series_uid, sizeof out->series_uid);
     fill_geometry(&slices[0], n, spacing, &out->space);
+    TRY(check_payload(slices, n, &out->space));
     for (int64_t i = 0; i < n; i++) out->contrast |= slices[i].contrast;
     TRY(make_pseudonym(&slices[0], out->pseudonym));
     TRY(array_alloc(&out->slices, n, sizeof *out->slices, "the slices of a series"));
