@@ -56,7 +56,7 @@ demo: ## a real head CT to a report: installs what is missing, builds, runs (run
 	@$(MAKE) --no-print-directory deps PACKAGES="$(DEMO_PACKAGES)"
 	@$(MAKE_ALL) all
 	$(PYTHON) tests/data/cranium_dicom.py runs/head-dicom
-	mpirun -n 2 $(BUILD)/ctaug run jobs/demo-head.yaml
+	jobs/mpirun.sh -n 2 $(BUILD)/ctaug run jobs/demo-head.yaml
 	@echo "The report is $(CURDIR)/runs/head/report/report.html"
 
 check: ## lint and every test: installs what is missing, builds, runs; FILTER=word runs some

@@ -6,6 +6,8 @@
  */
 #include "io/log.h"
 
+#include "io/activity.h"
+
 #include "io/file.h"
 #include "io/alloc.h"
 #include "io/event_chain.h"
@@ -97,7 +99,7 @@ status log_open(const char *run_directory, bool prints, journal **out) {
         bool unfinished = ends_within_line(path);
         TRY(file_refuse_link(path));
         TRY(event_chain_last(path, j->chain));
-        j->events = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+        j->events = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0666);
         if (j->events < 0) {
             st = status_fail(ST_STORAGE, "%s: cannot be opened: %s", path, strerror(errno));
             goto done;
@@ -109,6 +111,15 @@ status log_open(const char *run_directory, bool prints, journal **out) {
 done:
     free(j);
     return st;
+}
+
+/* Writing to a terminal or a pipe may wait for its reader (a pager, Ctrl-S): no fault of this rank.
+ */
+static void put_line(FILE *to, const char *before, const char *line, const char *after) {
+    activity_wait_begin();
+    fprintf(to, "%s%s%s", before, line, after);
+    fflush(to);
+    activity_wait_end();
 }
 
 static void clear_progress_line(journal *j) {
@@ -171,8 +182,7 @@ void log_info(journal *j, const char *format, ...) {
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
     printable(text, true, safe, sizeof safe);
-    puts(safe);
-    fflush(stdout);
+    put_line(stdout, "", safe, "\n");
 }
 
 void log_warning(journal *j, const char *format, ...) {
@@ -183,7 +193,7 @@ void log_warning(journal *j, const char *format, ...) {
     va_end(list);
     printable(text, true, safe, sizeof safe);
     clear_progress_line(j);
-    fprintf(stderr, "warning: %s\n", safe);
+    put_line(stderr, "warning: ", safe, "\n");
     json_t *fields = json_object();
     json_object_set_new(fields, "message", json_string(safe));
     log_event(j, "warning", fields);
@@ -230,12 +240,11 @@ static void show(journal *j, double now, bool event) {
     compose(p, now, line);
     if (j->terminal) {
         cut_to_terminal(line);
-        fprintf(stderr, "\r%s\033[K", line);
+        put_line(stderr, "\r", line, "\033[K");
         j->progress_line = true;
     } else {
-        fprintf(stderr, "%s\n", line);
+        put_line(stderr, "", line, "\n");
     }
-    fflush(stderr);
     p->shown = now;
     if (!event) return;
     json_t *fields = json_pack("{s:s, s:I, s:I}", "what", p->what, "done", (json_int_t)p->done,

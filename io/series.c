@@ -6,6 +6,8 @@
  */
 #include "io/series.h"
 
+#include "io/activity.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -91,8 +93,10 @@ static status read_headers(const comm *c, const path_list *files, dicom_header *
     st = array_alloc(&mine, (files->count + ranks - 1 - rank) / ranks, sizeof *mine,
                      "DICOM headers");
     if (st == ST_OK) st = array_alloc(out, files->count, sizeof **out, "DICOM headers");
-    for (int64_t i = rank; i < files->count && st == ST_OK; i += ranks)
+    for (int64_t i = rank; i < files->count && st == ST_OK; i += ranks) {
         st = dicom_read_header(files->at[i], &mine[mine_count++]);
+        activity_progress();
+    }
     TRY(comm_agree(c, st));
 
     bytes = mine_count * (int64_t)sizeof *mine;
@@ -422,8 +426,10 @@ status series_read(const series *s, volume *out) {
     *out = (volume){.space = s->space, .contrast = s->contrast};
     memcpy(out->id, s->pseudonym, sizeof out->id);
     TRY(volume_alloc(out));
-    for (int64_t z = 0; z < s->space.shape[0]; z++)
+    for (int64_t z = 0; z < s->space.shape[0]; z++) {
         TRY(dicom_read_ct(&s->slices[z], out->hu + z * pixels));
+        activity_progress();
+    }
 done:
     if (st != ST_OK) volume_free(out);
     return st;

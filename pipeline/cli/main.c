@@ -31,8 +31,9 @@ static const char run_help[] =
     "--share             files are made with your umask instead of for you alone (0600)\n"
     "--rehash            reads the whole archive again instead of trusting sizes and times\n"
     "\n"
-    "SIGUSR1 requests a stop after a checkpoint (exit code 75); without mpirun, so do SIGTERM and\n"
-    "Ctrl-C. OMP_NUM_THREADS sets the threads of a rank; the default is its share of the node.\n";
+    "SIGUSR1 requests a stop after a checkpoint (exit code 75); without mpirun, or with\n"
+    "jobs/mpirun.sh in its place, so do SIGTERM and Ctrl-C. mpirun itself kills the ranks.\n"
+    "OMP_NUM_THREADS sets the threads of a rank; the default is its share of the node.\n";
 
 static const char ingest_help[] =
     "usage: ctaug ingest STUDY.yaml [--set key=value ...]\n"

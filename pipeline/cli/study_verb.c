@@ -7,6 +7,7 @@
 #include "pipeline/common/threads.h"
 #include "pipeline/common/watchdog.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <omp.h>
@@ -122,6 +123,38 @@ done:
     return st;
 }
 
+/* Whether a stage makes a file or folder of this name in the run directory, or one that is named
+ * after it ("synthetic.parts-...", "checkpoints.earlier-1"). */
+static bool is_ours(const char *name) {
+    static const char *const ours[] = {"study.yaml",  "lock",      "events.jsonl",     "store",
+                                       "checkpoints", "previews",  "synthetic",        "metrics",
+                                       "report",      "heartbeat", "ingest-files.json"};
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
+        const size_t n = strlen(ours[i]);
+        if (strncmp(name, ours[i], n) == 0 && (name[n] == '\0' || name[n] == '.')) return true;
+    }
+    return false;
+}
+
+/* ST_INTEGRITY if something of the run is a symbolic link: what is written through it would change
+ * a file outside. The run directory itself may be one. Local. */
+static status refuse_links(const char *out) {
+    status st = ST_OK;
+    char path[PATH_SIZE];
+    struct dirent *entry;
+    DIR *d = opendir(out);
+    if (!d) return status_fail(ST_STORAGE, "%s: cannot list: %s", out, strerror(errno));
+    while (errno = 0, (entry = readdir(d))) {
+        if (!is_ours(entry->d_name)) continue;
+        TRY(path_join(path, out, entry->d_name));
+        TRY(file_refuse_links_below(path));
+    }
+    if (errno != 0) st = status_fail(ST_STORAGE, "%s: cannot list: %s", out, strerror(errno));
+done:
+    closedir(d);
+    return st;
+}
+
 /* Opens the journal. On rank 0 it first creates and locks the run directory, so that no second run
  * writes to it, and saves the effective study there. Collective. */
 static status open_run(const comm *c, const study *s, int *lock, journal **log) {
@@ -134,6 +167,7 @@ static status open_run(const comm *c, const study *s, int *lock, journal **log) 
         TRY(file_make_dirs(s->out));
         TRY(path_join(path, s->out, "lock"));
         TRY(file_lock(path, lock));
+        TRY(refuse_links(s->out));
         TRY(save_study(s));
     }
     TRY(log_open(first ? s->out : NULL, first, log));
@@ -200,7 +234,8 @@ status study_verb(const comm *c, int argc, char **argv, status (*stage)(const st
                                    .stop_requested = stop_requested};
     log_start(&context, argv[0]);
     TRY(watchdog_start(c, s.out, (double)a.watchdog, &dog));
-    st = stage(&context);
+    /* Together: a rank without heartbeat would count as silent. */
+    st = comm_agree(c, stage(&context));
     watchdog_stop(dog);
     log_progress_end(log);
     log_event(log, "end",

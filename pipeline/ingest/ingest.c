@@ -7,6 +7,7 @@
  * volumes; the rounds ensure that every rank enters every Collective call. The store gets
  * pseudonyms, geometry and voxels only; patient names and file paths are not written to it.
  */
+#include "io/activity.h"
 #include "io/series.h"
 #include "io/store.h"
 #include "pipeline/ingest/input_hashes.h"
@@ -212,6 +213,7 @@ static status ingest_volume(ingest *in, store_writer *w, int64_t i) {
         v.labels[k] = in->label_of_hu[v.hu[k] + HU_ZERO];
     for (int64_t k = 0; k < voxels; k++) in->label_voxels[v.labels[k]]++;
     TRY(store_writer_put(w, i, &v));
+    activity_step(i);
 done:
     volume_free(&v);
     return st;
