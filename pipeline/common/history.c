@@ -72,6 +72,7 @@ status history_read(const char *path, double step, history *out) {
         goto done;
     }
     TRY(seal_check(file, path, seal));
+    TRY(seal_check_text(file, JSON_COMPACT, text, bytes, path));
     TRY(curve_read(file, "train", path, step, &out->train));
     TRY(curve_read(file, "validation", path, step, &out->validation));
 done:
