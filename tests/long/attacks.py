@@ -1,10 +1,10 @@
 #!/usr/bin/python3
-"""Attacks on a run of ctaug: flipped bits, kills, kills of one rank, full disks (`make check-long`).
+"""Attacks on a run of ctaug: flipped bits, kills, kills of one rank, full disks.
 
-A small study is run once, stage by stage, and kept as reference. Each attack starts from a copy of
-a run directory, at one and the same path: before a stage, stopped in the middle of one (SIGUSR1,
-exit 75), or finished. Then the same command is run again and its outputs are compared byte by byte
-with the reference. The last line counts what must not happen:
+`make check-long` runs them all. A small study is run once, stage by stage, and kept as reference.
+Each attack starts from a copy of a run directory, at one and the same path: before a stage, stopped
+in the middle of one (SIGUSR1, exit 75), killed, or finished. Then the same command is run again and
+its outputs are compared byte by byte with the reference. The last line counts what must not happen:
 
   silent  damage that nothing named, or a run that ended with 0 and other bytes
   crash   a process of ctaug that ended by a signal nobody sent
@@ -184,6 +184,9 @@ def judge_flip(site, kind, path):
 def flips(site, tally, count):
     """`count` flips, spread evenly over all kinds of files in all kept run directories."""
     kept = ["after report"]
+    if interrupt(site, "train", True, kill_all)[0]:  # leaves heartbeats and temporary files
+        site.keep("killed in train")
+        kept.append("killed in train")
     for stage in MIDDLE:
         if stop_in(site, stage):
             kept.append(f"stopped in {stage}")
