@@ -119,9 +119,9 @@ static json_t *warnings_json(const metrics *e, const split *sp) {
     int64_t slices = e->n_real < e->n_synthetic ? e->n_real : e->n_synthetic;
     if (slices <= 2 * e->feature_dim) {
         snprintf(text, sizeof text,
-                 "FID was computed from %" PRId64 " slices for %" PRId64
-                 " features: covariances of so few slices are poorly determined, and FID is biased "
-                 "upwards. Compare it with its floor only.",
+                 "FID rests on %" PRId64 " slices for %" PRId64
+                 " features: covariances of so few are poorly determined, and FID is biased "
+                 "upwards. Read it beside its floor only.",
                  slices, e->feature_dim);
         json_array_append_new(list, json_string(text));
     }
