@@ -64,6 +64,11 @@ check: ## lint and every test: installs what is missing, builds, runs; FILTER=wo
 	@$(MAKE_ALL) all test-programs WARN="$(WARN) -Werror"
 	@BUILD=$(BUILD) tests/run.sh $(FILTER)
 
+check-long: ## attacks on whole runs: flipped bits, kills, full disks (tests/long; LONG="kills --seed 1")
+	@$(MAKE) --no-print-directory deps PACKAGES="$(CHECK_PACKAGES)"
+	@$(MAKE_ALL) all
+	@BUILD=$(BUILD) CTAUG=$(BUILD)/ctaug $(PYTHON) tests/long/attacks.py $(LONG)
+
 lint: ## format, cppcheck, warnings of gcc and clang, headers alone, rules for includes
 	@$(MAKE) --no-print-directory deps PACKAGES="$(LINT_PACKAGES)"
 	@$(MAKE) --no-print-directory run-lint
@@ -87,9 +92,10 @@ deps: ## install missing Debian packages (as root or with sudo), or name them
 	@tests/deps.sh $(PACKAGES)
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 
 PACKAGES ?= $(CHECK_PACKAGES)
+LONG ?= all
 SANITIZE = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 
 test-programs: $(TESTS)
@@ -121,5 +127,5 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.c.o $(BUILD)/libctaug.a
 	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ -o $@ -lcmocka $(ALL_LDLIBS)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all demo check lint asan bench clean deps help test-programs run-lint
+.PHONY: all demo check check-long lint asan bench clean deps help test-programs run-lint
 .SECONDARY:

@@ -182,14 +182,15 @@ def synthetic(place, store):
     manifest = json.load(open(path), parse_float=lambda digits: "@@" + digits)
     manifest["detail"]["provenance"]["synthetic"] = True
 
-    def text(value):
-        plain = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    def text(value, **form):
+        plain = json.dumps(value, sort_keys=True, ensure_ascii=False, **form)
         return re.sub('"@@([^"]*)"', r"\1", plain)
 
     del manifest["seal"]
-    manifest["seal"] = hashlib.sha256(text(manifest).encode()).hexdigest()
+    manifest["seal"] = hashlib.sha256(
+        text(manifest, separators=(",", ":")).encode()).hexdigest()
     with open(path, "w") as stream:
-        stream.write(text(manifest))
+        stream.write(text(manifest, indent=1))
     export(store, "dicom", place + "/as-synthetic")
     for path in glob.glob(place + "/as-synthetic/*/ct-*.dcm"):
         assert "SYNTHETIC" in pydicom.dcmread(path).SeriesDescription
