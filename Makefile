@@ -24,8 +24,8 @@ BENCH_PACKAGES = $(BUILD_PACKAGES) python3-torch
 LINT_PACKAGES = $(BUILD_PACKAGES) libcmocka-dev python3 clang clang-format cppcheck libomp-dev
 CHECK_PACKAGES = $(DEMO_PACKAGES) $(LINT_PACKAGES) python3-h5py dcmtk slurm-wlm munge
 
-# gcc and clang share libgomp: a second OpenMP run-time beside the one of oneDNN and OpenBLAS would
-# fight it for the cores. clang then leaves our own parallel loops serial.
+# gcc and clang share libgomp: a second OpenMP run-time would compete for the cores with that of
+# oneDNN and OpenBLAS. clang then compiles our own parallel loops as serial ones.
 OPENMP := -fopenmp$(if $(findstring clang,$(CC)),=libgomp)
 WARN = -Wall -Wextra
 CPPFLAGS += -I. -D_GNU_SOURCE \
@@ -56,7 +56,7 @@ demo: ## a real head CT to a report: installs what is missing, builds, runs (run
 	@$(MAKE) --no-print-directory deps PACKAGES="$(DEMO_PACKAGES)"
 	@$(MAKE_ALL) all
 	$(PYTHON) tests/data/cranium_dicom.py runs/head-dicom
-	mpirun -n 2 $(BUILD)/ctaug run jobs/demo-head.yaml
+	jobs/mpirun.sh -n 2 $(BUILD)/ctaug run jobs/demo-head.yaml
 	@echo "The report is $(CURDIR)/runs/head/report/report.html"
 
 check: ## lint and every test: installs what is missing, builds, runs; FILTER=word runs some

@@ -6,6 +6,8 @@
  * the current epoch is cached as well, so that a draw needs no shuffle.
  */
 #include "pipeline/data/batch.h"
+
+#include "io/activity.h"
 #include "model/rng.h"
 #include "model/warp.h"
 
@@ -191,6 +193,7 @@ status slices_get(slices *s, int64_t k, slice_sample *sample) {
     if (st != ST_OK) return st;
     memcpy(sample->image, image, (size_t)s->pixels * sizeof *image);
     memcpy(sample->labels, labels, (size_t)s->pixels);
+    activity_progress();
     return ST_OK;
 }
 
