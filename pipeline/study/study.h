@@ -58,6 +58,7 @@ typedef struct study {
         double split[3];    /* shares of patients: train, validation, test */
         double rotate;      /* degrees */
         double zoom, shift; /* relative; share of the field of view */
+        double elastic;     /* share of the field of view */
         flip_kind flip;
     } data;
     struct {

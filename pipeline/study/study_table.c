@@ -92,6 +92,8 @@ const study_key study_keys[] = {
     REAL(data, rotate, 0, 180, "5", "augmentation: largest rotation, degrees"),
     REAL(data, zoom, 0, 0.5, "0.05", "augmentation: largest relative zoom"),
     REAL(data, shift, 0, 0.5, "0.03", "augmentation: largest shift, share of the field of view"),
+    REAL(data, elastic, 0, 0.12, "0.03",
+         "augmentation: largest elastic displacement, same unit as shift"),
     CHOICE(data, flip, flip_kinds, "none", "augmentation: mirror; only for symmetric anatomy"),
 
     CHOICE(model, net, unet_kinds, "R32", "U-Net by its base width"),
