@@ -24,8 +24,8 @@ BENCH_PACKAGES = $(BUILD_PACKAGES) python3-torch
 LINT_PACKAGES = $(BUILD_PACKAGES) libcmocka-dev python3 clang clang-format cppcheck libomp-dev
 CHECK_PACKAGES = $(DEMO_PACKAGES) $(LINT_PACKAGES) python3-h5py dcmtk slurm-wlm munge
 
-# gcc and clang share libgomp: a second OpenMP run-time beside the one of oneDNN and OpenBLAS would
-# fight it for the cores. clang then leaves our own parallel loops serial.
+# gcc and clang share libgomp: a second OpenMP run-time would compete for the cores with that of
+# oneDNN and OpenBLAS. clang then compiles our own parallel loops as serial ones.
 OPENMP := -fopenmp$(if $(findstring clang,$(CC)),=libgomp)
 WARN = -Wall -Wextra
 CPPFLAGS += -I. -D_GNU_SOURCE \
@@ -56,13 +56,18 @@ demo: ## a real head CT to a report: installs what is missing, builds, runs (run
 	@$(MAKE) --no-print-directory deps PACKAGES="$(DEMO_PACKAGES)"
 	@$(MAKE_ALL) all
 	$(PYTHON) tests/data/cranium_dicom.py runs/head-dicom
-	mpirun -n 2 $(BUILD)/ctaug run jobs/demo-head.yaml
+	jobs/mpirun.sh -n 2 $(BUILD)/ctaug run jobs/demo-head.yaml
 	@echo "The report is $(CURDIR)/runs/head/report/report.html"
 
 check: ## lint and every test: installs what is missing, builds, runs; FILTER=word runs some
 	@$(MAKE) --no-print-directory deps PACKAGES="$(CHECK_PACKAGES)"
 	@$(MAKE_ALL) all test-programs WARN="$(WARN) -Werror"
 	@BUILD=$(BUILD) tests/run.sh $(FILTER)
+
+check-long: ## attacks on whole runs: flipped bits, kills, full disks (tests/long; LONG="kills --seed 1")
+	@$(MAKE) --no-print-directory deps PACKAGES="$(CHECK_PACKAGES)"
+	@$(MAKE_ALL) all
+	@BUILD=$(BUILD) CTAUG=$(BUILD)/ctaug $(PYTHON) tests/long/attacks.py $(LONG)
 
 lint: ## format, cppcheck, warnings of gcc and clang, headers alone, rules for includes
 	@$(MAKE) --no-print-directory deps PACKAGES="$(LINT_PACKAGES)"
@@ -87,9 +92,10 @@ deps: ## install missing Debian packages (as root or with sudo), or name them
 	@tests/deps.sh $(PACKAGES)
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 
 PACKAGES ?= $(CHECK_PACKAGES)
+LONG ?= all
 SANITIZE = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 
 test-programs: $(TESTS)
@@ -121,5 +127,5 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.c.o $(BUILD)/libctaug.a
 	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ -o $@ -lcmocka $(ALL_LDLIBS)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all demo check lint asan bench clean deps help test-programs run-lint
+.PHONY: all demo check check-long lint asan bench clean deps help test-programs run-lint
 .SECONDARY:

@@ -23,6 +23,8 @@ void activity_step(int64_t at) {
     atomic_fetch_add_explicit(&done, 1, memory_order_relaxed);
 }
 
+void activity_progress(void) { atomic_fetch_add_explicit(&done, 1, memory_order_relaxed); }
+
 void activity_saved(bool saved) { atomic_store_explicit(&is_saved, saved, memory_order_relaxed); }
 
 activity activity_now(void) {

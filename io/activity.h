@@ -21,6 +21,9 @@ void activity_wait_end(void);
 /* A step or another unit of work has ended. Local. */
 void activity_step(int64_t step);
 
+/* A part of a unit of work has ended: a slice, a piece of a file. Local. */
+void activity_progress(void);
+
 /* A checkpoint or a part is published (true), or a stage begins that has none (false). Local. */
 void activity_saved(bool saved);
 

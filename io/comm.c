@@ -8,6 +8,7 @@
 #include "io/comm.h"
 #include "io/activity.h"
 #include "io/alloc.h"
+#include "io/printable.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -56,7 +57,9 @@ static void warn(int code, const char *call) {
     char before[MESSAGE];
     snprintf(before, sizeof before, "%s", status_message());
     status st = check(code, call);
-    fprintf(stderr, "warning: %s\n", status_message());
+    char safe[4 * MESSAGE];
+    printable(status_message(), true, safe, sizeof safe);
+    fprintf(stderr, "warning: %s\n", safe);
     (void)status_fail(st, "%s", before);
 }
 
@@ -72,8 +75,8 @@ static void max_nan(void *in, void *inout, int *count, MPI_Datatype *type) {
 static status find_local_size(comm *c) {
     status st;
     MPI_Comm node = MPI_COMM_NULL;
-    TRY(check(MPI_Comm_split_type(c->world, MPI_COMM_TYPE_SHARED, c->rank, MPI_INFO_NULL, &node),
-              "MPI_Comm_split_type"));
+    TRY(WAITED(MPI_Comm_split_type(c->world, MPI_COMM_TYPE_SHARED, c->rank, MPI_INFO_NULL, &node),
+               "MPI_Comm_split_type"));
     TRY(check(MPI_Comm_size(node, &c->local_size), "MPI_Comm_size"));
     TRY(check(MPI_Comm_free(&node), "MPI_Comm_free"));
 done:
@@ -154,8 +157,8 @@ status comm_split_node(const comm *c, int max_ranks, comm **out) {
     MPI_Comm node = MPI_COMM_NULL;
     comm *whole = NULL;
     *out = NULL;
-    TRY(check(MPI_Comm_split_type(c->world, MPI_COMM_TYPE_SHARED, c->rank, MPI_INFO_NULL, &node),
-              "MPI_Comm_split_type"));
+    TRY(WAITED(MPI_Comm_split_type(c->world, MPI_COMM_TYPE_SHARED, c->rank, MPI_INFO_NULL, &node),
+               "MPI_Comm_split_type"));
     TRY(comm_agree(c, wrap(node, &whole)));
     TRY(comm_agree(c, comm_split(whole, max_ranks > 0 ? whole->rank / max_ranks : 0, out)));
 done:

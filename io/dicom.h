@@ -31,10 +31,16 @@ typedef struct dicom_header {
     double orientation[6];   /* ImageOrientationPatient: row, then column direction */
     double pixel_spacing[2]; /* mm between rows, between columns */
     int contrast;            /* ContrastBolusAgent present and not empty */
+    int64_t file_bytes;      /* 0 if the kind is DICOM_OTHER */
+    int compressed;          /* the pixels are, or the whole file: more pixels than bytes */
 } dicom_header;
 
 /* "DCMTK 3.6.7": name and version of the library. Local. */
 const char *dicom_library_version(void);
+
+/* Both reading functions refuse with ST_INPUT, before they allocate what follows from the claims of
+ * a file: what dicom_prescan() refuses; rows, columns and frames that the file is too short for, or
+ * that come to more than 1000 times its size (8 MiB are always accepted) if it is compressed. */
 
 /* Reads a header without decoding pixels. Other SOP classes, localizers and maps whose Rescale Type
  * is not HU succeed with kind DICOM_OTHER. ST_INPUT, naming the file: it is not DICOM; a CT without
@@ -44,15 +50,16 @@ status dicom_read_header(const char *path, dicom_header *out);
 
 /* Decodes a CT slice to HU, rounded and clamped to int16: hu[rows*columns]. Pixels with the Pixel
  * Padding Value are raised to at least -1024 HU. ST_INPUT naming the file if the pixel array is
- * truncated or cannot be decoded. Local. */
+ * truncated, compressed with another number of rows or columns, or cannot be decoded. Local. */
 status dicom_read_ct(const dicom_header *h, int16_t *hu);
 
 /* Writes the segments of a SEG into labels (z y x, geometry `space`). A frame belongs to the slice
  * whose position is within half a slice spacing. Segment labels that are not in `set` are appended
  * to it ("background" first if it is empty). Where segments overlap the highest Segment Number
  * wins. ST_INPUT if rows, columns, orientation, pixel spacing (1 %) or position in the plane (half
- * a pixel) do not match `space`, if a frame lies on no slice, or if `set` would hold more than
- * STRUCTURES_MAX structures. Local. */
+ * a pixel) do not match `space`, if a frame lies on no slice, if a segment is named as label 0 is
+ * ("background", which would erase others), or if `set` would hold more than STRUCTURES_MAX
+ * structures. Local. */
 status dicom_read_seg(const char *path, const geometry *space, label_set *set, uint8_t *labels);
 
 /* Appends the segment labels of a SEG that are not in `set`, as dicom_read_seg() does. Local. */

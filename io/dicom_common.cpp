@@ -8,10 +8,9 @@
 #include <dcmtk/dcmjpls/djdecode.h>
 #include <dcmtk/oflog/oflog.h>
 
-#include <cerrno>
+#include <cinttypes>
 #include <cmath>
 #include <cstdio>
-#include <cstring>
 #include <vector>
 
 static bool start_once() {
@@ -38,21 +37,9 @@ std::string dicom_tag_name(const DcmTagKey &tag) {
     return text;
 }
 
-/* DCMTK accepts arbitrary bytes as a data set, and reports short files only as unexpected ends. */
-static status check_prefix(const char *path) {
-    char start[132] = {};
-    std::FILE *file = std::fopen(path, "rb");
-    if (!file) return status_fail(ST_INPUT, "%s: cannot open: %s", path, std::strerror(errno));
-    const std::size_t bytes = std::fread(start, 1, sizeof start, file);
-    const bool failed = std::ferror(file);
-    if (std::fclose(file) != 0 || failed)
-        return status_fail(ST_INPUT, "%s: cannot read: %s", path, std::strerror(errno));
-    if (bytes == sizeof start && std::memcmp(start + 128, "DICM", 4) == 0) return ST_OK;
-    return status_fail(ST_INPUT, "%s: not a DICOM file (no DICM prefix)", path);
-}
-
-status dicom_load(const char *path, const DcmTagKey &stop, DcmFileFormat &file) {
-    status st = check_prefix(path);
+/* The scan also asks for the prefix: DCMTK accepts arbitrary bytes as a data set. */
+status dicom_load(const char *path, const DcmTagKey &stop, DcmFileFormat &file, int64_t *content) {
+    status st = dicom_prescan(path, content);
     if (st != ST_OK) return st;
     OFCondition read = file.loadFileUntilTag(path, EXS_Unknown, EGL_noChange, DCM_MaxReadLength,
                                              ERM_fileOnly, stop);
@@ -126,6 +113,26 @@ status dicom_unsigned(const char *path, DcmItem &item, const DcmTagKey &tag, int
                            dicom_tag_name(tag).c_str());
     *out = value;
     return ST_OK;
+}
+
+/* 1000: a constant image in RLE or JPEG comes to 250 or less, in JPEG-LS to 5000, but is small. */
+status dicom_check_claim(const char *path, const dicom_claim &claim, int64_t payload,
+                         bool compressed) {
+    enum { RATIO_MAX = 1000, FREE = 8 * 1024 * 1024 };
+    int64_t bytes = 0, allowed = payload;
+    if (compressed && !size_mul(payload, RATIO_MAX, &allowed)) allowed = INT64_MAX;
+    if (compressed && allowed < FREE) allowed = FREE;
+    const bool fits = size_mul(claim.frames, claim.rows, &bytes) &&
+                      size_mul(bytes, claim.columns, &bytes) &&
+                      size_mul(bytes, claim.bits, &bytes) && size_add(bytes, 7, &bytes);
+    bytes = fits ? bytes / 8 : INT64_MAX;
+    if (bytes <= allowed) return ST_OK;
+    return status_fail(ST_INPUT,
+                       "%s: it claims %" PRId64 " frame%s of %" PRId64 " x %" PRId64
+                       " pixels (rows x columns) of %" PRId64 " bits, %" PRId64
+                       " bytes, but has only %" PRId64 "%s bytes: refused",
+                       path, claim.frames, claim.frames == 1 ? "" : "s", claim.rows, claim.columns,
+                       claim.bits, bytes, payload, compressed ? " compressed" : "");
 }
 
 DcmItem *dicom_item(DcmItem &item, const DcmTagKey &sequence, long index) {

@@ -17,10 +17,12 @@
 
 /* C headers without linkage specification of their own; dicom.h includes them. */
 extern "C" {
+#include "io/alloc.h"
 #include "io/file.h"
 #include "io/volume.h"
 }
 #include "io/dicom.h"
+#include "io/dicom_prescan.h"
 
 /* Registers the codecs, disables DCMTK's log and checks that the data dictionary is loaded, once
  * per process. dicom_guard() calls it. */
@@ -43,8 +45,19 @@ template <class Body> status dicom_guard(const char *path, Body body) noexcept {
 /* "PixelSpacing (0028,0030)" */
 std::string dicom_tag_name(const DcmTagKey &tag);
 
-/* Loads a file up to the attribute `stop` (DCM_UndefinedTagKey: the whole file). ST_INPUT. */
-status dicom_load(const char *path, const DcmTagKey &stop, DcmFileFormat &file);
+/* Loads a file up to the attribute `stop` (DCM_UndefinedTagKey: the whole file), if
+ * dicom_prescan() has no objection, which also gives *content. ST_INPUT. */
+status dicom_load(const char *path, const DcmTagKey &stop, DcmFileFormat &file, int64_t *content);
+
+/* The pixels that a file says it has. */
+struct dicom_claim {
+    int64_t frames, rows, columns, bits; /* bits: of a pixel */
+};
+
+/* ST_INPUT unless the claim fits in `payload` bytes. Compressed pixels may be 1000 times as large,
+ * and always 8 MiB. To be asked before anything is allocated that follows from the claim. */
+status dicom_check_claim(const char *path, const dicom_claim &claim, int64_t payload,
+                         bool compressed);
 
 /* Encodes as Explicit VR Little Endian and publishes the file atomically. */
 status dicom_save(const char *path, DcmFileFormat &file);

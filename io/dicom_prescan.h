@@ -15,14 +15,18 @@ extern "C" {
 #endif
 
 enum {
-    DICOM_NESTING_MAX = 32,                 /* items inside items */
-    DICOM_INFLATED_FREE = 256 * 1024 * 1024 /* bytes any deflated data set may inflate to */
+    DICOM_NESTING_MAX = 32,                  /* items inside items */
+    DICOM_ELEMENTS_FREE = 1000 * 1000,       /* elements and items that any data set may have */
+    DICOM_INFLATED_FREE = 256 * 1024 * 1024, /* bytes any deflated data set may inflate to */
 };
 
-/* ST_INPUT naming the file if it has no DICM prefix, nests deeper than DICOM_NESTING_MAX, or
- * inflates to more than DICOM_INFLATED_FREE bytes and 20 times its size. What is merely damaged is
- * left to the parser, unless its nesting cannot be bounded. Local. */
-status dicom_prescan(const char *path);
+/* *content = bytes of the file, or those that its deflated data set inflates to: nothing in it can
+ * be longer. ST_INPUT naming the file if it cannot be opened, has no DICM prefix or no valid file
+ * meta information, nests deeper than DICOM_NESTING_MAX, inflates to more than DICOM_INFLATED_FREE
+ * bytes and 20 times its size, or to more than DICOM_ELEMENTS_FREE elements and one for each of its
+ * bytes. What is merely damaged is left to the parser, unless its nesting cannot be bounded.
+ * Local. */
+status dicom_prescan(const char *path, int64_t *content);
 
 #ifdef __cplusplus
 }

@@ -56,6 +56,21 @@ done:
     return st;
 }
 
+/* What the header claims may not exceed what the file can hold. */
+static status check_size(DcmDataset &data, int64_t content, dicom_header *out) {
+    dicom_claim claim = {1, out->rows, out->columns, 8};
+    const DcmXfer syntax(data.getOriginalXfer());
+    Uint16 bits = 0;
+    Sint32 frames = 1;
+    status st = file_size(out->path, &out->file_bytes);
+    if (st != ST_OK) return st;
+    if (data.findAndGetUint16(DCM_BitsAllocated, bits).good()) claim.bits = bits;
+    if (out->kind == DICOM_SEG && data.findAndGetSint32(DCM_NumberOfFrames, frames).good())
+        claim.frames = frames < 0 ? 0 : frames; /* dicom_read_seg() asks for frames */
+    out->compressed = syntax.isEncapsulated() || syntax.getStreamCompression() != ESC_none;
+    return dicom_check_claim(out->path, claim, content, syntax.isEncapsulated());
+}
+
 static status read_ct_geometry(DcmItem &item, dicom_header *out) {
     status st;
     double slope, intercept;
@@ -118,14 +133,16 @@ status dicom_read_header(const char *path, dicom_header *out) {
     return dicom_guard(path, [&] {
         status st;
         DcmFileFormat file;
+        int64_t content = 0;
         *out = dicom_header();
         TRY(path_join(out->path, "", path));
-        TRY(dicom_load(path, DCM_PixelData, file));
+        TRY(dicom_load(path, DCM_PixelData, file, &content));
         TRY(classify(file, out));
         if (out->kind == DICOM_OTHER) goto done;
         TRY(read_identity(*file.getDataset(), out));
         if (out->kind == DICOM_CT) TRY(read_ct_geometry(*file.getDataset(), out));
         if (out->kind == DICOM_SEG) TRY(read_seg_header(*file.getDataset(), out));
+        TRY(check_size(*file.getDataset(), content, out));
     done:
         return st;
     });
@@ -233,10 +250,77 @@ static status check_rle(const char *path, DcmPixelData &pixels) {
     return status_fail(ST_INPUT, "%s: the RLE header of the pixels is damaged", path);
 }
 
+/* The bytes of all fragments (item 0 is the offset table) in a row. */
+static bool join_fragments(DcmPixelSequence &sequence, std::vector<Uint8> *all) {
+    for (unsigned long i = 1; i < sequence.card(); i++) {
+        DcmPixelItem *fragment = NULL;
+        Uint8 *bytes = NULL;
+        if (sequence.getItem(fragment, i).bad() || fragment->getUint8Array(bytes).bad())
+            return false;
+        if (bytes) all->insert(all->end(), bytes, bytes + fragment->getLength());
+    }
+    return true;
+}
+
+/* Bytes of the compressed pixels; 0 if they are not there. */
+static int64_t compressed_bytes(DcmPixelSequence &sequence) {
+    int64_t bytes = 0;
+    for (unsigned long i = 1; i < sequence.card(); i++) {
+        DcmPixelItem *fragment = NULL;
+        if (sequence.getItem(fragment, i).good()) bytes += fragment->getLength();
+    }
+    return bytes;
+}
+
+/* Whether a JPEG or JPEG-LS stream (T.81 B.1, T.87 C.1) says rows and columns in its frame header.
+ * The decoder allocates by what is written there, and leaves pixels that it lacks as they are. */
+static bool jpeg_has_size(const std::vector<Uint8> &data, int64_t rows, int64_t columns) {
+    std::size_t at = 2;
+    if (data.size() < 4 || data[0] != 0xff || data[1] != 0xd8) return false;
+    for (;;) {
+        while (at < data.size() && data[at] != 0xff) at++;
+        while (at < data.size() && data[at] == 0xff) at++;
+        if (at + 8 > data.size()) return false;
+        const Uint8 marker = data[at];
+        if (marker == 0 || marker == 1 || (marker >= 0xd0 && marker <= 0xd7)) continue;
+        if (marker == 0xd8 || marker == 0xd9 || marker == 0xda) return false;
+        const bool tables = marker == 0xc4 || marker == 0xc8 || marker == 0xcc;
+        if ((marker >= 0xc0 && marker <= 0xcf && !tables) || marker == 0xf7)
+            return (data[at + 4] << 8 | data[at + 5]) == rows &&
+                   (data[at + 6] << 8 | data[at + 7]) == columns;
+        at += 1 + (static_cast<std::size_t>(data[at + 1]) << 8 | data[at + 2]);
+    }
+}
+
+/* Checks that the compressed pixels are there, and can hold what is claimed. */
+static status check_compressed(const char *path, E_TransferSyntax syntax, DcmPixelData &pixels,
+                               const dicom_claim &claim) {
+    status st = ST_OK;
+    DcmPixelSequence *sequence = NULL;
+    if (pixels.getEncapsulatedRepresentation(syntax, NULL, sequence).bad() || !sequence)
+        TRY(status_fail(ST_INPUT, "%s: the pixels are not compressed as %s says", path,
+                        dicom_tag_name(DCM_TransferSyntaxUID).c_str()));
+    TRY(dicom_check_claim(path, claim, compressed_bytes(*sequence), true));
+    if (syntax == EXS_RLELossless) {
+        TRY(check_rle(path, pixels));
+    } else {
+        std::vector<Uint8> all;
+        if (!join_fragments(*sequence, &all) || !jpeg_has_size(all, claim.rows, claim.columns))
+            TRY(status_fail(ST_INPUT,
+                            "%s: the compressed pixels are damaged, or not %" PRId64 " x %" PRId64
+                            " as the header says (rows x columns)",
+                            path, claim.rows, claim.columns));
+    }
+done:
+    return st;
+}
+
 /* Decompresses the only frame into cells of 8 or 16 bits in the byte order of the machine. */
-static status decode_cells(const char *path, DcmDataset &set, int64_t bytes,
+static status decode_cells(const char *path, DcmDataset &set, const dicom_claim &claim,
                            std::vector<Uint16> *cells) {
     status st = ST_OK;
+    const E_TransferSyntax syntax = set.getOriginalXfer();
+    const int64_t bytes = claim.rows * claim.columns * claim.bits / 8;
     DcmElement *element = NULL;
     DcmPixelData *pixels = NULL;
     Uint32 frame = 0, fragment = 0;
@@ -247,12 +331,11 @@ static status decode_cells(const char *path, DcmDataset &set, int64_t bytes,
     if (!pixels)
         TRY(status_fail(ST_INPUT, "%s: %s is missing", path,
                         dicom_tag_name(DCM_PixelData).c_str()));
-    if (!DcmXfer(set.getOriginalXfer()).isEncapsulated() &&
-        pixels->getLength(set.getOriginalXfer()) < bytes)
+    if (pixels->getLengthField() == DCM_UndefinedLength || syntax == EXS_RLELossless)
+        TRY(check_compressed(path, syntax, *pixels, claim));
+    else if (pixels->getLength(syntax) < bytes)
         TRY(status_fail(ST_INPUT, "%s: the pixel array is cut: %lu bytes of %" PRId64, path,
-                        static_cast<unsigned long>(pixels->getLength(set.getOriginalXfer())),
-                        bytes));
-    if (set.getOriginalXfer() == EXS_RLELossless) TRY(check_rle(path, *pixels));
+                        static_cast<unsigned long>(pixels->getLength(syntax)), bytes));
     decoded = pixels->getUncompressedFrameSize(&set, frame);
     if (decoded.good() && frame < bytes) decoded = EC_CorruptedData;
     if (decoded.good()) {
@@ -279,13 +362,14 @@ status dicom_read_ct(const dicom_header *h, int16_t *hu) {
         std::vector<Uint16> cells;
         const uint8_t *bytes = NULL;
         const int64_t pixels = h->rows * h->columns;
-        TRY(dicom_load(h->path, DCM_UndefinedTagKey, file));
+        int64_t content = 0;
+        TRY(dicom_load(h->path, DCM_UndefinedTagKey, file, &content));
         TRY(path_join(now.path, "", h->path));
         TRY(read_size(set, &now));
         if (now.rows != h->rows || now.columns != h->columns)
             TRY(status_fail(ST_INPUT, "%s: the file changed while it was read", h->path));
         TRY(read_form(h->path, set, &form));
-        TRY(decode_cells(h->path, set, pixels * form.allocated / 8, &cells));
+        TRY(decode_cells(h->path, set, {1, h->rows, h->columns, form.allocated}, &cells));
         bytes = reinterpret_cast<const uint8_t *>(cells.data());
         for (int64_t i = 0; i < pixels; i++)
             hu[i] = to_hu(form, stored_value(form, form.allocated == 8 ? bytes[i] : cells[i]));

@@ -87,6 +87,11 @@ static status read_segments(const char *path, DcmDataset &data, label_set *set,
         TRY(dicom_unsigned(where.c_str(), *item, DCM_SegmentNumber, &number));
         TRY(read_label(where, data, *item, name));
         int value = label_find(set, name);
+        if (value == 0)
+            TRY(status_fail(ST_INPUT,
+                            "%s: segment %" PRId64 " is named '%s', the name of what no segment "
+                            "marks: rename it or leave it out",
+                            path, number, name));
         if (value < 0) {
             if (set->count == LABELS_MAX)
                 TRY(status_fail(ST_INPUT,
@@ -224,6 +229,16 @@ done:
     return st;
 }
 
+/* Checks that the pixel data is long enough for the frames, without reading it. */
+static status check_bits(const char *path, DcmDataset &data, int64_t frames,
+                         const geometry *space) {
+    DcmElement *element = NULL;
+    if (data.findAndGetElement(DCM_PixelData, element).bad())
+        return status_fail(ST_INPUT, "%s: the pixel array is missing or cut", path);
+    return dicom_check_claim(path, {frames, space->shape[1], space->shape[2], 1},
+                             element->getLengthField(), false);
+}
+
 /* The packed bits of all frames, owned by `data`. */
 static status get_bits(const char *path, DcmDataset &data, int64_t frames, int64_t pixels,
                        const Uint8 **bits) {
@@ -247,6 +262,7 @@ static status paint(const char *path, DcmDataset &data, const geometry *space, l
     TRY(check_form(path, data, space));
     TRY(read_segments(path, data, set, &values));
     TRY(read_frames(path, data, space, &frames));
+    TRY(check_bits(path, data, static_cast<int64_t>(frames.size()), space));
     TRY(get_bits(path, data, static_cast<int64_t>(frames.size()), pixels, &bits));
     for (const seg_frame &frame : frames) {
         int64_t z = 0;
@@ -267,7 +283,8 @@ status dicom_read_seg(const char *path, const geometry *space, label_set *set, u
     return dicom_guard(path, [&] {
         status st;
         DcmFileFormat file;
-        TRY(dicom_load(path, DCM_UndefinedTagKey, file));
+        int64_t content = 0;
+        TRY(dicom_load(path, DCM_UndefinedTagKey, file, &content));
         TRY(paint(path, *file.getDataset(), space, set, labels));
     done:
         return st;
@@ -279,7 +296,8 @@ status dicom_seg_labels(const char *path, label_set *set) {
         status st;
         DcmFileFormat file;
         std::map<int64_t, uint8_t> values;
-        TRY(dicom_load(path, DCM_PerFrameFunctionalGroupsSequence, file));
+        int64_t content = 0;
+        TRY(dicom_load(path, DCM_PerFrameFunctionalGroupsSequence, file, &content));
         TRY(read_segments(path, *file.getDataset(), set, &values));
     done:
         return st;

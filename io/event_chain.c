@@ -2,6 +2,8 @@
  */
 #include "io/event_chain.h"
 
+#include "io/seal.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,7 +97,7 @@ status event_chain_verify(const char *path, event_chain_report *out) {
     lines l = {0};
     const char *line;
     size_t bytes = 0;
-    char chain[CHAIN_HEX] = "", next[CHAIN_HEX];
+    char chain[CHAIN_HEX] = "", next[CHAIN_HEX], where[PATH_SIZE + 24];
     json_t *event = NULL;
     bool torn_end = false;
     *out = (event_chain_report){0};
@@ -112,6 +114,8 @@ status event_chain_verify(const char *path, event_chain_report *out) {
                                 path, out->lines));
             out->unchained++;
         } else {
+            snprintf(where, sizeof where, "%s:%" PRId64, path, out->lines);
+            TRY(seal_check_text(event, JSON_COMPACT, line, (int64_t)bytes, where));
             TRY(link_of(event, chain, next));
             if (strcmp(next, found) != 0)
                 TRY(status_fail(ST_INTEGRITY,

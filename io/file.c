@@ -4,6 +4,7 @@
  * after both have succeeded. A rename is durable only after an fsync of the containing directory.
  */
 #include "io/file.h"
+#include "io/activity.h"
 #include "io/alloc.h"
 
 #include <dirent.h>
@@ -19,7 +20,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HASH_BUFFER = 1 << 18, OPEN_DIRECTORIES = 16 };
+/* Long writes and reads go in pieces, each of which is progress for the watchdog. */
+enum { HASH_BUFFER = 1 << 18, PIECE = 1 << 26, OPEN_DIRECTORIES = 16 };
 
 static status storage(const char *what, const char *path) {
     return status_fail(ST_STORAGE, "%s: cannot %s: %s", path, what, strerror(errno));
@@ -40,6 +42,17 @@ status file_refuse_link(const char *path) {
     return status_fail(ST_INTEGRITY, "%s is a symbolic link, where a file is expected", path);
 }
 
+static int refuse_one(const char *path, const struct stat *s, int type, struct FTW *at) {
+    (void)s, (void)at;
+    return type == FTW_SL ? (int)file_refuse_link(path) : 0;
+}
+
+status file_refuse_links_below(const char *path) {
+    int result = nftw(path, refuse_one, OPEN_DIRECTORIES, FTW_PHYS);
+    if (result > 0) return (status)result; /* refuse_one() has set the message */
+    return result < 0 && errno != ENOENT ? storage("list", path) : ST_OK;
+}
+
 bool file_exists(const char *path) {
     struct stat s;
     return stat(path, &s) == 0;
@@ -47,9 +60,10 @@ bool file_exists(const char *path) {
 
 static status write_all(int fd, const char *data, int64_t bytes, const char *path) {
     while (bytes > 0) {
-        ssize_t n = write(fd, data, bytes < INT32_MAX ? (size_t)bytes : INT32_MAX);
+        ssize_t n = write(fd, data, bytes < PIECE ? (size_t)bytes : PIECE);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return storage("write", path);
+        activity_progress();
         data += n;
         bytes -= n;
     }
@@ -127,7 +141,9 @@ done:
 
 status file_write_synced(const char *path, const void *data, int64_t bytes) {
     status st;
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666);
+    /* A new file: what has its name, be it a link, is left alone but loses the name. */
+    if (unlink(path) != 0 && errno != ENOENT) return storage("replace", path);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (fd < 0) return storage("create", path);
     TRY(write_all(fd, data, bytes, path));
     if (fsync(fd) != 0) TRY(storage("fsync", path));
@@ -208,6 +224,8 @@ static int lock_with_retries(int fd) {
 status file_lock(const char *path, int *lock) {
     char host[256] = "", text[320];
     *lock = -1;
+    status link = file_refuse_link(path);
+    if (link != ST_OK) return link;
     int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (fd < 0) return storage("open", path);
     if (lock_with_retries(fd) != 0) {
@@ -252,10 +270,11 @@ static status read_some(int fd, char *data, int64_t bytes, int64_t *got, const c
     *got = 0;
     while (*got < bytes) {
         int64_t left = bytes - *got;
-        ssize_t n = read(fd, data + *got, left < INT32_MAX ? (size_t)left : INT32_MAX);
+        ssize_t n = read(fd, data + *got, left < PIECE ? (size_t)left : PIECE);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return status_fail(ST_INPUT, "%s: cannot read: %s", path, strerror(errno));
         if (n == 0) break;
+        activity_progress();
         *got += n;
     }
     return ST_OK;

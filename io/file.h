@@ -21,6 +21,9 @@ status path_join(char out[PATH_SIZE], const char *directory, const char *name);
  * anywhere. Local. */
 status file_refuse_link(const char *path);
 
+/* The same for `path` and everything below it. ST_OK if it does not exist. Local. */
+status file_refuse_links_below(const char *path);
+
 /* mkdir -p. ST_STORAGE naming path and reason. Local. */
 status file_make_dirs(const char *path);
 bool file_exists(const char *path);

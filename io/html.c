@@ -37,11 +37,20 @@ static const char *reference(unsigned char c) {
     }
 }
 
+/* C1 control characters, and those that turn the direction of what follows. */
+static int is_hidden(const unsigned char *at, int n) {
+    if (n == 2) return at[0] == 0xC2 && at[1] < 0xA0;
+    return n == 3 && at[0] == 0xE2 &&
+           ((at[1] == 0x80 && at[2] >= 0xA8 && at[2] <= 0xAE) || /* U+2028 to U+202E */
+            (at[1] == 0x81 && at[2] >= 0xA6 && at[2] <= 0xA9));  /* U+2066 to U+2069 */
+}
+
 void html_text(FILE *f, const char *text) {
     const unsigned char *at = (const unsigned char *)text;
     while (*at) {
         int n = utf8_length(at);
-        const char *instead = n == 0 ? "\xEF\xBF\xBD" : n == 1 ? reference(*at) : NULL;
+        const char *instead = n == 1 ? reference(*at) : NULL;
+        if (n == 0 || is_hidden(at, n)) instead = "\xEF\xBF\xBD";
         if (instead)
             fputs(instead, f);
         else

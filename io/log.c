@@ -6,6 +6,8 @@
  */
 #include "io/log.h"
 
+#include "io/activity.h"
+
 #include "io/file.h"
 #include "io/alloc.h"
 #include "io/event_chain.h"
@@ -97,7 +99,7 @@ status log_open(const char *run_directory, bool prints, journal **out) {
         bool unfinished = ends_within_line(path);
         TRY(file_refuse_link(path));
         TRY(event_chain_last(path, j->chain));
-        j->events = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+        j->events = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0666);
         if (j->events < 0) {
             st = status_fail(ST_STORAGE, "%s: cannot be opened: %s", path, strerror(errno));
             goto done;
@@ -109,6 +111,15 @@ status log_open(const char *run_directory, bool prints, journal **out) {
 done:
     free(j);
     return st;
+}
+
+/* Writing to a terminal or a pipe may wait for its reader (a pager, Ctrl-S): no fault of this rank.
+ */
+static void put_line(FILE *to, const char *before, const char *line, const char *after) {
+    activity_wait_begin();
+    fprintf(to, "%s%s%s", before, line, after);
+    fflush(to);
+    activity_wait_end();
 }
 
 static void clear_progress_line(journal *j) {
@@ -145,7 +156,8 @@ void log_event(journal *j, const char *name, json_t *fields) {
     /* A field named time or event must not replace those set above. */
     if (fields) json_object_update_missing(event, fields);
     if (event_chain_add(event, j->chain) != ST_OK) report_failed_write(j, status_message());
-    char *text = json_dumps(event, JSON_COMPACT);
+    /* ASCII: who prints the file on a terminal gets no control characters of any kind. */
+    char *text = json_dumps(event, JSON_COMPACT | JSON_ENSURE_ASCII);
     size_t bytes = text ? strlen(text) : 0;
     if (text) {
         text[bytes] = '\n'; /* replaces the terminating 0: write_line() takes a length */
@@ -170,8 +182,7 @@ void log_info(journal *j, const char *format, ...) {
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
     printable(text, true, safe, sizeof safe);
-    puts(safe);
-    fflush(stdout);
+    put_line(stdout, "", safe, "\n");
 }
 
 void log_warning(journal *j, const char *format, ...) {
@@ -182,7 +193,7 @@ void log_warning(journal *j, const char *format, ...) {
     va_end(list);
     printable(text, true, safe, sizeof safe);
     clear_progress_line(j);
-    fprintf(stderr, "warning: %s\n", safe);
+    put_line(stderr, "warning: ", safe, "\n");
     json_t *fields = json_object();
     json_object_set_new(fields, "message", json_string(safe));
     log_event(j, "warning", fields);
@@ -229,12 +240,11 @@ static void show(journal *j, double now, bool event) {
     compose(p, now, line);
     if (j->terminal) {
         cut_to_terminal(line);
-        fprintf(stderr, "\r%s\033[K", line);
+        put_line(stderr, "\r", line, "\033[K");
         j->progress_line = true;
     } else {
-        fprintf(stderr, "%s\n", line);
+        put_line(stderr, "", line, "\n");
     }
-    fflush(stderr);
     p->shown = now;
     if (!event) return;
     json_t *fields = json_pack("{s:s, s:I, s:I}", "what", p->what, "done", (json_int_t)p->done,
@@ -248,7 +258,7 @@ void log_progress_begin(journal *j, const char *what, int64_t total) {
     log_progress_end(j);
     double now = log_seconds();
     j->now = (progress){.active = true, .total = total, .began = now, .sampled_done = -1};
-    snprintf(j->now.what, sizeof j->now.what, "%s", what);
+    printable(what, false, j->now.what, sizeof j->now.what);
     show(j, now, true);
 }
 
@@ -273,7 +283,7 @@ void log_progress_set(journal *j, int64_t done, const char *note) {
     if (!j->prints || !p->active) return;
     double now = log_seconds();
     p->done = done;
-    if (note) snprintf(p->note, sizeof p->note, "%s", note);
+    if (note) printable(note, false, p->note, sizeof p->note);
     sample_rate(p, now);
     int64_t tenth = p->total > 0 ? (int64_t)(10.0 * (double)done / (double)p->total) : 10;
     bool sparse = tenth != p->tenth || (!j->terminal && now - p->shown >= LINE_EVERY);

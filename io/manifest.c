@@ -3,7 +3,8 @@
  *   {"kind", "version", "fingerprint", "files": [{"name", "bytes", "sha256"}], "detail", "seal"}
  *
  * The seal is the SHA-256 of all other keys in compact sorted form. The manifest protects the
- * files; the seal protects the manifest against changed bits (in a spacing, in a fingerprint).
+ * files; the seal protects the manifest against changed bits (in a spacing, in a fingerprint), and
+ * what is read must be written as manifest_write() does, to the byte.
  */
 #include "io/manifest.h"
 #include "io/alloc.h"
@@ -14,6 +15,7 @@
 #include <string.h>
 
 #define MANIFEST "manifest.json"
+#define FORMAT (JSON_INDENT(1) | JSON_SORT_KEYS)
 
 enum { VERSION = 1, MANIFEST_MAX = 256 << 20, FILES_MAX = 1 << 20 };
 
@@ -83,7 +85,7 @@ status manifest_write(const manifest *m, const char *directory) {
     char *text = NULL;
     TRY(path_join(path, directory, MANIFEST));
     TRY(to_json(m, &object));
-    text = json_dumps(object, JSON_INDENT(1) | JSON_SORT_KEYS);
+    text = json_dumps(object, FORMAT);
     if (!text) TRY(status_memory("a manifest", 0));
     TRY(file_write_atomic(path, text, (int64_t)strlen(text)));
 done:
@@ -192,6 +194,7 @@ status manifest_read(const char *directory, const char *kind, manifest *out) {
     if (!object)
         TRY(status_fail(ST_INTEGRITY, "%s:%d: broken JSON: %s", path, error.line, error.text));
     TRY(from_json(object, path, &m));
+    TRY(seal_check_text(object, FORMAT, text, bytes, path));
     if (kind && strcmp(m.kind, kind) != 0)
         TRY(status_fail(ST_INPUT, "%s: holds a %s, not a %s", directory, m.kind, kind));
     TRY(check_sizes(&m, directory));

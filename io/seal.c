@@ -37,3 +37,14 @@ status seal_check(const json_t *object, const char *path, char hex[SHA256_HEX]) 
         ST_INTEGRITY, "%s: was changed after it was written (its seal is %s, its content gives %s)",
         path, sealed, hex);
 }
+
+status seal_check_text(const json_t *object, size_t flags, const char *text, int64_t bytes,
+                       const char *path) {
+    char *written = json_dumps(object, flags);
+    if (!written) return status_memory(path, bytes);
+    const bool same = strlen(written) == (size_t)bytes && memcmp(written, text, (size_t)bytes) == 0;
+    free(written);
+    if (same) return ST_OK;
+    return status_fail(ST_INTEGRITY,
+                       "%s: was changed after it was written (in the spelling of a value)", path);
+}

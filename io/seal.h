@@ -16,4 +16,10 @@ status seal_put(json_t *object);
 /* ST_INTEGRITY, naming `path`, unless "seal" is right. hex: the seal. Local. */
 status seal_check(const json_t *object, const char *path, char hex[SHA256_HEX]);
 
+/* ST_INTEGRITY, naming `path`, unless the text is the object as json_dumps() writes it with these
+ * flags. A seal vouches for values; two texts may have the same value (0.1 and the 17 digits of it,
+ * a and its escape). Local. */
+status seal_check_text(const json_t *object, size_t flags, const char *text, int64_t bytes,
+                       const char *path);
+
 #endif

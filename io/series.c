@@ -6,6 +6,8 @@
  */
 #include "io/series.h"
 
+#include "io/activity.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -91,8 +93,10 @@ static status read_headers(const comm *c, const path_list *files, dicom_header *
     st = array_alloc(&mine, (files->count + ranks - 1 - rank) / ranks, sizeof *mine,
                      "DICOM headers");
     if (st == ST_OK) st = array_alloc(out, files->count, sizeof **out, "DICOM headers");
-    for (int64_t i = rank; i < files->count && st == ST_OK; i += ranks)
+    for (int64_t i = rank; i < files->count && st == ST_OK; i += ranks) {
         st = dicom_read_header(files->at[i], &mine[mine_count++]);
+        activity_progress();
+    }
     TRY(comm_agree(c, st));
 
     bytes = mine_count * (int64_t)sizeof *mine;
@@ -228,6 +232,28 @@ done:
     return st;
 }
 
+/* What n compressed slices may decode to: 200 times their bytes, and always 1 GiB. The pixels of
+ * uncompressed slices are all there. */
+static status check_payload(const dicom_header *slices, int64_t n, const geometry *space) {
+    enum { RATIO_MAX = 200, FREE = 1 << 30, VOXEL = sizeof(int16_t) + sizeof(uint8_t) };
+    int64_t payload = 0, allowed = 0, voxels = 0;
+    bool compressed = false;
+    for (int64_t i = 0; i < n; i++) {
+        compressed |= slices[i].compressed;
+        if (!size_add(payload, slices[i].file_bytes, &payload)) payload = INT64_MAX;
+    }
+    status st = geometry_voxels(space, &voxels); /* at most 2^40 */
+    if (st != ST_OK) return status_fail(st, "%s: %s", slices[0].path, status_message());
+    if (!size_mul(payload, RATIO_MAX, &allowed)) allowed = INT64_MAX;
+    if (allowed < FREE) allowed = FREE;
+    if (!compressed || voxels * VOXEL <= allowed) return ST_OK;
+    return status_fail(
+        ST_INPUT,
+        "%s: its series claims %" PRId64 " x %" PRId64 " x %" PRId64 " voxels, %" PRId64
+        " bytes, but its compressed files have only %" PRId64 " bytes: refused",
+        slices[0].path, space->shape[0], space->shape[1], space->shape[2], voxels * VOXEL, payload);
+}
+
 /* One series from its n headers, which are sorted by_place(). */
 static status build_series(const dicom_header *slices, int64_t n, series *out) {
     status st;
@@ -237,6 +263,7 @@ static status build_series(const dicom_header *slices, int64_t n, series *out) {
     TRY(check_upright(slices, n));
     memcpy(out->series_uid, slices[0].series_uid, sizeof out->series_uid);
     fill_geometry(&slices[0], n, spacing, &out->space);
+    TRY(check_payload(slices, n, &out->space));
     for (int64_t i = 0; i < n; i++) out->contrast |= slices[i].contrast;
     TRY(make_pseudonym(&slices[0], out->pseudonym));
     TRY(array_alloc(&out->slices, n, sizeof *out->slices, "the slices of a series"));
@@ -399,8 +426,10 @@ status series_read(const series *s, volume *out) {
     *out = (volume){.space = s->space, .contrast = s->contrast};
     memcpy(out->id, s->pseudonym, sizeof out->id);
     TRY(volume_alloc(out));
-    for (int64_t z = 0; z < s->space.shape[0]; z++)
+    for (int64_t z = 0; z < s->space.shape[0]; z++) {
         TRY(dicom_read_ct(&s->slices[z], out->hu + z * pixels));
+        activity_progress();
+    }
 done:
     if (st != ST_OK) volume_free(out);
     return st;

@@ -35,7 +35,8 @@ typedef struct series_list {
  *
  * ST_INPUT, naming the file or folder: an empty or missing directory; a file that is not DICOM; a
  * series with unequal sizes or orientations, duplicate positions, or a missing slice (spacing
- * uneven by more than 1 % + 0.01 mm); a sheared stack (tilted gantry: more than a pixel from first
+ * uneven by more than 1 % + 0.01 mm); compressed slices that claim more voxels than 1 GiB and 200
+ * times their bytes can hold; a sheared stack (tilted gantry: more than a pixel from first
  * to last slice); no CT series of 2 or more slices.
  *
  * Series of a single slice are excluded and counted in the list. DICOM files that are neither CT

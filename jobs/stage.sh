@@ -1,13 +1,13 @@
-# The one way a stage runs under Slurm; the *.sbatch files beside this one differ in resources only.
+# Runs a stage under Slurm, for all *.sbatch files, which differ in their resources only.
 #
-# A stage that is asked to stop (USR1 before the time limit, USR1 or TERM at a preemption) keeps
-# what it has done and exits with 75; the job then puts itself back into the queue and continues
-# where it stopped. A job that somebody cancelled stays cancelled. After an error the jobs that
-# depend on the stage are never started.
+# A stage that is asked to stop (USR1 before the time limit, USR1 or TERM at a preemption) saves its
+# unit of work and exits with 75; the job then requeues itself and resumes. A cancelled job is not
+# requeued. After an error the jobs that depend on the stage do not start.
 
-# mpirun waits twice its kill timeout after a rank has stopped with a code, longer than a preemption
-# allows. So rank 0 leaves its exit code in a file, and the script need not wait. Open MPI signals
-# the whole process group of a rank: the shell in between ignores what is meant for the program.
+# After a rank has exited with a code, mpirun waits for twice its kill timeout, longer than a
+# preemption allows. So rank 0 writes its exit code to a file, and the script does not wait for
+# mpirun. Open MPI signals the whole process group of a rank: the shell around the program ignores
+# these signals.
 ctaug_rank='trap : USR1 TERM
 "$@"
 code=$?
@@ -16,30 +16,30 @@ exit "$code"'
 
 ctaug_stage() { # verb, study
     local verb=$1 study=${2:?usage: sbatch jobs/$1.sbatch STUDY.yaml} program=${CTAUG:-build/ctaug}
-    local ranks=${SLURM_NTASKS:-1} threads=${SLURM_CPUS_PER_TASK:-1} pid code verdict asked=
+    local ranks=${SLURM_NTASKS:-1} threads=${SLURM_CPUS_PER_TASK:-1} pid code exit_file asked=
     echo "ctaug $verb: job $SLURM_JOB_ID, start $((${SLURM_RESTART_COUNT:-0} + 1)), $ranks ranks of $threads threads"
-    verdict=$(mktemp) || exit 4
+    exit_file=$(mktemp) || exit 4
 
-    # mpirun passes USR1 on and lives. Of TERM, which Slurm may send it directly, it dies, and the
-    # ranks with it after the kill timeout: a minute is enough for a checkpoint.
+    # mpirun passes USR1 on to the ranks. TERM, which Slurm may send to it directly, ends mpirun,
+    # and the ranks after the kill timeout: a minute is enough for a checkpoint.
     export OMP_NUM_THREADS=$threads
     mpirun -n "$ranks" --map-by "slot:PE=$threads" --mca odls_base_sigkill_timeout 60 \
-        bash -c "$ctaug_rank" "$verdict" "$program" "$verb" "$study" &
+        bash -c "$ctaug_rank" "$exit_file" "$program" "$verb" "$study" &
     pid=$!
     trap 'asked=1; echo "ctaug $verb: asked to stop"; kill -USR1 "$pid" 2> /dev/null' USR1 TERM
-    while kill -0 "$pid" 2> /dev/null && [ ! -s "$verdict" ]; do
+    while kill -0 "$pid" 2> /dev/null && [ ! -s "$exit_file" ]; do
         sleep 0.5 &
         wait $!
     done
-    code=$(cat "$verdict")
+    code=$(cat "$exit_file")
     if [ "${code:-0}" = 0 ]; then
         while kill -0 "$pid" 2> /dev/null; do wait "$pid"; done
         wait "$pid"
         code=$?
-        # Killed before rank 0 could say 75: what was kept until then counts.
+        # Ended before rank 0 could write 75: resumes from what was saved until then.
         [ "$code" != 0 ] && [ -n "$asked" ] && code=75
     fi
-    rm -f "$verdict"
+    rm -f "$exit_file"
     trap '' USR1 TERM
 
     if [ "$code" = 75 ] && [ "$(squeue --noheader --jobs "$SLURM_JOB_ID" --format %T)" = RUNNING ]; then

@@ -2,7 +2,8 @@
 # Submits the chain ingest -> train -> generate -> evaluate -> report to Slurm, each stage after the
 # success of the one before. Usage: jobs/submit.sh STUDY.yaml [sbatch options for every stage]
 #     jobs/submit.sh mine.yaml --ntasks=32 --cpus-per-task=8 --partition=long
-# Start it in the folder that the study's paths start at. CTAUG names the program (build/ctaug).
+# Start it in the folder that the paths of the study are relative to. CTAUG names the program
+# (default build/ctaug).
 set -eu
 
 study=${1:?usage: jobs/submit.sh STUDY.yaml [sbatch options]}
@@ -14,9 +15,9 @@ export CTAUG_JOBS CTAUG=${CTAUG:-build/ctaug}
 
 ids=() after=() last=()
 for stage in ingest train generate evaluate report; do
-    # One rank writes the page; others would only keep their processors from everybody.
+    # One rank writes the page; further ranks would only occupy processors.
     [ $stage != report ] || last=(--ntasks=1)
-    # A second submission fails halfway (a full queue, a wrong option): the first ones go with it.
+    # If a job is refused (a full queue, a wrong option), those submitted before are cancelled.
     if ! answer=$(sbatch --parsable "${after[@]}" --kill-on-invalid-dep=yes "$@" \
         "${last[@]}" "$CTAUG_JOBS/$stage.sbatch" "$study"); then
         [ ${#ids[@]} = 0 ] || scancel "${ids[@]}"

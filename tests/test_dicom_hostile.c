@@ -1,7 +1,11 @@
 /* DICOM files with false, missing or damaged content: reading every one of them ends with a status
  * whose message names the file. */
+#include "io/alloc.h"
 #include "io/dicom.h"
 #include "tests/scratch.h"
+
+#include <sys/resource.h>
+#include <zlib.h>
 
 enum { SIDE = 16, DEPTH = 3, PIXELS = SIDE * SIDE, VOXELS = DEPTH * PIXELS, FUZZ = 300 };
 
@@ -58,21 +62,248 @@ static void lacking_and_lying_headers(void **state) {
     assert_refused("-m '(0008,0016)=1.2.840.10008.5.1.4.1.1.2.1'", "Enhanced (multi-frame) CT");
 }
 
-static void size_that_the_pixels_belie(void **state) {
-    (void)state;
-    char command[3 * PATH_SIZE];
+/* ---- memory ---- */
+
+enum { MIB = 1 << 20, MEMORY_MAX = 50 * MIB };
+
+static int64_t peak_bytes(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss * INT64_C(1024);
+}
+
+/* What a child process found out. */
+typedef struct outcome {
+    status st;
+    int64_t bytes; /* by which the peak of its memory rose */
+    char message[1024];
+} outcome;
+
+/* Runs read_file(path) in a child process. A crash fails the test. */
+static outcome run_apart(status (*read_file)(const char *path), const char *path) {
+    outcome o = {0};
+    int pipes[2], code = 0;
+    assert_int_equal(pipe(pipes), 0);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        const int64_t before = peak_bytes();
+        o.st = read_file(path);
+        o.bytes = peak_bytes() - before;
+        snprintf(o.message, sizeof o.message, "%s", status_message());
+        _exit(write(pipes[1], &o, sizeof o) == sizeof o ? 0 : 1);
+    }
+    close(pipes[1]);
+    if (read(pipes[0], &o, sizeof o) != sizeof o) fail_msg("%s: the reader crashed", path);
+    close(pipes[0]);
+    assert_int_equal(waitpid(child, &code, 0), child);
+    return o;
+}
+
+static status read_header(const char *path) {
     dicom_header h;
-    const char *path = in_home("huge.dcm");
-    snprintf(command, sizeof command,
-             "cp %s %s && dcmodify -q -nb -imt -m '(0028,0010)=65535' -m '(0028,0011)=65535' %s",
-             in_home("ct-0000.dcm"), path, path);
-    assert_int_equal(system(command), 0);
-    assert_ok(dicom_read_header(path, &h));
-    int16_t *hu = malloc((size_t)(h.rows * h.columns * 2));
-    assert_non_null(hu);
-    assert_int_equal(dicom_read_ct(&h, hu), ST_INPUT);
-    assert_says("huge.dcm: the pixel array is cut: 512 bytes of 8589672450");
-    free(hu);
+    return dicom_read_header(path, &h);
+}
+
+/* Reads pixels whatever the header says: a program might have it from elsewhere. */
+static status read_pixels(const char *path, int64_t rows, int64_t columns) {
+    static int16_t little[PIXELS];
+    dicom_header h = {.rows = rows, .columns = columns, .kind = DICOM_CT};
+    snprintf(h.path, sizeof h.path, "%s", path);
+    return dicom_read_ct(&h, little);
+}
+
+static status read_small_ct(const char *path) { return read_pixels(path, SIDE, SIDE); }
+static status read_large_ct(const char *path) { return read_pixels(path, 30000, 30000); }
+static status read_2000_ct(const char *path) { return read_pixels(path, 2000, 2000); }
+
+static status read_seg(const char *path) {
+    static uint8_t labels[VOXELS];
+    geometry space = small_space();
+    label_set set = {0};
+    return dicom_read_seg(path, &space, &set, labels);
+}
+
+static status read_seg_labels(const char *path) {
+    label_set set = {0};
+    return dicom_seg_labels(path, &set);
+}
+
+static void assert_cheaply_refused(status (*read_file)(const char *path), const char *path,
+                                   const char *reason) {
+    const outcome o = run_apart(read_file, path);
+    if (o.st != ST_INPUT) fail_msg("%s: status %d", path, (int)o.st);
+    if (!strstr(o.message, path) || !strstr(o.message, reason))
+        fail_msg("\"%s\" lacks \"%s\"", o.message, reason);
+    if (o.bytes > MEMORY_MAX) fail_msg("%s: %d MiB", o.message, (int)(o.bytes / MIB));
+}
+
+static void shell(const char *format, ...) {
+    char command[4 * PATH_SIZE];
+    int length = snprintf(command, sizeof command, "cd %s && ", home);
+    va_list list;
+    va_start(list, format);
+    vsnprintf(command + length, sizeof command - (size_t)length, format, list);
+    va_end(list);
+    if (system(command) != 0) fail_msg("failed: %s", command);
+}
+
+/* Slices of 1.6 KB, compressed or not, that claim 30,000 x 30,000 pixels. */
+static void claims_that_the_bytes_belie(void **state) {
+    (void)state;
+    static const char *const tools[] = {"cp", "dcmcrle", "dcmcjpeg +e1", "dcmcjpls +el"};
+    for (size_t t = 0; t < sizeof tools / sizeof *tools; t++) {
+        shell("%s ct-0000.dcm huge.dcm && "
+              "dcmodify -q -nb -imt -m '(0028,0010)=30000' -m '(0028,0011)=30000' huge.dcm",
+              tools[t]);
+        const char *path = in_home("huge.dcm");
+        assert_cheaply_refused(read_header, path, "it claims 1 frame of 30000 x 30000 pixels");
+        assert_cheaply_refused(read_large_ct, path,
+                               t == 0 ? "the pixel array is cut: 512 bytes of 1800000000"
+                                      : "it claims 1 frame of 30000 x 30000 pixels");
+        /* 8 MB are allowed, but not there. */
+        shell("dcmodify -q -nb -imt -m '(0028,0010)=2000' -m '(0028,0011)=2000' huge.dcm");
+        assert_cheaply_refused(read_2000_ct, path, "huge.dcm: ");
+    }
+}
+
+/* A frame header (T.81 B.2.2, T.87 C.2.2) inside of the stream that claims 65,500 x 65,500, and a
+ * smaller one, which would leave pixels unset. 0xc1 and 0xc2: sequential and progressive, for which
+ * the decoder allocates coefficients of all pixels. */
+static void streams_of_another_size(void **state) {
+    (void)state;
+    static const char *const tools[] = {"dcmcjpeg +e1", "dcmcjpeg +ee", "dcmcjpls +el"};
+    static const unsigned char markers[] = {0xc3, 0xc1, 0xf7};
+    static const uint16_t sides[] = {65500, 8};
+    for (size_t t = 0; t < sizeof tools / sizeof *tools; t++)
+        for (int i = 0; i < 4; i++) {
+            const unsigned char begin[] = {0xff, markers[t], 0};
+            const uint16_t side = sides[i / 2];
+            char *data = NULL;
+            int64_t bytes = 0;
+            shell("%s ct-0000.dcm stream.dcm", tools[t]);
+            assert_ok(read_small_ct(in_home("stream.dcm")));
+            assert_ok(file_read(in_home("stream.dcm"), 1 << 20, &data, &bytes));
+            char *frame = memmem(data, (size_t)bytes, begin, sizeof begin);
+            assert_non_null(frame);
+            if (i % 2 && t == 1) frame[1] = (char)0xc2;
+            frame[5] = frame[7] = (char)(side >> 8);
+            frame[6] = frame[8] = (char)side;
+            put_file(in_home("stream.dcm"), data, bytes);
+            free(data);
+            assert_cheaply_refused(read_small_ct, in_home("stream.dcm"),
+                                   "damaged, or not 16 x 16 as the header says");
+        }
+}
+
+/* Constant images compress best, and are read. Fragments of 1 KiB split streams anywhere. */
+static void constant_images_are_read(void **state) {
+    (void)state;
+    enum { LARGE = 512 };
+    static const char *const tools[] = {"cp",           "dcmcrle",      "dcmcjpeg +e1",
+                                        "dcmcjpeg +el", "dcmcjpls +el", "dcmcjpeg +e1 +fs 1",
+                                        "dcmconv +td"};
+    static const dicom_identity who = {"CONSTANT", "a test", "constant"};
+    volume v = {.space = {.shape = {2, LARGE, LARGE},
+                          .spacing = {2, 1, 1},
+                          .direction = {0, 0, 1, 0, 1, 0, 1, 0, 0}}};
+    assert_ok(volume_alloc(&v));
+    for (int i = 0; i < 2 * LARGE * LARGE; i++) v.hu[i] = -1000;
+    assert_ok(dicom_write_volume(in_home("constant"), &who, &v, NULL));
+    for (size_t t = 0; t < sizeof tools / sizeof *tools; t++) {
+        dicom_header h;
+        shell("%s constant/ct-0000.dcm constant/packed.dcm", tools[t]);
+        assert_ok(dicom_read_header(in_home("constant/packed.dcm"), &h));
+        assert_int_equal(h.compressed, t > 0);
+        memset(v.hu, 0, LARGE * LARGE * sizeof *v.hu);
+        assert_ok(dicom_read_ct(&h, v.hu));
+        for (int i = 0; i < LARGE * LARGE; i++)
+            if (v.hu[i] != -1000) fail_msg("%s: pixel %d is %d", tools[t], i, v.hu[i]);
+    }
+    volume_free(&v);
+}
+
+/* A SEG whose frames, rows or columns do not fit in its bytes. */
+static void segmentations_that_claim_too_much(void **state) {
+    (void)state;
+    static const char *const changes[] = {"-m '(0028,0008)=2147483647'", "-m '(0028,0008)=5000'",
+                                          "-m '(0028,0010)=65535' -m '(0028,0011)=65535'",
+                                          "-m '(0028,0100)=65535'"};
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        shell("cp seg.dcm claim.dcm && dcmodify -q -nb -imt %s claim.dcm", changes[i]);
+        assert_cheaply_refused(read_header, in_home("claim.dcm"), "it claims ");
+        assert_cheaply_refused(read_seg, in_home("claim.dcm"), "claim.dcm: ");
+    }
+    /* As many frames as items, but not as many bits. */
+    shell("cp seg.dcm claim.dcm && dcmodify -q -nb -imt -m '(7fe0,0010)=01\\02' claim.dcm");
+    assert_cheaply_refused(read_seg, in_home("claim.dcm"), "bytes, but has only 2 bytes");
+}
+
+/* ---- structure ---- */
+
+/* home/name with `bytes` bytes of `extra` before its pixels. */
+static void insert_before_pixels(const char *name, const char *out, const void *extra,
+                                 int64_t extra_bytes) {
+    char *data = NULL, *all = NULL;
+    int64_t bytes = 0;
+    assert_ok(file_read(in_home(name), 1 << 20, &data, &bytes));
+    char *pixels = memmem(data, (size_t)bytes, "\xe0\x7f\x10\x00O", 5);
+    assert_non_null(pixels);
+    assert_ok(array_alloc(&all, bytes + extra_bytes, 1, "a file"));
+    const int64_t before = pixels - data;
+    memcpy(all, data, (size_t)before);
+    memcpy(all + before, extra, (size_t)extra_bytes);
+    memcpy(all + before + extra_bytes, pixels, (size_t)(bytes - before));
+    put_file(in_home(out), all, bytes + extra_bytes);
+    free(data);
+    free(all);
+}
+
+/* 5,700 levels of undefined length in 114 KB overflowed the stack of the parser. */
+static void nested_sequences_are_refused(void **state) {
+    (void)state;
+    enum { LEVELS = 5700, LEVEL = 20 };
+    static char levels[LEVELS * LEVEL];
+    for (int i = 0; i < LEVELS; i++)
+        memcpy(levels + i * LEVEL,
+               "\x08\0\x40\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\0\xe0\xff\xff\xff\xff", LEVEL);
+    insert_before_pixels("ct-0000.dcm", "deep.dcm", levels, sizeof levels);
+    insert_before_pixels("seg.dcm", "deep-seg.dcm", levels, sizeof levels);
+    const char *ct = in_home("deep.dcm"), *seg = in_home("deep-seg.dcm");
+    static const char reason[] = "its sequences nest more than 32 deep: refused";
+    assert_cheaply_refused(read_header, ct, reason);
+    assert_cheaply_refused(read_small_ct, ct, reason);
+    assert_cheaply_refused(read_header, seg, reason);
+    assert_cheaply_refused(read_seg, seg, reason);
+    assert_cheaply_refused(read_seg_labels, seg, reason);
+}
+
+/* Half a MB that inflates to 560 MB of pixels. */
+static void inflation_is_refused(void **state) {
+    (void)state;
+    enum { INFLATED = 560 };
+    static unsigned char zeros[MIB], packed[MIB];
+    static const char head[] = "\x02\0\x10\0UI\x16\0"
+                               "1.2.840.10008.1.2.1.99";
+    unsigned char pixels[12] = {0xe0, 0x7f, 0x10, 0, 'O', 'W'};
+    const uint32_t length = INFLATED * MIB;
+    memcpy(packed + 128, "DICM", 4);
+    memcpy(packed + 132, head, sizeof head - 1);
+    const int64_t begin = 132 + sizeof head - 1;
+    z_stream z = {.next_out = packed + begin, .avail_out = (uInt)(sizeof packed - begin)};
+    memcpy(pixels + 8, &length, 4);
+    assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, -MAX_WBITS, 8, Z_DEFAULT_STRATEGY), Z_OK);
+    z.next_in = pixels, z.avail_in = sizeof pixels;
+    deflate(&z, Z_NO_FLUSH);
+    for (int i = 0; i < INFLATED; i++) {
+        z.next_in = zeros, z.avail_in = MIB;
+        deflate(&z, i + 1 < INFLATED ? Z_NO_FLUSH : Z_FINISH);
+    }
+    put_file(in_home("inflates.dcm"), packed, begin + (int64_t)z.total_out);
+    deflateEnd(&z);
+    assert_cheaply_refused(read_header, in_home("inflates.dcm"), "inflate to more than 268435456");
+    assert_cheaply_refused(read_small_ct, in_home("inflates.dcm"), "inflate to more than");
+    assert_cheaply_refused(read_seg, in_home("inflates.dcm"), "inflate to more than");
 }
 
 static void other_kinds(void **state) {
@@ -290,7 +521,12 @@ static int tear_down(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lacking_and_lying_headers),
-        cmocka_unit_test(size_that_the_pixels_belie),
+        cmocka_unit_test(claims_that_the_bytes_belie),
+        cmocka_unit_test(streams_of_another_size),
+        cmocka_unit_test(constant_images_are_read),
+        cmocka_unit_test(segmentations_that_claim_too_much),
+        cmocka_unit_test(nested_sequences_are_refused),
+        cmocka_unit_test(inflation_is_refused),
         cmocka_unit_test(other_kinds),
         cmocka_unit_test(not_dicom),
         cmocka_unit_test(cut_slices),

@@ -71,8 +71,9 @@ static void deflate_from(int64_t from) {
 }
 
 static status scan(void) {
+    int64_t content = 0;
     put_file(in_home("scan.dcm"), bytes, used);
-    return dicom_prescan(in_home("scan.dcm"));
+    return dicom_prescan(in_home("scan.dcm"), &content);
 }
 
 /* `depth` sequences of one item each, one inside the other, of undefined length. */
@@ -143,10 +144,115 @@ static void lost_walks_are_bounded_too(void **state) {
     (void)state;
     for (int many = 0; many < 2; many++) {
         begin_file(EXPLICIT);
-        put_tag(0x00080008, false), put("??", 2), put_number(0, 2, false);
+        put_tag(0xfffee00d, false), put_number(0, 4, false); /* the end of no item */
         put_nested(EXPLICIT, many ? 5700 : 20);
         assert_int_equal(scan(), many ? ST_INPUT : ST_OK);
+        if (many) assert_says("cannot be followed");
     }
+}
+
+/* A value that a simple walk would take to be 64 KiB and more long, while DCMTK takes it to be
+ * short or a sequence and parses the nested sequences that follow. */
+static void put_hiding_place(int trick) {
+    switch (trick) {
+    case 0: /* a VR of the future has a length of 4 bytes */
+        put_tag(0x00080008, false), put("ZZ\xff\xff", 4), put_number(0, 4, false);
+        break;
+    case 1: /* so has DCMTK's own "ox" */
+        put_tag(0x00080008, false), put("ox\xff\xff", 4), put_number(0, 4, false);
+        break;
+    case 2: /* an item that is longer than its sequence; the tag of the next element is a length */
+        put_header(IMPLICIT, 0x00081140, "SQ", 2);
+        put_tag(0xfffee000, false), put_number(0xffffffff, 4, false);
+        break;
+    case 3: /* a private value that only begins like a sequence */
+        put_header(IMPLICIT, 0x00091010, "UN", 16);
+        put_tag(0xfffee000, false), put_number(0xffffffff, 4, false);
+        put_tag(0x00080008, false), put_number(0x00080000, 4, false);
+        break;
+    case 4: /* a fragment of pixels */
+        put_header(IMPLICIT, 0x7fe00010, "OB", 0xffffffff);
+        put_tag(0xfffee000, false), put_number(8, 4, false);
+        put_tag(0x00080008, false), put_number(0x00080000, 4, false);
+        put_tag(0xfffee0dd, false), put_number(0, 4, false);
+        break;
+    case 5: /* a value that leaves the file */
+        put_header(EXPLICIT, 0x00091010, "OB", 0xffffffff);
+        put_tag(0xfffee000, false), put_number(0xffffffff, 4, false);
+        break;
+    }
+}
+
+static void nothing_hides_from_the_walk(void **state) {
+    (void)state;
+    static unsigned char padding[1 << 20];
+    for (int trick = 0; trick <= 5; trick++) {
+        const encoding e = trick >= 2 && trick <= 4 ? IMPLICIT : EXPLICIT;
+        begin_file(e);
+        put_hiding_place(trick);
+        put_nested(e, 5700);
+        put(padding, sizeof padding);
+        if (scan() != ST_INPUT) fail_msg("trick %d", trick);
+        assert_says("scan.dcm: ");
+    }
+}
+
+/* File meta information that DCMTK would read otherwise than the walk. */
+static void meta_information_is_plain(void **state) {
+    (void)state;
+    static const char *const wrong[] = {"", "1.2.840.10008.1.2 1", "Little Endian Implicit",
+                                        " 1.2"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        const uint32_t length = (uint32_t)(strlen(wrong[i]) + 2) / 2 * 2;
+        char padded[64] = "";
+        memcpy(padded, wrong[i], strlen(wrong[i]));
+        begin_file(EXPLICIT);
+        used = 132;
+        put_header(EXPLICIT, 0x00020010, "UI", length), put(padded, length);
+        if (scan() != ST_INPUT) fail_msg("'%s'", wrong[i]);
+        assert_says("no valid transfer syntax");
+    }
+    for (int sized = 0; sized < 2; sized++) {
+        begin_file(EXPLICIT); /* nested in the meta information */
+        put_header(EXPLICIT, 0x00020102, "SQ", sized ? 5700 * 20 : 0xffffffff);
+        (sized ? put_nested_sized : put_nested)(EXPLICIT, 5700);
+        assert_int_equal(scan(), ST_INPUT);
+        assert_says("file meta information cannot be followed");
+    }
+    begin_file(EXPLICIT);
+    used = 132;
+    put_header(EXPLICIT, 0x00020000, "UL", 4), put_number(0xfffffff3, 4, false);
+    assert_int_equal(scan(), ST_INPUT);
+    assert_says("no valid length");
+    begin_file(EXPLICIT);
+    used = 132;
+    assert_int_equal(scan(), ST_INPUT);
+    assert_says("is missing");
+    begin_file(IMPLICIT); /* old programs */
+    used = 132;
+    put_header(IMPLICIT, 0x00020010, "UI", 18), put("1.2.840.10008.1.2", 18);
+    put_nested(IMPLICIT, 20);
+    assert_ok(scan());
+}
+
+/* Both transfer syntaxes that are deflated; many small elements in few bytes. */
+static void elements_are_bounded(void **state) {
+    (void)state;
+    enum { MANY = DICOM_ELEMENTS_FREE + 1, PIECE = 10000 };
+    static unsigned char elements[PIECE * 8], packed[ROOM];
+    for (int i = 0; i < PIECE; i++) memcpy(elements + 8 * i, "\x09\0\x10\x10LO\0\0", 8);
+    z_stream z = {.next_out = packed, .avail_out = ROOM};
+    begin_file(DEFLATED);
+    memcpy(bytes + used - 22, "1.2.840.10008.1.2.4.95", 22);
+    assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, -MAX_WBITS, 8, Z_DEFAULT_STRATEGY), Z_OK);
+    for (int i = 0; i < MANY; i += PIECE) {
+        z.next_in = elements, z.avail_in = sizeof elements;
+        deflate(&z, i + PIECE < MANY ? Z_NO_FLUSH : Z_FINISH);
+    }
+    put(packed, (int64_t)z.total_out);
+    deflateEnd(&z);
+    assert_int_equal(scan(), ST_INPUT);
+    assert_says("inflate to more than 1000000 elements");
 }
 
 /* Thousands of items side by side, pixel fragments whose bytes look like items, a cut file. */
@@ -174,9 +280,11 @@ static void sound_files_pass(void **state) {
         assert_ok(scan());
     }
     put_file(in_home("text"), "no DICOM at all", 15);
-    assert_int_equal(dicom_prescan(in_home("text")), ST_INPUT);
+    int64_t content = 0;
+    assert_int_equal(dicom_prescan(in_home("text"), &content), ST_INPUT);
     assert_says("no DICM prefix");
-    assert_int_equal(dicom_prescan(in_home("none")), ST_INPUT);
+    assert_int_equal(dicom_prescan(in_home("none"), &content), ST_INPUT);
+    assert_says("cannot open");
 }
 
 /* A megabyte of deflated zeros inflates to a gigabyte; a few hundred megabytes may. */
@@ -210,7 +318,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nesting_is_bounded),         cmocka_unit_test(deep_files_are_refused),
         cmocka_unit_test(lost_walks_are_bounded_too), cmocka_unit_test(sound_files_pass),
-        cmocka_unit_test(inflation_is_bounded),
+        cmocka_unit_test(inflation_is_bounded),       cmocka_unit_test(nothing_hides_from_the_walk),
+        cmocka_unit_test(meta_information_is_plain),  cmocka_unit_test(elements_are_bounded),
     };
     if (!begin_scratch()) return 1;
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

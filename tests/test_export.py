@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import struct
 import sys
 import tempfile
@@ -26,7 +27,7 @@ SHAPES = [(5, 48, 40), (7, 40, 40), (6, 32, 64)]
 
 def export(store, form, out, ranks=0, code=0):
     said = chain.run(ranks, "export", "--store", store, "--format", form, "--out", out, expect=code)
-    assert not os.path.exists(out.rstrip("/") + ".tmp.fresh")
+    assert not os.path.exists(out.rstrip("/") + ".tmp.partial")
     return said
 
 
@@ -166,7 +167,7 @@ def refusals(place, store):
     assert "--format" in chain.run(0, "export", "--store", store, expect=2)
     assert not os.path.exists(place + "/x")
     # The temporary folder of a killed export is removed.
-    os.makedirs(place + "/x.tmp.fresh/half")
+    os.makedirs(place + "/x.tmp.partial/half")
     export(store, "png", place + "/x")
     assert "half" not in os.listdir(place + "/x")
     # Two exports of a store have the same bytes.
@@ -181,17 +182,45 @@ def synthetic(place, store):
     manifest = json.load(open(path), parse_float=lambda digits: "@@" + digits)
     manifest["detail"]["provenance"]["synthetic"] = True
 
-    def text(value):
-        plain = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    def text(value, **form):
+        plain = json.dumps(value, sort_keys=True, ensure_ascii=False, **form)
         return re.sub('"@@([^"]*)"', r"\1", plain)
 
     del manifest["seal"]
-    manifest["seal"] = hashlib.sha256(text(manifest).encode()).hexdigest()
+    manifest["seal"] = hashlib.sha256(
+        text(manifest, separators=(",", ":")).encode()).hexdigest()
     with open(path, "w") as stream:
-        stream.write(text(manifest))
+        stream.write(text(manifest, indent=1))
     export(store, "dicom", place + "/as-synthetic")
     for path in glob.glob(place + "/as-synthetic/*/ct-*.dcm"):
         assert "SYNTHETIC" in pydicom.dcmread(path).SeriesDescription
+
+
+def injection(place):
+    """A label that would clear a terminal, turn text round and add a line to labels.tsv."""
+    evil, shown = "a\tb\x1b[2J\n9\tc\u009b31m\u202e", r"a\x09b\x1b[2J\x0a9\x09c\u009b31m\u202e"
+    source, folder = place + "/dicom/0", place + "/evil"
+    shutil.copytree(source, folder)
+    for path in glob.glob(folder + "/**/*", recursive=True):
+        ds = pydicom.dcmread(path) if os.path.isfile(path) else {}
+        if "SegmentSequence" in ds:
+            ds.SpecificCharacterSet = "ISO_IR 192"
+            ds.SegmentSequence[0].SegmentLabel = evil
+            ds.PixelData = bytes(len(ds.PixelData))  # warned of by name: no voxels
+            ds.save_as(path)
+    store = ingest(place, "evil-run", folder)
+    assert evil in read_store(store)[1]
+    out = place + "/evil-nifti"
+    said = export(store, "nifti", out)
+    said += chain.run(0, "ingest", place + "/evil-run.yaml", "--set", "out=" + place + "/evil-too")
+    assert "label '" + evil.split("\x1b")[0] in said  # lines and tabs stay
+    table = open(out + "/labels.tsv", newline="").read().split("\n")
+    assert sum(line.endswith("\t" + shown) for line in table) == 1, table
+    events = open(place + "/evil-run/events.jsonl", encoding="utf-8").read()
+    assert evil in [k for line in events.split("\n") if line
+                    for k in json.loads(line).get("label_voxels", {})]
+    for text in ("\n".join(table).replace("\t", ""), events, said.replace("\t", "")):
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text), text
 
 
 def main():
@@ -203,6 +232,7 @@ def main():
         nifti(place, store)
         png(place, store)
         refusals(place, store)
+        injection(place)
         synthetic(place, store)
 
 

@@ -155,6 +155,36 @@ static void locks(void **state) {
     assert_int_equal(file_lock(in_home("none/lock"), &two), ST_STORAGE);
 }
 
+/* Links that somebody planted at names of ours: what they lead to is never written. */
+static void does_not_follow_links(void **state) {
+    (void)state;
+    char victim[PATH_SIZE], temporary[PATH_SIZE];
+    int lock = -1;
+    snprintf(victim, sizeof victim, "%s", in_home("victim"));
+    assert_ok(file_write_atomic(victim, "precious", 8));
+    assert_ok(file_make_dirs(in_home("run/deep")));
+    assert_ok(file_write_atomic(in_home("run/deep/file"), "x", 1));
+    assert_ok(file_refuse_links_below(in_home("run")));
+    assert_ok(file_refuse_links_below(in_home("run/none")));
+
+    /* The temporary name of this process, and the name itself. */
+    snprintf(temporary, sizeof temporary, "%s.tmp.%ld", in_home("run/new"), (long)getpid());
+    assert_int_equal(symlink(victim, temporary), 0);
+    assert_int_equal(symlink(victim, in_home("run/new")), 0);
+    assert_ok(file_write_atomic(in_home("run/new"), "mine", 4));
+    assert_content(in_home("run/new"), "mine");
+    assert_ok(file_refuse_link(in_home("run/new")));
+
+    assert_int_equal(symlink(victim, in_home("run/deep/lock")), 0);
+    assert_int_equal(file_lock(in_home("run/deep/lock"), &lock), ST_INTEGRITY);
+    assert_int_equal(lock, -1);
+    assert_says("run/deep/lock is a symbolic link");
+    assert_int_equal(file_refuse_links_below(in_home("run")), ST_INTEGRITY);
+    assert_says("run/deep/lock is a symbolic link");
+    assert_int_equal(file_refuse_links_below(in_home("run/deep/lock")), ST_INTEGRITY);
+    assert_content(victim, "precious");
+}
+
 /* On a file system of 64 KiB, which then becomes read-only. The exit code says which check failed.
  */
 static int on_small_disk(const char *where) {
@@ -195,6 +225,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(reads),
         cmocka_unit_test(hashes),
         cmocka_unit_test(locks),
+        cmocka_unit_test(does_not_follow_links),
         cmocka_unit_test(full_and_read_only),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,6 +36,11 @@ static void markup_is_text(void **state) {
                                                "&amp;&amp; &#39;2&#39;)");
     becomes("&lt;", "&amp;lt;");
     becomes("a\x01\x1b[31m\x7f", "a" BAD BAD "[31m" BAD);
+    becomes("a\xC2\x9B"
+            "31m\xC2\x80\xC2\x9F\xC2\xA0",
+            "a" BAD "31m" BAD BAD "\xC2\xA0"); /* C1, and a space that does not break */
+    becomes("\xE2\x80\xAEtxt\xE2\x81\xA6\xE2\x80\xA8\xE2\x80\xA6",
+            BAD "txt" BAD BAD "\xE2\x80\xA6");
 }
 
 static void only_utf8_passes(void **state) {

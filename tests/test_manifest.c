@@ -106,28 +106,22 @@ static void damaged_files(void **state) {
     manifest_free(&m);
 }
 
-/* A manifest with any changed byte is refused, except for white space between values, which has no
- * meaning. */
+/* A manifest with any changed bit is refused, also where the value stays the same: the last digit
+ * of 0.95699999999999996 may be 7. */
 static void flipped_bytes(void **state) {
     (void)state;
     char *text = NULL;
     int64_t bytes = 0;
-    json_error_t error;
     assert_int_equal(file_read(in_home("manifest.json"), 1 << 20, &text, &bytes), ST_OK);
-    json_t *good = json_loadb(text, bytes, 0, &error);
     for (int64_t i = 0; i < bytes; i++) {
         for (int bit = 0; bit < 8; bit++) {
             text[i] ^= 1 << bit;
-            json_t *changed = json_loadb(text, bytes, 0, &error);
             put_file(in_home("manifest.json"), text, bytes);
             status st = read_status();
-            if (!(changed && json_equal(good, changed)) && st != ST_INTEGRITY)
-                fail_msg("byte %d bit %d: status %d", (int)i, bit, st);
-            json_decref(changed);
+            if (st != ST_INTEGRITY) fail_msg("byte %d bit %d: status %d", (int)i, bit, st);
             text[i] ^= 1 << bit;
         }
     }
-    json_decref(good);
     free(text);
 }
 

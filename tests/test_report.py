@@ -252,7 +252,8 @@ def one_patient_and_few_numbers(place):
     # In a short training each step appears once on the axis.
     with open(os.path.join(out, "checkpoints", "history.json"), "w", encoding="utf-8") as stream:
         json.dump(sealed({"train": {"step": [1, 2, 3], "loss": [1, 0.5, 0.25]},
-                          "validation": {"step": [], "loss": []}}), stream)
+                          "validation": {"step": [], "loss": []}}), stream,
+                  separators=(",", ":"))
     report(out)
     chart = read(out).split(">optimiser step<")[0].split("<svg")[-1]
     assert re.findall(r'text-anchor="middle">(\d+)<', chart) == ["0", "1", "2", "3"], chart[-600:]

@@ -231,6 +231,28 @@ static void rounded_positions_are_even(void **state) {
     barrier();
 }
 
+/* 90 slices of 8 MiB in a few KB each would be a volume of 1.1 GB. */
+static void compressed_series_are_bounded(void **state) {
+    (void)state;
+    enum { LARGE = 2048, MANY = 90 };
+    if (comm_rank(world) == 0) {
+        volume v = {.space = {.shape = {1, LARGE, LARGE},
+                              .spacing = {1, 1, 1},
+                              .direction = {0, 0, 1, 0, 1, 0, 1, 0, 0}}};
+        const dicom_identity who = {"BOMB", "a test", "bomb"};
+        assert_ok(volume_alloc(&v));
+        assert_ok(dicom_write_volume(in_home("bomb"), &who, &v, NULL));
+        volume_free(&v);
+    }
+    barrier();
+    shell("cd bomb && dcmcjpls +el ct-0000.dcm 0.dcm && rm ct-0000.dcm && "
+          "for z in $(seq 1 %d); do cp 0.dcm $z.dcm && "
+          "dcmodify -q -nb -m '(0020,0032)=0\\0\\'$z $z.dcm || exit 1; done",
+          MANY - 1);
+    scan_fails("bomb",
+               "claims 90 x 2048 x 2048 voxels, 1132462080 bytes, but its compressed files");
+}
+
 static int run_on_ranks(const char *program, int ranks) {
     char command[PATH_SIZE];
     snprintf(command, sizeof command,
@@ -248,6 +270,7 @@ static int run_here(int argc, char **argv) {
         cmocka_unit_test(names_what_is_at_fault),
         cmocka_unit_test(cut_pixels_are_found_when_read),
         cmocka_unit_test(rounded_positions_are_even),
+        cmocka_unit_test(compressed_series_are_bounded),
     };
     if (comm_start(&argc, &argv, &world) != ST_OK) return 1;
     int failed = comm_rank(world) == 0 && !begin_scratch();

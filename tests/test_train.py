@@ -98,6 +98,9 @@ def main():
         same(whole, newest(killed))
         again = json.load(open(f"{killed}/checkpoints/history.json"))
         assert again["train"]["step"][-1] == 120 and os.path.basename(at) < "step-00000120"
+        # Checkpoints lie between the points of the curve, which are means of ten steps each.
+        assert again["train"]["step"] == history["train"]["step"]
+        assert numpy.allclose(again["train"]["loss"], losses, rtol=1e-6, atol=0), (again, history)
 
         # Asked to stop: it writes a checkpoint, exits with 75, and once resumed ends in the same
         # bits.
@@ -105,6 +108,8 @@ def main():
         assert code == 75, code
         chain.run(2, "train", study, *SET)
         same(whole, newest(asked))
+        again = json.load(open(f"{asked}/checkpoints/history.json"))
+        assert again["train"] == history["train"], (again, history)
 
         # After a change of the study the earlier checkpoints are kept.
         chain.run(1, "train", study, "--set", "train.steps=4", "--set", "train.lr=1e-3")

@@ -39,7 +39,7 @@ static void make_checkpoint(void) {
     history h = {0};
     assert_int_equal(checkpoint_write(in_home("run/checkpoints"), 10, "f00d", &a, 1, NULL, 0, 1),
                      ST_OK);
-    assert_int_equal(history_add(&h.train, 10, 0.125), ST_OK);
+    assert_int_equal(history_add(&h.train, 10, 0.1), ST_OK);
     assert_int_equal(history_write(&h, in_home("run/checkpoints/history.json")), ST_OK);
     history_free(&h);
 }
@@ -49,7 +49,7 @@ static void make_events(void) {
     for (int run = 0; run < 2; run++) {
         assert_int_equal(log_open(in_home("run"), true, &j), ST_OK);
         log_event(j, "start", json_pack("{s:i}", "run", run));
-        log_event(j, "end", NULL);
+        log_event(j, "end", json_pack("{s:f}", "loss", 0.1)); /* 17 digits, the last one idle */
         log_close(j);
     }
 }
@@ -131,7 +131,8 @@ static void every_flipped_byte_is_found(void **state) {
     for (size_t v = 0; v < sizeof victims / sizeof *victims; v++) {
         int64_t bytes;
         assert_int_equal(file_size(in_home(victims[v].file), &bytes), ST_OK);
-        for (int64_t at = 0; at < bytes; at += 1 + bytes / 12) {
+        const bool text = strstr(victims[v].file, ".json") != NULL;
+        for (int64_t at = 0; at < bytes; at += text ? 1 : 1 + bytes / 12) {
             flip_bit(in_home(victims[v].file), at);
             status st = verify(in_home("run"));
             if (st != ST_INTEGRITY || !strstr(status_message(), victims[v].names))

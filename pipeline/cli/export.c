@@ -8,6 +8,7 @@
 #include "io/dicom.h"
 #include "io/image.h"
 #include "io/nifti.h"
+#include "io/printable.h"
 #include "io/store.h"
 #include "pipeline/common/output_folder.h"
 
@@ -105,12 +106,14 @@ done:
 /* Writes labels.tsv, the table of label values in the format of BIDS. Local. */
 static status write_label_table(const exporter *e) {
     const label_set *set = store_labels(e->from);
-    char text[LABELS_MAX * (LABEL_NAME + 8) + 16], path[PATH_SIZE];
+    enum { ESCAPED = 4 * LABEL_NAME }; /* "\x1b" for a byte */
+    char text[LABELS_MAX * (ESCAPED + 8) + 16], name[ESCAPED], path[PATH_SIZE];
     int length = snprintf(text, sizeof text, "index\tname\n");
     status st = ST_OK;
-    for (int k = 0; k < set->count; k++)
-        length +=
-            snprintf(text + length, sizeof text - (size_t)length, "%d\t%s\n", k, set->name[k]);
+    for (int k = 0; k < set->count; k++) {
+        printable(set->name[k], false, name, sizeof name);
+        length += snprintf(text + length, sizeof text - (size_t)length, "%d\t%s\n", k, name);
+    }
     TRY(path_join(path, e->folder.temporary, "labels.tsv"));
     TRY(file_write_atomic(path, text, length));
 done:
@@ -159,8 +162,8 @@ status export_verb(const comm *c, int argc, char **argv) {
     TRY(output_folder_close(c, &e.folder,
                             write_share(&e, FORMATS[format].write, comm_rank(c), comm_size(c))));
     if (comm_rank(c) == 0)
-        printf("%" PRId64 " volumes as %s: %s\n", store_count(e.from), FORMATS[format].name,
-               e.folder.out);
+        verb_print("%" PRId64 " volumes as %s: %s\n", store_count(e.from), FORMATS[format].name,
+                   e.folder.out);
 done:
     store_close(e.from);
     return st;

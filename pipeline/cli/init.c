@@ -20,7 +20,8 @@ static status write_new(const char *path, const char *text, int64_t bytes) {
     if (file_exists(path))
         return status_fail(ST_USAGE, "init: %s exists already and is not changed", path);
     status st = file_write_atomic(path, text, bytes);
-    if (st == ST_OK) printf("wrote %s\n\nSet ingest.dicom in it, then: ctaug run %s\n", path, path);
+    if (st == ST_OK)
+        verb_print("wrote %s\n\nSet ingest.dicom in it, then: ctaug run %s\n", path, path);
     return st;
 }
 

@@ -31,14 +31,16 @@ static const char run_help[] =
     "--share             files are made with your umask instead of for you alone (0600)\n"
     "--rehash            reads the whole archive again instead of trusting sizes and times\n"
     "\n"
-    "SIGUSR1 requests a stop after a checkpoint (exit code 75); without mpirun, so do SIGTERM and\n"
-    "Ctrl-C. OMP_NUM_THREADS sets the threads of a rank; the default is its share of the node.\n";
+    "SIGUSR1 requests a stop after a checkpoint (exit code 75); without mpirun, or with\n"
+    "jobs/mpirun.sh in its place, so do SIGTERM and Ctrl-C. mpirun itself kills the ranks.\n"
+    "OMP_NUM_THREADS sets the threads of a rank; the default is its share of the node.\n";
 
 static const char ingest_help[] =
     "usage: ctaug ingest STUDY.yaml [--set key=value ...]\n"
     "\n"
     "Reads the CT series below ingest.dicom, with label maps from DICOM SEG or HU thresholds,\n"
-    "into the store <out>/store.\n"
+    "into the store <out>/store. It is current if every file has the content it had; files of the\n"
+    "same size and time are trusted unless --rehash is given.\n"
     "\n"
     "  mpirun -n 4 ctaug ingest head.yaml --set ingest.dicom=/data/ct\n";
 

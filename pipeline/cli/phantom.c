@@ -129,9 +129,9 @@ status phantom_verb(const comm *c, int argc, char **argv) {
     if (st == ST_OK) log_progress_set(log, q.patients, NULL);
     log_progress_end(log);
     if (st == ST_OK && comm_rank(c) == 0) {
-        printf("%" PRId64 " patients, CT and SEG: %s\n"
-               "next: ctaug run STUDY.yaml --set ingest.dicom=%s\n",
-               q.patients, folder.out, folder.out);
+        verb_print("%" PRId64 " patients, CT and SEG: %s\n"
+                   "next: ctaug run STUDY.yaml --set ingest.dicom=%s\n",
+                   q.patients, folder.out, folder.out);
     }
 done:
     log_close(log);

@@ -2,10 +2,12 @@
  * selects the engine. After a stop on request it prints the command that resumes the run. */
 #include "pipeline/cli/study_verb.h"
 
+#include "io/real_path.h"
 #include "pipeline/common/precision.h"
 #include "pipeline/common/threads.h"
 #include "pipeline/common/watchdog.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <omp.h>
@@ -98,6 +100,61 @@ done:
     return st;
 }
 
+/* Refuses a run directory inside the archive, whose files would be read as input, and an archive
+ * inside the run directory. An archive that is not there is no fault here: only ingest needs it.
+ * Local. */
+static status check_place(const study *s) {
+    status st = ST_OK;
+    char archive[PATH_SIZE], out[PATH_SIZE];
+    if (!s->ingest.dicom[0] || !file_exists(s->ingest.dicom)) goto done;
+    TRY(real_path(s->out, out));
+    TRY(real_path(s->ingest.dicom, archive));
+    const bool inside = real_path_is_in(out, archive), around = real_path_is_in(archive, out);
+    if (inside || around)
+        TRY(status_fail(ST_USAGE,
+                        "out, %s, %s ingest.dicom, %s: the files of a run must lie outside the "
+                        "archive; name another folder",
+                        s->out,
+                        inside && around ? "is also"
+                        : inside         ? "is inside"
+                                         : "contains",
+                        s->ingest.dicom));
+done:
+    return st;
+}
+
+/* Whether a stage makes a file or folder of this name in the run directory, or one that is named
+ * after it ("synthetic.parts-...", "checkpoints.earlier-1"). */
+static bool is_ours(const char *name) {
+    static const char *const ours[] = {"study.yaml",  "lock",      "events.jsonl",     "store",
+                                       "checkpoints", "previews",  "synthetic",        "metrics",
+                                       "report",      "heartbeat", "ingest-files.json"};
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
+        const size_t n = strlen(ours[i]);
+        if (strncmp(name, ours[i], n) == 0 && (name[n] == '\0' || name[n] == '.')) return true;
+    }
+    return false;
+}
+
+/* ST_INTEGRITY if something of the run is a symbolic link: what is written through it would change
+ * a file outside. The run directory itself may be one. Local. */
+static status refuse_links(const char *out) {
+    status st = ST_OK;
+    char path[PATH_SIZE];
+    struct dirent *entry;
+    DIR *d = opendir(out);
+    if (!d) return status_fail(ST_STORAGE, "%s: cannot list: %s", out, strerror(errno));
+    while (errno = 0, (entry = readdir(d))) {
+        if (!is_ours(entry->d_name)) continue;
+        TRY(path_join(path, out, entry->d_name));
+        TRY(file_refuse_links_below(path));
+    }
+    if (errno != 0) st = status_fail(ST_STORAGE, "%s: cannot list: %s", out, strerror(errno));
+done:
+    closedir(d);
+    return st;
+}
+
 /* Opens the journal. On rank 0 it first creates and locks the run directory, so that no second run
  * writes to it, and saves the effective study there. Collective. */
 static status open_run(const comm *c, const study *s, int *lock, journal **log) {
@@ -106,9 +163,11 @@ static status open_run(const comm *c, const study *s, int *lock, journal **log) 
     bool first = comm_rank(c) == 0;
     *log = NULL;
     if (first) {
+        TRY(check_place(s));
         TRY(file_make_dirs(s->out));
         TRY(path_join(path, s->out, "lock"));
         TRY(file_lock(path, lock));
+        TRY(refuse_links(s->out));
         TRY(save_study(s));
     }
     TRY(log_open(first ? s->out : NULL, first, log));
@@ -175,7 +234,8 @@ status study_verb(const comm *c, int argc, char **argv, status (*stage)(const st
                                    .stop_requested = stop_requested};
     log_start(&context, argv[0]);
     TRY(watchdog_start(c, s.out, (double)a.watchdog, &dog));
-    st = stage(&context);
+    /* Together: a rank without heartbeat would count as silent. */
+    st = comm_agree(c, stage(&context));
     watchdog_stop(dog);
     log_progress_end(log);
     log_event(log, "end",

@@ -2,8 +2,11 @@
 #include "pipeline/cli/verb.h"
 
 #include "io/nearest.h"
+#include "io/printable.h"
 
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -90,4 +93,14 @@ status verb_parse(int argc, char **argv, const verb_option *options, const char 
     if (count) *count = n;
 done:
     return st;
+}
+
+void verb_print(const char *format, ...) {
+    char text[1 << 13], safe[4 * sizeof text];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    printable(text, true, safe, sizeof safe);
+    fputs(safe, stdout);
 }

@@ -29,6 +29,9 @@ typedef struct verb_option {
 status verb_parse(int argc, char **argv, const verb_option *options, const char **operands, int max,
                   int *count);
 
+/* printf() to stdout; what a terminal would obey (file names, labels) is escaped. Local. */
+void verb_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 /* Help texts, and the verbs: Collective, with agreed status. */
 extern const char phantom_help[], export_help[], verify_help[], bench_help[], init_help[];
 status phantom_verb(const comm *c, int argc, char **argv);

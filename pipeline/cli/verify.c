@@ -13,6 +13,7 @@
 #include "io/store.h"
 #include "pipeline/cli/verb.h"
 #include "pipeline/common/history.h"
+#include "pipeline/ingest/input_hashes.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -231,12 +232,24 @@ static void check_events(const char *run, tally *t) {
                    r.unchained ? ", the first of them by a version without a chain" : "");
 }
 
+static void check_input_record(const char *run, tally *t) {
+    char path[PATH_SIZE];
+    int64_t files = 0;
+    if (path_join(path, run, INPUT_RECORD) != ST_OK) return;
+    status st = input_record_check(path, &files);
+    if (st != ST_OK)
+        keep_fault(t, path, st);
+    else if (files >= 0)
+        print_line(path, "hashes of %" PRId64 " input files, good", files);
+}
+
 static void check_run(const char *run, tally *t) {
     char path[PATH_SIZE];
     if (path_join(path, run, "study.yaml") != ST_OK || !file_exists(path)) return;
     check_outputs(run, t);
     check_history(run, t);
     check_events(run, t);
+    check_input_record(run, t);
     print_line(path, "the study; nothing vouches for it, but every output follows from it");
 }
 

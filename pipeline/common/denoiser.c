@@ -1,6 +1,7 @@
 /* Builds the U-Net of a study, fills its inputs, and samples with it. */
 #include "pipeline/common/denoiser.h"
 
+#include "io/activity.h"
 #include "io/alloc.h"
 
 #include <inttypes.h>
@@ -126,6 +127,7 @@ static status predict(void *context, const float *x_t, int64_t t, int conditiona
         denoiser_fill(&d->in, b, x_t + b * pixels, t,
                       &d->conditions[b < d->count ? b : d->count - 1], conditional != 0);
     status st = plan_forward(d->plan, NULL);
+    activity_progress();
     if (st == ST_OK)
         memcpy(predicted, plan_output(d->plan, d->predicted).at,
                (size_t)(d->batch * pixels) * sizeof(float));

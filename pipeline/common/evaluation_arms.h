@@ -6,11 +6,7 @@
 
 #include "model/named_table.h"
 
-enum {
-    ARM_REAL,
-    ARM_REAL_PLUS_SYNTHETIC,
-    ARMS
-}; /* ARM_REAL_PLUS_SYNTHETIC: real and synthetic slices */
+enum { ARM_REAL, ARM_REAL_PLUS_SYNTHETIC, ARMS };
 
 /* By arm: "real", "real_plus_synthetic". */
 extern const named_table evaluation_arms;

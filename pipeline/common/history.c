@@ -21,6 +21,8 @@ static void curve_free(history_curve *c) {
 void history_free(history *h) {
     curve_free(&h->train);
     curve_free(&h->validation);
+    curve_free(&h->open_sum);
+    curve_free(&h->open_count);
 }
 
 status history_add(history_curve *c, double step, double value) {
@@ -36,6 +38,17 @@ status history_add(history_curve *c, double step, double value) {
     c->step[c->count] = step;
     c->value[c->count++] = value;
     return ST_OK;
+}
+
+void history_open_at(const history *h, double step, double *sum, int64_t *count) {
+    const history_curve *s = &h->open_sum, *n = &h->open_count;
+    *sum = 0;
+    *count = 0;
+    if (s->count == 0 || s->count != n->count || s->step[s->count - 1] != step) return;
+    const double counted = n->value[n->count - 1];
+    if (!(counted >= 0 && counted <= INT32_MAX) || !isfinite(s->value[s->count - 1])) return;
+    *sum = s->value[s->count - 1];
+    *count = (int64_t)counted;
 }
 
 static status curve_read(json_t *file, const char *name, const char *path, double last,
@@ -72,8 +85,12 @@ status history_read(const char *path, double step, history *out) {
         goto done;
     }
     TRY(seal_check(file, path, seal));
+    TRY(seal_check_text(file, JSON_COMPACT, text, bytes, path));
     TRY(curve_read(file, "train", path, step, &out->train));
     TRY(curve_read(file, "validation", path, step, &out->validation));
+    if (!json_object_get(file, "open_sum")) goto done;
+    TRY(curve_read(file, "open_sum", path, step, &out->open_sum));
+    TRY(curve_read(file, "open_count", path, step, &out->open_count));
 done:
     if (st != ST_OK) history_free(out);
     json_decref(file);
@@ -95,6 +112,10 @@ status history_write(const history *h, const char *path) {
     json_t *file = json_pack("{s:o, s:o}", "train", curve_json(&h->train), "validation",
                              curve_json(&h->validation));
     char *text = NULL;
+    if (file && h->open_sum.count > 0) {
+        json_object_set_new(file, "open_sum", curve_json(&h->open_sum));
+        json_object_set_new(file, "open_count", curve_json(&h->open_count));
+    }
     status st = file ? seal_put(file) : status_memory("the loss curve", h->train.count * 32);
     if (st == ST_OK && !(text = json_dumps(file, JSON_COMPACT)))
         st = status_memory("the loss curve", h->train.count * 32);

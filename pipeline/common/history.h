@@ -16,6 +16,9 @@ typedef struct history_curve {
 typedef struct history {
     history_curve train;      /* mean training loss of the steps since the previous point */
     history_curve validation; /* validation loss of the EMA parameters */
+    /* At checkpoints between two points of `train`: sum and number of the losses since the point.
+     */
+    history_curve open_sum, open_count;
 } history;
 
 void history_free(history *h);
@@ -27,8 +30,13 @@ status history_add(history_curve *curve, double step, double value);
  * ST_INTEGRITY. The caller calls history_free(). Local. */
 status history_read(const char *path, double step, history *out);
 
+/* The losses since the last point of `train`, if history_add() put them there for this step; else
+ * 0. Local. */
+void history_open_at(const history *h, double step, double *sum, int64_t *count);
+
 /* Writes the file atomically as JSON: {"train": {"step": [...], "loss": [...]}, "validation":
- * {...}, "seal": ...}. Local. */
+ * {...}, "open_sum": {...}, "open_count": {...}, "seal": ...}; the open ones only if there are any.
+ * Local. */
 status history_write(const history *h, const char *path);
 
 /* Plots both curves over the step, with a logarithmic loss axis. The caller calls image_free().

@@ -14,7 +14,7 @@ static status set_names(output_folder *f, const char *out) {
         return status_fail(ST_USAGE, "--out %s: no path, or a path too long", out);
     }
     snprintf(f->out, PATH_SIZE, "%.*s", (int)length, out);
-    if (snprintf(f->temporary, PATH_SIZE, "%s.tmp.fresh", f->out) >= PATH_SIZE) {
+    if (snprintf(f->temporary, PATH_SIZE, "%s.tmp.partial", f->out) >= PATH_SIZE) {
         return status_fail(ST_USAGE, "--out %s: the path is too long", out);
     }
     return ST_OK;

@@ -10,7 +10,7 @@
 
 typedef struct output_folder {
     char out[PATH_SIZE];       /* final name, without a trailing "/" */
-    char temporary[PATH_SIZE]; /* temporary name, where the ranks write: out + ".tmp.fresh" */
+    char temporary[PATH_SIZE]; /* temporary name, where the ranks write: out + ".tmp.partial" */
     bool open;                 /* output_folder_open() succeeded and close was not called yet */
 } output_folder;
 

@@ -4,11 +4,15 @@
  */
 #include "pipeline/common/threads.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <omp.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+enum { THREADS_PER_PROCESSOR_MAX = 4 };
 
 /* Where a rank may run. */
 typedef struct placement {
@@ -36,13 +40,35 @@ static double share(const placement *mine, const placement *all, int ranks) {
     return sum;
 }
 
+/* The number of OMP_NUM_THREADS, or of its first level ("4,2"). libgomp takes the default for bad
+ * values and as many threads as the system gives for absurd ones. Local. */
+static status check_wanted(const char *text) {
+    char *end;
+    const int64_t most = (int64_t)THREADS_PER_PROCESSOR_MAX * sysconf(_SC_NPROCESSORS_ONLN);
+    errno = 0;
+    const int64_t threads = strtoll(text, &end, 10);
+    const char *rest = end + strspn(end, " \t");
+    if (end == text || (*rest && *rest != ',') || errno != 0 || threads < 1)
+        return status_fail(ST_USAGE,
+                           "OMP_NUM_THREADS is \"%.40s\"; it must be a number of threads per rank, "
+                           "1 or more (unset: the rank's share of the processors)",
+                           text);
+    if (threads <= most) return ST_OK;
+    return status_fail(ST_USAGE,
+                       "OMP_NUM_THREADS is %" PRId64 ", more than %d for each processor of this "
+                       "machine (%" PRId64 "); leave it unset to take the rank's share",
+                       threads, THREADS_PER_PROCESSOR_MAX, most);
+}
+
 status threads_share(const comm *c) {
+    const char *wanted = getenv("OMP_NUM_THREADS");
     placement mine;
     void *all = NULL;
     int64_t bytes = 0;
     find_placement(&mine);
-    status st = comm_all_gather(c, &mine, sizeof mine, &all, &bytes, NULL);
-    if (st == ST_OK && !getenv("OMP_NUM_THREADS")) {
+    status st = comm_agree(c, wanted ? check_wanted(wanted) : ST_OK);
+    if (st == ST_OK) st = comm_all_gather(c, &mine, sizeof mine, &all, &bytes, NULL);
+    if (st == ST_OK && !wanted) {
         int threads = (int)(share(&mine, all, comm_size(c)) + 1e-9);
         omp_set_num_threads(threads > 1 ? threads : 1);
     }

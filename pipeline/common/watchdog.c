@@ -80,12 +80,13 @@ static _Noreturn void end_job(const watchdog *w, const watch *seen, watch_verdic
     const bool saved = own.saved || seen->last.doing.saved;
     const double silence = verdict == WATCH_BUSY ? WATCHDOG_BUSY_FACTOR * w->limit : w->limit;
     char line[512];
-    int n = snprintf(line, sizeof line,
-                     "ctaug: rank %d on host %s %s for more than %g s; its last step was %" PRId64
-                     "; %s\n",
-                     w->next, seen->last.host, what[verdict], silence, seen->last.doing.step,
-                     saved ? "the job ends: run the command again to resume from what is saved"
-                           : "the job ends; nothing was saved yet");
+    int n =
+        snprintf(line, sizeof line,
+                 "ctaug: rank %d on host %s %s for more than %g s; its last known step was %" PRId64
+                 "; %s\n",
+                 w->next, seen->last.host, what[verdict], silence, seen->last.doing.step,
+                 saved ? "the job ends: run the command again to resume from what is saved"
+                       : "the job ends; nothing was saved yet");
     if (n > 0) (void)!write(STDERR_FILENO, line, (size_t)n < sizeof line ? (size_t)n : sizeof line);
     _exit(saved ? ST_STOPPED : ST_INTERNAL);
 }
@@ -144,13 +145,21 @@ static status heartbeat_path(const watchdog *w, int rank, char path[PATH_SIZE]) 
     return path_join(path, w->directory, name);
 }
 
-static status prepare(watchdog *w, const char *run_directory) {
+/* The empty directory; what a killed run left, or a link in its place, is removed. Local; called on
+ * rank 0. */
+static status make_directory(const watchdog *w) {
+    status st;
+    TRY(file_remove_tree(w->directory));
+    TRY(file_make_dirs(w->directory));
+done:
+    return st;
+}
+
+static status set_paths(watchdog *w, const char *run_directory) {
     status st;
     TRY(path_join(w->directory, run_directory, "heartbeat"));
-    TRY(file_make_dirs(w->directory));
     TRY(heartbeat_path(w, w->rank, w->own));
     TRY(heartbeat_path(w, w->next, w->other));
-    write_heartbeat(w, 0);
 done:
     return st;
 }
@@ -165,9 +174,11 @@ status watchdog_start(const comm *c, const char *run_directory, double seconds, 
         w->rank = comm_rank(c);
         w->next = (w->rank + 1) % comm_size(c);
         w->limit = seconds;
-        st = prepare(w, run_directory);
+        st = set_paths(w, run_directory);
+        if (st == ST_OK && w->rank == 0) st = make_directory(w);
     }
-    TRY(comm_agree(c, st)); /* from here on every heartbeat is there */
+    TRY(comm_agree(c, st));
+    write_heartbeat(w, 0);
     TRY(comm_agree(c, start_thread(w)));
     *out = w;
     w = NULL;

@@ -10,6 +10,8 @@
  * the current epoch is cached as well, so that a draw needs no shuffle.
  */
 #include "pipeline/data/batch.h"
+
+#include "io/activity.h"
 #include "model/rng.h"
 #include "model/warp.h"
 
@@ -247,6 +249,7 @@ status slices_get(slices *s, int64_t k, slice_sample *sample) {
     if (st != ST_OK) return st;
     average_frame(s, f.hu, f.side, sample->image);
     memcpy(sample->labels, f.working, (size_t)s->pixels);
+    activity_progress();
     return ST_OK;
 }
 

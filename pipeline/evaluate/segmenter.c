@@ -173,6 +173,7 @@ status segmenter_dice(segmenter *s, slices *from, int64_t first, int64_t step,
             patient[count] = patient_of[s->sample.volume];
         }
         TRY(plan_forward(s->plan, NULL));
+        activity_progress();
         const float *logits = plan_output(s->plan, s->nodes.logits).at;
         for (int64_t b = 0; b < count; b++) {
             argmax_labels(logits + b * pixels * classes, pixels, classes, predicted);
@@ -193,6 +194,7 @@ status segmenter_features(segmenter *s, slices *from, int64_t n, moments *out) {
         for (; count < s->batch && i < n; count++, i += step)
             TRY(copy_to_slot(s, from, i * total / n, count, NULL));
         TRY(plan_forward(s->plan, NULL));
+        activity_progress();
         moments_add(out, plan_output(s->plan, s->nodes.features).at, count);
     }
 done:

@@ -154,6 +154,7 @@ static status sample_unit(generation *g, int64_t unit) {
     int64_t pixels = s->data.size * s->data.size, bytes = count * pixels * (int64_t)sizeof *g->hu;
     TRY(unit_path(g, unit, path));
     st = part_read(path, g->fingerprint, g->hu, bytes);
+    if (st == ST_OK) activity_saved(true);
     if (st != ST_INPUT && st != ST_INTEGRITY) goto done;
     if (st == ST_INTEGRITY) log_warning(g->stage->log, "%s: sampled again", status_message());
     for (int64_t b = 0; b < count; b++) {

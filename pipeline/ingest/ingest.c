@@ -7,8 +7,10 @@
  * volumes; the rounds ensure that every rank enters every Collective call. The store gets
  * pseudonyms, geometry and voxels only; patient names and file paths are not written to it.
  */
+#include "io/activity.h"
 #include "io/series.h"
 #include "io/store.h"
+#include "pipeline/ingest/input_hashes.h"
 #include "pipeline/stage.h"
 
 #include <inttypes.h>
@@ -22,6 +24,9 @@ typedef struct ingest {
     const stage_context *stage;
     char directory[PATH_SIZE], fingerprint[SHA256_HEX];
     series_list list;
+    const char **paths; /* of all input files: the slices and SEG files of each series in turn */
+    input_file *files;  /* of `paths` */
+    int64_t file_count;
     int64_t left_out, without_seg, patients, slices, voxels;
     label_set labels;
     bool from_seg;
@@ -102,56 +107,75 @@ done:
     return st;
 }
 
-/* SHA-256 over what identifies the input: SOP instance UID and file size of each slice, and the
- * content of each SEG. An image's UID identifies its pixels, and the scan has read it already. A
- * SEG may be corrected without a new UID, and is small enough to be hashed whole. File times are
- * not included, so that a copy of the archive has the same hash. Local. */
+static int64_t file_count(const series *one) {
+    return one->space.shape[0] + one->segmentation_count;
+}
+
+/* Lists the input files in an order that follows from their content and, for several SEG files of
+ * one series, from their names. Local. */
+static status list_files(ingest *in) {
+    int64_t next = 0;
+    for (int64_t i = 0; i < in->list.count; i++) in->file_count += file_count(&in->list.items[i]);
+    status st = array_alloc(&in->paths, in->file_count, sizeof *in->paths, "the input files");
+    for (int64_t i = 0; i < in->list.count && st == ST_OK; i++) {
+        const series *one = &in->list.items[i];
+        for (int64_t z = 0; z < one->space.shape[0]; z++) in->paths[next++] = one->slices[z].path;
+        for (int64_t j = 0; j < one->segmentation_count; j++)
+            in->paths[next++] = one->segmentations[j];
+    }
+    return st;
+}
+
+/* SHA-256 over the content of all slices and SEG files. Paths and times are not included, so that a
+ * copy of the archive has the same hash. Local. */
 static status input_hash(const ingest *in, char hex[SHA256_HEX]) {
     char *text = NULL;
     size_t length = 0;
-    bool written = true;
-    status st = ST_OK;
+    const input_file *next = in->files;
     FILE *stream = open_memstream(&text, &length);
     if (!stream) return status_memory("the list of input files", 0);
     for (int64_t i = 0; i < in->list.count; i++) {
         const series *one = &in->list.items[i];
-        written &= fprintf(stream, "series %s\n", one->pseudonym) > 0;
-        for (int64_t z = 0; z < one->space.shape[0]; z++) {
-            int64_t bytes = 0;
-            TRY(file_size(one->slices[z].path, &bytes));
-            written &= fprintf(stream, "%s %" PRId64 "\n", one->slices[z].sop_uid, bytes) > 0;
-        }
-        for (int64_t j = 0; j < one->segmentation_count; j++) {
-            char content[SHA256_HEX];
-            TRY(file_sha256(one->segmentations[j], content));
-            written &= fprintf(stream, "seg %s\n", content) > 0;
-        }
+        fprintf(stream, "series %s\n", one->pseudonym);
+        for (int64_t k = 0; k < file_count(one); k++, next++)
+            fprintf(stream, "%s %s\n", k < one->space.shape[0] ? "slice" : "seg", next->sha256);
     }
-done:
-    if (fclose(stream) != 0) written = false;
-    if (st == ST_OK && !written) st = status_memory("the list of input files", (int64_t)length);
+    const bool failed = ferror(stream);
+    status st = ST_OK;
+    if (fclose(stream) != 0 || failed)
+        st = status_memory("the list of input files", (int64_t)length);
     if (st == ST_OK) st = bytes_sha256(text, (int64_t)length, hex);
     free(text);
     return st;
 }
 
 /* Computes in->fingerprint of the output and checks whether the published store already has it.
- * Rank 0 computes, the result is broadcast. Collective. */
+ * Collective. */
 static status is_current(ingest *in, bool *current) {
     static const char *const sections[] = {"ingest"};
     const comm *c = in->stage->comm;
     char upstream[SHA256_HEX];
-    status st = ST_OK;
-    if (comm_rank(c) == 0) {
-        st = input_hash(in, upstream);
-        if (st == ST_OK)
-            st = study_fingerprint(in->stage->study, sections, 1, upstream, in->fingerprint);
-    }
-    TRY(comm_agree(c, st));
-    TRY(comm_broadcast(c, in->fingerprint, sizeof in->fingerprint, 0));
+    status st;
+    TRY(comm_agree(c, list_files(in)));
+    TRY(input_hashes(in->stage, in->paths, in->file_count, &in->files));
+    st = input_hash(in, upstream);
+    if (st == ST_OK)
+        st = study_fingerprint(in->stage->study, sections, 1, upstream, in->fingerprint);
+    TRY(comm_agree(c, st)); /* ranks may differ only in lack of memory */
     TRY(stage_is_current(in->stage, in->directory, "store", in->fingerprint, current));
 done:
     return st;
+}
+
+/* That the files of series i are still those that were hashed. Local. */
+static status check_files(const ingest *in, int64_t i) {
+    int64_t first = 0;
+    for (int64_t k = 0; k < i; k++) first += file_count(&in->list.items[k]);
+    for (int64_t k = first; k < first + file_count(&in->list.items[i]); k++) {
+        status st = input_file_check(&in->files[k], in->paths[k]);
+        if (st != ST_OK) return st;
+    }
+    return ST_OK;
 }
 
 /* The provenance entry of the store's manifest. NULL if out of memory. New reference. Local. */
@@ -184,10 +208,12 @@ static status ingest_volume(ingest *in, store_writer *w, int64_t i) {
             TRY(status_fail(ST_INPUT, "%s: changed while it was read: segment '%s' is new",
                             one->segmentations[k], in->labels.name[in->labels.count - 1]));
     }
+    TRY(check_files(in, i));
     for (int64_t k = 0; !in->from_seg && k < voxels; k++)
         v.labels[k] = in->label_of_hu[v.hu[k] + HU_ZERO];
     for (int64_t k = 0; k < voxels; k++) in->label_voxels[v.labels[k]]++;
     TRY(store_writer_put(w, i, &v));
+    activity_step(i);
 done:
     volume_free(&v);
     return st;
@@ -361,7 +387,11 @@ status ingest_stage(const stage_context *s) {
     }
     stage_log_next(s, "train");
 done:
-    if (in) series_list_free(&in->list);
+    if (in) {
+        series_list_free(&in->list);
+        free(in->paths);
+        free(in->files);
+    }
     free(in);
     return st;
 }

@@ -19,8 +19,7 @@
 
 enum { STUDY_TEXT = 256, STUDY_LIST = 16 };
 
-/* Choices of the study; those of the model are declared there. Their names, in the same order, are
- * in study_table.c. */
+/* Choices of the study; those of the model are declared there. Their names are in study_table.c. */
 typedef enum label_source { LABELS_FROM_SEG, LABELS_FROM_THRESHOLDS } label_source;
 typedef enum flip_kind { FLIP_NONE, FLIP_HORIZONTAL } flip_kind;
 typedef enum precision_kind { PRECISION_F32, PRECISION_BF16, PRECISION_AUTO } precision_kind;

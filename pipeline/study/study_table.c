@@ -7,14 +7,18 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Names of the choices, in the order of their enums (pipeline/study/study.h). */
-static const char *const source_names[] = {"seg", "thresholds"};
-static const char *const flip_names[] = {"none", "horizontal"};
-static const char *const precision_names[] = {"f32", "bf16", "auto"};
-static const char *const recompute_names[] = {"none", "blocks"};
-static const char *const switch_names[] = {"off", "on"};
-static const char *const wire_names[] = {"f32", "bf16"};
-static const char *const sharding_names[] = {"auto", "on", "off"};
+/* Names of the choices, by the values of their enums (pipeline/study/study.h). */
+static const char *const source_names[] = {
+    [LABELS_FROM_SEG] = "seg", [LABELS_FROM_THRESHOLDS] = "thresholds"};
+static const char *const flip_names[] = {[FLIP_NONE] = "none", [FLIP_HORIZONTAL] = "horizontal"};
+static const char *const precision_names[] = {
+    [PRECISION_F32] = "f32", [PRECISION_BF16] = "bf16", [PRECISION_AUTO] = "auto"};
+static const char *const recompute_names[] = {
+    [RECOMPUTE_NONE] = "none", [RECOMPUTE_BLOCKS] = "blocks"};
+static const char *const switch_names[] = {[SWITCH_OFF] = "off", [SWITCH_ON] = "on"};
+static const char *const wire_names[] = {[WIRE_F32] = "f32", [WIRE_BF16] = "bf16"};
+static const char *const sharding_names[] = {
+    [SHARDING_AUTO] = "auto", [SHARDING_ON] = "on", [SHARDING_OFF] = "off"};
 
 const named_table label_sources = NAMED_TABLE("source of labels", source_names);
 const named_table precision_kinds = NAMED_TABLE("precision", precision_names);
@@ -179,14 +183,14 @@ int study_key_find(const char *path) {
     return -1;
 }
 
-/* Edit distance of `path` from key i. A wrong or missing section counts as one edit, so that
- * "steps" at the top level is near "train.steps". */
 int study_section_find(const char *name) {
     for (int i = 0; i < study_section_count; i++)
         if (strcmp(study_sections[i].name, name) == 0) return i;
     return -1;
 }
 
+/* Edit distance of `path` from key i. A wrong or missing section counts as one edit, so that
+ * "steps" at the top level is near "train.steps". */
 static int distance_to(const char *path, int i) {
     char known[STUDY_PATH];
     study_key_path(&study_keys[i], known);

@@ -170,7 +170,9 @@ done:
  * training, not a part of it. Local; called on rank 0. */
 static status read_history(training *t) {
     char aside[PATH_SIZE + 32];
-    status st = history_read(t->history_path, (double)trainer_step_count(t->trainer), &t->history);
+    const double step = (double)trainer_step_count(t->trainer);
+    status st = history_read(t->history_path, step, &t->history);
+    history_open_at(&t->history, step, &t->loss_sum, &t->loss_count);
     if (st != ST_INTEGRITY) return st;
     snprintf(aside, sizeof aside, "%s.damaged", t->history_path);
     log_warning(t->stage->log, "%s: the curve begins again, the old one is kept as %s",
@@ -203,13 +205,27 @@ done:
     return st;
 }
 
+/* Writes the curve, with the losses since its last point: a resumed run makes the next one of all.
+ * Local; called on rank 0. */
+static status write_history(training *t) {
+    status st = ST_OK;
+    const double step = (double)trainer_step_count(t->trainer);
+    if (t->loss_count > 0) {
+        TRY(history_add(&t->history.open_sum, step, t->loss_sum));
+        TRY(history_add(&t->history.open_count, step, (double)t->loss_count));
+    }
+    TRY(history_write(&t->history, t->history_path));
+done:
+    return st;
+}
+
 /* Writes a checkpoint. Collective. */
 static status save(training *t) {
     status st = ST_OK;
     TRY(trainer_check_equal(t->trainer));
     /* The curve is written first: if the checkpoint then fails, a resumed run drops the points
      * behind the checkpoint it resumes from. */
-    if (comm_rank(t->stage->comm) == 0) st = history_write(&t->history, t->history_path);
+    if (comm_rank(t->stage->comm) == 0) st = write_history(t);
     TRY(comm_agree(t->stage->comm, st));
     TRY(trainer_save(t->trainer, t->checkpoints, t->fingerprint, (int)t->stage->study->train.keep));
     log_event(t->stage->log, "checkpoint",

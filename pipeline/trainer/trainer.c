@@ -3,6 +3,7 @@
 #include "pipeline/trainer/trainer.h"
 #include "pipeline/trainer/trainer_detail.h"
 
+#include "io/activity.h"
 #include "io/log.h"
 #include "io/alloc.h"
 #include "model/optim.h"
@@ -183,8 +184,10 @@ static status accumulate(trainer *t, const trainer_feed *feed, int64_t first, in
     tensor y = plan_output(t->plan, t->loss);
     *loss = 0;
     for (int64_t b = 0; b < count; b++) *loss += (double)((float *)y.at)[b];
+    activity_progress();
     TRY(plan_backward(t->plan, last ? reduction_ready : NULL, t->reduction));
     if (t->partial && !last) sum_stack_push(t->partial, t->params->grad);
+    activity_progress();
 done:
     return st;
 }

@@ -30,9 +30,9 @@
 #include <unistd.h>
 
 enum {
-    MIN_GROUP = 65536,      /* floats of a group's transformed input, about */
-    MAX_GROUP = 262144,     /* likewise */
-    MAX_TILES = 64,         /* of a group */
+    GROUP_MIN = 65536,      /* floats of a group's transformed input, about */
+    GROUP_MAX = 262144,     /* likewise */
+    TILES_MAX = 64,         /* of a group */
     CHUNK = 128,            /* tiles that the weight gradient processes at once */
     PARTS_FLOATS = 1 << 22, /* max. size of the sums of all parts of the weight gradient */
     TASK_TILES = 8,         /* tiles that a thread transforms in one task */
@@ -116,7 +116,7 @@ static void pack(const conv_shape *s, const float *weight, void *packed) {
  * are outputs and inputs: transforms the weights to U, then flips U. */
 static void flip_block(const conv_shape *s, const winograd_kernels *wk, const float *weight,
                        int64_t o, int64_t k, float *flipped) {
-    _Alignas(64) float u[WINOGRAD_POSITIONS * WINOGRAD_MAX_BLOCK * WINOGRAD_MAX_PANEL];
+    _Alignas(64) float u[WINOGRAD_POSITIONS * WINOGRAD_BLOCK_MAX * WINOGRAD_PANEL_MAX];
     const int64_t row = s->in * WINOGRAD_TAPS, panel = wk->panel,
                   inputs = min_i64(wk->block, s->in - k);
     const int64_t outputs = min_i64(panel, s->out - o), from = wk->block * panel,
@@ -153,12 +153,12 @@ typedef struct grouping {
  * that do not fit this cache are read from farther away once per group. */
 static int64_t group_floats(void) {
     const int64_t bytes = sysconf(_SC_LEVEL2_CACHE_SIZE); /* -1 or 0: not known */
-    return min_i64(MAX_GROUP, max_i64(MIN_GROUP, bytes / 2 / (int64_t)sizeof(float)));
+    return min_i64(GROUP_MAX, max_i64(GROUP_MIN, bytes / 2 / (int64_t)sizeof(float)));
 }
 
 static grouping grouping_of(const winograd_kernels *wk, int64_t in, int64_t out) {
     grouping g = {.tiles = group_floats() / (WINOGRAD_POSITIONS * in) / wk->rows * wk->rows};
-    g.tiles = max_i64(2 * wk->rows, min_i64(MAX_TILES / wk->rows * wk->rows, g.tiles));
+    g.tiles = max_i64(2 * wk->rows, min_i64(TILES_MAX / wk->rows * wk->rows, g.tiles));
     /* A cache line of padding: the positions of a tile shall not map to the same cache sets. */
     g.position = round_up(g.tiles * in, LINE_FLOATS) + LINE_FLOATS;
     g.inputs = WINOGRAD_POSITIONS * g.position;
@@ -170,7 +170,7 @@ static grouping grouping_of(const winograd_kernels *wk, int64_t in, int64_t out)
 
 /* The size of the zeros that are read for pixels outside and for a bias of NULL. */
 static int64_t zeros_floats(const conv_shape *s) {
-    return round_up(max_i64(s->in, s->out), WINOGRAD_MAX_PANEL);
+    return round_up(max_i64(s->in, s->out), WINOGRAD_PANEL_MAX);
 }
 
 typedef struct forward_job {
@@ -192,7 +192,7 @@ static void forward_group(const forward_job *j, int64_t first, int64_t count, fl
     const grouping *g = &j->group;
     float *m = v + g->inputs, *outside = m + g->results;
     const int64_t in = j->in.channels, row = g->tiles * wk->panel, position = in * wk->panel;
-    void *pixel[WINOGRAD_POSITIONS], *result[MAX_TILES][4];
+    void *pixel[WINOGRAD_POSITIONS], *result[TILES_MAX][4];
     for (int64_t t = 0; t < count; t++) {
         tile_pixels(&j->tiles, first + t, -1, 4, &j->in, j->x, j->zeros, pixel);
         wk->input(j->in.read, (const void *const *)pixel, in, v + t * in, g->position);

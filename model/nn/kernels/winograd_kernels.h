@@ -31,8 +31,8 @@
 enum {
     WINOGRAD_POSITIONS = 16,
     WINOGRAD_TAPS = 9,
-    WINOGRAD_MAX_PANEL = 32,
-    WINOGRAD_MAX_BLOCK = 16
+    WINOGRAD_PANEL_MAX = 32,
+    WINOGRAD_BLOCK_MAX = 16
 };
 
 /* How activations are read; rounded: f32 elements are rounded to bf16. */

@@ -11,13 +11,13 @@
 #include <oneapi/dnnl/dnnl.h>
 #include <oneapi/dnnl/dnnl_debug.h>
 
-enum { MAX_ARGS = 5 };
+enum { ARGS_MAX = 5 };
 
 /* A primitive with its arguments, the memory objects that it runs on. */
 typedef struct primitive_call {
     dnnl_primitive_t primitive;
     dnnl_memory_t scratch;
-    dnnl_exec_arg_t args[MAX_ARGS];
+    dnnl_exec_arg_t args[ARGS_MAX];
     int count;
 } primitive_call;
 

@@ -28,9 +28,9 @@ enum {
     TWO_TILES = 2 * TILE,   /* pixels, or channels, of one micro-kernel */
     BUFFER_BYTES = 1 << 20, /* of a chunk and its sums, about */
     JOBS_PER_THREAD = 4,    /* at least, if there are as many */
-    MIN_OUTPUTS = 128,      /* of a job: with fewer, copying the pixels would take longer */
+    OUTPUTS_MIN = 128,      /* of a job: with fewer, copying the pixels would take longer */
     DEPTH = 2,              /* times 32 input channels at once, of a 3x3 kernel */
-    MAX_INTERLEAVE = 4      /* samples */
+    INTERLEAVE_MAX = 4      /* samples */
 };
 
 typedef uint32_t pair; /* bf16 weights of an input channel and the next */
@@ -61,7 +61,7 @@ static bool supports(const conv_shape *s) {
         s->out < 1 || s->out % TWO_TILES != 0)
         return false;
     return s->kernel == 1 ? s->height * s->width % TILE == 0
-                          : s->kernel == 3 && interleave_of(s->width) <= MAX_INTERLEAVE;
+                          : s->kernel == 3 && interleave_of(s->width) <= INTERLEAVE_MAX;
 }
 
 /* The partition into jobs, and the layout of a chunk. A group is `interleave` samples. A chunk is
@@ -100,7 +100,7 @@ static layout layout_of(const direction *s) {
     const int64_t positions = l.interleave + (l.groups * (l.rows + 1) + 1) * l.row;
     l.plane = (positions + 1) * TWO_TILES;
     l.split = (JOBS_PER_THREAD * l.threads + l.chunks - 1) / l.chunks;
-    l.split = max_i64(1, min_i64(l.split, s->out / MIN_OUTPUTS));
+    l.split = max_i64(1, min_i64(l.split, s->out / OUTPUTS_MIN));
     return l;
 }
 

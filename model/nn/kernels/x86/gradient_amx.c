@@ -32,7 +32,7 @@ enum {
     BLOCK = 128,            /* input channels of a job, at most */
     TWO_TILES = 2 * TILE,   /* channels of one micro-kernel */
     JOBS_PER_THREAD = 2,
-    MIN_PART = 2048 /* positions: with shorter parts the final addition takes too long */
+    PART_MIN = 2048 /* positions: with shorter parts the final addition takes too long */
 };
 
 /* Every processor with AMX has VBMI2. */
@@ -92,7 +92,7 @@ static layout layout_of(const conv_shape *s) {
     l.block = round_up((s->in + l.blocks - 1) / l.blocks, TWO_TILES);
     l.threads = omp_get_max_threads();
     l.parts = (JOBS_PER_THREAD * l.threads + l.blocks - 1) / l.blocks;
-    l.parts = max_i64(1, min_i64(l.parts, l.count / MIN_PART));
+    l.parts = max_i64(1, min_i64(l.parts, l.count / PART_MIN));
     l.part = round_up((l.count + l.parts - 1) / l.parts, STEP);
     l.parts = (l.count + l.part - 1) / l.part; /* no part is empty */
     l.phases = 1 + pad;

@@ -50,8 +50,8 @@ typedef struct sums_layout {
 /* dw [16 outputs, `row` elements apart][16 inputs][taps] += the sums of the parts, in order. */
 INLINE_AVX512_BF16 void reduce_sums(const sums_layout *l, const float *sums, float *dw,
                                     int64_t row) {
-    enum { MAX_TAPS = 9 };
-    __m512 g[LANES * MAX_TAPS];
+    enum { TAPS_MAX = 9 };
+    __m512 g[LANES * TAPS_MAX];
     for (int64_t t = 0; t < l->taps; t++)
         for (int64_t i = 0; i < LANES; i++) {
             const float *from = sums + t * l->tap + i * l->input;
