@@ -140,7 +140,11 @@ static void evaluation_text(FILE *f, const report *r) {
     put_count(f, report_number(r, "segmenter.batch"), "slice", "slices");
     fputs(" in either case and with ", f);
     put_count(f, report_number(r, "segmenter.seeds"), "seed", "seeds");
-    fputs(" each. The Dice coefficient (Dice 1945) on held-out real slices was computed at the "
+    fprintf(f,
+            " each. With synthetic slices, %g%% of each batch were synthetic; the last %g%% of the "
+            "steps took real slices alone.",
+            100 * r->stage->study->evaluate.share, 100 * r->stage->study->evaluate.real_only_last);
+    fputs(" The Dice coefficient (Dice 1945) on held-out real slices was computed at the "
           "working size for each "
           "patient and structure and averaged over the patients who have the structure. The "
           "Fr&eacute;chet distance (Heusel "

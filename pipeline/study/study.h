@@ -102,6 +102,8 @@ typedef struct study {
         int64_t steps;
         int64_t batch;
         double lr;
+        double share;          /* synthetic slices of a batch, 0..1 */
+        double real_only_last; /* part of the steps, 0..1 */
     } evaluate;
 } study;
 
