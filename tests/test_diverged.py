@@ -21,13 +21,21 @@ def vouch(step):
     with open(f"{step}/state.h5", "rb") as f:
         state = f.read()
     with open(f"{step}/manifest.json") as f:
-        manifest = json.load(f)
-    manifest["files"][0].update(bytes=len(state), sha256=hashlib.sha256(state).hexdigest())
-    del manifest["seal"]
-    text = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
-    manifest["seal"] = hashlib.sha256(text.encode()).hexdigest()
+        text = f.read()
+    manifest = json.loads(text)
+    file, seal = manifest["files"][0], manifest.pop("seal")
+    new = {"bytes": len(state), "sha256": hashlib.sha256(state).hexdigest()}
+    old = {key: file[key] for key in new}
+    file.update(new)
+    compact = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
+    # The file keeps its spelling, which is checked as well.
+    for was, now in [(seal, hashlib.sha256(compact.encode()).hexdigest()),
+                     (old["sha256"], new["sha256"]),
+                     (f'"bytes": {old["bytes"]}', f'"bytes": {new["bytes"]}')]:
+        assert text.count(was) == 1, (text, was)
+        text = text.replace(was, now)
     with open(f"{step}/manifest.json", "w") as f:
-        json.dump(manifest, f)
+        f.write(text)
 
 
 def enlarge(step):

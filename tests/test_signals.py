@@ -185,7 +185,7 @@ def slow_training(place):
 
 
 def ctrl_c_in_a_terminal(place):
-    """The terminal sends Ctrl-C to the wrapper's group; a second one ends the ranks at once."""
+    """A terminal sends Ctrl-C to the group of the wrapper; a second one ends the ranks."""
     study, out = place.study("terminal")
     chain.run(2, "ingest", study)
     for presses in (1, 2):

@@ -69,11 +69,50 @@ static void any_progress_starts_the_count_again(void **state) {
     }
 }
 
+/* A watcher that looks twice as often as the heart beats reads every beat twice. */
+static void looks_between_beats_count(void **state) {
+    (void)state;
+    watch w = {0};
+    heartbeat h = {.beat = 1};
+    watch_verdict v = WATCH_FINE;
+    int looks = 0;
+    assert_int_equal(live(&w, &h, (second){true, true, false, 1}, 5), WATCH_FINE);
+    while (v == WATCH_FINE && looks < 50)
+        v = live(&w, &h, (second){looks++ % 2 == 1, false, false, 0}, 1);
+    assert_int_equal(v, WATCH_IDLE);
+    assert_in_range(looks, 10, 13);
+}
+
+/* Threads of MPI wake up now and then; that is no work of the rank. */
+static void short_bursts_are_no_work(void **state) {
+    (void)state;
+    watch w = {0};
+    heartbeat h = {.beat = 1};
+    assert_int_equal(live(&w, &h, (second){true, true, false, 1}, 5), WATCH_FINE);
+    assert_int_equal(live(&w, &h, (second){true, false, false, 0.3}, 1), WATCH_FINE);
+    assert_int_equal(live(&w, &h, (second){true, false, false, 0}, 9), WATCH_FINE);
+    assert_int_equal(live(&w, &h, (second){true, false, false, 0}, 1), WATCH_IDLE);
+}
+
+/* A rank that was suspended for less than the limit may go on for as long as any other. */
+static void a_suspension_is_no_idleness(void **state) {
+    (void)state;
+    watch w = {0};
+    heartbeat h = {.beat = 1};
+    assert_int_equal(live(&w, &h, (second){true, true, false, 1}, 5), WATCH_FINE);
+    assert_int_equal(live(&w, &h, (second){false, false, false, 0}, 9), WATCH_FINE);
+    assert_int_equal(live(&w, &h, (second){true, false, false, 0.1}, 8), WATCH_FINE);
+    assert_int_equal(live(&w, &h, (second){true, true, false, 1}, 1), WATCH_FINE);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(working_ranks_are_fine),
         cmocka_unit_test(silent_ranks_are_found_after_the_limit),
         cmocka_unit_test(any_progress_starts_the_count_again),
+        cmocka_unit_test(looks_between_beats_count),
+        cmocka_unit_test(short_bursts_are_no_work),
+        cmocka_unit_test(a_suspension_is_no_idleness),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,7 +17,7 @@
 enum { LOOKS = 10 /* in the time of silence that is too long */ };
 
 /* A rank that uses less than this share of a processor is not busy. */
-static const double BUSY_SHARE = 0.02;
+static const double BUSY_SHARE = 0.1;
 static const double LONGEST_PAUSE = 10; /* seconds */
 
 struct watchdog {
@@ -27,20 +27,27 @@ struct watchdog {
     bool ending;
     int rank, next;
     double limit;
-    char own[PATH_SIZE], other[PATH_SIZE], directory[PATH_SIZE];
+    char own[PATH_SIZE], other[PATH_SIZE], first[PATH_SIZE],
+        directory[PATH_SIZE]; /* first: rank 0 */
 };
 
 watch_verdict watch_take(watch *w, const heartbeat *now, double passed, double limit) {
-    const bool beats = now->beat != w->last.beat;
+    if (now->beat == w->last.beat) {
+        w->stopped += passed;
+        return w->stopped > limit ? WATCH_STOPPED : WATCH_FINE;
+    }
     const bool progress = now->doing.done != w->last.doing.done || now->doing.waiting;
-    const bool busy = now->cpu - w->last.cpu > BUSY_SHARE * passed;
-    w->stopped = beats ? 0 : w->stopped + passed;
-    w->idle = !beats || progress || busy ? 0 : w->idle + passed;
-    w->busy = !beats || progress ? 0 : w->busy + passed;
-    if (beats) w->last = *now;
-    if (w->stopped > limit) return WATCH_STOPPED;
-    if (w->idle > limit) return WATCH_IDLE;
-    if (w->busy > WATCHDOG_BUSY_FACTOR * limit) return WATCH_BUSY;
+    /* Looks and beats are not in step: one beat may be read twice. What is longer was a stop. */
+    passed += w->stopped < passed ? w->stopped : passed;
+    w->stopped = 0;
+    w->stuck = progress ? 0 : w->stuck + passed;
+    w->window = progress ? 0 : w->window + passed;
+    w->cpu = progress ? 0 : w->cpu + now->cpu - w->last.cpu;
+    w->last = *now;
+    if (w->stuck > WATCHDOG_BUSY_FACTOR * limit) return WATCH_BUSY;
+    if (w->window <= limit) return WATCH_FINE;
+    if (w->cpu < BUSY_SHARE * w->window) return WATCH_IDLE;
+    w->window = w->cpu = 0;
     return WATCH_FINE;
 }
 
@@ -61,8 +68,8 @@ static void write_heartbeat(const watchdog *w, uint64_t beat) {
     close(fd);
 }
 
-static bool read_heartbeat(const watchdog *w, heartbeat *h) {
-    int fd = open(w->other, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+static bool read_heartbeat(const char *path, heartbeat *h) {
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) return false;
     const bool whole = pread(fd, h, sizeof *h, 0) == (ssize_t)sizeof *h;
     close(fd);
@@ -77,7 +84,9 @@ static _Noreturn void end_job(const watchdog *w, const watch *seen, watch_verdic
                                            "hangs: it neither works nor waits for others",
                                        [WATCH_BUSY] = "is busy but makes no progress"};
     const activity own = activity_now();
-    const bool saved = own.saved || seen->last.doing.saved;
+    heartbeat first = {0}; /* rank 0 writes the checkpoints */
+    const bool saved = own.saved || seen->last.doing.saved ||
+                       (read_heartbeat(w->first, &first) && first.doing.saved);
     const double silence = verdict == WATCH_BUSY ? WATCHDOG_BUSY_FACTOR * w->limit : w->limit;
     char line[512];
     int n =
@@ -118,7 +127,7 @@ static void *run(void *context) {
         const double now = seconds_of(CLOCK_MONOTONIC);
         const double passed = now - before < 2 * pause ? now - before : pause;
         before = now;
-        (void)read_heartbeat(w, &h);
+        (void)read_heartbeat(w->other, &h);
         const watch_verdict verdict = watch_take(&seen, &h, passed, w->limit);
         if (verdict != WATCH_FINE) end_job(w, &seen, verdict);
     }
@@ -160,6 +169,7 @@ static status set_paths(watchdog *w, const char *run_directory) {
     TRY(path_join(w->directory, run_directory, "heartbeat"));
     TRY(heartbeat_path(w, w->rank, w->own));
     TRY(heartbeat_path(w, w->next, w->other));
+    TRY(heartbeat_path(w, 0, w->first));
 done:
     return st;
 }

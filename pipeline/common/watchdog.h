@@ -4,7 +4,8 @@
  * Every rank has a thread that writes a heartbeat into a file of the run directory, outside MPI,
  * and watches the file of the next rank (the last one that of the first). A rank counts as silent
  *   - if its heartbeat stops: the process is stopped, or its node is gone;
- *   - if it does not wait for other ranks, uses no processor time and makes no progress;
+ *   - if it does not wait for other ranks, makes no progress and uses hardly any processor time:
+ * the limit after its last progress, or twice the limit if it was busy after that;
  *   - if it does not wait, is busy, and makes no progress for BUSY_FACTOR times as long.
  * The rank that finds out prints host, rank and last step, and ends its process, upon which the
  * launcher ends the others.
@@ -28,8 +29,11 @@ typedef struct heartbeat {
 /* What a watcher remembers of the rank that it watches. */
 typedef struct watch {
     heartbeat last;
-    double stopped, idle,
-        busy; /* seconds without beat; without progress and time; without progress */
+    double stopped; /* seconds without a beat */
+    double stuck;   /* seconds without progress */
+    /* The present window in it, in which processor time is counted: short bursts (of a thread of
+     * MPI) are no work. */
+    double window, cpu;
 } watch;
 
 typedef enum watch_verdict { WATCH_FINE, WATCH_STOPPED, WATCH_IDLE, WATCH_BUSY } watch_verdict;

@@ -140,6 +140,7 @@ status trainer_save(trainer *t, const char *directory, const char *fingerprint, 
         if (st == ST_OK)
             st = checkpoint_write(directory, t->step, fingerprint, arrays, n, scalars, SCALARS,
                                   keep);
+        if (st == ST_OK) activity_saved(true); /* it counts before the others know of it */
     }
     st = comm_agree(t->comm, st);
     if (st == ST_OK) activity_saved(true);
