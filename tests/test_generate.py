@@ -29,7 +29,8 @@ def copy_of(place, name, out):
 
 
 def interrupted(place, out):
-    """Stopped after the first finished unit, then resumed on another number of ranks."""
+    """Stopped after the first finished unit, which is then damaged; resumed on another number of
+    ranks."""
     study, other = copy_of(place, "interrupted", out)
     words = ("--set", "generate.steps=40")
     job = subprocess.Popen(chain.command(1, chain.CTAUG, "generate", study, *words), env=chain.ENV,
@@ -45,6 +46,15 @@ def interrupted(place, out):
     os.killpg(job.pid, signal.SIGUSR1)
     assert job.wait(timeout=60) == 75
     assert not os.path.exists(f"{other}/synthetic/manifest.json")
+    damaged = [os.path.join(folder, name) for folder, _, names in os.walk(other) for name in names
+               if name.startswith("unit-")]
+    assert damaged
+    for path in damaged:  # one voxel, say
+        with open(path, "r+b") as f:
+            f.seek(-1, os.SEEK_END)
+            byte = f.read(1)[0]
+            f.seek(-1, os.SEEK_END)
+            f.write(bytes([byte ^ 1]))
     chain.run(2, "generate", study, *words)
     fresh, whole = copy_of(place, "uninterrupted", out)
     chain.run(1, "generate", fresh, *words)
