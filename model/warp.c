@@ -11,6 +11,7 @@
 #include "model/warp.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -103,21 +104,61 @@ void warp_point(const warp *w, double z, double y, double x, double *from_y, dou
     map_point(w, at_y, y, x, from_y, from_x);
 }
 
-/* Bilinear interpolation between the four pixel centres around (y, x), in pixels; pixels outside
- * the slice have the value `fill`. */
-static float bilinear(const float *in, int64_t h, int64_t w, float fill, double y, double x) {
-    if (!(y > -1 && y < (double)h && x > -1 && x < (double)w)) return fill;
-    double floor_y = floor(y), floor_x = floor(x);
-    int64_t y0 = (int64_t)floor_y, x0 = (int64_t)floor_x;
-    double ty = y - floor_y, tx = x - floor_x, row[2];
-    for (int k = 0; k < 2; k++) {
-        int64_t yk = y0 + k;
-        int inside = yk >= 0 && yk < h;
-        double left = inside && x0 >= 0 ? in[yk * w + x0] : fill;
-        double right = inside && x0 + 1 < w ? in[yk * w + x0 + 1] : fill;
-        row[k] = left + tx * (right - left);
+/* ---- interpolation ---- */
+
+enum { LOBES = 3, LANCZOS = 2 * LOBES, PHASES = 2048 };
+
+/* lanczos[p]: weights of the LANCZOS pixels around a point that lies p / PHASES pixels behind the
+ * third of them; they add up to 1. */
+static float lanczos[PHASES + 1][LANCZOS];
+
+static double sinc(double x) {
+    const double pi = 3.14159265358979323846;
+    return fabs(x) < 1e-12 ? 1 : sin(pi * x) / (pi * x);
+}
+
+static void fill_lanczos(void) {
+    for (int p = 0; p <= PHASES; p++) {
+        double weight[LANCZOS], sum = 0;
+        for (int k = 0; k < LANCZOS; k++) {
+            double x = (double)p / PHASES + LOBES - 1 - k;
+            weight[k] = fabs(x) < LOBES ? sinc(x) * sinc(x / LOBES) : 0;
+            sum += weight[k];
+        }
+        for (int k = 0; k < LANCZOS; k++) lanczos[p][k] = (float)(weight[k] / sum);
     }
-    return (float)(row[0] + ty * (row[1] - row[0]));
+}
+
+/* A position along an axis, in pixels: the first of the pixels around it, and their weights. */
+typedef struct taps {
+    int64_t first;
+    const float *weight;
+} taps;
+
+static taps taps_at(double x) {
+    double whole = floor(x);
+    return (taps){(int64_t)whole - LOBES + 1, lanczos[(int)((x - whole) * PHASES + 0.5)]};
+}
+
+/* The value at (y, x), in pixels; pixels outside the slice have the value `fill`. */
+static float interpolate(const int16_t *in, int64_t h, int64_t w, int16_t fill, double y,
+                         double x) {
+    if (!(y > -LOBES && y < (double)(h - 1 + LOBES) && x > -LOBES && x < (double)(w - 1 + LOBES)))
+        return fill;
+    taps down = taps_at(y), across = taps_at(x);
+    const bool inside = across.first >= 0 && across.first + LANCZOS <= w;
+    float sum = 0;
+    for (int k = 0; k < LANCZOS; k++) {
+        const int64_t row = down.first + k;
+        float line = 0;
+        for (int i = 0; i < LANCZOS; i++) {
+            const int64_t column = across.first + i;
+            const bool known = row >= 0 && row < h && (inside || (column >= 0 && column < w));
+            line += across.weight[i] * (float)(known ? in[row * w + column] : fill);
+        }
+        sum += down.weight[k] * line;
+    }
+    return sum;
 }
 
 /* A walk over the pixels of an output slice, row by row. */
@@ -159,13 +200,20 @@ static bool next_pixel(slice_walk *s, double *from_y, double *from_x) {
     return true;
 }
 
-void warp_image(const warp *w, double z, const float *in, int64_t in_h, int64_t in_w, float fill,
-                float *out, int64_t out_h, int64_t out_w) {
+static int16_t to_hu(float value) {
+    return (int16_t)lrintf(fminf(INT16_MAX, fmaxf(INT16_MIN, value)));
+}
+
+void warp_image(const warp *w, double z, const int16_t *in, int64_t in_h, int64_t in_w,
+                int16_t fill, int16_t *out, int64_t out_h, int64_t out_w) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     slice_walk pixels;
     double y, x;
+    pthread_once(&once, fill_lanczos);
     walk_slice(&pixels, w, z, out_h, out_w);
     while (next_pixel(&pixels, &y, &x))
-        *out++ = bilinear(in, in_h, in_w, fill, y * (double)in_h - 0.5, x * (double)in_w - 0.5);
+        *out++ = to_hu(
+            interpolate(in, in_h, in_w, fill, y * (double)in_h - 0.5, x * (double)in_w - 0.5));
 }
 
 void warp_labels(const warp *w, double z, const uint8_t *in, int64_t in_h, int64_t in_w,

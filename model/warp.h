@@ -35,10 +35,11 @@ void warp_draw(warp *w, rng_stream *r, double rotate, double zoom, double shift,
 /* The input point that output point (z, y, x) is taken from. Local. */
 void warp_point(const warp *w, double z, double y, double x, double *from_y, double *from_x);
 
-/* Resample a slice (y x) at height z in [0, 1] of the volume: intensities by bilinear
- * interpolation, `fill` outside the input; labels by nearest neighbour, 0 outside. Local. */
-void warp_image(const warp *w, double z, const float *in, int64_t in_h, int64_t in_w, float fill,
-                float *out, int64_t out_h, int64_t out_w);
+/* Resample a slice (y x) at height z in [0, 1] of the volume: HU by Lanczos interpolation with
+ * three lobes (Duchon 1979), which keeps noise and edges where bilinear interpolation blurs them,
+ * `fill` outside the input; labels by nearest neighbour, 0 outside. Local. */
+void warp_image(const warp *w, double z, const int16_t *in, int64_t in_h, int64_t in_w,
+                int16_t fill, int16_t *out, int64_t out_h, int64_t out_w);
 void warp_labels(const warp *w, double z, const uint8_t *in, int64_t in_h, int64_t in_w,
                  uint8_t *out, int64_t out_h, int64_t out_w);
 

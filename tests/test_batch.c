@@ -201,7 +201,7 @@ static void every_slice_once_an_epoch(void **state) {
 static void without_augmentation_nothing_changes(void **state) {
     (void)state;
     study st = make_study();
-    st.data.rotate = st.data.zoom = st.data.shift = 0;
+    st.data.rotate = st.data.zoom = st.data.shift = st.data.elastic = 0;
     split_run *runs = NULL, *more = NULL;
     store *s = make_store("plain", VOLUMES, SIDE, SIDE, "bone");
     slices *plain = open_all(&st, s, &runs);

@@ -1,5 +1,9 @@
 /* Slices for the networks: reads, resamples, caches and augments them.
  *
+ * A slice is cached as a frame: a square of HU and labels at twice the working size, or as stored
+ * if that is smaller. Augmentation warps the frame and then averages it to the working size, so
+ * that a training slice has the noise and the edges of a slice that was only averaged.
+ *
  * The runs of all sources are concatenated; bisection finds the run of slice k. Resampled slices
  * are cached until the cache is full and never evicted: an epoch uses each slice exactly once, so
  * that evicting the least recently used slice would always evict the one needed next. The order of
@@ -12,11 +16,12 @@
 #include "model/warp.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 static const int64_t CACHE_BYTES = INT64_C(1) << 28;
-static const float OUTSIDE_HU = -1024; /* pads a slice to a square: air */
-static const float OUTSIDE = -1;       /* pads an augmented slice: the low end of the window */
+static const int16_t OUTSIDE_HU = -1024; /* pads a slice to a square, and a warped one: air */
+enum { OVERSAMPLING = 2 /* of a frame, against the working size, at most */ };
 
 /* A run of a source; `start` is the number k of its first slice. */
 typedef struct source_run {
@@ -25,17 +30,27 @@ typedef struct source_run {
     int64_t start;
 } source_run;
 
+/* A slice in a square of side x side pixels, and its labels at the working size. */
+typedef struct frame {
+    int64_t side;
+    int16_t *hu;
+    uint8_t *labels;  /* side * side */
+    uint8_t *working; /* size * size */
+} frame;
+
 struct slices {
     int64_t size, pixels, count; /* working size, size * size, slices of all runs */
-    double window[2], rotate, zoom, shift;
+    int64_t frame_pixels;        /* of the largest frame */
+    double window[2], rotate, zoom, shift, elastic;
     bool mirror;
     source_run *runs;
     int64_t run_count;
 
     int64_t *slot; /* [count]: slot of slice k in the cache, or -1 */
     int64_t slots, used;
-    float *cached_images;   /* [slots][pixels] */
-    uint8_t *cached_labels; /* [slots][pixels] */
+    int16_t *cached_hu;     /* [slots][frame_pixels]: frames */
+    uint8_t *cached_frames; /* [slots][frame_pixels]: their labels */
+    uint8_t *cached_labels; /* [slots][pixels]: labels at the working size */
 
     int64_t *order; /* [count]: the order of epoch `epoch` with `seed` */
     int64_t epoch;  /* -1: none yet */
@@ -43,8 +58,8 @@ struct slices {
 
     int16_t *hu;          /* scratch for a slice as stored: pixels of the largest one */
     uint8_t *full_labels; /* likewise */
-    float *image;         /* scratch [pixels] for a slice that is not cached */
-    uint8_t *labels;      /* likewise */
+    float *average;       /* scratch [frame_pixels] */
+    frame spare, warped;  /* scratch for a slice that is not cached, and for an augmented one */
 };
 
 /* ST_INPUT unless all sources have the same labels. */
@@ -64,6 +79,12 @@ static status check_labels(const slice_source *sources, int64_t n) {
     return ST_OK;
 }
 
+/* The side of the frame of a stored slice. */
+static int64_t frame_side(const slices *s, const int64_t shape[3]) {
+    int64_t side = shape[1] > shape[2] ? shape[1] : shape[2];
+    return side < OVERSAMPLING * s->size ? side : OVERSAMPLING * s->size;
+}
+
 /* Concatenates the runs of all sources; *largest = pixels of the largest stored slice. */
 static status concatenate(slices *s, const slice_source *sources, int64_t n, int64_t *largest) {
     status st = ST_OK;
@@ -80,6 +101,8 @@ static status concatenate(slices *s, const slice_source *sources, int64_t n, int
                 TRY(status_fail(ST_INPUT, "%s: slices are too large",
                                 store_at(sources[i].from, run->volume)->id));
             if (pixels > *largest) *largest = pixels;
+            int64_t side = frame_side(s, space->shape);
+            if (side * side > s->frame_pixels) s->frame_pixels = side * side;
             s->runs[at++] = (source_run){sources[i].from, *run, s->count};
             s->count += run->count;
         }
@@ -87,6 +110,21 @@ static status concatenate(slices *s, const slice_source *sources, int64_t n, int
     if (s->count == 0) st = status_fail(ST_INPUT, "there are no slices to work on");
 done:
     return st;
+}
+
+static status frame_alloc(const slices *s, frame *f) {
+    status st = ST_OK;
+    TRY(array_alloc(&f->hu, s->frame_pixels, sizeof *f->hu, "a slice"));
+    TRY(array_alloc(&f->labels, s->frame_pixels, 1, "a slice"));
+    TRY(array_alloc(&f->working, s->pixels, 1, "a slice"));
+done:
+    return st;
+}
+
+static void frame_free(frame *f) {
+    free(f->hu);
+    free(f->labels);
+    free(f->working);
 }
 
 status slices_open(const study *study, const slice_source *sources, int64_t n, slices **out) {
@@ -103,20 +141,23 @@ status slices_open(const study *study, const slice_source *sources, int64_t n, s
     s->rotate = study->data.rotate;
     s->zoom = study->data.zoom;
     s->shift = study->data.shift;
+    s->elastic = study->data.elastic;
     s->mirror = study->data.flip == FLIP_HORIZONTAL;
     s->epoch = -1;
     TRY(concatenate(s, sources, n, &largest));
-    s->slots = CACHE_BYTES / (s->pixels * (int64_t)(sizeof(float) + 1));
+    s->slots = CACHE_BYTES / (s->frame_pixels * (int64_t)(sizeof *s->hu + 1) + s->pixels);
     if (s->slots > s->count) s->slots = s->count;
     TRY(array_alloc(&s->slot, s->count, sizeof *s->slot, "the slice cache"));
     for (int64_t k = 0; k < s->count; k++) s->slot[k] = -1;
-    TRY(array_alloc(&s->cached_images, s->slots * s->pixels, sizeof(float), "the slice cache"));
+    TRY(array_alloc(&s->cached_hu, s->slots * s->frame_pixels, sizeof *s->hu, "the slice cache"));
+    TRY(array_alloc(&s->cached_frames, s->slots * s->frame_pixels, 1, "the slice cache"));
     TRY(array_alloc(&s->cached_labels, s->slots * s->pixels, 1, "the slice cache"));
     TRY(array_alloc(&s->order, s->count, sizeof *s->order, "the order of an epoch"));
     TRY(array_alloc(&s->hu, largest, sizeof *s->hu, "a slice"));
     TRY(array_alloc(&s->full_labels, largest, 1, "a slice"));
-    TRY(array_alloc(&s->image, s->pixels, sizeof *s->image, "a slice"));
-    TRY(array_alloc(&s->labels, s->pixels, 1, "a slice"));
+    TRY(array_alloc(&s->average, s->frame_pixels, sizeof *s->average, "a slice"));
+    TRY(frame_alloc(s, &s->spare));
+    TRY(frame_alloc(s, &s->warped));
     *out = s;
     s = NULL;
 done:
@@ -128,13 +169,15 @@ void slices_close(slices *s) {
     if (!s) return;
     free(s->runs);
     free(s->slot);
-    free(s->cached_images);
+    free(s->cached_hu);
+    free(s->cached_frames);
     free(s->cached_labels);
     free(s->order);
     free(s->hu);
     free(s->full_labels);
-    free(s->image);
-    free(s->labels);
+    free(s->average);
+    frame_free(&s->spare);
+    frame_free(&s->warped);
     free(s);
 }
 
@@ -153,10 +196,18 @@ static const source_run *find_run(const slices *s, int64_t k) {
     return &s->runs[low];
 }
 
-/* Slice k at the working size: *image and *labels point into the cache or to scratch, valid until
- * the next call. Sets the other members of *sample. */
-static status fetch(slices *s, int64_t k, const float **image, const uint8_t **labels,
-                    slice_sample *sample) {
+/* Makes the frame of the stored slice in s->hu and s->full_labels. */
+static void make_frame(slices *s, const int64_t shape[3], frame *to) {
+    const int64_t pixels = to->side * to->side;
+    resize_image(s->hu, shape[1], shape[2], OUTSIDE_HU, s->average, to->side);
+    for (int64_t p = 0; p < pixels; p++) to->hu[p] = (int16_t)lrintf(s->average[p]);
+    resize_labels(s->full_labels, shape[1], shape[2], to->labels, to->side);
+    resize_labels(s->full_labels, shape[1], shape[2], to->working, s->size);
+}
+
+/* The frame of slice k: *out points into the cache or to scratch, valid until the next call. Sets
+ * the members of *sample other than the buffers. */
+static status fetch(slices *s, int64_t k, frame *out, slice_sample *sample) {
     status st = ST_OK;
     if (k < 0 || k >= s->count)
         return status_fail(ST_INTERNAL, "slice %" PRId64 " of %" PRId64, k, s->count);
@@ -170,29 +221,34 @@ static status fetch(slices *s, int64_t k, const float **image, const uint8_t **l
     sample->position = shape[0] > 1 ? (float)((double)z / (double)(shape[0] - 1)) : 0;
     bool keep = slot < 0 && s->used < s->slots;
     if (keep) slot = s->used;
-    float *to = slot >= 0 ? s->cached_images + slot * s->pixels : s->image;
-    uint8_t *labels_to = slot >= 0 ? s->cached_labels + slot * s->pixels : s->labels;
+    *out = s->spare;
+    if (slot >= 0)
+        *out = (frame){.hu = s->cached_hu + slot * s->frame_pixels,
+                       .labels = s->cached_frames + slot * s->frame_pixels,
+                       .working = s->cached_labels + slot * s->pixels};
+    out->side = frame_side(s, shape);
     if (s->slot[k] < 0) {
         TRY(store_read_slice(at->from, at->run.volume, z, s->hu, s->full_labels));
-        resize_image(s->hu, shape[1], shape[2], OUTSIDE_HU, to, s->size);
-        resize_labels(s->full_labels, shape[1], shape[2], labels_to, s->size);
-        for (int64_t p = 0; p < s->pixels; p++)
-            to[p] = window_apply(to[p], s->window[0], s->window[1]);
+        make_frame(s, shape, out);
     }
     if (keep) s->slot[k] = s->used++;
-    *image = to;
-    *labels = labels_to;
 done:
     return st;
 }
 
+/* Averages HU to the working size, and windows them. */
+static void average_frame(const slices *s, const int16_t *hu, int64_t side, float *image) {
+    resize_image(hu, side, side, OUTSIDE_HU, image, s->size);
+    for (int64_t p = 0; p < s->pixels; p++)
+        image[p] = window_apply(image[p], s->window[0], s->window[1]);
+}
+
 status slices_get(slices *s, int64_t k, slice_sample *sample) {
-    const float *image = NULL;
-    const uint8_t *labels = NULL;
-    status st = fetch(s, k, &image, &labels, sample);
+    frame f;
+    status st = fetch(s, k, &f, sample);
     if (st != ST_OK) return st;
-    memcpy(sample->image, image, (size_t)s->pixels * sizeof *image);
-    memcpy(sample->labels, labels, (size_t)s->pixels);
+    average_frame(s, f.hu, f.side, sample->image);
+    memcpy(sample->labels, f.working, (size_t)s->pixels);
     activity_progress();
     return ST_OK;
 }
@@ -212,16 +268,17 @@ static void shuffle(slices *s, uint64_t seed, int64_t epoch) {
 }
 
 status slices_draw(slices *s, uint64_t seed, int64_t index, slice_sample *sample) {
-    const float *image = NULL;
-    const uint8_t *labels = NULL;
+    frame f;
     warp w;
     status st = ST_OK;
     shuffle(s, seed, index / s->count);
-    TRY(fetch(s, s->order[index % s->count], &image, &labels, sample));
+    TRY(fetch(s, s->order[index % s->count], &f, sample));
     rng_stream r = rng_open(seed, RNG_AUGMENT, (uint64_t)index, 0);
-    warp_draw(&w, &r, s->rotate, s->zoom, s->shift, s->mirror, 0);
-    warp_image(&w, 0.5, image, s->size, s->size, OUTSIDE, sample->image, s->size, s->size);
-    warp_labels(&w, 0.5, labels, s->size, s->size, sample->labels, s->size, s->size);
+    warp_draw(&w, &r, s->rotate, s->zoom, s->shift, s->mirror, s->elastic);
+    warp_image(&w, 0.5, f.hu, f.side, f.side, OUTSIDE_HU, s->warped.hu, f.side, f.side);
+    warp_labels(&w, 0.5, f.labels, f.side, f.side, s->warped.labels, f.side, f.side);
+    average_frame(s, s->warped.hu, f.side, sample->image);
+    resize_labels(s->warped.labels, f.side, f.side, sample->labels, s->size);
 done:
     return st;
 }

@@ -1,4 +1,4 @@
-/* Slices for the networks: windowed, resampled to the working size and augmented.
+/* Slices for the networks: resampled to the working size, windowed, and augmented for training.
  *
  * A training sample is identified by its global index: its slice follows from the order of its
  * epoch (a Philox shuffle keyed by seed and epoch), its augmentation from (seed, index). Nothing

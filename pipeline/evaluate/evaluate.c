@@ -1,10 +1,11 @@
 /* The evaluation stage: measures the synthetic store against the real one and writes metrics.json.
  *
  * Dice: segmenters are trained on real slices alone and on real and synthetic slices together, with
- * equally many optimiser steps, and evaluated on held-out real patients. FID: Fréchet distance
- * between synthetic and held-out real slices on the encoder features of the first segmenter that is
- * trained on real slices alone. The FID floor is the same distance for equally many real training
- * slices in place of the synthetic ones. All work is distributed over the ranks.
+ * equally many optimiser steps, and evaluated on held-out real patients. With synthetic slices, a
+ * fixed share of each batch is synthetic, and the last steps take real slices alone. FID: Fréchet
+ * distance between synthetic and held-out real slices on the encoder features of the first
+ * segmenter that is trained on real slices alone. The FID floor is the same distance for equally
+ * many real training slices in place of the synthetic ones. All work is distributed over the ranks.
  */
 #include "pipeline/evaluate/metrics_json.h"
 #include "pipeline/evaluate/segmenter.h"
@@ -26,7 +27,7 @@ typedef struct evaluation {
     split split;
     split_run *synthetic_runs;
     int64_t synthetic_run_count;
-    slices *train[ARMS], *synthetic_slices, *test;
+    slices *train, *synthetic_slices, *test;
     int64_t *patient_of; /* by volume of the real store: number of the test patient; -1: none */
     metrics metrics;
     char segmenters[PATH_SIZE]; /* directory of the segmenters' checkpoints */
@@ -76,7 +77,7 @@ static status check_enough(const evaluation *e) {
     const struct {
         const char *what;
         int64_t slices;
-    } sets[] = {{"real slices for training", slices_count(e->train[ARM_REAL])},
+    } sets[] = {{"real slices for training", slices_count(e->train)},
                 {"real slices for testing", slices_count(e->test)},
                 {"synthetic slices", slices_count(e->synthetic_slices)}};
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
@@ -89,18 +90,35 @@ static status check_enough(const evaluation *e) {
     return ST_OK;
 }
 
+/* The mixture of the arm with synthetic slices. */
+static mixture mixture_of_study(const study *s) {
+    return mixture_of(s->evaluate.batch, s->evaluate.steps, s->evaluate.share,
+                      s->evaluate.real_only_last);
+}
+
+/* ST_USAGE if that arm would never see a synthetic slice. Local. */
+static status check_mixture(const study *s) {
+    const mixture m = mixture_of_study(s);
+    if (m.synthetic > 0 && m.real_from > 0) return ST_OK;
+    return status_fail(ST_USAGE,
+                       "evaluate.share %g and evaluate.real_only_last %g leave no synthetic slice "
+                       "in %" PRId64 " steps of %" PRId64 " slices",
+                       s->evaluate.share, s->evaluate.real_only_last, s->evaluate.steps,
+                       s->evaluate.batch);
+}
+
 /* Opens the sets of slices and allocates the results. Local. */
 static status open_slices(evaluation *e) {
     status st = ST_OK;
     const study *s = e->stage->study;
+    TRY(check_mixture(s));
     TRY(split_create(e->real, s, &e->split));
     TRY(slices_all_runs(e->synthetic, &e->synthetic_runs, &e->synthetic_run_count));
     slice_source sources[] = {
         {e->real, e->split.runs[SPLIT_TRAIN], e->split.run_count[SPLIT_TRAIN]},
         {e->synthetic, e->synthetic_runs, e->synthetic_run_count},
         {e->real, e->split.runs[SPLIT_TEST], e->split.run_count[SPLIT_TEST]}};
-    TRY(slices_open(s, sources, 1, &e->train[ARM_REAL]));
-    TRY(slices_open(s, sources, 2, &e->train[ARM_REAL_PLUS_SYNTHETIC]));
+    TRY(slices_open(s, sources, 1, &e->train));
     TRY(slices_open(s, sources + 1, 1, &e->synthetic_slices));
     TRY(slices_open(s, sources + 2, 1, &e->test));
     TRY(check_enough(e));
@@ -113,7 +131,7 @@ done:
 
 /* Local. */
 static void close_evaluation(evaluation *e) {
-    for (int a = 0; a < ARMS; a++) slices_close(e->train[a]);
+    slices_close(e->train);
     slices_close(e->synthetic_slices);
     slices_close(e->test);
     split_free(&e->split);
@@ -144,13 +162,13 @@ static status measure_fid(evaluation *e, segmenter *s) {
     enum { HELD_OUT, SYNTHETIC, FLOOR, SETS };
     moments m[SETS] = {{0}};
     metrics *v = &e->metrics;
-    int64_t synthetic = slices_count(e->synthetic_slices), train = slices_count(e->train[ARM_REAL]);
+    int64_t synthetic = slices_count(e->synthetic_slices), train = slices_count(e->train);
     int64_t n = synthetic < train ? synthetic : train, dim = segnet_feature_dim(&s->config);
     for (int i = 0; i < SETS && st == ST_OK; i++) st = moments_create(dim, &m[i]);
     TRY(comm_agree(e->stage->comm, st));
     TRY(gather_features(e, s, e->test, slices_count(e->test), &m[HELD_OUT]));
     TRY(gather_features(e, s, e->synthetic_slices, n, &m[SYNTHETIC]));
-    TRY(gather_features(e, s, e->train[ARM_REAL], n, &m[FLOOR]));
+    TRY(gather_features(e, s, e->train, n, &m[FLOOR]));
     st = frechet_distance(&m[SYNTHETIC], &m[HELD_OUT], &v->fid);
     if (st == ST_OK) st = frechet_distance(&m[FLOOR], &m[HELD_OUT], &v->fid_floor);
     if (st == ST_OK) st = segmenter_hash(s, v->encoder_hash);
@@ -189,12 +207,15 @@ static status evaluate_arm(evaluation *e, int arm, int64_t seed) {
     char name[64], directory[PATH_SIZE];
     /* Both arms of a seed start from the same parameters. */
     uint64_t key = (uint64_t)s->seed + 1000003u * (uint64_t)(seed + 1);
+    training_slices train = {
+        .real = e->train, .synthetic = e->synthetic_slices, .mixture = mixture_of_study(s)};
+    if (arm == ARM_REAL) train.mixture.synthetic = 0;
     int64_t base = (seed * ARMS + arm) * s->evaluate.steps;
     snprintf(name, sizeof name, "%s-%" PRId64, named_table_name(&evaluation_arms, arm), seed);
     TRY(path_join(directory, e->segmenters, name));
     TRY(segmenter_open(e->stage, store_labels(e->real), key, &net));
     e->metrics.parameters = trainer_params(net.trainer)->total;
-    TRY(segmenter_train(&net, e->train[arm], key, directory, e->metrics.fingerprint, base));
+    TRY(segmenter_train(&net, &train, key, directory, e->metrics.fingerprint, base));
     TRY(measure_dice(e, &net, arm, seed));
     if (arm == ARM_REAL && seed == 0) TRY(measure_fid(e, &net));
 done:

@@ -217,9 +217,10 @@ static status fingerprints_json(const metrics *e, const metrics_context *about, 
 }
 
 static json_t *segmenter_json(const metrics *e, const study *s) {
-    return json_pack("{s:I, s:I, s:f, s:I, s:I}", "steps", (json_int_t)s->evaluate.steps, "batch",
-                     (json_int_t)s->evaluate.batch, "lr", s->evaluate.lr, "seeds",
-                     (json_int_t)s->evaluate.seeds, "parameters", (json_int_t)e->parameters);
+    return json_pack("{s:I, s:I, s:f, s:I, s:I, s:f, s:f}", "steps", (json_int_t)s->evaluate.steps,
+                     "batch", (json_int_t)s->evaluate.batch, "lr", s->evaluate.lr, "seeds",
+                     (json_int_t)s->evaluate.seeds, "parameters", (json_int_t)e->parameters,
+                     "share", s->evaluate.share, "real_only_last", s->evaluate.real_only_last);
 }
 
 status metrics_json(const metrics *e, const metrics_context *about, char **text) {

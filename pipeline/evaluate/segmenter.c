@@ -62,7 +62,7 @@ void segmenter_close(segmenter *s) {
 /* The context of fill(). */
 typedef struct fill_context {
     segmenter *segmenter;
-    slices *train;
+    const training_slices *train;
     uint64_t seed;
 } fill_context;
 
@@ -76,7 +76,9 @@ static status fill(void *context, plan *pl, int64_t first, int64_t count) {
     TRY(plan_input(pl, "x", &x));
     TRY(plan_input(pl, "labels", &labels));
     for (int64_t b = 0; b < count; b++) {
-        TRY(slices_draw(f->train, f->seed, first + b, sample));
+        int64_t draw;
+        const bool synthetic = mixture_at(&f->train->mixture, first + b, &draw);
+        TRY(slices_draw(synthetic ? f->train->synthetic : f->train->real, f->seed, draw, sample));
         memcpy((float *)x.at + b * pixels, sample->image, (size_t)pixels * sizeof(float));
         memcpy((uint8_t *)labels.at + b * pixels, sample->labels, (size_t)pixels);
     }
@@ -94,8 +96,8 @@ static status begin_again(const segmenter *s, const char *directory, checkpoint_
     return comm_agree(c, comm_rank(c) == 0 ? file_remove_tree(directory) : ST_OK);
 }
 
-status segmenter_train(segmenter *s, slices *train, uint64_t seed, const char *directory,
-                       const char *fingerprint, int64_t base) {
+status segmenter_train(segmenter *s, const training_slices *train, uint64_t seed,
+                       const char *directory, const char *fingerprint, int64_t base) {
     status st = ST_OK;
     checkpoint_choice found;
     fill_context f = {.segmenter = s, .train = train, .seed = seed};

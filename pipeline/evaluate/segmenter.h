@@ -7,6 +7,7 @@
 #include "model/metric/fid.h"
 #include "model/net/segnet.h"
 #include "pipeline/data/batch.h"
+#include "pipeline/evaluate/mixture.h"
 #include "pipeline/stage.h"
 #include "pipeline/trainer/trainer.h"
 
@@ -27,12 +28,18 @@ status segmenter_open(const stage_context *stage, const label_set *labels, uint6
                       segmenter *out);
 void segmenter_close(segmenter *s);
 
+/* The slices that a segmenter is trained on, and how its batches mix them. */
+typedef struct training_slices {
+    slices *real, *synthetic; /* synthetic may be NULL if the mixture takes none */
+    mixture mixture;
+} training_slices;
+
 /* Makes evaluate.steps optimiser steps on `train`; resumes from the newest checkpoint in
  * `directory` with this fingerprint and saves checkpoints there. base: steps of the evaluation's
  * progress line that earlier segmenters have made. ST_STOPPED after a checkpoint if a rank was
  * asked to stop. Collective. */
-status segmenter_train(segmenter *s, slices *train, uint64_t seed, const char *directory,
-                       const char *fingerprint, int64_t base);
+status segmenter_train(segmenter *s, const training_slices *train, uint64_t seed,
+                       const char *directory, const char *fingerprint, int64_t base);
 
 /* Segments the slices first, first + step, ... of `from` and compares the label maps with theirs;
  * adds to counts[patient_of[volume]]. Local. */

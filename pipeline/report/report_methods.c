@@ -84,25 +84,27 @@ static void training_text(FILE *f, const report *r) {
         targets[s->diffusion.objective], named_table_name(&schedule_kinds, s->diffusion.schedule),
         s->diffusion.schedule == SCHEDULE_COSINE ? " (Nichol and Dhariwal 2021)" : "",
         s->diffusion.steps, losses[s->diffusion.loss]);
-    fprintf(f,
-            "AdamW (Loshchilov and Hutter 2019; peak learning rate %g, %" PRId64
-            " steps of warm-up, cosine decay, weight decay %g, gradient norm clipped at %g) made "
-            "%" PRId64 " steps of %" PRId64 " slices; an exponential moving average of the weights "
-            "(decay %g) was kept. Activations were %s. Slices were "
-            "augmented by rotation (up to %g&deg;), zoom (up to "
-            "%g%%) and "
-            "shift (up to %g%% of the field of view)%s.</p>\n",
-            s->train.lr, s->train.warmup, s->train.weight_decay, s->train.clip, r->checkpoint_step,
-            s->train.batch, s->train.ema,
-            s->train.precision == PRECISION_F32 ? "in single precision"
-            : s->train.precision == PRECISION_BF16
-                ? "bfloat16, as were the operands of convolutions and attention; "
-                  "sums, statistics and the weights that the optimiser updates were "
-                  "in single precision"
-                : "bfloat16 if all processors supported it, otherwise in "
-                  "single precision",
-            s->data.rotate, 100 * s->data.zoom, 100 * s->data.shift,
-            s->data.flip == FLIP_HORIZONTAL ? ", and mirrored left to right" : "");
+    fprintf(
+        f,
+        "AdamW (Loshchilov and Hutter 2019; peak learning rate %g, %" PRId64
+        " steps of warm-up, cosine decay, weight decay %g, gradient norm clipped at %g) made "
+        "%" PRId64 " steps of %" PRId64 " slices; an exponential moving average of the weights "
+        "(decay %g) was kept. Activations were %s. Slices were "
+        "augmented by rotation (up to %g&deg;), zoom (up to %g%%), shift and elastic "
+        "deformation (up to %g%% and %g%% of the field of view)%s, in the training of the "
+        "segmenters too; they were interpolated by a Lanczos kernel of three lobes at twice the "
+        "working size, or as stored if that is smaller, and then averaged.</p>\n",
+        s->train.lr, s->train.warmup, s->train.weight_decay, s->train.clip, r->checkpoint_step,
+        s->train.batch, s->train.ema,
+        s->train.precision == PRECISION_F32 ? "in single precision"
+        : s->train.precision == PRECISION_BF16
+            ? "bfloat16, as were the operands of convolutions and attention; "
+              "sums, statistics and the weights that the optimiser updates were "
+              "in single precision"
+            : "bfloat16 if all processors supported it, otherwise in "
+              "single precision",
+        s->data.rotate, 100 * s->data.zoom, 100 * s->data.shift, 100 * s->data.elastic,
+        s->data.flip == FLIP_HORIZONTAL ? ", and mirrored left to right" : "");
 }
 
 static void sampling_text(FILE *f, const report *r) {
@@ -138,7 +140,11 @@ static void evaluation_text(FILE *f, const report *r) {
     put_count(f, report_number(r, "segmenter.batch"), "slice", "slices");
     fputs(" in either case and with ", f);
     put_count(f, report_number(r, "segmenter.seeds"), "seed", "seeds");
-    fputs(" each. The Dice coefficient (Dice 1945) on held-out real slices was computed at the "
+    fprintf(f,
+            " each. With synthetic slices, %g%% of each batch were synthetic; the last %g%% of the "
+            "steps took real slices alone.",
+            100 * r->stage->study->evaluate.share, 100 * r->stage->study->evaluate.real_only_last);
+    fputs(" The Dice coefficient (Dice 1945) on held-out real slices was computed at the "
           "working size for each "
           "patient and structure and averaged over the patients who have the structure. The "
           "Fr&eacute;chet distance (Heusel "

@@ -57,6 +57,7 @@ typedef struct study {
         double split[3];    /* shares of patients: train, validation, test */
         double rotate;      /* degrees */
         double zoom, shift; /* relative; share of the field of view */
+        double elastic;     /* share of the field of view */
         flip_kind flip;
     } data;
     struct {
@@ -101,6 +102,8 @@ typedef struct study {
         int64_t steps;
         int64_t batch;
         double lr;
+        double share;          /* synthetic slices of a batch, 0..1 */
+        double real_only_last; /* part of the steps, 0..1 */
     } evaluate;
 } study;
 

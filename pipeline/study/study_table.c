@@ -96,6 +96,8 @@ const study_key study_keys[] = {
     REAL(data, rotate, 0, 180, "5", "augmentation: largest rotation, degrees"),
     REAL(data, zoom, 0, 0.5, "0.05", "augmentation: largest relative zoom"),
     REAL(data, shift, 0, 0.5, "0.03", "augmentation: largest shift, share of the field of view"),
+    REAL(data, elastic, 0, 0.12, "0.03",
+         "augmentation: largest elastic displacement, same unit as shift"),
     CHOICE(data, flip, flip_kinds, "none", "augmentation: mirror; only for symmetric anatomy"),
 
     CHOICE(model, net, unet_kinds, "R32", "U-Net by its base width"),
@@ -149,6 +151,9 @@ const study_key study_keys[] = {
     INTEGER(evaluate, steps, 1, STEPS_MAX, "2000", "optimiser steps of each"),
     INTEGER(evaluate, batch, 1, BATCH_MAX, "16", "slices a step"),
     REAL(evaluate, lr, 1e-8, 1, "1e-3", "learning rate"),
+    REAL(evaluate, share, 0, 1, "0.75", "synthetic part of each batch of the arm that has them"),
+    REAL(evaluate, real_only_last, 0, 1, "0.33",
+         "its last part of the steps, with real slices alone"),
 };
 
 const int study_key_count = sizeof study_keys / sizeof *study_keys;
