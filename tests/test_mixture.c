@@ -1,6 +1,6 @@
 /* Batches of the segmenters: the share holds in every batch, the last steps are real alone, and the
  * draws of either kind count up without a gap. */
-#include "pipeline/evaluate/mixture.h"
+#include "pipeline/segmenter/mixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

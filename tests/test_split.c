@@ -74,7 +74,7 @@ static void read_parts(const split *sp, int64_t volumes, int64_t depth, bool sha
             }
         }
         assert_int_equal(seen, sp->slices[p]);
-        assert_true(seen > 0);
+        assert_true(seen > 0 || p == SPLIT_UNLABELLED);
     }
     for (int64_t k = 0; k < volumes * depth; k++) assert_int_not_equal(part_of[k], -1);
 }
@@ -133,6 +133,49 @@ static void newcomers_move_nobody(void **state) {
     store_close(many);
 }
 
+/* Labels are hidden from training patients alone; the sets of one draw are nested, another draw is
+ * another set; all series of a patient stay together. */
+static void labels_are_hidden(void **state) {
+    (void)state;
+    enum { PATIENTS = 20, SERIES = 2, DEPTH = 3, EACH = SERIES * DEPTH };
+    store *s = make_store(PATIENTS, SERIES, DEPTH);
+    int all[PATIENTS * EACH], sets[3][PATIENTS * EACH], other[PATIENTS * EACH];
+    study st = make_study(3, 0.5, 0.2, 0.3);
+    split sp;
+    assert_int_equal(split_create(s, &st, &sp), ST_OK);
+    assert_int_equal(sp.patients[SPLIT_UNLABELLED], 0);
+    read_parts(&sp, PATIENTS * SERIES, DEPTH, false, all);
+    split_free(&sp);
+    for (int k = 0; k < 3; k++) {
+        st.data.labelled = 2 << k;
+        assert_int_equal(split_create(s, &st, &sp), ST_OK);
+        assert_int_equal(sp.patients[SPLIT_TRAIN], 2 << k);
+        assert_int_equal(sp.patients[SPLIT_UNLABELLED], 10 - (2 << k));
+        read_parts(&sp, PATIENTS * SERIES, DEPTH, false, sets[k]);
+        split_free(&sp);
+        for (int i = 0; i < PATIENTS * EACH; i++) {
+            assert_int_equal(sets[k][i], sets[k][i / EACH * EACH]);
+            if (sets[k][i] != SPLIT_UNLABELLED)
+                assert_int_equal(sets[k][i], all[i]);
+            else
+                assert_int_equal(all[i], SPLIT_TRAIN);
+            if (k > 0 && sets[k - 1][i] == SPLIT_TRAIN) assert_int_equal(sets[k][i], SPLIT_TRAIN);
+        }
+    }
+    st.data.labelled_set = 1;
+    assert_int_equal(split_create(s, &st, &sp), ST_OK);
+    read_parts(&sp, PATIENTS * SERIES, DEPTH, false, other);
+    split_free(&sp);
+    assert_true(memcmp(other, sets[2], sizeof other) != 0);
+    st.data.labelled = 11;
+    assert_int_equal(split_create(s, &st, &sp), ST_INPUT);
+    store_close(s);
+    store *one = make_store(1, 2, 9);
+    st.data.labelled = 1;
+    assert_int_equal(split_create(one, &st, &sp), ST_INPUT);
+    store_close(one);
+}
+
 static void few_patients(void **state) {
     (void)state;
     int part[9];
@@ -150,7 +193,7 @@ static void few_patients(void **state) {
         st = make_study(1, extremes[k][0], extremes[k][1], extremes[k][2]);
         assert_int_equal(split_create(three, &st, &sp), ST_OK);
         read_parts(&sp, 3, 3, false, part);
-        for (int p = 0; p < SPLIT_PARTS; p++) assert_int_equal(sp.patients[p], 1);
+        for (int p = 0; p < SPLIT_UNLABELLED; p++) assert_int_equal(sp.patients[p], 1);
         split_free(&sp);
     }
     st = make_study(1, 0, 0, 0);
@@ -172,7 +215,7 @@ static void one_patient_in_blocks(void **state) {
     assert_int_equal(sp.slices[SPLIT_VALIDATION], 11);
     assert_int_equal(sp.slices[SPLIT_TEST], 22);
     assert_int_equal(sp.slices[SPLIT_TRAIN], DEPTH - 11 - 22);
-    for (int p = 0; p < SPLIT_PARTS; p++) { /* every part sees every third */
+    for (int p = 0; p < SPLIT_UNLABELLED; p++) { /* every part sees every third */
         for (int third = 0; third < 3; third++) {
             int in = 0;
             for (int z = third * DEPTH / 3; z < (third + 1) * DEPTH / 3; z++) in += part[z] == p;
@@ -221,9 +264,9 @@ static void thin_volumes(void **state) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(patients_are_whole), cmocka_unit_test(newcomers_move_nobody),
-        cmocka_unit_test(few_patients),       cmocka_unit_test(one_patient_in_blocks),
-        cmocka_unit_test(thin_volumes),
+        cmocka_unit_test(patients_are_whole),    cmocka_unit_test(newcomers_move_nobody),
+        cmocka_unit_test(labels_are_hidden),     cmocka_unit_test(few_patients),
+        cmocka_unit_test(one_patient_in_blocks), cmocka_unit_test(thin_volumes),
     };
     if (comm_start(&argc, &argv, &world) != ST_OK || !begin_scratch()) return 1;
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* Splits a store into training, validation and test: by patient, or one patient by blocks of
- * slices.
+ * slices; and hides the labels of training patients.
  *
  * Patients are sorted by a Philox draw keyed by the seed and a hash of the patient's pseudonym, so
  * a new patient does not change the draws of the others; only the cuts between the parts move with
@@ -19,7 +19,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { BLOCK_PERIODS = 3 };
+enum { BLOCK_PERIODS = 3, SHARES = 3 /* of data.split: training, validation, test */ };
 
 /* The item that is sorted and cut into parts: a volume (by its patient's draw) or, with one
  * patient, a slice (by its distance from the middle of its period). */
@@ -48,7 +48,7 @@ static int by_distance(const void *left, const void *right) {
 /* Distributes n >= 2 items over the parts: shares rounded half up, at least one item for test, one
  * for validation if n >= 3, and one for training. Training gets the rest; if there is none, it
  * takes from the larger of the other two. */
-static void cut(const double share[SPLIT_PARTS], int64_t n, int64_t count[SPLIT_PARTS]) {
+static void cut(const double share[SHARES], int64_t n, int64_t count[SHARES]) {
     double sum = share[SPLIT_TRAIN] + share[SPLIT_VALIDATION] + share[SPLIT_TEST];
     int64_t validation = llround((double)n * share[SPLIT_VALIDATION] / sum);
     int64_t test = llround((double)n * share[SPLIT_TEST] / sum);
@@ -64,7 +64,7 @@ static void cut(const double share[SPLIT_PARTS], int64_t n, int64_t count[SPLIT_
 }
 
 /* Part of the k-th item in sorted order: test first, then validation, then training. */
-static split_part part_at(const int64_t count[SPLIT_PARTS], int64_t k) {
+static split_part part_at(const int64_t count[SHARES], int64_t k) {
     if (k < count[SPLIT_TEST]) return SPLIT_TEST;
     return k < count[SPLIT_TEST] + count[SPLIT_VALIDATION] ? SPLIT_VALIDATION : SPLIT_TRAIN;
 }
@@ -86,8 +86,9 @@ bool split_same_patient(const char *id, const char *other) {
     return n == m && memcmp(id, other, n) == 0;
 }
 
-/* Sets the patient's name and draw from a volume id. Local. */
-static status member_name(member *m, const char *id, uint64_t seed) {
+/* Sets the patient's name and draw from a volume id; step: number of the draw. Local. */
+static status member_name(member *m, const char *id, uint64_t seed, rng_purpose purpose,
+                          int64_t step) {
     char hex[SHA256_HEX], *dash = NULL;
     memcpy(m->patient, id, sizeof m->patient);
     dash = strrchr(m->patient, '-');
@@ -95,35 +96,74 @@ static status member_name(member *m, const char *id, uint64_t seed) {
     status st = bytes_sha256(m->patient, (int64_t)strlen(m->patient), hex);
     if (st != ST_OK) return st;
     hex[16] = 0;
-    rng_stream r = rng_open(seed, RNG_SPLIT, strtoull(hex, NULL, 16), 0);
+    rng_stream r = rng_open(seed, purpose, strtoull(hex, NULL, 16), (uint32_t)step);
     m->draw = (uint64_t)rng_u32(&r) << 32;
     m->draw |= rng_u32(&r);
     return ST_OK;
 }
 
-/* Splits volumes by patient. `sorted`: the volumes by draw; part[volume]: scratch. With two
- * patients validation shares the test patient. */
-static void split_patients(split *sp, const store *s, const study *study, const member *sorted,
-                           int64_t patients, split_part *part) {
-    int64_t count[SPLIT_PARTS], patient = -1;
+/* Whether volume k of the sorted ones is the first of its patient. */
+static bool new_patient(const member *sorted, int64_t k) {
+    return k == 0 || strcmp(sorted[k].patient, sorted[k - 1].patient) != 0;
+}
+
+/* Moves all training patients but data.labelled of them to SPLIT_UNLABELLED. members[volumes]:
+ * scratch. Local. */
+static status hide_labels(split *sp, const store *s, const study *study, member *members,
+                          split_part *part) {
+    const int64_t labelled = study->data.labelled, volumes = store_count(s);
+    int64_t count = 0, patient = -1;
+    status st = ST_OK;
+    if (labelled == 0) return ST_OK;
+    if (labelled > sp->patients[SPLIT_TRAIN])
+        return status_fail(ST_INPUT,
+                           "data.labelled is %" PRId64 ", but only %" PRId64
+                           " patients are for training: take more examinations, or change "
+                           "data.split",
+                           labelled, sp->patients[SPLIT_TRAIN]);
+    for (int64_t i = 0; i < volumes; i++) {
+        if (part[i] != SPLIT_TRAIN) continue;
+        members[count].volume = i;
+        TRY(member_name(&members[count++], store_at(s, i)->id, (uint64_t)study->seed, RNG_LABELLED,
+                        study->data.labelled_set));
+    }
+    qsort(members, (size_t)count, sizeof *members, by_draw);
+    for (int64_t k = 0; k < count; k++) {
+        patient += new_patient(members, k);
+        if (patient >= labelled) part[members[k].volume] = SPLIT_UNLABELLED;
+    }
+    sp->patients[SPLIT_UNLABELLED] = sp->patients[SPLIT_TRAIN] - labelled;
+    sp->patients[SPLIT_TRAIN] = labelled;
+done:
+    return st;
+}
+
+/* Splits volumes by patient. members[volumes]: sorted by draw, then scratch; part[volume]: scratch.
+ * With two patients validation shares the test patient. Local. */
+static status split_patients(split *sp, const store *s, const study *study, member *members,
+                             int64_t patients, split_part *part) {
+    int64_t count[SHARES], patient = -1;
     cut(study->data.split, patients, count);
     for (int64_t k = 0; k < store_count(s); k++) {
-        if (k == 0 || strcmp(sorted[k].patient, sorted[k - 1].patient) != 0) patient++;
-        part[sorted[k].volume] = part_at(count, patient);
+        patient += new_patient(members, k);
+        part[members[k].volume] = part_at(count, patient);
     }
-    memcpy(sp->patients, count, sizeof sp->patients);
+    for (int p = 0; p < SHARES; p++) sp->patients[p] = count[p];
+    status st = hide_labels(sp, s, study, members, part);
+    if (st != ST_OK) return st;
     for (int64_t i = 0; i < store_count(s); i++) {
         int64_t depth = store_at(s, i)->space.shape[0];
         add_run(sp, part[i], i, 0, depth);
         if (patients == 2 && part[i] == SPLIT_TEST) add_run(sp, SPLIT_VALIDATION, i, 0, depth);
     }
     if (patients == 2) sp->patients[SPLIT_VALIDATION] = sp->patients[SPLIT_TEST];
+    return ST_OK;
 }
 
 /* Splits the slices of one patient. slice[slices], part[slices]: scratch. */
 static void split_blocks(split *sp, const store *s, const study *study, member *slice,
                          int64_t slices, split_part *part) {
-    int64_t count[SPLIT_PARTS], k = 0, at = 0;
+    int64_t count[SHARES], k = 0, at = 0;
     for (int64_t i = 0; i < store_count(s); i++) {
         int64_t depth = store_at(s, i)->space.shape[0];
         for (int64_t z = 0; z < depth; z++, k++) {
@@ -142,7 +182,7 @@ static void split_blocks(split *sp, const store *s, const study *study, member *
     for (int64_t i = 0; i < store_count(s); i++)
         for (int64_t z = 0; z < store_at(s, i)->space.shape[0]; z++)
             add_run(sp, part[at++], i, z, 1);
-    for (int p = 0; p < SPLIT_PARTS; p++) sp->patients[p] = 1;
+    for (int p = 0; p < SHARES; p++) sp->patients[p] = 1;
     sp->by_blocks = true;
 }
 
@@ -154,7 +194,7 @@ status split_create(const store *s, const study *study, split *out) {
     status st = ST_OK;
     *out = (split){0};
     for (int64_t i = 0; i < volumes; i++) slices += store_at(s, i)->space.shape[0];
-    if (slices < SPLIT_PARTS)
+    if (slices < SHARES)
         TRY(status_fail(ST_INPUT,
                         "the store has %" PRId64 " slices: training, validation and test need one "
                         "each",
@@ -168,15 +208,17 @@ status split_create(const store *s, const study *study, split *out) {
         TRY(array_alloc(&out->runs[p], slices, sizeof **out->runs, "the split"));
     for (int64_t i = 0; i < volumes; i++) {
         members[i].volume = i;
-        TRY(member_name(&members[i], store_at(s, i)->id, (uint64_t)study->seed));
+        TRY(member_name(&members[i], store_at(s, i)->id, (uint64_t)study->seed, RNG_SPLIT, 0));
     }
     qsort(members, (size_t)volumes, sizeof *members, by_draw);
-    for (int64_t i = 0; i < volumes; i++)
-        patients += i == 0 || strcmp(members[i].patient, members[i - 1].patient) != 0;
+    for (int64_t i = 0; i < volumes; i++) patients += new_patient(members, i);
+    if (patients == 1 && study->data.labelled > 0)
+        TRY(status_fail(ST_INPUT, "data.labelled hides labels of patients, and the store holds one "
+                                  "patient alone"));
     if (patients == 1)
         split_blocks(out, s, study, members, slices, part);
     else
-        split_patients(out, s, study, members, patients, part);
+        TRY(split_patients(out, s, study, members, patients, part));
 done:
     if (st != ST_OK) split_free(out);
     free(part);

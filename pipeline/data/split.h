@@ -1,11 +1,15 @@
-/* The split of a store into slices for training, validation and test.
+/* The split of a store into slices for training, validation and test, and of the training patients
+ * into labelled and unlabelled ones.
  *
  * The split is by patient: patients are sorted by a Philox draw keyed by (seed, patient) and cut by
  * the shares of data.split, at least one each for training and test, and one for validation if
  * there are at least three (with two, validation shares the test patient). A store with one patient
  * is divided into contiguous blocks of slices, several for each part so that every part covers the
  * whole anatomy (pipeline/data/split.c); the report states that this is no patient-level evidence.
- * The split follows from the store, the seed and data.split alone.
+ *
+ * data.labelled hides the labels of all training patients but that many, in an order drawn from
+ * (seed, data.labelled_set, patient): the sets of 2, 4, 8, ... patients of one draw are nested.
+ * The split follows from the store, the seed, data.split and these two keys alone.
  */
 #ifndef CTAUG_PIPELINE_DATA_SPLIT_H
 #define CTAUG_PIPELINE_DATA_SPLIT_H
@@ -13,7 +17,13 @@
 #include "io/store.h"
 #include "pipeline/study/study.h"
 
-typedef enum split_part { SPLIT_TRAIN, SPLIT_VALIDATION, SPLIT_TEST, SPLIT_PARTS } split_part;
+typedef enum split_part {
+    SPLIT_TRAIN, /* with labels */
+    SPLIT_VALIDATION,
+    SPLIT_TEST,
+    SPLIT_UNLABELLED, /* training patients whose labels must not be used; may be empty */
+    SPLIT_PARTS
+} split_part;
 
 /* A run of slices [first, first + count) of volume `volume`. */
 typedef struct split_run {
@@ -29,7 +39,8 @@ typedef struct split {
 } split;
 
 /* The part of a volume id before its last "-" identifies the patient (io/series.h). ST_INPUT if the
- * store has fewer slices than parts. The caller calls split_free(). Local. */
+ * store has too few slices for the three shares of data.split, or fewer training patients than
+ * data.labelled. The caller calls split_free(). Local. */
 status split_create(const store *s, const study *st, split *out);
 void split_free(split *sp);
 

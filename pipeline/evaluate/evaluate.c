@@ -8,7 +8,7 @@
  * many real training slices in place of the synthetic ones. All work is distributed over the ranks.
  */
 #include "pipeline/evaluate/metrics_json.h"
-#include "pipeline/evaluate/segmenter.h"
+#include "pipeline/segmenter/segmenter.h"
 #include "pipeline/common/fingerprint.h"
 #include "pipeline/stage.h"
 

@@ -59,6 +59,7 @@ typedef struct study {
         double zoom, shift; /* relative; share of the field of view */
         double elastic;     /* share of the field of view */
         flip_kind flip;
+        int64_t labelled, labelled_set; /* patients; number of the draw */
     } data;
     struct {
         unet_kind net;

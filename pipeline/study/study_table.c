@@ -99,6 +99,10 @@ const study_key study_keys[] = {
     REAL(data, elastic, 0, 0.12, "0.03",
          "augmentation: largest elastic displacement, same unit as shift"),
     CHOICE(data, flip, flip_kinds, "none", "augmentation: mirror; only for symmetric anatomy"),
+    INTEGER(data, labelled, 0, 1000000, "0",
+            "training patients whose labels are used, the others count as unlabelled; 0: all"),
+    INTEGER(data, labelled_set, 0, 1000000, "0",
+            "which patients: each number is another draw, nested over data.labelled"),
 
     CHOICE(model, net, unet_kinds, "R32", "U-Net by its base width"),
     REAL(model, dropout, 0, 0.9, "0", "share of features dropped while training"),

@@ -7,7 +7,7 @@
 #include "model/metric/fid.h"
 #include "model/net/segnet.h"
 #include "pipeline/data/batch.h"
-#include "pipeline/evaluate/mixture.h"
+#include "pipeline/segmenter/mixture.h"
 #include "pipeline/stage.h"
 #include "pipeline/trainer/trainer.h"
 

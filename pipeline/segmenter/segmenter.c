@@ -1,5 +1,5 @@
 /* Trains a segmenter with pipeline/trainer/trainer.h, and runs it on slices. */
-#include "pipeline/evaluate/segmenter.h"
+#include "pipeline/segmenter/segmenter.h"
 
 #include "io/alloc.h"
 
