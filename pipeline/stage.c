@@ -70,5 +70,6 @@ void stage_log_next(const stage_context *s, const char *verb) {
 }
 
 status stage_path(const stage_context *s, const char *name, char out[PATH_SIZE]) {
-    return path_join(out, s->study->out, name);
+    const bool shared = s->archive && strcmp(name, "store") == 0;
+    return path_join(out, shared ? s->archive : s->study->out, name);
 }

@@ -20,6 +20,9 @@ typedef struct stage_context {
     const study *study;
     journal *log;
     const kernels *engine;
+    /* The run directory whose store is read: that of the whole study for one of its labelled sets
+     * (pipeline/cells/cells.h); NULL: the study's own. */
+    const char *archive;
     tensor_type precision; /* compute type of the denoiser: train.precision, with auto resolved */
     bool rehash;           /* ingest hashes every file of the archive again */
     bool chained;          /* part of `ctaug run`: the next command need not be named */
@@ -44,7 +47,7 @@ status stage_is_current(const stage_context *s, const char *directory, const cha
  * Local. */
 void stage_log_next(const stage_context *s, const char *verb);
 
-/* The path <out>/<name> in the run directory. Local. */
+/* The path <out>/<name> in the run directory; "store" is that of the archive. Local. */
 status stage_path(const stage_context *s, const char *name, char out[PATH_SIZE]);
 
 /* The stages. Each agrees on failures (comm_agree()), and logs and returns if its output is
@@ -54,6 +57,11 @@ status train_stage(const stage_context *s);
 status generate_stage(const stage_context *s);
 status evaluate_stage(const stage_context *s);
 status report_stage(const stage_context *s);
+
+/* train_stage() and generate_stage() for each labelled set of the study (pipeline/stages.c).
+ * Collective. */
+status train_sets_stage(const stage_context *s);
+status generate_sets_stage(const stage_context *s);
 
 /* All stages in order, up to the first failure (pipeline/stages.c). Collective. */
 status run_stages(const stage_context *s);

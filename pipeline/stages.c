@@ -1,16 +1,20 @@
 /* The order of the stages, for `ctaug run`. Each stage detects by itself that its output is
- * current.
+ * current. Generators are trained and sampled once for each labelled set of the study.
  */
-#include "pipeline/stage.h"
+#include "pipeline/cells/cells.h"
 
 #include <stddef.h>
+
+status train_sets_stage(const stage_context *s) { return cells_each(s, train_stage); }
+
+status generate_sets_stage(const stage_context *s) { return cells_each(s, generate_stage); }
 
 status run_stages(const stage_context *s) {
     static const struct {
         const char *name;
         status (*stage)(const stage_context *);
     } order[] = {
-        {"ingest", ingest_stage},     {"train", train_stage},   {"generate", generate_stage},
+        {"ingest", ingest_stage},     {"train", train_sets_stage}, {"generate", generate_sets_stage},
         {"evaluate", evaluate_stage}, {"report", report_stage},
     };
     enum { STAGES = sizeof order / sizeof *order };

@@ -12,6 +12,7 @@
 #include "pipeline/data/batch.h"
 
 #include "io/activity.h"
+#include "pipeline/data/shift.h"
 #include "model/rng.h"
 #include "model/warp.h"
 
@@ -267,6 +268,28 @@ static void shuffle(slices *s, uint64_t seed, int64_t epoch) {
     s->seed = seed;
 }
 
+/* Warps frame f into s->warped. */
+static void warp_frame(slices *s, const warp *w, const frame *f) {
+    warp_image(w, 0.5, f->hu, f->side, f->side, OUTSIDE_HU, s->warped.hu, f->side, f->side);
+    warp_labels(w, 0.5, f->labels, f->side, f->side, s->warped.labels, f->side, f->side);
+}
+
+status slices_get_shifted(slices *s, uint64_t seed, int64_t k, slice_sample *sample) {
+    frame f;
+    warp w;
+    status st = ST_OK;
+    TRY(fetch(s, k, &f, sample));
+    rng_stream r = rng_open(seed, RNG_SHIFT, (uint64_t)k, 0);
+    shift_warp(&w);
+    warp_frame(s, &w, &f);
+    TRY(shift_scan(s->warped.hu, f.side, &r));
+    average_frame(s, s->warped.hu, f.side, sample->image);
+    resize_labels(s->warped.labels, f.side, f.side, sample->labels, s->size);
+    activity_progress();
+done:
+    return st;
+}
+
 status slices_draw(slices *s, uint64_t seed, int64_t index, slice_sample *sample) {
     frame f;
     warp w;
@@ -275,8 +298,7 @@ status slices_draw(slices *s, uint64_t seed, int64_t index, slice_sample *sample
     TRY(fetch(s, s->order[index % s->count], &f, sample));
     rng_stream r = rng_open(seed, RNG_AUGMENT, (uint64_t)index, 0);
     warp_draw(&w, &r, s->rotate, s->zoom, s->shift, s->mirror, s->elastic);
-    warp_image(&w, 0.5, f.hu, f.side, f.side, OUTSIDE_HU, s->warped.hu, f.side, f.side);
-    warp_labels(&w, 0.5, f.labels, f.side, f.side, s->warped.labels, f.side, f.side);
+    warp_frame(s, &w, &f);
     average_frame(s, s->warped.hu, f.side, sample->image);
     resize_labels(s->warped.labels, f.side, f.side, sample->labels, s->size);
 done:

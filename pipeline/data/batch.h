@@ -40,6 +40,10 @@ int64_t slices_count(const slices *s);
  * sample->labels. Local. */
 status slices_get(slices *s, int64_t k, slice_sample *sample);
 
+/* The same slice as in the shifted test set (pipeline/data/shift.h); its noise is drawn from (seed,
+ * k). Local. */
+status slices_get_shifted(slices *s, uint64_t seed, int64_t k, slice_sample *sample);
+
 /* Training sample with global index `index` (0, 1, 2, ... over all epochs), shuffled and augmented
  * with the settings of study.data, into the caller's buffers. Local. */
 status slices_draw(slices *s, uint64_t seed, int64_t index, slice_sample *sample);

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BASE = 16, BATCH_MAX = 16, LOG_EVERY = 10, SAVE_EVERY = 500 };
+enum { BATCH_MAX = 16, LOG_EVERY = 10, SAVE_EVERY = 500 };
 
 /* The plan for inference and the buffer of a slice. Local. */
 static status open_inference(segmenter *s) {
@@ -31,7 +31,9 @@ status segmenter_open(const stage_context *stage, const label_set *labels, uint6
     segmenter *s = out;
     int64_t micro_batch = study->train.micro_batch;
     *s = (segmenter){.stage = stage,
-                     .config = {.size = study->data.size, .labels = labels->count, .base = BASE}};
+                     .config = {.size = study->data.size,
+                                .labels = labels->count,
+                                .base = study->evaluate.base}};
     /* A micro-batch is known to fit into a rank's memory. */
     s->batch = micro_batch < BATCH_MAX ? micro_batch : BATCH_MAX;
     TRY(comm_agree(stage->comm, graph_create(&s->graph)));
@@ -97,17 +99,19 @@ static status begin_again(const segmenter *s, const char *directory, checkpoint_
 }
 
 status segmenter_train(segmenter *s, const training_slices *train, uint64_t seed,
-                       const char *directory, const char *fingerprint, int64_t base) {
+                       const char *directory, const char *fingerprint, int64_t base,
+                       int64_t until) {
     status st = ST_OK;
-    checkpoint_choice found;
+    checkpoint_choice found = {.step = -1};
     fill_context f = {.segmenter = s, .train = train, .seed = seed};
     const trainer_feed feed = {.fill = fill, .context = &f};
     int64_t steps = s->stage->study->evaluate.steps;
-    st = trainer_find(s->stage->comm, directory, fingerprint, s->stage->log, &found);
+    if (trainer_step_count(s->trainer) == 0)
+        st = trainer_find(s->stage->comm, directory, fingerprint, s->stage->log, &found);
     if (st == ST_INTEGRITY) TRY(begin_again(s, directory, &found));
     TRY(st);
     if (found.step >= 0) TRY(trainer_restore(s->trainer, directory, found.step));
-    while (trainer_step_count(s->trainer) < steps) {
+    while (trainer_step_count(s->trainer) < until) {
         trainer_report r;
         char note[64];
         TRY(trainer_step(s->trainer, &feed, *s->stage->stop_requested != 0, &r));
@@ -129,22 +133,8 @@ status segmenter_train(segmenter *s, const training_slices *train, uint64_t seed
             goto done;
         }
     }
-    log_progress_set(s->stage->log, base + steps, "");
+    log_progress_set(s->stage->log, base + until, "");
     plan_params_changed(s->plan);
-done:
-    return st;
-}
-
-/* Copies the image of slice k of `from` into slot b of the plan's input and, if truth is not NULL,
- * its labels into truth. Leaves the slice in s->sample. Local. */
-static status copy_to_slot(segmenter *s, slices *from, int64_t k, int64_t b, uint8_t *truth) {
-    status st = ST_OK;
-    int64_t pixels = s->config.size * s->config.size;
-    tensor x;
-    TRY(plan_input(s->plan, "x", &x));
-    TRY(slices_get(from, k, &s->sample));
-    memcpy((float *)x.at + b * pixels, s->sample.image, (size_t)pixels * sizeof(float));
-    if (truth) memcpy(truth + b * pixels, s->sample.labels, (size_t)pixels);
 done:
     return st;
 }
@@ -159,42 +149,41 @@ static void argmax_labels(const float *logits, int64_t pixels, int64_t classes, 
     }
 }
 
-status segmenter_dice(segmenter *s, slices *from, int64_t first, int64_t step,
-                      const int64_t *patient_of, dice_counts *counts) {
+status segmenter_predict(segmenter *s, slice_getter get, void *context, int64_t first,
+                         int64_t count, uint8_t *truth, uint8_t *predicted) {
     status st = ST_OK;
-    int64_t pixels = s->config.size * s->config.size, total = slices_count(from),
-            classes = s->config.labels;
-    uint8_t *truth = NULL, *predicted = NULL;
-    int64_t patient[BATCH_MAX];
-    TRY(array_alloc(&truth, s->batch * pixels, 1, "label maps"));
-    TRY(array_alloc(&predicted, pixels, 1, "a label map"));
-    for (int64_t k = first; k < total;) {
-        int64_t count = 0;
-        for (; count < s->batch && k < total; count++, k += step) {
-            TRY(copy_to_slot(s, from, k, count, truth));
-            patient[count] = patient_of[s->sample.volume];
+    const int64_t pixels = s->config.size * s->config.size, classes = s->config.labels;
+    tensor x;
+    TRY(plan_input(s->plan, "x", &x));
+    for (int64_t done = 0; done < count;) {
+        const int64_t left = count - done, n = left < s->batch ? left : s->batch;
+        for (int64_t b = 0; b < n; b++) {
+            TRY(get(context, first + done + b, &s->sample));
+            memcpy((float *)x.at + b * pixels, s->sample.image, (size_t)pixels * sizeof(float));
+            if (truth) memcpy(truth + (done + b) * pixels, s->sample.labels, (size_t)pixels);
         }
         TRY(plan_forward(s->plan, NULL));
         activity_progress();
-        const float *logits = plan_output(s->plan, s->nodes.logits).at;
-        for (int64_t b = 0; b < count; b++) {
-            argmax_labels(logits + b * pixels * classes, pixels, classes, predicted);
-            dice_add(&counts[patient[b]], truth + b * pixels, predicted, pixels);
-        }
+        argmax_labels(plan_output(s->plan, s->nodes.logits).at, n * pixels, classes,
+                      predicted + done * pixels);
+        done += n;
     }
 done:
-    free(truth);
-    free(predicted);
     return st;
 }
 
 status segmenter_features(segmenter *s, slices *from, int64_t n, moments *out) {
     status st = ST_OK;
     int64_t total = slices_count(from), step = comm_size(s->stage->comm);
+    int64_t pixels = s->config.size * s->config.size;
+    tensor x;
+    TRY(plan_input(s->plan, "x", &x));
     for (int64_t i = comm_rank(s->stage->comm); i < n;) {
         int64_t count = 0;
-        for (; count < s->batch && i < n; count++, i += step)
-            TRY(copy_to_slot(s, from, i * total / n, count, NULL));
+        for (; count < s->batch && i < n; count++, i += step) {
+            TRY(slices_get(from, i * total / n, &s->sample));
+            memcpy((float *)x.at + count * pixels, s->sample.image, (size_t)pixels * sizeof(float));
+        }
         TRY(plan_forward(s->plan, NULL));
         activity_progress();
         moments_add(out, plan_output(s->plan, s->nodes.features).at, count);

@@ -34,17 +34,22 @@ typedef struct training_slices {
     mixture mixture;
 } training_slices;
 
-/* Makes evaluate.steps optimiser steps on `train`; resumes from the newest checkpoint in
- * `directory` with this fingerprint and saves checkpoints there. base: steps of the evaluation's
+/* Makes optimiser steps on `train` until `until` of evaluate.steps are made; a segmenter without
+ * steps first resumes from the newest checkpoint in `directory` with this fingerprint, and saves
+ * checkpoints there. base: steps of the evaluation's
  * progress line that earlier segmenters have made. ST_STOPPED after a checkpoint if a rank was
  * asked to stop. Collective. */
 status segmenter_train(segmenter *s, const training_slices *train, uint64_t seed,
-                       const char *directory, const char *fingerprint, int64_t base);
+                       const char *directory, const char *fingerprint, int64_t base, int64_t until);
 
-/* Segments the slices first, first + step, ... of `from` and compares the label maps with theirs;
- * adds to counts[patient_of[volume]]. Local. */
-status segmenter_dice(segmenter *s, slices *from, int64_t first, int64_t step,
-                      const int64_t *patient_of, dice_counts *counts);
+/* A slice for segmenter_predict(): slices_get() or the like. */
+typedef status (*slice_getter)(void *context, int64_t k, slice_sample *sample);
+
+/* Segments the slices first..first+count-1 that `get` returns: their label maps into predicted and,
+ * if truth is not NULL, those that came with the slices into truth (both [count][size][size]).
+ * Local. */
+status segmenter_predict(segmenter *s, slice_getter get, void *context, int64_t first,
+                         int64_t count, uint8_t *truth, uint8_t *predicted);
 
 /* Adds features to *out: of `n` evenly spaced slices of `from` this rank processes every
  * comm_size()-th. Local; the caller sums *out over the ranks. */

@@ -28,6 +28,12 @@ void study_defaults(study *out) {
         (void)study_value_parse(out, &study_keys[i], study_keys[i].initial);
 }
 
+bool study_has_arm(const study *s, evaluation_arm arm) {
+    for (int i = 0; i < s->evaluate.arms.count; i++)
+        if (s->evaluate.arms.row[i] == (int)arm) return true;
+    return false;
+}
+
 /* Prefixes the current message with "file:line: " or "--set key: ", the origin of the first of the
  * n keys that was given. Returns ST_USAGE. */
 static status located(const origin *o, const char *const *keys, int n) {
@@ -73,6 +79,25 @@ static status check_between_keys(const study *s, const origin *o) {
                     "generate.steps is %" PRId64 "; it may be at most diffusion.steps, %" PRId64,
                     s->generate.steps, s->diffusion.steps);
         return LOCATED(o, "generate.steps", "diffusion.steps");
+    }
+    if (s->evaluate.base % 8 != 0) {
+        status_fail(ST_USAGE, "evaluate.base is %" PRId64 "; it must be a multiple of 8",
+                    s->evaluate.base);
+        return LOCATED(o, "evaluate.base");
+    }
+    if (s->evaluate.labelled.count > 0 && s->data.labelled > 0) {
+        status_fail(ST_USAGE, "data.labelled and evaluate.labelled are both set; the numbers of "
+                              "evaluate.labelled take the place of data.labelled");
+        return LOCATED(o, "evaluate.labelled", "data.labelled");
+    }
+    if (!study_has_arm(s, ARM_REAL)) {
+        status_fail(ST_USAGE, "evaluate.arms lacks real, which the others are compared with");
+        return LOCATED(o, "evaluate.arms");
+    }
+    if (study_has_arm(s, ARM_ORACLE) && s->data.labelled == 0 && s->evaluate.labelled.count == 0) {
+        status_fail(ST_USAGE, "the arm oracle takes the patients whose labels evaluate.labelled or "
+                              "data.labelled hides, and neither is set");
+        return LOCATED(o, "evaluate.arms");
     }
     if (s->ingest.labels == LABELS_FROM_THRESHOLDS && s->ingest.threshold_count == 0) {
         status_fail(ST_USAGE,
@@ -139,7 +164,8 @@ static status write_help(const study_key *key, FILE *f, int column, const char *
     if (st != ST_OK) return st;
     study_value_range(key, range, sizeof range);
     fprintf(f, "%*s# %s", column < HELP_COLUMN ? HELP_COLUMN - column : 1, "", key->help);
-    if (key->kind == STUDY_INTEGER || key->kind == STUDY_REAL || key->kind == STUDY_CHOICE)
+    if (key->kind == STUDY_INTEGER || key->kind == STUDY_REAL || key->kind == STUDY_CHOICE ||
+        key->kind == STUDY_CHOICES)
         fprintf(f, " (%s)", range);
     if (strcmp(initial, value) != 0) fprintf(f, "; default %s", initial);
     free(initial);

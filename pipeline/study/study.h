@@ -14,6 +14,7 @@
 #include "model/diffusion/sampler.h"
 #include "model/net/unet.h"
 #include "model/nn/kernels.h"
+#include "pipeline/common/evaluation_arms.h"
 
 #include <stdio.h>
 
@@ -36,6 +37,16 @@ typedef struct study_threshold {
     char name[LABEL_NAME];
     int low, high;
 } study_threshold;
+
+/* A list of numbers, and a list of choices (rows of their table, each at most once). */
+typedef struct study_integers {
+    int64_t at[STUDY_LIST];
+    int count;
+} study_integers;
+typedef struct study_choices {
+    int row[STUDY_LIST];
+    int count;
+} study_choices;
 
 /* One member for each key, with the name of the key. The table has the meaning, range and default
  * of each; comments here add only what a user of the struct needs besides. */
@@ -103,8 +114,12 @@ typedef struct study {
         int64_t steps;
         int64_t batch;
         double lr;
-        double share;          /* synthetic slices of a batch, 0..1 */
-        double real_only_last; /* part of the steps, 0..1 */
+        study_integers labelled; /* patients of each labelled set, ascending; empty: one run */
+        int64_t sets;            /* draws of each */
+        study_choices arms;      /* rows of evaluation_arms */
+        int64_t base;            /* channels of the segmenter's first level */
+        double share;            /* synthetic slices of a batch, 0..1 */
+        double real_only_last;   /* part of the steps, 0..1 */
     } evaluate;
 } study;
 
@@ -112,6 +127,9 @@ typedef struct study {
  * ..." or "--set key: ...". Rank 0 reads; all ranks get the same study and status. Collective. */
 status study_read(const comm *c, const char *path, const char *const *overrides, int64_t n,
                   study *out);
+
+/* Whether evaluate.arms lists the arm. Local. */
+bool study_has_arm(const study *s, evaluation_arm arm);
 
 /* A study with all defaults. Local. */
 void study_defaults(study *out);

@@ -51,6 +51,16 @@ static const named_table sharding_kinds = NAMED_TABLE("sharding", sharding_names
         PLACE(s, n), .kind = STUDY_REALS, .count = numbers, .low = from, .high = to,               \
                      .initial = start, .help = text                                                \
     }
+#define INTEGERS(s, n, from, to, start, text)                                                      \
+    {                                                                                              \
+        PLACE(s, n), .kind = STUDY_INTEGERS, .count = STUDY_LIST, .low = from, .high = to,         \
+                     .initial = start, .help = text                                                \
+    }
+#define CHOICES(s, n, table, start, text)                                                          \
+    {                                                                                              \
+        PLACE(s, n), .kind = STUDY_CHOICES, .count = STUDY_LIST, .choices = &table,                \
+                     .initial = start, .help = text                                                \
+    }
 /* The value of an enum is copied as an int, so the compiler checks that it has the size of one. */
 #define ENUM_PLACE(s, n)                                                                           \
     .section = #s, .name = #n,                                                                     \
@@ -155,6 +165,13 @@ const study_key study_keys[] = {
     INTEGER(evaluate, steps, 1, STEPS_MAX, "2000", "optimiser steps of each"),
     INTEGER(evaluate, batch, 1, BATCH_MAX, "16", "slices a step"),
     REAL(evaluate, lr, 1e-8, 1, "1e-3", "learning rate"),
+    INTEGERS(evaluate, labelled, 1, 1000000, "[]",
+             "such as [2, 4, 8]: the whole comparison with that many labelled patients; []: once, "
+             "with data.labelled"),
+    INTEGER(evaluate, sets, 1, 100, "1", "draws of each labelled set"),
+    CHOICES(evaluate, arms, evaluation_arms, "[real, real+synthetic]",
+            "what segmenters are trained on"),
+    INTEGER(evaluate, base, 8, 256, "16", "channels of a segmenter's first level; a multiple of 8"),
     REAL(evaluate, share, 0, 1, "0.75", "synthetic part of each batch of the arm that has them"),
     REAL(evaluate, real_only_last, 0, 1, "0.33",
          "its last part of the steps, with real slices alone"),
@@ -188,6 +205,11 @@ int study_key_find(const char *path) {
         if (strcmp(known, path) == 0) return i;
     }
     return -1;
+}
+
+bool study_key_is_list(const study_key *key) {
+    return key->kind == STUDY_REALS || key->kind == STUDY_INTEGERS || key->kind == STUDY_CHOICES ||
+           key->kind == STUDY_THRESHOLDS;
 }
 
 int study_section_find(const char *name) {

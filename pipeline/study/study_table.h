@@ -15,13 +15,15 @@ typedef enum study_kind {
     STUDY_REAL,      /* double, low..high */
     STUDY_REALS,     /* double[count], each low..high */
     STUDY_CHOICE,    /* an enum of the size of int: a row of choices */
+    STUDY_INTEGERS,  /* study_integers, at most count, each low..high */
+    STUDY_CHOICES,   /* study_choices: rows of choices */
     STUDY_STRING,    /* char[count], not empty */
     STUDY_THRESHOLDS /* study_threshold[count], with their number in ingest.threshold_count */
 } study_kind;
 
 enum {
-    STUDY_KEYS_MAX = 64,
-    STUDY_SECTIONS_MAX = 8,
+    STUDY_KEYS_MAX = 128,
+    STUDY_SECTIONS_MAX = 16,
     STUDY_PATH = 64 /* bytes of the longest "section.name" */
 };
 
@@ -54,6 +56,9 @@ int study_key_find(const char *path);
 
 /* Index of the section with this name, or -1. Local. */
 int study_section_find(const char *name);
+
+/* Whether the value is a list. Local. */
+bool study_key_is_list(const study_key *key);
 
 /* Returns ST_USAGE with "unknown key ...; did you mean ...?". The caller adds file and line. Local.
  */

@@ -93,6 +93,35 @@ static bool is_plain_line(const char *text) {
     return test != NULL;
 }
 
+static status set_integers(study *s, const study_key *key, const char *const *texts, int64_t n) {
+    study_integers list = {.count = 0};
+    for (int64_t i = 0; i < n; i++) {
+        int64_t value;
+        if (list.count == key->count || !parse_integer(texts[i], &value) ||
+            (double)value < key->low || (double)value > key->high ||
+            (i > 0 && value <= list.at[i - 1]))
+            return wrong(key, texts[i]);
+        list.at[list.count++] = value;
+    }
+    memcpy(at(s, key), &list, sizeof list);
+    return ST_OK;
+}
+
+static status set_choices(study *s, const study_key *key, const char *const *texts, int64_t n) {
+    study_choices list = {.count = 0};
+    for (int64_t i = 0; i < n; i++) {
+        int row;
+        if (list.count == key->count || named_table_find(key->choices, texts[i], &row) != ST_OK)
+            return wrong(key, texts[i]);
+        for (int k = 0; k < list.count; k++)
+            if (list.row[k] == row) return wrong(key, texts[i]);
+        list.row[list.count++] = row;
+    }
+    if (n == 0) return wrong(key, "");
+    memcpy(at(s, key), &list, sizeof list);
+    return ST_OK;
+}
+
 static status set_string(study *s, const study_key *key, const char *text) {
     char path[STUDY_PATH];
     study_key_path(key, path);
@@ -170,6 +199,10 @@ status study_value_set(study *s, const study_key *key, const char *const *texts,
         return set_reals(s, key, texts, n);
     case STUDY_CHOICE:
         return set_choice(s, key, texts[0]);
+    case STUDY_INTEGERS:
+        return set_integers(s, key, texts, n);
+    case STUDY_CHOICES:
+        return set_choices(s, key, texts, n);
     case STUDY_STRING:
         return set_string(s, key, texts[0]);
     case STUDY_THRESHOLDS:
@@ -184,8 +217,7 @@ status study_value_parse(study *s, const study_key *key, const char *text) {
     const char *texts[ENTRIES_MAX];
     int64_t n = 0;
     const char *end = text + strlen(text);
-    if (key->kind != STUDY_REALS && key->kind != STUDY_THRESHOLDS)
-        return study_value_set(s, key, &text, 1);
+    if (!study_key_is_list(key)) return study_value_set(s, key, &text, 1);
     if (end - text >= 2 && *text == '[' && end[-1] == ']') text++, end--;
     while (text < end) {
         const char *comma = memchr(text, ',', (size_t)(end - text));
@@ -227,6 +259,8 @@ static void put_string(FILE *f, const char *text) {
 static void put_value(FILE *f, const study *s, const study_key *key) {
     char number[NUMBER];
     const char *place = at(s, key);
+    study_integers integers;
+    study_choices choices;
     int64_t whole;
     double real;
     int row;
@@ -248,6 +282,22 @@ static void put_value(FILE *f, const study *s, const study_key *key) {
     case STUDY_CHOICE:
         memcpy(&row, place, sizeof row);
         put_string(f, named_table_name(key->choices, row));
+        break;
+    case STUDY_INTEGERS:
+        memcpy(&integers, place, sizeof integers);
+        fputc('[', f);
+        for (int i = 0; i < integers.count; i++)
+            fprintf(f, "%s%" PRId64, i ? ", " : "", integers.at[i]);
+        fputc(']', f);
+        break;
+    case STUDY_CHOICES:
+        memcpy(&choices, place, sizeof choices);
+        fputc('[', f);
+        for (int i = 0; i < choices.count; i++) {
+            if (i) fputs(", ", f);
+            put_string(f, named_table_name(key->choices, choices.row[i]));
+        }
+        fputc(']', f);
         break;
     case STUDY_STRING:
         put_string(f, place);
@@ -283,7 +333,8 @@ void study_value_range(const study_key *key, char *out, size_t size) {
     number_text(key->low, low);
     number_text(key->high, high);
     /* Integers are written in full: 100000000, not 1e+08. */
-    if (key->kind == STUDY_INTEGER || key->kind == STUDY_THRESHOLDS) {
+    if (key->kind == STUDY_INTEGER || key->kind == STUDY_INTEGERS ||
+        key->kind == STUDY_THRESHOLDS) {
         snprintf(low, sizeof low, "%.0f", key->low);
         snprintf(high, sizeof high, "%.0f", key->high);
     }
@@ -295,8 +346,13 @@ void study_value_range(const study_key *key, char *out, size_t size) {
     case STUDY_REALS:
         snprintf(out, size, "[%d numbers, each %s..%s]", key->count, low, high);
         break;
+    case STUDY_INTEGERS:
+        snprintf(out, size, "[ascending whole numbers, up to %d of them, each %s..%s]", key->count,
+                 low, high);
+        break;
     case STUDY_CHOICE:
-        *out = '\0';
+    case STUDY_CHOICES:
+        snprintf(out, size, "%s", key->kind == STUDY_CHOICES ? "a list, each once, of: " : "");
         for (int i = 0; i < key->choices->count; i++) {
             size_t used = strlen(out);
             snprintf(out + used, size - used, "%s%s", i ? " | " : "",

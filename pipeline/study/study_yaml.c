@@ -63,9 +63,7 @@ static cyaml_schema_value_t mapping_value(cyaml_flag_e flags, const cyaml_schema
                                   .mapping = {.fields = fields}};
 }
 
-static bool is_list(const study_key *key) {
-    return key->kind == STUDY_REALS || key->kind == STUDY_THRESHOLDS;
-}
+static bool is_list(const study_key *key) { return study_key_is_list(key); }
 
 /* Writes the fields of all keys of one section; returns their number. */
 static int build_fields(schema *sc, const char *section, cyaml_schema_field_t *out) {

@@ -1,0 +1,311 @@
+/* Trains and scores the segmenters of one cell.
+ *
+ * All segmenters make equally many optimiser steps; those of one seed start from the same
+ * parameters. They are scored on held-out real patients. FID: Fréchet distance between synthetic
+ * and held-out real slices on the encoder features of the first segmenter that is trained on real
+ * slices alone; its floor is the same distance for equally many real training slices.
+ */
+#include "pipeline/evaluate/comparison.h"
+
+#include "io/alloc.h"
+#include "io/part_file.h"
+#include "pipeline/common/fingerprint.h"
+#include "pipeline/evaluate/scoring.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Numbers the test patients in the order of their volumes; several volumes may belong to one
+ * patient. Local. */
+static status number_patients(comparison *c) {
+    int64_t volumes = store_count(c->real), count = 0;
+    status st = array_alloc(&c->patient_of, volumes, sizeof *c->patient_of, "patients");
+    if (st != ST_OK) return st;
+    for (int64_t i = 0; i < volumes; i++) c->patient_of[i] = -1;
+    for (int64_t r = 0; r < c->split.run_count[SPLIT_TEST]; r++) {
+        int64_t volume = c->split.runs[SPLIT_TEST][r].volume, same = -1;
+        for (int64_t i = 0; i < volumes && same < 0; i++)
+            if (c->patient_of[i] >= 0 &&
+                split_same_patient(store_at(c->real, i)->id, store_at(c->real, volume)->id))
+                same = c->patient_of[i];
+        c->patient_of[volume] = same >= 0 ? same : count++;
+    }
+    c->patients = count;
+    return ST_OK;
+}
+
+/* Opens the synthetic stores of the arms; that of the diffusion model is always needed. Local. */
+static status open_stores(comparison *c) {
+    status st = ST_OK;
+    const study *s = &c->cell.study;
+    char path[PATH_SIZE];
+    bool needed[SOURCES] = {[SOURCE_SYNTHETIC] = true};
+    for (int i = 0; i < s->evaluate.arms.count; i++)
+        needed[evaluation_arm_mixture((evaluation_arm)s->evaluate.arms.row[i]).source] = true;
+    TRY(stage_path(&c->cell.stage, "store", path));
+    TRY(store_open(path, &c->real));
+    for (int k = 0; k < SOURCES; k++) {
+        int64_t step = 0;
+        const char *directory = arm_source_directory((arm_source)k);
+        if (!needed[k] || !directory) continue;
+        TRY(stage_path(&c->cell.stage, directory, path));
+        TRY(store_open(path, &c->stores[k]));
+        TRY(fingerprint_check_synthetic(s, c->real, c->stores[k], &step));
+        if (k == SOURCE_SYNTHETIC) c->checkpoint_step = step;
+    }
+done:
+    return st;
+}
+
+status comparison_open(const stage_context *stage, int64_t i, comparison *out) {
+    status st = ST_OK;
+    *out = (comparison){.patients = 0};
+    TRY(cell_open(stage, i, &out->cell));
+    TRY(open_stores(out));
+    TRY(split_create(out->real, &out->cell.study, &out->split));
+    TRY(number_patients(out));
+    TRY(stage_path(&out->cell.stage, "metrics.parts", out->parts));
+done:
+    return st;
+}
+
+void comparison_close(comparison *c) {
+    slices_close(c->labelled);
+    slices_close(c->validation);
+    slices_close(c->test);
+    for (int k = 0; k < SOURCES; k++) {
+        slices_close(c->source[k]);
+        free(c->runs[k]);
+        store_close(c->stores[k]);
+    }
+    split_free(&c->split);
+    store_close(c->real);
+    free(c->patient_of);
+    *c = (comparison){.patients = 0};
+}
+
+/* ST_INPUT if a set has fewer than the two slices that a covariance needs: checked here since the
+ * FID is computed only after the training of a segmenter. Local. */
+static status check_enough(const comparison *c) {
+    const struct {
+        const char *what;
+        int64_t slices;
+    } sets[] = {{"real slices for training", slices_count(c->labelled)},
+                {"real slices for testing", slices_count(c->test)},
+                {"synthetic slices", slices_count(c->source[SOURCE_SYNTHETIC])}};
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
+        if (sets[i].slices < 2)
+            return status_fail(ST_INPUT,
+                               "%s: number of %s is %" PRId64
+                               ", and FID needs 2 or more: take more examinations, or change "
+                               "data.split",
+                               c->cell.study.out, sets[i].what, sets[i].slices);
+    return ST_OK;
+}
+
+/* The runs of the hidden patients that the oracle sees: whole volumes, at most as many as there are
+ * synthetic ones. */
+static slice_source hidden_source(const comparison *c) {
+    const int64_t all = c->split.run_count[SPLIT_UNLABELLED];
+    const int64_t most = store_count(c->stores[SOURCE_SYNTHETIC]);
+    return (slice_source){c->real, c->split.runs[SPLIT_UNLABELLED], all < most ? all : most};
+}
+
+/* The slices of one part of the split. Local. */
+static status open_part(const comparison *c, split_part part, slices **out) {
+    slice_source source = {c->real, c->split.runs[part], c->split.run_count[part]};
+    return slices_open(&c->cell.study, &source, 1, out);
+}
+
+/* The slices of the sources that the arms need. Local. */
+static status open_sources(comparison *c) {
+    status st = ST_OK;
+    const study *s = &c->cell.study;
+    int64_t count = 0;
+    for (int k = 0; k < SOURCES; k++) {
+        if (!c->stores[k]) continue;
+        TRY(slices_all_runs(c->stores[k], &c->runs[k], &count));
+        slice_source source = {c->stores[k], c->runs[k], count};
+        TRY(slices_open(s, &source, 1, &c->source[k]));
+    }
+    if (study_has_arm(s, ARM_REAL_PLUS_COPIES))
+        TRY(open_part(c, SPLIT_TRAIN, &c->source[SOURCE_LABELLED]));
+    if (study_has_arm(s, ARM_ORACLE)) {
+        const slice_source hidden = hidden_source(c);
+        if (hidden.run_count == 0)
+            TRY(status_fail(ST_INPUT,
+                            "the arm oracle needs training patients whose labels are hidden, and "
+                            "%" PRId64 " labelled patients are all there are: leave it out of "
+                            "evaluate.arms or take fewer in evaluate.labelled",
+                            c->split.patients[SPLIT_TRAIN]));
+        TRY(slices_open(s, &hidden, 1, &c->source[SOURCE_HIDDEN]));
+    }
+done:
+    return st;
+}
+
+status comparison_open_slices(comparison *c) {
+    status st = ST_OK;
+    if (c->labelled) return ST_OK;
+    TRY(open_part(c, SPLIT_TRAIN, &c->labelled));
+    TRY(open_part(c, SPLIT_VALIDATION, &c->validation));
+    TRY(open_part(c, SPLIT_TEST, &c->test));
+    TRY(open_sources(c));
+    TRY(check_enough(c));
+    TRY(file_make_dirs(c->parts));
+done:
+    return st;
+}
+
+status comparison_fingerprint(const comparison *c, evaluation_arm arm, int64_t seed,
+                              char hex[SHA256_HEX]) {
+    static const char *const sections[] = {"seed", "engine", "data", "evaluate"};
+    char upstream[4 * SHA256_HEX];
+    study s = c->cell.study, defaults;
+    study_defaults(&defaults);
+    s.evaluate.arms = defaults.evaluate.arms;
+    s.evaluate.seeds = defaults.evaluate.seeds;
+    s.evaluate.sets = defaults.evaluate.sets;
+    const store *from = c->stores[evaluation_arm_mixture(arm).source];
+    /* Every result holds the FID of the synthetic store if it is that of real slices alone. */
+    if (arm == ARM_REAL && seed == 0) from = c->stores[SOURCE_SYNTHETIC];
+    snprintf(upstream, sizeof upstream, "%s %s %s %" PRId64, store_manifest(c->real)->seal,
+             from ? store_manifest(from)->seal : "", named_table_name(&evaluation_arms, (int)arm),
+             seed);
+    return study_fingerprint(&s, sections, sizeof sections / sizeof *sections, upstream, hex);
+}
+
+status comparison_result_path(const comparison *c, evaluation_arm arm, int64_t seed,
+                              char path[PATH_SIZE]) {
+    char name[64];
+    snprintf(name, sizeof name, "%s-%" PRId64 ".result",
+             named_table_name(&evaluation_arms, (int)arm), seed);
+    return path_join(path, c->parts, name);
+}
+
+status comparison_result_alloc(const comparison *c, result *out) {
+    return result_alloc(c->patients, store_labels(c->real)->count + LESION_SIZES, out);
+}
+
+mixture comparison_mixture(const study *s, evaluation_arm arm) {
+    const arm_mixture how = evaluation_arm_mixture(arm);
+    if (how.source == SOURCE_NONE) return mixture_of(s->evaluate.batch, s->evaluate.steps, 0, 0);
+    return mixture_of(s->evaluate.batch, s->evaluate.steps, how.alone ? 1 : s->evaluate.share,
+                      how.real_last ? s->evaluate.real_only_last : 0);
+}
+
+/* Sums of the features of n evenly spaced slices, over all ranks. Collective. */
+static status gather_features(segmenter *s, slices *from, int64_t n, moments *m) {
+    status st = ST_OK;
+    const comm *c = s->stage->comm;
+    TRY(comm_agree(c, segmenter_features(s, from, n, m)));
+    TRY(comm_sum_i64(c, &m->n, 1));
+    TRY(comm_sum_f64(c, m->sum, m->dim));
+    TRY(comm_sum_f64(c, m->outer, m->dim * m->dim));
+done:
+    return st;
+}
+
+/* Computes FID and its floor, both with the same number n of slices, since the bias of the FID
+ * depends on n. Collective. */
+static status measure_fid(comparison *c, segmenter *s, domain_fid *out) {
+    status st = ST_OK;
+    enum { HELD_OUT, SYNTHETIC, FLOOR, SETS };
+    moments m[SETS] = {{0}};
+    slices *made = c->source[SOURCE_SYNTHETIC];
+    const int64_t synthetic = slices_count(made), train = slices_count(c->labelled);
+    const int64_t n = synthetic < train ? synthetic : train, dim = segnet_feature_dim(&s->config);
+    for (int i = 0; i < SETS && st == ST_OK; i++) st = moments_create(dim, &m[i]);
+    TRY(comm_agree(s->stage->comm, st));
+    TRY(gather_features(s, c->test, slices_count(c->test), &m[HELD_OUT]));
+    TRY(gather_features(s, made, n, &m[SYNTHETIC]));
+    TRY(gather_features(s, c->labelled, n, &m[FLOOR]));
+    st = frechet_distance(&m[SYNTHETIC], &m[HELD_OUT], &out->fid);
+    if (st == ST_OK) st = frechet_distance(&m[FLOOR], &m[HELD_OUT], &out->fid_floor);
+    if (st == ST_OK) st = segmenter_hash(s, out->encoder_hash);
+    TRY(comm_agree(s->stage->comm, st));
+    out->dim = dim;
+    out->n_real = m[HELD_OUT].n;
+    out->n_synthetic = m[SYNTHETIC].n;
+    out->n_floor = m[FLOOR].n;
+done:
+    for (int i = 0; i < SETS; i++) moments_free(&m[i]);
+    return st;
+}
+
+/* Trains in parts and measures the validation Dice after each. The curve is kept beside the
+ * checkpoints, so that a resumed training has its beginning, too. Collective. */
+static status train_with_curve(comparison *c, segmenter *net, const training_slices *train,
+                               uint64_t key, const char *directory, const char *fingerprint,
+                               int64_t base, double curve[CURVE_POINTS]) {
+    status st = ST_OK;
+    const comm *ranks = c->cell.stage.comm;
+    const int64_t steps = c->cell.study.evaluate.steps;
+    char path[PATH_SIZE + 8];
+    snprintf(path, sizeof path, "%s.curve", directory);
+    if (comm_rank(ranks) == 0)
+        (void)part_read(path, fingerprint, curve, CURVE_POINTS * sizeof *curve);
+    TRY(comm_broadcast(ranks, curve, CURVE_POINTS * sizeof *curve, 0));
+    for (int i = 0; i < CURVE_POINTS; i++) {
+        const int64_t until = steps * (i + 1) / CURVE_POINTS;
+        TRY(segmenter_train(net, train, key, directory, fingerprint, base, until));
+        if (trainer_step_count(net->trainer) != until) continue; /* resumed behind this point */
+        TRY(score_quickly(net, c->validation, &curve[i]));
+        if (comm_rank(ranks) == 0)
+            st = part_write(path, fingerprint, curve, CURVE_POINTS * sizeof *curve);
+        TRY(comm_agree(ranks, st));
+    }
+done:
+    return st;
+}
+
+/* Writes the result and removes the checkpoints. Local; called on rank 0. */
+static status keep_result(const comparison *c, evaluation_arm arm, int64_t seed, const result *r,
+                          const char *directory, const char *fingerprint) {
+    status st = ST_OK;
+    char path[PATH_SIZE], curve[PATH_SIZE + 8];
+    TRY(comparison_result_path(c, arm, seed, path));
+    TRY(result_write(r, path, fingerprint));
+    TRY(file_remove_tree(directory));
+    snprintf(curve, sizeof curve, "%s.curve", directory);
+    TRY(file_remove_tree(curve));
+done:
+    return st;
+}
+
+status comparison_run(comparison *c, evaluation_arm arm, int64_t seed, int64_t base) {
+    status st = ST_OK;
+    const study *s = &c->cell.study;
+    const comm *ranks = c->cell.stage.comm;
+    const double start = log_seconds();
+    segmenter net = {0};
+    result r = {0};
+    char name[64], directory[PATH_SIZE], fingerprint[SHA256_HEX];
+    /* All arms of a seed start from the same parameters. */
+    const uint64_t key = (uint64_t)s->seed + 1000003u * (uint64_t)(seed + 1);
+    training_slices train = {.real = c->labelled,
+                             .synthetic = c->source[evaluation_arm_mixture(arm).source],
+                             .mixture = comparison_mixture(s, arm)};
+    const test_slices test = {c->real, c->split.runs[SPLIT_TEST], c->split.run_count[SPLIT_TEST],
+                              c->test, c->patient_of};
+    snprintf(name, sizeof name, "%s-%" PRId64, named_table_name(&evaluation_arms, (int)arm), seed);
+    st = path_join(directory, c->parts, name);
+    if (st == ST_OK) st = comparison_fingerprint(c, arm, seed, fingerprint);
+    if (st == ST_OK) st = comparison_result_alloc(c, &r);
+    if (st == ST_OK && comm_rank(ranks) == 0) st = file_make_dirs(directory);
+    TRY(comm_agree(ranks, st));
+    TRY(segmenter_open(&c->cell.stage, store_labels(c->real), key, &net));
+    r.parameters = trainer_params(net.trainer)->total;
+    TRY(train_with_curve(c, &net, &train, key, directory, fingerprint, base, r.curve));
+    TRY(score_segmenter(&net, &test, (uint64_t)s->seed, &r));
+    if (arm == ARM_REAL && seed == 0) TRY(measure_fid(c, &net, &r.fid));
+    r.seconds = (log_seconds() - start) * comm_size(ranks);
+    if (comm_rank(ranks) == 0) st = keep_result(c, arm, seed, &r, directory, fingerprint);
+    TRY(comm_agree(ranks, st));
+done:
+    segmenter_close(&net);
+    result_free(&r);
+    return st;
+}

@@ -1,0 +1,54 @@
+/* One cell of the evaluation (pipeline/cells/cells.h): the slices of its arms, and the training and
+ * scoring of a segmenter. */
+#ifndef CTAUG_PIPELINE_EVALUATE_COMPARISON_H
+#define CTAUG_PIPELINE_EVALUATE_COMPARISON_H
+
+#include "pipeline/cells/cells.h"
+#include "pipeline/data/batch.h"
+#include "pipeline/evaluate/results.h"
+#include "pipeline/segmenter/mixture.h"
+
+typedef struct comparison {
+    cell cell;
+    store *real, *stores[SOURCES]; /* stores: of the sources that are synthetic; NULL: not used */
+    int64_t checkpoint_step;       /* of the checkpoint that out/synthetic was sampled with */
+    split split;
+    int64_t *patient_of;   /* by volume of the real store: number of the test patient; -1: none */
+    int64_t patients;      /* for testing */
+    char parts[PATH_SIZE]; /* directory of the results and of the segmenters' checkpoints */
+    /* Opened by comparison_open_slices(). */
+    split_run *runs[SOURCES]; /* owned: of the sources that are stores */
+    slices *labelled, *validation, *test, *source[SOURCES];
+} comparison;
+
+/* Opens the stores of cell i that the study's arms need, and its split. ST_INPUT if a store is
+ * missing or was not made for this study. The caller calls comparison_close(), also after a
+ * failure; *out must not be moved. Local. */
+status comparison_open(const stage_context *stage, int64_t i, comparison *out);
+void comparison_close(comparison *c);
+
+/* Opens the slices, unless they are open. ST_INPUT if a set has fewer than the two slices that FID
+ * needs. Local. */
+status comparison_open_slices(comparison *c);
+
+/* Fingerprint of the training of a segmenter: the cell, its stores, the keys of segmenters, the arm
+ * and the seed; not the list of arms or the number of seeds. Local. */
+status comparison_fingerprint(const comparison *c, evaluation_arm arm, int64_t seed,
+                              char hex[SHA256_HEX]);
+
+/* The path of the result of an arm and a seed. Local. */
+status comparison_result_path(const comparison *c, evaluation_arm arm, int64_t seed,
+                              char path[PATH_SIZE]);
+
+/* An empty result for this cell's patients and structures. Local. */
+status comparison_result_alloc(const comparison *c, result *out);
+
+/* Trains the segmenter of an arm and a seed, scores it and writes its result; resumes from its
+ * checkpoint. base: steps of the progress line before this training. Collective on the ranks of
+ * the cell's stage. */
+status comparison_run(comparison *c, evaluation_arm arm, int64_t seed, int64_t base);
+
+/* The mixture of an arm for a study. Local. */
+mixture comparison_mixture(const study *s, evaluation_arm arm);
+
+#endif
