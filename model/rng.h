@@ -27,7 +27,9 @@ typedef enum rng_purpose {
     RNG_SAMPLE,    /* x_T and sampler noise; index: volume * 2^20 + slice, step: sampler step */
     RNG_VALIDATE,  /* noise and times of the validation loss */
     RNG_PHANTOM,   /* phantom patients; index: patient, step: group of draws */
-    RNG_SPLIT      /* assignment of patients to splits */
+    RNG_SPLIT,     /* assignment of patients to splits */
+    RNG_BOOTSTRAP, /* bootstrap draws; index: resample, step: what is drawn */
+    RNG_SUBSET     /* draws without replacement for metrics; index: draw, step: which set */
 } rng_purpose;
 
 typedef struct rng_stream {
