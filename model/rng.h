@@ -28,6 +28,8 @@ typedef enum rng_purpose {
     RNG_VALIDATE,  /* noise and times of the validation loss */
     RNG_PHANTOM,   /* phantom patients; index: patient, step: group of draws */
     RNG_SPLIT,     /* assignment of patients to splits */
+    RNG_BOOTSTRAP, /* bootstrap draws; index: resample, step: what is drawn */
+    RNG_SUBSET,    /* draws without replacement for metrics; index: draw, step: which set */
     RNG_LABELLED,  /* which patients keep their labels; index: patient, step: labelled set */
     RNG_SHIFT      /* noise of the shifted test set; index: slice */
 } rng_purpose;
