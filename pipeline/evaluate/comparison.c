@@ -14,6 +14,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <omp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -42,8 +43,8 @@ static status open_stores(comparison *c) {
     const study *s = &c->cell.study;
     char path[PATH_SIZE];
     bool needed[SOURCES] = {[SOURCE_SYNTHETIC] = true};
-    for (int i = 0; i < s->evaluate.arms.count; i++)
-        needed[evaluation_arm_mixture((evaluation_arm)s->evaluate.arms.row[i]).source] = true;
+    for (int i = 0; i < study_arm_count(s); i++)
+        needed[evaluation_arm_mixture(study_arm(s, i)).source] = true;
     TRY(stage_path(&c->cell.stage, "store", path));
     TRY(store_open(path, &c->real));
     for (int k = 0; k < SOURCES; k++) {
@@ -301,7 +302,7 @@ status comparison_run(comparison *c, evaluation_arm arm, int64_t seed, int64_t b
     TRY(train_with_curve(c, &net, &train, key, directory, fingerprint, base, r.curve));
     TRY(score_segmenter(&net, &test, (uint64_t)s->seed, &r));
     if (arm == ARM_REAL && seed == 0) TRY(measure_fid(c, &net, &r.fid));
-    r.seconds = (log_seconds() - start) * comm_size(ranks);
+    r.seconds = (log_seconds() - start) * comm_size(ranks) * omp_get_max_threads();
     if (comm_rank(ranks) == 0) st = keep_result(c, arm, seed, &r, directory, fingerprint);
     TRY(comm_agree(ranks, st));
 done:

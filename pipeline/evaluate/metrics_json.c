@@ -7,6 +7,7 @@
 #include "pipeline/common/fingerprint.h"
 #include "pipeline/common/history.h"
 #include "pipeline/common/precision.h"
+#include "pipeline/evaluate/protocol_json.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -32,19 +33,18 @@ void metrics_free(metrics *e) {
     e->dice_patients = NULL;
 }
 
-_Static_assert((int)DICE_LABELS >= (int)LABELS_MAX, "Dice counts every label of a store");
-
 static double *dice_at(const metrics *e, int arm, int64_t seed, int label) {
     return &e->dice[(arm * e->seeds + seed) * e->labels->count + label];
 }
 
-void metrics_set_dice(metrics *e, int arm, int64_t seed, const dice_counts *counts) {
+void metrics_set_dice(metrics *e, int arm, int64_t seed, const result *r) {
     for (int k = 0; k < e->labels->count; k++) {
         double sum = 0;
         int64_t patients = 0;
         for (int64_t p = 0; p < e->patients; p++) {
-            if (counts[p].truth[k] == 0) continue;
-            sum += dice_of(&counts[p], k);
+            const double dice = result_at(r, TEST_PLAIN, p, k)[MEASURE_DICE];
+            if (isnan(dice)) continue;
+            sum += dice;
             patients++;
         }
         *dice_at(e, arm, seed, k) = patients > 0 ? sum / (double)patients : (double)NAN;
@@ -66,11 +66,12 @@ double metrics_dice(const metrics *e, int arm, int label) {
 
 int64_t metrics_dice_patients(const metrics *e, int label) { return e->dice_patients[label]; }
 
-static json_t *dice_json(const metrics *e) {
+static json_t *dice_json(const metrics *e, const study *s) {
     json_t *all = json_object();
     for (int k = 1; k < e->labels->count; k++) {
         json_t *one = json_object(), *seeds = json_object();
-        for (int arm = 0; arm < ARMS; arm++) {
+        for (int i = 0; i < study_arm_count(s); i++) {
+            const evaluation_arm arm = study_arm(s, i);
             const char *name = named_table_name(&evaluation_arms, arm);
             json_t *list = json_array();
             for (int64_t seed = 0; seed < e->seeds; seed++)
@@ -85,14 +86,14 @@ static json_t *dice_json(const metrics *e) {
     return all;
 }
 
-static json_t *fid_json(const metrics *e) {
+static json_t *fid_json(const domain_fid *e) {
     char extractor[160];
     snprintf(extractor, sizeof extractor,
              "segnet encoder trained on the real training split, sha256:%s", e->encoder_hash);
     return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:s}", "value", log_number(e->fid), "floor",
                      log_number(e->fid_floor), "n_real", (json_int_t)e->n_real, "n_synthetic",
                      (json_int_t)e->n_synthetic, "n_floor", (json_int_t)e->n_floor, "dim",
-                     (json_int_t)e->feature_dim, "extractor", extractor);
+                     (json_int_t)e->dim, "extractor", extractor);
 }
 
 static json_t *warnings_json(const metrics *e, const split *sp) {
@@ -116,13 +117,14 @@ static json_t *warnings_json(const metrics *e, const split *sp) {
             list,
             json_string(
                 "There are two patients: the validation loss was watched on the test patient."));
-    int64_t slices = e->n_real < e->n_synthetic ? e->n_real : e->n_synthetic;
-    if (slices <= 2 * e->feature_dim) {
+    const domain_fid *fid = &e->fid;
+    int64_t slices = fid->n_real < fid->n_synthetic ? fid->n_real : fid->n_synthetic;
+    if (slices <= 2 * fid->dim) {
         snprintf(text, sizeof text,
                  "FID rests on %" PRId64 " slices for %" PRId64
                  " features: covariances of so few are poorly determined, and FID is biased "
                  "upwards. Read it beside its floor only.",
-                 slices, e->feature_dim);
+                 slices, fid->dim);
         json_array_append_new(list, json_string(text));
     }
     return list;
@@ -188,7 +190,7 @@ static status training_json(const metrics_context *about, json_t **out) {
     const study *s = about->stage->study;
     history h = {0};
     char path[PATH_SIZE];
-    TRY(stage_path(about->stage, "checkpoints/history.json", path));
+    TRY(stage_path(about->first, "checkpoints/history.json", path));
     TRY(history_read(path, (double)about->checkpoint_step, &h));
     *out = json_pack("{s:I, s:I, s:o, s:o}", "steps", (json_int_t)s->train.steps, "checkpoint_step",
                      (json_int_t)about->checkpoint_step, "train_loss", last_of(&h.train),
@@ -209,7 +211,7 @@ static status fingerprints_json(const metrics *e, const metrics_context *about, 
     char training[SHA256_HEX] = "";
     const char *real = store_manifest(about->real)->fingerprint;
     status st =
-        fingerprint_of_training(about->stage->study, store_manifest(about->real)->seal, training);
+        fingerprint_of_training(about->first->study, store_manifest(about->real)->seal, training);
     if (st == ST_OK)
         *out = json_pack("{s:s, s:s, s:s, s:s}", "store", real, "training", training, "synthetic",
                          store_manifest(about->synthetic)->fingerprint, "metrics", e->fingerprint);
@@ -244,8 +246,10 @@ status metrics_json(const metrics *e, const metrics_context *about, char **text)
         "data", data_json(about->real), "split", split_json(about->split), "training", training,
         "synthetic", "volumes", (json_int_t)store_count(about->synthetic), "slices",
         (json_int_t)count_slices(about->synthetic), "warnings", warnings_json(e, about->split),
-        "fid", fid_json(e), "dice", dice_json(e), "segmenter", segmenter_json(e, s));
-    if (all) *text = json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+        "fid", fid_json(&e->fid), "dice", dice_json(e, s), "segmenter", segmenter_json(e, s));
+    if (!all) TRY(status_memory("metrics.json", 0));
+    TRY(protocol_json(about->all, all));
+    *text = json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     if (!*text) st = status_memory("metrics.json", 0);
 done:
     json_decref(all);

@@ -2,17 +2,14 @@
 #ifndef CTAUG_PIPELINE_EVALUATE_METRICS_JSON_H
 #define CTAUG_PIPELINE_EVALUATE_METRICS_JSON_H
 
-#include "model/metric/dice.h"
 #include "pipeline/common/evaluation_arms.h"
 #include "pipeline/data/split.h"
+#include "pipeline/evaluate/statistics.h"
 #include "pipeline/stage.h"
 
 typedef struct metrics {
     char fingerprint[SHA256_HEX];
-    double fid, fid_floor;
-    int64_t n_real, n_synthetic, n_floor; /* slices that the two distances were computed from */
-    int64_t feature_dim;
-    char encoder_hash[SHA256_HEX];
+    domain_fid fid;
     int64_t parameters; /* of a segmenter */
     int64_t patients;   /* held-out ones */
     int64_t seeds;
@@ -26,10 +23,10 @@ typedef struct metrics {
 status metrics_alloc(metrics *e, const label_set *labels, int64_t seeds);
 void metrics_free(metrics *e);
 
-/* Sets the Dice values of one segmenter from its counts[e->patients]: the mean of each structure
- * over the e->dice_patients patients whose truth has it, which are the same for every segmenter.
- * Local. */
-void metrics_set_dice(metrics *e, int arm, int64_t seed, const dice_counts *counts);
+/* Sets the Dice values of one segmenter from its result in the plain test set: the mean of each
+ * structure over the e->dice_patients patients whose truth has it, which are the same for every
+ * segmenter. Local. */
+void metrics_set_dice(metrics *e, int arm, int64_t seed, const result *r);
 
 /* Mean of a structure's Dice over the seeds; NAN if it was not measured. Local. */
 double metrics_dice(const metrics *e, int arm, int label);
@@ -38,7 +35,8 @@ int64_t metrics_dice_patients(const metrics *e, int label);
 
 /* What metrics.json describes besides the results. */
 typedef struct metrics_context {
-    const stage_context *stage;
+    const stage_context *stage, *first; /* of the study; of its first cell, the one described */
+    const all_results *all;
     const store *real, *synthetic;
     const split *split;
     int64_t checkpoint_step; /* of the checkpoint that the synthetic store was sampled with */

@@ -37,7 +37,7 @@ typedef struct result {
     double *value;
     double curve[CURVE_POINTS]; /* validation Dice after each part of the steps */
     int64_t parameters;         /* of the segmenter */
-    double seconds;             /* of all ranks together: training and scoring of this launch */
+    double seconds; /* of all cores: training and scoring in the launch that finished it */
     domain_fid fid;
 } result;
 

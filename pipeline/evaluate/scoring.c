@@ -132,8 +132,7 @@ static status add_lesions(row_sums *rows, const uint8_t *truth, const uint8_t *p
     TRY(lesions_match(&l, voxels));
     for (int64_t c = 0; c < l.truth.count; c++) {
         row_sums *row = &rows[lesion_size(l.truth.size[c], spacing)];
-        row->lesion_dice +=
-            2 * (double)l.both[c] / (double)(l.truth.size[c] + l.touching[c]);
+        row->lesion_dice += 2 * (double)l.both[c] / (double)(l.truth.size[c] + l.touching[c]);
         row->lesions++;
     }
 done:
@@ -203,7 +202,8 @@ status score_segmenter(segmenter *s, const test_slices *test, uint64_t seed, res
     status st = ST_OK;
     const comm *c = s->stage->comm;
     const int64_t rows = r->patients * r->rows;
-    scoring work = {.segmenter = s, .test = test, .seed = seed, .result = r, .names = store_labels(test->from)};
+    scoring work = {
+        .segmenter = s, .test = test, .seed = seed, .result = r, .names = store_labels(test->from)};
     TRY(comm_agree(c, array_alloc(&work.sums, rows, sizeof *work.sums, "scores")));
     for (int set = 0; set < TESTS; set++) {
         work.set = (test_set)set;

@@ -28,10 +28,19 @@ void study_defaults(study *out) {
         (void)study_value_parse(out, &study_keys[i], study_keys[i].initial);
 }
 
-bool study_has_arm(const study *s, evaluation_arm arm) {
-    for (int i = 0; i < s->evaluate.arms.count; i++)
-        if (s->evaluate.arms.row[i] == (int)arm) return true;
-    return false;
+bool study_has_arm(const study *s, evaluation_arm arm) { return s->evaluate.arms >> arm & 1; }
+
+int study_arm_count(const study *s) {
+    int count = 0;
+    for (int arm = 0; arm < ARMS; arm++) count += study_has_arm(s, (evaluation_arm)arm);
+    return count;
+}
+
+evaluation_arm study_arm(const study *s, int i) {
+    int arm = 0;
+    for (; arm < ARMS - 1; arm++)
+        if (study_has_arm(s, (evaluation_arm)arm) && i-- == 0) break;
+    return (evaluation_arm)arm;
 }
 
 /* Prefixes the current message with "file:line: " or "--set key: ", the origin of the first of the

@@ -38,15 +38,11 @@ typedef struct study_threshold {
     int low, high;
 } study_threshold;
 
-/* A list of numbers, and a list of choices (rows of their table, each at most once). */
+/* A list of numbers. */
 typedef struct study_integers {
     int64_t at[STUDY_LIST];
     int count;
 } study_integers;
-typedef struct study_choices {
-    int row[STUDY_LIST];
-    int count;
-} study_choices;
 
 /* One member for each key, with the name of the key. The table has the meaning, range and default
  * of each; comments here add only what a user of the struct needs besides. */
@@ -116,8 +112,9 @@ typedef struct study {
         double lr;
         study_integers labelled; /* patients of each labelled set, ascending; empty: one run */
         int64_t sets;            /* draws of each */
-        study_choices arms;      /* rows of evaluation_arms */
+        uint32_t arms; /* bit k: evaluation_arm k */
         int64_t base;            /* channels of the segmenter's first level */
+        double margin; /* Dice */
         double share;            /* synthetic slices of a batch, 0..1 */
         double real_only_last;   /* part of the steps, 0..1 */
     } evaluate;
@@ -128,8 +125,10 @@ typedef struct study {
 status study_read(const comm *c, const char *path, const char *const *overrides, int64_t n,
                   study *out);
 
-/* Whether evaluate.arms lists the arm. Local. */
+/* Whether evaluate.arms lists the arm; their number; the i-th of them. Local. */
 bool study_has_arm(const study *s, evaluation_arm arm);
+int study_arm_count(const study *s);
+evaluation_arm study_arm(const study *s, int i);
 
 /* A study with all defaults. Local. */
 void study_defaults(study *out);

@@ -172,6 +172,8 @@ const study_key study_keys[] = {
     CHOICES(evaluate, arms, evaluation_arms, "[real, real+synthetic]",
             "what segmenters are trained on"),
     INTEGER(evaluate, base, 8, 256, "16", "channels of a segmenter's first level; a multiple of 8"),
+    REAL(evaluate, margin, 0, 1, "0.01",
+         "difference of the mean Dice that counts as not inferior, for the data saving"),
     REAL(evaluate, share, 0, 1, "0.75", "synthetic part of each batch of the arm that has them"),
     REAL(evaluate, real_only_last, 0, 1, "0.33",
          "its last part of the steps, with real slices alone"),
