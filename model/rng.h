@@ -31,7 +31,8 @@ typedef enum rng_purpose {
     RNG_BOOTSTRAP, /* bootstrap draws; index: resample, step: what is drawn */
     RNG_SUBSET,    /* draws without replacement for metrics; index: draw, step: which set */
     RNG_LABELLED,  /* which patients keep their labels; index: patient, step: labelled set */
-    RNG_SHIFT      /* noise of the shifted test set; index: slice */
+    RNG_SHIFT,     /* noise of the shifted test set; index: slice */
+    RNG_PAINT      /* painters without a network; index as RNG_SAMPLE, or the volume (step 0) */
 } rng_purpose;
 
 typedef struct rng_stream {

@@ -41,10 +41,6 @@ static training_id training_at(const study *s, int64_t i) {
     return (training_id){i / each, i % each / arms, (int)(i % arms)};
 }
 
-static evaluation_arm arm_of(const study *s, int arm) {
-    return study_arm(s, arm);
-}
-
 /* The cell of the fewest labelled patients and draw 0. */
 static int64_t first_cell(const study *s) {
     return s->evaluate.labelled.count > 0 ? cells_count(s) - s->evaluate.sets : 0;

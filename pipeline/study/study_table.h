@@ -16,7 +16,7 @@ typedef enum study_kind {
     STUDY_REALS,     /* double[count], each low..high */
     STUDY_CHOICE,    /* an enum of the size of int: a row of choices */
     STUDY_INTEGERS,  /* study_integers, at most count, each low..high */
-    STUDY_CHOICES,   /* study_choices: rows of choices */
+    STUDY_CHOICES,   /* uint32_t: bit k is row k of choices; not empty */
     STUDY_STRING,    /* char[count], not empty */
     STUDY_THRESHOLDS /* study_threshold[count], with their number in ingest.threshold_count */
 } study_kind;

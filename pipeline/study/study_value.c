@@ -83,6 +83,18 @@ static status set_choice(study *s, const study_key *key, const char *text) {
     return ST_OK;
 }
 
+static status set_choices(study *s, const study_key *key, const char *const *texts, int64_t n) {
+    uint32_t set = 0;
+    if (n == 0) return wrong(key, "");
+    for (int64_t i = 0; i < n; i++) {
+        int row;
+        if (named_table_find(key->choices, texts[i], &row) != ST_OK) return wrong(key, texts[i]);
+        set |= UINT32_C(1) << row;
+    }
+    memcpy(at(s, key), &set, sizeof set);
+    return ST_OK;
+}
+
 /* Texts are used in JSON, HTML and path names: they must be UTF-8 (jansson refuses anything else)
  * on one line. */
 static bool is_plain_line(const char *text) {
@@ -103,21 +115,6 @@ static status set_integers(study *s, const study_key *key, const char *const *te
             return wrong(key, texts[i]);
         list.at[list.count++] = value;
     }
-    memcpy(at(s, key), &list, sizeof list);
-    return ST_OK;
-}
-
-static status set_choices(study *s, const study_key *key, const char *const *texts, int64_t n) {
-    study_choices list = {.count = 0};
-    for (int64_t i = 0; i < n; i++) {
-        int row;
-        if (list.count == key->count || named_table_find(key->choices, texts[i], &row) != ST_OK)
-            return wrong(key, texts[i]);
-        for (int k = 0; k < list.count; k++)
-            if (list.row[k] == row) return wrong(key, texts[i]);
-        list.row[list.count++] = row;
-    }
-    if (n == 0) return wrong(key, "");
     memcpy(at(s, key), &list, sizeof list);
     return ST_OK;
 }
@@ -256,11 +253,25 @@ static void put_string(FILE *f, const char *text) {
     if (quote) fputc('"', f);
 }
 
+/* "[a, b]": the rows whose bits are set. */
+static void put_choices(FILE *f, const study_key *key, const char *place) {
+    uint32_t set;
+    const char *separator = "";
+    memcpy(&set, place, sizeof set);
+    fputc('[', f);
+    for (int row = 0; row < key->choices->count; row++) {
+        if (!(set >> row & 1)) continue;
+        fputs(separator, f);
+        put_string(f, named_table_name(key->choices, row));
+        separator = ", ";
+    }
+    fputc(']', f);
+}
+
 static void put_value(FILE *f, const study *s, const study_key *key) {
     char number[NUMBER];
     const char *place = at(s, key);
     study_integers integers;
-    study_choices choices;
     int64_t whole;
     double real;
     int row;
@@ -291,13 +302,7 @@ static void put_value(FILE *f, const study *s, const study_key *key) {
         fputc(']', f);
         break;
     case STUDY_CHOICES:
-        memcpy(&choices, place, sizeof choices);
-        fputc('[', f);
-        for (int i = 0; i < choices.count; i++) {
-            if (i) fputs(", ", f);
-            put_string(f, named_table_name(key->choices, choices.row[i]));
-        }
-        fputc(']', f);
+        put_choices(f, key, place);
         break;
     case STUDY_STRING:
         put_string(f, place);
@@ -352,7 +357,7 @@ void study_value_range(const study_key *key, char *out, size_t size) {
         break;
     case STUDY_CHOICE:
     case STUDY_CHOICES:
-        snprintf(out, size, "%s", key->kind == STUDY_CHOICES ? "a list, each once, of: " : "");
+        snprintf(out, size, "%s", key->kind == STUDY_CHOICES ? "a list of " : "");
         for (int i = 0; i < key->choices->count; i++) {
             size_t used = strlen(out);
             snprintf(out + used, size - used, "%s%s", i ? " | " : "",
