@@ -1,10 +1,13 @@
 /* Makes the studies of the labelled sets, and runs stages on them. */
 #include "pipeline/cells/cells.h"
 
+#include "io/manifest.h"
+#include "pipeline/common/fingerprint.h"
 #include "pipeline/common/work_queue.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 int64_t cells_count(const study *s) {
     return s->evaluate.labelled.count > 0 ? s->evaluate.labelled.count * s->evaluate.sets : 1;
@@ -28,6 +31,50 @@ status cell_open(const stage_context *stage, int64_t i, cell *out) {
     out->stage.archive = s->out;
     out->stage.chained = true;
 done:
+    return st;
+}
+
+int64_t cells_first(const study *s) {
+    return s->evaluate.labelled.count > 0 ? cells_count(s) - s->evaluate.sets : 0;
+}
+
+bool cells_need(const study *s, arm_source source) {
+    bool needed = source == SOURCE_SYNTHETIC;
+    for (int i = 0; i < study_arm_count(s); i++)
+        needed |= evaluation_arm_mixture(study_arm(s, i)).source == source;
+    return needed;
+}
+
+/* Writes the seals of a cell's synthetic stores. Local. */
+static status put_seals(const stage_context *stage, int64_t i, FILE *f) {
+    status st = ST_OK;
+    cell c;
+    TRY(cell_open(stage, i, &c));
+    for (int k = 0; k < SOURCES; k++) {
+        const char *directory = arm_source_directory((arm_source)k);
+        char path[PATH_SIZE];
+        manifest m = {0};
+        if (!directory || !cells_need(stage->study, (arm_source)k)) continue;
+        TRY(stage_path(&c.stage, directory, path));
+        TRY(manifest_read(path, "store", &m));
+        fprintf(f, " %s", m.seal);
+        manifest_free(&m);
+    }
+done:
+    return st;
+}
+
+status cells_fingerprint(const stage_context *stage, const char *real, char hex[SHA256_HEX]) {
+    status st = ST_OK;
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *f = open_memstream(&text, &bytes);
+    if (!f) return status_memory("a fingerprint", 0);
+    for (int64_t i = 0; i < cells_count(stage->study) && st == ST_OK; i++)
+        st = put_seals(stage, i, f);
+    if (fclose(f) != 0 && st == ST_OK) st = status_memory("a fingerprint", (int64_t)bytes);
+    if (st == ST_OK) st = fingerprint_of_metrics(stage->study, real, text, hex);
+    free(text);
     return st;
 }
 

@@ -25,6 +25,19 @@ int64_t cells_count(const study *s);
  * others have less work. *out must not be moved. ST_INPUT if a path is too long. Local. */
 status cell_open(const stage_context *stage, int64_t i, cell *out);
 
+/* The number of the cell that stands for the study where one has to: the fewest labelled patients,
+ * draw 0. Local. */
+int64_t cells_first(const study *s);
+
+/* Fingerprint of the metrics of a study: its keys, the store with the seal `real`, and the
+ * synthetic stores that the arms of all cells take. ST_INPUT or ST_INTEGRITY if one is not
+ * published. Local. */
+status cells_fingerprint(const stage_context *stage, const char *real, char hex[SHA256_HEX]);
+
+/* Whether an arm of the study takes slices of this source; those of the diffusion model are always
+ * needed. Local. */
+bool cells_need(const study *s, arm_source source);
+
 /* Runs a stage for every cell: groups of ranks take the cells from a queue
  * (pipeline/common/work_queue.h). A group whose cell fails takes no more; the others go on, and the
  * failure is returned at the end. A study that is its only cell runs on all ranks. Collective. */

@@ -115,6 +115,9 @@ static bool is_set_aside(const char *directory) {
     return strstr(base_name(directory), ".damaged-") != NULL;
 }
 
+/* Whether a directory holds the parts of a stage, which checks them when it takes them. */
+static bool is_parts(const char *directory) { return strstr(base_name(directory), ".parts"); }
+
 /* Checks `directory` and everything below it. Symbolic links are not followed: a run directory has
  * none. */
 static status walk(const char *directory, bool top, tally *t) {
@@ -143,7 +146,9 @@ static status walk(const char *directory, bool top, tally *t) {
             files += !strstr(entries[i]->d_name, ".tmp.") &&
                      strcmp(entries[i]->d_name, "history.json") != 0;
     }
-    if (files > 0 && !published && !top)
+    if (files > 0 && is_parts(directory))
+        print_line(directory, "%" PRId64 " parts, checked when they are taken", files);
+    else if (files > 0 && !published && !top)
         print_line(directory, "%" PRId64 " file%s that nothing vouches for", files,
                    files == 1 ? "" : "s");
 done:

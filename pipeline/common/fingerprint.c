@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* train.micro_batch is inert and therefore in no section. With train.reproducible it decides the
@@ -35,9 +36,12 @@ status fingerprint_of_gaussian(const study *s, const char *store, char hex[SHA25
 status fingerprint_of_metrics(const study *s, const char *real, const char *synthetic,
                               char hex[SHA256_HEX]) {
     static const char *const sections[] = {"seed", "engine", "data", "evaluate"};
-    char upstream[2 * SHA256_HEX];
-    snprintf(upstream, sizeof upstream, "%s %s", real, synthetic);
-    return study_fingerprint(s, sections, sizeof sections / sizeof *sections, upstream, hex);
+    char *upstream = NULL;
+    if (asprintf(&upstream, "%s %s", real, synthetic) < 0) return status_memory("a fingerprint", 0);
+    status st =
+        study_fingerprint(s, sections, sizeof sections / sizeof *sections, upstream, hex);
+    free(upstream);
+    return st;
 }
 
 status fingerprint_check_synthetic(const study *s, const store *real, const store *synthetic,

@@ -20,7 +20,8 @@ status fingerprint_of_synthetic(const study *s, const char *training, const char
  * Local. */
 status fingerprint_of_gaussian(const study *s, const char *store, char hex[SHA256_HEX]);
 
-/* Fingerprint of the metrics of the stores with these seals. Local. */
+/* Fingerprint of the metrics of a real store and synthetic stores; synthetic: their seals, in one
+ * text. Local. */
 status fingerprint_of_metrics(const study *s, const char *real, const char *synthetic,
                               char hex[SHA256_HEX]);
 

@@ -16,7 +16,7 @@ static status make_directory(work_queue *q) {
     char name[64];
     struct timespec now = {0};
     clock_gettime(CLOCK_REALTIME, &now);
-    snprintf(name, sizeof name, "queue-%" PRIx64 "-%" PRIx64,
+    snprintf(name, sizeof name, "queue.%" PRIx64 "-%" PRIx64,
              (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec, (uint64_t)getpid());
     status st = stage_path(q->stage, name, q->directory);
     return st == ST_OK ? file_make_dirs(q->directory) : st;

@@ -42,15 +42,12 @@ static status open_stores(comparison *c) {
     status st = ST_OK;
     const study *s = &c->cell.study;
     char path[PATH_SIZE];
-    bool needed[SOURCES] = {[SOURCE_SYNTHETIC] = true};
-    for (int i = 0; i < study_arm_count(s); i++)
-        needed[evaluation_arm_mixture(study_arm(s, i)).source] = true;
     TRY(stage_path(&c->cell.stage, "store", path));
     TRY(store_open(path, &c->real));
     for (int k = 0; k < SOURCES; k++) {
         int64_t step = 0;
         const char *directory = arm_source_directory((arm_source)k);
-        if (!needed[k] || !directory) continue;
+        if (!directory || !cells_need(s, (arm_source)k)) continue;
         TRY(stage_path(&c->cell.stage, directory, path));
         TRY(store_open(path, &c->stores[k]));
         TRY(fingerprint_check_synthetic(s, c->real, c->stores[k], &step));

@@ -5,7 +5,6 @@
  * These trainings are independent: groups of ranks take them from one queue, and each leaves a
  * result. When all are there, their statistics are published.
  */
-#include "pipeline/common/fingerprint.h"
 #include "pipeline/common/work_queue.h"
 #include "pipeline/evaluate/comparison.h"
 #include "pipeline/evaluate/metrics_json.h"
@@ -41,20 +40,14 @@ static training_id training_at(const study *s, int64_t i) {
     return (training_id){i / each, i % each / arms, (int)(i % arms)};
 }
 
-/* The cell of the fewest labelled patients and draw 0. */
-static int64_t first_cell(const study *s) {
-    return s->evaluate.labelled.count > 0 ? cells_count(s) - s->evaluate.sets : 0;
-}
-
 /* The result of a training in all->result: cells begin with the most labelled patients. */
 static result *result_slot(const evaluation *e, training_id t) {
     const int64_t sets = e->all.sets;
     return results_of(&e->all, e->all.sizes - 1 - t.cell / sets, t.cell % sets, t.arm, t.seed);
 }
 
-/* Reads the results of cell `cell` into e->all, and lists the missing ones; *text gets a line for
- * each of its trainings. Local. */
-static status read_cell(evaluation *e, int64_t cell, FILE *text) {
+/* Reads the results of cell `cell` into e->all, and lists the missing ones. Local. */
+static status read_cell(evaluation *e, int64_t cell) {
     status st = ST_OK;
     comparison c;
     const study *s = e->stage->study;
@@ -66,7 +59,6 @@ static status read_cell(evaluation *e, int64_t cell, FILE *text) {
         result *r = result_slot(e, t);
         TRY(comparison_fingerprint(&c, study_arm(s, t.arm), t.seed, fingerprint));
         TRY(comparison_result_path(&c, study_arm(s, t.arm), t.seed, path));
-        fprintf(text, "%s\n", fingerprint);
         if (!r->value) TRY(comparison_result_alloc(&c, r));
         st = result_read(r, path, fingerprint);
         if (st == ST_INPUT || st == ST_INTEGRITY) e->missing[e->missing_count++] = i, st = ST_OK;
@@ -78,23 +70,12 @@ done:
     return st;
 }
 
-/* Reads all results that are there and computes the fingerprint of the metrics: that of all
- * trainings. Local. */
+/* Reads all results that are there. Local. */
 static status read_results(evaluation *e) {
     status st = ST_OK;
-    char *text = NULL;
-    size_t bytes = 0;
-    FILE *f = open_memstream(&text, &bytes);
-    if (!f) return status_memory("a fingerprint", 0);
     e->missing_count = 0;
-    for (int64_t cell = 0; cell < cells_count(e->stage->study) && st == ST_OK; cell++)
-        st = read_cell(e, cell, f);
-    if (fclose(f) != 0 && st == ST_OK) st = status_memory("a fingerprint", (int64_t)bytes);
-    TRY(st);
-    TRY(fingerprint_of_metrics(e->stage->study, store_manifest(e->first.real)->seal, text,
-                               e->metrics.fingerprint));
+    for (int64_t cell = 0; cell < cells_count(e->stage->study); cell++) TRY(read_cell(e, cell));
 done:
-    free(text);
     return st;
 }
 
@@ -119,7 +100,7 @@ static status open_evaluation(evaluation *e) {
     const study *s = e->stage->study;
     all_results *all = &e->all;
     TRY(check_mixtures(s));
-    TRY(comparison_open(e->stage, first_cell(s), &e->first));
+    TRY(comparison_open(e->stage, cells_first(s), &e->first));
     TRY(stage_path(e->stage, "metrics", e->output));
     e->trainings = cells_count(s) * study_arm_count(s) * s->evaluate.seeds;
     TRY(array_alloc(&e->missing, e->trainings, sizeof *e->missing, "trainings"));
@@ -133,6 +114,7 @@ static status open_evaluation(evaluation *e) {
     all->sets = s->evaluate.labelled.count > 0 ? s->evaluate.sets : 1;
     all->seeds = s->evaluate.seeds;
     all->arms = study_arm_count(s);
+    TRY(cells_fingerprint(e->stage, store_manifest(e->first.real)->seal, e->metrics.fingerprint));
     TRY(read_results(e));
     TRY(metrics_alloc(&e->metrics, all->labels, s->evaluate.seeds));
 done:
