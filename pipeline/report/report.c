@@ -125,7 +125,8 @@ static status report_fingerprint(const report *r, char hex[SHA256_HEX]) {
     TRY(file_sha256(path, metrics));
     TRY(output_path(r->stage, "checkpoints", "history.json", path));
     if (file_exists(path)) TRY(file_sha256(path, curve));
-    int n = asprintf(&text, "report %s\n%s\n%s\n%s", CTAUG_VERSION, metrics, curve, r->study_text);
+    int n =
+        asprintf(&text, "report 2 %s\n%s\n%s\n%s", CTAUG_VERSION, metrics, curve, r->study_text);
     if (n < 0) {
         text = NULL;
         st = status_memory("a fingerprint", 0);
@@ -138,10 +139,10 @@ done:
 }
 
 /* Writes the page to memory; *page is owned by the caller (free()). Local. */
-static status write_page(const report *r, char **page, size_t *bytes) {
+static status write_page(const report *r, const report_content *c, char **page, size_t *bytes) {
     FILE *f = open_memstream(page, bytes);
     if (!f) return status_memory("the report", 0);
-    status st = report_page(f, r);
+    status st = report_page(f, r, c);
     bool full = ferror(f) != 0;
     if ((fclose(f) != 0 || full) && st == ST_OK) st = status_memory("the report", (int64_t)*bytes);
     return st;
@@ -153,8 +154,10 @@ static status publish(const report *r, const char *directory, const char *finger
     manifest m = {.kind = "report"};
     char path[PATH_SIZE], *page = NULL;
     size_t bytes = 0;
+    report_content content = {0};
     snprintf(m.fingerprint, sizeof m.fingerprint, "%s", fingerprint);
-    TRY(write_page(r, &page, &bytes));
+    TRY(report_content_create(r, &content));
+    TRY(write_page(r, &content, &page, &bytes));
     TRY(file_make_dirs(directory));
     TRY(path_join(path, directory, "report.html"));
     TRY(manifest_remove(directory));
@@ -162,6 +165,7 @@ static status publish(const report *r, const char *directory, const char *finger
     TRY(manifest_add_file(&m, directory, "report.html"));
     TRY(manifest_write(&m, directory));
 done:
+    report_content_free(&content);
     manifest_free(&m);
     free(page);
     return st;
