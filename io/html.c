@@ -59,14 +59,28 @@ void html_text(FILE *f, const char *text) {
     }
 }
 
-void html_data_uri(FILE *f, const char *type, const void *data, int64_t bytes) {
+void html_base64(FILE *f, const void *data, int64_t bytes) {
     enum { PIECE = 3 << 10 }; /* a multiple of 3, so that only the last piece is padded */
     unsigned char text[PIECE / 3 * 4 + 1];
     const unsigned char *at = data;
-    fprintf(f, "data:%s;base64,", type);
     for (int64_t done = 0; done < bytes; done += PIECE) {
         int n = bytes - done < PIECE ? (int)(bytes - done) : PIECE;
         int length = EVP_EncodeBlock(text, at + done, n);
         fwrite(text, 1, (size_t)length, f);
     }
+}
+
+void html_data_uri(FILE *f, const char *type, const void *data, int64_t bytes) {
+    fprintf(f, "data:%s;base64,", type);
+    html_base64(f, data, bytes);
+}
+
+status html_script_hash(FILE *f, const char *script) {
+    unsigned char hash[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
+    if (EVP_Digest(script, strlen(script), hash, &n, EVP_sha256(), NULL) != 1)
+        return status_fail(ST_INTERNAL, "a script cannot be hashed");
+    fputs("sha256-", f);
+    html_base64(f, hash, n);
+    return ST_OK;
 }

@@ -15,4 +15,11 @@ void html_text(FILE *f, const char *text);
 /* Writes "data:<type>;base64,...". Errors stay in `f`. Local. */
 void html_data_uri(FILE *f, const char *type, const void *data, int64_t bytes);
 
+/* Writes bytes as base64 (RFC 4648, with padding). Errors stay in `f`. Local. */
+void html_base64(FILE *f, const void *data, int64_t bytes);
+
+/* Writes "sha256-<base64>" of a script, by which a Content-Security-Policy allows this script and
+ * no other. ST_INTERNAL if the hash cannot be computed. Local. */
+status html_script_hash(FILE *f, const char *script);
+
 #endif

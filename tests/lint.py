@@ -32,6 +32,7 @@ LIBRARIES = [
     ("MPI", r'#\s*include\s*[<"]mpi\.h|\bMPI_[A-Z]\w+', r"io/comm\.c"),
     ("HDF5", r'#\s*include\s*[<"](hdf5|H5\w*|hdf5_hl)\.h', r"io/(store\w*\.[ch]|checkpoint\.c)"),
     ("DCMTK", r'#\s*include\s*[<"]dcmtk/', r"io/dicom_\w+\.(cpp|hpp)"),
+    ("Cairo", r'#\s*include\s*[<"](cairo/)?cairo', r"io/pdf\.c"),
     ("oneDNN", r'#\s*include\s*[<"](oneapi/)?dnnl', r"model/nn/kernels/onednn/\w+\.[ch]"),
     ("intrinsics", r'#\s*include\s*[<"]\w+intrin\.h', r"model/nn/kernels/x86/\w+\.[ch]"),
     ("CPUID", r"\b__builtin_cpu_(supports|is|init)\b|\bcpuid\.h\b", r"model/nn/kernels/cpu\.c"),
@@ -51,7 +52,7 @@ PRIVATE = [
       for stage in ("ingest", "train", "generate", "evaluate", "report")],
     (r"pipeline/cli/", r"pipeline/cli/"),
 ]
-PACKAGES = ["ompi-c", "hdf5", "libcyaml", "jansson", "libpng", "openssl", "openblas"]
+PACKAGES = ["ompi-c", "hdf5", "libcyaml", "jansson", "libpng", "openssl", "openblas", "cairo"]
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 
 

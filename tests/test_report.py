@@ -13,42 +13,13 @@ import sys
 import tempfile
 import zlib
 
-import chain
+import report_run
+from report_run import FIRST, METRICS, NAME, SECOND, TOOL, make_run, read, report
 
-TOOL = os.path.join(chain.TOOLS, "tool_run")
-NAME = "<img src=x onerror=alert(1)> \"lung\" & 'liver' </title>"
-FIRST, SECOND = '<script>alert("x")</script>', "bone & 'marrow' </svg></table>"
 VOID = {"meta", "img", "br"}
 TAGS = VOID | set("html head title style body p h1 h2 b small span i code pre div aside ul li table "
                   "thead tbody tfoot tr th td figure figcaption details summary svg text line path "
-                  "rect circle defs marker".split())
-
-METRICS = {
-    "study": NAME, "seed": 77001, "created": "2031-02-03T04:05:06Z",
-    "versions": {"ctaug": "0.1.0", "mpi": "Open MPI v9.8.7", "<b>lib</b>": "</td><script>"},
-    "ranks": 3, "engine": "onednn",
-    "fingerprints": {"store": "ab" * 32, "metrics": "cd" * 32},
-    "data": {"patients": 7, "volumes": 7, "slices": 63, "contrast_volumes": 3, "rows": [20, 20],
-             "columns": [24, 25], "slice_distance_mm": [2.5, 2.5], "pixel_mm": [0.75, 0.8]},
-    "split": {"by_blocks": False, "train": {"patients": 4, "volumes": 4, "slices": 36},
-              "validation": {"patients": 1, "volumes": 1, "slices": 9},
-              "test": {"patients": 5, "volumes": 6, "slices": 45}},
-    "training": {"steps": 800, "checkpoint_step": 40, "train_loss": 0.0123, "validation_loss": 0.3456},
-    "synthetic": {"volumes": 3, "slices": 27},
-    "warnings": ["A warning <script>with markup</script>."],
-    "fid": {"value": 12.3456, "floor": 3.4567, "n_real": 451, "n_synthetic": 307, "n_floor": 308,
-            "dim": 64, "extractor": "encoder, sha256:feed"},
-    "dice": {
-        FIRST: {"real": 0.701, "real_plus_synthetic": 0.752, "n_patients": 4,
-                "seeds": {"real": [0.690, 0.712], "real_plus_synthetic": [0.741, 0.763]}},
-        SECOND: {"real": 0.905, "real_plus_synthetic": 0.886, "n_patients": 5,
-                 "seeds": {"real": [0.904, 0.906], "real_plus_synthetic": [0.880, 0.892]}},
-        "gone": {"real": None, "real_plus_synthetic": 0.5, "n_patients": 0,
-                 "seeds": {"real": [None, None], "real_plus_synthetic": [0.5, None]}},
-    },
-    "segmenter": {"steps": 2000, "batch": 16, "lr": 0.001, "seeds": 2, "parameters": 303849},
-}
-
+                  "rect circle defs marker script noscript section caption".split())
 
 class Page(html.parser.HTMLParser):
     """Checks that tags balance, and collects the text and the images of the page."""
@@ -56,7 +27,7 @@ class Page(html.parser.HTMLParser):
     def __init__(self, source):
         super().__init__(convert_charrefs=True)
         self.open, self.text, self.images, self.attributes = [], "", [], []
-        self.cells, self.circles = [], []
+        self.cells, self.circles, self.scripts = [], [], []
         self.feed(source)
         self.close()
         assert not self.open, self.open
@@ -84,34 +55,32 @@ class Page(html.parser.HTMLParser):
         assert tag not in VOID and self.open.pop() == tag, tag
 
     def handle_data(self, data):
-        if "style" in self.open:
+        if "script" in self.open:
+            self.scripts.append(data)
+        if {"style", "script"} & set(self.open):
             return
         self.text += data
         if self.open[-1:] and {"td", "th"} & set(self.open):
             self.cells[-1][-1] += data
 
 
-def make_run(place, name, metrics, patients):
-    out, path = os.path.join(place, name), os.path.join(place, name + ".json")
-    with open(path, "w", encoding="utf-8") as stream:
-        json.dump(metrics, stream)
-    chain.run(0, TOOL, out, path, patients, NAME)
-    return out
-
-
-def report(out, *words, ranks=0, code=0):
-    return chain.run(ranks, "report", os.path.join(out, "asked.yaml"), *words, expect=code)
-
-
-def read(out):
-    with open(os.path.join(out, "report", "report.html"), encoding="utf-8") as stream:
-        return stream.read()
+def policy(source):
+    """The Content-Security-Policy of the page, by directive."""
+    text = re.search(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', source)[1]
+    return {one.split()[0]: one.split()[1:] for one in text.split(";")}
 
 
 def check_alone(source, page):
-    """The page refers to no other file and contains no script."""
-    assert "http" not in source and "@import" not in source
+    """The page refers to no other file, and runs its own two scripts alone."""
+    assert not re.search(r"https?:", source) and "@import" not in source
     assert set(re.findall(r"url\([^)]*\)", source)) <= {"url(#tip)"}
+    hashes = ["'sha256-%s'" % base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()
+              for s in page.scripts]
+    assert len(hashes) == 2 and policy(source) == {
+        "default-src": ["'none'"], "img-src": ["data:"], "style-src": ["'unsafe-inline'"],
+        "script-src": hashes}, policy(source)
+    for word in ("fetch", "XMLHttpRequest", "import", "innerHTML", "eval"):
+        assert not re.search(rf"\b{word}\b", "".join(page.scripts)), word
     for tag, key, value in page.attributes:
         assert not key.startswith("on") and key not in ("href", "srcset", "action"), (tag, key)
         if key == "src":
@@ -185,6 +154,7 @@ def check_pictures(page, volumes):
     """The grey of each image identifies its slice (tests/tool_run.c); a synthetic slice is below
     its source."""
     columns = 6
+    page.images = [i for i in page.images if re.match(r"(Real|Synthetic) slice", i["alt"])]
     assert len(page.images) % (4 * columns) == 0 and len(page.images) >= 4 * columns
     tinted = 0
     for example in range(0, len(page.images), 4 * columns):

@@ -57,7 +57,7 @@ static status put_seals(const stage_context *stage, int64_t i, FILE *f) {
         if (!directory || !cells_need(stage->study, (arm_source)k)) continue;
         TRY(stage_path(&c.stage, directory, path));
         TRY(manifest_read(path, "store", &m));
-        fprintf(f, " %s", m.seal);
+        fprintf(f, "%s%s", ftell(f) > 0 ? " " : "", m.seal);
         manifest_free(&m);
     }
 done:

@@ -35,20 +35,19 @@ static status open_stores(report *r) {
     char path[PATH_SIZE];
     TRY(stage_path(r->stage, "store", path));
     TRY(name_verb(store_open(path, &r->real), "ingest"));
-    TRY(stage_path(r->stage, "synthetic", path));
+    TRY(stage_path(&r->first.stage, "synthetic", path));
     TRY(name_verb(store_open(path, &r->synthetic), "generate"));
-    TRY(fingerprint_check_synthetic(r->stage->study, r->real, r->synthetic, &r->checkpoint_step));
+    TRY(fingerprint_check_synthetic(&r->first.study, r->real, r->synthetic, &r->checkpoint_step));
 done:
     return st;
 }
 
-/* ST_INPUT unless `fingerprint` is that of the metrics of this study and synthetic store. Local. */
+/* ST_INPUT unless `fingerprint` is that of the metrics of this study and its stores. Local. */
 static status check_metrics(const report *r, const char *fingerprint) {
     status st = ST_OK;
     char metrics[SHA256_HEX];
     const study *s = r->stage->study;
-    TRY(fingerprint_of_metrics(s, store_manifest(r->real)->seal, store_manifest(r->synthetic)->seal,
-                               metrics));
+    TRY(cells_fingerprint(r->stage, store_manifest(r->real)->seal, metrics));
     if (strcmp(metrics, fingerprint) != 0)
         st = status_fail(ST_INPUT,
                          "%s/metrics was measured on other data or for another study: run ctaug "
@@ -98,10 +97,11 @@ static status write_study_text(report *r) {
 static status open_report(report *r) {
     status st = ST_OK;
     char path[PATH_SIZE];
+    TRY(cell_open(r->stage, cells_first(r->stage->study), &r->first));
     TRY(open_stores(r));
     TRY(read_metrics(r));
-    TRY(split_create(r->real, r->stage->study, &r->split));
-    TRY(output_path(r->stage, "checkpoints", "history.json", path));
+    TRY(split_create(r->real, &r->first.study, &r->split));
+    TRY(output_path(&r->first.stage, "checkpoints", "history.json", path));
     TRY(history_read(path, INFINITY, &r->history));
     TRY(write_study_text(r));
 done:
@@ -123,9 +123,10 @@ static status report_fingerprint(const report *r, char hex[SHA256_HEX]) {
     char path[PATH_SIZE], metrics[SHA256_HEX], curve[SHA256_HEX] = "", *text = NULL;
     TRY(output_path(r->stage, "metrics", "metrics.json", path));
     TRY(file_sha256(path, metrics));
-    TRY(output_path(r->stage, "checkpoints", "history.json", path));
+    TRY(output_path(&r->first.stage, "checkpoints", "history.json", path));
     if (file_exists(path)) TRY(file_sha256(path, curve));
-    int n = asprintf(&text, "report %s\n%s\n%s\n%s", CTAUG_VERSION, metrics, curve, r->study_text);
+    int n =
+        asprintf(&text, "report 2 %s\n%s\n%s\n%s", CTAUG_VERSION, metrics, curve, r->study_text);
     if (n < 0) {
         text = NULL;
         st = status_memory("a fingerprint", 0);
@@ -138,10 +139,10 @@ done:
 }
 
 /* Writes the page to memory; *page is owned by the caller (free()). Local. */
-static status write_page(const report *r, char **page, size_t *bytes) {
+static status write_page(const report *r, const report_content *c, char **page, size_t *bytes) {
     FILE *f = open_memstream(page, bytes);
     if (!f) return status_memory("the report", 0);
-    status st = report_page(f, r);
+    status st = report_page(f, r, c);
     bool full = ferror(f) != 0;
     if ((fclose(f) != 0 || full) && st == ST_OK) st = status_memory("the report", (int64_t)*bytes);
     return st;
@@ -153,8 +154,10 @@ static status publish(const report *r, const char *directory, const char *finger
     manifest m = {.kind = "report"};
     char path[PATH_SIZE], *page = NULL;
     size_t bytes = 0;
+    report_content content = {0};
     snprintf(m.fingerprint, sizeof m.fingerprint, "%s", fingerprint);
-    TRY(write_page(r, &page, &bytes));
+    TRY(report_content_create(r, &content));
+    TRY(write_page(r, &content, &page, &bytes));
     TRY(file_make_dirs(directory));
     TRY(path_join(path, directory, "report.html"));
     TRY(manifest_remove(directory));
@@ -162,6 +165,7 @@ static status publish(const report *r, const char *directory, const char *finger
     TRY(manifest_add_file(&m, directory, "report.html"));
     TRY(manifest_write(&m, directory));
 done:
+    report_content_free(&content);
     manifest_free(&m);
     free(page);
     return st;
@@ -192,7 +196,7 @@ static status make_report(const stage_context *s) {
     if (!current) TRY(publish(&r, directory, fingerprint));
     log_info(s->log, "report: %s/report.html%s", directory, current ? " is current" : "");
     log_info(s->log, "next: ctaug export --store %s/synthetic --format dicom --out DIR",
-             s->study->out);
+             r.first.study.out);
     log_event(s->log, "report",
               json_pack("{s:s, s:b}", "fingerprint", fingerprint, "current", (int)current));
 done:

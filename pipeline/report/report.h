@@ -4,9 +4,10 @@
 #ifndef CTAUG_PIPELINE_REPORT_REPORT_H
 #define CTAUG_PIPELINE_REPORT_REPORT_H
 
-#include "pipeline/common/evaluation_arms.h"
+#include "pipeline/cells/cells.h"
 #include "pipeline/common/history.h"
 #include "pipeline/data/split.h"
+#include "pipeline/report/document.h"
 #include "pipeline/stage.h"
 
 #include <jansson.h>
@@ -14,6 +15,7 @@
 
 typedef struct report {
     const stage_context *stage;
+    cell first; /* the cell whose synthetic store and training the report shows */
     json_t *metrics; /* metrics.json */
     store *real, *synthetic;
     split split;
@@ -68,13 +70,49 @@ void put_count(FILE *f, double n, const char *singular, const char *plural);
 
 void report_summary(FILE *f, const report *r);     /* report_summary.c */
 void report_warnings(FILE *f, const report *r);    /* report_summary.c */
+void report_cohort(FILE *f, const report *r);      /* report_cohort.c */
 void report_flow(FILE *f, const report *r);        /* report_flow.c */
+void report_dice(FILE *f, const report *r);        /* report_results.c */
+void report_fid(FILE *f, const report *r);         /* report_results.c */
 void report_loss_chart(FILE *f, const history *h); /* report_charts.c */
 void report_dice_chart(FILE *f, const report *r);  /* report_charts.c */
+void report_training(FILE *f, const report *r);    /* report_run.c */
+void report_run(FILE *f, const report *r);         /* report_run.c */
+void report_repeat(FILE *f, const report *r);      /* report_run.c */
+void report_citation(FILE *f, const report *r);    /* report_run.c */
 void report_methods(FILE *f, const report *r);     /* report_methods.c */
 
 /* These two read the stores. Local. */
 status report_slices(FILE *f, const report *r); /* report_slices.c */
-status report_page(FILE *f, const report *r);   /* report_page.c */
+status report_viewer(FILE *f, const report *r); /* viewer.c */
+
+/* ---- what the page and the PDF share (report_content.c) ---- */
+
+typedef struct report_content {
+    document front;    /* the verdict and its picture; empty for a plain study */
+    document fidelity; /* protocol and fidelity */
+    document pictures;
+    document chapters; /* arms, structures, statistics, distribution */
+    document release;  /* gate and costs */
+    document cards;    /* scorecard, cards, checklist */
+} report_content;
+
+/* The caller calls report_content_free(), also after a failure. Reads the stores. Local. */
+status report_content_create(const report *r, report_content *out);
+void report_content_free(report_content *c);
+
+/* Appends pictures of slices: windows, and nearest pairs (report_pictures.c). Local. */
+status report_pictures(document *d, const report *r);
+/* Appends the scorecard, the cards of data and model, and the checklist. Local. */
+void report_cards(document *d, const report *r);     /* report_cards.c */
+void report_checklist(document *d, const report *r); /* report_checklist.c */
+
+/* Writes the whole page (report_page.c). Local. */
+status report_page(FILE *f, const report *r, const report_content *c);
+
+/* The beginning of a page, up to <body>, and its end with the scripts: that of tables, and that of
+ * the slice viewer if there is one. `what` is static text. Local. */
+status page_head(FILE *f, const char *name, const char *what);
+void page_end(FILE *f, bool viewer);
 
 #endif

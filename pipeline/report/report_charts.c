@@ -38,7 +38,9 @@ static double nice_step(double range, int max) {
 }
 
 static void begin_svg(FILE *f, double height, const char *title) {
-    fprintf(f, "<svg viewBox=\"0 0 %d %.0f\" role=\"img\" aria-label=\"%s\">\n<title>%s</title>\n",
+    fprintf(f,
+            "<div class=\"chart\"><svg viewBox=\"0 0 %d %.0f\" role=\"img\" "
+            "aria-label=\"%s\">\n<title>%s</title>\n",
             WIDTH, height, title, title);
 }
 
@@ -153,7 +155,7 @@ void report_loss_chart(FILE *f, const history *h) {
     loss_line(f, &a, &h->validation, 1, "validation");
     loss_dots(f, &a, &h->validation);
     loss_legend(f, &a, h->validation.count > 0);
-    fputs("</svg>\n", f);
+    fputs("</svg></div>\n", f);
 }
 
 /* ---- Dice ---- */
@@ -235,5 +237,5 @@ void report_dice_chart(FILE *f, const report *r) {
         dice_marks(f, &a, &row, ARM_REAL, y - 7);
         dice_marks(f, &a, &row, ARM_REAL_PLUS_SYNTHETIC, y + 7);
     }
-    fputs("</svg>\n", f);
+    fputs("</svg></div>\n", f);
 }

@@ -1,41 +1,21 @@
 /* Reads values from metrics.json, and prints numbers. A missing key counts as a value that was not
  * measured, so that a report can be written from an older or incomplete file, too. */
 #include "pipeline/report/report.h"
+#include "pipeline/report/figures.h"
 
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
-
-/* The value at a path of keys (of an object) and indices (of an array), separated by dots; NULL if
- * there is none. Borrowed reference. */
-static const json_t *find_value(const json_t *at, const char *path) {
-    char key[64];
-    while (at && *path) {
-        size_t n = strcspn(path, ".");
-        snprintf(key, sizeof key, "%.*s", (int)n, path);
-        at = json_is_array(at) ? json_array_get(at, strtoul(key, NULL, 10))
-                               : json_object_get(at, key);
-        path += n + (path[n] == '.');
-    }
-    return at;
-}
 
 static double number_of(const json_t *value) {
     return json_is_number(value) ? json_number_value(value) : (double)NAN;
 }
 
-double report_number(const report *r, const char *path) {
-    return number_of(find_value(r->metrics, path));
-}
+double report_number(const report *r, const char *path) { return figure_number(r->metrics, path); }
 
-const char *report_text(const report *r, const char *path) {
-    const char *text = json_string_value(find_value(r->metrics, path));
-    return text ? text : "";
-}
+const char *report_text(const report *r, const char *path) { return figure_text(r->metrics, path); }
 
 double report_split_number(const report *r, split_part part, const char *what) {
     static const char *const names[] = {"train", "validation", "test"};
-    return number_of(find_value(find_value(find_value(r->metrics, "split"), names[part]), what));
+    return figure_number(figure_at(figure_at(r->metrics, "split"), names[part]), what);
 }
 
 /* Extends [*low, *high] to x. fmin() and fmax() ignore a NAN. */
@@ -46,9 +26,9 @@ static void extend_range(double x, double *low, double *high) {
 
 /* The members of a row that are computed from the values by seed. */
 static void set_seed_ranges(dice_row *row, const json_t *one) {
-    const json_t *seeds = find_value(one, "seeds");
+    const json_t *seeds = figure_at(one, "seeds");
     for (int a = 0; a < ARMS; a++) {
-        row->by_seed[a] = find_value(seeds, named_table_name(&evaluation_arms, a));
+        row->by_seed[a] = figure_at(seeds, named_table_name(&evaluation_arms, a));
         row->low[a] = row->high[a] = NAN;
         for (size_t i = 0; i < json_array_size(row->by_seed[a]); i++)
             extend_range(number_of(json_array_get(row->by_seed[a], i)), &row->low[a],
@@ -68,9 +48,9 @@ bool report_dice_next(const report *r, void **iterator, dice_row *out) {
     if (!*iterator) return false;
     const json_t *one = json_object_iter_value(*iterator);
     *out = (dice_row){.name = json_object_iter_key(*iterator),
-                      .patients = json_integer_value(find_value(one, "n_patients"))};
+                      .patients = json_integer_value(figure_at(one, "n_patients"))};
     for (int a = 0; a < ARMS; a++)
-        out->mean[a] = number_of(find_value(one, named_table_name(&evaluation_arms, a)));
+        out->mean[a] = number_of(figure_at(one, named_table_name(&evaluation_arms, a)));
     out->difference = out->mean[ARM_REAL_PLUS_SYNTHETIC] - out->mean[ARM_REAL];
     set_seed_ranges(out, one);
     return true;
@@ -92,22 +72,9 @@ dice_summary report_dice_summary(const report *r) {
     return s;
 }
 
-void put_number(FILE *f, double x, int digits) {
-    if (isfinite(x))
-        fprintf(f, "%.*f", digits, x);
-    else
-        fputs("n/a", f);
-}
+void put_number(FILE *f, double x, int digits) { fputs(show(x, digits).text, f); }
 
-void put_signed(FILE *f, double x, int digits) {
-    double unit = pow(10, -digits);
-    if (!isfinite(x)) {
-        fputs("n/a", f);
-        return;
-    }
-    x = round(x / unit) * unit; /* a value that rounds to 0 is printed without a sign */
-    fprintf(f, "%s%.*f", x > 0 ? "+" : x < 0 ? "\xE2\x88\x92" : "", digits, fabs(x));
-}
+void put_signed(FILE *f, double x, int digits) { fputs(show_signed(x, digits).text, f); }
 
 void put_window(FILE *f, const double window[2]) {
     for (int i = 0; i < 2; i++)

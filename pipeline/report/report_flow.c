@@ -55,12 +55,13 @@ static void evaluation_box(FILE *f, const report *r, double x, double y, double 
 
 void report_flow(FILE *f, const report *r) {
     enum { LEFT = 2, MIDDLE = 250, RIGHT = 528, WIDTH = 190, WIDE = 290 };
-    fputs("<svg viewBox=\"0 0 820 244\" role=\"img\" aria-label=\"Data flow\">\n"
-          "<title>Data flow</title>\n"
-          "<defs><marker id=\"tip\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"7\" "
-          "markerHeight=\"7\" orient=\"auto\"><path d=\"M0 0L8 4L0 8z\" fill=\"#555\"/></marker>"
-          "</defs>\n",
-          f);
+    fputs(
+        "<div class=\"chart\"><svg viewBox=\"0 0 820 244\" role=\"img\" aria-label=\"Data flow\">\n"
+        "<title>Data flow</title>\n"
+        "<defs><marker id=\"tip\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"7\" "
+        "markerHeight=\"7\" orient=\"auto\"><path d=\"M0 0L8 4L0 8z\" class=\"tip\"/></marker>"
+        "</defs>\n",
+        f);
     arrow(f, "M192 119H221V33H248");
     arrow(f, "M192 119H248");
     arrow(f, "M192 119H221V205H248");
@@ -93,5 +94,5 @@ void report_flow(FILE *f, const report *r) {
     fputs(" each, equal numbers of steps", f);
     end_box(f);
     evaluation_box(f, r, RIGHT, 174, WIDE);
-    fputs("</svg>\n", f);
+    fputs("</svg></div>\n", f);
 }

@@ -7,71 +7,23 @@
  */
 #include "pipeline/data/deform.h"
 #include "pipeline/report/report.h"
+#include "pipeline/report/shown_slice.h"
 
 #include "io/html.h"
-#include "io/alloc.h"
 
 #include <inttypes.h>
-#include <math.h>
+#include <stdlib.h>
 
-enum { EXAMPLES = 2, COLUMNS = 6, SIDE_MAX = 256 };
-
-/* A slice preprocessed as for the networks, at the size at which the page shows it. */
-typedef struct shown {
-    int64_t side; /* pixels, at most SIDE_MAX */
-    double window[2];
-    float *resampled; /* HU */
-    int16_t *hu;      /* side*side */
-    uint8_t *labels;  /* side*side */
-} shown;
-
-static status shown_open(const study *s, shown *out) {
-    status st = ST_OK;
-    int64_t side = s->data.size < SIDE_MAX ? s->data.size : SIDE_MAX;
-    *out = (shown){.side = side, .window = {s->data.window[0], s->data.window[1]}};
-    TRY(array_alloc(&out->resampled, side * side, sizeof(float), "a slice"));
-    TRY(array_alloc(&out->hu, side * side, sizeof(int16_t), "a slice"));
-    TRY(array_alloc(&out->labels, side * side, 1, "a label map"));
-done:
-    return st;
-}
-
-static void shown_close(shown *s) {
-    free(s->resampled);
-    free(s->hu);
-    free(s->labels);
-}
-
-/* Reads and resamples slice z of a volume. Local. */
-static status read_shown(shown *out, store *from, int64_t volume, int64_t z) {
-    status st = ST_OK;
-    const int64_t *shape = store_at(from, volume)->space.shape;
-    int16_t *hu = NULL;
-    uint8_t *labels = NULL;
-    TRY(array_alloc(&hu, shape[1] * shape[2], sizeof *hu, "a slice"));
-    TRY(array_alloc(&labels, shape[1] * shape[2], 1, "a label map"));
-    TRY(store_read_slice(from, volume, z, hu, labels));
-    resize_image(hu, shape[1], shape[2], (float)out->window[0], out->resampled, out->side);
-    resize_labels(labels, shape[1], shape[2], out->labels, out->side);
-    for (int64_t i = 0; i < out->side * out->side; i++)
-        out->hu[i] = (int16_t)lroundf(out->resampled[i]);
-done:
-    free(hu);
-    free(labels);
-    return st;
-}
+enum { EXAMPLES = 2, COLUMNS = 6 };
 
 /* Writes the slice as an <img>; tinted: with the colours of its labels. Local. */
-static status put_image(FILE *f, const shown *s, bool tinted, const char *kind, int64_t z,
+static status put_image(FILE *f, const shown_slice *s, bool tinted, const char *kind, int64_t z,
                         int64_t depth) {
-    static const uint8_t black[3] = {0, 0, 0};
     status st = ST_OK;
     image im = {0};
     uint8_t *png = NULL;
     int64_t bytes = 0;
-    TRY(image_create(s->side, s->side, black, &im));
-    image_draw_slice(&im, 0, 0, 1, s->hu, tinted ? s->labels : NULL, s->side, s->side, s->window[0],
-                     s->window[1]);
+    TRY(shown_slice_picture(s, s->window, tinted, &im));
     TRY(image_encode(&im, &png, &bytes));
     fprintf(f, "<img alt=\"%s slice %" PRId64 " of %" PRId64 "%s\" src=\"", kind, z + 1, depth,
             tinted ? ", with labels" : "");
@@ -84,13 +36,13 @@ done:
 }
 
 /* Writes a row of images: slice z[c] of the volume in column c. Local. */
-static status put_row(FILE *f, shown *s, store *from, int64_t volume, const int64_t *z, int columns,
-                      bool tinted, const char *kind) {
+static status put_row(FILE *f, shown_slice *s, store *from, int64_t volume, const int64_t *z,
+                      int columns, bool tinted, const char *kind) {
     status st = ST_OK;
     int64_t depth = store_at(from, volume)->space.shape[0];
     fprintf(f, "<div class=\"row-name\">%s%s</div>\n", kind, tinted ? "<br>with labels" : "");
     for (int c = 0; c < columns; c++) {
-        TRY(read_shown(s, from, volume, z[c]));
+        TRY(shown_slice_read(s, from, volume, z[c]));
         TRY(put_image(f, s, tinted, kind, z[c], depth));
     }
 done:
@@ -99,14 +51,14 @@ done:
 
 /* Writes the figure of synthetic volume v: real and synthetic slices, plain and with labels. Local.
  */
-static status put_example(FILE *f, const report *r, shown *s, int64_t v) {
+static status put_example(FILE *f, const report *r, shown_slice *s, int64_t v) {
     status st = ST_OK;
     deformed d = {0};
     int64_t synthetic[COLUMNS], real[COLUMNS];
     const store_entry *entry = store_at(r->synthetic, v);
     int64_t depth = entry->space.shape[0];
     int columns = depth < COLUMNS ? (int)depth : COLUMNS;
-    TRY(deformed_plan(r->stage->study, r->real, &r->split, v, &d));
+    TRY(deformed_plan(&r->first.study, r->real, &r->split, v, &d));
     if (d.entry.space.shape[0] != depth) {
         st = status_fail(ST_INTEGRITY,
                          "synthetic volume %s has %" PRId64 " slices, its plan %" PRId64
@@ -148,9 +100,9 @@ static void put_legend(FILE *f, const label_set *labels) {
 status report_slices(FILE *f, const report *r) {
     status st = ST_OK;
     const study *study = r->stage->study;
-    shown s = {0};
+    shown_slice s = {0};
     int64_t examples = store_count(r->synthetic) < EXAMPLES ? store_count(r->synthetic) : EXAMPLES;
-    TRY(shown_open(study, &s));
+    TRY(shown_slice_open(study, &s));
     fprintf(f,
             "<p>Evenly spaced slices, not chosen by eye, at %" PRId64 " &times; %" PRId64
             " pixels, window ",
@@ -164,6 +116,6 @@ status report_slices(FILE *f, const report *r) {
     for (int64_t v = 0; v < examples; v++) TRY(put_example(f, r, &s, v));
     put_legend(f, store_labels(r->real));
 done:
-    shown_close(&s);
+    shown_slice_close(&s);
     return st;
 }
