@@ -56,7 +56,7 @@ void report_cohort(FILE *f, const report *r) {
           f);
     data_row(f, "Real CT", report_number(r, "data.patients"), report_number(r, "data.volumes"),
              report_number(r, "data.slices"));
-    for (int p = 0; p < SPLIT_PARTS; p++)
+    for (int p = 0; p < SPLIT_UNLABELLED; p++)
         data_row(f, names[p], report_split_number(r, p, "patients"),
                  report_split_number(r, p, "volumes"), report_split_number(r, p, "slices"));
     data_row(f, "Synthetic CT", NAN, report_number(r, "synthetic.volumes"),

@@ -1,0 +1,172 @@
+"""Labelled sets: the same results on 1, 2 and 4 ranks, killed and resumed, and after a result was
+damaged; the statistics of metrics.json against numpy and scipy; what is refused."""
+import collections
+import csv
+import glob
+import itertools
+import json
+import os
+import signal
+import subprocess
+import time
+
+import numpy as np
+from scipy import stats
+
+import chain
+
+ARMS = ["real", "real+copies", "real+synthetic", "synthetic", "synthetic-then-real",
+        "gaussian-labels", "oracle"]
+SETTINGS = {
+    "data.split": "[0.5, 0.17, 0.33]",
+    "train.steps": 4, "train.reproducible": "on", "train.batch": 4,
+    "generate.volumes": 2, "generate.steps": 2, "generate.painters": "[diffusion, gaussian]",
+    "evaluate.labelled": "[1, 2]", "evaluate.sets": 2, "evaluate.seeds": 2, "evaluate.steps": 16,
+    "evaluate.batch": 4, "evaluate.arms": "[" + ", ".join(ARMS) + "]",
+}
+WORDS = list(itertools.chain(*(("--set", f"{key}={value}") for key, value in SETTINGS.items())))
+
+
+def results(out):
+    with open(f"{out}/metrics/metrics.csv", "rb") as f:
+        return f.read()
+
+
+def table(out):
+    """(labelled, arm, test, structure, metric) -> {(set, seed, patient): value}."""
+    values = collections.defaultdict(dict)
+    with open(f"{out}/metrics/metrics.csv", newline="") as f:
+        for row in csv.DictReader(f):
+            key = (int(row["labelled"]), row["arm"], row["test"], row["structure"], row["metric"])
+            value = float(row["value"])
+            if row["metric"] == "volume_error":
+                value = abs(value)
+            values[key][row["set"], row["seed"], int(row["patient"])] = value
+    return values
+
+
+def by_patient(values):
+    """Mean over sets and seeds for each patient."""
+    patients = collections.defaultdict(list)
+    for (_, _, patient), value in values.items():
+        patients[patient].append(value)
+    return {patient: np.mean(list_) for patient, list_ in patients.items()}
+
+
+def mean_over_structures(values, structures, key):
+    """The values of row "mean": for each training and patient over the structures it has."""
+    labelled, arm, test, metric = key
+    sums = collections.defaultdict(list)
+    for structure in structures:
+        for where, value in values[labelled, arm, test, structure, metric].items():
+            sums[where].append(value)
+    return {where: np.mean(list_) for where, list_ in sums.items()}
+
+
+def row_values(values, structures, row, arm):
+    key = (row["labelled"], arm, row["test"], row["metric"])
+    if row["structure"] == "mean":
+        return mean_over_structures(values, structures, key)
+    return values[key[0], key[1], key[2], row["structure"], key[3]]
+
+
+def statistics_hold(out):
+    with open(f"{out}/metrics/metrics.json") as f:
+        metrics = json.load(f)
+    values, structures = table(out), metrics["protocol"]["structures"]
+    assert metrics["schema"] == 2 and metrics["protocol"]["labelled"] == [1, 2]
+    assert metrics["protocol"]["arms"] == ARMS
+    assert {row["arm"] for row in metrics["summary"]} == set(ARMS)
+    for row in metrics["summary"]:
+        patients = by_patient(row_values(values, structures, row, row["arm"]))
+        assert row["n_patients"] == len(patients), row
+        assert abs(row["value"] - np.mean(list(patients.values()))) < 1e-6, row
+        assert row["low"] <= row["value"] + 1e-9 and row["value"] <= row["high"] + 1e-9, row
+    families = collections.defaultdict(list)
+    for row in metrics["comparisons"]:
+        one = row_values(values, structures, row, row["arm"])
+        other = row_values(values, structures, row, row["against"])
+        both = {where: one[where] - other[where] for where in one if where in other}
+        difference = np.array(list(by_patient(both).values()))
+        assert abs(row["difference"] - difference.mean()) < 1e-6, row
+        assert row["n_patients"] == len(difference), row
+        if np.all(np.abs(difference) > 1e-7):  # values have 9 digits: no rounded zeros
+            p = stats.wilcoxon(difference).pvalue
+            assert abs(row["p"] - p) < 1e-6, (row, p)
+        families[row["arm"], row["against"], row["test"], row["metric"]].append(row)
+    assert ("oracle", "real", "plain", "dice") in families
+    assert ("real+synthetic", "gaussian-labels", "shifted", "nsd") in families
+    for rows in families.values():
+        rows = sorted((row for row in rows if row["p"] is not None), key=lambda row: row["p"])
+        adjusted = 0
+        for i, row in enumerate(rows):
+            adjusted = max(adjusted, min(1, (len(rows) - i) * row["p"]))
+            assert abs(row["p_holm"] - adjusted) < 1e-6, row
+    assert [row["labelled"] for row in metrics["saving"]] == [2, 2]
+    assert all(len(row["dice"]) == 8 for row in metrics["learning"])
+    assert all(cost["core_hours"] > 0 for cost in metrics["costs"])
+
+
+def killed(study, out):
+    """Evaluates on 2 ranks, asks for a stop after a few trainings, and resumes on one."""
+    process = subprocess.Popen(chain.command(2, chain.CTAUG, "evaluate", study, *WORDS),
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=chain.ENV)
+    deadline = time.time() + 240
+    while len(glob.glob(f"{out}/sets/*/metrics.parts/*.result")) < 4:
+        assert process.poll() is None and time.time() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    code = process.wait(timeout=120)
+    done = len(glob.glob(f"{out}/sets/*/metrics.parts/*.result"))
+    assert code == 75 and 4 <= done < 56, (code, done)
+    said = chain.run(1, "evaluate", study, *WORDS)
+    assert " of 56 trainings have their results" in said, said
+    assert not glob.glob(f"{out}/queue.*")
+
+
+def main():
+    with chain.Place(patients=6) as place:
+        study, out = place.study("serial")
+        said = chain.run(1, "run", study, *WORDS)
+        assert "mean Dice, 2 labelled, oracle" in said, said
+        expected = results(out)
+        statistics_hold(out)
+        assert os.path.exists(f"{out}/report/report.html")
+        assert "all good" in chain.run(0, "verify", out)
+        assert not glob.glob(f"{out}/queue.*")
+        said = chain.run(2, "run", study, *WORDS)
+        assert "metrics is current" in said, said
+
+        for ranks in (2, 4):
+            study_n, out_n = place.study(f"on-{ranks}")
+            chain.run(ranks, "run", study_n, *WORDS)
+            assert results(out_n) == expected, ranks
+
+        # The results of the other arms are kept when one arm is left out or a seed is added.
+        chain.run(2, "evaluate", study, *WORDS, "--set", "evaluate.arms=[real, oracle]")
+        said = chain.run(2, "evaluate", study, *WORDS)
+        assert results(out) == expected and "56 of 56 trainings" in said, said
+
+        # A damaged result is made again, and only that.
+        path = f"{out}/sets/n2-s1/metrics.parts/oracle-1.result"
+        with open(path, "r+b") as f:
+            f.seek(-3, os.SEEK_END)
+            f.write(b"x")
+        os.remove(f"{out}/metrics/manifest.json")
+        said = chain.run(2, "evaluate", study, *WORDS)
+        assert results(out) == expected and "55 of 56 trainings" in said, said
+
+        study_k, out_k = place.study("killed")
+        for verb in ("ingest", "train", "generate"):
+            chain.run(2, verb, study_k, *WORDS)
+        killed(study_k, out_k)
+        assert results(out_k) == expected
+
+        # No patient is left for the oracle.
+        said = chain.run(1, "run", study_k, *WORDS, "--set", "evaluate.labelled=[3]", expect=3)
+        assert "oracle" in said and "3 labelled patients" in said, said
+        said = chain.run(1, "train", study_k, *WORDS, "--set", "evaluate.labelled=[4]", expect=3)
+        assert "data.labelled is 4" in said, said
+
+
+main()
