@@ -9,7 +9,8 @@ from philox import subset
 
 SEED = 9
 SIZES = (40, 55, 80, 100)
-CASES = [(3, 120, 150, 2, 0), (6, 200, 100, 3, 0), (6, 70, 100, 1, 1)]  # dim, n_a, n_b, draws, whole
+# dim, n_a, n_b, draws, whole reference
+CASES = [(3, 120, 150, 2, 0), (6, 200, 100, 3, 0), (6, 70, 100, 1, 1)]
 
 
 def frechet(a, b):

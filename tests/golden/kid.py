@@ -8,7 +8,8 @@ from features import features
 from philox import BOOTSTRAP, Stream, subset
 
 SEED, RESAMPLES, LEVEL = 5, 200, 0.8
-CASES = [(4, 30, 40, 6, 10), (33, 300, 290, 3, 270), (2, 9, 8, 5, 2)]  # dim, n_a, n_b, subsets, size
+# dim, n_a, n_b, subsets, size
+CASES = [(4, 30, 40, 6, 10), (33, 300, 290, 3, 270), (2, 9, 8, 5, 2)]
 
 
 def discrepancy(x, y):

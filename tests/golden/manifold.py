@@ -7,7 +7,8 @@ Run from the top: python3 tests/golden/manifold.py > tests/golden/manifold.h
 import numpy as np
 from features import features
 
-CASES = [(3, 50, 70, 3), (8, 300, 150, 5), (5, 131, 400, 1), (40, 30, 20, 7)]  # dim, n_real, n_synthetic, k
+# dim, n_real, n_synthetic, k
+CASES = [(3, 50, 70, 3), (8, 300, 150, 5), (5, 131, 400, 1), (40, 30, 20, 7)]
 
 
 def distances(x, y):

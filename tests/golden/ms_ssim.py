@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Makes ms_ssim.h: structural similarities by numpy and scipy, for tests/test_ms_ssim.c.
 
-The window is applied as a whole by scipy.signal, not separated. Images follow from a formula that the
-test repeats; the last case has the opposite sign.
+The window is applied as a whole by scipy.signal, not separated. Images follow from a formula that
+the test repeats; the last case has the opposite sign.
 Run from the top: python3 tests/golden/ms_ssim.py > tests/golden/ms_ssim.h
 """
 import numpy as np
