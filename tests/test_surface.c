@@ -182,6 +182,26 @@ static void components_by_hand(void **state) {
     components_free(&c);
 }
 
+/* The middle voxel of 3 x 3 x 3 is connected to each of the other 26; across it, nothing is. */
+static void neighbourhood(void **state) {
+    (void)state;
+    enum { N = 27, MIDDLE = N / 2 };
+    const int64_t shape[3] = {3, 3, 3};
+    int32_t number[N];
+    components c;
+    for (int i = 0; i < N; i++) {
+        uint8_t beside[N] = {0}, across[N] = {0};
+        beside[MIDDLE] = beside[i] = 1;
+        across[N - 1 - i] = across[i] = 1;
+        assert_int_equal(components_find(beside, shape, 1, number, &c), ST_OK);
+        assert_int_equal(c.count, 1);
+        components_free(&c);
+        assert_int_equal(components_find(across, shape, 1, number, &c), ST_OK);
+        assert_int_equal(c.count, i == MIDDLE ? 1 : 2);
+        components_free(&c);
+    }
+}
+
 static void unusable_input(void **state) {
     (void)state;
     const int64_t good[3] = {1, 1, 1}, empty[3] = {1, 0, 1};
@@ -208,7 +228,7 @@ int main(void) {
         cmocka_unit_test(equals_scipy),      cmocka_unit_test(nearest_of_all_sites),
         cmocka_unit_test(shifted_cubes),     cmocka_unit_test(tolerance_equal_to_distance),
         cmocka_unit_test(absent_structures), cmocka_unit_test(components_by_hand),
-        cmocka_unit_test(unusable_input),
+        cmocka_unit_test(neighbourhood),     cmocka_unit_test(unusable_input),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -63,11 +63,14 @@ static void equals_enumeration(void **state) {
 static void missing_and_zero(void **state) {
     (void)state;
     const double some[6] = {1, NAN, 2, -3, NAN, 4}, zeros[3] = {0, -0.0, 0}, none[2] = {NAN, NAN};
-    const double plain[4] = {1, 2, -3, 4};
+    const double plain[4] = {1, 2, -3, 4}, one_zero[5] = {0, 1, 2, -3, 4};
     wilcoxon_result a, b;
     assert_int_equal(wilcoxon_signed_rank(some, 6, &a), ST_OK);
     assert_int_equal(wilcoxon_signed_rank(plain, 4, &b), ST_OK);
     assert_true(a.p == b.p && a.effect == b.effect && a.pairs == 4);
+    /* scipy.stats.wilcoxon([0, 1, 2, -3, 4], mode="approx", correction=True) */
+    assert_int_equal(wilcoxon_signed_rank(one_zero, 5, &a), ST_OK);
+    assert_true(!a.exact && a.zeros == 1 && fabs(a.p - 0.5838824207703652) < 1e-14);
     assert_int_equal(wilcoxon_signed_rank(zeros, 3, &a), ST_OK);
     assert_true(a.p == 1 && a.effect == 0 && a.zeros == 3 && a.pairs == 0);
     assert_int_equal(wilcoxon_signed_rank(none, 2, &a), ST_OK);

@@ -46,7 +46,8 @@ def resample(x, trainings, index):
 def bca(estimate, drawn, left_out):
     drawn = drawn[~np.isnan(drawn)]
     normal = scipy.stats.norm
-    tie = np.isclose(drawn, estimate, rtol=0, atol=1e-12)  # sums in another order differ by rounding
+    # Equal up to rounding: these sums have another order than those of the C.
+    tie = np.isclose(drawn, estimate, rtol=0, atol=1e-12)
     bias = normal.ppf(((drawn < estimate) & ~tie).mean() + 0.5 * tie.mean())
     gap = np.nanmean(left_out) - left_out[~np.isnan(left_out)]
     a = (gap**3).sum() / (6 * (gap**2).sum() ** 1.5)
