@@ -157,6 +157,9 @@ const study_key study_keys[] = {
     REAL(generate, shift, 0, 0.5, "0.03", "label deformation: largest shift, same unit"),
     REAL(generate, elastic, 0, 0.3, "0.03",
          "label deformation: largest elastic displacement, same unit"),
+    {PLACE(generate, insert), .kind = STUDY_INSERTS, .count = STUDY_LIST, .low = 1, .high = 100,
+     .initial = "[]",
+     .help = "such as [\"lesion in liver: 0.6 x 1..3\"]: share of volumes x how many blobs"},
 
     INTEGER(evaluate, seeds, 1, 100, "3", "segmenters trained for each arm"),
     INTEGER(evaluate, steps, 1, STEPS_MAX, "2000", "optimiser steps of each"),
