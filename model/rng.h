@@ -23,7 +23,7 @@ typedef enum rng_purpose {
     RNG_NOISE,     /* training noise */
     RNG_CONDITION, /* dropping of conditions (classifier-free guidance) */
     RNG_DROPOUT,   /* dropout masks */
-    RNG_DEFORM,    /* label deformation; index: volume */
+    RNG_DEFORM,    /* label deformation; index: volume, step: draw */
     RNG_SAMPLE,    /* x_T and sampler noise; index: volume * 2^20 + slice, step: sampler step */
     RNG_VALIDATE,  /* noise and times of the validation loss */
     RNG_PHANTOM,   /* phantom patients; index: patient, step: group of draws */
@@ -32,7 +32,8 @@ typedef enum rng_purpose {
     RNG_SUBSET,    /* draws without replacement for metrics; index: draw, step: which set */
     RNG_LABELLED,  /* which patients keep their labels; index: patient, step: labelled set */
     RNG_SHIFT,     /* noise of the shifted test set; index: slice */
-    RNG_PAINT      /* painters without a network; index as RNG_SAMPLE, or the volume (step 0) */
+    RNG_PAINT,     /* painters without a network; index as RNG_SAMPLE, or the volume (step 0) */
+    RNG_INSERT     /* inserted structures; index: volume, step: 16 * entry + draw */
 } rng_purpose;
 
 typedef struct rng_stream {

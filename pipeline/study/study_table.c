@@ -164,6 +164,9 @@ const study_key study_keys[] = {
     REAL(generate, shift, 0, 0.5, "0.03", "label deformation: largest shift, same unit"),
     REAL(generate, elastic, 0, 0.3, "0.03",
          "label deformation: largest elastic displacement, same unit"),
+    {PLACE(generate, insert), .kind = STUDY_INSERTS, .count = STUDY_LIST, .low = 1, .high = 100,
+     .initial = "[]",
+     .help = "such as [\"lesion in liver: 0.6 x 1..3\"]: share of volumes x how many blobs"},
 
     INTEGER(evaluate, seeds, 1, 100, "3", "segmenters trained for each arm"),
     INTEGER(evaluate, steps, 1, STEPS_MAX, "2000", "optimiser steps of each"),
@@ -211,11 +214,6 @@ int study_key_find(const char *path) {
         if (strcmp(known, path) == 0) return i;
     }
     return -1;
-}
-
-bool study_key_is_list(const study_key *key) {
-    return key->kind == STUDY_REALS || key->kind == STUDY_INTEGERS || key->kind == STUDY_CHOICES ||
-           key->kind == STUDY_THRESHOLDS;
 }
 
 int study_section_find(const char *name) {

@@ -70,11 +70,9 @@ static int build_fields(schema *sc, const char *section, cyaml_schema_field_t *o
         const study_key *key = &study_keys[i];
         size_t offset = offsetof(loaded, values) + (size_t)i * sizeof(loaded_value);
         if (strcmp(key->section, section) != 0) continue;
-        out[n++] =
-            study_key_is_list(key)
-                ? list_field(key->name, offset,
-                             key->kind == STUDY_REALS || key->kind == STUDY_CHOICES, &sc->entry)
-                : text_field(key->name, offset);
+        out[n++] = study_key_is_list(key)
+                       ? list_field(key->name, offset, !study_key_may_be_empty(key), &sc->entry)
+                       : text_field(key->name, offset);
     }
     return n;
 }
