@@ -181,22 +181,29 @@ static bool has_output(const char *run, const char *name, const char *kind, bool
     return found;
 }
 
+/* An output of a stage. `in_sets`: with labelled sets, each of them has one. */
+typedef struct output {
+    const char *name, *kind, *verb;
+    bool below, in_sets;
+} output;
+
+/* Which outputs a directory should have. */
+typedef enum output_choice { OUTPUTS_ALL, OUTPUTS_OF_SETS, OUTPUTS_OUTSIDE_SETS } output_choice;
+
 /* Outputs in the order in which stages make them. */
-static void check_outputs(const char *run, tally *t) {
-    static const struct output {
-        const char *name, *kind, *verb;
-        bool below;
-    } outputs[] = {{"store", "store", "ingest", false},
-                   {"checkpoints", "checkpoint", "train", true},
-                   {"synthetic", "store", "generate", false},
-                   {"metrics", "metrics", "evaluate", false},
-                   {"report", "report", "report", false}};
+static void check_outputs(const char *run, output_choice choice, tally *t) {
+    static const output outputs[] = {{"store", "store", "ingest", false, false},
+                                     {"checkpoints", "checkpoint", "train", true, true},
+                                     {"synthetic", "store", "generate", false, true},
+                                     {"metrics", "metrics", "evaluate", false, false},
+                                     {"report", "report", "report", false, false}};
     enum { OUTPUTS = sizeof outputs / sizeof *outputs };
     char path[PATH_SIZE];
     int last = -1;
     for (int i = 0; i < OUTPUTS; i++)
         if (has_output(run, outputs[i].name, outputs[i].kind, outputs[i].below)) last = i;
     for (int i = 0; i < OUTPUTS; i++) {
+        if (choice != OUTPUTS_ALL && outputs[i].in_sets != (choice == OUTPUTS_OF_SETS)) continue;
         if (path_join(path, run, outputs[i].name) != ST_OK) continue;
         if (has_output(run, outputs[i].name, outputs[i].kind, outputs[i].below)) continue;
         const bool there = file_exists(path) && !outputs[i].below;
@@ -210,6 +217,21 @@ static void check_outputs(const char *run, tally *t) {
             print_line(path, "not made yet");
         }
     }
+}
+
+/* The outputs of the labelled sets (pipeline/cells/cells.h); false if the run has none. */
+static bool check_sets(const char *run, tally *t) {
+    char sets[PATH_SIZE], path[PATH_SIZE];
+    struct dirent **entries = NULL;
+    if (path_join(sets, run, "sets") != ST_OK) return false;
+    int n = scandir(sets, &entries, visible, alphasort);
+    for (int i = 0; i < n; i++) {
+        if (path_join(path, sets, entries[i]->d_name) == ST_OK)
+            check_outputs(path, OUTPUTS_OF_SETS, t);
+        free(entries[i]);
+    }
+    free(entries);
+    return n > 0;
 }
 
 static void check_history(const char *run, tally *t) {
@@ -251,7 +273,7 @@ static void check_input_record(const char *run, tally *t) {
 static void check_run(const char *run, tally *t) {
     char path[PATH_SIZE];
     if (path_join(path, run, "study.yaml") != ST_OK || !file_exists(path)) return;
-    check_outputs(run, t);
+    check_outputs(run, check_sets(run, t) ? OUTPUTS_OUTSIDE_SETS : OUTPUTS_ALL, t);
     check_history(run, t);
     check_events(run, t);
     check_input_record(run, t);
