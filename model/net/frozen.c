@@ -14,7 +14,7 @@
 
 /* A block is as many pixels as fit PATCH_FLOATS, but at least BLOCK_MIN: the product copies all
  * weights for each block. Pools divide a sample into rows. */
-enum { LAYERS_MAX = 256, PATCH_FLOATS = 1 << 17, BLOCK_MIN = 64, WINDOW = 3 };
+enum { LAYERS_MAX = 256, PATCH_FLOATS = 1 << 16, BLOCK_MIN = 128, WINDOW = 3 };
 
 typedef enum layer_kind { LAYER_CONV, LAYER_MEAN, LAYER_MAX } layer_kind;
 

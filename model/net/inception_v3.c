@@ -226,7 +226,9 @@ status inception_v3_create(const inception_v3_source *source, int64_t batch, inc
     status st = ST_OK;
     inception_v3 *n = NULL;
     *out = NULL;
-    if (batch < 1) TRY(status_fail(ST_USAGE, "Inception v3: a batch of %" PRId64 " images", batch));
+    if (batch < 1 || batch > INCEPTION_V3_BATCH_MAX)
+        TRY(status_fail(ST_USAGE, "Inception v3: a batch of %" PRId64 " images; it must be 1 to %d",
+                        batch, INCEPTION_V3_BATCH_MAX));
     TRY(array_alloc(&n, 1, sizeof *n, "Inception v3"));
     n->batch = batch;
     TRY(frozen_create(batch, &n->net));
