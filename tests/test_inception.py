@@ -1,9 +1,9 @@
 """Inception v3 with weights from safetensors files: features against PyTorch, and faulty files.
 
 Weights are random and written here; and, to see realistic ones, those of a Keras Inception v3 that
-the npm package nsfwjs contains (MIT licence; 8-bit numbers), renamed and converted here. Its network
-is another classifier's: it checks the arithmetic and gives no FID. Without PyTorch, or without npm,
-what needs it is left out.
+the npm package nsfwjs contains (MIT licence; 8-bit numbers), renamed and converted here. Its
+network is another classifier's: it checks the arithmetic and gives no FID. Without npm this part is
+left out, without PyTorch the whole test.
 """
 import base64
 import contextlib
@@ -174,13 +174,13 @@ def faults_are_named(place, tensors):
 # ---- the Keras network ----
 
 def package():
-    """The package as a file; None if there is no npm or no registry. Kept in $BUILD once fetched."""
+    """The package as a file, kept in $BUILD once fetched; None without npm or its registry."""
     kept = f"{os.environ['BUILD']}/nsfwjs-4.4.0.tgz"
     if not os.path.exists(kept):
         with contextlib.suppress(OSError, subprocess.SubprocessError), \
-                tempfile.TemporaryDirectory() as place:
-            subprocess.run(["npm", "pack", PACKAGE, "--silent"], cwd=place, capture_output=True,
-                           timeout=120, check=True)
+                tempfile.TemporaryDirectory(dir=os.environ["BUILD"]) as place:
+            subprocess.run(["npm", "pack", PACKAGE, "--silent", "--fetch-retries=0"], cwd=place,
+                           capture_output=True, timeout=120, check=True)
             os.replace(f"{place}/nsfwjs-4.4.0.tgz", kept)
     if not os.path.exists(kept):
         return None
@@ -190,8 +190,8 @@ def package():
 
 
 def keras_arrays(path):
-    """The arrays of the network by their Keras names. The files are JavaScript: the list of arrays
-    is an object literal, the numbers are base64."""
+    """The arrays of the network by their Keras names. The files are JavaScript: the list of
+    arrays is an object literal, the numbers are base64."""
     with tarfile.open(path) as tar:
         def member(name):
             return tar.extractfile(f"{KERAS}{name}.min.js").read().decode()

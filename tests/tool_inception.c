@@ -23,10 +23,11 @@ static status features_of(char **argv) {
     const int64_t size = atoll(argv[4]);
     TRY(inception_open(argv[1], atoll(argv[2]), &n));
     TRY(file_read(argv[3], (int64_t)1 << 32, &images, &bytes));
+    const void *values = images; /* aligned by malloc */
     const int64_t count = bytes / (size > 0 ? size * size * (int64_t)sizeof(float) : 1);
     TRY(array_alloc(&features, count, INCEPTION_V3_FEATURES * sizeof(float), "features"));
     const double begin = seconds();
-    TRY(inception_features(n, (float *)images, count, size, features));
+    TRY(inception_features(n, values, count, size, features));
     printf("%s %.3f\n", inception_hash(n), seconds() - begin);
     TRY(file_write_atomic(argv[5], features,
                           count * INCEPTION_V3_FEATURES * (int64_t)sizeof(float)));

@@ -1,5 +1,9 @@
 /* Inception v3 (model/net/inception_v3.h) with weights from a safetensors file: the features of the
- * published FID. The file is the user's: pytorch-fid's parameters with their names. */
+ * published FID.
+ *
+ * The file is the user's. It holds the state dict of pytorch-fid's network, published as
+ * pt_inception-2015-12-05-6726825d.pth, which Python's safetensors.torch.save_file() converts.
+ */
 #ifndef CTAUG_PIPELINE_COMMON_INCEPTION_H
 #define CTAUG_PIPELINE_COMMON_INCEPTION_H
 

@@ -1,5 +1,5 @@
-"""Makes tests/golden/inception.txt: features that PyTorch computes with Inception v3 from parameters
-and an image that follow from a formula.
+"""Makes tests/golden/inception.txt: features that PyTorch computes with Inception v3 from
+parameters and an image that follow from a formula.
 
 Usage: inception.py > inception.txt (Debian's python3-torch; needed only to make the file again)
 
@@ -19,7 +19,8 @@ IMAGE_SIZE = 32
 
 
 def network(get, x):
-    """Features [n, 2048] of grey images x [n, size, size] in [-1, 1]. get(name, *shape): a tensor."""
+    """Features [n, 2048] of grey images x [n, size, size] in [-1, 1]. get(name, *shape): a
+    tensor."""
 
     def unit(name, x, out, kernel, stride=1, pad=None):
         kernel = (kernel, kernel) if isinstance(kernel, int) else kernel
@@ -97,7 +98,7 @@ def noise(name, count):
 
 
 def parameter(name, *shape):
-    """Weights of the variance 2 / fan-in (He et al. 2015), moments and gains that keep the scale."""
+    """Weights of variance 2 / fan-in (He et al. 2015), moments and gains that keep the scale."""
     values = noise(name, math.prod(shape))
     if name.endswith("conv.weight"):
         values = values * math.sqrt(6 / math.prod(shape[1:]))
