@@ -22,7 +22,7 @@ BUILD_PACKAGES = build-essential pkg-config libopenmpi-dev openmpi-bin libhdf5-d
 DEMO_PACKAGES = $(BUILD_PACKAGES) python3-numpy python3-pydicom invesalius-examples
 BENCH_PACKAGES = $(BUILD_PACKAGES) python3-torch
 LINT_PACKAGES = $(BUILD_PACKAGES) libcmocka-dev python3 clang clang-format cppcheck libomp-dev
-CHECK_PACKAGES = $(DEMO_PACKAGES) $(LINT_PACKAGES) python3-h5py dcmtk slurm-wlm munge \
+CHECK_PACKAGES = $(DEMO_PACKAGES) $(LINT_PACKAGES) python3-h5py python3-scipy dcmtk slurm-wlm munge \
     chromium poppler-utils
 
 # gcc and clang share libgomp: a second OpenMP run-time would compete for the cores with that of
