@@ -20,7 +20,7 @@ typedef enum study_kind {
 } study_kind;
 
 enum {
-    STUDY_KEYS_MAX = 64,
+    STUDY_KEYS_MAX = 96,
     STUDY_SECTIONS_MAX = 8,
     STUDY_PATH = 64 /* bytes of the longest "section.name" */
 };
