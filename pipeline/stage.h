@@ -50,6 +50,7 @@ status stage_path(const stage_context *s, const char *name, char out[PATH_SIZE])
 /* The stages. Each agrees on failures (comm_agree()), and logs and returns if its output is
  * current. Collective. */
 status ingest_stage(const stage_context *s);
+status referee_stage(const stage_context *s);
 status train_stage(const stage_context *s);
 status generate_stage(const stage_context *s);
 status evaluate_stage(const stage_context *s);

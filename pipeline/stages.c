@@ -10,8 +10,8 @@ status run_stages(const stage_context *s) {
         const char *name;
         status (*stage)(const stage_context *);
     } order[] = {
-        {"ingest", ingest_stage},     {"train", train_stage},   {"generate", generate_stage},
-        {"evaluate", evaluate_stage}, {"report", report_stage},
+        {"ingest", ingest_stage},     {"referee", referee_stage},   {"train", train_stage},
+        {"generate", generate_stage}, {"evaluate", evaluate_stage}, {"report", report_stage},
     };
     enum { STAGES = sizeof order / sizeof *order };
     status st = ST_OK;

@@ -181,11 +181,14 @@ static void check_outputs(const char *run, tally *t) {
     static const struct output {
         const char *name, *kind, *verb;
         bool below;
-    } outputs[] = {{"store", "store", "ingest", false},
-                   {"checkpoints", "checkpoint", "train", true},
-                   {"synthetic", "store", "generate", false},
-                   {"metrics", "metrics", "evaluate", false},
-                   {"report", "report", "report", false}};
+        bool optional; /* only some studies have it */
+    } outputs[] = {{"store", "store", "ingest", false, false},
+                   {"referee", "referee", "referee", false, true},
+                   {"pseudo", "store", "referee", false, true},
+                   {"checkpoints", "checkpoint", "train", true, false},
+                   {"synthetic", "store", "generate", false, false},
+                   {"metrics", "metrics", "evaluate", false, false},
+                   {"report", "report", "report", false, false}};
     enum { OUTPUTS = sizeof outputs / sizeof *outputs };
     char path[PATH_SIZE];
     int last = -1;
@@ -195,6 +198,7 @@ static void check_outputs(const char *run, tally *t) {
         if (path_join(path, run, outputs[i].name) != ST_OK) continue;
         if (has_output(run, outputs[i].name, outputs[i].kind, outputs[i].below)) continue;
         const bool there = file_exists(path) && !outputs[i].below;
+        if (outputs[i].optional && !there) continue;
         if (i < last || there) {
             status_fail(ST_INTEGRITY, "%s: %s; ctaug %s makes it again", path,
                         there ? "its manifest.json is missing"
