@@ -9,6 +9,7 @@
 #include "pipeline/common/history.h"
 #include "pipeline/train/noising.h"
 #include "pipeline/common/precision.h"
+#include "pipeline/common/pseudo_store.h"
 #include "pipeline/common/fingerprint.h"
 #include "pipeline/stage.h"
 #include "pipeline/trainer/trainer.h"
@@ -47,26 +48,6 @@ typedef struct training {
     int64_t start_step;
 } training;
 
-/* Opens the pseudo-labels of the unlabelled volumes. ST_INPUT, naming the command, if they are not
- * those of this study. Local. */
-static status open_pseudo(training *t) {
-    status st = ST_OK;
-    char path[PATH_SIZE], expected[SHA256_HEX];
-    TRY(stage_path(t->stage, "pseudo", path));
-    st = store_open(path, &t->pseudo);
-    if (st == ST_INPUT)
-        st = status_fail(st, "%s holds no pseudo-labels: run ctaug referee first", path);
-    TRY(st);
-    TRY(fingerprint_of_pseudo(t->stage->study, store_manifest(t->store)->seal, expected));
-    if (strcmp(store_manifest(t->pseudo)->fingerprint, expected) != 0)
-        TRY(status_fail(ST_INPUT,
-                        "%s holds the pseudo-labels of another store or study: run ctaug referee "
-                        "first",
-                        path));
-done:
-    return st;
-}
-
 /* Adds the slices of unlabelled patients, if there are any; their true labels are never read.
  * Local.
  */
@@ -78,7 +59,7 @@ static status open_unlabelled(training *t) {
                            .runs = t->split.runs[SPLIT_UNLABELLED],
                            .run_count = t->split.run_count[SPLIT_UNLABELLED]};
     if (source.run_count == 0 || s->train.unlabelled == 0) goto done;
-    if (pseudo) TRY(open_pseudo(t));
+    if (pseudo) TRY(pseudo_store_open(t->stage, t->store, &t->pseudo));
     TRY(slices_open_unlabelled(s, &source, t->pseudo, &t->unlabelled));
     TRY(noising_add_unlabelled(&t->noising, t->unlabelled, pseudo));
 done:
