@@ -372,3 +372,11 @@ done:
     manifest_free(&m);
     return st;
 }
+
+status checkpoint_write_arrays(const char *path, const checkpoint_array *arrays, int64_t n) {
+    return write_state(path, arrays, n, NULL, 0);
+}
+
+status checkpoint_read_arrays(const char *path, const checkpoint_array *arrays, int64_t n) {
+    return read_state(path, arrays, n, NULL, 0);
+}

@@ -46,6 +46,14 @@ typedef void (*checkpoint_report)(void *context, const char *moved_to, const cha
 status checkpoint_find(const char *directory, const char *fingerprint, checkpoint_report report,
                        void *context, checkpoint_choice *out);
 
+/* Writes the arrays alone to the file `path`, over an old one, in the form of state.h5 and with an
+ * fsync, for a publication with a manifest of its own. Local. */
+status checkpoint_write_arrays(const char *path, const checkpoint_array *arrays, int64_t n);
+
+/* Reads the named arrays of such a file, whose hash the caller has compared; it may hold more.
+ * ST_INTEGRITY if a shape differs. Local. */
+status checkpoint_read_arrays(const char *path, const checkpoint_array *arrays, int64_t n);
+
 /* Reads the named arrays and scalars; the file may hold more. ST_INTEGRITY if the hash of the file
  * or a shape differs. Local. */
 status checkpoint_read(const char *directory, int64_t step, checkpoint_array *arrays,

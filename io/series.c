@@ -390,9 +390,8 @@ static status check_unmatched(const series_list *list, const series *s) {
         s->unmatched_segmentation, s->series_uid, s->slices[0].path);
 }
 
-status series_keep_segmented(series_list *list, int64_t *count, char path[PATH_SIZE]) {
+status series_find_unsegmented(const series_list *list, int64_t *count, char path[PATH_SIZE]) {
     status st = ST_OK;
-    int64_t kept = 0;
     *count = 0;
     for (int64_t i = 0; i < list->count; i++) {
         if (list->items[i].segmentation_count > 0) continue;
@@ -404,14 +403,21 @@ status series_keep_segmented(series_list *list, int64_t *count, char path[PATH_S
                         "%s: no DICOM SEG refers to series %s, nor to any other here; add some, or "
                         "set ingest.labels to thresholds",
                         path, list->items[0].series_uid));
+done:
+    return st;
+}
+
+status series_keep_segmented(series_list *list, int64_t *count, char path[PATH_SIZE]) {
+    int64_t kept = 0;
+    status st = series_find_unsegmented(list, count, path);
+    if (st != ST_OK) return st;
     for (int64_t i = 0; i < list->count; i++)
         if (list->items[i].segmentation_count > 0)
             list->items[kept++] = list->items[i];
         else
             series_free(&list->items[i]);
     list->count = kept;
-done:
-    return st;
+    return ST_OK;
 }
 
 void series_list_free(series_list *list) {

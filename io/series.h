@@ -45,6 +45,11 @@ typedef struct series_list {
 status series_scan(const comm *c, const char *directory, series_list *out, int64_t *left_out);
 void series_list_free(series_list *list);
 
+/* Counts the series that no SEG refers to, as series_keep_segmented() does, and removes none.
+ * Local.
+ */
+status series_find_unsegmented(const series_list *list, int64_t *count, char path[PATH_SIZE]);
+
 /* Removes the series that no SEG refers to (a phase or kernel that nobody segmented): *count is
  * their number, `path` a file of one of them. ST_INPUT if all SEG files of a patient refer to
  * series that are not in the list, or if no series remains. Local. */

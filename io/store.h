@@ -4,14 +4,17 @@
  * h5py). A shard holds
  *
  *   /volumes                  attribute "labels": the names of the label values
- *   /volumes/<id>             attributes spacing, origin, direction, contrast
+ *   /volumes/<id>             attributes spacing, origin, direction, contrast, labelled (0, 1)
  *   /volumes/<id>/ct          int16 HU, z y x; chunk = slice; shuffle, deflate, Fletcher32
  *   /volumes/<id>/labels      u8, the same
  *
- * in the format H5F_LIBVER_LATEST, without times. Reading uses no plugins and refuses external and
- * soft links. A shard holds whole volumes; shards are filled in order up to `shard_bytes` of
- * voxels. The place of a volume follows from the data, not from the number of ranks: any number of
- * ranks writes the same bytes.
+ * A volume that is not labelled has labels 0 that say nothing. A store without the attribute, of an
+ * earlier version, holds labelled volumes.
+ *
+ * The files are in the format H5F_LIBVER_LATEST, without times. Reading uses no plugins and refuses
+ * external and soft links. A shard holds whole volumes; shards are filled in order up to
+ * `shard_bytes` of voxels. The place of a volume follows from the data, not from the number of
+ * ranks: any number of ranks writes the same bytes.
  */
 #ifndef CTAUG_IO_STORE_H
 #define CTAUG_IO_STORE_H
@@ -24,6 +27,7 @@ typedef struct store_entry {
     char id[VOLUME_ID];
     geometry space;
     int contrast;
+    bool unlabelled; /* its label map, all 0, says nothing */
     int64_t shard;
 } store_entry;
 
@@ -32,11 +36,12 @@ typedef struct store_entry {
 typedef struct store_writer store_writer;
 
 typedef struct store_plan {
-    const char *directory;      /* created if missing; publishing replaces an older store in it */
-    const char *fingerprint;    /* see io/manifest.h */
-    const label_set *labels;    /* the names of the label values */
-    const json_t *provenance;   /* becomes "provenance" in the manifest's detail; may be NULL */
-    const store_entry *entries; /* id, space, contrast of every volume, in the order of the store */
+    const char *directory;    /* created if missing; publishing replaces an older store in it */
+    const char *fingerprint;  /* see io/manifest.h */
+    const label_set *labels;  /* the names of the label values */
+    const json_t *provenance; /* becomes "provenance" in the manifest's detail; may be NULL */
+    const store_entry
+        *entries; /* id, space, contrast, unlabelled of the volumes, in the order of the store */
     int64_t count;
     int64_t shard_bytes; /* target size of a shard: bytes of HU and labels before compression */
 } store_plan;

@@ -113,11 +113,11 @@ static json_t *numbers(const double *x, int n) {
 
 static json_t *entry_to_json(const store_entry *e) {
     const geometry *g = &e->space;
-    return json_pack("{s:s, s:[I, I, I], s:o, s:o, s:o, s:i, s:I}", "id", e->id, "shape",
+    return json_pack("{s:s, s:[I, I, I], s:o, s:o, s:o, s:i, s:b, s:I}", "id", e->id, "shape",
                      (json_int_t)g->shape[0], (json_int_t)g->shape[1], (json_int_t)g->shape[2],
                      "spacing", numbers(g->spacing, 3), "origin", numbers(g->origin, 3),
-                     "direction", numbers(g->direction, 9), "contrast", e->contrast, "shard",
-                     (json_int_t)e->shard);
+                     "direction", numbers(g->direction, 9), "contrast", e->contrast, "labelled",
+                     !e->unlabelled, "shard", (json_int_t)e->shard);
 }
 
 status store_detail_make(const store_entry *entries, int64_t count, const label_set *labels,
@@ -157,9 +157,11 @@ static status entry_from_json(json_t *item, store_entry *e, const char *where) {
     json_int_t shape[3], shard;
     json_t *spacing, *origin, *direction;
     json_error_t error;
-    if (json_unpack_ex(item, &error, JSON_STRICT, "{s:s, s:[I, I, I!], s:o, s:o, s:o, s:i, s:I}",
-                       "id", &id, "shape", &shape[0], &shape[1], &shape[2], "spacing", &spacing,
-                       "origin", &origin, "direction", &direction, "contrast", &e->contrast,
+    int labelled = 1;
+    if (json_unpack_ex(item, &error, JSON_STRICT,
+                       "{s:s, s:[I, I, I!], s:o, s:o, s:o, s:i, s?b, s:I}", "id", &id, "shape",
+                       &shape[0], &shape[1], &shape[2], "spacing", &spacing, "origin", &origin,
+                       "direction", &direction, "contrast", &e->contrast, "labelled", &labelled,
                        "shard", &shard) != 0)
         return status_fail(ST_INTEGRITY, "%s: a broken entry in \"volumes\": %s", where,
                            error.text);
@@ -169,6 +171,7 @@ static status entry_from_json(json_t *item, store_entry *e, const char *where) {
         return status_fail(ST_INTEGRITY, "%s: volume %.64s: broken name or geometry", where, id);
     snprintf(e->id, sizeof e->id, "%s", id);
     for (int k = 0; k < 3; k++) e->space.shape[k] = shape[k];
+    e->unlabelled = !labelled;
     e->shard = shard;
     return ST_OK;
 }

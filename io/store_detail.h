@@ -2,7 +2,9 @@
  * opened without reading HDF5. Private to io/store_*.c.
  *
  *   {"labels": [names], "provenance": any,
- *    "volumes": [{id, shape, spacing, origin, direction, contrast, shard}]}
+ *    "volumes": [{id, shape, spacing, origin, direction, contrast, labelled, shard}]}
+ *
+ * "labelled" may be missing: true.
  */
 #ifndef CTAUG_IO_STORE_DETAIL_H
 #define CTAUG_IO_STORE_DETAIL_H

@@ -138,12 +138,16 @@ static status check_attributes(hid_t group, const store_entry *e, const char *wh
     status st;
     const hsize_t three[] = {3, 3};
     geometry g = {0};
-    int contrast = -1;
+    int contrast = -1, labelled = 1;
     TRY(hdf5_get_attribute(group, "spacing", H5T_NATIVE_DOUBLE, 1, three, g.spacing, where));
     TRY(hdf5_get_attribute(group, "origin", H5T_NATIVE_DOUBLE, 1, three, g.origin, where));
     TRY(hdf5_get_attribute(group, "direction", H5T_NATIVE_DOUBLE, 2, three, g.direction, where));
     TRY(hdf5_get_attribute(group, "contrast", H5T_NATIVE_INT, 0, NULL, &contrast, where));
-    bool same = contrast == e->contrast;
+    const htri_t there = H5Aexists(group, "labelled");
+    TRY(hdf5_check(there, ST_INTEGRITY, where, "look for an attribute"));
+    if (there)
+        TRY(hdf5_get_attribute(group, "labelled", H5T_NATIVE_INT, 0, NULL, &labelled, where));
+    bool same = contrast == e->contrast && labelled == !e->unlabelled;
     for (int k = 0; k < 3; k++)
         same &= g.spacing[k] == e->space.spacing[k] && g.origin[k] == e->space.origin[k];
     for (int k = 0; k < 9; k++) same &= g.direction[k] == e->space.direction[k];
@@ -209,9 +213,13 @@ done:
     return st;
 }
 
-/* Networks use labels as indices: every value must have a name. */
-static status check_labels(const store *s, const uint8_t *labels, int64_t n, const char *where) {
+/* Networks use labels as indices: every value must have a name. An unlabelled volume has none. */
+static status check_labels(const store *s, const store_entry *e, const uint8_t *labels, int64_t n,
+                           const char *where) {
     int max = label_max(labels, n);
+    if (e->unlabelled && max > 0)
+        return status_fail(ST_INTEGRITY, "%s: label value %d, but it counts as unlabelled", where,
+                           max);
     if (max < s->labels.count) return ST_OK;
     return status_fail(ST_INTEGRITY, "%s: label value %d, but there are %d labels", where, max,
                        s->labels.count);
@@ -224,7 +232,7 @@ static status read_part(store *s, hid_t group, const store_entry *e, int64_t z, 
     if (hu) TRY(read_slices(s, group, "ct", 2, e, z, n, (uint8_t *)hu, where));
     if (labels) {
         TRY(read_slices(s, group, "labels", 1, e, z, n, labels, where));
-        TRY(check_labels(s, labels, n * e->space.shape[1] * e->space.shape[2], where));
+        TRY(check_labels(s, e, labels, n * e->space.shape[1] * e->space.shape[2], where));
     }
 done:
     return st;

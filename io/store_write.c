@@ -213,6 +213,9 @@ static status check_volume(const store_writer *w, int64_t i, const volume *v) {
                            "contrast)",
                            w->directory, v->id, e->id);
     int max = label_max(v->labels, shape[0] * shape[1] * shape[2]);
+    if (e->unlabelled && max > 0)
+        return status_fail(ST_INTERNAL, "%s: volume %s has labels, but counts as unlabelled",
+                           w->directory, e->id);
     if (max >= w->labels.count)
         return status_fail(ST_INPUT, "%s: volume %s has label value %d, but there are %d labels",
                            w->directory, e->id, max, w->labels.count);
@@ -222,6 +225,7 @@ static status check_volume(const store_writer *w, int64_t i, const volume *v) {
 static status put_attributes(hid_t group, const store_entry *e, const char *path) {
     status st;
     const hsize_t three[] = {3, 3};
+    const int labelled = !e->unlabelled;
     TRY(hdf5_put_attribute(group, "spacing", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 1, three,
                            e->space.spacing, path));
     TRY(hdf5_put_attribute(group, "origin", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 1, three,
@@ -229,6 +233,8 @@ static status put_attributes(hid_t group, const store_entry *e, const char *path
     TRY(hdf5_put_attribute(group, "direction", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 2, three,
                            e->space.direction, path));
     TRY(hdf5_put_attribute(group, "contrast", H5T_STD_I32LE, H5T_NATIVE_INT, 0, NULL, &e->contrast,
+                           path));
+    TRY(hdf5_put_attribute(group, "labelled", H5T_STD_I32LE, H5T_NATIVE_INT, 0, NULL, &labelled,
                            path));
 done:
     return st;

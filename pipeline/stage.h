@@ -53,13 +53,14 @@ status stage_path(const stage_context *s, const char *name, char out[PATH_SIZE])
 /* The stages. Each agrees on failures (comm_agree()), and logs and returns if its output is
  * current. Collective. */
 status ingest_stage(const stage_context *s);
+status referee_stage(const stage_context *s);
 status train_stage(const stage_context *s);
 status generate_stage(const stage_context *s);
 status evaluate_stage(const stage_context *s);
 status report_stage(const stage_context *s);
 
-/* train_stage() and generate_stage() for each labelled set of the study (pipeline/stages.c).
- * Collective. */
+/* These stages for each labelled set of the study (pipeline/stages.c). Collective. */
+status referee_sets_stage(const stage_context *s);
 status train_sets_stage(const stage_context *s);
 status generate_sets_stage(const stage_context *s);
 

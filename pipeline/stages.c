@@ -5,6 +5,8 @@
 
 #include <stddef.h>
 
+status referee_sets_stage(const stage_context *s) { return cells_each(s, referee_stage); }
+
 status train_sets_stage(const stage_context *s) { return cells_each(s, train_stage); }
 
 status generate_sets_stage(const stage_context *s) { return cells_each(s, generate_stage); }
@@ -14,7 +16,8 @@ status run_stages(const stage_context *s) {
         const char *name;
         status (*stage)(const stage_context *);
     } order[] = {
-        {"ingest", ingest_stage},     {"train", train_sets_stage}, {"generate", generate_sets_stage},
+        {"ingest", ingest_stage},     {"referee", referee_sets_stage},
+        {"train", train_sets_stage},  {"generate", generate_sets_stage},
         {"evaluate", evaluate_stage}, {"report", report_stage},
     };
     enum { STAGES = sizeof order / sizeof *order };

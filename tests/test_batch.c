@@ -21,6 +21,9 @@ static uint8_t some_label(int64_t z, int64_t y, int64_t x) {
     return (uint8_t)((x / 4 + y + z) % 3);
 }
 
+/* While set, make_store() makes its volumes in reverse order, and 2 - label of each voxel. */
+static bool other_way;
+
 /* Volume i: 5 + i slices of height x width; contrast i % 2. */
 static store *make_store(const char *name, int volumes, int64_t height, int64_t width,
                          const char *last_label) {
@@ -32,9 +35,10 @@ static store *make_store(const char *name, int volumes, int64_t height, int64_t 
     snprintf(directory, sizeof directory, "%s/%s", home, name);
     snprintf(labels.name[2], LABEL_NAME, "%s", last_label);
     for (int i = 0; i < volumes; i++) {
-        snprintf(entries[i].id, VOLUME_ID, "p-%d-0", i);
-        entries[i].contrast = i % 2;
-        entries[i].space = (geometry){.shape = {5 + i, height, width},
+        const int k = other_way ? volumes - 1 - i : i;
+        snprintf(entries[i].id, VOLUME_ID, "p-%d-0", k);
+        entries[i].contrast = k % 2;
+        entries[i].space = (geometry){.shape = {5 + k, height, width},
                                       .spacing = {1, 1, 1},
                                       .direction = {0, 0, 1, 0, 1, 0, 1, 0, 0}};
     }
@@ -55,6 +59,7 @@ static store *make_store(const char *name, int volumes, int64_t height, int64_t 
                 for (int64_t x = 0; x < width; x++, at++) {
                     v.hu[at] = some_hu(i, z, y, x);
                     v.labels[at] = some_label(z, y, x);
+                    if (other_way) v.labels[at] = 2 - v.labels[at];
                 }
         assert_int_equal(store_writer_put(w, i, &v), ST_OK);
         volume_free(&v);
@@ -317,6 +322,56 @@ static void beyond_the_cache(void **state) {
     store_close(s);
 }
 
+/* The labels of the source are not read: they are 0, or come from the volume of the same id of
+ * another store. The image, the position and the class stay those of the source. */
+static void labels_are_replaced(void **state) {
+    (void)state;
+    study st = make_study();
+    slices *bare = NULL, *overlaid = NULL, *plain = NULL;
+    store *from = make_store("hidden", VOLUMES, SIDE, SIDE, "bone");
+    other_way = true;
+    store *labels = make_store("overlay", VOLUMES, SIDE, SIDE, "bone");
+    other_way = false;
+    store *short_of = make_store("short", 2, SIDE, SIDE, "bone");
+    store *wide = make_store("wide", VOLUMES, SIDE, SIDE + 1, "bone");
+    store *other = make_store("other", VOLUMES, SIDE, SIDE, "other");
+    const split_run runs[] = {{2, 1, 3}, {1, 0, 6}};
+    const slice_source source = {.from = from, .runs = runs, .run_count = 2};
+    assert_int_equal(slices_open(&st, &source, 1, &plain), ST_OK);
+    assert_int_equal(slices_open_unlabelled(&st, &source, NULL, &bare), ST_OK);
+    assert_int_equal(slices_open_unlabelled(&st, &source, labels, &overlaid), ST_OK);
+    assert_int_equal(slices_count(overlaid), 9);
+    for (int64_t k = 0; k < 9; k++) {
+        sample a = get(plain, k), b = get(bare, k), c = get(overlaid, k);
+        for (int p = 0; p < PIXELS; p++) {
+            assert_int_equal(b.labels[p], 0);
+            assert_int_equal(c.labels[p], 2 - a.labels[p]);
+        }
+        memcpy(b.labels, a.labels, sizeof b.labels);
+        memcpy(c.labels, a.labels, sizeof c.labels);
+        assert_equal(&a, &b);
+        assert_equal(&a, &c);
+        c = draw(overlaid, 3, k);
+        b = draw(bare, 3, k);
+        for (int p = 0; p < PIXELS; p++) assert_int_equal(b.labels[p], 0);
+        memcpy(b.labels, c.labels, sizeof b.labels);
+        assert_equal(&b, &c);
+    }
+    slices_close(plain);
+    slices_close(bare);
+    slices_close(overlaid);
+    assert_int_equal(slices_open_unlabelled(&st, &source, short_of, &bare), ST_INPUT);
+    assert_non_null(strstr(status_message(), "p-2-0 has no pseudo-labels"));
+    assert_int_equal(slices_open_unlabelled(&st, &source, wide, &bare), ST_INPUT);
+    assert_non_null(strstr(status_message(), "different shapes"));
+    assert_int_equal(slices_open_unlabelled(&st, &source, other, &bare), ST_INPUT);
+    store_close(from);
+    store_close(labels);
+    store_close(short_of);
+    store_close(wide);
+    store_close(other);
+}
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(slices_at_their_own_size_are_windowed_only),
@@ -326,6 +381,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_frame_of_air),
         cmocka_unit_test(sources_are_joined_in_order),
         cmocka_unit_test(beyond_the_cache),
+        cmocka_unit_test(labels_are_replaced),
     };
     if (comm_start(&argc, &argv, &world) != ST_OK || !begin_scratch()) return 1;
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -134,6 +134,21 @@ def patients(place):
     assert "1 CT series of a single slice left out" in said and dicom + "/scout/" in said, said
     assert "1 CT series that no DICOM SEG refers to left out" in said and dicom + "/y/" in said, said
     assert len(read_store(out + "/store")[0]) == len(SHAPES)
+    # Kept instead: its voxels without labels, marked; the scout is no volume in any case.
+    said = ingest(yaml, "--set", "ingest.unlabelled=keep", ranks=2)
+    assert "1 CT series that no DICOM SEG refers to" in said and "unlabelled" in said, said
+    volumes, names = read_store(out + "/store")
+    assert len(volumes) == len(SHAPES) + 1 and names == ["background"] + sorted(small_dicom.STRUCTURES)
+    with open(out + "/store/manifest.json") as stream:
+        entries = {e["id"]: e for e in json.load(stream)["detail"]["volumes"]}
+    patient = "p-" + hashlib.sha256(b"HOSPITAL-9").hexdigest()[:16]
+    for name, (ct, labels, space) in volumes.items():
+        without = name.startswith(patient)
+        assert int(space["labelled"]) == entries[name]["labelled"] == (not without), name
+        assert bool(labels.any()) != without
+        if without:
+            assert np.array_equal(ct, hu)
+    chain.run(0, "verify", out + "/store")
     # A segmentation of another series is an error, no reason to leave the patient out.
     stray = os.path.join(dicom, "y", "STRAY")
     small_dicom.write_seg(stray, 9, np.full((4, 32, 32), 2, np.uint8), series="another")

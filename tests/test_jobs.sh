@@ -1,5 +1,5 @@
 #!/bin/bash
-# The calls of sbatch that jobs/submit.sh makes, recorded by a fake sbatch: five jobs, each after
+# The calls of sbatch that jobs/submit.sh makes, recorded by a fake sbatch: six jobs, each after
 # the success of the one before, with the given options; the report on one rank. (tests/slurm starts
 # a real Slurm.)
 set -u
@@ -20,7 +20,7 @@ PATH=$place:$PATH CTAUG=/bin/true jobs/submit.sh "$place/study.yaml" --ntasks=32
     > "$place/said" 2>&1 || fail "submit.sh"
 
 number=0
-for stage in ingest train generate evaluate report; do
+for stage in ingest referee train generate evaluate report; do
     number=$((number + 1))
     line=$(sed -n "${number}p" "$place/asked")
     [[ $line == *" --ntasks=32 --partition=long "*"/$stage.sbatch $place/study.yaml" ]] || fail "$stage: $line"

@@ -1,6 +1,6 @@
-/* Batches of the segmenters: the share holds in every batch, the last steps are real alone, and the
+/* Mixed batches: the share holds in every batch, the last steps are real alone, and the
  * draws of either kind count up without a gap. */
-#include "pipeline/segmenter/mixture.h"
+#include "pipeline/data/mixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -9,8 +9,10 @@
 
 static comm *world;
 
-/* A store of `patients` patients with `series` volumes each, `depth` slices of 2 x 2. */
-static store *make_store(int patients, int series, int64_t depth) {
+/* A store of `patients` patients with `series` volumes each, `depth` slices of 2 x 2. Volumes i
+ * with unlabelled[i] have no labels (NULL: all have). */
+static store *make_partly_labelled(int patients, int series, int64_t depth,
+                                   const bool *unlabelled) {
     static int serial;
     char directory[PATH_SIZE];
     label_set labels = {.count = 1, .name = {"background"}};
@@ -22,6 +24,7 @@ static store *make_store(int patients, int series, int64_t depth) {
         snprintf(entries[i].id, VOLUME_ID, "p-%016x-%08x", i / series * 0x1234567, i % series);
         entries[i].space = (geometry){
             .shape = {depth, 2, 2}, .spacing = {1, 1, 1}, .direction = {0, 0, 1, 0, 1, 0, 1, 0, 0}};
+        entries[i].unlabelled = unlabelled && unlabelled[i];
     }
     store_plan plan = {.directory = directory,
                        .fingerprint = "0123456789abcdef0123456789abcdef"
@@ -41,6 +44,10 @@ static store *make_store(int patients, int series, int64_t depth) {
     assert_int_equal(store_writer_finish(w, ST_OK), ST_OK);
     assert_int_equal(store_open(directory, &s), ST_OK);
     return s;
+}
+
+static store *make_store(int patients, int series, int64_t depth) {
+    return make_partly_labelled(patients, series, depth, NULL);
 }
 
 static study make_study(int64_t seed, double train, double validation, double test) {
@@ -176,6 +183,104 @@ static void labels_are_hidden(void **state) {
     store_close(one);
 }
 
+/* part_of[volume], -1: in no part. Whole volumes only. */
+static void read_volumes(const split *sp, int64_t volumes, int64_t depth, int *part_of) {
+    for (int64_t i = 0; i < volumes; i++) part_of[i] = -1;
+    for (int p = 0; p < SPLIT_PARTS; p++)
+        for (int64_t r = 0; r < sp->run_count[p]; r++) {
+            const split_run *run = &sp->runs[p][r];
+            assert_int_equal(part_of[run->volume], -1);
+            assert_int_equal(run->first, 0);
+            assert_int_equal(run->count, depth);
+            part_of[run->volume] = p;
+        }
+}
+
+/* Volumes without labels move no labelled one: the parts are those of a store without them. They
+ * train unlabelled if their patient trains or has no labels at all, and are left out otherwise. */
+static void volumes_without_labels(void **state) {
+    (void)state;
+    enum { PATIENTS = 16, KNOWN = 10, SERIES = 3, DEPTH = 4, ALL = PATIENTS * SERIES };
+    bool unlabelled[ALL];
+    int alone[KNOWN], parts[ALL], left_out = 0;
+    /* The first KNOWN patients have labels for their series 0, the even ones also for series 1. */
+    for (int i = 0; i < ALL; i++) {
+        const int patient = i / SERIES, series = i % SERIES;
+        unlabelled[i] = patient >= KNOWN || series == 2 || (series == 1 && patient % 2);
+    }
+    store *few = make_store(KNOWN, 1, DEPTH);
+    store *many = make_partly_labelled(PATIENTS, SERIES, DEPTH, unlabelled);
+    for (int64_t labelled = 0; labelled < 5; labelled += 4) {
+        split sp;
+        study st = make_study(5, 0.5, 0.2, 0.3);
+        st.data.labelled = labelled;
+        assert_int_equal(split_create(few, &st, &sp), ST_OK);
+        const int64_t training = sp.patients[SPLIT_TRAIN];
+        read_volumes(&sp, KNOWN, DEPTH, alone);
+        split_free(&sp);
+        assert_int_equal(split_create(many, &st, &sp), ST_OK);
+        read_volumes(&sp, ALL, DEPTH, parts);
+        for (int i = 0; i < ALL; i++) {
+            const int patient = i / SERIES, of = patient < KNOWN ? alone[patient] : -1;
+            int expected = of;
+            if (unlabelled[i] && of != SPLIT_VALIDATION && of != SPLIT_TEST)
+                expected = SPLIT_UNLABELLED;
+            else if (unlabelled[i])
+                expected = -1;
+            assert_int_equal(parts[i], expected);
+            left_out += expected == -1;
+        }
+        assert_int_equal(sp.patients[SPLIT_TRAIN], training);
+        assert_int_equal(training, labelled ? labelled : 5);
+        assert_int_equal(sp.patients[SPLIT_VALIDATION], 2);
+        assert_int_equal(sp.patients[SPLIT_TEST], 3);
+        /* 6 without labels, and all training patients: each has a series without labels. */
+        assert_int_equal(sp.patients[SPLIT_UNLABELLED], 6 + 5);
+        assert_int_equal(sp.slices[SPLIT_UNLABELLED], sp.run_count[SPLIT_UNLABELLED] * DEPTH);
+        split_free(&sp);
+    }
+    assert_in_range(left_out, 2 * 5, 2 * 10);
+    study st = make_study(5, 0.5, 0.2, 0.3);
+    split sp;
+    st.data.labelled = 6; /* of 5 training patients with labels */
+    assert_int_equal(split_create(many, &st, &sp), ST_INPUT);
+    store_close(few);
+    store_close(many);
+}
+
+/* One patient has labels: its slices are divided, its own other series is left out. */
+static void one_patient_has_labels(void **state) {
+    (void)state;
+    enum { PATIENTS = 3, SERIES = 2, DEPTH = 12, ALL = PATIENTS * SERIES };
+    const bool unlabelled[ALL] = {true, true, false, true, true, true};
+    store *s = make_partly_labelled(PATIENTS, SERIES, DEPTH, unlabelled);
+    study st = make_study(2, 0.5, 0.25, 0.25);
+    split sp;
+    assert_int_equal(split_create(s, &st, &sp), ST_OK);
+    assert_true(sp.by_blocks);
+    assert_int_equal(sp.slices[SPLIT_TRAIN] + sp.slices[SPLIT_VALIDATION] + sp.slices[SPLIT_TEST],
+                     DEPTH);
+    for (int p = 0; p < SPLIT_UNLABELLED; p++) {
+        assert_int_equal(sp.patients[p], 1);
+        assert_true(sp.slices[p] >= 3);
+        for (int64_t r = 0; r < sp.run_count[p]; r++) assert_int_equal(sp.runs[p][r].volume, 2);
+    }
+    const int64_t volumes[] = {0, 1, 4, 5};
+    assert_int_equal(sp.run_count[SPLIT_UNLABELLED], 4);
+    for (int r = 0; r < 4; r++) {
+        assert_int_equal(sp.runs[SPLIT_UNLABELLED][r].volume, volumes[r]);
+        assert_int_equal(sp.runs[SPLIT_UNLABELLED][r].count, DEPTH);
+    }
+    assert_int_equal(sp.patients[SPLIT_UNLABELLED], 2);
+    split_free(&sp);
+    store_close(s);
+    const bool none[2] = {true, true};
+    s = make_partly_labelled(2, 1, DEPTH, none);
+    assert_int_equal(split_create(s, &st, &sp), ST_INPUT);
+    assert_non_null(strstr(status_message(), "0 slices with labels"));
+    store_close(s);
+}
+
 static void few_patients(void **state) {
     (void)state;
     int part[9];
@@ -264,9 +369,10 @@ static void thin_volumes(void **state) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(patients_are_whole),    cmocka_unit_test(newcomers_move_nobody),
-        cmocka_unit_test(labels_are_hidden),     cmocka_unit_test(few_patients),
-        cmocka_unit_test(one_patient_in_blocks), cmocka_unit_test(thin_volumes),
+        cmocka_unit_test(patients_are_whole),     cmocka_unit_test(newcomers_move_nobody),
+        cmocka_unit_test(labels_are_hidden),      cmocka_unit_test(few_patients),
+        cmocka_unit_test(volumes_without_labels), cmocka_unit_test(one_patient_has_labels),
+        cmocka_unit_test(one_patient_in_blocks),  cmocka_unit_test(thin_volumes),
     };
     if (comm_start(&argc, &argv, &world) != ST_OK || !begin_scratch()) return 1;
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

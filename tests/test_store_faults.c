@@ -150,6 +150,16 @@ static const char *forge_chunk(int kind, hid_t group, hid_t creation, hid_t spac
 
 /* Changes a valid shard by plain HDF5 calls; returns what the message of the refusal must contain.
  */
+/* Replaces the attribute "labelled". */
+static void put_labelled(hid_t group, int value) {
+    hid_t space = H5Screate(H5S_SCALAR);
+    H5Adelete(group, "labelled");
+    hid_t at = H5Acreate2(group, "labelled", H5T_STD_I32LE, space, H5P_DEFAULT, H5P_DEFAULT);
+    assert_true(H5Awrite(at, H5T_NATIVE_INT, &value) >= 0);
+    H5Aclose(at);
+    H5Sclose(space);
+}
+
 static const char *forge(int kind, hid_t file) {
     hid_t group = H5Gopen2(file, "/volumes/p-000", H5P_DEFAULT);
     hid_t creation = H5Pcreate(H5P_DATASET_CREATE), space, dataset = -1;
@@ -214,6 +224,11 @@ static const char *forge(int kind, hid_t file) {
         H5Adelete(group, "contrast");
         says = "cannot find an attribute";
         break;
+    case 16: /* labelled in the manifest */
+    case 17:
+        put_labelled(group, kind == 16 ? 0 : 7);
+        says = "its attributes are not those in the manifest";
+        break;
     default:
         says = forge_chunk(kind, group, creation, space);
     }
@@ -228,7 +243,7 @@ static void forged_shards(void **state) {
     (void)state;
     manifest m;
     bool right;
-    for (int kind = 0; kind < 16; kind++) {
+    for (int kind = 0; kind < 18; kind++) {
         small_store(&m);
         hid_t file = H5Fopen(in_home(SHARD), H5F_ACC_RDWR, H5P_DEFAULT);
         assert_true(file >= 0);
@@ -248,7 +263,7 @@ static void forged_manifests(void **state) {
     manifest m;
     store *s = NULL;
     small_store(&m);
-    for (int kind = 0; kind < 12; kind++) {
+    for (int kind = 0; kind < 14; kind++) {
         json_t *d = json_deep_copy(m.detail);
         json_t *v = json_array_get(json_object_get(d, "volumes"), 0);
         json_t *labels = json_object_get(d, "labels");
@@ -291,6 +306,12 @@ static void forged_manifests(void **state) {
         case 11:
             json_object_set_new(v, "contrast", json_integer(7));
             break;
+        case 12:
+            json_object_set_new(v, "labelled", json_integer(1));
+            break;
+        case 13:
+            json_object_set_new(v, "labelled", json_null());
+            break;
         }
         seal_again(&m, d);
         json_decref(d);
@@ -312,6 +333,45 @@ static void forged_manifests(void **state) {
     manifest_free(&m);
 }
 
+/* The flag says in the manifest and in the file that a volume has no labels, but it has some; or it
+ * is in neither, as in a store of an earlier version. */
+static void forged_flags(void **state) {
+    (void)state;
+    manifest m;
+    bool right;
+    for (int kind = 0; kind < 2; kind++) {
+        small_store(&m);
+        hid_t file = H5Fopen(in_home(SHARD), H5F_ACC_RDWR, H5P_DEFAULT);
+        json_t *d = json_deep_copy(m.detail), *volumes = json_object_get(d, "volumes");
+        for (size_t i = 0; i < json_array_size(volumes); i++) {
+            json_t *v = json_array_get(volumes, i);
+            char name[VOLUME_ID + 16];
+            snprintf(name, sizeof name, "/volumes/%s", json_string_value(json_object_get(v, "id")));
+            hid_t group = H5Gopen2(file, name, H5P_DEFAULT);
+            if (group < 0) continue; /* in another shard */
+            if (kind == 0) {
+                put_labelled(group, 0);
+                json_object_set_new(v, "labelled", json_false());
+            } else {
+                H5Adelete(group, "labelled");
+                json_object_del(v, "labelled");
+            }
+            H5Gclose(group);
+        }
+        assert_true(H5Fclose(file) >= 0);
+        seal_again(&m, d);
+        json_decref(d);
+        manifest_free(&m);
+        if (kind == 0) {
+            assert_int_equal(read_all(in_home("s"), &right), ST_INTEGRITY);
+            assert_says("counts as unlabelled");
+        } else {
+            assert_int_equal(read_all(in_home("s"), &right), ST_OK);
+            assert_true(right);
+        }
+    }
+}
+
 int main(int argc, char **argv) {
     if (!begin_tests(&argc, &argv)) return 1;
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
@@ -321,6 +381,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test_teardown(truncated, clear),
         cmocka_unit_test_teardown(forged_shards, clear),
         cmocka_unit_test_teardown(forged_manifests, clear),
+        cmocka_unit_test_teardown(forged_flags, clear),
     };
     return end_tests(cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -54,6 +54,7 @@ def check_content(directory, manifest):
             assert np.array_equal(volume.attrs["origin"], [-100.5, 0.25 * i, 1e-3 / 3])
             assert np.array_equal(volume.attrs["direction"], np.eye(3)[::-1])
             assert volume.attrs["contrast"] == i % 2
+            assert volume.attrs["labelled"] == 1 and entry["labelled"] is True
             assert list(entry["shape"]) == list(shape)
 
 

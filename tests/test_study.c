@@ -207,6 +207,22 @@ static void fingerprint_of(const study *s, const char *section, const char *upst
     assert_int_equal(study_fingerprint(s, &section, 1, upstream, hex), ST_OK);
 }
 
+/* A single key is covered by its path, and the others of its section are not. */
+static void fingerprints_of_single_keys(void **state) {
+    (void)state;
+    char one[SHA256_HEX], two[SHA256_HEX];
+    study a;
+    study_defaults(&a);
+    fingerprint_of(&a, "evaluate.steps", "", one);
+    a.evaluate.seeds++;
+    a.train.steps++;
+    fingerprint_of(&a, "evaluate.steps", "", two);
+    assert_string_equal(one, two);
+    a.evaluate.steps++;
+    fingerprint_of(&a, "evaluate.steps", "", two);
+    assert_string_not_equal(one, two);
+}
+
 static void fingerprints_follow_from_what_matters(void **state) {
     (void)state;
     study a, b;
@@ -345,6 +361,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(missing_and_unreadable_files_are_usage),
         cmocka_unit_test(ranges_hold_at_their_ends),
         cmocka_unit_test(fingerprints_follow_from_what_matters),
+        cmocka_unit_test(fingerprints_of_single_keys),
         cmocka_unit_test(distances_count_slips),
         cmocka_unit_test(mutilated_files_are_answered),
         cmocka_unit_test(huge_and_deep_files_are_answered),

@@ -18,8 +18,9 @@ static volatile int stop_requested;
 static const char run_help[] =
     "usage: ctaug run STUDY.yaml [--set key=value ...]\n"
     "\n"
-    "Runs all stages: ingest, train, generate, evaluate, report. Stages whose output is published\n"
-    "and current are skipped; a stopped or killed run resumes from its last checkpoint.\n"
+    "Runs all stages: ingest, referee, train, generate, evaluate, report. Stages whose output is\n"
+    "published and current are skipped, and so is referee if nothing in the study needs it; a\n"
+    "stopped or killed run resumes from its last checkpoint.\n"
     "\n"
     "  ctaug run head.yaml\n"
     "  mpirun -n 2 ctaug run head.yaml --set train.steps=5000 --set out=runs/longer\n"
@@ -43,6 +44,17 @@ static const char ingest_help[] =
     "same size and time are trusted unless --rehash is given.\n"
     "\n"
     "  mpirun -n 4 ctaug ingest head.yaml --set ingest.dicom=/data/ct\n";
+
+static const char referee_help[] =
+    "usage: ctaug referee STUDY.yaml [--set key=value ...]\n"
+    "\n"
+    "Trains the referee on the labelled training slices of <out>/store: a segmenter that other\n"
+    "stages use and that is never judged itself. It goes to <out>/referee with its Dice on the\n"
+    "validation patients. With train.pseudo_labels: on it labels the unlabelled training patients\n"
+    "too: the store <out>/pseudo. Does nothing if nothing in the study needs it.\n"
+    "Resumes from its last checkpoint.\n"
+    "\n"
+    "  mpirun -n 4 ctaug referee head.yaml --set train.pseudo_labels=on --set data.labelled=4\n";
 
 static const char train_help[] =
     "usage: ctaug train STUDY.yaml [--set key=value ...]\n"
@@ -85,10 +97,13 @@ typedef struct verb {
 
 static const verb verbs[] = {
     {"init", "print a study file with all keys explained", init_help, NULL, init_verb},
-    {"run", "all stages: ingest, train, generate, evaluate, report", run_help, run_stages, NULL},
+    {"run", "all stages: ingest, referee, train, generate, evaluate, report", run_help, run_stages,
+     NULL},
     {"ingest", "read DICOM into a store", ingest_help, ingest_stage, NULL},
+    {"referee", "train a segmenter for pseudo-labels", referee_help, referee_sets_stage, NULL},
     {"train", "train the diffusion model on the store", train_help, train_sets_stage, NULL},
-    {"generate", "sample synthetic volumes from the model", generate_help, generate_sets_stage, NULL},
+    {"generate", "sample synthetic volumes from the model", generate_help, generate_sets_stage,
+     NULL},
     {"evaluate", "FID and Dice of the synthetic volumes", evaluate_help, evaluate_stage, NULL},
     {"report", "write the HTML report", report_help, report_stage, NULL},
     {"phantom", "write phantom CT examinations with known labels", phantom_help, NULL,

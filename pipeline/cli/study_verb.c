@@ -127,9 +127,9 @@ done:
  * after it ("synthetic.parts-...", "checkpoints.earlier-1"). */
 static bool is_ours(const char *name) {
     static const char *const ours[] = {
-        "study.yaml",         "lock",          "events.jsonl", "store",   "checkpoints", "previews",
-        "synthetic",          "metrics",       "report",       "sets",    "queue",       "heartbeat",
-        "synthetic-gaussian", "synthetic-gan", "referee",      "pseudo",  "gan",         "gate",
+        "study.yaml",         "lock",          "events.jsonl", "store",  "checkpoints", "previews",
+        "synthetic",          "metrics",       "report",       "sets",   "queue",       "heartbeat",
+        "synthetic-gaussian", "synthetic-gan", "referee",      "pseudo", "gan",         "gate",
         "ingest-files.json"};
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
         const size_t n = strlen(ours[i]);

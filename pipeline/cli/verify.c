@@ -181,10 +181,12 @@ static bool has_output(const char *run, const char *name, const char *kind, bool
     return found;
 }
 
-/* An output of a stage. `in_sets`: with labelled sets, each of them has one. */
+/* An output of a stage. */
 typedef struct output {
     const char *name, *kind, *verb;
-    bool below, in_sets;
+    bool below;
+    bool in_sets;  /* with labelled sets, each of them has one */
+    bool optional; /* only some studies have it */
 } output;
 
 /* Which outputs a directory should have. */
@@ -192,11 +194,13 @@ typedef enum output_choice { OUTPUTS_ALL, OUTPUTS_OF_SETS, OUTPUTS_OUTSIDE_SETS 
 
 /* Outputs in the order in which stages make them. */
 static void check_outputs(const char *run, output_choice choice, tally *t) {
-    static const output outputs[] = {{"store", "store", "ingest", false, false},
-                                     {"checkpoints", "checkpoint", "train", true, true},
-                                     {"synthetic", "store", "generate", false, true},
-                                     {"metrics", "metrics", "evaluate", false, false},
-                                     {"report", "report", "report", false, false}};
+    static const output outputs[] = {{"store", "store", "ingest", false, false, false},
+                                     {"referee", "referee", "referee", false, true, true},
+                                     {"pseudo", "store", "referee", false, true, true},
+                                     {"checkpoints", "checkpoint", "train", true, true, false},
+                                     {"synthetic", "store", "generate", false, true, false},
+                                     {"metrics", "metrics", "evaluate", false, false, false},
+                                     {"report", "report", "report", false, false, false}};
     enum { OUTPUTS = sizeof outputs / sizeof *outputs };
     char path[PATH_SIZE];
     int last = -1;
@@ -207,6 +211,7 @@ static void check_outputs(const char *run, output_choice choice, tally *t) {
         if (path_join(path, run, outputs[i].name) != ST_OK) continue;
         if (has_output(run, outputs[i].name, outputs[i].kind, outputs[i].below)) continue;
         const bool there = file_exists(path) && !outputs[i].below;
+        if (outputs[i].optional && !there) continue;
         if (i < last || there) {
             status_fail(ST_INTEGRITY, "%s: %s; ctaug %s makes it again", path,
                         there ? "its manifest.json is missing"

@@ -1,5 +1,5 @@
-/* The chain of fingerprints: store, training, synthetic store, metrics. Each includes the one
- * before. */
+/* The chain of fingerprints: store, referee, pseudo-labels, training, synthetic store, metrics.
+ * Each includes those it follows from. */
 #include "pipeline/common/fingerprint.h"
 
 #include <inttypes.h>
@@ -7,15 +7,36 @@
 #include <stdlib.h>
 #include <string.h>
 
+status fingerprint_of_referee(const study *s, const char *store, char hex[SHA256_HEX]) {
+    static const char *const keys[] = {"seed",           "engine",         "data",
+                                       "evaluate.steps", "evaluate.batch", "evaluate.lr"};
+    char upstream[SHA256_HEX + 16];
+    snprintf(upstream, sizeof upstream, "referee %s", store);
+    return study_fingerprint(s, keys, sizeof keys / sizeof *keys, upstream, hex);
+}
+
+status fingerprint_of_pseudo(const study *s, const char *store, char hex[SHA256_HEX]) {
+    char referee[SHA256_HEX], upstream[SHA256_HEX + 16];
+    status st = fingerprint_of_referee(s, store, referee);
+    if (st != ST_OK) return st;
+    snprintf(upstream, sizeof upstream, "pseudo %s", referee);
+    return study_fingerprint(s, NULL, 0, upstream, hex);
+}
+
 /* train.micro_batch is inert and therefore in no section. With train.reproducible it decides the
  * order of additions and thus the last bits, so it is added here. */
 status fingerprint_of_training(const study *s, const char *store, char hex[SHA256_HEX]) {
     static const char *const sections[] = {"seed", "engine", "data", "model", "diffusion", "train"};
-    char upstream[SHA256_HEX + 64];
-    snprintf(upstream, sizeof upstream, "%s", store);
+    char pseudo[SHA256_HEX] = "", micro_batch[64] = "", upstream[2 * SHA256_HEX + 128];
+    status st = ST_OK;
     if (s->train.reproducible == SWITCH_ON)
-        snprintf(upstream, sizeof upstream, "%s micro_batch %" PRId64, store, s->train.micro_batch);
-    return study_fingerprint(s, sections, sizeof sections / sizeof *sections, upstream, hex);
+        snprintf(micro_batch, sizeof micro_batch, " micro_batch %" PRId64, s->train.micro_batch);
+    if (s->train.pseudo_labels == SWITCH_ON) TRY(fingerprint_of_pseudo(s, store, pseudo));
+    snprintf(upstream, sizeof upstream, "%s%s%s%s", store, micro_batch, *pseudo ? " pseudo " : "",
+             pseudo);
+    TRY(study_fingerprint(s, sections, sizeof sections / sizeof *sections, upstream, hex));
+done:
+    return st;
 }
 
 status fingerprint_of_synthetic(const study *s, const char *training, const char *checkpoint,

@@ -8,7 +8,15 @@
 
 #include "pipeline/stage.h"
 
-/* Fingerprint of a training on the store with the seal `store`. Local. */
+/* Fingerprint of the referee trained on the store with the seal `store`. Of evaluate it covers the
+ * keys of a segmenter's training alone, not those of the arms. Local. */
+status fingerprint_of_referee(const study *s, const char *store, char hex[SHA256_HEX]);
+
+/* Fingerprint of the pseudo-labels that this referee gives the unlabelled volumes. Local. */
+status fingerprint_of_pseudo(const study *s, const char *store, char hex[SHA256_HEX]);
+
+/* Fingerprint of a training on the store with the seal `store`, and with train.pseudo_labels on its
+ * pseudo-labels. Local. */
 status fingerprint_of_training(const study *s, const char *store, char hex[SHA256_HEX]);
 
 /* Fingerprint of the synthetic store sampled from a checkpoint of a training with this fingerprint;

@@ -29,6 +29,7 @@ typedef struct source_run {
     store *from;
     split_run run;
     int64_t start;
+    int64_t labels_volume; /* in slices.labels, if there is one */
 } source_run;
 
 /* A slice in a square of side x side pixels, and its labels at the working size. */
@@ -44,6 +45,8 @@ struct slices {
     int64_t frame_pixels;        /* of the largest frame */
     double window[2], rotate, zoom, shift, elastic;
     bool mirror;
+    bool hidden;   /* the labels of the sources are never read: */
+    store *labels; /* it gives them instead; NULL: they are 0 */
     source_run *runs;
     int64_t run_count;
 
@@ -63,21 +66,40 @@ struct slices {
     frame spare, warped;  /* scratch for a slice that is not cached, and for an augmented one */
 };
 
-/* ST_INPUT unless all sources have the same labels. */
-static status check_labels(const slice_source *sources, int64_t n) {
+/* ST_INPUT unless the sets are equal. */
+static status check_same(const label_set *first, const label_set *set) {
+    bool equal = set->count == first->count;
+    for (int k = 0; equal && k < set->count; k++) equal = strcmp(set->name[k], first->name[k]) == 0;
+    if (equal) return ST_OK;
+    return status_fail(ST_INPUT,
+                       "the stores to be joined have different labels (%d and %d of them, or other "
+                       "names): make them from the same study",
+                       first->count, set->count);
+}
+
+/* ST_INPUT unless all sources, and the store that gives their labels, have the same labels. */
+static status check_labels(const slice_source *sources, int64_t n, const store *labels) {
+    status st = ST_OK;
     const label_set *first = store_labels(sources[0].from);
-    for (int64_t i = 1; i < n; i++) {
-        const label_set *set = store_labels(sources[i].from);
-        bool equal = set->count == first->count;
-        for (int k = 0; equal && k < set->count; k++)
-            equal = strcmp(set->name[k], first->name[k]) == 0;
-        if (!equal)
-            return status_fail(ST_INPUT,
-                               "the stores to be joined have different labels (%d and %d of them, "
-                               "or other names): make them from the same study",
-                               first->count, set->count);
+    for (int64_t i = 1; i < n; i++) TRY(check_same(first, store_labels(sources[i].from)));
+    if (labels) TRY(check_same(first, store_labels(labels)));
+done:
+    return st;
+}
+
+/* Finds the volume that gives the labels of a run. */
+static status find_labels(const store *labels, source_run *run) {
+    const store_entry *entry = store_at(run->from, run->run.volume);
+    for (int64_t i = 0; i < store_count(labels); i++) {
+        const store_entry *other = store_at(labels, i);
+        if (strcmp(entry->id, other->id) != 0) continue;
+        if (memcmp(entry->space.shape, other->space.shape, sizeof entry->space.shape) != 0)
+            return status_fail(ST_INPUT, "volume %s and its pseudo-labels have different shapes",
+                               entry->id);
+        run->labels_volume = i;
+        return ST_OK;
     }
-    return ST_OK;
+    return status_fail(ST_INPUT, "volume %s has no pseudo-labels", entry->id);
 }
 
 /* The side of the frame of a stored slice. */
@@ -104,7 +126,10 @@ static status concatenate(slices *s, const slice_source *sources, int64_t n, int
             if (pixels > *largest) *largest = pixels;
             int64_t side = frame_side(s, space->shape);
             if (side * side > s->frame_pixels) s->frame_pixels = side * side;
-            s->runs[at++] = (source_run){sources[i].from, *run, s->count};
+            s->runs[at] = (source_run){
+                .from = sources[i].from, .run = *run, .start = s->count, .labels_volume = -1};
+            if (s->labels) TRY(find_labels(s->labels, &s->runs[at]));
+            at++;
             s->count += run->count;
         }
     }
@@ -128,13 +153,17 @@ static void frame_free(frame *f) {
     free(f->working);
 }
 
-status slices_open(const study *study, const slice_source *sources, int64_t n, slices **out) {
+/* Opens the slices; hidden, labels: those of struct slices. */
+static status open_sources(const study *study, const slice_source *sources, int64_t n, bool hidden,
+                           store *labels, slices **out) {
     slices *s = NULL;
     int64_t largest = 0;
     status st = ST_OK;
     *out = NULL;
-    TRY(check_labels(sources, n));
+    TRY(check_labels(sources, n, labels));
     TRY(array_alloc(&s, 1, sizeof *s, "slices"));
+    s->hidden = hidden;
+    s->labels = labels;
     s->size = study->data.size;
     s->pixels = s->size * s->size;
     s->window[0] = study->data.window[0];
@@ -164,6 +193,15 @@ status slices_open(const study *study, const slice_source *sources, int64_t n, s
 done:
     slices_close(s);
     return st;
+}
+
+status slices_open(const study *study, const slice_source *sources, int64_t n, slices **out) {
+    return open_sources(study, sources, n, false, NULL, out);
+}
+
+status slices_open_unlabelled(const study *study, const slice_source *source, store *labels,
+                              slices **out) {
+    return open_sources(study, source, 1, true, labels, out);
 }
 
 void slices_close(slices *s) {
@@ -206,6 +244,18 @@ static void make_frame(slices *s, const int64_t shape[3], frame *to) {
     resize_labels(s->full_labels, shape[1], shape[2], to->working, s->size);
 }
 
+/* Reads slice z of a run into s->hu and s->full_labels. */
+static status read_stored(slices *s, const source_run *at, const int64_t shape[3], int64_t z) {
+    status st = ST_OK;
+    TRY(store_read_slice(at->from, at->run.volume, z, s->hu, s->hidden ? NULL : s->full_labels));
+    if (s->labels)
+        TRY(store_read_slice(s->labels, at->labels_volume, z, NULL, s->full_labels));
+    else if (s->hidden)
+        memset(s->full_labels, 0, (size_t)(shape[1] * shape[2]));
+done:
+    return st;
+}
+
 /* The frame of slice k: *out points into the cache or to scratch, valid until the next call. Sets
  * the members of *sample other than the buffers. */
 static status fetch(slices *s, int64_t k, frame *out, slice_sample *sample) {
@@ -229,7 +279,7 @@ static status fetch(slices *s, int64_t k, frame *out, slice_sample *sample) {
                        .working = s->cached_labels + slot * s->pixels};
     out->side = frame_side(s, shape);
     if (s->slot[k] < 0) {
-        TRY(store_read_slice(at->from, at->run.volume, z, s->hu, s->full_labels));
+        TRY(read_stored(s, at, shape, z));
         make_frame(s, shape, out);
     }
     if (keep) s->slot[k] = s->used++;

@@ -34,6 +34,12 @@ typedef struct slice_source {
  * are no slices. Local. */
 status slices_open(const study *st, const slice_source *sources, int64_t n, slices **out);
 void slices_close(slices *s);
+
+/* Opens the slices of one source whose labels are never read: `labels` gives them, a store with a
+ * volume of the same id and shape for each run; NULL: all labels are 0. ST_INPUT if it lacks one or
+ * names other labels. It must outlive *out. Local. */
+status slices_open_unlabelled(const study *st, const slice_source *source, store *labels,
+                              slices **out);
 int64_t slices_count(const slices *s);
 
 /* Slice k (0..count-1) without augmentation, into the caller's buffers sample->image and

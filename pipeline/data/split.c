@@ -11,6 +11,9 @@
  * for test, those around them for validation, the rest for training. Each part then covers lower,
  * middle and upper anatomy, and validation slices separate test from training if there are enough
  * of them.
+ *
+ * The draws, cuts and blocks are those of the labelled patients and volumes alone: volumes without
+ * labels that join an archive move nobody.
  */
 #include "pipeline/data/split.h"
 #include "model/rng.h"
@@ -19,7 +22,11 @@
 #include <math.h>
 #include <string.h>
 
-enum { BLOCK_PERIODS = 3, SHARES = 3 /* of data.split: training, validation, test */ };
+enum {
+    BLOCK_PERIODS = 3,
+    SHARES = 3,            /* of data.split: training, validation, test */
+    LEFT_OUT = SPLIT_PARTS /* no part */
+};
 
 /* The item that is sorted and cut into parts: a volume (by its patient's draw) or, with one
  * patient, a slice (by its distance from the middle of its period). */
@@ -107,20 +114,47 @@ static bool new_patient(const member *sorted, int64_t k) {
     return k == 0 || strcmp(sorted[k].patient, sorted[k - 1].patient) != 0;
 }
 
-/* Moves all training patients but data.labelled of them to SPLIT_UNLABELLED. members[volumes]:
- * scratch. Local. */
-static status hide_labels(split *sp, const store *s, const study *study, member *members,
-                          split_part *part) {
+/* Sets known[volume]: the patient has a labelled volume. Returns the number of such patients.
+ * sorted[volumes]: by draw. */
+static int64_t find_known(const store *s, const member *sorted, bool *known) {
+    int64_t patients = 0;
+    for (int64_t k = 0, end; k < store_count(s); k = end) {
+        bool any = false;
+        for (end = k; end < store_count(s) && (end == k || !new_patient(sorted, end)); end++)
+            any |= !store_at(s, sorted[end].volume)->unlabelled;
+        for (int64_t i = k; i < end; i++) known[sorted[i].volume] = any;
+        patients += any;
+    }
+    return patients;
+}
+
+/* The number of patients with a volume in SPLIT_UNLABELLED. sorted[volumes]: by draw. */
+static int64_t count_unlabelled(const member *sorted, int64_t volumes, const split_part *part) {
+    int64_t patients = 0;
+    bool counted = false;
+    for (int64_t k = 0; k < volumes; k++) {
+        if (new_patient(sorted, k)) counted = false;
+        if (counted || part[sorted[k].volume] != SPLIT_UNLABELLED) continue;
+        counted = true;
+        patients++;
+    }
+    return patients;
+}
+
+/* Moves all training patients but data.labelled of them to SPLIT_UNLABELLED. Local. */
+static status hide_labels(split *sp, const store *s, const study *study, split_part *part) {
     const int64_t labelled = study->data.labelled, volumes = store_count(s);
     int64_t count = 0, patient = -1;
+    member *members = NULL;
     status st = ST_OK;
     if (labelled == 0) return ST_OK;
     if (labelled > sp->patients[SPLIT_TRAIN])
         return status_fail(ST_INPUT,
                            "data.labelled is %" PRId64 ", but only %" PRId64
-                           " patients are for training: take more examinations, or change "
-                           "data.split",
+                           " patients with labels are for training: take more examinations, or "
+                           "change data.split",
                            labelled, sp->patients[SPLIT_TRAIN]);
+    TRY(array_alloc(&members, volumes, sizeof *members, "the split"));
     for (int64_t i = 0; i < volumes; i++) {
         if (part[i] != SPLIT_TRAIN) continue;
         members[count].volume = i;
@@ -132,27 +166,35 @@ static status hide_labels(split *sp, const store *s, const study *study, member 
         patient += new_patient(members, k);
         if (patient >= labelled) part[members[k].volume] = SPLIT_UNLABELLED;
     }
-    sp->patients[SPLIT_UNLABELLED] = sp->patients[SPLIT_TRAIN] - labelled;
     sp->patients[SPLIT_TRAIN] = labelled;
 done:
+    free(members);
     return st;
 }
 
-/* Splits volumes by patient. members[volumes]: sorted by draw, then scratch; part[volume]: scratch.
- * With two patients validation shares the test patient. Local. */
-static status split_patients(split *sp, const store *s, const study *study, member *members,
-                             int64_t patients, split_part *part) {
+/* Splits volumes by patient. sorted[volumes]: by draw; known: see find_known(); patients: those
+ * with labels; part[volume]: scratch. With two patients validation shares the test patient. Local.
+ */
+static status split_patients(split *sp, const store *s, const study *study, const member *sorted,
+                             const bool *known, int64_t patients, split_part *part) {
     int64_t count[SHARES], patient = -1;
     cut(study->data.split, patients, count);
     for (int64_t k = 0; k < store_count(s); k++) {
-        patient += new_patient(members, k);
-        part[members[k].volume] = part_at(count, patient);
+        const int64_t volume = sorted[k].volume;
+        patient += known[volume] && new_patient(sorted, k);
+        part[volume] = known[volume] ? part_at(count, patient) : SPLIT_UNLABELLED;
     }
     for (int p = 0; p < SHARES; p++) sp->patients[p] = count[p];
-    status st = hide_labels(sp, s, study, members, part);
+    status st = hide_labels(sp, s, study, part);
     if (st != ST_OK) return st;
     for (int64_t i = 0; i < store_count(s); i++) {
+        if (!store_at(s, i)->unlabelled || part[i] == SPLIT_UNLABELLED) continue;
+        part[i] = part[i] == SPLIT_TRAIN ? SPLIT_UNLABELLED : (split_part)LEFT_OUT;
+    }
+    sp->patients[SPLIT_UNLABELLED] = count_unlabelled(sorted, store_count(s), part);
+    for (int64_t i = 0; i < store_count(s); i++) {
         int64_t depth = store_at(s, i)->space.shape[0];
+        if (part[i] == (split_part)LEFT_OUT) continue;
         add_run(sp, part[i], i, 0, depth);
         if (patients == 2 && part[i] == SPLIT_TEST) add_run(sp, SPLIT_VALIDATION, i, 0, depth);
     }
@@ -160,12 +202,14 @@ static status split_patients(split *sp, const store *s, const study *study, memb
     return ST_OK;
 }
 
-/* Splits the slices of one patient. slice[slices], part[slices]: scratch. */
-static void split_blocks(split *sp, const store *s, const study *study, member *slice,
-                         int64_t slices, split_part *part) {
+/* Splits the slices of one patient; other patients have no labels. known: see find_known();
+ * slice[slices], part[slices]: scratch. */
+static void split_blocks(split *sp, const store *s, const study *study, const bool *known,
+                         member *slice, int64_t slices, split_part *part) {
     int64_t count[SHARES], k = 0, at = 0;
     for (int64_t i = 0; i < store_count(s); i++) {
         int64_t depth = store_at(s, i)->space.shape[0];
+        if (store_at(s, i)->unlabelled) continue;
         for (int64_t z = 0; z < depth; z++, k++) {
             /* Centre of the slice within its period, in units of 1 / (2 depth) of the period: an
              * integer, so that slices at equal distances from the middle tie exactly. */
@@ -179,9 +223,12 @@ static void split_blocks(split *sp, const store *s, const study *study, member *
     cut(study->data.split, slices, count);
     qsort(slice, (size_t)slices, sizeof *slice, by_distance);
     for (k = 0; k < slices; k++) part[slice[k].draw] = part_at(count, k);
-    for (int64_t i = 0; i < store_count(s); i++)
-        for (int64_t z = 0; z < store_at(s, i)->space.shape[0]; z++)
-            add_run(sp, part[at++], i, z, 1);
+    for (int64_t i = 0; i < store_count(s); i++) {
+        int64_t depth = store_at(s, i)->space.shape[0];
+        if (!known[i]) add_run(sp, SPLIT_UNLABELLED, i, 0, depth);
+        if (store_at(s, i)->unlabelled) continue;
+        for (int64_t z = 0; z < depth; z++) add_run(sp, part[at++], i, z, 1);
+    }
     for (int p = 0; p < SHARES; p++) sp->patients[p] = 1;
     sp->by_blocks = true;
 }
@@ -189,21 +236,26 @@ static void split_blocks(split *sp, const store *s, const study *study, member *
 status split_create(const store *s, const study *study, split *out) {
     member *members = NULL;
     split_part *part = NULL;
-    int64_t volumes = store_count(s), slices = 0, patients = 0;
+    bool *known = NULL;
+    int64_t volumes = store_count(s), slices = 0, labelled = 0, patients = 0;
     const double *share = study->data.split;
     status st = ST_OK;
     *out = (split){0};
-    for (int64_t i = 0; i < volumes; i++) slices += store_at(s, i)->space.shape[0];
-    if (slices < SHARES)
+    for (int64_t i = 0; i < volumes; i++) {
+        slices += store_at(s, i)->space.shape[0];
+        if (!store_at(s, i)->unlabelled) labelled += store_at(s, i)->space.shape[0];
+    }
+    if (labelled < SHARES)
         TRY(status_fail(ST_INPUT,
-                        "the store has %" PRId64 " slices: training, validation and test need one "
-                        "each",
-                        slices));
+                        "the store has %" PRId64 " slices with labels: training, validation and "
+                        "test need one each",
+                        labelled));
     if (!(share[0] >= 0 && share[1] >= 0 && share[2] >= 0 && share[0] + share[1] + share[2] > 0))
         TRY(status_fail(ST_USAGE, "data.split: %g %g %g are no shares", share[0], share[1],
                         share[2]));
     TRY(array_alloc(&members, slices, sizeof *members, "the split"));
     TRY(array_alloc(&part, slices, sizeof *part, "the split"));
+    TRY(array_alloc(&known, volumes, sizeof *known, "the split"));
     for (int p = 0; p < SPLIT_PARTS; p++)
         TRY(array_alloc(&out->runs[p], slices, sizeof **out->runs, "the split"));
     for (int64_t i = 0; i < volumes; i++) {
@@ -211,16 +263,19 @@ status split_create(const store *s, const study *study, split *out) {
         TRY(member_name(&members[i], store_at(s, i)->id, (uint64_t)study->seed, RNG_SPLIT, 0));
     }
     qsort(members, (size_t)volumes, sizeof *members, by_draw);
-    for (int64_t i = 0; i < volumes; i++) patients += new_patient(members, i);
+    patients = find_known(s, members, known);
     if (patients == 1 && study->data.labelled > 0)
-        TRY(status_fail(ST_INPUT, "data.labelled hides labels of patients, and the store holds one "
-                                  "patient alone"));
-    if (patients == 1)
-        split_blocks(out, s, study, members, slices, part);
-    else
-        TRY(split_patients(out, s, study, members, patients, part));
+        TRY(status_fail(ST_INPUT, "data.labelled hides labels of patients, and one patient alone "
+                                  "has labels"));
+    if (patients == 1) {
+        for (int64_t k = 0; k < volumes; k++)
+            out->patients[SPLIT_UNLABELLED] += !known[members[k].volume] && new_patient(members, k);
+        split_blocks(out, s, study, known, members, labelled, part);
+    } else
+        TRY(split_patients(out, s, study, members, known, patients, part));
 done:
     if (st != ST_OK) split_free(out);
+    free(known);
     free(part);
     free(members);
     return st;

@@ -9,7 +9,11 @@
  *
  * data.labelled hides the labels of all training patients but that many, in an order drawn from
  * (seed, data.labelled_set, patient): the sets of 2, 4, 8, ... patients of one draw are nested.
- * The split follows from the store, the seed, data.split and these two keys alone.
+ * Volumes without labels (store_entry.unlabelled) count for none of this: those of training
+ * patients and of patients without any labelled volume are unlabelled training slices; those of
+ * validation and test patients are left out, since they have no truth. In a store with one labelled
+ * patient, whose slices are divided, the patient's own volumes without labels are left out. The
+ * split follows from the store, the seed, data.split and these two keys alone.
  */
 #ifndef CTAUG_PIPELINE_DATA_SPLIT_H
 #define CTAUG_PIPELINE_DATA_SPLIT_H
@@ -21,7 +25,8 @@ typedef enum split_part {
     SPLIT_TRAIN, /* with labels */
     SPLIT_VALIDATION,
     SPLIT_TEST,
-    SPLIT_UNLABELLED, /* training patients whose labels must not be used; may be empty */
+    SPLIT_UNLABELLED, /* whole volumes of training patients whose labels must not be used or do not
+                         exist; may be empty */
     SPLIT_PARTS
 } split_part;
 
@@ -34,13 +39,14 @@ typedef struct split {
     split_run *runs[SPLIT_PARTS]; /* sorted by volume and slice */
     int64_t run_count[SPLIT_PARTS];
     int64_t slices[SPLIT_PARTS];
-    int64_t patients[SPLIT_PARTS];
-    bool by_blocks; /* one patient, split by blocks of slices */
+    int64_t patients[SPLIT_PARTS]; /* a training patient may have labelled and other volumes, and
+                                      then counts in both parts */
+    bool by_blocks;                /* one patient, split by blocks of slices */
 } split;
 
 /* The part of a volume id before its last "-" identifies the patient (io/series.h). ST_INPUT if the
- * store has too few slices for the three shares of data.split, or fewer training patients than
- * data.labelled. The caller calls split_free(). Local. */
+ * store has too few labelled slices for the three shares of data.split, or fewer training patients
+ * than data.labelled. The caller calls split_free(). Local. */
 status split_create(const store *s, const study *st, split *out);
 void split_free(split *sp);
 

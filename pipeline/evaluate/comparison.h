@@ -6,7 +6,7 @@
 #include "pipeline/cells/cells.h"
 #include "pipeline/data/batch.h"
 #include "pipeline/evaluate/results.h"
-#include "pipeline/segmenter/mixture.h"
+#include "pipeline/data/mixture.h"
 
 typedef struct comparison {
     cell cell;

@@ -268,6 +268,7 @@ static status write_store(ingest *in) {
         snprintf(entries[i].id, sizeof entries[i].id, "%s", one->pseudonym);
         entries[i].space = one->space;
         entries[i].contrast = one->contrast;
+        entries[i].unlabelled = in->from_seg && one->segmentation_count == 0;
     }
     store_plan plan = {.directory = in->directory,
                        .fingerprint = in->fingerprint,
@@ -287,9 +288,11 @@ done:
     return st;
 }
 
-/* With labels from SEG, removes the series that no SEG refers to: archives also hold other contrast
- * phases and reconstruction kernels of an examination. Rank 0 logs a warning for these and for the
- * single-slice series (scouts) that the scan left out. Local, with the same result on all ranks. */
+/* With labels from SEG, finds the series that no SEG refers to: archives also hold patients whom
+ * nobody segmented, other contrast phases and reconstruction kernels. ingest.unlabelled decides
+ * whether they are removed or stored as unlabelled volumes. Rank 0 logs a warning for those left
+ * out and for the single-slice series (scouts) that the scan left out. Local, with the same result
+ * on all ranks. */
 static status choose_series(ingest *in) {
     status st = ST_OK;
     char path[PATH_SIZE] = "";
@@ -297,8 +300,16 @@ static status choose_series(ingest *in) {
     if (first && in->list.single_count > 0)
         log_warning(in->stage->log, "%" PRId64 " CT series of a single slice left out, such as %s",
                     in->list.single_count, in->list.single);
-    if (in->from_seg) TRY(series_keep_segmented(&in->list, &in->without_seg, path));
-    if (first && in->without_seg > 0)
+    const bool keep = in->stage->study->ingest.unlabelled == UNLABELLED_KEEP;
+    if (in->from_seg && keep)
+        TRY(series_find_unsegmented(&in->list, &in->without_seg, path));
+    else if (in->from_seg)
+        TRY(series_keep_segmented(&in->list, &in->without_seg, path));
+    if (first && keep && in->without_seg > 0)
+        log_info(in->stage->log,
+                 "%" PRId64 " CT series that no DICOM SEG refers to are stored as unlabelled",
+                 in->without_seg);
+    else if (first && in->without_seg > 0)
         log_warning(in->stage->log,
                     "%" PRId64 " CT series that no DICOM SEG refers to left out, such as %s",
                     in->without_seg, path);
@@ -385,7 +396,7 @@ status ingest_stage(const stage_context *s) {
         TRY(write_store(in));
         log_summary(in);
     }
-    stage_log_next(s, "train");
+    stage_log_next(s, study_needs_referee(s->study) ? "referee" : "train");
 done:
     if (in) {
         series_list_free(&in->list);

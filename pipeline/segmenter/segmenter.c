@@ -4,20 +4,36 @@
 #include "io/alloc.h"
 
 #include "io/activity.h"
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { BATCH_MAX = 16, LOG_EVERY = 10, SAVE_EVERY = 500 };
 
+/* The graph of the network. Local. */
+static status open_graph(segmenter *s, const stage_context *stage, const label_set *labels) {
+    const study *study = stage->study;
+    const int64_t micro_batch = study->train.micro_batch;
+    *s = (segmenter){.stage = stage,
+                     .config = {.size = study->data.size,
+                                .labels = labels->count,
+                                .base = study->evaluate.base}};
+    /* A micro-batch is known to fit into a rank's memory. */
+    s->batch = micro_batch < BATCH_MAX ? micro_batch : BATCH_MAX;
+    status st = graph_create(&s->graph);
+    if (st == ST_OK) s->nodes = segnet_build(s->graph, &s->config);
+    return st;
+}
+
 /* The plan for inference and the buffer of a slice. Local. */
-static status open_inference(segmenter *s) {
+static status open_plan(segmenter *s) {
     status st = ST_OK;
     int64_t pixels = s->config.size * s->config.size;
     plan_options options = {.engine = s->stage->engine,
                             .batch = s->batch,
                             .outputs = (node[]){s->nodes.logits, s->nodes.features},
                             .output_count = 2};
-    TRY(plan_create(s->graph, trainer_params(s->trainer), &options, &s->plan));
+    TRY(plan_create(s->graph, s->params, &options, &s->plan));
     TRY(array_alloc(&s->sample.image, pixels, sizeof(float), "a slice"));
     TRY(array_alloc(&s->sample.labels, pixels, 1, "a label map"));
 done:
@@ -29,32 +45,40 @@ status segmenter_open(const stage_context *stage, const label_set *labels, uint6
     status st = ST_OK;
     const study *study = stage->study;
     segmenter *s = out;
-    int64_t micro_batch = study->train.micro_batch;
-    *s = (segmenter){.stage = stage,
-                     .config = {.size = study->data.size,
-                                .labels = labels->count,
-                                .base = study->evaluate.base}};
-    /* A micro-batch is known to fit into a rank's memory. */
-    s->batch = micro_batch < BATCH_MAX ? micro_batch : BATCH_MAX;
-    TRY(comm_agree(stage->comm, graph_create(&s->graph)));
-    s->nodes = segnet_build(s->graph, &s->config);
+    TRY(comm_agree(stage->comm, open_graph(s, stage, labels)));
     trainer_settings set = {.steps = study->evaluate.steps,
                             .batch = study->evaluate.batch,
-                            .micro_batch = micro_batch,
+                            .micro_batch = study->train.micro_batch,
                             .lr = study->evaluate.lr,
                             .warmup = study->evaluate.steps / 20,
                             .weight_decay = 0.01,
                             .clip = 1.0,
                             .seed = seed};
     TRY(trainer_create(stage->comm, &set, s->graph, s->nodes.loss, stage->engine, &s->trainer));
-    TRY(comm_agree(stage->comm, open_inference(s)));
+    s->params = trainer_params(s->trainer);
+    TRY(comm_agree(stage->comm, open_plan(s)));
 done:
     return st;
 }
 
+status segmenter_open_inference(const stage_context *stage, const label_set *labels,
+                                segmenter *out) {
+    status st = ST_OK;
+    TRY(open_graph(out, stage, labels));
+    TRY(params_create(out->graph, &out->params));
+    TRY(open_plan(out));
+done:
+    return st;
+}
+
+void segmenter_params_changed(segmenter *s) { plan_params_changed(s->plan); }
+
 void segmenter_close(segmenter *s) {
     plan_destroy(s->plan);
-    trainer_destroy(s->trainer);
+    if (s->trainer)
+        trainer_destroy(s->trainer);
+    else
+        params_destroy(s->params);
     graph_destroy(s->graph);
     free(s->sample.image);
     free(s->sample.labels);
@@ -149,6 +173,34 @@ static void argmax_labels(const float *logits, int64_t pixels, int64_t classes, 
     }
 }
 
+/* The softmax probability of label k; k has the largest logit, so that no exponent is above 0. */
+static float softmax_of(const float *logits, int64_t classes, int64_t k) {
+    float sum = 0;
+    for (int64_t i = 0; i < classes; i++) sum += expf(logits[i] - logits[k]);
+    return 1 / sum;
+}
+
+status segmenter_labels(segmenter *s, const float *images, int64_t count, uint8_t *labels,
+                        float *confidence) {
+    status st = ST_OK;
+    const int64_t pixels = s->config.size * s->config.size, classes = s->config.labels;
+    tensor x;
+    TRY(plan_input(s->plan, "x", &x));
+    for (int64_t first = 0; first < count; first += s->batch) {
+        const int64_t left = count - first, part = (left < s->batch ? left : s->batch) * pixels;
+        memcpy(x.at, images + first * pixels, (size_t)part * sizeof(float));
+        TRY(plan_forward(s->plan, NULL));
+        activity_progress();
+        const float *logits = plan_output(s->plan, s->nodes.logits).at;
+        uint8_t *to = labels + first * pixels;
+        argmax_labels(logits, part, classes, to);
+        for (int64_t i = 0; confidence && i < part; i++)
+            confidence[first * pixels + i] = softmax_of(logits + i * classes, classes, to[i]);
+    }
+done:
+    return st;
+}
+
 status segmenter_predict(segmenter *s, slice_getter get, void *context, int64_t first,
                          int64_t count, uint8_t *truth, uint8_t *predicted) {
     status st = ST_OK;
@@ -169,6 +221,43 @@ status segmenter_predict(segmenter *s, slice_getter get, void *context, int64_t 
         done += n;
     }
 done:
+    return st;
+}
+
+/* Every `step`-th slice from `first` on. */
+typedef struct spread_slices {
+    slices *from;
+    int64_t first, step;
+    int64_t *volumes; /* of the slices that were asked for, in their order */
+} spread_slices;
+
+/* A slice_getter of these. Local. */
+static status get_spread(void *context, int64_t k, slice_sample *sample) {
+    const spread_slices *s = context;
+    status st = slices_get(s->from, s->first + k * s->step, sample);
+    s->volumes[k] = sample->volume;
+    return st;
+}
+
+status segmenter_dice(segmenter *s, slices *from, int64_t first, int64_t step,
+                      const int64_t *patient_of, dice_counts *counts) {
+    status st = ST_OK;
+    const int64_t pixels = s->config.size * s->config.size, total = slices_count(from);
+    const int64_t count = total > first ? (total - first + step - 1) / step : 0;
+    spread_slices spread = {from, first, step, NULL};
+    uint8_t *truth = NULL, *predicted = NULL;
+    if (count == 0) return ST_OK;
+    TRY(array_alloc(&spread.volumes, count, sizeof *spread.volumes, "slices"));
+    TRY(array_alloc(&truth, count * pixels, 1, "label maps"));
+    TRY(array_alloc(&predicted, count * pixels, 1, "label maps"));
+    TRY(segmenter_predict(s, get_spread, &spread, 0, count, truth, predicted));
+    for (int64_t k = 0; k < count; k++)
+        dice_add(&counts[patient_of[spread.volumes[k]]], truth + k * pixels, predicted + k * pixels,
+                 pixels);
+done:
+    free(spread.volumes);
+    free(truth);
+    free(predicted);
     return st;
 }
 
@@ -193,6 +282,5 @@ done:
 }
 
 status segmenter_hash(segmenter *s, char hex[SHA256_HEX]) {
-    const params *p = trainer_params(s->trainer);
-    return bytes_sha256(p->value, p->total * (int64_t)sizeof(float), hex);
+    return bytes_sha256(s->params->value, s->params->total * (int64_t)sizeof(float), hex);
 }

@@ -1,5 +1,6 @@
-/* The segmenters of the evaluation: trained on a set of slices, then run for label maps (Dice) and
- * for features (FID). */
+/* Segmenters: trained on a set of slices, then run for label maps, their Dice, and for features
+ * (FID). Those of the evaluation and the referee (pipeline/segmenter/referee.h) share this network.
+ */
 #ifndef CTAUG_PIPELINE_EVALUATE_SEGMENTER_H
 #define CTAUG_PIPELINE_EVALUATE_SEGMENTER_H
 
@@ -7,7 +8,7 @@
 #include "model/metric/fid.h"
 #include "model/net/segnet.h"
 #include "pipeline/data/batch.h"
-#include "pipeline/segmenter/mixture.h"
+#include "pipeline/data/mixture.h"
 #include "pipeline/stage.h"
 #include "pipeline/trainer/trainer.h"
 
@@ -16,8 +17,9 @@ typedef struct segmenter {
     segnet_config config;
     graph *graph;
     segnet_nodes nodes;
-    trainer *trainer;
-    plan *plan;          /* inference on the trainer's parameters */
+    trainer *trainer;    /* NULL: for inference alone */
+    params *params;      /* those of the trainer, or its own */
+    plan *plan;          /* inference on params */
     int64_t batch;       /* slices the plan processes at once */
     slice_sample sample; /* buffer for one slice */
 } segmenter;
@@ -27,6 +29,15 @@ typedef struct segmenter {
 status segmenter_open(const stage_context *stage, const label_set *labels, uint64_t seed,
                       segmenter *out);
 void segmenter_close(segmenter *s);
+
+/* The same network for inference alone, without a trainer. Its parameters are 0: the caller fills
+ * out->params->value and calls segmenter_params_changed(). The caller calls segmenter_close(), also
+ * after a failure, which is Local too for such a network. Local. */
+status segmenter_open_inference(const stage_context *stage, const label_set *labels,
+                                segmenter *out);
+
+/* Must be called after every change of the parameters outside segmenter_train(). Local. */
+void segmenter_params_changed(segmenter *s);
 
 /* The slices that a segmenter is trained on, and how its batches mix them. */
 typedef struct training_slices {
@@ -50,6 +61,17 @@ typedef status (*slice_getter)(void *context, int64_t k, slice_sample *sample);
  * Local. */
 status segmenter_predict(segmenter *s, slice_getter get, void *context, int64_t first,
                          int64_t count, uint8_t *truth, uint8_t *predicted);
+
+/* Segments the slices first, first + step, ... of `from` and compares the label maps with theirs;
+ * adds to counts[patient_of[volume]]. Local. */
+status segmenter_dice(segmenter *s, slices *from, int64_t first, int64_t step,
+                      const int64_t *patient_of, dice_counts *counts);
+
+/* Segments `count` slices, images [count][size][size] with values in [-1, 1], into label maps
+ * [count][size][size]. confidence [count][size][size], if not NULL: the softmax probability of the
+ * label, in (0, 1]. Local. */
+status segmenter_labels(segmenter *s, const float *images, int64_t count, uint8_t *labels,
+                        float *confidence);
 
 /* Adds features to *out: of `n` evenly spaced slices of `from` this rank processes every
  * comm_size()-th. Local; the caller sums *out over the ranks. */

@@ -224,10 +224,14 @@ status study_text(const study *s, bool comments, char **text, int64_t *bytes) {
     return st;
 }
 
-/* Whether a fingerprint over these sections covers the key. */
+bool study_needs_referee(const study *s) { return s->train.pseudo_labels == SWITCH_ON; }
+
+/* Whether a fingerprint over these sections and single keys covers the key. */
 static bool is_covered(const study_key *key, const char *const *sections, int64_t n) {
+    char path[STUDY_PATH];
+    study_key_path(key, path);
     for (int64_t i = 0; i < n; i++)
-        if (strcmp(*key->section ? key->section : key->name, sections[i]) == 0) return true;
+        if (strcmp(key->section, sections[i]) == 0 || strcmp(path, sections[i]) == 0) return true;
     return false;
 }
 

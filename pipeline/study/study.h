@@ -22,6 +22,7 @@ enum { STUDY_TEXT = 256, STUDY_LIST = 16 };
 
 /* Choices of the study; those of the model are declared there. Their names are in study_table.c. */
 typedef enum label_source { LABELS_FROM_SEG, LABELS_FROM_THRESHOLDS } label_source;
+typedef enum unlabelled_kind { UNLABELLED_DROP, UNLABELLED_KEEP } unlabelled_kind;
 typedef enum flip_kind { FLIP_NONE, FLIP_HORIZONTAL } flip_kind;
 typedef enum precision_kind { PRECISION_F32, PRECISION_BF16, PRECISION_AUTO } precision_kind;
 typedef enum recompute_kind { RECOMPUTE_NONE, RECOMPUTE_BLOCKS } recompute_kind;
@@ -66,6 +67,7 @@ typedef struct study {
         label_source labels;
         study_threshold thresholds[STUDY_LIST];
         int threshold_count; /* no key of its own */
+        unlabelled_kind unlabelled;
         int64_t shard_mib;
     } ingest;
     struct {
@@ -98,6 +100,8 @@ typedef struct study {
         double clip; /* of the norm of the gradient */
         double ema;  /* the decay at the end of its ramp-up */
         double condition_drop;
+        switch_kind pseudo_labels;
+        double unlabelled;        /* slices of unlabelled patients in a batch, 0..1 */
         precision_kind precision; /* stages compute in stage_context.precision */
         recompute_kind recompute;
         switch_kind reproducible;
@@ -153,10 +157,14 @@ status study_write(const study *s, FILE *stream, bool comments);
 /* The same as a text: *bytes bytes in *text, which the caller frees with free(). Local. */
 status study_text(const study *s, bool comments, char **text, int64_t *bytes);
 
-/* SHA-256 over the values of the n named sections ("data", "train", ...; top-level keys by their
- * name, "seed") and over `upstream` (the fingerprint of the input, or ""): everything that
- * determines a stage's output. Keys that change no result are marked `inert` in the table and left
- * out. Local.
+/* Whether a stage of this study uses the referee, the segmenter of pipeline/segmenter/referee.h.
+ * Local. */
+bool study_needs_referee(const study *s);
+
+/* SHA-256 over the values of the n named sections ("data", "train", ...; single keys by their path,
+ * "seed" or "evaluate.steps") and over `upstream` (the fingerprint of the input, or ""): everything
+ * that determines a stage's output. Keys that change no result are marked `inert` in the table and
+ * left out. Local.
  */
 status study_fingerprint(const study *s, const char *const *sections, int64_t n,
                          const char *upstream, char hex[SHA256_HEX]);

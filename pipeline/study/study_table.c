@@ -10,6 +10,8 @@
 /* Names of the choices, by the values of their enums (pipeline/study/study.h). */
 static const char *const source_names[] = {
     [LABELS_FROM_SEG] = "seg", [LABELS_FROM_THRESHOLDS] = "thresholds"};
+static const char *const unlabelled_names[] = {
+    [UNLABELLED_DROP] = "drop", [UNLABELLED_KEEP] = "keep"};
 static const char *const flip_names[] = {[FLIP_NONE] = "none", [FLIP_HORIZONTAL] = "horizontal"};
 static const char *const precision_names[] = {
     [PRECISION_F32] = "f32", [PRECISION_BF16] = "bf16", [PRECISION_AUTO] = "auto"};
@@ -25,6 +27,7 @@ static const char *const sharding_names[] = {
 const named_table label_sources = NAMED_TABLE("source of labels", source_names);
 const named_table precision_kinds = NAMED_TABLE("precision", precision_names);
 const named_table painter_kinds = NAMED_TABLE("painter", painter_names);
+static const named_table unlabelled_kinds = NAMED_TABLE("treatment", unlabelled_names);
 static const named_table flip_kinds = NAMED_TABLE("flip", flip_names);
 static const named_table recompute_kinds = NAMED_TABLE("recomputation", recompute_names);
 static const named_table switch_kinds = NAMED_TABLE("switch", switch_names);
@@ -96,6 +99,8 @@ const study_key study_keys[] = {
     {PLACE(ingest, thresholds), .kind = STUDY_THRESHOLDS, .count = STUDY_LIST, .low = HU_MIN,
      .high = HU_MAX, .initial = "[]",
      .help = "such as [\"bone: 300..3071\"], HU low..high; later entries take precedence"},
+    CHOICE(ingest, unlabelled, unlabelled_kinds, "drop",
+           "series that no SEG refers to: keep stores them, for training without labels"),
     INTEGER(ingest, shard_mib, 1, 65536, "64", "voxel data in one file (shard) of the store, MiB"),
 
     INTEGER(data, size, 8, 1024, "64", "working slices are size x size; a multiple of 8"),
@@ -134,6 +139,11 @@ const study_key study_keys[] = {
     REAL(train, clip, 1e-6, 1e6, "1", "maximum of the gradient norm"),
     REAL(train, ema, 0, 0.999999, "0.999", "decay of the EMA weights that generate uses"),
     REAL(train, condition_drop, 0, 1, "0.1", "share of samples trained without conditions"),
+    CHOICE(train, pseudo_labels, switch_kinds, "off",
+           "label unlabelled patients by a segmenter trained on the labelled ones"),
+    REAL(train, unlabelled, 0, 1, "0.7",
+         "part of each batch from unlabelled patients, if there are any; without pseudo-labels "
+         "their conditions are dropped"),
     CHOICE(train, precision, precision_kinds, "f32",
            "compute type; auto: bf16 where every processor has it"),
     INERT_CHOICE(train, recompute, recompute_kinds, "none",

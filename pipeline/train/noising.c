@@ -4,6 +4,7 @@
 #include "io/alloc.h"
 #include "model/rng.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 enum { VALIDATION_MAX = 64 };
@@ -46,9 +47,12 @@ static status make_sample(void *context, int64_t index, int64_t slot) {
     rng_stream time = rng_open(seed, RNG_TIMESTEP, (uint64_t)index, 0);
     rng_stream noise = rng_open(seed, RNG_NOISE, (uint64_t)index, 0);
     rng_stream drop = rng_open(seed, RNG_CONDITION, (uint64_t)index, 0);
+    int64_t number;
+    const bool unlabelled = mixture_at(&n->mixture, index, &number);
     d->t = 1 + (int64_t)rng_below(&time, (uint64_t)n->schedule.steps);
-    d->conditional = rng_uniform(&drop) >= n->study->train.condition_drop;
-    status st = slices_draw(n->train, seed, index, &d->slice);
+    d->conditional =
+        rng_uniform(&drop) >= n->study->train.condition_drop && !(unlabelled && n->unconditional);
+    status st = slices_draw(unlabelled ? n->unlabelled : n->train, seed, number, &d->slice);
     if (st == ST_OK) add_noise(n, d, &noise);
     return st;
 }
@@ -58,6 +62,7 @@ status noising_open(const study *s, const label_set *labels, slices *train, slic
     status st = ST_OK;
     noising *n = out;
     *n = (noising){.study = s, .train = train, .validation = validation};
+    n->mixture = mixture_of(s->train.batch, s->train.steps, 0, 0);
     int64_t size = s->data.size, pixels = size * size;
     TRY(denoiser_config(s, labels, &n->config));
     TRY(schedule_create(s->diffusion.schedule, s->diffusion.steps, &n->schedule));
@@ -76,6 +81,19 @@ status noising_open(const study *s, const label_set *labels, slices *train, slic
 done:
     if (st != ST_OK) noising_close(n);
     return st;
+}
+
+status noising_add_unlabelled(noising *n, slices *unlabelled, bool pseudo_labels) {
+    const study *s = n->study;
+    const mixture m = mixture_of(s->train.batch, s->train.steps, s->train.unlabelled, 0);
+    if (m.synthetic >= m.batch)
+        return status_fail(ST_USAGE,
+                           "train.unlabelled %g leaves no labelled slice in a batch of %" PRId64,
+                           s->train.unlabelled, m.batch);
+    n->mixture = m;
+    n->unlabelled = unlabelled;
+    n->unconditional = !pseudo_labels;
+    return ST_OK;
 }
 
 void noising_close(noising *n) {

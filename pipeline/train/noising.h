@@ -7,6 +7,7 @@
 #define CTAUG_PIPELINE_TRAIN_NOISING_H
 
 #include "pipeline/common/denoiser.h"
+#include "pipeline/data/mixture.h"
 #include "pipeline/data/prefetch.h"
 
 /* A sample with its noise, before it is copied into a plan. */
@@ -20,6 +21,9 @@ typedef struct noised_sample {
 typedef struct noising {
     const study *study;
     slices *train, *validation; /* owned by the caller */
+    slices *unlabelled;         /* the same; NULL: all training slices are labelled */
+    mixture mixture;    /* of train and unlabelled, which take the place of synthetic slices */
+    bool unconditional; /* slices of `unlabelled` are trained without conditions */
     unet_config config;
     graph *graph;
     node loss;
@@ -37,6 +41,11 @@ typedef struct noising {
 status noising_open(const study *s, const label_set *labels, slices *train, slices *validation,
                     noising *out);
 void noising_close(noising *n);
+
+/* Mixes slices of unlabelled patients into the training: train.unlabelled of each batch.
+ * pseudo_labels: they have labels, else they are trained without conditions. ST_USAGE if no
+ * labelled slice is left in a batch. To be called before the first sample is made. Local. */
+status noising_add_unlabelled(noising *n, slices *unlabelled, bool pseudo_labels);
 
 /* The functions `fill` and `ahead` of a trainer_feed (pipeline/trainer/trainer.h) whose context is
  * a noising. They handle the training samples with the global indices first..first+count-1;

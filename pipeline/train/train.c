@@ -9,6 +9,7 @@
 #include "pipeline/common/history.h"
 #include "pipeline/train/noising.h"
 #include "pipeline/common/precision.h"
+#include "pipeline/common/pseudo_store.h"
 #include "pipeline/common/fingerprint.h"
 #include "pipeline/stage.h"
 #include "pipeline/trainer/trainer.h"
@@ -27,8 +28,10 @@ enum { LOG_EVERY = 10, CHECK_EVERY = 50 }; /* optimiser steps */
 typedef struct training {
     const stage_context *stage;
     store *store;
+    store *pseudo; /* labels of the unlabelled volumes; NULL: none */
     split split;
     slices *train, *validation;
+    slices *unlabelled; /* NULL: there are none */
     noising noising;
     trainer *trainer;
     validator *validator;
@@ -44,6 +47,24 @@ typedef struct training {
     double start_seconds;
     int64_t start_step;
 } training;
+
+/* Adds the slices of unlabelled patients, if there are any; their true labels are never read.
+ * Local.
+ */
+static status open_unlabelled(training *t) {
+    status st = ST_OK;
+    const study *s = t->stage->study;
+    const bool pseudo = s->train.pseudo_labels == SWITCH_ON;
+    slice_source source = {.from = t->store,
+                           .runs = t->split.runs[SPLIT_UNLABELLED],
+                           .run_count = t->split.run_count[SPLIT_UNLABELLED]};
+    if (source.run_count == 0 || s->train.unlabelled == 0) goto done;
+    if (pseudo) TRY(pseudo_store_open(t->stage, t->store, &t->pseudo));
+    TRY(slices_open_unlabelled(s, &source, t->pseudo, &t->unlabelled));
+    TRY(noising_add_unlabelled(&t->noising, t->unlabelled, pseudo));
+done:
+    return st;
+}
 
 /* Opens the store, the split and the samples; computes fingerprint and paths. Local. */
 static status open_data(training *t) {
@@ -62,6 +83,7 @@ static status open_data(training *t) {
     TRY(slices_open(s, &train, 1, &t->train));
     TRY(slices_open(s, &validation, 1, &t->validation));
     TRY(noising_open(s, store_labels(t->store), t->train, t->validation, &t->noising));
+    TRY(open_unlabelled(t));
 done:
     return st;
 }
@@ -121,6 +143,8 @@ static void close_training(training *t) {
     noising_close(&t->noising);
     slices_close(t->train);
     slices_close(t->validation);
+    slices_close(t->unlabelled);
+    store_close(t->pseudo);
     split_free(&t->split);
     store_close(t->store);
     history_free(&t->history);
@@ -346,6 +370,12 @@ static void log_plan(training *t) {
              (double)trainer_forward_flops(t->trainer) / 1e9, slices[SPLIT_TRAIN],
              patients[SPLIT_TRAIN], slices[SPLIT_VALIDATION], patients[SPLIT_VALIDATION],
              comm_size(stage->comm), s->train.batch);
+    if (t->unlabelled)
+        log_info(stage->log,
+                 "train: %" PRId64 " of %" PRId64 " slices of a batch are of %" PRId64
+                 " unlabelled patients (%" PRId64 " slices), %s",
+                 t->noising.mixture.synthetic, s->train.batch, patients[SPLIT_UNLABELLED],
+                 slices[SPLIT_UNLABELLED], t->pseudo ? "with pseudo-labels" : "without conditions");
     if (trainer_step_count(t->trainer) > 0)
         log_info(stage->log, "train: resuming from step %" PRId64, trainer_step_count(t->trainer));
 }

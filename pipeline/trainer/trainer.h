@@ -109,6 +109,10 @@ status trainer_restore(trainer *t, const char *directory, int64_t step);
 /* Whether the restored checkpoint was trained with another compute type. Local. */
 bool trainer_changed_precision(const trainer *t);
 
+/* The arrays "<group>/<parameter>" over `flat` (params total floats), as checkpoints name them; the
+ * caller frees *arrays with free(). Local. */
+status trainer_arrays(const params *p, const char *group, float *flat, checkpoint_array **arrays);
+
 /* Reads the EMA of a checkpoint into the values of p. Local. */
 status trainer_load_ema(const char *directory, int64_t step, params *p);
 

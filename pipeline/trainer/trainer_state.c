@@ -233,13 +233,18 @@ done:
 
 bool trainer_changed_precision(const trainer *t) { return t->changed_precision; }
 
+status trainer_arrays(const params *p, const char *group, float *flat, checkpoint_array **arrays) {
+    int64_t n = 0;
+    status st = array_alloc(arrays, p->count, sizeof **arrays, "checkpoint arrays");
+    if (st == ST_OK) name_arrays(p, group, flat, *arrays, &n);
+    return st;
+}
+
 status trainer_load_ema(const char *directory, int64_t step, params *p) {
     status st = ST_OK;
     checkpoint_array *arrays = NULL;
-    int64_t n = 0;
-    TRY(array_alloc(&arrays, p->count, sizeof *arrays, "checkpoint arrays"));
-    name_arrays(p, "ema", p->value, arrays, &n);
-    TRY(checkpoint_read(directory, step, arrays, n, NULL, 0));
+    TRY(trainer_arrays(p, "ema", p->value, &arrays));
+    TRY(checkpoint_read(directory, step, arrays, p->count, NULL, 0));
 done:
     free(arrays);
     return st;

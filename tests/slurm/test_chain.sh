@@ -1,8 +1,8 @@
 #!/bin/bash
-# The chain of jobs of jobs/submit.sh under a real Slurm, on a tiny phantom: ingest -> train ->
-# generate -> evaluate -> report. Training is asked to stop once (USR1, as before a time limit) and
-# preempted once by a job of higher priority; both times it must resume from its checkpoint. If the
-# first job fails, none of the others may start.
+# The chain of jobs of jobs/submit.sh under a real Slurm, on a tiny phantom: ingest -> referee ->
+# train -> generate -> evaluate -> report. Training is asked to stop once (USR1, as before a time
+# limit) and preempted once by a job of higher priority; both times it must resume from its
+# checkpoint. If the first job fails, none of the others may start.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 jobs=$PWD/jobs
@@ -111,7 +111,7 @@ sed -e 's/^out: .*/out: run2/' -e 's/dicom: dicom/dicom: empty/' study.yaml > wr
 "$jobs/submit.sh" wrong.yaml "${options[@]}" > submitted || fail "submit.sh"
 wait_for 200 "the failed chain leaves the queue" no_jobs
 grep -q empty "ctaug-ingest-$(job_of ingest).log" || fail "ingest does not name the empty folder"
-for stage in train generate evaluate report; do
+for stage in referee train generate evaluate report; do
     [ ! -e "ctaug-$stage-$(job_of $stage).log" ] || fail "$stage was started after a failure"
 done
 echo "passed"

@@ -1,7 +1,8 @@
-/* Which slices the batches of a segmenter take: a fixed share of synthetic ones in each batch, and
- * real ones alone in the last steps. */
-#ifndef CTAUG_PIPELINE_EVALUATE_MIXTURE_H
-#define CTAUG_PIPELINE_EVALUATE_MIXTURE_H
+/* Which slices the batches of a training take: a fixed share of synthetic ones in each batch, and
+ * real ones alone in the last steps. The training of the diffusion model mixes in slices of
+ * unlabelled patients instead of synthetic ones. */
+#ifndef CTAUG_PIPELINE_DATA_MIXTURE_H
+#define CTAUG_PIPELINE_DATA_MIXTURE_H
 
 #include <stdbool.h>
 #include <stdint.h>

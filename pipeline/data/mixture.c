@@ -1,5 +1,5 @@
 /* Real and synthetic slots of a batch, in closed form. */
-#include "pipeline/segmenter/mixture.h"
+#include "pipeline/data/mixture.h"
 
 #include <math.h>
 

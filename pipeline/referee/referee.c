@@ -1,0 +1,188 @@
+/* The referee stage: trains one segmenter on the labelled real training slices, measures its Dice
+ * on the validation patients and publishes it, and lets it label the unlabelled patients.
+ *
+ * It is trained like the segmenters of the evaluation (evaluate.steps, batch and lr), but is never
+ * judged: its seed is its own, and it sees neither test patients nor synthetic slices. It runs only
+ * if the study needs it (study_needs_referee()).
+ */
+#include "pipeline/segmenter/referee.h"
+#include "pipeline/common/fingerprint.h"
+#include "pipeline/referee/pseudo.h"
+
+#include "io/alloc.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct refereeing {
+    const stage_context *stage;
+    store *store;
+    split split;
+    slices *train, *validation;
+    int64_t *patient_of; /* by volume: number of the validation patient */
+    int64_t patients;    /* of validation */
+    segmenter net;
+    double dice[LABELS_MAX]; /* mean over the patients who have the structure; NAN: none has */
+    char fingerprint[SHA256_HEX], output[PATH_SIZE];
+    char parts[PATH_SIZE]; /* directory of the training's checkpoints */
+} refereeing;
+
+/* Opens the store and its split; computes fingerprint and paths. Local. */
+static status open_store(refereeing *r) {
+    status st = ST_OK;
+    char path[PATH_SIZE], name[64];
+    TRY(stage_path(r->stage, "store", path));
+    TRY(store_open(path, &r->store));
+    TRY(split_create(r->store, r->stage->study, &r->split));
+    TRY(fingerprint_of_referee(r->stage->study, store_manifest(r->store)->seal, r->fingerprint));
+    TRY(stage_path(r->stage, "referee", r->output));
+    snprintf(name, sizeof name, "referee.parts-%.16s", r->fingerprint);
+    TRY(stage_path(r->stage, name, r->parts));
+done:
+    return st;
+}
+
+/* Numbers the validation patients. Volumes of a patient are neighbours in a store. Local. */
+static status number_patients(refereeing *r) {
+    const split_run *runs = r->split.runs[SPLIT_VALIDATION];
+    status st = array_alloc(&r->patient_of, store_count(r->store), sizeof *r->patient_of,
+                            "validation patients");
+    for (int64_t i = 0; st == ST_OK && i < r->split.run_count[SPLIT_VALIDATION]; i++) {
+        r->patients += i == 0 || !split_same_patient(store_at(r->store, runs[i - 1].volume)->id,
+                                                     store_at(r->store, runs[i].volume)->id);
+        r->patient_of[runs[i].volume] = r->patients - 1;
+    }
+    return st;
+}
+
+/* Opens the slices. Local. */
+static status open_slices(refereeing *r) {
+    status st = ST_OK;
+    const split *sp = &r->split;
+    slice_source train = {
+        .from = r->store, .runs = sp->runs[SPLIT_TRAIN], .run_count = sp->run_count[SPLIT_TRAIN]};
+    slice_source validation = {.from = r->store,
+                               .runs = sp->runs[SPLIT_VALIDATION],
+                               .run_count = sp->run_count[SPLIT_VALIDATION]};
+    TRY(slices_open(r->stage->study, &train, 1, &r->train));
+    TRY(slices_open(r->stage->study, &validation, 1, &r->validation));
+    TRY(number_patients(r));
+    TRY(file_make_dirs(r->parts));
+done:
+    return st;
+}
+
+/* Local resources; the segmenter is closed by train_referee(). */
+static void close_refereeing(refereeing *r) {
+    slices_close(r->train);
+    slices_close(r->validation);
+    split_free(&r->split);
+    store_close(r->store);
+    free(r->patient_of);
+}
+
+/* Dice of every structure, averaged over the validation patients who have it. Collective. */
+static status measure_dice(refereeing *r) {
+    status st = ST_OK;
+    const comm *c = r->stage->comm;
+    dice_counts *counts = NULL;
+    TRY(comm_agree(c, array_alloc(&counts, r->patients, sizeof *counts, "Dice counts")));
+    TRY(comm_agree(c, segmenter_dice(&r->net, r->validation, comm_rank(c), comm_size(c),
+                                     r->patient_of, counts)));
+    TRY(comm_sum_i64(c, &counts[0].both[0],
+                     r->patients * (int64_t)(sizeof *counts / sizeof counts[0].both[0])));
+    for (int k = 1; k < store_labels(r->store)->count; k++) {
+        double sum = 0, n = 0;
+        for (int64_t i = 0; i < r->patients; i++) {
+            const double dice = dice_of(&counts[i], k);
+            if (isnan(dice)) continue;
+            sum += dice;
+            n++;
+        }
+        r->dice[k] = n > 0 ? sum / n : (double)NAN;
+    }
+done:
+    free(counts);
+    return st;
+}
+
+/* The detail of the manifest. New reference; NULL: out of memory. Local. */
+static json_t *detail(const refereeing *r) {
+    const label_set *labels = store_labels(r->store);
+    json_t *dice = json_object();
+    for (int k = 1; k < labels->count; k++)
+        json_object_set_new(dice, labels->name[k], log_number(r->dice[k]));
+    return json_pack("{s:I, s:I, s:I, s:o}", "steps", (json_int_t)r->stage->study->evaluate.steps,
+                     "training_patients", (json_int_t)r->split.patients[SPLIT_TRAIN], "patients",
+                     (json_int_t)r->patients, "dice", dice);
+}
+
+/* Publishes the referee, then removes the checkpoints of its training. Local; called on rank 0. */
+static status publish(const refereeing *r) {
+    status st = ST_OK;
+    TRY(referee_publish(&r->net, r->output, r->fingerprint, detail(r)));
+    TRY(file_remove_tree(r->parts));
+done:
+    return st;
+}
+
+static void log_summary(const refereeing *r) {
+    const label_set *labels = store_labels(r->store);
+    for (int k = 1; k < labels->count; k++)
+        if (isfinite(r->dice[k]))
+            log_info(r->stage->log, "referee: Dice %-16s %.3f  (validation, %" PRId64 " patient%s)",
+                     labels->name[k], r->dice[k], r->patients, r->patients == 1 ? "" : "s");
+    log_event(r->stage->log, "referee", detail(r));
+    log_info(r->stage->log, "referee: %s", r->output);
+}
+
+/* Trains, measures and publishes. Collective. */
+static status train_referee(refereeing *r) {
+    status st = ST_OK;
+    const study *s = r->stage->study;
+    const comm *c = r->stage->comm;
+    const uint64_t seed = referee_seed(s);
+    TRY(comm_agree(c, open_slices(r)));
+    const training_slices train = {
+        .real = r->train, .mixture = mixture_of(s->evaluate.batch, s->evaluate.steps, 0, 0)};
+    log_info(r->stage->log,
+             "referee: a segmenter of %" PRId64 " labelled slices of %" PRId64 " patients",
+             r->split.slices[SPLIT_TRAIN], r->split.patients[SPLIT_TRAIN]);
+    log_progress_begin(r->stage->log, "referee", s->evaluate.steps);
+    TRY(segmenter_open(r->stage, store_labels(r->store), seed, &r->net));
+    TRY(segmenter_train(&r->net, &train, seed, r->parts, r->fingerprint, 0,
+                        r->stage->study->evaluate.steps));
+    log_progress_end(r->stage->log);
+    TRY(measure_dice(r));
+    TRY(comm_agree(c, comm_rank(c) == 0 ? publish(r) : ST_OK));
+    log_summary(r);
+done:
+    log_progress_end(r->stage->log);
+    segmenter_close(&r->net);
+    return st;
+}
+
+status referee_stage(const stage_context *stage) {
+    status st = ST_OK;
+    refereeing r = {.stage = stage};
+    bool current = false;
+    if (!study_needs_referee(stage->study)) {
+        log_info(stage->log, "referee: nothing in the study needs it (train.pseudo_labels is off)");
+        stage_log_next(stage, "train");
+        return ST_OK;
+    }
+    TRY(comm_agree(stage->comm, open_store(&r)));
+    TRY(stage_is_current(stage, r.output, REFEREE_KIND, r.fingerprint, &current));
+    if (current)
+        log_info(stage->log, "referee: %s is current", r.output);
+    else
+        TRY(train_referee(&r));
+    if (stage->study->train.pseudo_labels == SWITCH_ON)
+        TRY(pseudo_labels(stage, r.store, &r.split));
+    stage_log_next(stage, "train");
+done:
+    close_refereeing(&r);
+    return st;
+}
