@@ -9,7 +9,8 @@
 
 status fingerprint_of_referee(const study *s, const char *store, char hex[SHA256_HEX]) {
     static const char *const keys[] = {"seed",           "engine",         "data",
-                                       "evaluate.steps", "evaluate.batch", "evaluate.lr"};
+                                       "evaluate.steps", "evaluate.batch", "evaluate.lr",
+                                       "evaluate.base"};
     char upstream[SHA256_HEX + 16];
     snprintf(upstream, sizeof upstream, "referee %s", store);
     return study_fingerprint(s, keys, sizeof keys / sizeof *keys, upstream, hex);
@@ -69,8 +70,7 @@ status fingerprint_of_metrics(const study *s, const char *real, const char *synt
     static const char *const sections[] = {"seed", "engine", "data", "evaluate"};
     char *upstream = NULL;
     if (asprintf(&upstream, "%s %s", real, synthetic) < 0) return status_memory("a fingerprint", 0);
-    status st =
-        study_fingerprint(s, sections, sizeof sections / sizeof *sections, upstream, hex);
+    status st = study_fingerprint(s, sections, sizeof sections / sizeof *sections, upstream, hex);
     free(upstream);
     return st;
 }

@@ -166,6 +166,7 @@ status comparison_fingerprint(const comparison *c, evaluation_arm arm, int64_t s
     s.evaluate.arms = defaults.evaluate.arms;
     s.evaluate.seeds = defaults.evaluate.seeds;
     s.evaluate.sets = defaults.evaluate.sets;
+    s.evaluate.margin = defaults.evaluate.margin;
     const store *from = c->stores[evaluation_arm_mixture(arm).source];
     /* Every result holds the FID of the synthetic store if it is that of real slices alone. */
     if (arm == ARM_REAL && seed == 0) from = c->stores[SOURCE_SYNTHETIC];
