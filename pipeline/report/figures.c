@@ -86,7 +86,8 @@ shown_number show_bounds(interval x, int digits) {
 
 static shown_number with_bounds(shown_number value, interval x, int digits) {
     shown_number out = value, bounds = show_bounds(x, digits);
-    if (*bounds.text) snprintf(out.text, sizeof out.text, "%.40s %.50s", value.text, bounds.text);
+    if (*bounds.text && isfinite(x.value))
+        snprintf(out.text, sizeof out.text, "%.40s %.50s", value.text, bounds.text);
     return out;
 }
 
