@@ -217,7 +217,7 @@ status compare_page(FILE *f, json_t *const *metrics, const char *const *from, in
         "cannot be compared.");
     run_table(&d, metrics, from, n);
     TRY(document_status(&d));
-    TRY(page_head(f, "ctaug", "comparison of runs"));
+    TRY(page_head(f, "ctaug", "comparison of runs", true));
     fprintf(f, "<p class=\"kicker\">ctaug compare</p>\n<h1>Comparison of %d run%s</h1>\n", n,
             n == 1 ? "" : "s");
     TRY(document_html(f, &d));

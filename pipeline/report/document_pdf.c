@@ -35,7 +35,7 @@ static void need(pdf_cursor *at, double height) {
 /* Bytes of the UTF-8 character at `text`; of what is no UTF-8, 1. */
 static size_t character(const char *text) {
     size_t n = 1;
-    while (((unsigned char)text[n] & 0xC0) == 0x80 && n < 4) n++;
+    while (n < 4 && ((unsigned char)text[n] & 0xC0) == 0x80) n++;
     return n;
 }
 

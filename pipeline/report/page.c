@@ -4,7 +4,7 @@
 #include "io/html.h"
 #include "pipeline/report/assets.h"
 
-status page_head(FILE *f, const char *name, const char *what) {
+status page_head(FILE *f, const char *name, const char *what, bool broad) {
     status st = ST_OK;
     fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
           "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
@@ -16,7 +16,8 @@ status page_head(FILE *f, const char *name, const char *what) {
     fputs("'\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>",
           f);
     html_text(f, name);
-    fprintf(f, ": %s</title>\n<style>%s</style>\n</head>\n<body>\n", what, asset_style);
+    fprintf(f, ": %s</title>\n<style>%s</style>\n</head>\n<body%s>\n", what, asset_style,
+            broad ? " class=\"broad\"" : "");
 done:
     return st;
 }

@@ -47,7 +47,7 @@ bool report_has_plain(const report *r) {
 status report_page(FILE *f, const report *r, const report_content *c) {
     status st = ST_OK;
     bool sets = chapters_present(r->metrics);
-    TRY(page_head(f, r->stage->study->name, "synthetic CT report"));
+    TRY(page_head(f, r->stage->study->name, "synthetic CT report", false));
     title(f, r);
     TRY(document_html(f, &c->front));
     if (!sets) report_summary(f, r);
