@@ -165,7 +165,7 @@ def comparing(place, *runs):
     with open(page, encoding="utf-8") as stream:
         source = stream.read()
     parsed = Page(source)
-    assert "http:" not in source and len(parsed.scripts) == 1
+    assert "http:" not in source and len(parsed.scripts) == 2
     assert parsed.cells.count([NAME, "2", "60", "0.738[0.723, 0.753]", "0.755[0.740, 0.770]",
                                "+0.017[0.014, 0.020]", "< 0.001", "3.21", "1.13", "domain", "passed",
                                "4.35"]) == 1

@@ -44,10 +44,12 @@ static size_t character(const char *text) {
 static bool next_line(pdf *p, const char **text, double width, char line[LINE_BYTES]) {
     const char *at = *text + strspn(*text, " \n");
     size_t fits = 0;
+    bool bounds = false; /* within "[0.1, 0.2]", which stays together */
     if (!*at) return false;
     for (size_t n = 0; at[n] && n + 5 < LINE_BYTES;) {
+        bounds = at[n] == '[' || (bounds && at[n] != ']');
         n += character(at + n);
-        bool ends = at[n] == 0 || at[n] == ' ' || at[n] == '\n';
+        bool ends = at[n] == 0 || (!bounds && (at[n] == ' ' || at[n] == '\n'));
         if (!ends && fits > 0) continue;
         snprintf(line, LINE_BYTES, "%.*s", (int)n, at);
         if (pdf_text_width(p, line) > width) break;

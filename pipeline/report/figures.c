@@ -61,11 +61,13 @@ int figure_resolved(const json_t *comparison) {
 }
 
 shown_number show(double x, int digits) {
+    static const double wide = 1e15; /* larger numbers have no meaning here, but must fit */
     shown_number out = {"n/a"};
     if (!isfinite(x)) return out;
     double unit = pow(10, -digits);
-    x = round(x / unit) * unit; /* no "-0.000" */
-    snprintf(out.text, sizeof out.text, "%s%.*f", x < 0 ? MINUS : "", digits, fabs(x));
+    if (fabs(x) < wide) x = round(x / unit) * unit; /* no "-0.000" */
+    snprintf(out.text, sizeof out.text, fabs(x) < wide ? "%s%.*f" : "%s%.*g", x < 0 ? MINUS : "",
+             digits, fabs(x));
     return out;
 }
 

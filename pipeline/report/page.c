@@ -12,6 +12,8 @@ status page_head(FILE *f, const char *name, const char *what, bool broad) {
           f);
     TRY(html_script_hash(f, asset_tables));
     fputs("' '", f);
+    TRY(html_script_hash(f, asset_contents));
+    fputs("' '", f);
     TRY(html_script_hash(f, asset_viewer));
     fputs("'\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>",
           f);
@@ -24,6 +26,7 @@ done:
 
 void page_end(FILE *f, bool viewer) {
     fprintf(f, "<script>%s</script>\n", asset_tables);
+    fprintf(f, "<script>%s</script>\n", asset_contents);
     if (viewer) fprintf(f, "<script>%s</script>\n", asset_viewer);
     fputs("</body>\n</html>\n", f);
 }

@@ -13,7 +13,8 @@
 /* The beginning of a page, up to <body>. Its title is "<name>: <what>"; `what` is static text.
  * broad: for tables of many columns.  * Errors of writing stay in f. Local. */
 status page_head(FILE *f, const char *name, const char *what, bool broad);
-/* Its end with the scripts: that of tables, and that of the slice viewer if there is one. Local. */
+/* Its end with the scripts: those of tables and chapters, and that of the slice viewer if there is
+ * one. Local. */
 void page_end(FILE *f, bool viewer);
 
 #endif

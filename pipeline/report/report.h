@@ -79,6 +79,9 @@ void report_run(FILE *f, const report *r);         /* report_run.c */
 void report_repeat(FILE *f, const report *r);      /* report_run.c */
 void report_citation(FILE *f, const report *r);    /* report_run.c */
 void report_methods(FILE *f, const report *r);     /* report_methods.c */
+/* The part of the methods on labelled sets, and its references (report_methods_sets.c). */
+void report_methods_sets(FILE *f, const report *r);
+void report_references_sets(FILE *f, const report *r);
 
 /* These two read the stores. Local. */
 status report_slices(FILE *f, const report *r); /* report_slices.c */
