@@ -58,7 +58,7 @@ static void segmenter_box(FILE *f, const report *r, double x, double y, double w
     next_line(f, x, y);
     if (sets) fprintf(f, "%s, ", show_count(report_number(r, "protocol.sets"), "set", "sets").text);
     put_count(f, report_number(r, sets ? "protocol.seeds" : "segmenter.seeds"), "seed", "seeds");
-    fputs(" each, equal numbers of steps", f);
+    fputs(sets ? " each, equal steps" : " each, equal numbers of steps", f);
     end_box(f);
 }
 
