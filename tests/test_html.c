@@ -92,12 +92,31 @@ static void base64_joins(void **state) {
     free(whole);
 }
 
+/* SHA-256 of nothing and of "abc" (FIPS 180-2), in base64. */
+static void scripts_have_hashes(void **state) {
+    (void)state;
+    static const char *const cases[][2] = {
+        {"", "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="},
+        {"abc", "sha256-ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0="}};
+    for (int k = 0; k < 2; k++) {
+        char *out = NULL;
+        size_t bytes = 0;
+        FILE *f = open_memstream(&out, &bytes);
+        assert_non_null(f);
+        assert_int_equal(html_script_hash(f, cases[k][0]), ST_OK);
+        assert_int_equal(fclose(f), 0);
+        assert_string_equal(out, cases[k][1]);
+        free(out);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(markup_is_text),
         cmocka_unit_test(only_utf8_passes),
         cmocka_unit_test(every_string_of_two_bytes),
         cmocka_unit_test(base64_joins),
+        cmocka_unit_test(scripts_have_hashes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

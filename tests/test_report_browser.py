@@ -126,6 +126,15 @@ def check_sorting(page):
     assert page.ask("document.querySelectorAll('[aria-sort=descending]').length") == 1
 
 
+def check_contents(page):
+    chapters = page.ask("[...document.querySelectorAll('nav a')].map(a => a.textContent)")
+    assert chapters[0] == "Protocol" and "Gate" in chapters and len(chapters) > 15, chapters
+    page.ask("document.querySelector('nav details').open = true")
+    page.ask(f"document.querySelectorAll('nav a')[{chapters.index('Gate')}].click()")
+    page.until("""[...document.querySelectorAll('h2')].some(h => h.textContent === 'Gate' &&
+        Math.abs(h.getBoundingClientRect().top) < 5)""")
+
+
 def check_phone(page, out):
     page.look(390, 844, touch=True)
     page.open(os.path.join(out, "report", "report.html"))
@@ -170,6 +179,7 @@ def main():
         page.open(os.path.join(out, "report", "report.html"))
         check_viewer(page, out)
         check_sorting(page)
+        check_contents(page)
         check_phone(page, out)
         check_colours(page, out, keep)
         assert not page.faults, page.faults

@@ -83,8 +83,8 @@ static const char evaluate_help[] =
 
 static const char report_help[] = "usage: ctaug report STUDY.yaml [--set key=value ...]\n"
                                   "\n"
-                                  "Writes <out>/report/report.html from the outputs of the other "
-                                  "stages.\n"
+                                  "Writes <out>/report/report.html and report.pdf from the outputs "
+                                  "of the other stages.\n"
                                   "\n"
                                   "  ctaug report head.yaml\n";
 
@@ -109,6 +109,7 @@ static const verb verbs[] = {
     {"phantom", "write phantom CT examinations with known labels", phantom_help, NULL,
      phantom_verb},
     {"export", "write a store as DICOM, NIfTI or PNG", export_help, NULL, export_verb},
+    {"compare", "results of several runs in one page", compare_help, NULL, compare_verb},
     {"verify", "check every published file against its hash", verify_help, NULL, verify_verb},
     {"bench", "measure the training speed of this machine", bench_help, NULL, bench_verb},
 };

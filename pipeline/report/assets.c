@@ -11,4 +11,5 @@
 
 ASSET(asset_style, "report.css");
 ASSET(asset_tables, "tables.js");
+ASSET(asset_contents, "contents.js");
 ASSET(asset_viewer, "viewer.js");

@@ -2,7 +2,6 @@
  * difference against real slices alone. */
 #include "pipeline/report/chapters.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,16 +73,19 @@ static void metric_cell(document *d, const json_t *m, figure_key key, const char
                    digits);
 }
 
+/* An arm that takes all training patients (oracle) may name no number. */
 static void arm_row(document *d, const json_t *m, const json_t *entry, const char *test) {
-    int64_t labelled = json_integer_value(json_object_get(entry, "labelled"));
-    figure_key key = {
-        .labelled = labelled, .arm = figure_text(entry, "arm"), .test = test, .structure = "mean"};
+    double labelled = figure_number(entry, "labelled");
+    figure_key key = {.labelled = isnan(labelled) ? -1 : (int64_t)labelled,
+                      .arm = figure_text(entry, "arm"),
+                      .test = test,
+                      .structure = "mean"};
     figure_key against = key;
     against.against = ARM_WITHOUT;
     against.metric = "dice";
     const json_t *c = figure_find(json_object_get(m, "comparisons"), &against, 0);
     interval difference = figure_interval(c, "difference");
-    table_value(d, (double)labelled, "%" PRId64, labelled);
+    table_value(d, labelled, "%s", isnan(labelled) ? "all" : show(labelled, 0).text);
     table_text(d, "%s", key.arm);
     table_number(d, figure_number(entry, "n_patients"), 0);
     table_interval(d, figure_interval(entry, "value"), 3);

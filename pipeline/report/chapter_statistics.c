@@ -48,21 +48,6 @@ static void saving_table(document *d, const json_t *m) {
 
 /* ---- learning curves ---- */
 
-/* The arms in the order of their first appearance; returns the series of an arm. */
-static int series_of(const json_t *list, size_t upto) {
-    int series = 0;
-    const char *arm = figure_text(json_array_get(list, upto), "arm");
-    for (size_t i = 0; i < upto; i++) {
-        const char *other = figure_text(json_array_get(list, i), "arm");
-        bool seen = false;
-        if (strcmp(other, arm) == 0) return series_of(list, i);
-        for (size_t k = 0; k < i; k++)
-            seen |= strcmp(figure_text(json_array_get(list, k), "arm"), other) == 0;
-        series += !seen;
-    }
-    return series;
-}
-
 static void curve_range(const json_t *curve, scale *x, scale *y) {
     const json_t *steps = json_object_get(curve, "steps"), *dice = json_object_get(curve, "dice");
     for (size_t i = 0; i < json_array_size(steps); i++) {
@@ -83,7 +68,7 @@ static void draw_curve(drawing *g, const json_t *curve, int series, const scale 
         double at = scale_at(x, json_number_value(json_array_get(steps, i)));
         double to = json_is_number(value) ? scale_at(y, json_number_value(value)) : (double)NAN;
         if (!isnan(last_y) && !isnan(to))
-            draw_line(g, INK_SERIES + series, 1.8, series % 2 == 0, last_x, last_y, at, to);
+            draw_line(g, INK_SERIES + series, 1.8, series > 1, last_x, last_y, at, to);
         if (!isnan(to)) draw_symbol(g, series, at, to, "%s", figure_text(curve, "arm"));
         last_x = at;
         last_y = to;
@@ -109,7 +94,7 @@ static void draw_axes(drawing *g, const scale *x, const scale *y) {
 static void learning_curves(document *d, const json_t *m) {
     const json_t *list = json_object_get(m, "learning"), *curve;
     figure_key key = {.labelled = chapter_labelled(m)};
-    scale x = {.first = 60, .last = DRAWING_WIDTH - 14};
+    scale x = {.first = 60, .last = DRAWING_WIDTH - 30};
     scale y = {.low = INFINITY, .high = -INFINITY, .first = 280, .last = 64};
     for (int i = 0; (curve = figure_find(list, &key, i)); i++) curve_range(curve, &x, &y);
     if (!(x.high > 0) || !(y.high >= y.low)) return;
@@ -122,7 +107,7 @@ static void learning_curves(document *d, const json_t *m) {
     for (size_t i = 0; i < json_array_size(list); i++) {
         curve = json_array_get(list, i);
         if (figure_number(curve, "labelled") != (double)key.labelled) continue;
-        int series = series_of(list, i);
+        int series = chapter_series(figure_text(curve, "arm"));
         double width = 34 + 7.5 * (double)strlen(figure_text(curve, "arm"));
         draw_curve(g, curve, series, &x, &y);
         if (at + width > DRAWING_WIDTH) at = 140, row += 18;

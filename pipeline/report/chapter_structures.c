@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { ROW = 26, SHOWN_NAME = 30 };
+enum { ROW = 26, SHOWN_NAME = 26 };
 
 /* The differences with synthetic slices against real ones alone; `labelled` -1: all. */
 static figure_key wanted(const json_t *m, int64_t labelled) {
@@ -61,7 +61,7 @@ static void draw_row(drawing *g, const json_t *c, const scale *x, double y) {
 static void forest(document *d, const json_t *m, int64_t labelled) {
     const json_t *list = json_object_get(m, "comparisons"), *c;
     figure_key key = wanted(m, labelled);
-    scale x = {.first = 220, .last = DRAWING_WIDTH - 190};
+    scale x = {.first = 230, .last = DRAWING_WIDTH - 190};
     int rows = 0;
     if (!find_range(list, &key, &x, &rows)) return;
     double top = 14, bottom = top + ROW * rows, step = scale_step(&x, 6);

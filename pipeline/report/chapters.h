@@ -20,6 +20,9 @@ int64_t chapter_labelled(const json_t *metrics);
  * none. Borrowed reference. */
 const json_t *chapter_comparison(const json_t *metrics, int64_t labelled);
 
+/* The series of a chart that an arm has in every chart. */
+int chapter_series(const char *arm);
+
 void verdict(document *d, const json_t *metrics);              /* verdict.c */
 void verdict_picture(document *d, const json_t *metrics);      /* verdict_picture.c */
 void chapter_protocol(document *d, const json_t *metrics);     /* chapter_arms.c */

@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void put_block_text(FILE *f, const char *tag, const char *class, const char *text) {
     fprintf(f, "<%s%s>", tag, class);
@@ -23,6 +24,21 @@ static void put_head(FILE *f, const block *b) {
     fputs("</tr></thead>\n", f);
 }
 
+/* A number, with its interval on a line of its own. */
+static void put_value(FILE *f, const char *text, bool number) {
+    const char *bounds = number ? strstr(text, " [") : NULL;
+    char value[64];
+    if (!bounds || (size_t)(bounds - text) >= sizeof value) {
+        html_text(f, text);
+        return;
+    }
+    snprintf(value, sizeof value, "%.*s", (int)(bounds - text), text);
+    html_text(f, value);
+    fputs("<br><small>", f);
+    html_text(f, bounds + 1);
+    fputs("</small>", f);
+}
+
 static void put_cell(FILE *f, const block *b, int64_t i) {
     const table_cell *c = &b->cells[i];
     const char *words;
@@ -31,7 +47,7 @@ static void put_cell(FILE *f, const block *b, int64_t i) {
     fprintf(f, "<td%s", numbers ? "" : " class=\"words\"");
     if (isfinite(c->sort)) fprintf(f, " data-sort=\"%.9g\"", c->sort);
     fputs(">", f);
-    html_text(f, c->text ? c->text : "");
+    put_value(f, c->text ? c->text : "", numbers);
     fputs("</td>", f);
 }
 

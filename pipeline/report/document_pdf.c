@@ -35,7 +35,7 @@ static void need(pdf_cursor *at, double height) {
 /* Bytes of the UTF-8 character at `text`; of what is no UTF-8, 1. */
 static size_t character(const char *text) {
     size_t n = 1;
-    while (((unsigned char)text[n] & 0xC0) == 0x80 && n < 4) n++;
+    while (n < 4 && ((unsigned char)text[n] & 0xC0) == 0x80) n++;
     return n;
 }
 
@@ -44,10 +44,12 @@ static size_t character(const char *text) {
 static bool next_line(pdf *p, const char **text, double width, char line[LINE_BYTES]) {
     const char *at = *text + strspn(*text, " \n");
     size_t fits = 0;
+    bool bounds = false; /* within "[0.1, 0.2]", which stays together */
     if (!*at) return false;
     for (size_t n = 0; at[n] && n + 5 < LINE_BYTES;) {
+        bounds = at[n] == '[' || (bounds && at[n] != ']');
         n += character(at + n);
-        bool ends = at[n] == 0 || at[n] == ' ' || at[n] == '\n';
+        bool ends = at[n] == 0 || (!bounds && (at[n] == ' ' || at[n] == '\n'));
         if (!ends && fits > 0) continue;
         snprintf(line, LINE_BYTES, "%.*s", (int)n, at);
         if (pdf_text_width(p, line) > width) break;
@@ -74,6 +76,14 @@ static int count_lines(pdf *p, const char *text, double width) {
     int n = 0;
     while (next_line(p, &text, width, line)) n++;
     return n;
+}
+
+/* Height of what must be on the page of a heading: the chart or pictures that follow it. */
+static double height_after(const document *d, int64_t i) {
+    if (i + 1 >= d->count) return 0;
+    const block *next = &d->blocks[i + 1];
+    if (next->kind == BLOCK_DRAWING) return next->drawing.height * WIDE / DRAWING_WIDTH + 12;
+    return next->kind == BLOCK_PICTURES ? WIDE / 4 : 0;
 }
 
 static void put_paragraph(pdf_cursor *at, const char *text, double size, bool bold, int ink,
@@ -142,7 +152,7 @@ static void put_cell(pdf *p, const layout *l, int k, bool numbers, const char *t
     double width = l->x[k + 1] - l->x[k] - CELL_GAP;
     while (next_line(p, &text, width + 0.01, line)) {
         y += CELL_LINE;
-        pdf_text(p, numbers ? l->x[k + 1] - CELL_GAP - pdf_text_width(p, line) : l->x[k], y - 2.4,
+        pdf_text(p, numbers ? l->x[k + 1] - CELL_GAP - pdf_text_width(p, line) : l->x[k], y - 1.2,
                  line);
     }
 }
@@ -165,7 +175,7 @@ static double row_height(pdf *p, const block *b, const layout *l, int64_t row) {
                             l->x[k + 1] - l->x[k] - CELL_GAP + 0.01);
         lines = n > lines ? n : lines;
     }
-    return lines * CELL_LINE + 2;
+    return lines * CELL_LINE + 3;
 }
 
 static void put_row(pdf_cursor *at, const block *b, const layout *l, int64_t row) {
@@ -260,9 +270,11 @@ void document_pdf(pdf_cursor *at, const document *d) {
         const char *text = b->text ? b->text : "";
         switch (b->kind) {
         case BLOCK_CHAPTER:
+            need(at, 40 + height_after(d, i));
             put_paragraph(at, text, 13, true, INK_TEXT, 14, 3);
             break;
         case BLOCK_HEADING:
+            need(at, 30 + height_after(d, i));
             put_paragraph(at, text, 10.5, true, INK_TEXT, 8, 2);
             break;
         case BLOCK_LEAD:

@@ -61,11 +61,13 @@ int figure_resolved(const json_t *comparison) {
 }
 
 shown_number show(double x, int digits) {
+    static const double wide = 1e15; /* larger numbers have no meaning here, but must fit */
     shown_number out = {"n/a"};
     if (!isfinite(x)) return out;
     double unit = pow(10, -digits);
-    x = round(x / unit) * unit; /* no "-0.000" */
-    snprintf(out.text, sizeof out.text, "%s%.*f", x < 0 ? MINUS : "", digits, fabs(x));
+    if (fabs(x) < wide) x = round(x / unit) * unit; /* no "-0.000" */
+    snprintf(out.text, sizeof out.text, fabs(x) < wide ? "%s%.*f" : "%s%.*g", x < 0 ? MINUS : "",
+             digits, fabs(x));
     return out;
 }
 
@@ -86,7 +88,8 @@ shown_number show_bounds(interval x, int digits) {
 
 static shown_number with_bounds(shown_number value, interval x, int digits) {
     shown_number out = value, bounds = show_bounds(x, digits);
-    if (*bounds.text) snprintf(out.text, sizeof out.text, "%.40s %.50s", value.text, bounds.text);
+    if (*bounds.text && isfinite(x.value))
+        snprintf(out.text, sizeof out.text, "%.40s %.50s", value.text, bounds.text);
     return out;
 }
 

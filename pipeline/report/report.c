@@ -1,4 +1,4 @@
-/* The report stage: writes one HTML page from what the other stages have published.
+/* The report stage: writes one HTML page and one PDF from what the other stages have published.
  *
  * The page is written only if the metrics were measured for this study and these stores, which the
  * chain of fingerprints from the study to metrics.json shows. Rank 0 does the work; the other ranks
@@ -148,26 +148,33 @@ static status write_page(const report *r, const report_content *c, char **page, 
     return st;
 }
 
-/* Writes the page and its manifest. Local. */
+/* Writes the page, the PDF and their manifest. Local. */
 static status publish(const report *r, const char *directory, const char *fingerprint) {
     status st = ST_OK;
     manifest m = {.kind = "report"};
     char path[PATH_SIZE], *page = NULL;
+    uint8_t *print = NULL;
     size_t bytes = 0;
+    int64_t print_bytes = 0;
     report_content content = {0};
     snprintf(m.fingerprint, sizeof m.fingerprint, "%s", fingerprint);
     TRY(report_content_create(r, &content));
     TRY(write_page(r, &content, &page, &bytes));
+    TRY(report_pdf(r, &content, &print, &print_bytes));
     TRY(file_make_dirs(directory));
     TRY(path_join(path, directory, "report.html"));
     TRY(manifest_remove(directory));
     TRY(file_write_atomic(path, page, (int64_t)bytes));
     TRY(manifest_add_file(&m, directory, "report.html"));
+    TRY(path_join(path, directory, "report.pdf"));
+    TRY(file_write_atomic(path, print, print_bytes));
+    TRY(manifest_add_file(&m, directory, "report.pdf"));
     TRY(manifest_write(&m, directory));
 done:
     report_content_free(&content);
     manifest_free(&m);
     free(page);
+    free(print);
     return st;
 }
 

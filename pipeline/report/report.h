@@ -69,7 +69,6 @@ void put_window(FILE *f, const double window[2]);
 void put_count(FILE *f, double n, const char *singular, const char *plural);
 
 void report_summary(FILE *f, const report *r);     /* report_summary.c */
-void report_warnings(FILE *f, const report *r);    /* report_summary.c */
 void report_cohort(FILE *f, const report *r);      /* report_cohort.c */
 void report_flow(FILE *f, const report *r);        /* report_flow.c */
 void report_dice(FILE *f, const report *r);        /* report_results.c */
@@ -81,6 +80,9 @@ void report_run(FILE *f, const report *r);         /* report_run.c */
 void report_repeat(FILE *f, const report *r);      /* report_run.c */
 void report_citation(FILE *f, const report *r);    /* report_run.c */
 void report_methods(FILE *f, const report *r);     /* report_methods.c */
+/* The part of the methods on labelled sets, and its references (report_methods_sets.c). */
+void report_methods_sets(FILE *f, const report *r);
+void report_references_sets(FILE *f, const report *r);
 
 /* These two read the stores. Local. */
 status report_slices(FILE *f, const report *r); /* report_slices.c */
@@ -90,6 +92,7 @@ status report_viewer(FILE *f, const report *r); /* viewer.c */
 
 typedef struct report_content {
     document front;    /* the verdict and its picture; empty for a plain study */
+    document warnings; /* one sentence or two in each block */
     document fidelity; /* protocol and fidelity */
     document pictures;
     document chapters; /* arms, structures, statistics, distribution */
@@ -103,16 +106,20 @@ void report_content_free(report_content *c);
 
 /* Appends pictures of slices: windows, and nearest pairs (report_pictures.c). Local. */
 status report_pictures(document *d, const report *r);
+/* Appends what limits the results (report_summary.c). Local. */
+void report_warnings(document *d, const report *r);
+/* Appends the results of a plain study in short, for the PDF (report_plain.c). Local. */
+void report_plain(document *d, const report *r);
 /* Appends the scorecard, the cards of data and model, and the checklist. Local. */
 void report_cards(document *d, const report *r);     /* report_cards.c */
 void report_checklist(document *d, const report *r); /* report_checklist.c */
 
+/* Whether metrics.json has results of the two arms of a plain study. Local. */
+bool report_has_plain(const report *r);
+
 /* Writes the whole page (report_page.c). Local. */
 status report_page(FILE *f, const report *r, const report_content *c);
-
-/* The beginning of a page, up to <body>, and its end with the scripts: that of tables, and that of
- * the slice viewer if there is one. `what` is static text. Local. */
-status page_head(FILE *f, const char *name, const char *what);
-void page_end(FILE *f, bool viewer);
+/* The same content on the pages of a PDF; *bytes (free()) = the file (report_pdf.c). Local. */
+status report_pdf(const report *r, const report_content *c, uint8_t **bytes, int64_t *n);
 
 #endif

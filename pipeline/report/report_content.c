@@ -11,6 +11,7 @@ status report_content_create(const report *r, report_content *out) {
         verdict_picture(&out->front, m);
         chapter_protocol(&out->fidelity, m);
     }
+    report_warnings(&out->warnings, r);
     chapter_fidelity(&out->fidelity, m);
     TRY(report_pictures(&out->pictures, r));
     chapter_arms(&out->chapters, m);
@@ -21,7 +22,7 @@ status report_content_create(const report *r, report_content *out) {
     chapter_costs(&out->release, m);
     report_cards(&out->cards, r);
     report_checklist(&out->cards, r);
-    const document *parts[] = {&out->front,    &out->fidelity, &out->pictures,
+    const document *parts[] = {&out->front,    &out->warnings, &out->fidelity, &out->pictures,
                                &out->chapters, &out->release,  &out->cards};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) TRY(document_status(parts[i]));
 done:
@@ -30,6 +31,7 @@ done:
 
 void report_content_free(report_content *c) {
     document_free(&c->front);
+    document_free(&c->warnings);
     document_free(&c->fidelity);
     document_free(&c->pictures);
     document_free(&c->chapters);

@@ -1,5 +1,6 @@
 /* The data flow diagram of the report: patients, volumes and slices in each part of the run. The
  * layout follows the flow diagrams of clinical trials (CONSORT). */
+#include "pipeline/report/chapters.h"
 #include "pipeline/report/report.h"
 
 enum { BOX_H = 66, LINE_H = 19 };
@@ -40,16 +41,43 @@ static void part_box(FILE *f, const report *r, split_part part, double x, double
     end_box(f);
 }
 
+/* The box of the segmenters: two arms, or those of a protocol. */
+static void segmenter_box(FILE *f, const report *r, double x, double y, double width) {
+    bool sets = chapters_present(r->metrics);
+    begin_box(f, x, y, width, "plain", "Segmenters");
+    if (sets)
+        fprintf(f, "%s, %s of labelled patients",
+                show_count((double)json_array_size(figure_at(r->metrics, "protocol.arms")), "arm",
+                           "arms")
+                    .text,
+                show_count((double)json_array_size(figure_at(r->metrics, "protocol.labelled")),
+                           "number", "numbers")
+                    .text);
+    else
+        fputs("trained on real, and on real + synthetic", f);
+    next_line(f, x, y);
+    if (sets) fprintf(f, "%s, ", show_count(report_number(r, "protocol.sets"), "set", "sets").text);
+    put_count(f, report_number(r, sets ? "protocol.seeds" : "segmenter.seeds"), "seed", "seeds");
+    fputs(sets ? " each, equal steps" : " each, equal numbers of steps", f);
+    end_box(f);
+}
+
 static void evaluation_box(FILE *f, const report *r, double x, double y, double width) {
     begin_box(f, x, y, width, "plain", "Evaluation");
     fputs("Dice on ", f);
     put_count(f, report_number(r, "split.test.patients"), "test patient", "test patients");
     next_line(f, x, y);
-    fputs("FID: ", f);
-    put_number(f, report_number(r, "fid.n_synthetic"), 0);
-    fputs(" synthetic against ", f);
-    put_number(f, report_number(r, "fid.n_real"), 0);
-    fputs(" real", f);
+    if (chapters_present(r->metrics)) {
+        put_count(f, (double)json_array_size(figure_at(r->metrics, "protocol.tests")), "test",
+                  "tests");
+        fputs(", statistics, distances, gate", f);
+    } else {
+        fputs("FID: ", f);
+        put_number(f, report_number(r, "fid.n_synthetic"), 0);
+        fputs(" synthetic against ", f);
+        put_number(f, report_number(r, "fid.n_real"), 0);
+        fputs(" real", f);
+    }
     end_box(f);
 }
 
@@ -87,12 +115,7 @@ void report_flow(FILE *f, const report *r) {
     next_line(f, RIGHT, 2);
     fputs("on deformed training label maps", f);
     end_box(f);
-    begin_box(f, RIGHT, 88, WIDE, "plain", "Segmenters");
-    fputs("trained on real, and on real + synthetic", f);
-    next_line(f, RIGHT, 88);
-    put_count(f, report_number(r, "segmenter.seeds"), "seed", "seeds");
-    fputs(" each, equal numbers of steps", f);
-    end_box(f);
+    segmenter_box(f, r, RIGHT, 88, WIDE);
     evaluation_box(f, r, RIGHT, 174, WIDE);
     fputs("</svg></div>\n", f);
 }

@@ -1,5 +1,6 @@
 /* The methods section of the report, as paragraphs for a paper. It states what this run did and
  * cites only what the run used. */
+#include "pipeline/report/chapters.h"
 #include "pipeline/report/report.h"
 
 #include "io/html.h"
@@ -170,7 +171,10 @@ void report_methods(FILE *f, const report *r) {
     net_text(f, r);
     training_text(f, r);
     sampling_text(f, r);
-    evaluation_text(f, r);
+    if (chapters_present(r->metrics))
+        report_methods_sets(f, r);
+    else
+        evaluation_text(f, r);
     fputs(
         "<ul class=\"references\">\n"
         "<li>Ho J, Jain A, Abbeel P. Denoising diffusion probabilistic models. NeurIPS 2020.</li>\n"
@@ -194,6 +198,8 @@ void report_methods(FILE *f, const report *r) {
           "<li>Dice LR. Measures of the amount of ecologic association between species. "
           "Ecology 1945; 26: 297&ndash;302.</li>\n"
           "<li>Heusel M et al. GANs trained by a two time-scale update rule converge "
-          "to a local Nash equilibrium. NeurIPS 2017.</li>\n</ul>\n",
+          "to a local Nash equilibrium. NeurIPS 2017.</li>\n",
           f);
+    if (chapters_present(r->metrics)) report_references_sets(f, r);
+    fputs("</ul>\n", f);
 }

@@ -1,37 +1,13 @@
-/* The report's page: one self-contained HTML file. Its Content-Security-Policy forbids everything
- * but its own style, embedded pictures, and the two scripts in it, which it names by their hashes.
+/* The report's page: one self-contained HTML file (page.h).
  *
  * A study with labelled sets begins with its verdict and has a chapter for each part of the
  * evaluation (report_content.c); a plain study begins with its summary.
  */
-#include "pipeline/report/assets.h"
 #include "pipeline/report/chapters.h"
+#include "pipeline/report/page.h"
 #include "pipeline/report/report.h"
 
 #include "io/html.h"
-
-status page_head(FILE *f, const char *name, const char *what) {
-    status st = ST_OK;
-    fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-          "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
-          "img-src data:; style-src 'unsafe-inline'; script-src '",
-          f);
-    TRY(html_script_hash(f, asset_tables));
-    fputs("' '", f);
-    TRY(html_script_hash(f, asset_viewer));
-    fputs("'\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>",
-          f);
-    html_text(f, name);
-    fprintf(f, ": %s</title>\n<style>%s</style>\n</head>\n<body>\n", what, asset_style);
-done:
-    return st;
-}
-
-void page_end(FILE *f, bool viewer) {
-    fprintf(f, "<script>%s</script>\n", asset_tables);
-    if (viewer) fprintf(f, "<script>%s</script>\n", asset_viewer);
-    fputs("</body>\n</html>\n", f);
-}
 
 static void title(FILE *f, const report *r) {
     fputs("<p class=\"kicker\">ctaug report &middot; study ", f);
@@ -41,6 +17,16 @@ static void title(FILE *f, const report *r) {
     fputs("</p>\n<h1>Synthetic CT, evaluated: ", f);
     html_text(f, r->stage->study->name);
     fputs("</h1>\n", f);
+}
+
+static void warnings(FILE *f, const document *d) {
+    fputs("<aside><h2>Read with care</h2>\n<ul>\n", f);
+    for (int64_t i = 0; i < d->count; i++) {
+        fputs("<li>", f);
+        html_text(f, d->blocks[i].text ? d->blocks[i].text : "");
+        fputs("</li>\n", f);
+    }
+    fputs("</ul></aside>\n", f);
 }
 
 static status pictures(FILE *f, const report *r, const report_content *c) {
@@ -53,8 +39,7 @@ done:
     return st;
 }
 
-/* Whether the file has results of the two arms of a plain study. */
-static bool has_plain(const report *r) {
+bool report_has_plain(const report *r) {
     return !chapters_present(r->metrics) ||
            json_object_size(json_object_get(r->metrics, "dice")) > 0;
 }
@@ -62,17 +47,17 @@ static bool has_plain(const report *r) {
 status report_page(FILE *f, const report *r, const report_content *c) {
     status st = ST_OK;
     bool sets = chapters_present(r->metrics);
-    TRY(page_head(f, r->stage->study->name, "synthetic CT report"));
+    TRY(page_head(f, r->stage->study->name, "synthetic CT report", false));
     title(f, r);
     TRY(document_html(f, &c->front));
     if (!sets) report_summary(f, r);
-    report_warnings(f, r);
+    warnings(f, &c->warnings);
     if (sets) TRY(document_html(f, &c->fidelity));
     if (!sets) report_cohort(f, r);
     TRY(pictures(f, r, c));
     TRY(document_html(f, &c->chapters));
-    if (has_plain(r)) report_dice(f, r);
-    if (has_plain(r)) report_fid(f, r);
+    if (report_has_plain(r)) report_dice(f, r);
+    if (report_has_plain(r)) report_fid(f, r);
     TRY(document_html(f, &c->release));
     if (sets) report_cohort(f, r);
     report_training(f, r);

@@ -40,7 +40,7 @@ static status put_row(FILE *f, shown_slice *s, store *from, int64_t volume, cons
                       int columns, bool tinted, const char *kind) {
     status st = ST_OK;
     int64_t depth = store_at(from, volume)->space.shape[0];
-    fprintf(f, "<div class=\"row-name\">%s%s</div>\n", kind, tinted ? "<br>with labels" : "");
+    fprintf(f, "<div class=\"row-name\">%s%s</div>\n", kind, tinted ? " <br>with labels" : "");
     for (int c = 0; c < columns; c++) {
         TRY(shown_slice_read(s, from, volume, z[c]));
         TRY(put_image(f, s, tinted, kind, z[c], depth));

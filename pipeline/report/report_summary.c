@@ -1,8 +1,7 @@
 /* The summary paragraph, the tiles with the main numbers, and the warnings. The text is chosen by
  * the numbers: a structure counts as better or worse only if every seed agrees. */
+#include "pipeline/report/chapters.h"
 #include "pipeline/report/report.h"
-
-#include "io/html.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -87,40 +86,38 @@ void report_summary(FILE *f, const report *r) {
 }
 
 /* Warnings that follow from the study, beside those in metrics.json. */
-static void study_warnings(FILE *f, const report *r) {
+static void study_warnings(document *d, const report *r) {
     const study *s = r->stage->study;
     if (s->ingest.labels == LABELS_FROM_THRESHOLDS)
-        fputs("<li>The labels are HU thresholds, not structures drawn by a reader. Dice says how "
-              "well thresholds are reproduced, which is no clinical task.</li>\n",
-              f);
-    if (s->evaluate.seeds == 1)
-        fputs("<li>One seed for each arm: the spread between trainings is unknown. "
-              "<code>evaluate.seeds</code> sets more.</li>\n",
-              f);
+        document_text(
+            d, BLOCK_TEXT,
+            "The labels are HU thresholds, not structures drawn by a reader. Dice says how "
+            "well thresholds are reproduced, which is no clinical task.");
+    if (!chapters_present(r->metrics) && s->evaluate.seeds == 1)
+        document_text(d, BLOCK_TEXT,
+                      "One seed for each arm: the spread between trainings is unknown. "
+                      "evaluate.seeds sets more.");
     if (r->checkpoint_step < s->train.steps)
-        fprintf(f,
-                "<li>The model was sampled at step %" PRId64 " of %" PRId64
-                ": its training was not finished.</li>\n",
-                r->checkpoint_step, s->train.steps);
+        document_text(d, BLOCK_TEXT,
+                      "The model was sampled at step %" PRId64 " of %" PRId64
+                      ": its training was not finished.",
+                      r->checkpoint_step, s->train.steps);
 }
 
-void report_warnings(FILE *f, const report *r) {
+void report_warnings(document *d, const report *r) {
     const json_t *list = json_object_get(r->metrics, "warnings");
-    fputs("<aside><h2>Read with care</h2>\n", f);
     if (r->split.by_blocks)
-        fputs("<p><b>No patient-level evidence:</b> training and test slices are of one patient. "
-              "Nothing here says how any of this does on another one.</p>\n",
-              f);
-    fputs("<ul>\n", f);
+        document_text(
+            d, BLOCK_TEXT,
+            "No patient-level evidence: training and test slices are of one patient. Nothing "
+            "here says how any of this does on another one.");
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *text = json_string_value(json_array_get(list, i));
-        if (!text) continue;
-        fputs("<li>", f);
-        html_text(f, text);
-        fputs("</li>\n", f);
+        if (text) document_text(d, BLOCK_TEXT, "%s", text);
     }
-    study_warnings(f, r);
-    fputs("<li>Synthetic CT is for training and testing of methods. It shows no patient and is not "
-          "for diagnosis.</li>\n</ul></aside>\n",
-          f);
+    study_warnings(d, r);
+    document_text(
+        d, BLOCK_TEXT,
+        "Synthetic CT is for training and testing of methods. It shows no patient and is not "
+        "for diagnosis.");
 }

@@ -29,6 +29,15 @@ int64_t chapter_labelled(const json_t *m) {
     return least;
 }
 
+int chapter_series(const char *arm) {
+    static const char *const arms[DRAWING_SERIES] = {
+        ARM_WITHOUT,           ARM_WITH,          "real+copies", "synthetic",
+        "synthetic-then-real", "gaussian-labels", "gan",         "oracle"};
+    for (int k = 0; k < DRAWING_SERIES; k++)
+        if (strcmp(arm, arms[k]) == 0) return k;
+    return DRAWING_SERIES - 1;
+}
+
 const json_t *chapter_comparison(const json_t *m, int64_t labelled) {
     figure_key key = {.labelled = labelled,
                       .arm = ARM_WITH,

@@ -73,9 +73,11 @@ static bool draw_arm(drawing *g, const json_t *m, const json_t *list, int a, con
             continue;
         }
         if (!isnan(v.low) && !isnan(v.high))
-            draw_line(g, INK_SERIES + a, 2, false, at, scale_at(y, v.low), at, scale_at(y, v.high));
+            draw_line(g, INK_SERIES + chapter_series(shown[a].arm), 2, false, at,
+                      scale_at(y, v.low), at, scale_at(y, v.high));
         if (!isnan(last_x))
-            draw_line(g, INK_SERIES + a, 1.5, a != 1, last_x, last_y, at, scale_at(y, v.value));
+            draw_line(g, INK_SERIES + chapter_series(shown[a].arm), 1.5, a > 1, last_x, last_y, at,
+                      scale_at(y, v.value));
         last_x = at;
         last_y = scale_at(y, v.value);
         any = true;
@@ -83,8 +85,8 @@ static bool draw_arm(drawing *g, const json_t *m, const json_t *list, int a, con
     for (size_t i = 0; i < json_array_size(list); i++) {
         interval v = value_at(m, labelled_at(list, i), a);
         if (isnan(v.value)) continue;
-        draw_symbol(g, a, scale_at(x, (double)i) + 9 * (a - 1), scale_at(y, v.value), "%s, %s: %s",
-                    shown[a].name,
+        draw_symbol(g, chapter_series(shown[a].arm), scale_at(x, (double)i) + 9 * (a - 1),
+                    scale_at(y, v.value), "%s, %s: %s", shown[a].name,
                     show_count((double)labelled_at(list, i), "patient", "patients").text,
                     show_interval(v, 3).text);
     }
@@ -103,7 +105,7 @@ void verdict_picture(document *d, const json_t *m) {
     double at = 150;
     for (int a = 0; a < SHOWN; a++) {
         if (!draw_arm(g, m, list, a, &x, &y)) continue;
-        draw_symbol(g, a, at, 12, "%s", shown[a].name);
+        draw_symbol(g, chapter_series(shown[a].arm), at, 12, "%s", shown[a].name);
         draw_text(g, INK_TEXT, ANCHOR_START, at + 12, 16, "%s", shown[a].name);
         at += 40 + 8 * (double)strlen(shown[a].name);
     }

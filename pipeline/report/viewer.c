@@ -18,7 +18,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { MADE = 2, REAL = 2, RAW_BYTES = 13 << 20 };
+enum { MADE = 2, REAL = 2, RAW_BYTES = 10 << 20 };
 
 /* Slices first, first + step, ... of a volume; count of them. */
 typedef struct excerpt {
