@@ -33,7 +33,9 @@ typedef enum rng_purpose {
     RNG_LABELLED,  /* which patients keep their labels; index: patient, step: labelled set */
     RNG_SHIFT,     /* noise of the shifted test set; index: slice */
     RNG_PAINT,     /* painters without a network; index as RNG_SAMPLE, or the volume (step 0) */
-    RNG_INSERT     /* inserted structures; index: volume, step: 16 * entry + draw */
+    RNG_INSERT,    /* inserted structures; index: volume, step: 16 * entry + draw */
+    RNG_VOLUME,    /* the part of x_T that all slices of a volume share; index: volume */
+    RNG_TRANSPLANT /* mixtures of label maps; index: volume, step: draw */
 } rng_purpose;
 
 typedef struct rng_stream {

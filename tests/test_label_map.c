@@ -243,7 +243,7 @@ static void training_maps_pass_and_impossible_limits_give_the_deformation_alone(
         assert_int_equal(label_map_draw(&r), 0);
         assert_int_equal(r.fault[8], LABELS_SMALL);
         assert_memory_equal(map, plain, (size_t)d.entry.space.shape[0] * SIZE * SIZE);
-        assert_int_equal(label_map_describe(&s, &LABELS, &r, told), ST_OK);
+        assert_int_equal(label_map_describe(&s, from, &r, told), ST_OK);
         assert_int_equal(json_array_size(json_object_get(told, "rejected")), LABEL_MAP_DRAWS);
         assert_true(json_is_true(json_object_get(told, "plain")));
         json_decref(told);

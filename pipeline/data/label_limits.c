@@ -47,6 +47,29 @@ static status add_pieces(label_limits *l, int label, const components *c, double
     return ST_OK;
 }
 
+/* Adds the faces between different labels in the slices: contact[label][neighbour]. */
+static void add_contacts(const geometry *space, const uint8_t *labels, int64_t *contact, int n) {
+    int64_t height = space->shape[0] * space->shape[1], width = space->shape[2];
+    for (int64_t y = 0; y < height; y++)
+        for (int64_t x = 0; x < width; x++) {
+            const uint8_t *at = &labels[y * width + x];
+            const bool right = x + 1 < width, below = (y + 1) % space->shape[1] != 0;
+            if (right && at[0] != at[1]) contact[at[0] * n + at[1]]++, contact[at[1] * n + at[0]]++;
+            if (below && at[0] != at[width])
+                contact[at[0] * n + at[width]]++, contact[at[width] * n + at[0]]++;
+        }
+}
+
+/* A structure lies in another one that has more than half of its border. */
+static void find_hosts(label_limits *l, const int64_t *contact) {
+    for (int k = 1; k < l->labels; k++) {
+        int64_t all = 0;
+        for (int other = 0; other < l->labels; other++) all += contact[k * l->labels + other];
+        for (int other = 1; other < l->labels; other++)
+            if (2 * contact[k * l->labels + other] > all) l->host[k] = other;
+    }
+}
+
 /* Adds one training volume. number: scratch of as many voxels. */
 static status add_volume(label_limits *l, const geometry *space, const uint8_t *labels,
                          int32_t *number, bool first) {
@@ -73,7 +96,7 @@ done:
 
 /* The labels of training volume v without a deformation. */
 static status measure_volume(const study *s, store *real, const split *sp, int64_t v,
-                             label_limits *l) {
+                             int64_t *contact, label_limits *l) {
     status st = ST_OK;
     deformed d;
     uint8_t *labels = NULL;
@@ -86,6 +109,7 @@ static status measure_volume(const study *s, store *real, const split *sp, int64
     TRY(array_alloc(&number, voxels, sizeof *number, "label maps"));
     TRY(deformed_labels(s, real, &d, labels));
     TRY(add_volume(l, &d.entry.space, labels, number, v == 0));
+    add_contacts(&d.entry.space, labels, contact, l->labels);
     activity_progress();
 done:
     deformed_free(&d);
@@ -96,10 +120,15 @@ done:
 
 status label_limits_measure(const study *s, store *real, const split *sp, label_limits *out) {
     status st = ST_OK;
-    *out = (label_limits){.labels = store_labels(real)->count};
+    int64_t *contact = NULL, n = store_labels(real)->count;
+    *out = (label_limits){.labels = (int)n};
     for (int k = 0; k < LABELS_MAX; k++) out->single[k] = true;
-    for (int64_t v = 0; v < deformed_sources(sp); v++) TRY(measure_volume(s, real, sp, v, out));
+    TRY(array_alloc(&contact, n * n, sizeof *contact, "borders of structures"));
+    for (int64_t v = 0; v < deformed_sources(sp); v++)
+        TRY(measure_volume(s, real, sp, v, contact, out));
+    find_hosts(out, contact);
 done:
+    free(contact);
     if (st != ST_OK) label_limits_free(out);
     return st;
 }

@@ -20,6 +20,7 @@ typedef struct label_limits {
     int labels;
     double low[LABELS_MAX], high[LABELS_MAX]; /* sizes seen, mm2; low is 0 if it can be absent */
     bool single[LABELS_MAX]; /* in one piece wherever it was seen, but for less than 1 % */
+    int host[LABELS_MAX];    /* the structure that it lies in: most of its border; 0: none */
     label_piece *pieces;     /* [piece_count] of all training volumes; owned */
     int64_t piece_count;
 } label_limits;

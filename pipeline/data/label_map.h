@@ -1,15 +1,16 @@
-/* The label map of a synthetic volume: the deformed map of a training volume, with inserted
- * structures, checked against the training volumes.
+/* The label map of a synthetic volume: the deformed map of a training volume, perhaps with a
+ * structure of another one, with inserted structures, checked against the training volumes.
  *
  * A map that fails the check is drawn again, with the next step of the same random streams, up to
  * LABEL_MAP_DRAWS draws in all. If all fail, the volume gets the deformed map of the first draw
- * without insertions.
+ * alone.
  */
 #ifndef CTAUG_PIPELINE_DATA_LABEL_MAP_H
 #define CTAUG_PIPELINE_DATA_LABEL_MAP_H
 
 #include "pipeline/data/deform.h"
 #include "pipeline/data/insert.h"
+#include "pipeline/data/transplant.h"
 
 enum { LABEL_MAP_DRAWS = 9 };
 
@@ -17,7 +18,8 @@ enum { LABEL_MAP_DRAWS = 9 };
 typedef struct label_map_record {
     int64_t rejected;                                       /* draws; LABEL_MAP_DRAWS: all */
     int64_t fault[LABEL_MAP_DRAWS], label[LABEL_MAP_DRAWS]; /* why; of which structure */
-    int64_t blobs[STUDY_LIST];                              /* of each entry of generate.insert */
+    int64_t transplanted, donor; /* structure (0: none), volume of the real store */
+    int64_t blobs[STUDY_LIST];   /* of each entry of generate.insert */
 } label_map_record;
 
 /* The number of the draw that the map is of, for deformed_draw(). Local. */
@@ -29,7 +31,6 @@ status label_map_make(const study *s, store *real, const split *sp, const label_
                       int64_t v, uint8_t *labels, label_map_record *out);
 
 /* Adds the record to an object, the provenance of the volume. Local. */
-status label_map_describe(const study *s, const label_set *names, const label_map_record *r,
-                          json_t *to);
+status label_map_describe(const study *s, const store *real, const label_map_record *r, json_t *to);
 
 #endif

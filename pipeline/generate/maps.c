@@ -193,8 +193,7 @@ done:
 
 json_t *maps_json(const maps *m, int64_t v) {
     json_t *told = deformed_json(&m->plans[v], m->real);
-    if (told &&
-        label_map_describe(m->stage->study, store_labels(m->real), &m->records[v], told) == ST_OK)
+    if (told && label_map_describe(m->stage->study, m->real, &m->records[v], told) == ST_OK)
         return told;
     json_decref(told);
     return NULL;
