@@ -146,8 +146,8 @@ def with_sets(pairs=()):
         "learning": [{"labelled": labelled, "arm": arm, "steps": [400, 800, 1200, 1600],
                       "dice": [DICE[arm][k] - d for d in (0.2, 0.06, 0.02, 0.0)]}
                      for k, labelled in enumerate(LABELLED) for arm in ARMS],
-        "fidelity": {"bound": 0.5, "slices": 384, "dropped": 12, "edge_mm_synthetic": 1.24,
-                     "edge_mm_real": 1.11, "structures": [
+        "fidelity": {"bound": 0.5, "slices": 384, "dropped": 12, "edge_hu_mm_synthetic": 1.24,
+                     "edge_hu_mm_real": 1.11, "structures": [
                          {"structure": name, "synthetic": 0.91, "real": 0.93, "ratio": ratio,
                           "hu_median_synthetic": 101, "hu_median_real": 103, "hu_sd_real": 6.1,
                           "noise_synthetic": 12.1, "noise_real": 12.9}

@@ -53,6 +53,8 @@ static status open_stores(comparison *c) {
         TRY(fingerprint_check_synthetic(s, c->real, c->stores[k], &step));
         if (k == SOURCE_SYNTHETIC) c->checkpoint_step = step;
     }
+    TRY(fidelity_read(&c->cell.stage, store_manifest(c->stores[SOURCE_SYNTHETIC])->seal,
+                      c->fidelity_seal, &c->fidelity));
 done:
     return st;
 }
@@ -78,6 +80,7 @@ void comparison_close(comparison *c) {
         free(c->runs[k]);
         store_close(c->stores[k]);
     }
+    json_decref(c->fidelity);
     split_free(&c->split);
     store_close(c->real);
     free(c->patient_of);
@@ -124,7 +127,8 @@ static status open_sources(comparison *c) {
     int64_t count = 0;
     for (int k = 0; k < SOURCES; k++) {
         if (!c->stores[k]) continue;
-        TRY(slices_all_runs(c->stores[k], &c->runs[k], &count));
+        TRY(fidelity_runs(c->stores[k], k == SOURCE_SYNTHETIC ? c->fidelity : NULL, &c->runs[k],
+                          &count));
         slice_source source = {c->stores[k], c->runs[k], count};
         TRY(slices_open(s, &source, 1, &c->source[k]));
     }
@@ -167,12 +171,14 @@ status comparison_fingerprint(const comparison *c, evaluation_arm arm, int64_t s
     s.evaluate.seeds = defaults.evaluate.seeds;
     s.evaluate.sets = defaults.evaluate.sets;
     s.evaluate.margin = defaults.evaluate.margin;
+    s.evaluate.fidelity = defaults.evaluate.fidelity; /* the record's seal covers it */
     const store *from = c->stores[evaluation_arm_mixture(arm).source];
     /* Every result holds the FID of the synthetic store if it is that of real slices alone. */
     if (arm == ARM_REAL && seed == 0) from = c->stores[SOURCE_SYNTHETIC];
-    snprintf(upstream, sizeof upstream, "%s %s %s %" PRId64, store_manifest(c->real)->seal,
-             from ? store_manifest(from)->seal : "", named_table_name(&evaluation_arms, (int)arm),
-             seed);
+    snprintf(upstream, sizeof upstream, "%s %s %s %s %" PRId64, store_manifest(c->real)->seal,
+             from ? store_manifest(from)->seal : "",
+             from == c->stores[SOURCE_SYNTHETIC] ? c->fidelity_seal : "",
+             named_table_name(&evaluation_arms, (int)arm), seed);
     return study_fingerprint(&s, sections, sizeof sections / sizeof *sections, upstream, hex);
 }
 

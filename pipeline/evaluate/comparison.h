@@ -5,6 +5,7 @@
 
 #include "pipeline/cells/cells.h"
 #include "pipeline/data/batch.h"
+#include "pipeline/evaluate/fidelity.h"
 #include "pipeline/evaluate/results.h"
 #include "pipeline/data/mixture.h"
 
@@ -12,6 +13,8 @@ typedef struct comparison {
     cell cell;
     store *real, *stores[SOURCES]; /* stores: of the sources that are synthetic; NULL: not used */
     int64_t checkpoint_step;       /* of the checkpoint that out/synthetic was sampled with */
+    json_t *fidelity;              /* the referee's record of out/synthetic; NULL: none */
+    char fidelity_seal[SHA256_HEX];
     split split;
     int64_t *patient_of;   /* by volume of the real store: number of the test patient; -1: none */
     int64_t patients;      /* for testing */

@@ -198,7 +198,8 @@ static status publish(evaluation *e) {
                              .synthetic = e->first.stores[SOURCE_SYNTHETIC],
                              .split = &e->first.split,
                              .checkpoint_step = e->first.checkpoint_step,
-                             .all = &e->all};
+                             .all = &e->all,
+                             .fidelity = e->first.fidelity};
     snprintf(m.fingerprint, sizeof m.fingerprint, "%s", e->metrics.fingerprint);
     TRY(metrics_json(&e->metrics, &about, &text));
     TRY(results_csv(&e->all, &table));
@@ -245,6 +246,7 @@ status evaluate_stage(const stage_context *stage) {
     status st = ST_OK;
     evaluation e = {.stage = stage};
     bool current = false;
+    TRY(cells_each(stage, fidelity_measure));
     TRY(comm_agree(stage->comm, open_evaluation(&e)));
     TRY(stage_is_current(stage, e.output, "metrics", e.metrics.fingerprint, &current));
     if (current) {

@@ -7,6 +7,7 @@
 #include "pipeline/common/fingerprint.h"
 #include "pipeline/common/history.h"
 #include "pipeline/common/precision.h"
+#include "pipeline/evaluate/fidelity.h"
 #include "pipeline/evaluate/protocol_json.h"
 
 #include <inttypes.h>
@@ -249,6 +250,7 @@ status metrics_json(const metrics *e, const metrics_context *about, char **text)
         "fid", fid_json(&e->fid), "dice", dice_json(e, s), "segmenter", segmenter_json(e, s));
     if (!all) TRY(status_memory("metrics.json", 0));
     TRY(protocol_json(about->all, all));
+    if (about->fidelity) json_object_set_new(all, "fidelity", fidelity_summary(about->fidelity));
     *text = json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     if (!*text) st = status_memory("metrics.json", 0);
 done:

@@ -37,6 +37,7 @@ int64_t metrics_dice_patients(const metrics *e, int label);
 typedef struct metrics_context {
     const stage_context *stage, *first; /* of the study; of its first cell, the one described */
     const all_results *all;
+    const json_t *fidelity; /* of the first cell; NULL: not measured */
     const store *real, *synthetic;
     const split *split;
     int64_t checkpoint_step; /* of the checkpoint that the synthetic store was sampled with */

@@ -11,6 +11,7 @@ static void structure_row(document *d, const json_t *s) {
     table_number(d, figure_number(s, "hu_median_synthetic"), 0);
     table_number(d, figure_number(s, "hu_median_real"), 0);
     table_number(d, figure_number(s, "hu_sd_real"), 1);
+    table_number(d, figure_number(s, "medians_outside"), 0);
     table_number(d, figure_number(s, "noise_synthetic"), 1);
     table_number(d, figure_number(s, "noise_real"), 1);
 }
@@ -23,15 +24,16 @@ void chapter_fidelity(document *d, const json_t *m) {
         d, BLOCK_TEXT,
         "A segmenter trained on real slices was applied to the synthetic ones. %s of %s "
         "were dropped because its Dice against the labels they were drawn on was below %s. "
-        "Edges are %s mm wide in synthetic and %s mm in real slices.",
+        "Across the borders of structures CT values change by %s HU/mm in synthetic and by %s "
+        "HU/mm in real slices.",
         show(figure_number(f, "dropped"), 0).text,
         show_count(figure_number(f, "slices"), "synthetic slice", "synthetic slices").text,
         show(figure_number(f, "bound"), 2).text,
-        show(figure_number(f, "edge_mm_synthetic"), 1).text,
-        show(figure_number(f, "edge_mm_real"), 1).text);
+        show(figure_number(f, "edge_hu_mm_synthetic"), 1).text,
+        show(figure_number(f, "edge_hu_mm_real"), 1).text);
     if (json_array_size(list) == 0) return;
     document_table(d, "CT values and noise in HU; SD: of the medians of real patients",
                    "Structure|#Dice synthetic|#Dice real|#Ratio|#Median synthetic|#Median real|#SD|"
-                   "#Noise synthetic|#Noise real");
+                   "#Volumes outside 6 SD|#Noise synthetic|#Noise real");
     for (size_t i = 0; i < json_array_size(list); i++) structure_row(d, json_array_get(list, i));
 }

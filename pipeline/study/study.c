@@ -224,7 +224,9 @@ status study_text(const study *s, bool comments, char **text, int64_t *bytes) {
     return st;
 }
 
-bool study_needs_referee(const study *s) { return s->train.pseudo_labels == SWITCH_ON; }
+bool study_needs_referee(const study *s) {
+    return s->train.pseudo_labels == SWITCH_ON || s->evaluate.fidelity > 0;
+}
 
 /* Whether a fingerprint over these sections and single keys covers the key. */
 static bool is_covered(const study_key *key, const char *const *sections, int64_t n) {

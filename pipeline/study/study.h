@@ -134,6 +134,7 @@ typedef struct study {
         uint32_t arms;           /* bit k: evaluation_arm k */
         int64_t base;            /* channels of the segmenter's first level */
         double margin;           /* Dice */
+        double fidelity;         /* Dice */
         double share;            /* synthetic slices of a batch, 0..1 */
         double real_only_last;   /* part of the steps, 0..1 */
     } evaluate;

@@ -168,8 +168,9 @@ const study_key study_keys[] = {
     INTEGER(generate, steps, 1, 10000, "50", "sampler steps, at most diffusion.steps"),
     REAL(generate, guidance, 0, 50, "1", "classifier-free guidance scale; 1 is off"),
     REAL(generate, eta, 0, 1, "0", "DDIM noise: 0 none, 1 as much as DDPM"),
-    REAL(generate, shared_noise, 0, 1, "0",
-         "how alike the grey values of the slices of a volume are: 0 independent, 1 one appearance"),
+    REAL(
+        generate, shared_noise, 0, 1, "0",
+        "how alike the grey values of the slices of a volume are: 0 independent, 1 one appearance"),
     INTEGER(generate, batch, 1, BATCH_MAX, "16", "slices sampled at once"),
     REAL(generate, rotate, 0, 180, "5", "label deformation: largest rotation, degrees"),
     REAL(generate, zoom, 0, 0.5, "0.05", "label deformation: largest relative zoom"),
@@ -193,6 +194,9 @@ const study_key study_keys[] = {
     CHOICES(evaluate, arms, evaluation_arms, "[real, real+synthetic]",
             "what segmenters are trained on"),
     INTEGER(evaluate, base, 8, 256, "16", "channels of a segmenter's first level; a multiple of 8"),
+    REAL(evaluate, fidelity, 0, 1, "0.2",
+         "synthetic slices in which the referee finds their map with a lower Dice are left out; 0: "
+         "no referee"),
     REAL(evaluate, margin, 0, 1, "0.01",
          "difference of the mean Dice that counts as not inferior, for the data saving"),
     REAL(evaluate, share, 0, 1, "0.75", "synthetic part of each batch of the arm that has them"),
