@@ -28,7 +28,8 @@ typedef enum rng_purpose {
     RNG_VALIDATE,  /* noise and times of the validation loss */
     RNG_PHANTOM,   /* phantom patients; index: patient, step: group of draws */
     RNG_SPLIT,     /* assignment of patients to splits */
-    RNG_LABELLED   /* which patients keep their labels; index: patient, step: labelled set */
+    RNG_LABELLED,  /* which patients keep their labels; index: patient, step: labelled set */
+    RNG_GAN /* noise of a GAN in training; index: sample, step: 0 discriminator, 1 generator */
 } rng_purpose;
 
 typedef struct rng_stream {

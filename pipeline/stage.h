@@ -51,6 +51,7 @@ status stage_path(const stage_context *s, const char *name, char out[PATH_SIZE])
  * current. Collective. */
 status ingest_stage(const stage_context *s);
 status train_stage(const stage_context *s);
+status gan_stage(const stage_context *s);
 status generate_stage(const stage_context *s);
 status evaluate_stage(const stage_context *s);
 status report_stage(const stage_context *s);

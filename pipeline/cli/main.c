@@ -53,6 +53,16 @@ static const char train_help[] =
     "\n"
     "  mpirun -n 4 ctaug train head.yaml --set train.batch=32\n";
 
+static const char gan_help[] =
+    "usage: ctaug gan STUDY.yaml [--set key=value ...]\n"
+    "\n"
+    "Trains the GAN, a baseline of the diffusion model, on <out>/store; checkpoints in <out>/gan,\n"
+    "previews in <out>/previews. It has the same network as generator and, unless gan.steps says\n"
+    "otherwise, takes as many floating-point operations as `ctaug train`.\n"
+    "Resumes from the newest checkpoint of the same study.\n"
+    "\n"
+    "  mpirun -n 4 ctaug gan head.yaml --set gan.steps=5000\n";
+
 static const char generate_help[] =
     "usage: ctaug generate STUDY.yaml [--set key=value ...]\n"
     "\n"
@@ -88,6 +98,7 @@ static const verb verbs[] = {
     {"run", "all stages: ingest, train, generate, evaluate, report", run_help, run_stages, NULL},
     {"ingest", "read DICOM into a store", ingest_help, ingest_stage, NULL},
     {"train", "train the diffusion model on the store", train_help, train_stage, NULL},
+    {"gan", "train the GAN, a baseline, on the store", gan_help, gan_stage, NULL},
     {"generate", "sample synthetic volumes from the model", generate_help, generate_stage, NULL},
     {"evaluate", "FID and Dice of the synthetic volumes", evaluate_help, evaluate_stage, NULL},
     {"report", "write the HTML report", report_help, report_stage, NULL},

@@ -17,6 +17,11 @@ status fingerprint_of_training(const study *s, const char *store, char hex[SHA25
     return study_fingerprint(s, sections, sizeof sections / sizeof *sections, upstream, hex);
 }
 
+status fingerprint_of_gan(const study *s, const char *training, char hex[SHA256_HEX]) {
+    static const char *const sections[] = {"gan"};
+    return study_fingerprint(s, sections, 1, training, hex);
+}
+
 status fingerprint_of_synthetic(const study *s, const char *training, const char *checkpoint,
                                 char hex[SHA256_HEX]) {
     static const char *const sections[] = {"seed", "generate"};

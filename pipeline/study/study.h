@@ -90,6 +90,10 @@ typedef struct study {
         int64_t keep;                                            /* checkpoints */
     } train;
     struct {
+        int64_t steps; /* 0: as many as cost what train.steps do */
+        double lr;     /* peak, of both networks */
+    } gan;
+    struct {
         int64_t volumes;
         sampler_kind sampler;
         int64_t steps;

@@ -139,6 +139,10 @@ const study_key study_keys[] = {
     INERT(train, checkpoint_every, 1, STEPS_MAX, "500", "steps between checkpoints"),
     INERT(train, keep, 1, 1000, "3", "checkpoints kept"),
 
+    INTEGER(gan, steps, 0, STEPS_MAX, "0",
+            "steps of each network; 0: as many as cost the operations of train.steps"),
+    REAL(gan, lr, 1e-8, 1, "2e-4", "learning rate of both networks at its peak"),
+
     INTEGER(generate, volumes, 1, 1000000, "16", "synthetic volumes"),
     CHOICE(generate, sampler, sampler_kinds, "ddim", "sampling algorithm"),
     INTEGER(generate, steps, 1, 10000, "50", "sampler steps, at most diffusion.steps"),
@@ -169,6 +173,7 @@ const study_section study_sections[] = {
     {"model", "the network"},
     {"diffusion", "the noise process"},
     {"train", "training of the diffusion model"},
+    {"gan", "training of the GAN, a baseline, if generate.painters has gan"},
     {"generate", "synthetic volumes from the model"},
     {"evaluate", "FID, and segmenters trained on real and on real + synthetic data"},
 };
