@@ -29,6 +29,7 @@ typedef enum rng_purpose {
     RNG_PHANTOM,   /* phantom patients; index: patient, step: group of draws */
     RNG_SPLIT,     /* assignment of patients to splits */
     RNG_LABELLED,  /* which patients keep their labels; index: patient, step: labelled set */
+    RNG_PAINT,     /* painters without a network; index as RNG_SAMPLE, or the volume (step 0) */
     RNG_GAN /* noise of a GAN in training; index: sample, step: 0 discriminator, 1 generator */
 } rng_purpose;
 

@@ -14,8 +14,8 @@ import numpy
 import chain
 
 
-def hashes(out):
-    folder = f"{out}/synthetic"
+def hashes(out, store="synthetic"):
+    folder = f"{out}/{store}"
     return {name: hashlib.sha256(open(f"{folder}/{name}", "rb").read()).hexdigest()
             for name in sorted(os.listdir(folder)) if name.endswith(".h5")}
 
@@ -62,6 +62,36 @@ def interrupted(place, out):
     assert not [name for name in os.listdir(other) if "parts" in name]
 
 
+def gaussian(place, out):
+    """The painter without a network paints the same maps, on any number of ranks alike, and needs
+    no checkpoint. Grey values are near those of the training volumes."""
+    found = []
+    for ranks in (1, 3):
+        study, other = place.study(f"gaussian-{ranks}")
+        os.makedirs(other)
+        shutil.copytree(f"{out}/store", f"{other}/store")
+        chain.run(ranks, "generate", study, "--set", "generate.painters=[gaussian]")
+        assert not os.path.exists(f"{other}/synthetic")
+        found.append(hashes(other, "synthetic-gaussian"))
+    assert found[0] == found[1]
+    painted, names = chain.read_store(f"{other}/synthetic-gaussian")
+    sampled, _ = chain.read_store(f"{out}/synthetic")
+    real, _ = chain.read_store(f"{out}/store")
+    assert painted.keys() == sampled.keys()
+    for key, (hu, labels, _) in painted.items():
+        assert numpy.array_equal(labels, sampled[key][1])
+        assert not numpy.array_equal(hu, sampled[key][0])
+        for name in ("liver", "lung"):
+            k = names.index(name)
+            means = [h[m == k].mean() for h, m, _ in real.values()]
+            assert min(means) - 60 < hu[labels == k].mean() < max(means) + 60, name
+        # Another draw for every slice: noise does not repeat.
+        liver = names.index("liver")
+        both = (labels[3] == liver) & (labels[4] == liver)
+        assert both.sum() > 20
+        assert abs(numpy.corrcoef(hu[3][both], hu[4][both])[0, 1]) < 0.6
+
+
 def main():
     with chain.Place() as place:
         study, out = place.study("first")
@@ -97,6 +127,7 @@ def main():
             assert not numpy.array_equal(several[0], several[1])
         chain.run(1, "verify", out)
         interrupted(place, out)
+        gaussian(place, out)
 
 
 main()

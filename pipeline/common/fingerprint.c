@@ -30,6 +30,13 @@ status fingerprint_of_synthetic(const study *s, const char *training, const char
     return study_fingerprint(s, sections, 2, upstream, hex);
 }
 
+status fingerprint_of_gaussian(const study *s, const char *store, char hex[SHA256_HEX]) {
+    static const char *const sections[] = {"seed", "data", "generate"};
+    char upstream[SHA256_HEX + 16];
+    snprintf(upstream, sizeof upstream, "%s gaussian", store);
+    return study_fingerprint(s, sections, sizeof sections / sizeof *sections, upstream, hex);
+}
+
 status fingerprint_of_metrics(const study *s, const char *real, const char *synthetic,
                               char hex[SHA256_HEX]) {
     static const char *const sections[] = {"seed", "engine", "data", "evaluate"};
@@ -44,14 +51,19 @@ status fingerprint_check_synthetic(const study *s, const store *real, const stor
     char training[SHA256_HEX], expected[SHA256_HEX];
     const json_t *from = json_object_get(store_manifest(synthetic)->detail, "provenance");
     const char *checkpoint = json_string_value(json_object_get(from, "checkpoint"));
+    const char *by = json_string_value(json_object_get(from, "painter"));
+    bool gaussian = by && strcmp(by, named_table_name(&painter_kinds, PAINTER_GAUSSIAN)) == 0;
     *checkpoint_step = json_integer_value(json_object_get(from, "checkpoint_step"));
     TRY(fingerprint_of_training(s, store_manifest(real)->seal, training));
-    TRY(fingerprint_of_synthetic(s, training, checkpoint ? checkpoint : "", expected));
+    if (gaussian)
+        TRY(fingerprint_of_gaussian(s, store_manifest(real)->seal, expected));
+    else
+        TRY(fingerprint_of_synthetic(s, training, checkpoint ? checkpoint : "", expected));
     if (strcmp(expected, store_manifest(synthetic)->fingerprint) != 0)
         st = status_fail(ST_INPUT,
-                         "%s/synthetic was generated from another store or study: run ctaug "
+                         "%s/synthetic%s was generated from another store or study: run ctaug "
                          "train and ctaug generate first",
-                         s->out);
+                         s->out, gaussian ? "-gaussian" : "");
 done:
     return st;
 }

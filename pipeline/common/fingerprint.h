@@ -20,12 +20,16 @@ status fingerprint_of_gan(const study *s, const char *training, char hex[SHA256_
 status fingerprint_of_synthetic(const study *s, const char *training, const char *checkpoint,
                                 char hex[SHA256_HEX]);
 
+/* Fingerprint of the store that the painter `gaussian` paints from the store with the seal `store`.
+ * Local. */
+status fingerprint_of_gaussian(const study *s, const char *store, char hex[SHA256_HEX]);
+
 /* Fingerprint of the metrics of the stores with these seals. Local. */
 status fingerprint_of_metrics(const study *s, const char *real, const char *synthetic,
                               char hex[SHA256_HEX]);
 
 /* ST_INPUT unless the synthetic store was generated for this study from this real store. Sets
- * *checkpoint_step to the step of the sampled checkpoint. Local. */
+ * *checkpoint_step to the step of the sampled checkpoint; 0 for a painter that has none. Local. */
 status fingerprint_check_synthetic(const study *s, const store *real, const store *synthetic,
                                    int64_t *checkpoint_step);
 

@@ -4,8 +4,11 @@
 #include "io/alloc.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
+
+static const int16_t OUTSIDE_HU = -1024; /* around a slice: air */
 
 /* The n-th distinct volume of the training runs, which are sorted by volume (-1: there are fewer);
  * *volumes = the number of distinct volumes. */
@@ -70,6 +73,33 @@ void deformed_free(deformed *d) {
     d->slices = NULL;
 }
 
+/* The source slice z, deformed like its labels, at the working size and windowed. */
+static status deformed_image(const study *s, store *real, const deformed *d, int64_t z,
+                             float *out) {
+    status st = ST_OK;
+    const geometry *from = &store_at(real, d->source)->space;
+    int64_t h = from->shape[1], w = from->shape[2], side = h > w ? h : w;
+    int64_t pixels = s->data.size * s->data.size;
+    double at = ((double)z + 0.5) / (double)from->shape[0];
+    int16_t *hu = NULL, *square = NULL;
+    float *padded = NULL;
+    TRY(array_alloc(&hu, side * side, sizeof *hu, "a slice"));
+    TRY(array_alloc(&square, side * side, sizeof *square, "a slice"));
+    TRY(array_alloc(&padded, side * side, sizeof *padded, "a slice"));
+    TRY(store_read_slice(real, d->source, z, hu, NULL));
+    resize_image(hu, h, w, OUTSIDE_HU, padded, side);
+    for (int64_t i = 0; i < side * side; i++) square[i] = (int16_t)lrintf(padded[i]);
+    warp_image(&d->warp, at, square, side, side, OUTSIDE_HU, hu, side, side);
+    resize_image(hu, side, side, OUTSIDE_HU, out, s->data.size);
+    for (int64_t i = 0; i < pixels; i++)
+        out[i] = window_apply(out[i], s->data.window[0], s->data.window[1]);
+done:
+    free(hu);
+    free(square);
+    free(padded);
+    return st;
+}
+
 status deformed_condition(const study *s, store *real, const deformed *d, int64_t k,
                           slice_sample *out) {
     status st = ST_OK;
@@ -86,6 +116,7 @@ status deformed_condition(const study *s, store *real, const deformed *d, int64_
     resize_labels(labels, h, w, square, side);
     warp_labels(&d->warp, at, square, side, side, warped, side, side);
     resize_labels(warped, side, side, out->labels, s->data.size);
+    if (out->image) TRY(deformed_image(s, real, d, z, out->image));
     out->position = depth > 1 ? (float)z / (float)(depth - 1) : 0;
     out->contrast = d->entry.contrast;
     out->volume = d->source;

@@ -24,7 +24,8 @@ status deformed_plan(const study *s, const store *real, const split *sp, int64_t
 void deformed_free(deformed *d);
 
 /* Condition k (0..entry.space.shape[0]-1) of the volume: labels into the caller's buffer
- * out->labels [size*size], position and class. Local. */
+ * out->labels [size*size], position and class; and, unless out->image is NULL, the source slice
+ * with the same deformation into that buffer. Local. */
 status deformed_condition(const study *s, store *real, const deformed *d, int64_t k,
                           slice_sample *out);
 

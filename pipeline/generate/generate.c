@@ -1,5 +1,5 @@
-/* The generation stage: samples synthetic volumes with the model of a checkpoint, for deformed
- * label maps of the real store, and writes them as a store.
+/* The generation stage: paints synthetic volumes for deformed label maps of the real store, with
+ * each painter of generate.painters in turn, and writes a store for each.
  *
  * The unit of work is a batch of neighbouring slices of one volume. Which slices a unit has does
  * not depend on the number of ranks. The units are distributed over the ranks, and each is written
@@ -7,11 +7,9 @@
  * volumes are assembled from the units' files.
  */
 #include "pipeline/data/deform.h"
-#include "pipeline/common/denoiser.h"
 #include "pipeline/common/contact_sheet.h"
-#include "pipeline/common/fingerprint.h"
+#include "pipeline/generate/painter.h"
 #include "pipeline/stage.h"
-#include "pipeline/trainer/trainer.h"
 
 #include "io/activity.h"
 #include "io/alloc.h"
@@ -25,61 +23,50 @@ typedef struct generation {
     const stage_context *stage;
     store *real;
     split split;
-    deformed *volumes; /* [generate.volumes] */
+    painter_inputs inputs; /* of every painter */
+    deformed *volumes;     /* [generate.volumes] */
     int64_t unit_count;
     int64_t *first_unit; /* [generate.volumes]: number of a volume's first unit */
-    denoiser *denoiser;
     /* One unit; the arrays have generate.batch slices. */
     slice_sample *conditions;
     uint64_t *index; /* global sample indices, which the noise depends on */
     uint8_t *labels;
-    float *images; /* [-1, 1] */
+    float *sources; /* images of the source slices */
+    float *images;  /* [-1, 1] */
     int16_t *hu;
-    int64_t step;                /* of the checkpoint; -1: there is none */
-    char checkpoint[SHA256_HEX]; /* its seal */
+    /* The painter at work. */
+    const painter *by;
+    const char *name;
+    void *painter;
     char fingerprint[SHA256_HEX];
-    char checkpoints[PATH_SIZE];
     char units[PATH_SIZE]; /* directory of the units' files */
     char output[PATH_SIZE];
 } generation;
 
-/* Opens the real store; computes the fingerprint of its training. Local. */
-static status open_inputs(generation *g, char training[SHA256_HEX]) {
+/* Opens the real store and splits it. Local. */
+static status open_inputs(generation *g) {
     status st = ST_OK;
     char path[PATH_SIZE];
     TRY(stage_path(g->stage, "store", path));
     TRY(store_open(path, &g->real));
-    TRY(stage_path(g->stage, "checkpoints", g->checkpoints));
-    TRY(stage_path(g->stage, "synthetic", g->output));
-    TRY(fingerprint_of_training(g->stage->study, store_manifest(g->real)->seal, training));
+    TRY(split_create(g->real, g->stage->study, &g->split));
+    g->inputs = (painter_inputs){g->stage, g->real, &g->split};
 done:
     return st;
 }
 
-/* Computes g->fingerprint and g->units, and checks whether the output is there already. ST_INPUT if
- * the study has no checkpoint. Collective. */
-static status check_current(generation *g, bool *current) {
+/* Sets the painter at work; computes g->fingerprint, g->output and g->units, and checks whether the
+ * output is there already. Collective. */
+static status check_current(generation *g, int kind, bool *current) {
     status st = ST_OK;
     const stage_context *s = g->stage;
-    char training[SHA256_HEX], name[64];
-    checkpoint_choice found;
-    TRY(comm_agree(s->comm, open_inputs(g, training)));
-    TRY(trainer_find(s->comm, g->checkpoints, training, s->log, &found));
-    g->step = found.step;
-    memcpy(g->checkpoint, found.seal, sizeof g->checkpoint);
-    if (g->step < 0) {
-        st = status_fail(ST_INPUT, "%s holds no checkpoint of this study: run ctaug train first",
-                         g->checkpoints);
-        goto done;
-    }
-    if (g->step < s->study->train.steps && comm_rank(s->comm) == 0)
-        log_warning(s->log,
-                    "the newest checkpoint is of step %" PRId64 " of %" PRId64
-                    ": training is not finished",
-                    g->step, s->study->train.steps);
-    st = fingerprint_of_synthetic(s->study, training, g->checkpoint, g->fingerprint);
-    snprintf(name, sizeof name, "synthetic.parts-%.16s", g->fingerprint);
-    if (st == ST_OK) st = stage_path(s, name, g->units);
+    char name[64];
+    g->by = painters[kind];
+    g->name = named_table_name(&painter_kinds, kind);
+    TRY(g->by->find(&g->inputs, &g->painter, g->fingerprint));
+    snprintf(name, sizeof name, "%s.parts-%.16s", g->by->folder, g->fingerprint);
+    st = stage_path(s, name, g->units);
+    if (st == ST_OK) st = stage_path(s, g->by->folder, g->output);
     TRY(comm_agree(s->comm, st));
     TRY(stage_is_current(s, g->output, "store", g->fingerprint, current));
 done:
@@ -90,7 +77,6 @@ done:
 static status plan_volumes(generation *g) {
     status st = ST_OK;
     const study *s = g->stage->study;
-    TRY(split_create(g->real, s, &g->split));
     TRY(array_alloc(&g->volumes, s->generate.volumes, sizeof *g->volumes, "synthetic volumes"));
     TRY(array_alloc(&g->first_unit, s->generate.volumes, sizeof *g->first_unit, "work units"));
     for (int64_t v = 0; v < s->generate.volumes; v++) {
@@ -103,20 +89,17 @@ done:
     return st;
 }
 
-/* Opens the denoiser with the EMA parameters of the checkpoint and allocates the arrays of a unit.
- * Local. */
-static status open_denoiser(generation *g) {
+/* Allocates the arrays of a unit. Local. */
+static status allocate_unit(generation *g) {
     status st = ST_OK;
     const study *s = g->stage->study;
     int64_t batch = s->generate.batch, pixels = s->data.size * s->data.size;
-    TRY(denoiser_open(g->stage, store_labels(g->real), batch, &g->denoiser));
-    TRY(trainer_load_ema(g->checkpoints, g->step, denoiser_params(g->denoiser)));
-    denoiser_params_changed(g->denoiser);
     TRY(array_alloc(&g->conditions, batch, sizeof *g->conditions, "conditions"));
     TRY(array_alloc(&g->index, batch, sizeof *g->index, "sample indices"));
     TRY(array_alloc(&g->labels, batch * pixels, 1, "label maps"));
-    TRY(array_alloc(&g->images, batch * pixels, sizeof(float), "sampled slices"));
-    TRY(array_alloc(&g->hu, batch * pixels, sizeof(int16_t), "sampled slices"));
+    TRY(array_alloc(&g->sources, batch * pixels, sizeof(float), "source slices"));
+    TRY(array_alloc(&g->images, batch * pixels, sizeof(float), "painted slices"));
+    TRY(array_alloc(&g->hu, batch * pixels, sizeof(int16_t), "painted slices"));
     for (int64_t b = 0; b < batch; b++) g->conditions[b].labels = g->labels + b * pixels;
 done:
     return st;
@@ -145,8 +128,8 @@ static int64_t slices_of(const generation *g, int64_t unit, int64_t *v, int64_t 
     return left < batch ? left : batch;
 }
 
-/* Samples a unit and writes its file, unless there is a good one. Local. */
-static status sample_unit(generation *g, int64_t unit) {
+/* Paints a unit and writes its file, unless there is a good one. Local. */
+static status paint_unit(generation *g, int64_t unit) {
     status st = ST_OK;
     const study *s = g->stage->study;
     char path[PATH_SIZE];
@@ -156,12 +139,13 @@ static status sample_unit(generation *g, int64_t unit) {
     st = part_read(path, g->fingerprint, g->hu, bytes);
     if (st == ST_OK) activity_saved(true);
     if (st != ST_INPUT && st != ST_INTEGRITY) goto done;
-    if (st == ST_INTEGRITY) log_warning(g->stage->log, "%s: sampled again", status_message());
+    if (st == ST_INTEGRITY) log_warning(g->stage->log, "%s: painted again", status_message());
     for (int64_t b = 0; b < count; b++) {
+        g->conditions[b].image = g->by->wants_source ? g->sources + b * pixels : NULL;
         TRY(deformed_condition(s, g->real, &g->volumes[v], first + b, &g->conditions[b]));
         g->index[b] = ((uint64_t)v << 20) + (uint64_t)(first + b);
     }
-    TRY(denoiser_sample(g->denoiser, g->conditions, g->index, count, g->images));
+    TRY(g->by->paint(g->painter, g->conditions, g->index, count, g->images));
     for (int64_t i = 0; i < count * pixels; i++)
         g->hu[i] = window_invert(g->images[i], s->data.window[0], s->data.window[1]);
     TRY(part_write(path, g->fingerprint, g->hu, bytes));
@@ -171,16 +155,16 @@ done:
     return st;
 }
 
-/* Samples all units in rounds: in each round every rank samples one unit, then all ranks agree on
+/* Paints all units in rounds: in each round every rank paints one unit, then all ranks agree on
  * the status and check for a stop request. All ranks make the same number of rounds. Collective. */
-static status sample_all(generation *g) {
+static status paint_all(generation *g) {
     status st = ST_OK;
     const comm *c = g->stage->comm;
     bool stop = false;
     log_progress_begin(g->stage->log, "generate", g->unit_count); /* batches of slices */
     for (int64_t round = 0; round < g->unit_count && !stop; round += comm_size(c)) {
         int64_t unit = round + comm_rank(c);
-        TRY(comm_agree(c, unit < g->unit_count ? sample_unit(g, unit) : ST_OK));
+        TRY(comm_agree(c, unit < g->unit_count ? paint_unit(g, unit) : ST_OK));
         int64_t finished = round + comm_size(c);
         log_progress_set(g->stage->log, finished < g->unit_count ? finished : g->unit_count,
                          "batches");
@@ -188,7 +172,7 @@ static status sample_all(generation *g) {
     }
     if (stop)
         st = status_fail(ST_STOPPED,
-                         "stopped; the slices sampled so far are kept: run again to resume");
+                         "stopped; the slices painted so far are kept: run again to resume");
 done:
     log_progress_end(g->stage->log);
     return st;
@@ -232,17 +216,19 @@ static status put_volumes(generation *g, store_writer *w) {
     return st;
 }
 
-/* The provenance entry of the store's manifest. New reference. Local. */
+/* The provenance entry of the store's manifest. New reference; NULL: out of memory. Local. */
 static json_t *provenance(const generation *g) {
-    const study *s = g->stage->study;
-    json_t *list = json_array();
-    for (int64_t v = 0; v < s->generate.volumes; v++)
+    json_t *list = json_array(), *model = g->by->provenance(g->painter);
+    for (int64_t v = 0; v < g->stage->study->generate.volumes; v++)
         json_array_append_new(list, deformed_json(&g->volumes[v], g->real));
-    return json_pack("{s:b, s:I, s:s, s:s, s:I, s:f, s:s, s:o}", "synthetic", 1, "checkpoint_step",
-                     (json_int_t)g->step, "checkpoint", g->checkpoint, "sampler",
-                     named_table_name(&sampler_kinds, s->generate.sampler), "sampler_steps",
-                     (json_int_t)s->generate.steps, "guidance", s->generate.guidance,
-                     "store_fingerprint", store_manifest(g->real)->fingerprint, "volumes", list);
+    json_t *all =
+        json_pack("{s:b, s:s, s:s, s:o}", "synthetic", 1, "painter", g->name, "store_fingerprint",
+                  store_manifest(g->real)->fingerprint, "volumes", list);
+    bool complete = model && json_object_update(all, model) == 0;
+    json_decref(model);
+    if (complete) return all;
+    json_decref(all);
+    return NULL;
 }
 
 /* Writes and publishes the synthetic store. Collective. */
@@ -271,12 +257,16 @@ done:
     return st;
 }
 
-/* What sampling needs. Local. */
-static status open_sampling(generation *g) {
+/* What painting needs: what all painters share, unless it is there already, and the painter's own.
+ * Local. */
+static status open_painting(generation *g) {
     status st = ST_OK;
     TRY(file_make_dirs(g->units));
-    TRY(plan_volumes(g));
-    TRY(open_denoiser(g));
+    if (!g->volumes) {
+        TRY(plan_volumes(g));
+        TRY(allocate_unit(g));
+    }
+    TRY(g->by->open(g->painter));
 done:
     return st;
 }
@@ -284,7 +274,6 @@ done:
 static void close_generation(generation *g) {
     for (int64_t v = 0; g->volumes && v < g->stage->study->generate.volumes; v++)
         deformed_free(&g->volumes[v]);
-    denoiser_close(g->denoiser);
     split_free(&g->split);
     store_close(g->real);
     free(g->volumes);
@@ -292,6 +281,7 @@ static void close_generation(generation *g) {
     free(g->conditions);
     free(g->index);
     free(g->labels);
+    free(g->sources);
     free(g->images);
     free(g->hu);
 }
@@ -301,35 +291,51 @@ static void close_generation(generation *g) {
  * rank 0. */
 static status finish(const generation *g) {
     status st = ST_OK;
-    char sheet[PATH_SIZE];
+    char sheet[PATH_SIZE], name[64];
     TRY(stage_path(g->stage, "previews", sheet));
     TRY(file_make_dirs(sheet));
-    TRY(stage_path(g->stage, "previews/synthetic.png", sheet));
+    snprintf(name, sizeof name, "previews/%s.png", g->by->folder);
+    TRY(stage_path(g->stage, name, sheet));
     TRY(contact_sheet_write(g->output, g->stage->study->data.window, sheet));
     TRY(file_remove_tree(g->units));
-    log_info(g->stage->log, "generate: %" PRId64 " synthetic volumes in %s, contact sheet %s",
-             g->stage->study->generate.volumes, g->output, sheet);
+    log_info(g->stage->log,
+             "generate: %" PRId64 " synthetic volumes by painter %s in %s, contact sheet %s",
+             g->stage->study->generate.volumes, g->name, g->output, sheet);
 done:
+    return st;
+}
+
+/* Makes the store of one painter, unless it is current. Collective. */
+static status run_painter(generation *g, int kind) {
+    status st = ST_OK;
+    const stage_context *stage = g->stage;
+    bool current = false;
+    TRY(check_current(g, kind, &current));
+    if (current) {
+        log_info(stage->log, "generate: %s is current", g->output);
+    } else {
+        TRY(comm_agree(stage->comm, open_painting(g)));
+        TRY(paint_all(g));
+        TRY(write_store(g));
+        log_event(stage->log, "generate",
+                  json_pack("{s:I, s:s, s:s}", "volumes",
+                            (json_int_t)stage->study->generate.volumes, "painter", g->name,
+                            "fingerprint", g->fingerprint));
+    }
+    if (comm_rank(stage->comm) == 0 && (!current || file_exists(g->units))) st = finish(g);
+    TRY(comm_agree(stage->comm, st));
+done:
+    if (g->by) g->by->close(g->painter);
+    g->painter = NULL;
     return st;
 }
 
 status generate_stage(const stage_context *stage) {
     status st = ST_OK;
     generation g = {.stage = stage};
-    bool current = false;
-    TRY(check_current(&g, &current));
-    if (current) {
-        log_info(stage->log, "generate: %s is current", g.output);
-    } else {
-        TRY(comm_agree(stage->comm, open_sampling(&g)));
-        TRY(sample_all(&g));
-        TRY(write_store(&g));
-        log_event(stage->log, "generate",
-                  json_pack("{s:I, s:I}", "volumes", (json_int_t)stage->study->generate.volumes,
-                            "checkpoint", (json_int_t)g.step));
-    }
-    if (comm_rank(stage->comm) == 0 && (!current || file_exists(g.units))) st = finish(&g);
-    TRY(comm_agree(stage->comm, st));
+    TRY(comm_agree(stage->comm, open_inputs(&g)));
+    for (int kind = 0; kind < PAINTER_KINDS; kind++)
+        if (stage->study->generate.painters >> kind & 1) TRY(run_painter(&g, kind));
     stage_log_next(stage, "evaluate");
 done:
     close_generation(&g);

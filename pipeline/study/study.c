@@ -139,7 +139,8 @@ static status write_help(const study_key *key, FILE *f, int column, const char *
     if (st != ST_OK) return st;
     study_value_range(key, range, sizeof range);
     fprintf(f, "%*s# %s", column < HELP_COLUMN ? HELP_COLUMN - column : 1, "", key->help);
-    if (key->kind == STUDY_INTEGER || key->kind == STUDY_REAL || key->kind == STUDY_CHOICE)
+    if (key->kind == STUDY_INTEGER || key->kind == STUDY_REAL || key->kind == STUDY_CHOICE ||
+        key->kind == STUDY_CHOICES)
         fprintf(f, " (%s)", range);
     if (strcmp(initial, value) != 0) fprintf(f, "; default %s", initial);
     free(initial);

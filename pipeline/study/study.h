@@ -28,7 +28,10 @@ typedef enum switch_kind { SWITCH_OFF, SWITCH_ON } switch_kind;
 typedef enum wire_kind { WIRE_F32, WIRE_BF16 } wire_kind;
 typedef enum sharding_kind { SHARDING_AUTO, SHARDING_ON, SHARDING_OFF } sharding_kind;
 
-extern const named_table label_sources, precision_kinds;
+/* What paints the label maps of synthetic volumes (pipeline/generate/painter.h). */
+typedef enum painter_kind { PAINTER_DIFFUSION, PAINTER_GAUSSIAN, PAINTER_KINDS } painter_kind;
+
+extern const named_table label_sources, precision_kinds, painter_kinds;
 
 /* "bone: 300..3071": voxels with low <= HU <= high get this label; a later entry takes precedence.
  */
@@ -95,6 +98,7 @@ typedef struct study {
     } gan;
     struct {
         int64_t volumes;
+        uint32_t painters; /* bit k: painter_kind k */
         sampler_kind sampler;
         int64_t steps;
         double guidance;

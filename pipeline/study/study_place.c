@@ -78,7 +78,7 @@ static status check_list(walk *w, const study_key *key, const char *path) {
             return status_fail(ST_USAGE, "%s must be %s%s", path, range,
                                key->kind == STUDY_THRESHOLDS ? ", each in quotes" : "");
     }
-    if (n == 0 && key->kind == STUDY_REALS)
+    if (n == 0 && key->kind != STUDY_THRESHOLDS)
         st = status_fail(ST_USAGE, "%s is empty; it must be %s", path, range);
 done:
     return st;
@@ -88,7 +88,7 @@ done:
 static status check_value(walk *w, int k, const char *path) {
     const study_key *key = &study_keys[k];
     char range[256];
-    if (key->kind == STUDY_REALS || key->kind == STUDY_THRESHOLDS) return check_list(w, key, path);
+    if (study_key_is_list(key)) return check_list(w, key, path);
     study_value_range(key, range, sizeof range);
     if (w->event.type != YAML_SCALAR_EVENT)
         return status_fail(ST_USAGE, "%s must be a single value: %s", path, range);

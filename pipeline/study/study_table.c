@@ -17,11 +17,14 @@ static const char *const recompute_names[] = {
     [RECOMPUTE_NONE] = "none", [RECOMPUTE_BLOCKS] = "blocks"};
 static const char *const switch_names[] = {[SWITCH_OFF] = "off", [SWITCH_ON] = "on"};
 static const char *const wire_names[] = {[WIRE_F32] = "f32", [WIRE_BF16] = "bf16"};
+static const char *const painter_names[] = {
+    [PAINTER_DIFFUSION] = "diffusion", [PAINTER_GAUSSIAN] = "gaussian"};
 static const char *const sharding_names[] = {
     [SHARDING_AUTO] = "auto", [SHARDING_ON] = "on", [SHARDING_OFF] = "off"};
 
 const named_table label_sources = NAMED_TABLE("source of labels", source_names);
 const named_table precision_kinds = NAMED_TABLE("precision", precision_names);
+const named_table painter_kinds = NAMED_TABLE("painter", painter_names);
 static const named_table flip_kinds = NAMED_TABLE("flip", flip_names);
 static const named_table recompute_kinds = NAMED_TABLE("recomputation", recompute_names);
 static const named_table switch_kinds = NAMED_TABLE("switch", switch_names);
@@ -144,6 +147,10 @@ const study_key study_keys[] = {
     REAL(gan, lr, 1e-8, 1, "2e-4", "learning rate of both networks at its peak"),
 
     INTEGER(generate, volumes, 1, 1000000, "16", "synthetic volumes"),
+    /* Inert because each painter has a store of its own, which the others do not change. */
+    {PLACE(generate, painters), .kind = STUDY_CHOICES, .choices = &painter_kinds,
+     .initial = "[diffusion]", .inert = true,
+     .help = "what paints the label maps; each writes a store"},
     CHOICE(generate, sampler, sampler_kinds, "ddim", "sampling algorithm"),
     INTEGER(generate, steps, 1, 10000, "50", "sampler steps, at most diffusion.steps"),
     REAL(generate, guidance, 0, 50, "1", "classifier-free guidance scale; 1 is off"),

@@ -15,12 +15,13 @@ typedef enum study_kind {
     STUDY_REAL,      /* double, low..high */
     STUDY_REALS,     /* double[count], each low..high */
     STUDY_CHOICE,    /* an enum of the size of int: a row of choices */
+    STUDY_CHOICES,   /* uint32_t: bit k is row k of choices; not empty */
     STUDY_STRING,    /* char[count], not empty */
     STUDY_THRESHOLDS /* study_threshold[count], with their number in ingest.threshold_count */
 } study_kind;
 
 enum {
-    STUDY_KEYS_MAX = 64,
+    STUDY_KEYS_MAX = 96,
     STUDY_SECTIONS_MAX = 8,
     STUDY_PATH = 64 /* bytes of the longest "section.name" */
 };
@@ -60,6 +61,9 @@ int study_section_find(const char *name);
 status study_key_unknown(const char *path);
 
 /* ---- values (pipeline/study/study_value.c) ---- */
+
+/* Whether YAML writes the value as a list. Local. */
+bool study_key_is_list(const study_key *key);
 
 /* Sets a key from its text (a list: from its n texts). ST_USAGE names the key, the wrong value and
  * what it must be; the caller adds file and line. Local. */

@@ -17,6 +17,10 @@
 
 enum { SHOWN = 64, RANGE = 256, ENTRY = 512, NUMBER = 32 };
 
+bool study_key_is_list(const study_key *key) {
+    return key->kind == STUDY_REALS || key->kind == STUDY_CHOICES || key->kind == STUDY_THRESHOLDS;
+}
+
 static void *at(const study *s, const study_key *key) { return (char *)s + key->offset; }
 
 /* A text of the user for a message: cut to SHOWN - 1 bytes, control characters become "?". */
@@ -80,6 +84,18 @@ static status set_choice(study *s, const study_key *key, const char *text) {
     int row;
     if (named_table_find(key->choices, text, &row) != ST_OK) return wrong(key, text);
     memcpy(at(s, key), &row, sizeof row);
+    return ST_OK;
+}
+
+static status set_choices(study *s, const study_key *key, const char *const *texts, int64_t n) {
+    uint32_t set = 0;
+    if (n == 0) return wrong(key, "");
+    for (int64_t i = 0; i < n; i++) {
+        int row;
+        if (named_table_find(key->choices, texts[i], &row) != ST_OK) return wrong(key, texts[i]);
+        set |= UINT32_C(1) << row;
+    }
+    memcpy(at(s, key), &set, sizeof set);
     return ST_OK;
 }
 
@@ -170,6 +186,8 @@ status study_value_set(study *s, const study_key *key, const char *const *texts,
         return set_reals(s, key, texts, n);
     case STUDY_CHOICE:
         return set_choice(s, key, texts[0]);
+    case STUDY_CHOICES:
+        return set_choices(s, key, texts, n);
     case STUDY_STRING:
         return set_string(s, key, texts[0]);
     case STUDY_THRESHOLDS:
@@ -184,8 +202,7 @@ status study_value_parse(study *s, const study_key *key, const char *text) {
     const char *texts[ENTRIES_MAX];
     int64_t n = 0;
     const char *end = text + strlen(text);
-    if (key->kind != STUDY_REALS && key->kind != STUDY_THRESHOLDS)
-        return study_value_set(s, key, &text, 1);
+    if (!study_key_is_list(key)) return study_value_set(s, key, &text, 1);
     if (end - text >= 2 && *text == '[' && end[-1] == ']') text++, end--;
     while (text < end) {
         const char *comma = memchr(text, ',', (size_t)(end - text));
@@ -224,6 +241,21 @@ static void put_string(FILE *f, const char *text) {
     if (quote) fputc('"', f);
 }
 
+/* "[a, b]": the rows whose bits are set. */
+static void put_choices(FILE *f, const study_key *key, const char *place) {
+    uint32_t set;
+    const char *separator = "";
+    memcpy(&set, place, sizeof set);
+    fputc('[', f);
+    for (int row = 0; row < key->choices->count; row++) {
+        if (!(set >> row & 1)) continue;
+        fputs(separator, f);
+        put_string(f, named_table_name(key->choices, row));
+        separator = ", ";
+    }
+    fputc(']', f);
+}
+
 static void put_value(FILE *f, const study *s, const study_key *key) {
     char number[NUMBER];
     const char *place = at(s, key);
@@ -248,6 +280,9 @@ static void put_value(FILE *f, const study *s, const study_key *key) {
     case STUDY_CHOICE:
         memcpy(&row, place, sizeof row);
         put_string(f, named_table_name(key->choices, row));
+        break;
+    case STUDY_CHOICES:
+        put_choices(f, key, place);
         break;
     case STUDY_STRING:
         put_string(f, place);
@@ -296,7 +331,8 @@ void study_value_range(const study_key *key, char *out, size_t size) {
         snprintf(out, size, "[%d numbers, each %s..%s]", key->count, low, high);
         break;
     case STUDY_CHOICE:
-        *out = '\0';
+    case STUDY_CHOICES:
+        snprintf(out, size, "%s", key->kind == STUDY_CHOICES ? "a list of " : "");
         for (int i = 0; i < key->choices->count; i++) {
             size_t used = strlen(out);
             snprintf(out + used, size - used, "%s%s", i ? " | " : "",

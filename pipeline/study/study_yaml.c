@@ -63,10 +63,6 @@ static cyaml_schema_value_t mapping_value(cyaml_flag_e flags, const cyaml_schema
                                   .mapping = {.fields = fields}};
 }
 
-static bool is_list(const study_key *key) {
-    return key->kind == STUDY_REALS || key->kind == STUDY_THRESHOLDS;
-}
-
 /* Writes the fields of all keys of one section; returns their number. */
 static int build_fields(schema *sc, const char *section, cyaml_schema_field_t *out) {
     int n = 0;
@@ -74,8 +70,8 @@ static int build_fields(schema *sc, const char *section, cyaml_schema_field_t *o
         const study_key *key = &study_keys[i];
         size_t offset = offsetof(loaded, values) + (size_t)i * sizeof(loaded_value);
         if (strcmp(key->section, section) != 0) continue;
-        out[n++] = is_list(key)
-                       ? list_field(key->name, offset, key->kind == STUDY_REALS, &sc->entry)
+        out[n++] = study_key_is_list(key)
+                       ? list_field(key->name, offset, key->kind != STUDY_THRESHOLDS, &sc->entry)
                        : text_field(key->name, offset);
     }
     return n;
@@ -114,10 +110,11 @@ static status apply(const loaded *root, const char *name, const char *text, int6
         const loaded *mapping = mapping_of(root, key);
         if (!mapping) continue;
         const loaded_value *l = &mapping->values[i];
-        const char *const *texts = (const char *const *)(is_list(key) ? l->entries : &l->text);
-        if (is_list(key) ? !l->entries : !l->text) continue;
+        const char *const *texts =
+            (const char *const *)(study_key_is_list(key) ? l->entries : &l->text);
+        if (study_key_is_list(key) ? !l->entries : !l->text) continue;
         given[i] = true;
-        status st = study_value_set(out, key, texts, is_list(key) ? l->count : 1);
+        status st = study_value_set(out, key, texts, study_key_is_list(key) ? l->count : 1);
         study_key_path(key, path);
         if (st != ST_OK)
             return status_fail(st, "%s:%" PRId64 ": %s", name, study_yaml_line(text, bytes, path),

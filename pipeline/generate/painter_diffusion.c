@@ -1,0 +1,98 @@
+/* The painter `diffusion`: samples the denoiser with the EMA parameters of the newest checkpoint.
+ */
+#include "pipeline/generate/painter.h"
+
+#include "io/alloc.h"
+#include "pipeline/common/denoiser.h"
+#include "pipeline/common/fingerprint.h"
+#include "pipeline/trainer/trainer.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+typedef struct diffusion_painter {
+    const painter_inputs *in;
+    char checkpoints[PATH_SIZE];
+    int64_t step;                /* of the checkpoint */
+    char checkpoint[SHA256_HEX]; /* its seal */
+    denoiser *denoiser;          /* NULL until opened */
+} diffusion_painter;
+
+/* Local. */
+static status create(const painter_inputs *in, void **self, char training[SHA256_HEX]) {
+    status st = ST_OK;
+    diffusion_painter *p = NULL;
+    TRY(array_alloc(&p, 1, sizeof *p, "a painter"));
+    p->in = in;
+    *self = p;
+    TRY(stage_path(in->stage, "checkpoints", p->checkpoints));
+    TRY(fingerprint_of_training(in->stage->study, store_manifest(in->real)->seal, training));
+done:
+    return st;
+}
+
+static status find(const painter_inputs *in, void **self, char fingerprint[SHA256_HEX]) {
+    status st = ST_OK;
+    const stage_context *s = in->stage;
+    char training[SHA256_HEX];
+    checkpoint_choice found;
+    *self = NULL;
+    TRY(comm_agree(s->comm, create(in, self, training)));
+    diffusion_painter *p = *self;
+    TRY(trainer_find(s->comm, p->checkpoints, training, s->log, &found));
+    p->step = found.step;
+    memcpy(p->checkpoint, found.seal, sizeof p->checkpoint);
+    if (p->step < 0) {
+        st = status_fail(ST_INPUT, "%s holds no checkpoint of this study: run ctaug train first",
+                         p->checkpoints);
+        goto done;
+    }
+    if (p->step < s->study->train.steps && comm_rank(s->comm) == 0)
+        log_warning(s->log,
+                    "the newest checkpoint is of step %" PRId64 " of %" PRId64
+                    ": training is not finished",
+                    p->step, s->study->train.steps);
+    TRY(comm_agree(s->comm,
+                   fingerprint_of_synthetic(s->study, training, p->checkpoint, fingerprint)));
+done:
+    return st;
+}
+
+static status open_denoiser(void *self) {
+    status st = ST_OK;
+    diffusion_painter *p = self;
+    const stage_context *s = p->in->stage;
+    TRY(denoiser_open(s, store_labels(p->in->real), s->study->generate.batch, &p->denoiser));
+    TRY(trainer_load_ema(p->checkpoints, p->step, denoiser_params(p->denoiser)));
+    denoiser_params_changed(p->denoiser);
+done:
+    return st;
+}
+
+static status paint(void *self, const slice_sample *conditions, const uint64_t *index,
+                    int64_t count, float *images) {
+    diffusion_painter *p = self;
+    return denoiser_sample(p->denoiser, conditions, index, count, images);
+}
+
+static json_t *provenance(const void *self) {
+    const diffusion_painter *p = self;
+    const study *s = p->in->stage->study;
+    return json_pack("{s:I, s:s, s:s, s:I, s:f}", "checkpoint_step", (json_int_t)p->step,
+                     "checkpoint", p->checkpoint, "sampler",
+                     named_table_name(&sampler_kinds, s->generate.sampler), "sampler_steps",
+                     (json_int_t)s->generate.steps, "guidance", s->generate.guidance);
+}
+
+static void close_painter(void *self) {
+    diffusion_painter *p = self;
+    if (p) denoiser_close(p->denoiser);
+    free(p);
+}
+
+const painter painter_diffusion = {.folder = "synthetic",
+                                   .find = find,
+                                   .open = open_denoiser,
+                                   .paint = paint,
+                                   .provenance = provenance,
+                                   .close = close_painter};
