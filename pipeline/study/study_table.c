@@ -18,7 +18,7 @@ static const char *const recompute_names[] = {
 static const char *const switch_names[] = {[SWITCH_OFF] = "off", [SWITCH_ON] = "on"};
 static const char *const wire_names[] = {[WIRE_F32] = "f32", [WIRE_BF16] = "bf16"};
 static const char *const painter_names[] = {
-    [PAINTER_DIFFUSION] = "diffusion", [PAINTER_GAUSSIAN] = "gaussian"};
+    [PAINTER_DIFFUSION] = "diffusion", [PAINTER_GAUSSIAN] = "gaussian", [PAINTER_GAN] = "gan"};
 static const char *const sharding_names[] = {
     [SHARDING_AUTO] = "auto", [SHARDING_ON] = "on", [SHARDING_OFF] = "off"};
 
