@@ -18,8 +18,9 @@ static volatile int stop_requested;
 static const char run_help[] =
     "usage: ctaug run STUDY.yaml [--set key=value ...]\n"
     "\n"
-    "Runs all stages: ingest, train, generate, evaluate, report. Stages whose output is published\n"
-    "and current are skipped; a stopped or killed run resumes from its last checkpoint.\n"
+    "Runs all stages: ingest, train, generate, evaluate, report; and gan before generate, if\n"
+    "generate.painters has gan. Stages whose output is published and current are skipped; a\n"
+    "stopped or killed run resumes from its last checkpoint.\n"
     "\n"
     "  ctaug run head.yaml\n"
     "  mpirun -n 2 ctaug run head.yaml --set train.steps=5000 --set out=runs/longer\n"
