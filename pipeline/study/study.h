@@ -29,7 +29,12 @@ typedef enum wire_kind { WIRE_F32, WIRE_BF16 } wire_kind;
 typedef enum sharding_kind { SHARDING_AUTO, SHARDING_ON, SHARDING_OFF } sharding_kind;
 
 /* What paints the label maps of synthetic volumes (pipeline/generate/painter.h). */
-typedef enum painter_kind { PAINTER_DIFFUSION, PAINTER_GAUSSIAN, PAINTER_GAN, PAINTER_KINDS } painter_kind;
+typedef enum painter_kind {
+    PAINTER_DIFFUSION,
+    PAINTER_GAUSSIAN,
+    PAINTER_GAN,
+    PAINTER_KINDS
+} painter_kind;
 
 extern const named_table label_sources, precision_kinds, painter_kinds;
 

@@ -1,6 +1,8 @@
 /* Made by tests/golden/gan.py with PyTorch and numpy. */
 enum { GOLDEN_STEPS = 2, GOLDEN_LAYERS = 5 };
-typedef struct golden_layer { double sigma, norm, along, bias_norm, u; } golden_layer;
+typedef struct golden_layer {
+    double sigma, norm, along, bias_norm, u;
+} golden_layer;
 static const double golden_loss[GOLDEN_STEPS] = {1.35871382963, 1.20063123973};
 static const golden_layer golden_layers[GOLDEN_STEPS * GOLDEN_LAYERS] = {
     {3.20399836641, 0.189359608299, 0.132039154202, 0.00768179747325, -0.284864421284},
@@ -12,6 +14,5 @@ static const golden_layer golden_layers[GOLDEN_STEPS * GOLDEN_LAYERS] = {
     {5.55592577888, 0.014456232112, 0.014648676471, 0.00319491136123, -0.0992524464673},
     {11.4695926317, 0.0177127403872, 0.00778674754985, 0.0160489761352, 0.0203276853318},
     {16.4271611831, 0.0713805966045, -0.0322023110347, 0.117106286902, 0.232098118659},
-    {3.99927185974, 0.34585085572, -0.572365451226, 0.25, -1}
-};
+    {3.99927185974, 0.34585085572, -0.572365451226, 0.25, -1}};
 static const double golden_singular = 3.75185152097;

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Makes gan.h: two steps of the discriminator by PyTorch, whose weights torch.nn.utils.spectral_norm
-normalises, and a singular value by numpy, for tests/test_gan.c.
+"""Makes gan.h: two steps of the discriminator by PyTorch, with torch.nn.utils.spectral_norm, and a
+singular value by numpy, for tests/test_gan.c.
 
 All values follow from a formula that the test repeats. Run from the top:
 python3 tests/golden/gan.py > tests/golden/gan.h
@@ -40,7 +40,7 @@ sign = torch.tensor([1.0, -1.0], dtype=torch.float64).reshape(BATCH, 1, 1, 1)
 
 print("/* Made by tests/golden/gan.py with PyTorch and numpy. */")
 print(f"enum {{ GOLDEN_STEPS = {STEPS}, GOLDEN_LAYERS = {len(layers)} }};")
-print("typedef struct golden_layer { double sigma, norm, along, bias_norm, u; } golden_layer;")
+print("typedef struct golden_layer {\n    double sigma, norm, along, bias_norm, u;\n} golden_layer;")
 rows, losses = [], []
 for step in range(STEPS):
     h = torch.cat([image, labels], 1)
@@ -64,8 +64,7 @@ for step in range(STEPS):
 print("static const double golden_loss[GOLDEN_STEPS] = {"
       + ", ".join(f"{x:.12g}" for x in losses) + "};")
 print("static const golden_layer golden_layers[GOLDEN_STEPS * GOLDEN_LAYERS] = {")
-print(",\n".join("    {" + ", ".join(f"{x:.12g}" for x in row) + "}" for row in rows))
-print("};")
+print(",\n".join("    {" + ", ".join(f"{x:.12g}" for x in row) + "}" for row in rows) + "};")
 matrix = (wave(1, 6, 27) / 3 + wave(4, 27, 6).T / 2).numpy()
 print("static const double golden_singular = "
       f"{numpy.linalg.svd(matrix, compute_uv=False)[0]:.12g};")
