@@ -17,6 +17,10 @@ enum { NOISE_DISCRIMINATOR, NOISE_GENERATOR };
 /* Adam's first moment, as in Isola et al. 2017, section 3.3. */
 static const double BETA1 = 0.5;
 
+/* Learning rate of the discriminator, in units of the generator's: the two time scales of Heusel et
+ * al. 2017, with the factor of Zhang et al. 2019, section 4. */
+static const double DISCRIMINATOR_RATE = 4;
+
 struct adversaries {
     const stage_context *stage;
     slices *train;
@@ -200,6 +204,7 @@ static status open_trainers(adversaries *a, int64_t steps) {
     of_generator.keep_ema = true;
     of_discriminator.batch *= 2;
     of_discriminator.micro_batch *= 2;
+    of_discriminator.lr *= DISCRIMINATOR_RATE;
     /* Other initial weights than those of the generator. */
     of_discriminator.seed ^= (uint64_t)1 << 63;
     TRY(trainer_create(c, &of_generator, a->of_generator.g, a->of_generator.loss, engine,
