@@ -72,6 +72,8 @@ static void fill(plan *pl, bool discriminator) {
         set_input(pl, "x", 103, 1);
         set_values(pl, "position", 0.25, 0.75);
         set_input(pl, "class", 104, 1);
+        set_input(pl, "target", 105, 1);
+        set_values(pl, "weight_l1", 0.25, 0.75);
     }
     set_input(pl, "labels", 102, 1);
     set_values(pl, "weight", 0.5, 0.5);
@@ -186,6 +188,41 @@ static void frozen_parameters_stay(void **state) {
     params_destroy(own);
     gan_graph_free(&graph);
     gan_graph_free(&apart);
+}
+
+/* weight_l1 adds the mean absolute difference of the image from the target, sample by sample. */
+static void the_generator_is_pulled_to_the_target(void **state) {
+    (void)state;
+    const unet_config c = config_of(8);
+    gan_graph graph;
+    params *p = NULL;
+    plan *pl = NULL;
+    float without[BATCH];
+    assert_int_equal(gan_describe_training(&c, &graph), ST_OK);
+    assert_int_equal(params_create(graph.g, &p), ST_OK);
+    params_init(p, 5);
+    const plan_options options = {.engine = kernels_of(ENGINE_REFERENCE),
+                                  .batch = BATCH,
+                                  .outputs = (node[]){graph.image, graph.loss},
+                                  .output_count = 2};
+    assert_int_equal(plan_create(graph.g, p, &options, &pl), ST_OK);
+    fill(pl, false);
+    set_values(pl, "weight_l1", 0, 0);
+    run_loss(pl, &graph);
+    memcpy(without, plan_output(pl, graph.loss).at, sizeof without);
+    set_values(pl, "weight_l1", 2, 0);
+    run_loss(pl, &graph);
+    const float *with = plan_output(pl, graph.loss).at, *image = plan_output(pl, graph.image).at;
+    tensor target;
+    double sum = 0;
+    assert_int_equal(plan_input(pl, "target", &target), ST_OK);
+    for (int i = 0; i < 64; i++) sum += fabs((double)image[i] - (double)((float *)target.at)[i]);
+    assert_true(sum > 1);
+    assert_float_equal(with[0] - without[0], 2 * sum / 64, 1e-5);
+    assert_float_equal(with[1], without[1], 0);
+    plan_destroy(pl);
+    params_destroy(p);
+    gan_graph_free(&graph);
 }
 
 /* The loss has known values at known scores: a 1x1 convolution of weight 1 and bias 0. */
@@ -345,6 +382,7 @@ int main(void) {
         cmocka_unit_test(gradient_of_the_discriminator),
         cmocka_unit_test(gradient_of_the_generator_through_the_frozen_discriminator),
         cmocka_unit_test(frozen_parameters_stay),
+        cmocka_unit_test(the_generator_is_pulled_to_the_target),
         cmocka_unit_test(many_iterations_find_the_singular_value),
         cmocka_unit_test(the_discriminator_agrees_with_pytorch),
         cmocka_unit_test(faults_are_reported),

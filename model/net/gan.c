@@ -37,7 +37,10 @@ status gan_describe_training(const unet_config *c, gan_graph *out) {
     out->image = generator(out->g, c);
     graph_freeze(out->g, true);
     node score = discriminator(out->g, c, out->image);
-    out->loss = graph_score_loss(out->g, score, weight_input(out->g));
+    node target = graph_input(out->g, "target", TYPE_F32, c->size, c->size, 1);
+    node weight_l1 = graph_input(out->g, "weight_l1", TYPE_F32, 1, 1, 1);
+    node l1 = graph_regression_loss(out->g, out->image, target, weight_l1, LOSS_L1);
+    out->loss = graph_add(out->g, graph_score_loss(out->g, score, weight_input(out->g)), l1);
     TRY(graph_check(out->g));
 done:
     return st;

@@ -24,8 +24,11 @@ typedef struct gan_graph {
 status gan_describe_generator(const unet_config *c, gan_graph *out);
 
 /* The generator, and behind it the discriminator with frozen parameters, which are the last in the
- * list and in the order of gan_describe_discriminator(). Inputs besides those of the U-Net: labels
- * [size, size, labels], weight [1,1,1]. */
+ * list and in the order of gan_describe_discriminator(). The loss is weight * (minus the mean
+ * score)
+ * + weight_l1 * (mean absolute difference from target), Isola et al. 2017, equation 4. Inputs
+ * besides those of the U-Net: labels [size, size, labels], target [size, size, 1], weight and
+ * weight_l1 [1,1,1]. */
 status gan_describe_training(const unet_config *c, gan_graph *out);
 
 /* The discriminator and its hinge loss; image is NODE_NONE. Inputs: image [size, size, 1], labels

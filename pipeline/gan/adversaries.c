@@ -57,14 +57,23 @@ static void fill_conditions(adversaries *a, const denoiser_inputs *in, int64_t b
 static status fill_generator(void *context, plan *pl, int64_t first, int64_t count) {
     status st = ST_OK;
     adversaries *a = context;
+    const int64_t pixels = a->config.size * a->config.size;
     denoiser_inputs in;
-    tensor labels;
+    tensor labels, target, weight, weight_l1;
     TRY(denoiser_inputs_of(pl, &a->config, &in));
     TRY(plan_input(pl, "labels", &labels));
+    TRY(plan_input(pl, "target", &target));
+    TRY(plan_input(pl, "weight", &weight));
+    TRY(plan_input(pl, "weight_l1", &weight_l1));
+    /* The trainer has set `weight` of all slots. */
+    for (int64_t b = 0; b < weight.shape[0]; b++)
+        ((float *)weight_l1.at)[b] =
+            (float)(a->stage->study->gan.l1 * (double)((float *)weight.at)[b]);
     for (int64_t b = 0; b < count; b++) {
         TRY(slices_draw(a->train, (uint64_t)a->stage->study->seed, first + b, &a->slice));
         fill_conditions(a, &in, b, first + b, NOISE_GENERATOR);
         fill_labels(&a->config, labels, b, a->slice.labels);
+        memcpy((float *)target.at + b * pixels, a->slice.image, (size_t)pixels * sizeof(float));
     }
 done:
     return st;

@@ -18,7 +18,7 @@
 typedef struct adversaries adversaries;
 
 typedef struct adversaries_report {
-    double generator, discriminator; /* losses: minus the mean score; mean hinge */
+    double generator, discriminator; /* losses: minus the mean score + gan.l1 * L1; mean hinge */
     bool skipped;   /* a loss or gradient was not finite: that update was left out */
     bool stop;      /* a rank requested a stop */
     double seconds; /* of the step, on this rank */

@@ -99,7 +99,8 @@ typedef struct study {
     } train;
     struct {
         int64_t steps; /* 0: as many as cost what train.steps do */
-        double lr;     /* peak, of both networks */
+        double lr;     /* peak, of the generator */
+        double l1;
     } gan;
     struct {
         int64_t volumes;

@@ -144,7 +144,9 @@ const study_key study_keys[] = {
 
     INTEGER(gan, steps, 0, STEPS_MAX, "0",
             "steps of each network; 0: as many as cost the operations of train.steps"),
-    REAL(gan, lr, 1e-8, 1, "2e-4", "learning rate of both networks at its peak"),
+    REAL(gan, lr, 1e-8, 0.25, "2e-4",
+         "learning rate of the generator at its peak; the discriminator's is four times as high"),
+    REAL(gan, l1, 0, 1e6, "10", "weight of the mean absolute difference from the real slice"),
 
     INTEGER(generate, volumes, 1, 1000000, "16", "synthetic volumes"),
     /* Inert because each painter has a store of its own, which the others do not change. */
