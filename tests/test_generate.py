@@ -92,6 +92,60 @@ def gaussian(place, out):
         assert abs(numpy.corrcoef(hu[3][both], hu[4][both])[0, 1]) < 0.6
 
 
+def insertions(place, out):
+    """Inserted lesions lie in what was liver in the map of the same draw without them, and a
+    structure of another patient takes the place of background and of itself alone; the same bytes
+    on any number of ranks."""
+    words = ("--set", "generate.painters=[gaussian]", "--set", "generate.volumes=6")
+    insert = "generate.insert=[lesion in liver: 1 x 1..2]"
+    found = []
+    for name, ranks, more in (("without", 1, ()), ("with", 1, ("--set", insert)),
+                              ("with-3", 3, ("--set", insert)),
+                              ("mixed", 2, ("--set", "generate.mixture=1"))):
+        study, other = place.study(name)
+        os.makedirs(other)
+        shutil.copytree(f"{out}/store", f"{other}/store")
+        chain.run(ranks, "generate", study, *words, *more)
+        found.append(other)
+    assert hashes(found[1], "synthetic-gaussian") == hashes(found[2], "synthetic-gaussian")
+    plain, names = chain.read_store(f"{found[0]}/synthetic-gaussian")
+    filled, _ = chain.read_store(f"{found[1]}/synthetic-gaussian")
+    records = []
+    for other in found[:2] + found[3:]:
+        with open(f"{other}/synthetic-gaussian/manifest.json") as f:
+            records.append({v["id"]: v for v in json.load(f)["detail"]["provenance"]["volumes"]})
+    liver, lesion = names.index("liver"), names.index("lesion")
+    compared = 0
+    for key, (_, labels, _) in filled.items():
+        before, after = records[0][key], records[1][key]
+        if before["affine"] != after["affine"]:
+            continue  # drawn again
+        compared += after["inserted"]["lesion in liver"] > 0
+        changed = labels != plain[key][1]
+        assert changed.any() == (after["inserted"]["lesion in liver"] > 0)
+        assert (plain[key][1][changed] == liver).all() and (labels[changed] == lesion).all()
+    assert compared >= 3, compared
+    mixed, _ = chain.read_store(f"{found[3]}/synthetic-gaussian")
+    compared = 0
+    for key, (_, labels, _) in mixed.items():
+        before, after = records[0][key], records[2][key]
+        changed = labels != plain[key][1]
+        if "transplanted" not in after:
+            assert before["affine"] != after["affine"] or not changed.any()
+        elif before["affine"] == after["affine"]:
+            compared += 1
+            assert after["transplanted"]["from"] != after["source"]
+            structure = names.index(after["transplanted"]["structure"])
+            free = [0, structure, lesion] if structure == liver else [0, structure]
+            assert changed.any()
+            assert numpy.isin(plain[key][1][changed], free).all()
+            assert numpy.isin(labels[changed], free).all()
+    assert compared >= 1, [r.get("transplanted") for r in records[2].values()]
+    said = chain.run(1, "generate", study, *words, "--set", "generate.insert=[lesion in lever: 1]",
+                     expect=2)
+    assert '"lever"' in said and "lesion, liver" in said, said
+
+
 def main():
     with chain.Place() as place:
         study, out = place.study("first")
@@ -128,6 +182,7 @@ def main():
         chain.run(1, "verify", out)
         interrupted(place, out)
         gaussian(place, out)
+        insertions(place, out)
 
 
 main()

@@ -54,12 +54,20 @@ static void written_studies_read_back_to_the_same_bytes(void **state) {
                       "ingest:\n  labels: thresholds\n"
                       "  thresholds:\n    - \"soft, wet: -20..80\"\n    - 'bone:300..3071'\n"
                       "data:\n  window: [-0.1, 333.3333333333333]\n"
-                      "train:\n  lr: 0.12345678901234567\n  ema: 0.99999\n";
+                      "train:\n  lr: 0.12345678901234567\n  ema: 0.99999\n"
+                      "generate:\n  insert: [\"x in y in z: 0.3\", \"lesion in liver:0.6x2..2\"]\n";
     assert_int_equal(read_text(odd, NULL, &a), ST_OK);
     assert_string_equal(a.name, "a \"b\" \\ # \xc3\xa9: [x]");
     assert_int_equal(a.ingest.threshold_count, 2);
     assert_string_equal(a.ingest.thresholds[0].name, "soft, wet");
     assert_int_equal(a.ingest.thresholds[1].low, 300);
+    assert_int_equal(a.generate.insert_count, 2);
+    assert_string_equal(a.generate.insert[0].structure, "x in y");
+    assert_string_equal(a.generate.insert[0].host, "z");
+    assert_true(a.generate.insert[0].low == 1 && a.generate.insert[0].high == 3);
+    assert_string_equal(a.generate.insert[1].host, "liver");
+    assert_true(a.generate.insert[1].share == 0.6 && a.generate.insert[1].low == 2 &&
+                a.generate.insert[1].high == 2);
     char *text = written(&a, true);
     assert_int_equal(read_text(text, NULL, &b), ST_OK);
     assert_memory_equal(&a, &b, sizeof a);
@@ -108,6 +116,12 @@ static void faults_name_line_and_reason(void **state) {
         {"train:\n  lr: 0x1p-3\n", NULL, 2, "train.lr is 0x1p-3"},
         {"train:\n  lr:\n", NULL, 2, "train.lr is empty"},
         {"train:\n  lr: [1]\n", NULL, 2, "train.lr must be a single value"},
+        {"generate:\n  insert: [\"lesion: 0.5\"]\n", NULL, 2, "structure in host"},
+        {"generate:\n  insert: [\"a in b: 1.5\"]\n", NULL, 2, "share 0..1"},
+        {"generate:\n  insert: [\"a in a: 0.5\"]\n", NULL, 2, "two different labels"},
+        {"generate:\n  insert: [\"a in b: 0.5 x 3..2\"]\n", NULL, 2, "low <= high"},
+        {"generate:\n  insert: [\"a in b: 0.5 x 0..2\"]\n", NULL, 2, "in 1..100"},
+        {"generate:\n  insert: [\"background in b: 1\"]\n", NULL, 2, "two different labels"},
         {"generate:\n  painters: []\n", NULL, 2, "generate.painters is empty"},
         {"generate:\n  painters: gaussian\n", NULL, 2, "must be a list"},
         {"generate:\n  painters: [oil]\n", NULL, 2, "a list of diffusion | gaussian"},
@@ -216,6 +230,8 @@ static void fingerprints_follow_from_what_matters(void **state) {
             other = key->count == 2 ? "[0, 0.5]" : "[0, 0.5, 0.5]";
         } else if (key->kind == STUDY_THRESHOLDS) {
             other = "[a: 1..2]";
+        } else if (key->kind == STUDY_INSERTS) {
+            other = "[a in b: 0.5]";
         }
         if (key->kind == STUDY_CHOICE && key->choices->count < 2) continue;
         study_defaults(&b);

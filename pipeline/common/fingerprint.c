@@ -30,11 +30,21 @@ status fingerprint_of_synthetic(const study *s, const char *training, const char
     return study_fingerprint(s, sections, 2, upstream, hex);
 }
 
-status fingerprint_of_gaussian(const study *s, const char *store, char hex[SHA256_HEX]) {
+/* Of what follows from the labelled training volumes alone; what: its name. */
+static status fingerprint_of_training_volumes(const study *s, const char *store, const char *what,
+                                              char hex[SHA256_HEX]) {
     static const char *const sections[] = {"seed", "data", "generate"};
     char upstream[SHA256_HEX + 16];
-    snprintf(upstream, sizeof upstream, "%s gaussian", store);
+    snprintf(upstream, sizeof upstream, "%s %s", store, what);
     return study_fingerprint(s, sections, sizeof sections / sizeof *sections, upstream, hex);
+}
+
+status fingerprint_of_gaussian(const study *s, const char *store, char hex[SHA256_HEX]) {
+    return fingerprint_of_training_volumes(s, store, "gaussian", hex);
+}
+
+status fingerprint_of_maps(const study *s, const char *store, char hex[SHA256_HEX]) {
+    return fingerprint_of_training_volumes(s, store, "maps", hex);
 }
 
 status fingerprint_of_metrics(const study *s, const char *real, const char *synthetic,

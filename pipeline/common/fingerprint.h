@@ -24,6 +24,9 @@ status fingerprint_of_synthetic(const study *s, const char *training, const char
  * Local. */
 status fingerprint_of_gaussian(const study *s, const char *store, char hex[SHA256_HEX]);
 
+/* Fingerprint of the label maps made from the store with the seal `store`. Local. */
+status fingerprint_of_maps(const study *s, const char *store, char hex[SHA256_HEX]);
+
 /* Fingerprint of the metrics of the stores with these seals. Local. */
 status fingerprint_of_metrics(const study *s, const char *real, const char *synthetic,
                               char hex[SHA256_HEX]);

@@ -42,10 +42,21 @@ static geometry working_geometry(const geometry *from, int64_t size, int64_t sli
     return g;
 }
 
-status deformed_plan(const study *s, const store *real, const split *sp, int64_t v, deformed *out) {
-    int64_t volumes = 0, count = 0;
-    *out = (deformed){0};
+void deformed_draw(const study *s, int64_t v, int draw, deformed *d) {
+    rng_stream r = rng_open((uint64_t)s->seed, RNG_DEFORM, (uint64_t)v, (uint32_t)draw);
+    warp_draw(&d->warp, &r, s->generate.rotate, s->generate.zoom, s->generate.shift, 0,
+              s->generate.elastic);
+}
+
+int64_t deformed_sources(const split *sp) {
+    int64_t volumes = 0;
     nth_volume(sp, 0, &volumes);
+    return volumes;
+}
+
+status deformed_plan(const study *s, const store *real, const split *sp, int64_t v, deformed *out) {
+    int64_t volumes = deformed_sources(sp), count = 0;
+    *out = (deformed){0};
     out->source = nth_volume(sp, v % volumes, &volumes);
     for (int64_t i = 0; i < sp->run_count[SPLIT_TRAIN]; i++)
         if (sp->runs[SPLIT_TRAIN][i].volume == out->source) count += sp->runs[SPLIT_TRAIN][i].count;
@@ -62,9 +73,7 @@ status deformed_plan(const study *s, const store *real, const split *sp, int64_t
     out->entry.contrast = from->contrast;
     /* The part before the last "-" names the patient: every synthetic volume is a patient. */
     snprintf(out->entry.id, sizeof out->entry.id, "synthetic%05" PRId64 "-0", v);
-    rng_stream r = rng_open((uint64_t)s->seed, RNG_DEFORM, (uint64_t)v, 0);
-    warp_draw(&out->warp, &r, s->generate.rotate, s->generate.zoom, s->generate.shift, 0,
-              s->generate.elastic);
+    deformed_draw(s, v, 0, out);
     return ST_OK;
 }
 
@@ -100,14 +109,14 @@ done:
     return st;
 }
 
-status deformed_condition(const study *s, store *real, const deformed *d, int64_t k,
-                          slice_sample *out) {
+/* The labels of source slice z, deformed, at the working size. */
+static status deformed_map(const study *s, store *real, const deformed *d, int64_t z,
+                           uint8_t *out) {
     status st = ST_OK;
     const geometry *from = &store_at(real, d->source)->space;
     uint8_t *labels = NULL, *square = NULL, *warped = NULL;
-    int64_t h = from->shape[1], w = from->shape[2], depth = from->shape[0], z = d->slices[k];
-    int64_t side = h > w ? h : w;
-    double at = ((double)z + 0.5) / (double)depth;
+    int64_t h = from->shape[1], w = from->shape[2], side = h > w ? h : w;
+    double at = ((double)z + 0.5) / (double)from->shape[0];
     TRY(array_alloc(&labels, h * w, 1, "a label map"));
     TRY(array_alloc(&square, side * side, 1, "a label map"));
     TRY(array_alloc(&warped, side * side, 1, "a label map"));
@@ -115,16 +124,34 @@ status deformed_condition(const study *s, store *real, const deformed *d, int64_
     /* Padded to a square first: a rotation in relative coordinates would shear any other shape. */
     resize_labels(labels, h, w, square, side);
     warp_labels(&d->warp, at, square, side, side, warped, side, side);
-    resize_labels(warped, side, side, out->labels, s->data.size);
+    resize_labels(warped, side, side, out, s->data.size);
+done:
+    free(labels);
+    free(square);
+    free(warped);
+    return st;
+}
+
+status deformed_condition(const study *s, store *real, const deformed *d, int64_t k,
+                          slice_sample *out) {
+    status st = ST_OK;
+    int64_t depth = store_at(real, d->source)->space.shape[0], z = d->slices[k];
+    if (out->labels) TRY(deformed_map(s, real, d, z, out->labels));
     if (out->image) TRY(deformed_image(s, real, d, z, out->image));
     out->position = depth > 1 ? (float)z / (float)(depth - 1) : 0;
     out->contrast = d->entry.contrast;
     out->volume = d->source;
     out->slice = z;
 done:
-    free(labels);
-    free(square);
-    free(warped);
+    return st;
+}
+
+status deformed_labels(const study *s, store *real, const deformed *d, uint8_t *labels) {
+    status st = ST_OK;
+    int64_t pixels = s->data.size * s->data.size;
+    for (int64_t k = 0; k < d->entry.space.shape[0]; k++)
+        TRY(deformed_map(s, real, d, d->slices[k], labels + k * pixels));
+done:
     return st;
 }
 

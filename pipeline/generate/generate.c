@@ -6,7 +6,7 @@
  * to a file of its own, so that a stopped generation resumes with the missing units. At the end the
  * volumes are assembled from the units' files.
  */
-#include "pipeline/data/deform.h"
+#include "pipeline/generate/maps.h"
 #include "pipeline/common/contact_sheet.h"
 #include "pipeline/generate/painter.h"
 #include "pipeline/stage.h"
@@ -24,7 +24,7 @@ typedef struct generation {
     store *real;
     split split;
     painter_inputs inputs; /* of every painter */
-    deformed *volumes;     /* [generate.volumes] */
+    maps *maps;            /* NULL until the first painter needs them */
     int64_t unit_count;
     int64_t *first_unit; /* [generate.volumes]: number of a volume's first unit */
     /* One unit; the arrays have generate.batch slices. */
@@ -73,17 +73,15 @@ done:
     return st;
 }
 
-/* Plans the deformed label maps and divides the volumes into units. Local. */
-static status plan_volumes(generation *g) {
+/* Divides the volumes into units. Local. */
+static status plan_units(generation *g) {
     status st = ST_OK;
     const study *s = g->stage->study;
-    TRY(array_alloc(&g->volumes, s->generate.volumes, sizeof *g->volumes, "synthetic volumes"));
     TRY(array_alloc(&g->first_unit, s->generate.volumes, sizeof *g->first_unit, "work units"));
     for (int64_t v = 0; v < s->generate.volumes; v++) {
-        TRY(deformed_plan(s, g->real, &g->split, v, &g->volumes[v]));
+        int64_t slices = maps_plan(g->maps, v)->entry.space.shape[0];
         g->first_unit[v] = g->unit_count;
-        g->unit_count +=
-            (g->volumes[v].entry.space.shape[0] + s->generate.batch - 1) / s->generate.batch;
+        g->unit_count += (slices + s->generate.batch - 1) / s->generate.batch;
     }
 done:
     return st;
@@ -100,7 +98,6 @@ static status allocate_unit(generation *g) {
     TRY(array_alloc(&g->sources, batch * pixels, sizeof(float), "source slices"));
     TRY(array_alloc(&g->images, batch * pixels, sizeof(float), "painted slices"));
     TRY(array_alloc(&g->hu, batch * pixels, sizeof(int16_t), "painted slices"));
-    for (int64_t b = 0; b < batch; b++) g->conditions[b].labels = g->labels + b * pixels;
 done:
     return st;
 }
@@ -124,7 +121,7 @@ static int64_t slices_of(const generation *g, int64_t unit, int64_t *v, int64_t 
     int64_t batch = g->stage->study->generate.batch;
     *v = volume_of(g, unit);
     *first = (unit - g->first_unit[*v]) * batch;
-    int64_t left = g->volumes[*v].entry.space.shape[0] - *first;
+    int64_t left = maps_plan(g->maps, *v)->entry.space.shape[0] - *first;
     return left < batch ? left : batch;
 }
 
@@ -140,9 +137,14 @@ static status paint_unit(generation *g, int64_t unit) {
     if (st == ST_OK) activity_saved(true);
     if (st != ST_INPUT && st != ST_INTEGRITY) goto done;
     if (st == ST_INTEGRITY) log_warning(g->stage->log, "%s: painted again", status_message());
+    const uint8_t *labels = NULL;
+    TRY(maps_labels(g->maps, v, &labels));
     for (int64_t b = 0; b < count; b++) {
+        g->conditions[b].labels = NULL; /* they are not those of the deformation alone */
         g->conditions[b].image = g->by->wants_source ? g->sources + b * pixels : NULL;
-        TRY(deformed_condition(s, g->real, &g->volumes[v], first + b, &g->conditions[b]));
+        TRY(deformed_condition(s, g->real, maps_plan(g->maps, v), first + b, &g->conditions[b]));
+        g->conditions[b].labels = g->labels + b * pixels;
+        memcpy(g->conditions[b].labels, labels + (first + b) * pixels, (size_t)pixels);
         g->index[b] = ((uint64_t)v << 20) + (uint64_t)(first + b);
     }
     TRY(g->by->paint(g->painter, g->conditions, g->index, count, g->images));
@@ -178,12 +180,13 @@ done:
     return st;
 }
 
-/* Assembles volume v from its units' files; its labels are recomputed. The caller frees *out, also
+/* Assembles volume v from its units' files; with the labels of its map. The caller frees *out, also
  * after a failure. Local. */
 static status assemble_volume(generation *g, int64_t v, volume *out) {
     status st = ST_OK;
     const study *s = g->stage->study;
-    const deformed *d = &g->volumes[v];
+    const deformed *d = maps_plan(g->maps, v);
+    const uint8_t *labels = NULL;
     int64_t pixels = s->data.size * s->data.size, slices = d->entry.space.shape[0];
     char path[PATH_SIZE];
     *out = (volume){.space = d->entry.space, .contrast = d->entry.contrast};
@@ -195,10 +198,8 @@ static status assemble_volume(generation *g, int64_t v, volume *out) {
         TRY(unit_path(g, g->first_unit[v] + first / s->generate.batch, path));
         TRY(part_read(path, g->fingerprint, hu, count * pixels * (int64_t)sizeof *hu));
     }
-    for (int64_t k = 0; k < slices; k++) {
-        slice_sample condition = {.labels = out->labels + k * pixels};
-        TRY(deformed_condition(s, g->real, d, k, &condition));
-    }
+    TRY(maps_labels(g->maps, v, &labels));
+    memcpy(out->labels, labels, (size_t)(slices * pixels));
 done:
     return st;
 }
@@ -219,12 +220,13 @@ static status put_volumes(generation *g, store_writer *w) {
 /* The provenance entry of the store's manifest. New reference; NULL: out of memory. Local. */
 static json_t *provenance(const generation *g) {
     json_t *list = json_array(), *model = g->by->provenance(g->painter);
+    int failed = 0;
     for (int64_t v = 0; v < g->stage->study->generate.volumes; v++)
-        json_array_append_new(list, deformed_json(&g->volumes[v], g->real));
+        failed |= json_array_append_new(list, maps_json(g->maps, v));
     json_t *all =
         json_pack("{s:b, s:s, s:s, s:o}", "synthetic", 1, "painter", g->name, "store_fingerprint",
                   store_manifest(g->real)->fingerprint, "volumes", list);
-    bool complete = model && json_object_update(all, model) == 0;
+    bool complete = !failed && model && json_object_update(all, model) == 0;
     json_decref(model);
     if (complete) return all;
     json_decref(all);
@@ -241,7 +243,7 @@ static status write_store(generation *g) {
     st = from ? array_alloc(&entries, n, sizeof *entries, "store entries")
               : status_memory("provenance", 0);
     TRY(comm_agree(g->stage->comm, st));
-    for (int64_t v = 0; v < n; v++) entries[v] = g->volumes[v].entry;
+    for (int64_t v = 0; v < n; v++) entries[v] = maps_plan(g->maps, v)->entry;
     store_plan plan = {.directory = g->output,
                        .fingerprint = g->fingerprint,
                        .labels = store_labels(g->real),
@@ -262,8 +264,8 @@ done:
 static status open_painting(generation *g) {
     status st = ST_OK;
     TRY(file_make_dirs(g->units));
-    if (!g->volumes) {
-        TRY(plan_volumes(g));
+    if (!g->first_unit) {
+        TRY(plan_units(g));
         TRY(allocate_unit(g));
     }
     TRY(g->by->open(g->painter));
@@ -272,11 +274,9 @@ done:
 }
 
 static void close_generation(generation *g) {
-    for (int64_t v = 0; g->volumes && v < g->stage->study->generate.volumes; v++)
-        deformed_free(&g->volumes[v]);
+    maps_close(g->maps);
     split_free(&g->split);
     store_close(g->real);
-    free(g->volumes);
     free(g->first_unit);
     free(g->conditions);
     free(g->index);
@@ -314,6 +314,7 @@ static status run_painter(generation *g, int kind) {
     if (current) {
         log_info(stage->log, "generate: %s is current", g->output);
     } else {
+        if (!g->maps) TRY(maps_open(stage, g->real, &g->split, &g->maps));
         TRY(comm_agree(stage->comm, open_painting(g)));
         TRY(paint_all(g));
         TRY(write_store(g));
@@ -336,6 +337,7 @@ status generate_stage(const stage_context *stage) {
     TRY(comm_agree(stage->comm, open_inputs(&g)));
     for (int kind = 0; kind < PAINTER_KINDS; kind++)
         if (stage->study->generate.painters >> kind & 1) TRY(run_painter(&g, kind));
+    TRY(comm_agree(stage->comm, comm_rank(stage->comm) == 0 ? maps_remove(stage, g.real) : ST_OK));
     stage_log_next(stage, "evaluate");
 done:
     close_generation(&g);

@@ -1,8 +1,8 @@
 /* The painter `gan`: the generator of the GAN with the EMA parameters of its newest checkpoint.
  *
- * The noise of a slice is sqrt(SHARED) times a map of its volume plus sqrt(1 - SHARED) times a map
- * of its own: normal again with variance 1, as in training, and with correlation SHARED between the
- * slices of a volume, so that a volume has one appearance.
+ * The noise of a slice is sqrt(s) times a map of its volume plus sqrt(1 - s) times a map of its
+ * own, with s = generate.shared_noise: normal again with variance 1, as in training, and with
+ * correlation s between the slices of a volume.
  */
 #include "pipeline/generate/painter.h"
 
@@ -15,8 +15,6 @@
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
-
-static const double SHARED = 0.5;
 
 typedef struct gan_painter {
     const painter_inputs *in;
@@ -84,12 +82,13 @@ done:
 static void fill_noise(gan_painter *p, const uint64_t *index, int64_t count) {
     const uint64_t seed = (uint64_t)p->in->stage->study->seed;
     const int64_t pixels = generator_pixels(p->generator);
-    const float a = (float)sqrt(SHARED), b = (float)sqrt(1 - SHARED);
-    rng_stream r = rng_open(seed, RNG_PAINT, index[0] >> 20, 2);
+    const double shared = p->in->stage->study->generate.shared_noise;
+    const float a = (float)sqrt(shared), b = (float)sqrt(1 - shared);
+    rng_stream r = rng_open(seed, RNG_VOLUME, index[0] >> 20, 1);
     rng_fill_normal(&r, p->of_volume, pixels);
     for (int64_t k = 0; k < count; k++) {
         float *noise = p->noise + k * pixels;
-        r = rng_open(seed, RNG_PAINT, index[k], 3);
+        r = rng_open(seed, RNG_PAINT, index[k], 2);
         rng_fill_normal(&r, noise, pixels);
         for (int64_t i = 0; i < pixels; i++) noise[i] = a * p->of_volume[i] + b * noise[i];
     }

@@ -45,6 +45,14 @@ typedef struct study_threshold {
     int low, high;
 } study_threshold;
 
+/* "lesion in liver: 0.6 x 1..3": in this share of the synthetic volumes, low..high new blobs of a
+ * structure inside another one. */
+typedef struct study_insert {
+    char structure[LABEL_NAME], host[LABEL_NAME];
+    double share;
+    int low, high;
+} study_insert;
+
 /* One member for each key, with the name of the key. The table has the meaning, range and default
  * of each; comments here add only what a user of the struct needs besides. */
 typedef struct study {
@@ -109,8 +117,12 @@ typedef struct study {
         int64_t steps;
         double guidance;
         double eta;
+        double shared_noise;
         int64_t batch;                       /* the bytes of the output depend on it */
         double rotate, zoom, shift, elastic; /* of the label deformation, units as in data */
+        double mixture;                      /* share of volumes, 0..1 */
+        study_insert insert[STUDY_LIST];
+        int insert_count; /* no key of its own */
     } generate;
     struct {
         int64_t seeds;

@@ -76,9 +76,9 @@ static status check_list(walk *w, const study_key *key, const char *path) {
         if (w->event.type == YAML_SEQUENCE_END_EVENT) break;
         if (w->event.type != YAML_SCALAR_EVENT || n == STUDY_LIST)
             return status_fail(ST_USAGE, "%s must be %s%s", path, range,
-                               key->kind == STUDY_THRESHOLDS ? ", each in quotes" : "");
+                               study_key_is_list_of_texts(key) ? ", each in quotes" : "");
     }
-    if (n == 0 && key->kind != STUDY_THRESHOLDS)
+    if (n == 0 && !study_key_is_list_of_texts(key))
         st = status_fail(ST_USAGE, "%s is empty; it must be %s", path, range);
 done:
     return st;

@@ -11,13 +11,15 @@
 #include <stddef.h>
 
 typedef enum study_kind {
-    STUDY_INTEGER,   /* int64_t, low..high */
-    STUDY_REAL,      /* double, low..high */
-    STUDY_REALS,     /* double[count], each low..high */
-    STUDY_CHOICE,    /* an enum of the size of int: a row of choices */
-    STUDY_CHOICES,   /* uint32_t: bit k is row k of choices; not empty */
-    STUDY_STRING,    /* char[count], not empty */
-    STUDY_THRESHOLDS /* study_threshold[count], with their number in ingest.threshold_count */
+    STUDY_INTEGER,    /* int64_t, low..high */
+    STUDY_REAL,       /* double, low..high */
+    STUDY_REALS,      /* double[count], each low..high */
+    STUDY_CHOICE,     /* an enum of the size of int: a row of choices */
+    STUDY_CHOICES,    /* uint32_t: bit k is row k of choices; not empty */
+    STUDY_STRING,     /* char[count], not empty */
+    STUDY_THRESHOLDS, /* study_threshold[count], with their number in ingest.threshold_count */
+    STUDY_INSERTS /* study_insert[count], with their number in generate.insert_count; low..high: of
+                     the number of blobs */
 } study_kind;
 
 enum {
@@ -30,7 +32,7 @@ typedef struct study_key {
     const char *section, *name; /* section "" at the top level */
     study_kind kind;
     size_t offset;    /* of the value in study */
-    int count;        /* numbers in a list, bytes of a text, max entries of thresholds */
+    int count;        /* numbers in a list, bytes of a text, max entries of other lists */
     double low, high; /* range of a number, ends included */
     const named_table *choices;
     const char *initial; /* the default, as YAML writes it */
@@ -62,8 +64,10 @@ status study_key_unknown(const char *path);
 
 /* ---- values (pipeline/study/study_value.c) ---- */
 
-/* Whether YAML writes the value as a list. Local. */
+/* Whether YAML writes the value as a list; and as one whose entries are texts in quotes, which may
+ * be empty. Local. */
 bool study_key_is_list(const study_key *key);
+bool study_key_is_list_of_texts(const study_key *key);
 
 /* Sets a key from its text (a list: from its n texts). ST_USAGE names the key, the wrong value and
  * what it must be; the caller adds file and line. Local. */

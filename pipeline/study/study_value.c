@@ -16,9 +16,15 @@
 #include <string.h>
 
 enum { SHOWN = 64, RANGE = 256, ENTRY = 512, NUMBER = 32 };
+enum { INSERT_LOW = 1, INSERT_HIGH = 3 /* blobs, if the entry does not say */ };
 
 bool study_key_is_list(const study_key *key) {
-    return key->kind == STUDY_REALS || key->kind == STUDY_CHOICES || key->kind == STUDY_THRESHOLDS;
+    return key->kind == STUDY_REALS || key->kind == STUDY_CHOICES ||
+           study_key_is_list_of_texts(key);
+}
+
+bool study_key_is_list_of_texts(const study_key *key) {
+    return key->kind == STUDY_THRESHOLDS || key->kind == STUDY_INSERTS;
 }
 
 static void *at(const study *s, const study_key *key) { return (char *)s + key->offset; }
@@ -177,6 +183,68 @@ static status set_thresholds(study *s, const study_key *key, const char *const *
     return ST_OK;
 }
 
+/* "low..high" between two places of a text. */
+static bool parse_range(const char *from, const char *to, const study_key *key, int *low,
+                        int *high) {
+    char text[2][NUMBER];
+    int64_t value[2];
+    const char *dots = strstr(from, "..");
+    if (!dots || dots > to || !copy_trimmed(from, dots, text[0], NUMBER) ||
+        !copy_trimmed(dots + 2, to, text[1], NUMBER) || !parse_integer(text[0], &value[0]) ||
+        !parse_integer(text[1], &value[1]) || (double)value[0] < key->low ||
+        (double)value[1] > key->high || value[0] > value[1])
+        return false;
+    *low = (int)value[0];
+    *high = (int)value[1];
+    return true;
+}
+
+/* The last " in " between two places of a text, or NULL. */
+static const char *last_in(const char *from, const char *to) {
+    for (const char *c = to - 4; c > from; c--)
+        if (strncmp(c, " in ", 4) == 0) return c;
+    return NULL;
+}
+
+/* "structure in host: share x low..high"; " x low..high" may be left out. */
+static bool parse_insert(const char *text, const study_key *key, study_insert *out) {
+    const char *colon = strrchr(text, ':'), *end = text + strlen(text);
+    const char *in = colon ? last_in(text, colon) : NULL, *times = in ? strchr(colon, 'x') : NULL;
+    char share[NUMBER];
+    memset(out, 0, sizeof *out);
+    out->low = INSERT_LOW;
+    out->high = INSERT_HIGH;
+    return in && is_plain_line(text) &&
+           copy_trimmed(text, in, out->structure, sizeof out->structure) &&
+           copy_trimmed(in + 4, colon, out->host, sizeof out->host) && *out->structure &&
+           *out->host && strcmp(out->structure, out->host) != 0 &&
+           strcmp(out->structure, "background") != 0 &&
+           copy_trimmed(colon + 1, times ? times : end, share, NUMBER) &&
+           parse_real(share, &out->share) && out->share >= 0 && out->share <= 1 &&
+           (!times || parse_range(times + 1, end, key, &out->low, &out->high));
+}
+
+static status set_inserts(study *s, const study_key *key, const char *const *texts, int64_t n) {
+    study_insert *list = at(s, key);
+    if (n > key->count)
+        return status_fail(ST_USAGE, "generate.insert has %" PRId64 " entries; it may have %d", n,
+                           key->count);
+    memset(list, 0, (size_t)key->count * sizeof *list);
+    s->generate.insert_count = 0;
+    for (int64_t i = 0; i < n; i++) {
+        if (parse_insert(texts[i], key, &list[i])) continue;
+        char value[SHOWN];
+        shown(texts[i], value);
+        return status_fail(ST_USAGE,
+                           "entry %" PRId64 " of generate.insert is \"%s\"; it must be "
+                           "\"structure in host: share x low..high\", two different labels, "
+                           "share 0..1, low <= high in %.0f..%.0f (%d..%d if left out)",
+                           i + 1, value, key->low, key->high, INSERT_LOW, INSERT_HIGH);
+    }
+    s->generate.insert_count = (int)n;
+    return ST_OK;
+}
+
 status study_value_set(study *s, const study_key *key, const char *const *texts, int64_t n) {
     switch (key->kind) {
     case STUDY_INTEGER:
@@ -192,6 +260,8 @@ status study_value_set(study *s, const study_key *key, const char *const *texts,
         return set_string(s, key, texts[0]);
     case STUDY_THRESHOLDS:
         return set_thresholds(s, key, texts, n);
+    case STUDY_INSERTS:
+        return set_inserts(s, key, texts, n);
     }
     return status_fail(ST_INTERNAL, "study key of an unknown kind");
 }
@@ -256,6 +326,14 @@ static void put_choices(FILE *f, const study_key *key, const char *place) {
     fputc(']', f);
 }
 
+static void put_insert(FILE *f, const study_insert *insert) {
+    char entry[2 * LABEL_NAME + 4 * NUMBER], share[NUMBER];
+    number_text(insert->share, share);
+    snprintf(entry, sizeof entry, "%s in %s: %s x %d..%d", insert->structure, insert->host, share,
+             insert->low, insert->high);
+    put_string(f, entry);
+}
+
 static void put_value(FILE *f, const study *s, const study_key *key) {
     char number[NUMBER];
     const char *place = at(s, key);
@@ -298,6 +376,14 @@ static void put_value(FILE *f, const study *s, const study_key *key) {
         }
         fputc(']', f);
         break;
+    case STUDY_INSERTS:
+        fputc('[', f);
+        for (int i = 0; i < s->generate.insert_count; i++) {
+            if (i) fputs(", ", f);
+            put_insert(f, &s->generate.insert[i]);
+        }
+        fputc(']', f);
+        break;
     }
 }
 
@@ -318,7 +404,7 @@ void study_value_range(const study_key *key, char *out, size_t size) {
     number_text(key->low, low);
     number_text(key->high, high);
     /* Integers are written in full: 100000000, not 1e+08. */
-    if (key->kind == STUDY_INTEGER || key->kind == STUDY_THRESHOLDS) {
+    if (key->kind == STUDY_INTEGER || study_key_is_list_of_texts(key)) {
         snprintf(low, sizeof low, "%.0f", key->low);
         snprintf(high, sizeof high, "%.0f", key->high);
     }
@@ -345,6 +431,10 @@ void study_value_range(const study_key *key, char *out, size_t size) {
     case STUDY_THRESHOLDS:
         snprintf(out, size, "[\"name: low..high\", up to %d of them, HU %s..%s]", key->count, low,
                  high);
+        break;
+    case STUDY_INSERTS:
+        snprintf(out, size, "[\"structure in host: share x low..high\", up to %d of them]",
+                 key->count);
         break;
     }
 }

@@ -71,7 +71,7 @@ static int build_fields(schema *sc, const char *section, cyaml_schema_field_t *o
         size_t offset = offsetof(loaded, values) + (size_t)i * sizeof(loaded_value);
         if (strcmp(key->section, section) != 0) continue;
         out[n++] = study_key_is_list(key)
-                       ? list_field(key->name, offset, key->kind != STUDY_THRESHOLDS, &sc->entry)
+                       ? list_field(key->name, offset, !study_key_is_list_of_texts(key), &sc->entry)
                        : text_field(key->name, offset);
     }
     return n;

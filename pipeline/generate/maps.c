@@ -1,0 +1,209 @@
+/* Makes the label maps of a study on all ranks and reads them from their files. */
+#include "pipeline/generate/maps.h"
+
+#include "io/activity.h"
+#include "io/alloc.h"
+#include "io/part_file.h"
+#include "pipeline/common/fingerprint.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+struct maps {
+    const stage_context *stage;
+    store *real;
+    const split *split;
+    char fingerprint[SHA256_HEX];
+    char folder[PATH_SIZE];
+    deformed *plans;           /* [generate.volumes] */
+    label_map_record *records; /* [generate.volumes] */
+    /* The content of the file of the volume `held` (-1: none): its record and its labels. */
+    uint8_t *content;
+    int64_t held;
+};
+
+/* Fingerprint and folder of the maps of a study. */
+static status locate(const stage_context *stage, const store *real, char fingerprint[SHA256_HEX],
+                     char folder[PATH_SIZE]) {
+    status st = ST_OK;
+    char name[64];
+    TRY(fingerprint_of_maps(stage->study, store_manifest(real)->seal, fingerprint));
+    snprintf(name, sizeof name, "maps.parts-%.16s", fingerprint);
+    TRY(stage_path(stage, name, folder));
+done:
+    return st;
+}
+
+static int64_t labels_bytes(const maps *m, int64_t v) {
+    int64_t size = m->stage->study->data.size;
+    return m->plans[v].entry.space.shape[0] * size * size;
+}
+
+static uint8_t *labels_of(maps *m) { return m->content + sizeof(label_map_record); }
+
+static status map_path(const maps *m, int64_t v, char path[PATH_SIZE]) {
+    char name[64];
+    snprintf(name, sizeof name, "map-%08" PRId64 ".labels", v);
+    return path_join(path, m->folder, name);
+}
+
+/* Plans the volumes and allocates. Local. */
+static status prepare(maps *m) {
+    status st = ST_OK;
+    const study *s = m->stage->study;
+    int64_t largest = 0;
+    TRY(insert_check(s, store_labels(m->real)));
+    TRY(locate(m->stage, m->real, m->fingerprint, m->folder));
+    TRY(file_make_dirs(m->folder));
+    TRY(array_alloc(&m->plans, s->generate.volumes, sizeof *m->plans, "synthetic volumes"));
+    TRY(array_alloc(&m->records, s->generate.volumes, sizeof *m->records, "synthetic volumes"));
+    for (int64_t v = 0; v < s->generate.volumes; v++) {
+        TRY(deformed_plan(s, m->real, m->split, v, &m->plans[v]));
+        if (labels_bytes(m, v) > largest) largest = labels_bytes(m, v);
+    }
+    TRY(array_alloc(&m->content, (int64_t)sizeof *m->records + largest, 1, "label maps"));
+done:
+    return st;
+}
+
+/* Makes the map of volume v and writes its file, unless there is a good one. Limits are measured
+ * when the first map needs them. Local. */
+static status make_map(maps *m, int64_t v, label_limits *limits) {
+    status st = ST_OK;
+    const study *s = m->stage->study;
+    int64_t bytes = (int64_t)sizeof *m->records + labels_bytes(m, v);
+    char path[PATH_SIZE];
+    TRY(map_path(m, v, path));
+    st = part_read(path, m->fingerprint, m->content, bytes);
+    if (st == ST_INTEGRITY) log_warning(m->stage->log, "%s: made again", status_message());
+    if (st == ST_INPUT || st == ST_INTEGRITY) {
+        st = ST_OK;
+        if (limits->labels == 0) TRY(label_limits_measure(s, m->real, m->split, limits));
+        TRY(label_map_make(s, m->real, m->split, limits, v, labels_of(m), &m->records[v]));
+        memcpy(m->content, &m->records[v], sizeof *m->records);
+        TRY(part_write(path, m->fingerprint, m->content, bytes));
+    }
+    if (st == ST_OK) memcpy(&m->records[v], m->content, sizeof *m->records);
+    activity_step(v);
+done:
+    return st;
+}
+
+/* Every rank makes its maps, in rounds that all ranks make. Collective. */
+static status make_all(maps *m) {
+    status st = ST_OK;
+    const stage_context *stage = m->stage;
+    int64_t volumes = stage->study->generate.volumes;
+    label_limits limits = {0};
+    bool stop = false;
+    for (int64_t round = 0; round < volumes && !stop; round += comm_size(stage->comm)) {
+        int64_t v = round + comm_rank(stage->comm);
+        TRY(comm_agree(stage->comm, v < volumes ? make_map(m, v, &limits) : ST_OK));
+        TRY(stage_should_stop(stage, &stop));
+    }
+    if (stop)
+        st = status_fail(ST_STOPPED,
+                         "stopped; the label maps made so far are kept: run again to resume");
+done:
+    label_limits_free(&limits);
+    return st;
+}
+
+/* Gives all ranks the records, and plans the draws that were taken. Collective. */
+static status share_records(maps *m) {
+    status st = ST_OK;
+    const study *s = m->stage->study;
+    TRY(comm_sum_i64(m->stage->comm, (int64_t *)m->records,
+                     s->generate.volumes * (int64_t)(sizeof *m->records / sizeof(int64_t))));
+    for (int64_t v = 0; v < s->generate.volumes; v++)
+        deformed_draw(s, v, label_map_draw(&m->records[v]), &m->plans[v]);
+done:
+    return st;
+}
+
+/* "liver too small", one line for each fault and structure. Local; called on rank 0. */
+static void log_faults(const maps *m) {
+    const label_set *names = store_labels(m->real);
+    int64_t volumes = m->stage->study->generate.volumes, plain = 0, again = 0;
+    for (int64_t v = 0; v < volumes; v++) {
+        plain += m->records[v].rejected == LABEL_MAP_DRAWS;
+        again += m->records[v].rejected > 0;
+    }
+    if (again == 0) return;
+    log_info(m->stage->log,
+             "generate: %" PRId64 " of %" PRId64 " label maps were drawn again, %" PRId64
+             " of them in vain: deformed alone",
+             again, volumes, plain);
+    for (int fault = LABELS_GOOD + 1; fault < LABEL_FAULTS; fault++)
+        for (int label = 1; label < names->count; label++) {
+            int64_t n = 0;
+            for (int64_t v = 0; v < volumes; v++)
+                for (int64_t k = 0; k < m->records[v].rejected; k++)
+                    n += m->records[v].fault[k] == fault && m->records[v].label[k] == label;
+            if (n > 0)
+                log_info(m->stage->log, "generate: %" PRId64 " draws rejected: %s %s", n,
+                         names->name[label], named_table_name(&label_faults, fault));
+        }
+}
+
+status maps_open(const stage_context *stage, store *real, const split *sp, maps **out) {
+    status st = ST_OK;
+    maps *m = NULL;
+    st = array_alloc(&m, 1, sizeof *m, "label maps");
+    *out = m;
+    if (m) {
+        *m = (maps){.stage = stage, .real = real, .split = sp, .held = -1};
+        st = prepare(m);
+    }
+    TRY(comm_agree(stage->comm, st));
+    TRY(make_all(m));
+    TRY(share_records(m));
+    if (comm_rank(stage->comm) == 0) log_faults(m);
+done:
+    return st;
+}
+
+void maps_close(maps *m) {
+    if (!m) return;
+    for (int64_t v = 0; m->plans && v < m->stage->study->generate.volumes; v++)
+        deformed_free(&m->plans[v]);
+    free(m->plans);
+    free(m->records);
+    free(m->content);
+    free(m);
+}
+
+const deformed *maps_plan(const maps *m, int64_t v) { return &m->plans[v]; }
+
+status maps_labels(maps *m, int64_t v, const uint8_t **labels) {
+    status st = ST_OK;
+    char path[PATH_SIZE];
+    if (m->held != v) {
+        m->held = -1;
+        TRY(map_path(m, v, path));
+        TRY(part_read(path, m->fingerprint, m->content,
+                      (int64_t)sizeof *m->records + labels_bytes(m, v)));
+        m->held = v;
+    }
+    *labels = labels_of(m);
+done:
+    return st;
+}
+
+json_t *maps_json(const maps *m, int64_t v) {
+    json_t *told = deformed_json(&m->plans[v], m->real);
+    if (told && label_map_describe(m->stage->study, m->real, &m->records[v], told) == ST_OK)
+        return told;
+    json_decref(told);
+    return NULL;
+}
+
+status maps_remove(const stage_context *stage, const store *real) {
+    status st = ST_OK;
+    char fingerprint[SHA256_HEX], folder[PATH_SIZE];
+    TRY(locate(stage, real, fingerprint, folder));
+    if (file_exists(folder)) TRY(file_remove_tree(folder));
+done:
+    return st;
+}
