@@ -78,7 +78,7 @@ def check_networks(out):
         assert 0.99 < largest < 1.3, (k, largest)
 
 
-def check_painting(place, study, out):
+def check_painting(study, out):
     """The store has the painter's slices, the same from 1 and 2 ranks, and not a constant."""
     chain.run(1, "generate", study, *SET)
     once = chain.hashes(f"{out}/synthetic-gan")
@@ -94,7 +94,11 @@ def check_painting(place, study, out):
     assert "current" in said, said
     with open(f"{out}/synthetic-gan/manifest.json") as f:
         assert json.load(f)["detail"]["provenance"]["checkpoint_step"] == 24
-    assert place
+    chain.run(2, "generate", study, *SET, "--set", "generate.shared_noise=1")
+    shared, _ = chain.read_store(f"{out}/synthetic-gan")
+    for name, (ct, labels, _) in volumes.items():
+        assert numpy.array_equal(labels, shared[name][1]) and not numpy.array_equal(
+            ct, shared[name][0]), name
 
 
 def check_run(place, store):
@@ -172,7 +176,7 @@ def main():
         assert len(os.listdir(f"{at}/gan")) == 2
 
         check_variants(place, f"{out}/store")
-        check_painting(place, study, out)
+        check_painting(study, out)
         check_run(place, f"{out}/store")
 
 
