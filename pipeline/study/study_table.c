@@ -159,6 +159,8 @@ const study_key study_keys[] = {
     REAL(generate, eta, 0, 1, "0", "DDIM noise: 0 none, 1 as much as DDPM"),
     REAL(generate, shared_noise, 0, 1, "0",
          "how alike the grey values of the slices of a volume are: 0 independent, 1 one appearance"),
+    REAL(generate, appearance, 0, 1, "0",
+         "how strongly the slices of a volume are drawn to grey values in common; 0: not"),
     INTEGER(generate, batch, 1, BATCH_MAX, "16", "slices sampled at once"),
     REAL(generate, rotate, 0, 180, "5", "label deformation: largest rotation, degrees"),
     REAL(generate, zoom, 0, 0.5, "0.05", "label deformation: largest relative zoom"),
