@@ -1,6 +1,7 @@
 #!/bin/bash
 # Submits the chain ingest -> referee -> train -> generate -> evaluate -> report to Slurm, each
-# stage after the success of the one before.
+# stage after the success of the one before; with gan after train if generate.painters of the study
+# has gan.
 # Usage: jobs/submit.sh STUDY.yaml [sbatch options for every stage]
 #     jobs/submit.sh mine.yaml --ntasks=32 --cpus-per-task=8 --partition=long
 # Start it in the folder that the paths of the study are relative to. CTAUG names the program
@@ -14,8 +15,15 @@ export CTAUG_JOBS CTAUG=${CTAUG:-build/ctaug}
 [ -r "$study" ] || { echo "submit: cannot read the study $study" >&2; exit 2; }
 [ -x "$CTAUG" ] || { echo "submit: no program $CTAUG: run make, or name it in CTAUG" >&2; exit 2; }
 
+# The list on one line, [diffusion, gan], or on lines of its own, each after "- ".
+gan=
+if sed 's/#.*//' "$study" | tr '\n' ' ' |
+    grep -Eq 'painters: *(\[[^]]*\<gan\>|( *- *[a-z]+)* *- *gan\>)'; then
+    gan=gan
+fi
+
 ids=() after=() last=()
-for stage in ingest referee train generate evaluate report; do
+for stage in ingest referee train $gan generate evaluate report; do
     # One rank writes the page; further ranks would only occupy processors.
     [ $stage != report ] || last=(--ntasks=1)
     # If a job is refused (a full queue, a wrong option), those submitted before are cancelled.

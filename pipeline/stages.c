@@ -9,6 +9,8 @@ status referee_sets_stage(const stage_context *s) { return cells_each(s, referee
 
 status train_sets_stage(const stage_context *s) { return cells_each(s, train_stage); }
 
+status gan_sets_stage(const stage_context *s) { return cells_each(s, gan_stage); }
+
 status generate_sets_stage(const stage_context *s) { return cells_each(s, generate_stage); }
 
 status run_stages(const stage_context *s) {
@@ -16,16 +18,19 @@ status run_stages(const stage_context *s) {
         const char *name;
         status (*stage)(const stage_context *);
     } order[] = {
-        {"ingest", ingest_stage},     {"referee", referee_sets_stage},
-        {"train", train_sets_stage},  {"generate", generate_sets_stage},
-        {"evaluate", evaluate_stage}, {"report", report_stage},
+        {"ingest", ingest_stage}, {"referee", referee_sets_stage},   {"train", train_sets_stage},
+        {"gan", gan_sets_stage},  {"generate", generate_sets_stage}, {"evaluate", evaluate_stage},
+        {"report", report_stage},
     };
     enum { STAGES = sizeof order / sizeof *order };
     status st = ST_OK;
     stage_context chained = *s;
     chained.chained = true;
-    for (int i = 0; i < STAGES; i++) {
-        log_info(s->log, "-- %s (%d of %d)", order[i].name, i + 1, (int)STAGES);
+    const bool with_gan = s->study->generate.painters >> PAINTER_GAN & 1;
+    const int all = STAGES - !with_gan;
+    for (int i = 0, number = 1; i < STAGES; i++) {
+        if (order[i].stage == gan_stage && !with_gan) continue;
+        log_info(s->log, "-- %s (%d of %d)", order[i].name, number++, all);
         TRY(order[i].stage(&chained));
     }
 done:

@@ -110,6 +110,53 @@ static void a_sample_does_not_know_its_neighbours(void **state) {
     denoiser_close(d);
 }
 
+static int by_value(const void *a, const void *b) {
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+static double median_of(const float *image, const uint8_t *map, int label) {
+    float found[PIXELS];
+    int n = 0;
+    for (int i = 0; i < PIXELS; i++)
+        if (map[i] == label) found[n++] = image[i];
+    qsort(found, (size_t)n, sizeof *found, by_value);
+    return n % 2 ? found[n / 2] : (found[n / 2 - 1] + found[n / 2]) / 2;
+}
+
+/* In a single step from T to 0 the sample is x_0 itself: structures with a grey value are moved as
+ * a whole, half as far with half the strength; the others keep their bytes. Medians come from bins
+ * of 0.002. */
+static void steering_moves_structures_to_their_grey_values(void **state) {
+    (void)state;
+    uint8_t map[PIXELS];
+    float plain[PIXELS], steered[PIXELS];
+    const float grey[LABELS] = {NAN, 0.25f, NAN};
+    study s = make_study();
+    s.generate.steps = 1;
+    denoiser *d = make(&s, 1);
+    /* A nearly empty network predicts v near 0 and thus values far from the clamp at 1. */
+    params *p = denoiser_params(d);
+    for (int64_t i = 0; i < p->total; i++) p->value[i] *= 0.1f;
+    denoiser_params_changed(d);
+    for (int i = 0; i < PIXELS; i++) map[i] = (uint8_t)(i % LABELS);
+    sample(d, map, 0.2f, 0, plain);
+    double before = median_of(plain, map, 1);
+    assert_true(fabs(before) < 0.2);
+    for (int half = 0; half < 2; half++) {
+        double move = (half ? 0.5 : 1) * (0.25 - before);
+        denoiser_steer(d, grey, half ? 0.5 : 1);
+        sample(d, map, 0.2f, 0, steered);
+        for (int i = 0; i < PIXELS; i++)
+            assert_float_equal(steered[i], plain[i] + (map[i] == 1 ? move : 0),
+                               map[i] == 1 ? 0.004 : 0);
+    }
+    denoiser_steer(d, NULL, 0);
+    sample(d, map, 0.2f, 0, steered);
+    assert_memory_equal(plain, steered, sizeof plain);
+    denoiser_close(d);
+}
+
 static void sizes_that_cannot_be_halved_are_refused(void **state) {
     (void)state;
     study s = make_study();
@@ -124,6 +171,7 @@ int main(void) {
         cmocka_unit_test(conditions_are_laid_into_their_channels),
         cmocka_unit_test(every_condition_reaches_the_sample),
         cmocka_unit_test(a_sample_does_not_know_its_neighbours),
+        cmocka_unit_test(steering_moves_structures_to_their_grey_values),
         cmocka_unit_test(sizes_that_cannot_be_halved_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 #!/bin/bash
-# The calls of sbatch that jobs/submit.sh makes, recorded by a fake sbatch: six jobs, each after
-# the success of the one before, with the given options; the report on one rank. (tests/slurm starts
-# a real Slurm.)
+# The calls of sbatch that jobs/submit.sh makes, recorded by a fake sbatch: five jobs, or six with
+# gan, each after the success of the one before, with the given options; the report on one rank.
+# (tests/slurm starts a real Slurm.)
 set -u
 cd "$(dirname "$0")/.." || exit 1
 place=$(mktemp -d) || exit 1
@@ -15,19 +15,32 @@ echo "$*" >> "$(dirname "$0")/asked"
 grep -c . "$(dirname "$0")/asked"
 EOF
 chmod +x "$place/sbatch"
-touch "$place/study.yaml"
-PATH=$place:$PATH CTAUG=/bin/true jobs/submit.sh "$place/study.yaml" --ntasks=32 --partition=long \
-    > "$place/said" 2>&1 || fail "submit.sh"
+# CONTENT STAGE...: a study with this content is submitted as these stages.
+chain() {
+    printf '%b' "$1" > "$place/study.yaml"
+    shift
+    : > "$place/asked"
+    PATH=$place:$PATH CTAUG=/bin/true jobs/submit.sh "$place/study.yaml" --ntasks=32 --partition=long \
+        > "$place/said" 2>&1 || fail "submit.sh"
+    [ "$(wc -l < "$place/asked")" = $# ] || fail "$# jobs were expected"
+    number=0
+    for stage in "$@"; do
+        number=$((number + 1))
+        line=$(sed -n "${number}p" "$place/asked")
+        [[ $line == *" --ntasks=32 --partition=long "*"/$stage.sbatch $place/study.yaml" ]] || fail "$stage: $line"
+        [ $number = 1 ] || [[ $line == *"--dependency=afterok:$((number - 1)) "* ]] || fail "$stage: $line"
+        # If an option is given twice, sbatch uses the last.
+        ranks=$(grep -o -- '--ntasks=[0-9]*' <<< "$line" | tail -n 1)
+        expected=--ntasks=32
+        [ "$stage" != report ] || expected=--ntasks=1
+        [ "$ranks" = $expected ] || fail "$stage: $ranks"
+    done
+}
 
-number=0
-for stage in ingest referee train generate evaluate report; do
-    number=$((number + 1))
-    line=$(sed -n "${number}p" "$place/asked")
-    [[ $line == *" --ntasks=32 --partition=long "*"/$stage.sbatch $place/study.yaml" ]] || fail "$stage: $line"
-    [ $number = 1 ] || [[ $line == *"--dependency=afterok:$((number - 1)) "* ]] || fail "$stage: $line"
-    # If an option is given twice, sbatch uses the last.
-    ranks=$(grep -o -- '--ntasks=[0-9]*' <<< "$line" | tail -n 1)
-    expected=--ntasks=32
-    [ $stage != report ] || expected=--ntasks=1
-    [ "$ranks" = $expected ] || fail "$stage: $ranks"
-done
+plain="ingest referee train generate evaluate report"
+with_gan="ingest referee train gan generate evaluate report"
+chain '' $plain
+chain 'generate: {painters: [diffusion]} # or gan\ngan: {steps: 5}\n' $plain
+chain 'generate:\n  painters:\n    - gaussian\ngan:\n  steps: 5\n' $plain
+chain 'generate: {painters: [diffusion, gan], steps: 5}\n' $with_gan
+chain 'generate:\n  painters: # both\n    - gaussian\n    - gan\n' $with_gan

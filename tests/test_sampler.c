@@ -378,6 +378,27 @@ static void slices_of_a_volume_share_the_means_of_blocks(void **state) {
         }
 }
 
+/* x_0 becomes 2 for the first sample alone. */
+static void set_two(void *context, int64_t b, float *x0) {
+    (void)context;
+    for (int64_t i = 0; b == 0 && i < N; i++) x0[i] = 2;
+}
+
+/* A corrected x_0 is where a deterministic sampler ends, because eps follows from it. */
+static void a_correction_of_x0_is_followed(void **state) {
+    set_up *s = *state;
+    static float free[BATCH * N];
+    prepare(s, SCHEDULE_COSINE, 100, OBJECTIVE_V, SAMPLER_DDIM, 10, 0);
+    assert_int_equal(run(s), ST_OK);
+    memcpy(free, s->x, sizeof free);
+    s->oracle.calls[1] = 0;
+    s->how.correct = set_two;
+    assert_int_equal(run(s), ST_OK);
+    for (int64_t i = 0; i < N; i++) assert_float_equal(s->x[i], 2, 1e-5);
+    for (int64_t i = N; i < BATCH * N; i++) assert_float_equal(s->x[i], free[i], 1e-4);
+    schedule_free(&s->schedule);
+}
+
 static void shared_noise_out_of_range_is_refused(void **state) {
     set_up *s = *state;
     prepare(s, SCHEDULE_COSINE, 100, OBJECTIVE_X0, SAMPLER_DDIM, 2, 0);
@@ -404,6 +425,7 @@ int main(void) {
         cmocka_unit_test_prestate(clamp_tames_the_far_end, state),
         cmocka_unit_test_prestate(faults_are_passed_on, state),
         cmocka_unit_test_prestate(slices_of_a_volume_share_the_means_of_blocks, state),
+        cmocka_unit_test_prestate(a_correction_of_x0_is_followed, state),
         cmocka_unit_test_prestate(shared_noise_out_of_range_is_refused, state),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -111,6 +111,14 @@ static void clamp(double alpha_bar, double clip, const float *x_t, float *x0, fl
     }
 }
 
+/* Lets how->correct change x_0, and recomputes eps. */
+static void correct(const sampling *how, void *context, int64_t b, double alpha_bar,
+                    const float *x_t, float *x0, float *eps, int64_t n) {
+    double alpha = sqrt(alpha_bar), sigma = sqrt(1 - alpha_bar);
+    how->correct(context, b, x0);
+    for (int64_t i = 0; i < n; i++) eps[i] = (float)((x_t[i] - alpha * x0[i]) / sigma);
+}
+
 static void take_step(const step_rule *rule, const float *x0, const float *eps, const float *noise,
                       float *x, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
@@ -186,6 +194,7 @@ status sampler_run(const sampling *how, denoise_fn denoise, void *context, const
         for (int64_t b = 0; b < batch; b++) {
             float *x_t = x + b * n;
             how->objective->split(alpha_bar, x_t, predicted + b * n, x0, eps, n);
+            if (how->correct) correct(how, context, b, alpha_bar, x_t, x0, eps, n);
             if (how->clip > 0) clamp(alpha_bar, how->clip, x_t, x0, eps, n);
             if (rule.noise > 0) draw_normal(how, index[b], k + 1, noise, n);
             take_step(&rule, x0, eps, noise, x_t, n);

@@ -20,6 +20,9 @@
 typedef status (*denoise_fn)(void *context, const float *x_t, int64_t t, int conditional,
                              float *predicted);
 
+/* Changes the predicted x0[n] of sample b. eps is recomputed from x_t and the new x0. */
+typedef void (*correct_fn)(void *context, int64_t b, float *x0);
+
 typedef enum sampler_kind {
     SAMPLER_DDPM, /* Ho et al. 2020, algorithm 2, on a subset of the steps */
     SAMPLER_DDIM  /* Song et al. 2021, eq. 12 and 16 */
@@ -42,6 +45,7 @@ typedef struct sampling {
      * pixels (those at the border fewer). The group of a sample is its index / 2^20. */
     double shared;
     int64_t width, block;
+    correct_fn correct; /* with the context of `denoise`; NULL: none */
     uint64_t seed;
     const schedule *schedule;
     const objective *objective;

@@ -90,7 +90,8 @@ void graph_param(graph *g, graph_op *op, const char *suffix, int rank, const int
                  .count = 1,
                  .init = init,
                  .fan_in = fan_in,
-                 .decay = decay};
+                 .decay = decay && !g->frozen,
+                 .frozen = g->frozen};
     snprintf(p->name, sizeof p->name, "%.*s.%s", PARAM_NAME - 16, op->name, suffix);
     for (int i = 0; i < g->param_count; i++)
         if (strcmp(g->params[i].name, p->name) == 0) {
@@ -110,6 +111,8 @@ void graph_param(graph *g, graph_op *op, const char *suffix, int rank, const int
 }
 
 void graph_block(graph *g) { g->block++; }
+
+void graph_freeze(graph *g, bool on) { g->frozen = on; }
 
 void graph_shape(const graph *g, node x, int64_t shape[4]) {
     shape[0] = 1;

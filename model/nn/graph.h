@@ -43,6 +43,10 @@ status graph_check(const graph *g);
  * (plan_options.recompute). Values of ops added before the first call are always kept. */
 void graph_block(graph *g);
 
+/* Parameters added while `on` are frozen: backward leaves their gradients 0, and an optimiser step
+ * with these gradients leaves their values. Convolutions alone can be frozen. */
+void graph_freeze(graph *g, bool on);
+
 /* A named tensor that the caller fills before each run. */
 node graph_input(graph *g, const char *name, tensor_type type, int64_t h, int64_t w, int64_t c);
 
@@ -51,12 +55,18 @@ node graph_input(graph *g, const char *name, tensor_type type, int64_t h, int64_
  * Parameters name.weight [out,ci,k,k], name.bias [out]. */
 node graph_conv(graph *g, const char *name, node x, int64_t out, int kernel, int stride,
                 weight_init init);
+/* The same with initial weights INIT_UNIFORM and a third, frozen parameter name.u [out]: the state
+ * of the power iteration of model/net/spectral.h, which divides the weights by their spectral
+ * norm. */
+node graph_conv_spectral(graph *g, const char *name, node x, int64_t out, int kernel, int stride);
 /* [1,1,ci] -> [1,1,out]. Parameters name.weight [out,ci], name.bias [out]. */
 node graph_linear(graph *g, const char *name, node x, int64_t out, weight_init init);
 /* Group norm; scale_shift: NODE_NONE or [1,1,2c]; silu: apply SiLU afterwards. Parameters
  * name.weight, name.bias [c]. */
 node graph_norm(graph *g, const char *name, node x, int64_t groups, node scale_shift, bool silu);
 node graph_silu(graph *g, node x);
+node graph_leaky_relu(graph *g, node x); /* x for x > 0, else x / 5 */
+node graph_tanh(graph *g, node x);
 /* qkv [h,w,3c] -> [h,w,c], softmax attention over the h*w pixels. */
 node graph_attention(graph *g, node qkv, int64_t heads);
 node graph_add(graph *g, node a, node b);
@@ -77,6 +87,11 @@ node graph_regression_loss(graph *g, node predicted, node target, node weight, l
 /* Cross-entropy (mean over pixels) + 1 - mean over classes of soft Dice (Milletari et al. 2016,
  * with plain sums in the denominator and +1 above and below); logits [h,w,k], labels u8 [h,w,1]. */
 node graph_dice_ce_loss(graph *g, node logits, node labels, node weight);
+/* Hinge loss of a discriminator: mean over h*w*c of max(0, 1 - sign * score); sign [1,1,1] is 1 for
+ * a real sample and -1 for a generated one. */
+node graph_hinge_loss(graph *g, node score, node sign, node weight);
+/* Loss of its generator: -(mean over h*w*c of score). */
+node graph_score_loss(graph *g, node score, node weight);
 
 /* The shape of a node with batch 1. */
 void graph_shape(const graph *g, node x, int64_t shape[4]);

@@ -16,7 +16,7 @@
 #include "model/nn/params.h"
 #include "model/nn/plan.h"
 
-enum { OP_INPUTS = 3, OP_PARAMS = 2 };
+enum { OP_INPUTS = 3, OP_PARAMS = 3 };
 
 typedef struct op_kind op_kind;
 
@@ -48,6 +48,7 @@ struct graph {
     int32_t param_count, param_room;
     int64_t total; /* floats of all parameters */
     int32_t block; /* of the next op */
+    bool frozen;   /* the next parameters */
     status fault;
     char message[256];
 };
@@ -66,7 +67,7 @@ typedef struct op_run {
     bool grad_adds[OP_INPUTS]; /* add to grad_in (only set where the kind has adds_gradient) */
     const void *grad_out;
     const float *param[OP_PARAMS];
-    float *grad_param[OP_PARAMS]; /* added to */
+    float *grad_param[OP_PARAMS]; /* added to; NULL: frozen */
     void *state;                  /* created by open, freed by close */
     void *saved;                  /* written by forward, read by backward */
     int64_t saved_bytes;

@@ -38,6 +38,14 @@ void params_destroy(params *p) {
     free(p);
 }
 
+/* A unit vector of uniformly distributed direction. */
+static void fill_direction(rng_stream *r, float *value, int64_t n) {
+    double square = 0;
+    rng_fill_normal(r, value, n);
+    for (int64_t k = 0; k < n; k++) square += (double)value[k] * (double)value[k];
+    for (int64_t k = 0; k < n; k++) value[k] = (float)((double)value[k] / sqrt(square));
+}
+
 void params_init(params *p, uint64_t seed) {
     for (int64_t i = 0; i < p->count; i++) {
         const param *q = &p->list[i];
@@ -47,5 +55,6 @@ void params_init(params *p, uint64_t seed) {
         rng_stream r = rng_open(seed, RNG_INIT, (uint64_t)i, 0);
         for (int64_t k = 0; k < q->count; k++)
             value[k] = q->init == PARAM_UNIFORM ? (float)rng_between(&r, -bound, bound) : constant;
+        if (q->init == PARAM_DIRECTION) fill_direction(&r, value, q->count);
     }
 }

@@ -10,7 +10,8 @@
 
 enum { PARAM_NAME = 96 };
 
-typedef enum param_init { PARAM_UNIFORM, PARAM_ZERO, PARAM_ONE } param_init;
+/* DIRECTION: a random unit vector, the start of a power iteration (model/net/spectral.h). */
+typedef enum param_init { PARAM_UNIFORM, PARAM_ZERO, PARAM_ONE, PARAM_DIRECTION } param_init;
 
 typedef struct param {
     char name[PARAM_NAME];
@@ -19,7 +20,8 @@ typedef struct param {
     int64_t offset, count; /* in floats, in the flat buffer */
     param_init init;
     int64_t fan_in;
-    bool decay; /* weight decay applies: weights of convolutions and linear layers */
+    bool decay;  /* weight decay applies: weights of convolutions and linear layers */
+    bool frozen; /* no gradient is computed: it stays 0 */
 } param;
 
 typedef struct params {

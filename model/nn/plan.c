@@ -85,9 +85,9 @@ static void connect(plan *pl, plan_op *p, op_run *run, int copy, int64_t from) {
         run->grad_in[k] = block_at(pl, p->sent[k], in_offset);
     }
     for (int k = 0; k < op->params; k++) {
-        int64_t offset = pl->params->list[op->first_param + k].offset;
-        run->param[k] = pl->params->value + offset;
-        run->grad_param[k] = pl->params->grad ? pl->params->grad + offset : NULL;
+        const param *q = &pl->params->list[op->first_param + k];
+        run->param[k] = pl->params->value + q->offset;
+        run->grad_param[k] = pl->params->grad && !q->frozen ? pl->params->grad + q->offset : NULL;
     }
 }
 

@@ -18,8 +18,9 @@ static volatile int stop_requested;
 static const char run_help[] =
     "usage: ctaug run STUDY.yaml [--set key=value ...]\n"
     "\n"
-    "Runs all stages: ingest, referee, train, generate, evaluate, report. Stages whose output is\n"
-    "published and current are skipped, and so is referee if nothing in the study needs it; a\n"
+    "Runs all stages: ingest, referee, train, gan, generate, evaluate, report. Stages whose "
+    "output\n"
+    "is published and current are skipped, and so are referee and gan if nothing needs them; a\n"
     "stopped or killed run resumes from its last checkpoint.\n"
     "\n"
     "  ctaug run head.yaml\n"
@@ -65,6 +66,16 @@ static const char train_help[] =
     "\n"
     "  mpirun -n 4 ctaug train head.yaml --set train.batch=32\n";
 
+static const char gan_help[] =
+    "usage: ctaug gan STUDY.yaml [--set key=value ...]\n"
+    "\n"
+    "Trains the GAN, a baseline of the diffusion model, on <out>/store; checkpoints in <out>/gan,\n"
+    "previews in <out>/previews. It has the same network as generator and, unless gan.steps says\n"
+    "otherwise, takes as many floating-point operations as `ctaug train`.\n"
+    "Resumes from the newest checkpoint of the same study.\n"
+    "\n"
+    "  mpirun -n 4 ctaug gan head.yaml --set gan.steps=5000\n";
+
 static const char generate_help[] =
     "usage: ctaug generate STUDY.yaml [--set key=value ...]\n"
     "\n"
@@ -97,11 +108,11 @@ typedef struct verb {
 
 static const verb verbs[] = {
     {"init", "print a study file with all keys explained", init_help, NULL, init_verb},
-    {"run", "all stages: ingest, referee, train, generate, evaluate, report", run_help, run_stages,
-     NULL},
+    {"run", "all stages, from ingest to report", run_help, run_stages, NULL},
     {"ingest", "read DICOM into a store", ingest_help, ingest_stage, NULL},
     {"referee", "train a segmenter for pseudo-labels", referee_help, referee_sets_stage, NULL},
     {"train", "train the diffusion model on the store", train_help, train_sets_stage, NULL},
+    {"gan", "train the GAN, a baseline, on the store", gan_help, gan_sets_stage, NULL},
     {"generate", "sample synthetic volumes from the model", generate_help, generate_sets_stage,
      NULL},
     {"evaluate", "FID and Dice of the synthetic volumes", evaluate_help, evaluate_stage, NULL},

@@ -3,8 +3,10 @@
 
 #include "io/activity.h"
 #include "io/alloc.h"
+#include "pipeline/common/grey_histogram.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 status denoiser_config(const study *s, const label_set *labels, unet_config *out) {
@@ -71,6 +73,9 @@ struct denoiser {
     /* Arguments of the current denoiser_sample() call, for predict(). */
     const slice_sample *conditions;
     int64_t count;
+    const float *grey; /* see denoiser_steer() */
+    double strength;
+    grey_structure *structures; /* [labels]: scratch */
 };
 
 status denoiser_open(const stage_context *stage, const label_set *labels, int64_t batch,
@@ -91,6 +96,7 @@ status denoiser_open(const stage_context *stage, const label_set *labels, int64_
     TRY(array_alloc(&d->x, batch * d->config.size * d->config.size, sizeof(float),
                     "a batch of slices"));
     TRY(array_alloc(&d->index, batch, sizeof *d->index, "sample indices"));
+    TRY(array_alloc(&d->structures, d->config.labels, sizeof *d->structures, "grey values"));
     plan_options options = {.engine = stage->engine,
                             .batch = batch,
                             .compute = stage->precision,
@@ -113,6 +119,7 @@ void denoiser_close(denoiser *d) {
     schedule_free(&d->schedule);
     free(d->x);
     free(d->index);
+    free(d->structures);
     free(d);
 }
 
@@ -136,6 +143,26 @@ static status predict(void *context, const float *x_t, int64_t t, int conditiona
     return st;
 }
 
+void denoiser_steer(denoiser *d, const float *grey, double strength) {
+    d->grey = grey;
+    d->strength = strength;
+}
+
+/* Callback of the sampler: moves the grey values of structures towards d->grey. */
+static void steer(void *context, int64_t b, float *x0) {
+    denoiser *d = context;
+    const uint8_t *labels = d->conditions[b < d->count ? b : d->count - 1].labels;
+    int64_t pixels = d->config.size * d->config.size;
+    memset(d->structures, 0, (size_t)d->config.labels * sizeof *d->structures);
+    grey_add(d->structures, labels, x0, d->config.size);
+    for (int64_t k = 0; k < d->config.labels; k++) {
+        double move = d->strength * (d->grey[k] - grey_value(&d->structures[k]));
+        if (isnan(move)) continue;
+        for (int64_t i = 0; i < pixels; i++)
+            if (labels[i] == k) x0[i] += (float)move;
+    }
+}
+
 status denoiser_sample(denoiser *d, const slice_sample *conditions, const uint64_t *index,
                        int64_t count, float *out) {
     int64_t pixels = d->config.size * d->config.size;
@@ -147,6 +174,7 @@ status denoiser_sample(denoiser *d, const slice_sample *conditions, const uint64
                     .shared = d->study->generate.shared_noise,
                     .width = d->config.size,
                     .block = SHARED_BLOCK,
+                    .correct = d->grey ? steer : NULL,
                     .seed = (uint64_t)d->study->seed,
                     .schedule = &d->schedule,
                     .objective = d->objective};

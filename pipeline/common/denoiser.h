@@ -43,6 +43,12 @@ params *denoiser_params(denoiser *d);
 /* Must be called after every change of the parameters. Local. */
 void denoiser_params_changed(denoiser *d);
 
+/* From now on, samples are steered: in each step the grey value of every structure in x_0
+ * (common/grey_histogram.h) is moved towards grey[labels], by the share `strength` (0..1) of the
+ * difference. NaN: that structure is left alone. grey stays the caller's; NULL: no steering. Local.
+ */
+void denoiser_steer(denoiser *d, const float *grey, double strength);
+
 /* Samples `count` <= batch slices for their conditions with the settings of study.generate into
  * out[count*size*size], values in [-1, 1]. index[count]: global sample indices; they and the
  * study's seed determine the noise. The whole batch is always computed and the rest discarded, so

@@ -40,6 +40,11 @@ done:
     return st;
 }
 
+status fingerprint_of_gan(const study *s, const char *training, char hex[SHA256_HEX]) {
+    static const char *const sections[] = {"gan"};
+    return study_fingerprint(s, sections, 1, training, hex);
+}
+
 status fingerprint_of_synthetic(const study *s, const char *training, const char *checkpoint,
                                 char hex[SHA256_HEX]) {
     static const char *const sections[] = {"seed", "generate"};
@@ -83,8 +88,10 @@ status fingerprint_check_synthetic(const study *s, const store *real, const stor
     const char *checkpoint = json_string_value(json_object_get(from, "checkpoint"));
     const char *by = json_string_value(json_object_get(from, "painter"));
     bool gaussian = by && strcmp(by, named_table_name(&painter_kinds, PAINTER_GAUSSIAN)) == 0;
+    bool gan = by && strcmp(by, named_table_name(&painter_kinds, PAINTER_GAN)) == 0;
     *checkpoint_step = json_integer_value(json_object_get(from, "checkpoint_step"));
     TRY(fingerprint_of_training(s, store_manifest(real)->seal, training));
+    if (gan) TRY(fingerprint_of_gan(s, training, training));
     if (gaussian)
         TRY(fingerprint_of_gaussian(s, store_manifest(real)->seal, expected));
     else
@@ -93,7 +100,10 @@ status fingerprint_check_synthetic(const study *s, const store *real, const stor
         st = status_fail(ST_INPUT,
                          "%s/synthetic%s was generated from another store or study: run ctaug "
                          "train and ctaug generate first",
-                         s->out, gaussian ? "-gaussian" : "");
+                         s->out,
+                         gaussian ? "-gaussian"
+                         : gan    ? "-gan"
+                                  : "");
 done:
     return st;
 }

@@ -19,6 +19,10 @@ status fingerprint_of_pseudo(const study *s, const char *store, char hex[SHA256_
  * pseudo-labels. Local. */
 status fingerprint_of_training(const study *s, const char *store, char hex[SHA256_HEX]);
 
+/* Fingerprint of the training of the GAN; training: that of the diffusion model, with which it
+ * shares data, network and the settings of `train`. Local. */
+status fingerprint_of_gan(const study *s, const char *training, char hex[SHA256_HEX]);
+
 /* Fingerprint of the synthetic store sampled from a checkpoint of a training with this fingerprint;
  * checkpoint: its seal. Local. */
 status fingerprint_of_synthetic(const study *s, const char *training, const char *checkpoint,

@@ -52,6 +52,6 @@ typedef struct painter {
 /* Indexed by painter_kind. */
 extern const painter *const painters[PAINTER_KINDS];
 
-extern const painter painter_diffusion, painter_gaussian;
+extern const painter painter_diffusion, painter_gaussian, painter_gan;
 
 #endif

@@ -1,6 +1,6 @@
 /* The painter `diffusion`: samples the denoiser with the EMA parameters of the newest checkpoint.
  */
-#include "pipeline/generate/painter.h"
+#include "pipeline/generate/appearance.h"
 
 #include "io/alloc.h"
 #include "pipeline/common/denoiser.h"
@@ -16,6 +16,8 @@ typedef struct diffusion_painter {
     int64_t step;                /* of the checkpoint */
     char checkpoint[SHA256_HEX]; /* its seal */
     denoiser *denoiser;          /* NULL until opened */
+    appearances looks;           /* measured if generate.appearance is not 0 */
+    float grey[LABELS_MAX];      /* of the present volume */
 } diffusion_painter;
 
 /* Local. */
@@ -65,6 +67,7 @@ static status open_denoiser(void *self) {
     TRY(denoiser_open(s, store_labels(p->in->real), s->study->generate.batch, &p->denoiser));
     TRY(trainer_load_ema(p->checkpoints, p->step, denoiser_params(p->denoiser)));
     denoiser_params_changed(p->denoiser);
+    if (s->study->generate.appearance > 0) TRY(appearances_measure(p->in, &p->looks));
 done:
     return st;
 }
@@ -72,21 +75,30 @@ done:
 static status paint(void *self, const slice_sample *conditions, const uint64_t *index,
                     int64_t count, float *images) {
     diffusion_painter *p = self;
+    const study *s = p->in->stage->study;
+    if (s->generate.appearance > 0) {
+        appearances_draw(&p->looks, (uint64_t)s->seed, index[0] >> 20, conditions[0].volume,
+                         p->grey);
+        denoiser_steer(p->denoiser, p->grey, s->generate.appearance);
+    }
     return denoiser_sample(p->denoiser, conditions, index, count, images);
 }
 
 static json_t *provenance(const void *self) {
     const diffusion_painter *p = self;
     const study *s = p->in->stage->study;
-    return json_pack("{s:I, s:s, s:s, s:I, s:f}", "checkpoint_step", (json_int_t)p->step,
+    return json_pack("{s:I, s:s, s:s, s:I, s:f, s:f}", "checkpoint_step", (json_int_t)p->step,
                      "checkpoint", p->checkpoint, "sampler",
                      named_table_name(&sampler_kinds, s->generate.sampler), "sampler_steps",
-                     (json_int_t)s->generate.steps, "guidance", s->generate.guidance);
+                     (json_int_t)s->generate.steps, "guidance", s->generate.guidance, "appearance",
+                     s->generate.appearance);
 }
 
 static void close_painter(void *self) {
     diffusion_painter *p = self;
-    if (p) denoiser_close(p->denoiser);
+    if (!p) return;
+    denoiser_close(p->denoiser);
+    appearances_free(&p->looks);
     free(p);
 }
 

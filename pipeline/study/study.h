@@ -31,7 +31,12 @@ typedef enum wire_kind { WIRE_F32, WIRE_BF16 } wire_kind;
 typedef enum sharding_kind { SHARDING_AUTO, SHARDING_ON, SHARDING_OFF } sharding_kind;
 
 /* What paints the label maps of synthetic volumes (pipeline/generate/painter.h). */
-typedef enum painter_kind { PAINTER_DIFFUSION, PAINTER_GAUSSIAN, PAINTER_KINDS } painter_kind;
+typedef enum painter_kind {
+    PAINTER_DIFFUSION,
+    PAINTER_GAUSSIAN,
+    PAINTER_GAN,
+    PAINTER_KINDS
+} painter_kind;
 
 extern const named_table label_sources, precision_kinds, painter_kinds;
 
@@ -111,13 +116,18 @@ typedef struct study {
         int64_t keep;                                            /* checkpoints */
     } train;
     struct {
+        int64_t steps; /* 0: as many as cost what train.steps do */
+        double lr;     /* peak, of the generator */
+        double l1;
+    } gan;
+    struct {
         int64_t volumes;
         uint32_t painters; /* bit k: painter_kind k */
         sampler_kind sampler;
         int64_t steps;
         double guidance;
         double eta;
-        double shared_noise;
+        double shared_noise, appearance;
         int64_t batch;                       /* the bytes of the output depend on it */
         double rotate, zoom, shift, elastic; /* of the label deformation, units as in data */
         double mixture;                      /* share of volumes, 0..1 */

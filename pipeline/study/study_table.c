@@ -20,7 +20,7 @@ static const char *const recompute_names[] = {
 static const char *const switch_names[] = {[SWITCH_OFF] = "off", [SWITCH_ON] = "on"};
 static const char *const wire_names[] = {[WIRE_F32] = "f32", [WIRE_BF16] = "bf16"};
 static const char *const painter_names[] = {
-    [PAINTER_DIFFUSION] = "diffusion", [PAINTER_GAUSSIAN] = "gaussian"};
+    [PAINTER_DIFFUSION] = "diffusion", [PAINTER_GAUSSIAN] = "gaussian", [PAINTER_GAN] = "gan"};
 static const char *const sharding_names[] = {
     [SHARDING_AUTO] = "auto", [SHARDING_ON] = "on", [SHARDING_OFF] = "off"};
 
@@ -159,6 +159,12 @@ const study_key study_keys[] = {
     INERT(train, checkpoint_every, 1, STEPS_MAX, "500", "steps between checkpoints"),
     INERT(train, keep, 1, 1000, "3", "checkpoints kept"),
 
+    INTEGER(gan, steps, 0, STEPS_MAX, "0",
+            "steps of each network; 0: as many as cost the operations of train.steps"),
+    REAL(gan, lr, 1e-8, 0.25, "2e-4",
+         "learning rate of the generator at its peak; the discriminator's is four times as high"),
+    REAL(gan, l1, 0, 1e6, "10", "weight of the mean absolute difference from the real slice"),
+
     INTEGER(generate, volumes, 1, 1000000, "16", "synthetic volumes"),
     /* Inert because each painter has a store of its own, which the others do not change. */
     {PLACE(generate, painters), .kind = STUDY_CHOICES, .choices = &painter_kinds,
@@ -168,9 +174,10 @@ const study_key study_keys[] = {
     INTEGER(generate, steps, 1, 10000, "50", "sampler steps, at most diffusion.steps"),
     REAL(generate, guidance, 0, 50, "1", "classifier-free guidance scale; 1 is off"),
     REAL(generate, eta, 0, 1, "0", "DDIM noise: 0 none, 1 as much as DDPM"),
-    REAL(
-        generate, shared_noise, 0, 1, "0",
-        "how alike the grey values of the slices of a volume are: 0 independent, 1 one appearance"),
+    REAL(generate, shared_noise, 0, 1, "0",
+         "how alike the grey values of the slices of a volume are: 0 independent, 1 one appearance"),
+    REAL(generate, appearance, 0, 1, "0",
+         "how strongly the slices of a volume are drawn to grey values in common; 0: not"),
     INTEGER(generate, batch, 1, BATCH_MAX, "16", "slices sampled at once"),
     REAL(generate, rotate, 0, 180, "5", "label deformation: largest rotation, degrees"),
     REAL(generate, zoom, 0, 0.5, "0.05", "label deformation: largest relative zoom"),
@@ -213,6 +220,7 @@ const study_section study_sections[] = {
     {"model", "the network"},
     {"diffusion", "the noise process"},
     {"train", "training of the diffusion model"},
+    {"gan", "training of the GAN, a baseline, if generate.painters has gan"},
     {"generate", "synthetic volumes from the model"},
     {"evaluate", "FID, and segmenters trained on real and on real + synthetic data"},
 };

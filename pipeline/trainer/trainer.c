@@ -199,6 +199,10 @@ static status compute_gradient(trainer *t, const trainer_feed *feed, double *los
     status st = ST_OK;
     int64_t low = 0, high = 0, k = 0, micro = t->set.micro_batch;
     share_of(t, &low, &high);
+    if (feed->enter) {
+        feed->enter(feed->context, t->params);
+        plan_params_changed(t->plan);
+    }
     memset(t->params->grad, 0, (size_t)t->params->total * sizeof(float));
     if (t->partial) sum_stack_clear(t->partial);
     reduction_begin(t->reduction, t->params->grad, t->partial);
@@ -211,6 +215,7 @@ static status compute_gradient(trainer *t, const trainer_feed *feed, double *los
     reduction_finish(t->reduction);
     st = comm_agree(t->comm, st);
     report->exposed += log_seconds() - began;
+    if (feed->leave) feed->leave(feed->context, t->params);
     *loss = tree_sum_f64(t->losses, k);
     return st;
 }
@@ -276,7 +281,7 @@ static void update(trainer *t, trainer_report *report) {
     double norm = report->gradient_norm, began = log_seconds();
     double copied = reduction_seconds(t->reduction);
     adamw a = {.lr = report->lr,
-               .beta1 = 0.9,
+               .beta1 = t->set.beta1 > 0 ? t->set.beta1 : 0.9,
                .beta2 = 0.999,
                .eps = 1e-8,
                .weight_decay = t->set.weight_decay,

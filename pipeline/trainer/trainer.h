@@ -23,6 +23,7 @@ typedef struct trainer_settings {
     double lr;           /* peak */
     int64_t warmup;      /* steps */
     double weight_decay, clip;
+    double beta1; /* of AdamW; 0: 0.9 */
     bool keep_ema;
     double ema;            /* with keep_ema: the decay at the end of its ramp-up */
     uint64_t seed;         /* initialisation and dropout */
@@ -43,6 +44,13 @@ typedef struct trainer_feed {
     /* Called after fill() with the samples that the next fill() will request, so that they can be
      * prefetched during the step. May be NULL. */
     void (*ahead)(void *context, int64_t first, int64_t count);
+    /* A step that trains other values than it computes with. enter() is called before the first
+     * fill() and may change params->value; leave() is called when params->grad has the sum over the
+     * ranks, undoes this, and converts the gradient. It may also be NULL, like enter(). With
+     * leave() the optimiser cannot be sharded, since each rank would have only its part of the
+     * gradient. */
+    void (*enter)(void *context, params *p);
+    void (*leave)(void *context, params *p);
     void *context;
 } trainer_feed;
 

@@ -34,8 +34,10 @@ static status conv_forward_op(op_run *r) {
 }
 
 static status conv_backward_op(op_run *r) {
-    status st = r->engine->conv_backward_weights(r->state, r->in[0].at, r->grad_out,
-                                                 r->grad_param[0], r->grad_param[1], r->scratch);
+    status st = ST_OK;
+    if (r->grad_param[0])
+        st = r->engine->conv_backward_weights(r->state, r->in[0].at, r->grad_out, r->grad_param[0],
+                                              r->grad_param[1], r->scratch);
     if (st == ST_OK && r->grad_in[0])
         st = r->engine->conv_backward_data(r->state, r->grad_out, r->grad_in[0], r->scratch);
     return st;
@@ -56,8 +58,16 @@ static const op_kind conv_kind = {.name = "conv",
                                   .backward = conv_backward_op,
                                   .flops = conv_flops};
 
-node graph_conv(graph *g, const char *name, node x, int64_t out, int kernel, int stride,
-                weight_init init) {
+/* Adds the vector u of a spectral convolution, which is always frozen. */
+static void add_direction(graph *g, graph_op *op, int64_t out) {
+    bool frozen = g->frozen;
+    g->frozen = true;
+    graph_param(g, op, "u", 1, (int64_t[]){out}, PARAM_DIRECTION, out, false);
+    g->frozen = frozen;
+}
+
+static node add_conv(graph *g, const char *name, node x, int64_t out, int kernel, int stride,
+                     weight_init init, bool spectral) {
     const graph_op *from = graph_value(g, x, name);
     if (!from) return NODE_NONE;
     /* 1x1 with stride 2 is refused: oneDNN 2.6 writes beyond its scratch there. */
@@ -76,5 +86,15 @@ node graph_conv(graph *g, const char *name, node x, int64_t out, int kernel, int
     param_init begin = init == INIT_ZERO ? PARAM_ZERO : PARAM_UNIFORM;
     graph_param(g, &op, "weight", 4, (int64_t[]){out, in, kernel, kernel}, begin, fan_in, true);
     graph_param(g, &op, "bias", 1, (int64_t[]){out}, begin, fan_in, false);
+    if (spectral) add_direction(g, &op, out);
     return graph_append(g, &op);
+}
+
+node graph_conv(graph *g, const char *name, node x, int64_t out, int kernel, int stride,
+                weight_init init) {
+    return add_conv(g, name, x, out, kernel, stride, init, false);
+}
+
+node graph_conv_spectral(graph *g, const char *name, node x, int64_t out, int kernel, int stride) {
+    return add_conv(g, name, x, out, kernel, stride, INIT_UNIFORM, true);
 }

@@ -37,6 +37,7 @@ static const op_kind linear_kind = {.name = "linear",
 node graph_linear(graph *g, const char *name, node x, int64_t out, weight_init init) {
     const graph_op *from = graph_value(g, x, name);
     if (!from) return NODE_NONE;
+    if (g->frozen) return graph_fault(g, "%s: only convolutions can be frozen", name);
     if (from->shape[0] != 1 || from->shape[1] != 1)
         return graph_fault(g, "%s: a linear layer takes a vector per sample", name);
     int64_t in = from->shape[2];

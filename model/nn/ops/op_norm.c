@@ -53,6 +53,7 @@ static const op_kind norm_kind = {.name = "norm",
 node graph_norm(graph *g, const char *name, node x, int64_t groups, node scale_shift, bool silu) {
     const graph_op *from = graph_value(g, x, name);
     if (!from) return NODE_NONE;
+    if (g->frozen) return graph_fault(g, "%s: only convolutions can be frozen", name);
     int64_t c = from->shape[2];
     if (groups < 1 || c % groups != 0)
         return graph_fault(g, "%s: %" PRId64 " channels cannot be divided into %" PRId64 " groups",
