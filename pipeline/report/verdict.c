@@ -109,7 +109,7 @@ static void saving_part(FILE *f, const json_t *m) {
         fputs("; fewer labelled patients with synthetic data were not shown to be as good as more "
               "without",
               f);
-    if (entries > 0) fprintf(f, " (margin %g)", margin);
+    if (entries > 0 && !isnan(margin)) fprintf(f, " (margin %g)", margin);
 }
 
 static void gate_part(FILE *f, const json_t *m) {
