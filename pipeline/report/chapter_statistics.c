@@ -97,7 +97,7 @@ static void learning_curves(document *d, const json_t *m) {
     scale x = {.first = 60, .last = DRAWING_WIDTH - 30};
     scale y = {.low = INFINITY, .high = -INFINITY, .first = 280, .last = 64};
     for (int i = 0; (curve = figure_find(list, &key, i)); i++) curve_range(curve, &x, &y);
-    if (!(x.high > 0) || !(y.high >= y.low)) return;
+    if (key.labelled < 0 || !(x.high > 0) || !(y.high >= y.low)) return;
     y.low = fmax(0, y.low - 0.02);
     y.high = fmin(1, y.high + 0.02);
     document_text(d, BLOCK_HEADING, "Learning curves");

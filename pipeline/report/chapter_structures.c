@@ -63,7 +63,7 @@ static void forest(document *d, const json_t *m, int64_t labelled) {
     figure_key key = wanted(m, labelled);
     scale x = {.first = 230, .last = DRAWING_WIDTH - 190};
     int rows = 0;
-    if (!find_range(list, &key, &x, &rows)) return;
+    if (labelled < 0 || !find_range(list, &key, &x, &rows)) return;
     double top = 14, bottom = top + ROW * rows, step = scale_step(&x, 6);
     drawing *g = document_drawing(
         d, "Differences in Dice, real + synthetic against real, for each structure", bottom + 48);

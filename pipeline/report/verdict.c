@@ -45,7 +45,7 @@ const json_t *chapter_comparison(const json_t *m, int64_t labelled) {
                       .test = chapter_test(m),
                       .structure = "mean",
                       .metric = "dice"};
-    return figure_find(json_object_get(m, "comparisons"), &key, 0);
+    return labelled < 0 ? NULL : figure_find(json_object_get(m, "comparisons"), &key, 0);
 }
 
 /* The part about the smallest number of labelled patients. */
