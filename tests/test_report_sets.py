@@ -5,23 +5,13 @@ import html
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 
 import chain
 import report_run
 from report_page import Page, check_alone, row
-from report_run import FIRST, METRICS, NAME, SECOND, TOOL, make_run, read, report
-
-
-def printed(out):
-    """The text of the PDF in one line; "" where there is no pdftotext."""
-    if not shutil.which("pdftotext"):
-        return ""
-    done = subprocess.run(["pdftotext", "-layout", os.path.join(out, "report", "report.pdf"), "-"],
-                          capture_output=True, text=True, check=True)
-    return " ".join(done.stdout.split())
+from report_run import FIRST, METRICS, NAME, SECOND, TOOL, make_run, printed, read, report
 
 
 def verdict_of(out):
