@@ -48,6 +48,8 @@ class Browser:
             self.session = None
             self.call("Browser.close")
             self.process.wait(timeout=10)
+        except (AssertionError, OSError, subprocess.TimeoutExpired):
+            pass  # it may end before it answers
         finally:
             self.process.kill()
             self.process.wait()

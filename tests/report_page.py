@@ -1,4 +1,4 @@
-"""What the tests of the report ask of a page: balanced tags, no markup from data, nothing fetched."""
+"""What the tests of the report ask of a page: balanced tags, no markup from data, no requests."""
 import base64
 import hashlib
 import html.parser

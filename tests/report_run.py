@@ -3,6 +3,8 @@ import copy
 import hashlib
 import json
 import os
+import shutil
+import subprocess
 
 import chain
 
@@ -73,6 +75,15 @@ def remeasure(out, metrics):
 def read(out):
     with open(os.path.join(out, "report", "report.html"), encoding="utf-8") as stream:
         return stream.read()
+
+
+def printed(out):
+    """The text of the PDF in one line; "" where there is no pdftotext."""
+    if not shutil.which("pdftotext"):
+        return ""
+    done = subprocess.run(["pdftotext", "-layout", os.path.join(out, "report", "report.pdf"), "-"],
+                          capture_output=True, text=True, check=True)
+    return " ".join(done.stdout.split())
 
 
 ARMS = ["real", "real+copies", "real+synthetic", "synthetic", "gan", "oracle"]

@@ -5,23 +5,13 @@ import html
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 
 import chain
 import report_run
 from report_page import Page, check_alone, row
-from report_run import FIRST, METRICS, NAME, SECOND, TOOL, make_run, read, report
-
-
-def printed(out):
-    """The text of the PDF in one line; "" where there is no pdftotext."""
-    if not shutil.which("pdftotext"):
-        return ""
-    done = subprocess.run(["pdftotext", "-layout", os.path.join(out, "report", "report.pdf"), "-"],
-                          capture_output=True, text=True, check=True)
-    return " ".join(done.stdout.split())
+from report_run import FIRST, METRICS, NAME, SECOND, TOOL, make_run, printed, read, report
 
 
 def verdict_of(out):
@@ -132,6 +122,9 @@ def verdicts(out):
         none = said(lambda m: m.update(comparisons=empty, saving=empty, gate=empty))
         assert none == ("What synthetic slices are worth was not measured in this run. Whether training "
                         "slices were copied was not measured."), none
+    unknown = said(lambda m: m["protocol"].update(labelled=[]))
+    assert unknown.startswith("What synthetic slices are worth was not measured"), unknown
+    assert "−1 " not in Page(read(out)).text
     unsaved = said(lambda m: [s.update(needed=None) for s in m["saving"]])
     assert "fewer labelled patients with synthetic data were not shown to be as good" in unsaved
     failed = said(lambda m: m["gate"].update(passed=False))
@@ -141,22 +134,24 @@ def verdicts(out):
 
 def incomplete_files(out):
     """Any member may be missing or of another type."""
-    new = set(report_run.with_sets()) - set(METRICS) - {"schema"}
+    new = sorted(set(report_run.with_sets()) - set(METRICS) - {"schema"})
     assert len(new) == 9, new
-    for value in (None, 7, "text", [], {}, [None, 3, "x", {}], {"labelled": "x", "structures": 5}):
+    odd = [None, 7, "text", [], {}, [None, 3, "x", {}], {"labelled": "x", "structures": 5}]
+
+    def survives(alter):
         metrics = report_run.with_sets()
-        metrics.update({name: value for name in new})
+        for k, name in enumerate(new):
+            alter(metrics, k, name)
         report_run.remeasure(out, metrics)
         report(out)
         source = read(out)
         check_alone(source, Page(source))
-    for name in sorted(new):
-        metrics = report_run.with_sets()
-        del metrics[name]
-        report_run.remeasure(out, metrics)
-        report(out)
-        source = read(out)
-        check_alone(source, Page(source))
+
+    for shift in range(len(odd)):
+        survives(lambda m, k, name: m.update({name: odd[(k + shift) % len(odd)]})
+                 if name != "protocol" or shift % 2 else None)
+    for part in range(3):  # every third member is missing
+        survives(lambda m, k, name: m.pop(name) if k % 3 == part else None)
 
 
 def comparing(place, *runs):
@@ -193,6 +188,8 @@ def comparing(place, *runs):
 
 
 def main():
+    if not shutil.which("pdftotext"):
+        print("pdftotext is not installed: the PDF is not read")
     if not os.access(TOOL, os.X_OK):
         sys.exit(f"{TOOL} is missing: make test-programs")
     with tempfile.TemporaryDirectory(prefix="ctaug-report-") as place:

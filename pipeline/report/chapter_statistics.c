@@ -76,16 +76,10 @@ static void draw_curve(drawing *g, const json_t *curve, int series, const scale 
 }
 
 static void draw_axes(drawing *g, const scale *x, const scale *y) {
-    double step = scale_step(y, 6);
-    for (double v = ceil(y->low / step) * step; v <= y->high + step * 1e-9; v += step) {
-        draw_line(g, INK_GRID, 1, false, x->first, scale_at(y, v), x->last, scale_at(y, v));
-        draw_text(g, INK_TEXT, ANCHOR_END, x->first - 8, scale_at(y, v) + 4, "%.*f",
-                  scale_digits(step), v);
-    }
-    step = fmax(1, scale_step(x, 8));
+    draw_value_axis(g, x, y);
+    double step = fmax(1, scale_step(x, 8));
     for (double v = 0; v <= x->high * (1 + 1e-9); v += step)
         draw_text(g, INK_TEXT, ANCHOR_MIDDLE, scale_at(x, v), y->first + 20, "%.0f", v);
-    draw_line(g, INK_AXIS, 1, false, x->first, y->first, x->last, y->first);
     draw_text(g, INK_TEXT, ANCHOR_MIDDLE, (x->first + x->last) / 2, y->first + 42,
               "segmenter step");
     draw_text(g, INK_MUTED, ANCHOR_START, 4, 16, "Dice, validation");
@@ -97,7 +91,7 @@ static void learning_curves(document *d, const json_t *m) {
     scale x = {.first = 60, .last = DRAWING_WIDTH - 30};
     scale y = {.low = INFINITY, .high = -INFINITY, .first = 280, .last = 64};
     for (int i = 0; (curve = figure_find(list, &key, i)); i++) curve_range(curve, &x, &y);
-    if (!(x.high > 0) || !(y.high >= y.low)) return;
+    if (key.labelled < 0 || !(x.high > 0) || !(y.high >= y.low)) return;
     y.low = fmax(0, y.low - 0.02);
     y.high = fmin(1, y.high + 0.02);
     document_text(d, BLOCK_HEADING, "Learning curves");

@@ -3,11 +3,13 @@
 #include "pipeline/report/compare_page.h"
 
 #include "pipeline/report/chapters.h"
+#include "pipeline/report/forest.h"
 #include "pipeline/report/page.h"
+
+#include "io/alloc.h"
 
 #include <inttypes.h>
 #include <math.h>
-#include <string.h>
 
 /* What one row says. */
 typedef struct compared {
@@ -142,57 +144,28 @@ static void run_table(document *d, json_t *const *metrics, const char *const *fr
     }
 }
 
-/* ---- the picture: the differences with their intervals ---- */
-
-enum { ROW = 26, SHOWN_NAME = 24 };
-
-static void draw_row(drawing *g, const compared *c, const scale *x, double y) {
-    const char *name = figure_text(c->metrics, "study");
-    int series = c->resolved == 0 ? 3 : 1, shown = 0;
-    for (int characters = 0; name[shown]; shown++)
-        if (((unsigned char)name[shown] & 0xC0) != 0x80 && characters++ == SHOWN_NAME) break;
-    draw_text(g, INK_TEXT, ANCHOR_END, x->first - 12, y + 4, "%.*s%s, %s", shown, name,
-              name[shown] ? "\xE2\x80\xA6" : "",
-              c->labelled < 0 ? "all" : show((double)c->labelled, 0).text);
-    if (!isnan(c->difference.low) && !isnan(c->difference.high))
-        draw_line(g, INK_SERIES + series, 2, false, scale_at(x, c->difference.low), y,
-                  scale_at(x, c->difference.high), y);
-    draw_symbol(g, series, scale_at(x, c->difference.value), y, "%s: %s", name,
-                show_difference(c->difference, 3).text);
-    draw_text(g, INK_TEXT, ANCHOR_START, x->last + 12, y + 4, "%s",
-              show_difference(c->difference, 3).text);
-}
-
 static void difference_chart(document *d, json_t *const *metrics, const char *const *from, int n) {
-    scale x = {.first = 250, .last = DRAWING_WIDTH - 190};
     compared c;
-    int rows = 0, run = 0;
+    forest_row *rows = NULL;
+    int64_t count = 0;
+    int run = 0;
     size_t k = 0;
-    while (next_row(metrics, from, n, &run, &k, &c)) {
-        if (isnan(c.difference.value)) continue;
-        x.low = fmin(x.low, fmin(c.difference.value, c.difference.low));
-        x.high = fmax(x.high, fmax(c.difference.value, c.difference.high));
-        rows++;
+    while (next_row(metrics, from, n, &run, &k, &c)) count++;
+    if (array_alloc(&rows, count, sizeof *rows, "a chart") != ST_OK) {
+        d->failed = true;
+        return;
     }
-    if (rows == 0 || !(x.high > x.low)) return;
-    double edge = 0.06 * (x.high - x.low), top = 14, bottom = top + ROW * rows;
-    x.low -= edge;
-    x.high += edge;
-    drawing *g = document_drawing(d, "Differences in mean Dice of all runs", bottom + 48);
-    double step = scale_step(&x, 6), y = top + ROW / 2.0;
-    for (double v = ceil(x.low / step) * step; v <= x.high + step * 1e-9; v += step) {
-        draw_line(g, INK_GRID, 1, false, scale_at(&x, v), top, scale_at(&x, v), bottom);
-        draw_text(g, INK_TEXT, ANCHOR_MIDDLE, scale_at(&x, v), bottom + 18, "%s",
-                  show_signed(v, scale_digits(step)).text);
+    count = run = 0;
+    for (k = 0; next_row(metrics, from, n, &run, &k, &c); count++) {
+        rows[count] = (forest_row){.name = figure_text(c.metrics, "study"),
+                                   .difference = c.difference,
+                                   .resolved = c.resolved};
+        snprintf(rows[count].detail, sizeof rows[count].detail, ", %.40s",
+                 c.labelled < 0 ? "all" : show((double)c.labelled, 0).text);
     }
-    draw_line(g, INK_AXIS, 1.5, false, scale_at(&x, 0), top, scale_at(&x, 0), bottom);
-    draw_text(g, INK_TEXT, ANCHOR_MIDDLE, (x.first + x.last) / 2, bottom + 40,
-              "difference in mean Dice, real + synthetic against real");
-    for (run = 0, k = 0; next_row(metrics, from, n, &run, &k, &c);) {
-        if (isnan(c.difference.value)) continue;
-        draw_row(g, &c, &x, y);
-        y += ROW;
-    }
+    forest_chart(d, rows, count, "Differences in mean Dice of all runs",
+                 "difference in mean Dice, real + synthetic against real");
+    free(rows);
 }
 
 status compare_page(FILE *f, json_t *const *metrics, const char *const *from, int n) {

@@ -160,3 +160,13 @@ int scale_digits(double step) {
     double digits = -floor(log10(step) + 1e-9);
     return digits > 0 ? (int)fmin(digits, 9) : 0;
 }
+
+void draw_value_axis(drawing *d, const scale *x, const scale *y) {
+    double step = scale_step(y, 6);
+    for (double v = ceil(y->low / step) * step; v <= y->high + step * 1e-9; v += step) {
+        draw_line(d, INK_GRID, 1, false, x->first, scale_at(y, v), x->last, scale_at(y, v));
+        draw_text(d, INK_TEXT, ANCHOR_END, x->first - 8, scale_at(y, v) + 4, "%.*f",
+                  scale_digits(step), v);
+    }
+    draw_line(d, INK_AXIS, 1, false, x->first, y->first, x->last, y->first);
+}

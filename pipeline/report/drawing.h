@@ -73,6 +73,8 @@ double scale_at(const scale *s, double value);
 /* The smallest of 1, 2 and 5 times powers of ten that divides the range of values into at most
  * `max` steps. Local. */
 double scale_step(const scale *s, int max);
+/* Draws lines of the grid with their values along y, and the line of x below. Local. */
+void draw_value_axis(drawing *d, const scale *x, const scale *y);
 /* Digits behind the point that multiples of a step need. Local. */
 int scale_digits(double step);
 

@@ -106,6 +106,8 @@ void report_content_free(report_content *c);
 
 /* Appends pictures of slices: windows, and nearest pairs (report_pictures.c). Local. */
 status report_pictures(document *d, const report *r);
+/* Appends synthetic slices with their labels, for the PDF (report_pictures.c). Local. */
+status report_examples(document *d, const report *r);
 /* Appends what limits the results (report_summary.c). Local. */
 void report_warnings(document *d, const report *r);
 /* Appends the results of a plain study in short, for the PDF (report_plain.c). Local. */

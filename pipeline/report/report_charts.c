@@ -1,6 +1,7 @@
 /* The charts as SVG: loss by optimiser step, and Dice by structure. The colours are of Okabe & Ito
  * 2008, which colour-blind readers can distinguish; series also differ in shape, for grey prints.
  */
+#include "pipeline/report/drawing.h"
 #include "pipeline/report/report.h"
 
 #include "io/html.h"
@@ -26,15 +27,6 @@ static double at_x(const axes *a, double x) {
 
 static double at_y(const axes *a, double y) {
     return a->bottom - (y - a->y_low) / (a->y_high - a->y_low) * (a->bottom - a->top);
-}
-
-/* The smallest of 1, 2 and 5 times powers of ten that divides `range` into at most `max` steps. */
-static double nice_step(double range, int max) {
-    double unit = pow(10, floor(log10(range / max)));
-    double steps[] = {1, 2, 5};
-    for (int i = 0; i < 3; i++)
-        if (range / (steps[i] * unit) <= max) return steps[i] * unit;
-    return 10 * unit;
 }
 
 static void begin_svg(FILE *f, double height, const char *title) {
@@ -79,7 +71,8 @@ static void loss_ticks(FILE *f, const axes *a) {
             fprintf(f, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%g</text>\n", a->left - 8,
                     at_y(a, y) + 4, value);
         }
-    double step = fmax(1, nice_step(a->x_high, 8)); /* ticks at whole steps only */
+    double step =
+        fmax(1, scale_step(&(scale){.high = a->x_high}, 8)); /* ticks at whole steps only */
     for (double x = 0; x <= a->x_high * (1 + 1e-9); x += step) x_tick(f, a, x, 0);
     line(f, "axis", a->left, a->bottom, a->right, a->bottom);
     line(f, "axis", a->left, a->top, a->left, a->bottom);

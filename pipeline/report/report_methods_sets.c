@@ -70,8 +70,8 @@ static void statistics_text(FILE *f, const report *r) {
         f,
         "). Differences between arms were tested patient by patient (Wilcoxon 1945, two-sided), "
         "with the correction of Holm (1979); effects are matched-pairs rank-biserial correlations "
-        "(Kerby 2014). The margin of non-inferiority was %g Dice.",
-        protocol_number(r, "margin"));
+        "(Kerby 2014). The margin of non-inferiority was %s Dice.",
+        show(protocol_number(r, "margin"), 3).text);
     if (measured(r, "fid"))
         fputs(" Sets of images were compared by the Fr&eacute;chet distance (Heusel et al. 2017)",
               f);

@@ -1,5 +1,5 @@
-/* The report as a PDF: the content of the page without the slice viewer, the examples with labels
- * and the whole study. */
+/* The report as a PDF: the content of the page with fewer pictures, and without the slice viewer,
+ * the methods and the study. */
 #include "pipeline/report/chapters.h"
 #include "pipeline/report/document_pdf.h"
 #include "pipeline/report/report.h"
@@ -30,6 +30,7 @@ status report_pdf(const report *r, const report_content *c, uint8_t **bytes, int
     if (report_has_plain(r)) report_plain(&plain, r);
     document_text(&care, BLOCK_CHAPTER, "Read with care");
     document_text(&look, BLOCK_CHAPTER, "Real and synthetic slices");
+    TRY(report_examples(&look, r));
     write_end(&end, r);
     bool sets = chapters_present(r->metrics); /* else the plain results come first */
     const document *parts[] = {&title,

@@ -12,11 +12,11 @@ enum { PAIRS = 4 };
 
 /* Reads slice z of a volume into s, and appends its picture. Local. */
 static status put_picture(document *d, shown_slice *s, store *from, int64_t volume, int64_t z,
-                          const double window[2], const char *caption) {
+                          const double window[2], bool tinted, const char *caption) {
     status st = ST_OK;
     image im = {0};
     TRY(shown_slice_read(s, from, volume, z));
-    TRY(shown_slice_picture(s, window, false, &im));
+    TRY(shown_slice_picture(s, window, tinted, &im));
     document_picture(d, &im, "%s", caption);
 done:
     image_free(&im);
@@ -33,7 +33,7 @@ static status put_windows(document *d, shown_slice *s, store *from, int64_t volu
         char caption[128];
         snprintf(caption, sizeof caption, "%s, %s: W %g L %s%g", kind, n->name, n->width,
                  n->level < 0 ? "\xE2\x88\x92" : "", fabs(n->level));
-        TRY(put_picture(d, s, from, volume, z, bounds, caption));
+        TRY(put_picture(d, s, from, volume, z, bounds, false, caption));
     }
 done:
     return st;
@@ -74,10 +74,10 @@ static status put_pairs(document *d, const report *r, shown_slice *s) {
                               "it. They are copies if they show the same patient.");
         snprintf(caption, sizeof caption, "Synthetic %s, slice %" PRId64,
                  store_at(r->synthetic, made)->id, made_z + 1);
-        TRY(put_picture(d, s, r->synthetic, made, made_z, s->window, caption));
+        TRY(put_picture(d, s, r->synthetic, made, made_z, s->window, false, caption));
         snprintf(caption, sizeof caption, "Nearest real, slice %" PRId64 ", distance %s",
                  real_z + 1, show(figure_number(pair, "distance"), 3).text);
-        TRY(put_picture(d, s, r->real, real, real_z, s->window, caption));
+        TRY(put_picture(d, s, r->real, real, real_z, s->window, false, caption));
     }
 done:
     return st;
@@ -98,6 +98,26 @@ status report_pictures(document *d, const report *r) {
         TRY(put_windows(d, &s, r->real, run->volume, run->first + run->count / 2, "Real"));
     }
     TRY(put_pairs(d, r, &s));
+done:
+    shown_slice_close(&s);
+    return st;
+}
+
+status report_examples(document *d, const report *r) {
+    enum { EXAMPLES = 3 };
+    status st = ST_OK;
+    shown_slice s = {0};
+    TRY(shown_slice_open(r->stage->study, &s));
+    int64_t volumes = store_count(r->synthetic);
+    document_pictures(d, "Synthetic slices without and with the labels they were drawn on, evenly "
+                         "spaced in the first volume.");
+    for (int k = 0; k < EXAMPLES && volumes > 0; k++) {
+        int64_t z = (2 * k + 1) * store_at(r->synthetic, 0)->space.shape[0] / (2 * EXAMPLES);
+        char caption[64];
+        snprintf(caption, sizeof caption, "Synthetic, slice %" PRId64, z + 1);
+        TRY(put_picture(d, &s, r->synthetic, 0, z, s.window, false, caption));
+        TRY(put_picture(d, &s, r->synthetic, 0, z, s.window, true, "with labels"));
+    }
 done:
     shown_slice_close(&s);
     return st;

@@ -45,7 +45,7 @@ const json_t *chapter_comparison(const json_t *m, int64_t labelled) {
                       .test = chapter_test(m),
                       .structure = "mean",
                       .metric = "dice"};
-    return figure_find(json_object_get(m, "comparisons"), &key, 0);
+    return labelled < 0 ? NULL : figure_find(json_object_get(m, "comparisons"), &key, 0);
 }
 
 /* The part about the smallest number of labelled patients. */
@@ -109,7 +109,7 @@ static void saving_part(FILE *f, const json_t *m) {
         fputs("; fewer labelled patients with synthetic data were not shown to be as good as more "
               "without",
               f);
-    if (entries > 0) fprintf(f, " (margin %g)", margin);
+    if (entries > 0 && !isnan(margin)) fprintf(f, " (margin %g)", margin);
 }
 
 static void gate_part(FILE *f, const json_t *m) {

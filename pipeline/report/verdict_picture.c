@@ -45,13 +45,7 @@ static bool find_range(const json_t *m, const json_t *list, scale *y) {
 }
 
 static void draw_axes(drawing *g, const scale *x, const scale *y, const json_t *list) {
-    double step = scale_step(y, 6);
-    for (double v = ceil(y->low / step) * step; v <= y->high + step * 1e-9; v += step) {
-        draw_line(g, INK_GRID, 1, false, x->first, scale_at(y, v), x->last, scale_at(y, v));
-        draw_text(g, INK_TEXT, ANCHOR_END, x->first - 8, scale_at(y, v) + 4, "%.*f",
-                  scale_digits(step), v);
-    }
-    draw_line(g, INK_AXIS, 1, false, x->first, y->first, x->last, y->first);
+    draw_value_axis(g, x, y);
     for (size_t i = 0; i < json_array_size(list); i++)
         draw_text(g, INK_TEXT, ANCHOR_MIDDLE, scale_at(x, (double)i), y->first + 20, "%s",
                   show((double)labelled_at(list, i), 0).text);
