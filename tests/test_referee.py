@@ -183,6 +183,17 @@ def damaged(study, out):
     with open(path, "rb") as f:
         assert f.read() == good
     chain.run(0, "verify", out)
+    # Volumes that an interrupted run has segmented are checked before they are used.
+    before = chain.hashes(f"{out}/pseudo")
+    with open(f"{out}/pseudo/manifest.json") as f:
+        parts = f"{out}/pseudo.parts-{json.load(f)['fingerprint'][:16]}"
+    shutil.rmtree(f"{out}/pseudo")
+    os.mkdir(parts)
+    with open(f"{parts}/volume-00000001.labels", "wb") as f:
+        f.write(bytes(4096))
+    said = chain.run(0, "referee", study, *SET)
+    assert "segmented again" in said and "volume-00000001" in said, said
+    assert chain.hashes(f"{out}/pseudo") == before and not os.path.exists(parts)
 
 
 def forge_hidden(place, out):
