@@ -147,8 +147,7 @@ def insertions(place, out):
 
 
 def one_appearance(place, out):
-    """With generate.appearance of 1 an organ has nearly one grey value in all slices of a volume, but
-    its noise does not repeat."""
+    """With generate.appearance of 1 an organ has nearly one grey value in all slices."""
     spread = []
     for strength in (0, 1):
         study, other = copy_of(place, f"appearance-{strength}", out)
