@@ -116,7 +116,7 @@ static int by_value(const void *a, const void *b) {
 }
 
 static double median_of(const float *image, const uint8_t *map, int label) {
-    float found[PIXELS];
+    float found[PIXELS] = {0};
     int n = 0;
     for (int i = 0; i < PIXELS; i++)
         if (map[i] == label) found[n++] = image[i];

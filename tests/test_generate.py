@@ -146,6 +146,27 @@ def insertions(place, out):
     assert '"lever"' in said and "lesion, liver" in said, said
 
 
+def one_appearance(place, out):
+    """With generate.appearance of 1 an organ has nearly one grey value in all slices."""
+    spread = []
+    for strength in (0, 1):
+        study, other = copy_of(place, f"appearance-{strength}", out)
+        chain.run(2, "generate", study, "--set", f"generate.appearance={strength}")
+        volumes, names = chain.read_store(f"{other}/synthetic")
+        liver = names.index("liver")
+        spread.append([])
+        for hu, labels, _ in volumes.values():
+            inside = labels == liver
+            middle = inside.copy()
+            for axis in (1, 2):
+                middle &= numpy.roll(inside, 1, axis) & numpy.roll(inside, -1, axis)
+            medians = [numpy.median(hu[z][middle[z]]) for z in range(len(hu))
+                       if 4 * middle[z].sum() > inside[z].sum() and middle[z].sum() > 8]
+            assert len(medians) > 2
+            spread[-1].append(numpy.std(medians))
+    assert max(spread[1]) < 0.3 * min(spread[0]), spread
+
+
 def main():
     with chain.Place() as place:
         study, out = place.study("first")
@@ -183,6 +204,7 @@ def main():
         interrupted(place, out)
         gaussian(place, out)
         insertions(place, out)
+        one_appearance(place, out)
 
 
 main()

@@ -76,7 +76,7 @@ static bool put_structure(const label_limits *l, int structure, const boxed_map 
 static int draw_structure(rng_stream *r, const label_limits *l, const boxed_map *a,
                           const boxed_map *b) {
     bool in_a[LABELS_MAX] = {false}, in_b[LABELS_MAX] = {false};
-    int common[LABELS_MAX], n = 0;
+    int common[LABELS_MAX] = {0}, n = 0;
     for (int64_t i = 0; i < a->slices * a->size * a->size; i++) in_a[a->labels[i]] = true;
     for (int64_t i = 0; i < b->slices * b->size * b->size; i++) in_b[b->labels[i]] = true;
     for (int k = 1; k < l->labels; k++)
