@@ -28,7 +28,10 @@ typedef enum rng_purpose {
     RNG_VALIDATE,  /* noise and times of the validation loss */
     RNG_PHANTOM,   /* phantom patients; index: patient, step: group of draws */
     RNG_SPLIT,     /* assignment of patients to splits */
-    RNG_LABELLED   /* which patients keep their labels; index: patient, step: labelled set */
+    RNG_LABELLED,  /* which patients keep their labels; index: patient, step: labelled set */
+    RNG_EMBED,     /* intensities of a slice that trains the embedding of the gate */
+    RNG_COPIES,    /* patients that slices are compared with; index: volume, step: draw, side */
+    RNG_MEMBERSHIP /* noise of membership losses; index: number of the loss */
 } rng_purpose;
 
 typedef struct rng_stream {

@@ -77,6 +77,10 @@ node graph_regression_loss(graph *g, node predicted, node target, node weight, l
 /* Cross-entropy (mean over pixels) + 1 - mean over classes of soft Dice (Milletari et al. 2016,
  * with plain sums in the denominator and +1 above and below); logits [h,w,k], labels u8 [h,w,1]. */
 node graph_dice_ce_loss(graph *g, node logits, node labels, node weight);
+/* Cross-entropy of one class per sample; logits [1,1,k], k at most CLASS_LOSS_MAX, so that the
+ * class 0..k-1 in truth f32 [1,1,1] is exact. */
+enum { CLASS_LOSS_MAX = 1 << 24 };
+node graph_class_loss(graph *g, node logits, node truth, node weight);
 
 /* The shape of a node with batch 1. */
 void graph_shape(const graph *g, node x, int64_t shape[4]);
