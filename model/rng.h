@@ -29,6 +29,8 @@ typedef enum rng_purpose {
     RNG_PHANTOM,   /* phantom patients; index: patient, step: group of draws */
     RNG_SPLIT,     /* assignment of patients to splits */
     RNG_LABELLED,  /* which patients keep their labels; index: patient, step: labelled set */
+    RNG_BOOTSTRAP, /* bootstrap draws; index: resample, step: what is drawn */
+    RNG_SUBSET,    /* draws without replacement for metrics; index: draw, step: which set */
     RNG_EMBED,     /* intensities of a slice that trains the embedding of the gate */
     RNG_COPIES,    /* patients that slices are compared with; index: volume, step: draw, side */
     RNG_MEMBERSHIP /* noise of membership losses; index: number of the loss */

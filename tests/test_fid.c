@@ -1,6 +1,7 @@
 /* The Fréchet distance: closed forms, invariances, unusable input, and values computed by numpy. */
 #include "model/metric/fid.h"
 #include "model/rng.h"
+#include "tests/feature_case.h"
 #include "tests/golden/fid.h"
 
 #include <math.h>
@@ -11,17 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-
-/* The features of tests/golden/fid.py. */
-static float *features(int n, int dim, int which) {
-    float *x = malloc((size_t)n * (size_t)dim * sizeof *x);
-    assert_non_null(x);
-    for (int r = 0; r < n; r++)
-        for (int i = 0; i < dim; i++)
-            x[r * dim + i] = (float)(sin(1.3 * r * (i + 1) + which) +
-                                     0.3 * cos(0.7 * r + i * i) * (1 + which) + 0.1 * i * which);
-    return x;
-}
 
 static double distance(const float *a, int64_t n_a, const float *b, int64_t n_b, int64_t dim) {
     moments ma, mb;
@@ -42,6 +32,8 @@ static void equals_numpy(void **state) {
     for (size_t k = 0; k < sizeof golden_fid / sizeof *golden_fid; k++) {
         const struct golden_fid *g = &golden_fid[k];
         float *a = features(g->n_a, g->dim, 0), *b = features(g->n_b, g->dim, 1);
+        assert_non_null(a);
+        assert_non_null(b);
         double ab = distance(a, g->n_a, b, g->n_b, g->dim);
         double ba = distance(b, g->n_b, a, g->n_a, g->dim);
         assert_true(fabs(ab - g->distance) < 1e-5 * g->distance);
@@ -116,6 +108,7 @@ static void pieces_add_up(void **state) {
     enum { N = 201, DIM = 7 };
     moments whole, left, right;
     float *x = features(N, DIM, 1);
+    assert_non_null(x);
     assert_int_equal(moments_create(DIM, &whole), ST_OK);
     assert_int_equal(moments_create(DIM, &left), ST_OK);
     assert_int_equal(moments_create(DIM, &right), ST_OK);

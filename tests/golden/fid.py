@@ -1,20 +1,15 @@
 #!/usr/bin/env python3
 """Makes fid.h: Frechet distances by numpy in f64, for tests/test_fid.c.
 
-Features follow from a formula that the test repeats. The trace of the root of A B is computed from
+The trace of the root of A B is computed from
 the eigenvalues of the product, which is not symmetric: another algorithm than that of
 model/metric/fid.c.
 Run from the top: python3 tests/golden/fid.py > tests/golden/fid.h
 """
 import numpy as np
+from features import features
 
 CASES = [(3, 50, 70), (8, 200, 150), (24, 15, 400), (40, 30, 20)]  # dim, n of a, n of b
-
-
-def features(n, dim, which):
-    r, i = np.meshgrid(np.arange(n), np.arange(dim), indexing="ij")
-    x = np.sin(1.3 * r * (i + 1) + which) + 0.3 * np.cos(0.7 * r + i * i) * (1 + which) + 0.1 * i * which
-    return x.astype(np.float32).astype(np.float64)
 
 
 def frechet(a, b):
