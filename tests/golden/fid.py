@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
 """Makes fid.h: Frechet distances by numpy in f64, for tests/test_fid.c.
 
-The trace of the root of A B is computed from
-the eigenvalues of the product, which is not symmetric: another algorithm than that of
-model/metric/fid.c.
+The trace of the root of A B is computed from the eigenvalues of the product, which is not symmetric:
+another algorithm than that of model/metric/fid.c.
 Run from the top: python3 tests/golden/fid.py > tests/golden/fid.h
 """
 import numpy as np
