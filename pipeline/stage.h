@@ -53,9 +53,11 @@ status ingest_stage(const stage_context *s);
 status train_stage(const stage_context *s);
 status generate_stage(const stage_context *s);
 status evaluate_stage(const stage_context *s);
+status gate_stage(const stage_context *s);
 status report_stage(const stage_context *s);
 
-/* All stages in order, up to the first failure (pipeline/stages.c). Collective. */
+/* All stages in order, up to the first failure (pipeline/stages.c). ST_INTEGRITY at the end if the
+ * gate blocks the synthetic data. Collective. */
 status run_stages(const stage_context *s);
 
 #endif

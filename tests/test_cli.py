@@ -12,7 +12,7 @@ import tempfile
 import chain
 
 ENV = {k: v for k, v in chain.ENV.items() if k != "OMP_NUM_THREADS"}  # ctaug divides them
-VERBS = "init run ingest train generate evaluate report phantom export verify bench".split()
+VERBS = "init run ingest train generate evaluate gate report phantom export verify bench".split()
 
 
 def ctaug(*arguments, ranks=0, before=(), **variables):

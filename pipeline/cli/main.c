@@ -18,8 +18,8 @@ static volatile int stop_requested;
 static const char run_help[] =
     "usage: ctaug run STUDY.yaml [--set key=value ...]\n"
     "\n"
-    "Runs all stages: ingest, train, generate, evaluate, report. Stages whose output is published\n"
-    "and current are skipped; a stopped or killed run resumes from its last checkpoint.\n"
+    "Runs all stages: ingest, train, generate, evaluate, gate, report. Stages whose output is\n"
+    "published and current are skipped; a stopped or killed run resumes from its last checkpoint.\n"
     "\n"
     "  ctaug run head.yaml\n"
     "  mpirun -n 2 ctaug run head.yaml --set train.steps=5000 --set out=runs/longer\n"
@@ -69,6 +69,17 @@ static const char evaluate_help[] =
     "\n"
     "  mpirun -n 4 ctaug evaluate head.yaml\n";
 
+static const char gate_help[] =
+    "usage: ctaug gate STUDY.yaml [--set key=value ...]\n"
+    "\n"
+    "Looks whether the synthetic volumes give away training patients: slices that copy training\n"
+    "slices, and how well the model's loss tells training patients from held-out ones. Writes\n"
+    "<out>/gate/gate.json and a picture of the closest pairs, <out>/gate/pairs.png.\n"
+    "With gate.release: block, data that do not pass end `ctaug run` with exit code 5, and\n"
+    "`ctaug export` refuses them; with warn (the default) both only warn.\n"
+    "\n"
+    "  mpirun -n 4 ctaug gate head.yaml --set gate.release=block\n";
+
 static const char report_help[] = "usage: ctaug report STUDY.yaml [--set key=value ...]\n"
                                   "\n"
                                   "Writes <out>/report/report.html from the outputs of the other "
@@ -85,11 +96,13 @@ typedef struct verb {
 
 static const verb verbs[] = {
     {"init", "print a study file with all keys explained", init_help, NULL, init_verb},
-    {"run", "all stages: ingest, train, generate, evaluate, report", run_help, run_stages, NULL},
+    {"run", "all stages: ingest, train, generate, evaluate, gate, report", run_help, run_stages,
+     NULL},
     {"ingest", "read DICOM into a store", ingest_help, ingest_stage, NULL},
     {"train", "train the diffusion model on the store", train_help, train_stage, NULL},
     {"generate", "sample synthetic volumes from the model", generate_help, generate_stage, NULL},
     {"evaluate", "FID and Dice of the synthetic volumes", evaluate_help, evaluate_stage, NULL},
+    {"gate", "whether synthetic volumes give away training patients", gate_help, gate_stage, NULL},
     {"report", "write the HTML report", report_help, report_stage, NULL},
     {"phantom", "write phantom CT examinations with known labels", phantom_help, NULL,
      phantom_verb},

@@ -180,12 +180,13 @@ static bool has_output(const char *run, const char *name, const char *kind, bool
 static void check_outputs(const char *run, tally *t) {
     static const struct output {
         const char *name, *kind, *verb;
-        bool below;
-    } outputs[] = {{"store", "store", "ingest", false},
-                   {"checkpoints", "checkpoint", "train", true},
-                   {"synthetic", "store", "generate", false},
-                   {"metrics", "metrics", "evaluate", false},
-                   {"report", "report", "report", false}};
+        bool below, optional;
+    } outputs[] = {{"store", "store", "ingest", false, false},
+                   {"checkpoints", "checkpoint", "train", true, false},
+                   {"synthetic", "store", "generate", false, false},
+                   {"metrics", "metrics", "evaluate", false, false},
+                   {"gate", "gate", "gate", false, true}, /* older runs have none */
+                   {"report", "report", "report", false, false}};
     enum { OUTPUTS = sizeof outputs / sizeof *outputs };
     char path[PATH_SIZE];
     int last = -1;
@@ -195,7 +196,7 @@ static void check_outputs(const char *run, tally *t) {
         if (path_join(path, run, outputs[i].name) != ST_OK) continue;
         if (has_output(run, outputs[i].name, outputs[i].kind, outputs[i].below)) continue;
         const bool there = file_exists(path) && !outputs[i].below;
-        if (i < last || there) {
+        if ((i < last && !outputs[i].optional) || there) {
             status_fail(ST_INTEGRITY, "%s: %s; ctaug %s makes it again", path,
                         there ? "its manifest.json is missing"
                               : "missing, though later outputs exist",

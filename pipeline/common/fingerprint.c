@@ -1,5 +1,5 @@
-/* The chain of fingerprints: store, training, synthetic store, metrics. Each includes the one
- * before. */
+/* The chain of fingerprints: store, training, synthetic store, metrics and gate. Each includes the
+ * one before. */
 #include "pipeline/common/fingerprint.h"
 
 #include <inttypes.h>
@@ -28,6 +28,15 @@ status fingerprint_of_synthetic(const study *s, const char *training, const char
 status fingerprint_of_metrics(const study *s, const char *real, const char *synthetic,
                               char hex[SHA256_HEX]) {
     static const char *const sections[] = {"seed", "engine", "data", "evaluate"};
+    char upstream[2 * SHA256_HEX];
+    snprintf(upstream, sizeof upstream, "%s %s", real, synthetic);
+    return study_fingerprint(s, sections, sizeof sections / sizeof *sections, upstream, hex);
+}
+
+/* The synthetic store's own fingerprint covers the training and its settings. */
+status fingerprint_of_gate(const study *s, const char *real, const char *synthetic,
+                           char hex[SHA256_HEX]) {
+    static const char *const sections[] = {"seed", "engine", "data", "gate"};
     char upstream[2 * SHA256_HEX];
     snprintf(upstream, sizeof upstream, "%s %s", real, synthetic);
     return study_fingerprint(s, sections, sizeof sections / sizeof *sections, upstream, hex);

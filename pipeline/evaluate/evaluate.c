@@ -293,7 +293,7 @@ status evaluate_stage(const stage_context *stage) {
     TRY(stage_is_current(stage, e.output, "metrics", e.metrics.fingerprint, &current));
     if (current) {
         log_info(stage->log, "evaluate: %s is current", e.output);
-        stage_log_next(stage, "report");
+        stage_log_next(stage, "gate");
         goto done;
     }
     TRY(comm_agree(stage->comm, open_slices(&e)));
@@ -301,7 +301,7 @@ status evaluate_stage(const stage_context *stage) {
     TRY(comm_agree(stage->comm, comm_rank(stage->comm) == 0 ? publish(&e) : ST_OK));
     log_summary(&e);
     log_info(stage->log, "evaluate: %s/metrics.json", e.output);
-    stage_log_next(stage, "report");
+    stage_log_next(stage, "gate");
 done:
     close_evaluation(&e);
     return st;

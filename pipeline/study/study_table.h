@@ -20,8 +20,8 @@ typedef enum study_kind {
 } study_kind;
 
 enum {
-    STUDY_KEYS_MAX = 64,
-    STUDY_SECTIONS_MAX = 8,
+    STUDY_KEYS_MAX = 128,
+    STUDY_SECTIONS_MAX = 16,
     STUDY_PATH = 64 /* bytes of the longest "section.name" */
 };
 
