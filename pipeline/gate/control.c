@@ -93,7 +93,7 @@ static status paint(painting *p, control *c, int64_t first, int64_t count) {
     TRY(denoiser_sample(p->denoiser, p->conditions, p->index, count, p->images));
     for (int64_t at = 0; at < count; at += p->embedding->batch) {
         const int64_t left = count - at;
-        TRY(embedding_images(p->embedding, p->images + at * pixels,
+        TRY(embedding_images(p->embedding, p->images + at * pixels, p->labels + at * pixels,
                              left < p->embedding->batch ? left : p->embedding->batch,
                              c->vector + (first + at) * EMBEDDING));
     }

@@ -11,7 +11,8 @@
 
 enum { BASE = 16, BATCH = 32, BATCH_MAX = 16, LOG_EVERY = 10, SAVE_EVERY = 500 };
 
-static const double LEARNING_RATE = 2e-3;
+enum { LABEL_VALUES = 256 };
+static const double LEARNING_RATE = 2e-3, TEXTURE_HU = 40, NOISE_HU = 15;
 
 /* The plan for inference and the buffers. Local. */
 static status open_inference(embedding *e) {
@@ -81,16 +82,32 @@ static void blur(float *image, int64_t size, float weight, float *blurred) {
         }
 }
 
+/* Leaves of a slice what its label map does not say: the difference from the mean of each
+ * structure, compressed so that edges do not hide texture. Local. */
+static void keep_texture(const study *s, float *image, const uint8_t *labels) {
+    const int64_t pixels = s->data.size * s->data.size;
+    const float unit = (float)(2 * TEXTURE_HU / (s->data.window[1] - s->data.window[0]));
+    double sum[LABEL_VALUES] = {0};
+    int64_t n[LABEL_VALUES] = {0};
+    for (int64_t i = 0; i < pixels; i++) {
+        sum[labels[i]] += (double)image[i];
+        n[labels[i]]++;
+    }
+    for (int64_t i = 0; i < pixels; i++)
+        image[i] = tanhf((image[i] - (float)(sum[labels[i]] / (double)n[labels[i]])) / unit);
+}
+
 /* Changes intensities, sharpness and noise of the training slice with the global index `index`. */
 static void change_look(embedding *e, int64_t index) {
     rng_stream r = rng_open((uint64_t)e->stage->study->seed, RNG_EMBED, (uint64_t)index, 0);
     const int64_t pixels = e->config.size * e->config.size;
     float *image = e->sample.image;
-    const double gain = rng_between(&r, 0.9, 1.1), offset = rng_between(&r, -0.05, 0.05);
-    const double noise = rng_between(&r, 0, 0.05), weight = rng_uniform(&r);
+    const double *window = e->stage->study->data.window, hu = 2 / (window[1] - window[0]);
+    const double gain = rng_between(&r, 0.95, 1.05);
+    const double noise = rng_between(&r, 0, NOISE_HU) * hu, weight = rng_uniform(&r);
     blur(image, e->config.size, (float)weight, e->blurred);
     for (int64_t i = 0; i < pixels; i++)
-        image[i] = (float)(gain * (double)image[i] + offset + noise * rng_normal(&r));
+        image[i] = (float)(gain * (double)image[i] + noise * rng_normal(&r));
 }
 
 /* The number of the exemplar at (volume, slice); -1 if there is none. */
@@ -127,6 +144,7 @@ static status fill(void *context, plan *pl, int64_t first, int64_t count) {
     for (int64_t b = 0; b < count; b++) {
         TRY(slices_draw(f->from->slices, (uint64_t)e->stage->study->seed, first + b, &e->sample));
         change_look(e, first + b);
+        keep_texture(e->stage->study, e->sample.image, e->sample.labels);
         memcpy((float *)x.at + b * pixels, e->sample.image, (size_t)pixels * sizeof(float));
         ((float *)truth.at)[b] = (float)class_of(f->from, e->sample.volume, e->sample.slice);
     }
@@ -179,12 +197,15 @@ done:
     return st;
 }
 
-status embedding_images(embedding *e, const float *images, int64_t count, double *vector) {
+status embedding_images(embedding *e, const float *images, const uint8_t *labels, int64_t count,
+                        double *vector) {
     status st = ST_OK;
     const int64_t pixels = e->config.size * e->config.size;
     tensor x;
     TRY(plan_input(e->plan, "x", &x));
     memcpy(x.at, images, (size_t)(count * pixels) * sizeof(float));
+    for (int64_t b = 0; b < count; b++)
+        keep_texture(e->stage->study, (float *)x.at + b * pixels, labels + b * pixels);
     TRY(plan_forward(e->plan, NULL));
     activity_progress();
     const float *raw = plan_output(e->plan, e->nodes.embedding).at;
@@ -207,21 +228,25 @@ static status embed_share(embedding *e, slices *from, const int64_t *which, int6
     const int64_t pixels = e->config.size * e->config.size, step = comm_size(e->stage->comm);
     double *some = NULL;
     float *images = NULL;
+    uint8_t *labels = NULL;
+    TRY(array_alloc(&labels, e->batch * pixels, 1, "label maps"));
     TRY(array_alloc(&images, e->batch * pixels, sizeof *images, "slices"));
     TRY(array_alloc(&some, e->batch * EMBEDDING, sizeof *some, "vectors"));
     for (int64_t i = comm_rank(e->stage->comm); i < n;) {
         int64_t count = 0, first = i;
         for (; count < e->batch && i < n; count++, i += step) {
             TRY(slices_get(from, which ? which[i] : i, &e->sample));
+            memcpy(labels + count * pixels, e->sample.labels, (size_t)pixels);
             memcpy(images + count * pixels, e->sample.image, (size_t)pixels * sizeof(float));
         }
-        TRY(embedding_images(e, images, count, some));
+        TRY(embedding_images(e, images, labels, count, some));
         for (int64_t b = 0; b < count; b++)
             memcpy(vector + (first + b * step) * EMBEDDING, some + b * EMBEDDING,
                    EMBEDDING * sizeof *some);
     }
 done:
     free(images);
+    free(labels);
     free(some);
     return st;
 }

@@ -44,7 +44,8 @@ status embedding_train(embedding *e, const exemplars *from, const char *director
 
 /* vector[count][EMBEDDING], each of length 1, of count <= e->batch images [size * size] in [-1, 1].
  * Local. */
-status embedding_images(embedding *e, const float *images, int64_t count, double *vector);
+status embedding_images(embedding *e, const float *images, const uint8_t *labels, int64_t count,
+                        double *vector);
 
 /* The same for n slices of `from`: those with the numbers which[n], or (NULL) the first n. The
  * ranks divide the work, and all get the vectors. Collective. */
