@@ -82,19 +82,31 @@ static void blur(float *image, int64_t size, float weight, float *blurred) {
         }
 }
 
+/* Whether a neighbour of pixel (y, x) has another label: the pixel may hold both structures. */
+static bool on_edge(const uint8_t *labels, int64_t size, int64_t y, int64_t x) {
+    const uint8_t *at = labels + y * size + x;
+    return (y > 0 && at[-size] != *at) || (y + 1 < size && at[size] != *at) ||
+           (x > 0 && at[-1] != *at) || (x + 1 < size && at[1] != *at);
+}
+
 /* Leaves of a slice what its label map does not say: the difference from the mean of each
- * structure, compressed so that edges do not hide texture. Local. */
+ * structure, 0 at the edges of structures, compressed so that strong contrasts do not hide texture.
+ */
 static void keep_texture(const study *s, float *image, const uint8_t *labels) {
-    const int64_t pixels = s->data.size * s->data.size;
+    const int64_t size = s->data.size;
     const float unit = (float)(2 * TEXTURE_HU / (s->data.window[1] - s->data.window[0]));
     double sum[LABEL_VALUES] = {0};
     int64_t n[LABEL_VALUES] = {0};
-    for (int64_t i = 0; i < pixels; i++) {
+    for (int64_t i = 0; i < size * size; i++) {
+        if (on_edge(labels, size, i / size, i % size)) continue;
         sum[labels[i]] += (double)image[i];
         n[labels[i]]++;
     }
-    for (int64_t i = 0; i < pixels; i++)
-        image[i] = tanhf((image[i] - (float)(sum[labels[i]] / (double)n[labels[i]])) / unit);
+    for (int64_t i = 0; i < size * size; i++) {
+        const double mean = n[labels[i]] > 0 ? sum[labels[i]] / (double)n[labels[i]] : 0;
+        image[i] =
+            on_edge(labels, size, i / size, i % size) ? 0 : tanhf((image[i] - (float)mean) / unit);
+    }
 }
 
 /* Changes intensities, sharpness and noise of the training slice with the global index `index`. */
