@@ -1,6 +1,6 @@
 #!/bin/bash
-# Submits the chain ingest -> train -> generate -> evaluate -> report to Slurm, each stage after the
-# success of the one before. Usage: jobs/submit.sh STUDY.yaml [sbatch options for every stage]
+# Submits the chain ingest -> train -> generate -> evaluate -> gate -> report to Slurm, each stage
+# after the success of the one before. Usage: jobs/submit.sh STUDY.yaml [sbatch options for every stage]
 #     jobs/submit.sh mine.yaml --ntasks=32 --cpus-per-task=8 --partition=long
 # Start it in the folder that the paths of the study are relative to. CTAUG names the program
 # (default build/ctaug).
@@ -14,7 +14,7 @@ export CTAUG_JOBS CTAUG=${CTAUG:-build/ctaug}
 [ -x "$CTAUG" ] || { echo "submit: no program $CTAUG: run make, or name it in CTAUG" >&2; exit 2; }
 
 ids=() after=() last=()
-for stage in ingest train generate evaluate report; do
+for stage in ingest train generate evaluate gate report; do
     # One rank writes the page; further ranks would only occupy processors.
     [ $stage != report ] || last=(--ntasks=1)
     # If a job is refused (a full queue, a wrong option), those submitted before are cancelled.

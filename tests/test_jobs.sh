@@ -20,7 +20,7 @@ PATH=$place:$PATH CTAUG=/bin/true jobs/submit.sh "$place/study.yaml" --ntasks=32
     > "$place/said" 2>&1 || fail "submit.sh"
 
 number=0
-for stage in ingest train generate evaluate report; do
+for stage in ingest train generate evaluate gate report; do
     number=$((number + 1))
     line=$(sed -n "${number}p" "$place/asked")
     [[ $line == *" --ntasks=32 --partition=long "*"/$stage.sbatch $place/study.yaml" ]] || fail "$stage: $line"
