@@ -10,7 +10,12 @@
 #include <math.h>
 #include <string.h>
 
-enum { DRAWS = 16, RESAMPLES = 2000, NULL_FACTOR = 4 /* null slices, against gate.slices */ };
+enum {
+    DRAWS = 16,
+    RESAMPLES = 2000,
+    PATIENTS_MIN = 5 /* to be resampled */,
+    NULL_FACTOR = 4 /* null slices, against gate.slices */
+};
 
 static const double COPY_RATE = 0.01;
 static const double LEVEL = 0.95;
@@ -135,12 +140,13 @@ done:
     return st;
 }
 
-/* Numbers the clusters of the synthetic slices in cluster[n]: by the patient of the label map, or
- * by volume where it is not recorded. first[n]: scratch. Returns their number. */
-static int64_t number_clusters(const gate_sets *g, int64_t n, int64_t *cluster, int64_t *first) {
+/* Numbers the clusters of the synthetic slices in cluster[n], by the patient of the label map or by
+ * volume. first[n]: scratch. Returns their number. */
+static int64_t number_clusters(const gate_sets *g, int64_t n, bool by_patient, int64_t *cluster,
+                               int64_t *first) {
     int64_t count = 0;
     for (int64_t i = 0; i < n; i++) {
-        const int64_t v = g->made_runs[i].volume, source = g->source_of[v];
+        const int64_t v = g->made_runs[i].volume, source = by_patient ? g->source_of[v] : -1;
         int64_t k = 0;
         for (; k < count; k++) {
             const int64_t other = g->made_runs[first[k]].volume;
@@ -163,7 +169,9 @@ static status find_rates(const gate_sets *g, const queries *made, copying *c) {
     TRY(array_alloc(&size, made->n, sizeof *size, "clusters"));
     TRY(array_alloc(&share, made->n, sizeof *share, "copy rates"));
     TRY(array_alloc(&drawn, RESAMPLES, sizeof *drawn, "resamples"));
-    c->clusters = number_clusters(g, made->n, cluster, first);
+    c->clusters = number_clusters(g, made->n, true, cluster, first);
+    if (c->clusters < PATIENTS_MIN)
+        c->clusters = number_clusters(g, made->n, false, cluster, first);
     for (int64_t i = 0; i < made->n; i++) {
         share[cluster[i]] += copy_share(made->ratio + i * DRAWS, DRAWS, c->bound);
         size[cluster[i]]++;

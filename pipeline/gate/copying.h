@@ -28,7 +28,7 @@ typedef struct copy_pair {
 } copy_pair;
 
 typedef struct copying {
-    int64_t n, volumes, clusters; /* synthetic slices, volumes, patients of their maps */
+    int64_t n, volumes, clusters; /* synthetic slices, volumes, units that are resampled */
     int64_t control_n, real_n;    /* control slices, real held-out slices */
     int64_t drawn;                /* patients on each side of a ratio */
     double bound;                 /* of the ratio */
