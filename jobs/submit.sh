@@ -1,6 +1,7 @@
 #!/bin/bash
 # Submits the chain ingest -> train -> generate -> evaluate -> gate -> report to Slurm, each stage
-# after the success of the one before. Usage: jobs/submit.sh STUDY.yaml [sbatch options for every stage]
+# after the success of the one before. Usage:
+#     jobs/submit.sh STUDY.yaml [sbatch options for every stage]; for example
 #     jobs/submit.sh mine.yaml --ntasks=32 --cpus-per-task=8 --partition=long
 # Start it in the folder that the paths of the study are relative to. CTAUG names the program
 # (default build/ctaug).

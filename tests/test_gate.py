@@ -1,10 +1,10 @@
-"""The release gate. A model that was trained on 16 slices until it knows them by heart is caught; the
-same model passes for patients whom it never saw, although it paints on their label maps. What follows
-from the finding in `ctaug run` and `ctaug export`. tests/long/gate_rates.py measures how often the
-gate is wrong over several seeds.
+"""The release gate. A model that was trained on 16 slices until it knows them by heart is caught;
+the same model passes for patients whom it never saw, although it paints on their label maps. What
+follows from the finding in `ctaug run` and `ctaug export`. tests/long/gate_rates.py measures how
+often the gate is wrong over several seeds.
 
-The bounds of this test were fixed before it was run: a copy rate of 20 % or more and an AUC of 0.95 or
-more for the model that copies; `passed` for the other one.
+The bounds of this test were fixed before it was run: a copy rate of 20 % or more and an AUC of 0.95
+or more for the model that copies; `passed` for the other one.
 """
 import glob
 import json
@@ -55,8 +55,8 @@ def newest(out):
 
 
 def with_model_of(donor, study, out):
-    """Ingests and generates with the parameters of another run: the first checkpoint of this one gets
-    the state of the donor's."""
+    """Ingests and generates with the parameters of another run: the first checkpoint of this one
+    gets the state of the donor's."""
     chain.run(1, "ingest", study)
     training = subprocess.Popen([chain.CTAUG, "train", study, "--set", "train.checkpoint_every=1"],
                                 env=chain.ENV, stdout=subprocess.DEVNULL)

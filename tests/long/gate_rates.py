@@ -1,12 +1,12 @@
-"""How often the release gate is wrong: over several seeds, how many models that know 16 slices by heart
-are caught, and how many sets of strangers are taken for copied ones. Two minutes a model and one a set
-of strangers on one core.
+"""How often the release gate is wrong: over several seeds, how many models that know 16 slices by
+heart are caught, and how many sets of strangers are taken for copied ones. Two minutes a model and
+one a set of strangers on one core.
 
-    CTAUG=build/ctaug /usr/bin/python3 tests/long/gate_rates.py [--models 2] [--strangers 4] [--seed 100]
+    CTAUG=build/ctaug /usr/bin/python3 tests/long/gate_rates.py --models 2 --strangers 4 --seed 100
 
-Each model is trained on two patients of its own, and each set of strangers has eight patients of its
-own (see tests/test_gate.py). Exit code 1 if a model is missed or more than one set in ten is taken for
-copied.
+Each model is trained on two patients of its own, and each set of strangers has eight patients of
+its own (see tests/test_gate.py). Exit code 1 if a model is missed or more than one set in ten is
+taken for copied.
 """
 import argparse
 import os

@@ -1,8 +1,8 @@
 #!/bin/bash
 # The chain of jobs of jobs/submit.sh under a real Slurm, on a tiny phantom: ingest -> train ->
-# generate -> evaluate -> gate -> report. Training is asked to stop once (USR1, as before a time limit) and
-# preempted once by a job of higher priority; both times it must resume from its checkpoint. If the
-# first job fails, none of the others may start.
+# generate -> evaluate -> gate -> report. Training is asked to stop once (USR1, as before a time
+# limit) and preempted once by a job of higher priority; both times it must resume from its
+# checkpoint. If the first job fails, none of the others may start.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 jobs=$PWD/jobs
