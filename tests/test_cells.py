@@ -74,6 +74,11 @@ def row_values(values, structures, row, arm):
     return values[key[0], key[1], key[2], row["structure"], key[3]]
 
 
+def close(a, b):
+    """Both files have 9 digits."""
+    return abs(a - b) < 1e-7 * max(10, abs(a), abs(b))
+
+
 def statistics_hold(out):
     with open(f"{out}/metrics/metrics.json") as f:
         metrics = json.load(f)
@@ -84,7 +89,7 @@ def statistics_hold(out):
     for row in metrics["summary"]:
         patients = by_patient(row_values(values, structures, row, row["arm"]))
         assert row["n_patients"] == len(patients), row
-        assert abs(row["value"] - np.mean(list(patients.values()))) < 1e-6, row
+        assert close(row["value"], np.mean(list(patients.values()))), row
         assert row["low"] <= row["value"] + 1e-9 and row["value"] <= row["high"] + 1e-9, row
     families = collections.defaultdict(list)
     for row in metrics["comparisons"]:
@@ -92,7 +97,7 @@ def statistics_hold(out):
         other = row_values(values, structures, row, row["against"])
         both = {where: one[where] - other[where] for where in one if where in other}
         difference = np.array(list(by_patient(both).values()))
-        assert abs(row["difference"] - difference.mean()) < 1e-6, row
+        assert close(row["difference"], difference.mean()), row
         assert row["n_patients"] == len(difference), row
         if np.all(np.abs(difference) > 1e-7):  # values have 9 digits: no rounded zeros
             p = stats.wilcoxon(difference).pvalue
