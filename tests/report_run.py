@@ -161,6 +161,7 @@ def with_sets(pairs=()):
                      "edge_hu_mm_real": 1.11, "structures": [
                          {"structure": name, "synthetic": 0.91, "real": 0.93, "ratio": ratio,
                           "hu_median_synthetic": 101, "hu_median_real": 103, "hu_sd_real": 6.1,
+                          "medians_outside": 17,
                           "noise_synthetic": 12.1, "noise_real": 12.9}
                          for name, ratio in ((FIRST, 0.98), (SECOND, 0.87))]},
         "distribution": distribution(),
