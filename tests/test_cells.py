@@ -148,6 +148,10 @@ def main():
         statistics_hold(out)
         assert os.path.exists(f"{out}/report/report.html")
         assert "all good" in run(0, "verify", out)
+        record = f"{out}/sets/n2-s0/fidelity/manifest.json"
+        os.rename(record, f"{out}.kept")
+        assert "its manifest.json is missing" in run(0, "verify", out, expect=5)
+        os.rename(f"{out}.kept", record)
         assert not glob.glob(f"{out}/queue.*")
         said = run(2, "run", study, *WORDS)
         assert "metrics is current" in said, said

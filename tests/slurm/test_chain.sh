@@ -58,7 +58,7 @@ data: {size: 32}
 model: {net: R16}
 train: {steps: 400, batch: 8, checkpoint_every: 1000, validate_every: 200, preview_every: 200}
 generate: {volumes: 2, steps: 4}
-evaluate: {seeds: 1, steps: 20}
+evaluate: {seeds: 1, steps: 20, fidelity: 0}
 EOF
 options=(--ntasks=$(($(nproc) < 2 ? 1 : 2)) --time=10)
 
