@@ -14,7 +14,7 @@
 #include "model/diffusion/sampler.h"
 #include "model/net/unet.h"
 #include "model/nn/kernels.h"
-#include "pipeline/common/evaluation_arms.h"
+#include "pipeline/study/evaluation_arms.h"
 
 #include <stdio.h>
 
