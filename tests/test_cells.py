@@ -130,7 +130,7 @@ def killed(study, out):
     while len(glob.glob(f"{out}/sets/*/metrics.parts/*.result")) < 4:
         assert process.poll() is None and time.time() < deadline
         time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGUSR1)
     code = process.wait(timeout=120)
     done = len(glob.glob(f"{out}/sets/*/metrics.parts/*.result"))
     assert code == 75 and 4 <= done < 28, (code, done)
