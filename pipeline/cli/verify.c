@@ -199,6 +199,9 @@ static void check_outputs(const char *run, output_choice choice, tally *t) {
                                      {"pseudo", "store", "referee", false, true, true},
                                      {"checkpoints", "checkpoint", "train", true, true, false},
                                      {"synthetic", "store", "generate", false, true, false},
+                                     {"synthetic-gaussian", "store", "generate", false, true, true},
+                                     {"synthetic-gan", "store", "generate", false, true, true},
+                                     {"fidelity", "fidelity", "evaluate", false, true, true},
                                      {"metrics", "metrics", "evaluate", false, false, false},
                                      {"gate", "gate", "gate", false, true, true},
                                      {"report", "report", "report", false, false, false}};

@@ -2,7 +2,7 @@
 #include "pipeline/evaluate/lesions.h"
 
 #include "io/alloc.h"
-#include "model/metric/components.h"
+#include "model/components.h"
 
 #include <math.h>
 
