@@ -29,7 +29,7 @@ status run_stages(const stage_context *s) {
     const bool with_gan = s->study->generate.painters >> PAINTER_GAN & 1;
     const int all = STAGES - !with_gan;
     for (int i = 0, number = 1; i < STAGES; i++) {
-        if (order[i].stage == gan_stage && !with_gan) continue;
+        if (order[i].stage == gan_sets_stage && !with_gan) continue;
         log_info(s->log, "-- %s (%d of %d)", order[i].name, number++, all);
         TRY(order[i].stage(&chained));
     }

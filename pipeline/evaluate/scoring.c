@@ -2,7 +2,7 @@
 #include "pipeline/evaluate/scoring.h"
 
 #include "io/alloc.h"
-#include "model/metric/components.h"
+#include "model/components.h"
 #include "model/metric/surface.h"
 #include "pipeline/data/shift.h"
 

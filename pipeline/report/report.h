@@ -15,7 +15,7 @@
 
 typedef struct report {
     const stage_context *stage;
-    cell first; /* the cell whose synthetic store and training the report shows */
+    cell first;      /* the cell whose synthetic store and training the report shows */
     json_t *metrics; /* metrics.json */
     store *real, *synthetic;
     split split;

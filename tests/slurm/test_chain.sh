@@ -99,7 +99,7 @@ assert set(metrics["fid"]) >= {"value", "n_real", "n_synthetic", "extractor", "f
 assert math.isfinite(metrics["fid"]["value"]) and metrics["fid"]["n_synthetic"] == 16
 assert "liver" in metrics["dice"]
 for structure in metrics["dice"].values():
-    assert set(structure) >= {"real", "real_plus_synthetic", "n_patients"}
+    assert set(structure) >= {"real", "real+synthetic", "n_patients"}
 for name in ("store/manifest.json", "synthetic/manifest.json", "report/report.html"):
     assert os.path.getsize(os.path.join("run", name)) > 0
 EOF
