@@ -107,16 +107,21 @@ static void close_made(made_slices *m) {
     if (m->held_out) store_close(m->from);
 }
 
+/* Whose label maps the slices show. */
+static const char *conditions(bool held_out) {
+    return held_out ? "held-out maps" : "training maps";
+}
+
 /* Fingerprint of a piece, and the path of its result. Local. */
 static status describe(const comparison *c, distances_id id, const made_slices *made,
                        char path[PATH_SIZE], char hex[SHA256_HEX]) {
     static const char *const sections[] = {"seed", "engine", "data"};
     status st = ST_OK;
-    char name[64], network[SHA256_HEX], upstream[5 * SHA256_HEX];
+    char name[64], network[SHA256_HEX], upstream[6 * SHA256_HEX];
     TRY(feature_network_identity(c, id.network, network));
-    snprintf(upstream, sizeof upstream, "distances %s %s %s %s %s", network_name(id.network),
-             network, store_manifest(c->real)->seal, store_manifest(made->from)->seal,
-             made->fidelity);
+    snprintf(upstream, sizeof upstream, "distances %s %s %s %s %s %s", network_name(id.network),
+             network, conditions(made->held_out), store_manifest(c->real)->seal,
+             store_manifest(made->from)->seal, made->fidelity);
     TRY(study_fingerprint(&c->cell.study, sections, sizeof sections / sizeof *sections, upstream,
                           hex));
     snprintf(name, sizeof name, "distribution-%s-%s.part", arm_source_generator(id.source),

@@ -52,23 +52,6 @@ static status take_evenly(const slice_set *from, int64_t n, int64_t dim, float *
     return st;
 }
 
-/* Fréchet distance of two sets of features. Local. */
-static status distance(const float *a, int64_t n_a, const float *b, int64_t n_b, int64_t dim,
-                       double *out) {
-    status st = ST_OK;
-    moments m = {0}, n = {0};
-    TRY(moments_create(dim, &m));
-    TRY(moments_create(dim, &n));
-    moments_add(&m, a, n_a);
-    moments_add(&n, b, n_b);
-    TRY(frechet_distance(&m, &n, out));
-    activity_progress();
-done:
-    moments_free(&m);
-    moments_free(&n);
-    return st;
-}
-
 /* FID and its floor, each with n slices against all real ones: its bias depends on the numbers.
  * Local. */
 static status measure_fid(const slice_set *real, const slice_set *synthetic, const slice_set *floor,
@@ -80,8 +63,10 @@ static status measure_fid(const slice_set *real, const slice_set *synthetic, con
     TRY(take_evenly(floor, n, dim, &f));
     out->n_real = real->n;
     out->n_synthetic = out->n_floor = n;
-    TRY(distance(s, n, real->features, real->n, dim, &out->fid));
-    TRY(distance(f, n, real->features, real->n, dim, &out->fid_floor));
+    TRY(frechet_of_rows(s, n, real->features, real->n, dim, &out->fid));
+    activity_progress();
+    TRY(frechet_of_rows(f, n, real->features, real->n, dim, &out->fid_floor));
+    activity_progress();
 done:
     free(s);
     free(f);
