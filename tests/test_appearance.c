@@ -61,7 +61,7 @@ static void grey_values_are_those_of_the_training_volumes(void **state) {
     assert_int_equal(store_open(path, &from), ST_OK);
     assert_int_equal(split_create(from, &s, &sp), ST_OK);
     stage_context stage = {.study = &s};
-    painter_inputs in = {&stage, from, &sp};
+    painter_inputs in = {&stage, {.real = from}, &sp};
     assert_int_equal(appearances_measure(&in, &a), ST_OK);
     assert_true(a.count > 1);
     for (int64_t k = 0; k < a.count; k++) {

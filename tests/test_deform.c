@@ -39,7 +39,7 @@ static void condition(const study *st, store *s, int64_t i, int64_t z, const dou
     slice_sample sample = {.labels = out};
     warp_identity(&d.warp);
     if (affine) memcpy(d.warp.affine, affine, sizeof d.warp.affine);
-    assert_int_equal(deformed_condition(st, s, &d, 0, &sample), ST_OK);
+    assert_int_equal(deformed_condition(st, &(map_stores){.real = s}, &d, 0, &sample), ST_OK);
 }
 
 static void nothing_deformed_is_the_map_itself(void **state) {

@@ -53,13 +53,18 @@ status fingerprint_of_synthetic(const study *s, const char *training, const char
     return study_fingerprint(s, sections, 2, upstream, hex);
 }
 
-/* Of what follows from the labelled training volumes alone; what: its name. */
+/* Of what follows from the training volumes and their pseudo-labels alone; what: its name. */
 static status fingerprint_of_training_volumes(const study *s, const char *store, const char *what,
                                               char hex[SHA256_HEX]) {
     static const char *const sections[] = {"seed", "data", "generate"};
-    char upstream[SHA256_HEX + 16];
-    snprintf(upstream, sizeof upstream, "%s %s", store, what);
-    return study_fingerprint(s, sections, sizeof sections / sizeof *sections, upstream, hex);
+    char pseudo[SHA256_HEX] = "", upstream[2 * SHA256_HEX + 32];
+    status st = ST_OK;
+    if (s->train.pseudo_labels == SWITCH_ON) TRY(fingerprint_of_pseudo(s, store, pseudo));
+    snprintf(upstream, sizeof upstream, "%s %s%s%s", store, what, *pseudo ? " pseudo " : "",
+             pseudo);
+    TRY(study_fingerprint(s, sections, sizeof sections / sizeof *sections, upstream, hex));
+done:
+    return st;
 }
 
 status fingerprint_of_gaussian(const study *s, const char *store, char hex[SHA256_HEX]) {

@@ -28,11 +28,12 @@ status fingerprint_of_gan(const study *s, const char *training, char hex[SHA256_
 status fingerprint_of_synthetic(const study *s, const char *training, const char *checkpoint,
                                 char hex[SHA256_HEX]);
 
-/* Fingerprint of the store that the painter `gaussian` paints from the store with the seal `store`.
- * Local. */
+/* Fingerprint of the store that the painter `gaussian` paints from the store with the seal `store`,
+ * with train.pseudo_labels also from its pseudo-labels. Local. */
 status fingerprint_of_gaussian(const study *s, const char *store, char hex[SHA256_HEX]);
 
-/* Fingerprint of the label maps made from the store with the seal `store`. Local. */
+/* Fingerprint of the label maps made from the store with the seal `store`, with
+ * train.pseudo_labels also from its pseudo-labels. Local. */
 status fingerprint_of_maps(const study *s, const char *store, char hex[SHA256_HEX]);
 
 /* Fingerprint of the metrics of a real store and synthetic stores; synthetic: their seals, in one

@@ -8,6 +8,7 @@
  */
 #include "pipeline/generate/maps.h"
 #include "pipeline/common/contact_sheet.h"
+#include "pipeline/common/pseudo_store.h"
 #include "pipeline/generate/painter.h"
 #include "pipeline/stage.h"
 
@@ -21,7 +22,7 @@
 
 typedef struct generation {
     const stage_context *stage;
-    store *real;
+    map_stores stores;
     split split;
     painter_inputs inputs; /* of every painter */
     maps *maps;            /* NULL until the first painter needs them */
@@ -43,14 +44,35 @@ typedef struct generation {
     char output[PATH_SIZE];
 } generation;
 
-/* Opens the real store and splits it. Local. */
+/* ST_INTEGRITY unless the store of pseudo-labels has the unlabelled volumes in their order. Local.
+ */
+static status check_pseudo(const generation *g) {
+    const store *real = g->stores.real, *pseudo = g->stores.pseudo;
+    for (int64_t i = 0; i < g->split.run_count[SPLIT_UNLABELLED]; i++) {
+        const store_entry *own = store_at(real, g->split.runs[SPLIT_UNLABELLED][i].volume);
+        const store_entry *labels = i < store_count(pseudo) ? store_at(pseudo, i) : NULL;
+        if (!labels || strcmp(labels->id, own->id) != 0 ||
+            memcmp(labels->space.shape, own->space.shape, sizeof own->space.shape) != 0)
+            return status_fail(ST_INTEGRITY,
+                               "the pseudo-labels lack those of volume %s: remove %s/pseudo and "
+                               "run ctaug referee again",
+                               own->id, g->stage->study->out);
+    }
+    return ST_OK;
+}
+
+/* Opens the real store, splits it, and opens the pseudo-labels. Local. */
 static status open_inputs(generation *g) {
     status st = ST_OK;
     char path[PATH_SIZE];
     TRY(stage_path(g->stage, "store", path));
-    TRY(store_open(path, &g->real));
-    TRY(split_create(g->real, g->stage->study, &g->split));
-    g->inputs = (painter_inputs){g->stage, g->real, &g->split};
+    TRY(store_open(path, &g->stores.real));
+    TRY(split_create(g->stores.real, g->stage->study, &g->split));
+    if (deformed_uses_pseudo(g->stage->study, &g->split)) {
+        TRY(pseudo_store_open(g->stage, g->stores.real, &g->stores.pseudo));
+        TRY(check_pseudo(g));
+    }
+    g->inputs = (painter_inputs){g->stage, g->stores, &g->split};
 done:
     return st;
 }
@@ -142,7 +164,7 @@ static status paint_unit(generation *g, int64_t unit) {
     for (int64_t b = 0; b < count; b++) {
         g->conditions[b].labels = NULL; /* they are not those of the deformation alone */
         g->conditions[b].image = g->by->wants_source ? g->sources + b * pixels : NULL;
-        TRY(deformed_condition(s, g->real, maps_plan(g->maps, v), first + b, &g->conditions[b]));
+        TRY(deformed_condition(s, &g->stores, maps_plan(g->maps, v), first + b, &g->conditions[b]));
         g->conditions[b].labels = g->labels + b * pixels;
         memcpy(g->conditions[b].labels, labels + (first + b) * pixels, (size_t)pixels);
         g->index[b] = ((uint64_t)v << 20) + (uint64_t)(first + b);
@@ -225,7 +247,7 @@ static json_t *provenance(const generation *g) {
         failed |= json_array_append_new(list, maps_json(g->maps, v));
     json_t *all =
         json_pack("{s:b, s:s, s:s, s:o}", "synthetic", 1, "painter", g->name, "store_fingerprint",
-                  store_manifest(g->real)->fingerprint, "volumes", list);
+                  store_manifest(g->stores.real)->fingerprint, "volumes", list);
     bool complete = !failed && model && json_object_update(all, model) == 0;
     json_decref(model);
     if (complete) return all;
@@ -246,7 +268,7 @@ static status write_store(generation *g) {
     for (int64_t v = 0; v < n; v++) entries[v] = maps_plan(g->maps, v)->entry;
     store_plan plan = {.directory = g->output,
                        .fingerprint = g->fingerprint,
-                       .labels = store_labels(g->real),
+                       .labels = store_labels(g->stores.real),
                        .provenance = from,
                        .entries = entries,
                        .count = n,
@@ -276,7 +298,8 @@ done:
 static void close_generation(generation *g) {
     maps_close(g->maps);
     split_free(&g->split);
-    store_close(g->real);
+    store_close(g->stores.real);
+    store_close(g->stores.pseudo);
     free(g->first_unit);
     free(g->conditions);
     free(g->index);
@@ -314,7 +337,7 @@ static status run_painter(generation *g, int kind) {
     if (current) {
         log_info(stage->log, "generate: %s is current", g->output);
     } else {
-        if (!g->maps) TRY(maps_open(stage, g->real, &g->split, &g->maps));
+        if (!g->maps) TRY(maps_open(stage, &g->stores, &g->split, &g->maps));
         TRY(comm_agree(stage->comm, open_painting(g)));
         TRY(paint_all(g));
         TRY(write_store(g));
@@ -337,7 +360,8 @@ status generate_stage(const stage_context *stage) {
     TRY(comm_agree(stage->comm, open_inputs(&g)));
     for (int kind = 0; kind < PAINTER_KINDS; kind++)
         if (stage->study->generate.painters >> kind & 1) TRY(run_painter(&g, kind));
-    TRY(comm_agree(stage->comm, comm_rank(stage->comm) == 0 ? maps_remove(stage, g.real) : ST_OK));
+    TRY(comm_agree(stage->comm,
+                   comm_rank(stage->comm) == 0 ? maps_remove(stage, g.stores.real) : ST_OK));
     stage_log_next(stage, "evaluate");
 done:
     close_generation(&g);

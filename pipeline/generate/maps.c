@@ -12,7 +12,7 @@
 
 struct maps {
     const stage_context *stage;
-    store *real;
+    map_stores from;
     const split *split;
     char fingerprint[SHA256_HEX];
     char folder[PATH_SIZE];
@@ -53,13 +53,13 @@ static status prepare(maps *m) {
     status st = ST_OK;
     const study *s = m->stage->study;
     int64_t largest = 0;
-    TRY(insert_check(s, store_labels(m->real)));
-    TRY(locate(m->stage, m->real, m->fingerprint, m->folder));
+    TRY(insert_check(s, store_labels(m->from.real)));
+    TRY(locate(m->stage, m->from.real, m->fingerprint, m->folder));
     TRY(file_make_dirs(m->folder));
     TRY(array_alloc(&m->plans, s->generate.volumes, sizeof *m->plans, "synthetic volumes"));
     TRY(array_alloc(&m->records, s->generate.volumes, sizeof *m->records, "synthetic volumes"));
     for (int64_t v = 0; v < s->generate.volumes; v++) {
-        TRY(deformed_plan(s, m->real, m->split, v, &m->plans[v]));
+        TRY(deformed_plan(s, m->from.real, m->split, v, &m->plans[v]));
         if (labels_bytes(m, v) > largest) largest = labels_bytes(m, v);
     }
     TRY(array_alloc(&m->content, (int64_t)sizeof *m->records + largest, 1, "label maps"));
@@ -79,8 +79,8 @@ static status make_map(maps *m, int64_t v, label_limits *limits) {
     if (st == ST_INTEGRITY) log_warning(m->stage->log, "%s: made again", status_message());
     if (st == ST_INPUT || st == ST_INTEGRITY) {
         st = ST_OK;
-        if (limits->labels == 0) TRY(label_limits_measure(s, m->real, m->split, limits));
-        TRY(label_map_make(s, m->real, m->split, limits, v, labels_of(m), &m->records[v]));
+        if (limits->labels == 0) TRY(label_limits_measure(s, m->from.real, m->split, limits));
+        TRY(label_map_make(s, &m->from, m->split, limits, v, labels_of(m), &m->records[v]));
         memcpy(m->content, &m->records[v], sizeof *m->records);
         TRY(part_write(path, m->fingerprint, m->content, bytes));
     }
@@ -124,7 +124,7 @@ done:
 
 /* "liver too small", one line for each fault and structure. Local; called on rank 0. */
 static void log_faults(const maps *m) {
-    const label_set *names = store_labels(m->real);
+    const label_set *names = store_labels(m->from.real);
     int64_t volumes = m->stage->study->generate.volumes, plain = 0, again = 0;
     for (int64_t v = 0; v < volumes; v++) {
         plain += m->records[v].rejected == LABEL_MAP_DRAWS;
@@ -147,13 +147,13 @@ static void log_faults(const maps *m) {
         }
 }
 
-status maps_open(const stage_context *stage, store *real, const split *sp, maps **out) {
+status maps_open(const stage_context *stage, const map_stores *from, const split *sp, maps **out) {
     status st = ST_OK;
     maps *m = NULL;
     st = array_alloc(&m, 1, sizeof *m, "label maps");
     *out = m;
     if (m) {
-        *m = (maps){.stage = stage, .real = real, .split = sp, .held = -1};
+        *m = (maps){.stage = stage, .from = *from, .split = sp, .held = -1};
         st = prepare(m);
     }
     TRY(comm_agree(stage->comm, st));
@@ -192,8 +192,8 @@ done:
 }
 
 json_t *maps_json(const maps *m, int64_t v) {
-    json_t *told = deformed_json(&m->plans[v], m->real);
-    if (told && label_map_describe(m->stage->study, m->real, &m->records[v], told) == ST_OK)
+    json_t *told = deformed_json(&m->plans[v], m->from.real);
+    if (told && label_map_describe(m->stage->study, m->from.real, &m->records[v], told) == ST_OK)
         return told;
     json_decref(told);
     return NULL;

@@ -10,7 +10,7 @@ typedef struct maps maps;
 
 /* Makes the maps, or takes those of an earlier run that was stopped. maps_close() frees *out, also
  * after a failure. Collective. */
-status maps_open(const stage_context *stage, store *real, const split *sp, maps **out);
+status maps_open(const stage_context *stage, const map_stores *from, const split *sp, maps **out);
 void maps_close(maps *m);
 
 /* The plan of synthetic volume v. Local. */

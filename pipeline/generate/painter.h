@@ -8,7 +8,7 @@
 #ifndef CTAUG_PIPELINE_GENERATE_PAINTER_H
 #define CTAUG_PIPELINE_GENERATE_PAINTER_H
 
-#include "pipeline/data/batch.h"
+#include "pipeline/data/deform.h"
 #include "pipeline/stage.h"
 
 #include <jansson.h>
@@ -16,7 +16,7 @@
 /* What a painter may use. It outlives the painter. */
 typedef struct painter_inputs {
     const stage_context *stage;
-    store *real;
+    map_stores stores;
     const split *split; /* of the real store */
 } painter_inputs;
 

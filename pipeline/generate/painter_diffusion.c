@@ -28,7 +28,7 @@ static status create(const painter_inputs *in, void **self, char training[SHA256
     p->in = in;
     *self = p;
     TRY(stage_path(in->stage, "checkpoints", p->checkpoints));
-    TRY(fingerprint_of_training(in->stage->study, store_manifest(in->real)->seal, training));
+    TRY(fingerprint_of_training(in->stage->study, store_manifest(in->stores.real)->seal, training));
 done:
     return st;
 }
@@ -64,7 +64,7 @@ static status open_denoiser(void *self) {
     status st = ST_OK;
     diffusion_painter *p = self;
     const stage_context *s = p->in->stage;
-    TRY(denoiser_open(s, store_labels(p->in->real), s->study->generate.batch, &p->denoiser));
+    TRY(denoiser_open(s, store_labels(p->in->stores.real), s->study->generate.batch, &p->denoiser));
     TRY(trainer_load_ema(p->checkpoints, p->step, denoiser_params(p->denoiser)));
     denoiser_params_changed(p->denoiser);
     if (s->study->generate.appearance > 0) TRY(appearances_measure(p->in, &p->looks));
