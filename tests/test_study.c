@@ -244,6 +244,8 @@ static void fingerprints_follow_from_what_matters(void **state) {
             other = text;
         } else if (key->kind == STUDY_REALS) {
             other = key->count == 2 ? "[0, 0.5]" : "[0, 0.5, 0.5]";
+        } else if (key->kind == STUDY_INTEGERS) {
+            other = "[1, 2]";
         } else if (key->kind == STUDY_THRESHOLDS) {
             other = "[a: 1..2]";
         } else if (key->kind == STUDY_INSERTS) {

@@ -126,11 +126,30 @@ done:
 /* Whether a stage makes a file or folder of this name in the run directory, or one that is named
  * after it ("synthetic.parts-...", "checkpoints.earlier-1"). */
 static bool is_ours(const char *name) {
-    static const char *const ours[] = {
-        "study.yaml",         "lock",          "events.jsonl", "store",  "checkpoints", "previews",
-        "synthetic",          "metrics",       "report",       "sets",   "queue",       "heartbeat",
-        "synthetic-gaussian", "synthetic-gan", "referee",      "pseudo", "gan",         "gate",
-        "ingest-files.json",  "fidelity"};
+    static const char *const ours[] = {"study.yaml",
+                                       "lock",
+                                       "events.jsonl",
+                                       "store",
+                                       "checkpoints",
+                                       "previews",
+                                       "synthetic",
+                                       "metrics",
+                                       "report",
+                                       "sets",
+                                       "queue",
+                                       "heartbeat",
+                                       "synthetic-gaussian",
+                                       "synthetic-gan",
+                                       "referee",
+                                       "pseudo",
+                                       "gan",
+                                       "gate",
+                                       "ingest-files.json",
+                                       "fidelity",
+                                       "maps",
+                                       "synthetic-heldout",
+                                       "synthetic-gaussian-heldout",
+                                       "synthetic-gan-heldout"};
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
         const size_t n = strlen(ours[i]);
         if (strncmp(name, ours[i], n) == 0 && (name[n] == '\0' || name[n] == '.')) return true;

@@ -2,6 +2,8 @@
  * Each includes those it follows from. */
 #include "pipeline/common/fingerprint.h"
 
+#include "pipeline/common/held_out.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,6 +77,13 @@ status fingerprint_of_maps(const study *s, const char *store, char hex[SHA256_HE
     return fingerprint_of_training_volumes(s, store, "maps", hex);
 }
 
+/* generate.held_out is inert and therefore in no section. */
+status fingerprint_of_held_out(const study *s, const char *made, char hex[SHA256_HEX]) {
+    char upstream[SHA256_HEX + 64];
+    snprintf(upstream, sizeof upstream, "%s held out %" PRId64, made, s->generate.held_out);
+    return study_fingerprint(s, NULL, 0, upstream, hex);
+}
+
 status fingerprint_of_metrics(const study *s, const char *real, const char *synthetic,
                               char hex[SHA256_HEX]) {
     static const char *const sections[] = {"seed", "engine", "data", "evaluate"};
@@ -85,8 +94,9 @@ status fingerprint_of_metrics(const study *s, const char *real, const char *synt
     return st;
 }
 
-status fingerprint_check_synthetic(const study *s, const store *real, const store *synthetic,
-                                   int64_t *checkpoint_step) {
+/* ST_INPUT unless the store of a painter has the fingerprint that follows from its provenance. */
+static status check_painted(const study *s, const store *real, const store *synthetic,
+                            bool held_out, int64_t *checkpoint_step) {
     status st = ST_OK;
     char training[SHA256_HEX], expected[SHA256_HEX];
     const json_t *from = json_object_get(store_manifest(synthetic)->detail, "provenance");
@@ -101,14 +111,26 @@ status fingerprint_check_synthetic(const study *s, const store *real, const stor
         TRY(fingerprint_of_gaussian(s, store_manifest(real)->seal, expected));
     else
         TRY(fingerprint_of_synthetic(s, training, checkpoint ? checkpoint : "", expected));
+    if (held_out) TRY(fingerprint_of_held_out(s, expected, expected));
     if (strcmp(expected, store_manifest(synthetic)->fingerprint) != 0)
         st = status_fail(ST_INPUT,
-                         "%s/synthetic%s was generated from another store or study: run ctaug "
+                         "%s/synthetic%s%s was generated from another store or study: run ctaug "
                          "train and ctaug generate first",
                          s->out,
                          gaussian ? "-gaussian"
                          : gan    ? "-gan"
-                                  : "");
+                                  : "",
+                         held_out ? HELD_OUT : "");
 done:
     return st;
+}
+
+status fingerprint_check_synthetic(const study *s, const store *real, const store *synthetic,
+                                   int64_t *checkpoint_step) {
+    return check_painted(s, real, synthetic, false, checkpoint_step);
+}
+
+status fingerprint_check_held_out(const study *s, const store *real, const store *synthetic) {
+    int64_t step;
+    return check_painted(s, real, synthetic, true, &step);
 }

@@ -32,6 +32,10 @@ status fingerprint_of_synthetic(const study *s, const char *training, const char
  * with train.pseudo_labels also from its pseudo-labels. Local. */
 status fingerprint_of_gaussian(const study *s, const char *store, char hex[SHA256_HEX]);
 
+/* Fingerprint of the held-out volumes (pipeline/common/held_out.h) of what has the fingerprint
+ * `made`: the store of a painter, or the maps. Local. */
+status fingerprint_of_held_out(const study *s, const char *made, char hex[SHA256_HEX]);
+
 /* Fingerprint of the label maps made from the store with the seal `store`, with
  * train.pseudo_labels also from its pseudo-labels. Local. */
 status fingerprint_of_maps(const study *s, const char *store, char hex[SHA256_HEX]);
@@ -45,5 +49,8 @@ status fingerprint_of_metrics(const study *s, const char *real, const char *synt
  * *checkpoint_step to the step of the sampled checkpoint; 0 for a painter that has none. Local. */
 status fingerprint_check_synthetic(const study *s, const store *real, const store *synthetic,
                                    int64_t *checkpoint_step);
+
+/* The same for a store of held-out volumes. Local. */
+status fingerprint_check_held_out(const study *s, const store *real, const store *synthetic);
 
 #endif

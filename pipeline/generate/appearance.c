@@ -96,20 +96,22 @@ void appearances_free(appearances *a) {
     *a = (appearances){0};
 }
 
-/* The k-th volume of a class. */
-static int64_t of_class(const appearances *a, int contrast, int64_t k) {
-    int64_t i = 0;
+/* A volume of the class; of any class if there is none. */
+static int64_t draw_volume(const appearances *a, int contrast, rng_stream *r) {
+    int64_t alike = 0, i = 0;
+    for (int64_t k = 0; k < a->count; k++) alike += a->contrast[k] == contrast;
+    if (alike == 0) return (int64_t)rng_below(r, (uint64_t)a->count);
+    int64_t k = (int64_t)rng_below(r, (uint64_t)alike);
     while (a->contrast[i] != contrast || k-- > 0) i++;
     return i;
 }
 
-void appearances_draw(const appearances *a, uint64_t seed, uint64_t v, int64_t source,
+void appearances_draw(const appearances *a, uint64_t seed, uint64_t v, int64_t source, int contrast,
                       float *grey) {
     rng_stream r = rng_open(seed, RNG_APPEARANCE, v, 0);
-    int64_t own = place_of(a, source), alike = 0;
-    for (int64_t i = 0; i < a->count; i++) alike += a->contrast[i] == a->contrast[own];
-    int64_t other = of_class(a, a->contrast[own], (int64_t)rng_below(&r, (uint64_t)alike));
+    int64_t other = draw_volume(a, contrast, &r), own = place_of(a, source);
     double share = rng_uniform(&r);
+    if (own < 0) own = draw_volume(a, contrast, &r);
     for (int k = 0; k < a->labels; k++) {
         double x = a->grey[own * a->labels + k], y = a->grey[other * a->labels + k];
         if (isnan(x)) x = y;

@@ -24,8 +24,11 @@ typedef struct appearances {
 status appearances_measure(const painter_inputs *in, appearances *out);
 void appearances_free(appearances *a);
 
-/* The grey values grey[labels] of synthetic volume v, made from volume `source` of the real store;
- * NaN: unknown, and for background. Drawn from (seed, RNG_APPEARANCE, v). Local. */
-void appearances_draw(const appearances *a, uint64_t seed, uint64_t v, int64_t source, float *grey);
+/* The grey values grey[labels] of synthetic volume v, made from volume `source` of the real store,
+ * whose class is `contrast`; NaN: unknown, and for background. For a source that was not measured,
+ * a held-out one, both volumes are drawn; if none is of its class, from all. Drawn from (seed,
+ * RNG_APPEARANCE, v). Local. */
+void appearances_draw(const appearances *a, uint64_t seed, uint64_t v, int64_t source, int contrast,
+                      float *grey);
 
 #endif

@@ -35,9 +35,9 @@ typedef struct painter {
 
     /* Paints `count` <= generate.batch neighbouring slices of one volume into
      * images[count][size][size], values in [-1, 1]. The conditions have labels, position and class,
-     * and the image if wants_source is set. index[count]: volume * 2^20 + slice; they and the
-     * study's seed determine all random numbers, and the bytes of a slice do not depend on the
-     * others. Local. */
+     * and the image if wants_source is set. index[count]: volume * 2^20 + slice, where held-out
+     * volumes follow from HELD_OUT_FIRST on (pipeline/common/held_out.h); they and the study's seed
+     * determine all random numbers, and the bytes of a slice do not depend on the others. Local. */
     status (*paint)(void *self, const slice_sample *conditions, const uint64_t *index,
                     int64_t count, float *images);
 

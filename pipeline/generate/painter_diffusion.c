@@ -78,7 +78,7 @@ static status paint(void *self, const slice_sample *conditions, const uint64_t *
     const study *s = p->in->stage->study;
     if (s->generate.appearance > 0) {
         appearances_draw(&p->looks, (uint64_t)s->seed, index[0] >> 20, conditions[0].volume,
-                         p->grey);
+                         conditions[0].contrast, p->grey);
         denoiser_steer(p->denoiser, p->grey, s->generate.appearance);
     }
     return denoiser_sample(p->denoiser, conditions, index, count, images);

@@ -121,7 +121,7 @@ typedef struct study {
         double l1;
     } gan;
     struct {
-        int64_t volumes;
+        int64_t volumes, held_out;
         uint32_t painters; /* bit k: painter_kind k */
         sampler_kind sampler;
         int64_t steps;

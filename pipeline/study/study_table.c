@@ -166,6 +166,9 @@ const study_key study_keys[] = {
     REAL(gan, l1, 0, 1e6, "10", "weight of the mean absolute difference from the real slice"),
 
     INTEGER(generate, volumes, 1, 1000000, "16", "synthetic volumes"),
+    /* Inert because they have stores of their own, whose fingerprints have it. */
+    INERT(generate, held_out, 0, 1000000, "0",
+          "volumes painted for label maps of test patients, for measures of distributions alone"),
     /* Inert because each painter has a store of its own, which the others do not change. */
     {PLACE(generate, painters), .kind = STUDY_CHOICES, .choices = &painter_kinds,
      .initial = "[diffusion]", .inert = true,
