@@ -37,7 +37,10 @@ typedef enum rng_purpose {
     RNG_VOLUME,     /* the part of x_T that all slices of a volume share; index: volume */
     RNG_TRANSPLANT, /* mixtures of label maps; index: volume, step: draw */
     RNG_APPEARANCE, /* grey values of the structures of a volume; index: volume */
-    RNG_GAN /* noise of a GAN in training; index: sample, step: 0 discriminator, 1 generator */
+    RNG_GAN,    /* noise of a GAN in training; index: sample, step: 0 discriminator, 1 generator */
+    RNG_EMBED,  /* intensities of a slice that trains the embedding of the gate */
+    RNG_COPIES, /* patients that slices are compared with; index: volume, step: draw, side */
+    RNG_MEMBERSHIP /* noise of membership losses; index: number of the loss */
 } rng_purpose;
 
 typedef struct rng_stream {

@@ -58,6 +58,7 @@ status train_stage(const stage_context *s);
 status gan_stage(const stage_context *s);
 status generate_stage(const stage_context *s);
 status evaluate_stage(const stage_context *s);
+status gate_stage(const stage_context *s);
 status report_stage(const stage_context *s);
 
 /* These stages for each labelled set of the study (pipeline/stages.c). Collective. */
@@ -66,7 +67,11 @@ status train_sets_stage(const stage_context *s);
 status gan_sets_stage(const stage_context *s);
 status generate_sets_stage(const stage_context *s);
 
-/* All stages in order, up to the first failure (pipeline/stages.c). Collective. */
+/* gate_stage() for the first labelled set (pipeline/stages.c). Collective. */
+status gate_first_stage(const stage_context *s);
+
+/* All stages in order, up to the first failure (pipeline/stages.c). ST_INTEGRITY at the end if the
+ * gate blocks the synthetic data. Collective. */
 status run_stages(const stage_context *s);
 
 #endif

@@ -200,6 +200,7 @@ static void check_outputs(const char *run, output_choice choice, tally *t) {
                                      {"checkpoints", "checkpoint", "train", true, true, false},
                                      {"synthetic", "store", "generate", false, true, false},
                                      {"metrics", "metrics", "evaluate", false, false, false},
+                                     {"gate", "gate", "gate", false, true, true},
                                      {"report", "report", "report", false, false, false}};
     enum { OUTPUTS = sizeof outputs / sizeof *outputs };
     char path[PATH_SIZE];

@@ -4,6 +4,7 @@
 #include "io/activity.h"
 #include "io/alloc.h"
 #include "pipeline/common/grey_histogram.h"
+#include "model/rng.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -183,5 +184,38 @@ status denoiser_sample(denoiser *d, const slice_sample *conditions, const uint64
     for (int64_t b = 0; b < d->batch; b++) d->index[b] = index[b < count ? b : count - 1];
     status st = sampler_run(&how, predict, d, d->index, d->batch, pixels, d->x);
     if (st == ST_OK) memcpy(out, d->x, (size_t)(count * pixels) * sizeof(float));
+    return st;
+}
+
+status denoiser_loss(denoiser *d, const slice_sample *samples, int64_t t, uint64_t noise,
+                     int64_t count, double *loss) {
+    status st = ST_OK;
+    const int64_t pixels = d->config.size * d->config.size;
+    const double alpha_bar = schedule_alpha_bar(&d->schedule, t);
+    float *epsilon = NULL, *target = NULL;
+    TRY(array_alloc(&epsilon, pixels, sizeof *epsilon, "noise"));
+    TRY(array_alloc(&target, d->batch * pixels, sizeof *target, "targets"));
+    rng_stream r = rng_open((uint64_t)d->study->seed, RNG_MEMBERSHIP, noise, 0);
+    rng_fill_normal(&r, epsilon, pixels);
+    for (int64_t b = 0; b < d->batch; b++) {
+        const slice_sample *s = &samples[b < count ? b : count - 1];
+        d->objective->target(alpha_bar, s->image, epsilon, target + b * pixels, pixels);
+        diffuse(alpha_bar, s->image, epsilon, d->x, pixels);
+        denoiser_fill(&d->in, b, d->x, t, s, true);
+    }
+    TRY(plan_forward(d->plan, NULL));
+    activity_progress();
+    const float *predicted = plan_output(d->plan, d->predicted).at;
+    for (int64_t b = 0; b < count; b++) {
+        double sum = 0;
+        for (int64_t i = b * pixels; i < (b + 1) * pixels; i++) {
+            const double error = (double)predicted[i] - (double)target[i];
+            sum += error * error;
+        }
+        loss[b] = sum / (double)pixels;
+    }
+done:
+    free(epsilon);
+    free(target);
     return st;
 }

@@ -56,4 +56,10 @@ void denoiser_steer(denoiser *d, const float *grey, double strength);
 status denoiser_sample(denoiser *d, const slice_sample *conditions, const uint64_t *index,
                        int64_t count, float *out);
 
+/* loss[count]: mean over pixels of the squared error of the network's prediction for each of
+ * `count` <= batch slices at time step t (1..T), under their own conditions. The noise is the same
+ * for all slices: it depends on the study's seed and `noise` alone. Local. */
+status denoiser_loss(denoiser *d, const slice_sample *samples, int64_t t, uint64_t noise,
+                     int64_t count, double *loss);
+
 #endif

@@ -94,6 +94,15 @@ status fingerprint_of_metrics(const study *s, const char *real, const char *synt
     return st;
 }
 
+/* The synthetic store's own fingerprint covers the training and its settings. */
+status fingerprint_of_gate(const study *s, const char *real, const char *synthetic,
+                           char hex[SHA256_HEX]) {
+    static const char *const sections[] = {"seed", "engine", "data", "gate"};
+    char upstream[2 * SHA256_HEX];
+    snprintf(upstream, sizeof upstream, "%s %s", real, synthetic);
+    return study_fingerprint(s, sections, sizeof sections / sizeof *sections, upstream, hex);
+}
+
 /* ST_INPUT unless the store of a painter has the fingerprint that follows from its provenance. */
 static status check_painted(const study *s, const store *real, const store *synthetic,
                             bool held_out, int64_t *checkpoint_step) {

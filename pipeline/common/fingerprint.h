@@ -45,6 +45,10 @@ status fingerprint_of_maps(const study *s, const char *store, char hex[SHA256_HE
 status fingerprint_of_metrics(const study *s, const char *real, const char *synthetic,
                               char hex[SHA256_HEX]);
 
+/* Fingerprint of the gate's findings on the stores with these seals. Local. */
+status fingerprint_of_gate(const study *s, const char *real, const char *synthetic,
+                           char hex[SHA256_HEX]);
+
 /* ST_INPUT unless the synthetic store was generated for this study from this real store. Sets
  * *checkpoint_step to the step of the sampled checkpoint; 0 for a painter that has none. Local. */
 status fingerprint_check_synthetic(const study *s, const store *real, const store *synthetic,

@@ -251,7 +251,7 @@ status evaluate_stage(const stage_context *stage) {
     TRY(stage_is_current(stage, e.output, "metrics", e.metrics.fingerprint, &current));
     if (current) {
         log_info(stage->log, "evaluate: %s is current", e.output);
-        stage_log_next(stage, "report");
+        stage_log_next(stage, "gate");
         goto done;
     }
     TRY(comm_broadcast(stage->comm, &e.missing_count, sizeof e.missing_count, 0));
@@ -271,7 +271,7 @@ status evaluate_stage(const stage_context *stage) {
     }
     TRY(comm_agree(stage->comm, st));
     log_info(stage->log, "evaluate: %s/metrics.json", e.output);
-    stage_log_next(stage, "report");
+    stage_log_next(stage, "gate");
 done:
     close_evaluation(&e);
     return st;

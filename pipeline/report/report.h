@@ -15,8 +15,9 @@
 
 typedef struct report {
     const stage_context *stage;
-    cell first; /* the cell whose synthetic store and training the report shows */
-    json_t *metrics; /* metrics.json */
+    cell first;                 /* the cell whose synthetic store and training the report shows */
+    char gate_seal[SHA256_HEX]; /* of the gate's finding; "" if there is none */
+    json_t *metrics;            /* metrics.json */
     store *real, *synthetic;
     split split;
     history history;

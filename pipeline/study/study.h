@@ -29,6 +29,7 @@ typedef enum recompute_kind { RECOMPUTE_NONE, RECOMPUTE_BLOCKS } recompute_kind;
 typedef enum switch_kind { SWITCH_OFF, SWITCH_ON } switch_kind;
 typedef enum wire_kind { WIRE_F32, WIRE_BF16 } wire_kind;
 typedef enum sharding_kind { SHARDING_AUTO, SHARDING_ON, SHARDING_OFF } sharding_kind;
+typedef enum release_kind { RELEASE_WARN, RELEASE_BLOCK } release_kind;
 
 /* What paints the label maps of synthetic volumes (pipeline/generate/painter.h). */
 typedef enum painter_kind {
@@ -38,7 +39,7 @@ typedef enum painter_kind {
     PAINTER_KINDS
 } painter_kind;
 
-extern const named_table label_sources, precision_kinds, painter_kinds;
+extern const named_table label_sources, precision_kinds, painter_kinds, release_kinds;
 
 /* "bone: 300..3071": voxels with low <= HU <= high get this label; a later entry takes precedence.
  */
@@ -148,6 +149,12 @@ typedef struct study {
         double share;            /* synthetic slices of a batch, 0..1 */
         double real_only_last;   /* part of the steps, 0..1 */
     } evaluate;
+    struct {
+        release_kind release;
+        double margin; /* of the copy rate, 0..1 */
+        int64_t steps;
+        int64_t slices; /* at most, of each kind */
+    } gate;
 } study;
 
 /* Reads `path`, applies n overrides "key=value" and checks everything. ST_USAGE with "file:line:
