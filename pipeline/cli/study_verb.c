@@ -131,7 +131,7 @@ static bool is_ours(const char *name) {
         "study.yaml",         "lock",          "events.jsonl", "store",  "checkpoints", "previews",
         "synthetic",          "metrics",       "report",       "sets",   "queue",       "heartbeat",
         "synthetic-gaussian", "synthetic-gan", "referee",      "pseudo", "gan",         "gate",
-        "ingest-files.json",  "fidelity",      "maps"};
+        "ingest-files.json",  "fidelity",      "guidance",     "maps"};
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
         const size_t n = strlen(ours[i]);
         if (strncmp(name, ours[i], n) != 0) continue;

@@ -47,11 +47,19 @@ status fingerprint_of_gan(const study *s, const char *training, char hex[SHA256_
     return study_fingerprint(s, sections, 1, training, hex);
 }
 
+status fingerprint_of_guidance(const study *s, const char *upstream, char hex[SHA256_HEX]) {
+    static const char *const keys[] = {
+        "seed",         "generate.sampler",      "generate.steps",      "generate.guidance",
+        "generate.eta", "generate.shared_noise", "generate.appearance", "generate.batch"};
+    return study_fingerprint(s, keys, sizeof keys / sizeof *keys, upstream, hex);
+}
+
 status fingerprint_of_synthetic(const study *s, const char *training, const char *checkpoint,
-                                char hex[SHA256_HEX]) {
+                                const char *guidance, char hex[SHA256_HEX]) {
     static const char *const sections[] = {"seed", "generate"};
-    char upstream[2 * SHA256_HEX];
-    snprintf(upstream, sizeof upstream, "%s %s", training, checkpoint);
+    char upstream[3 * SHA256_HEX + 16];
+    snprintf(upstream, sizeof upstream, "%s %s%s%s", training, checkpoint,
+             *guidance ? " guidance " : "", guidance);
     return study_fingerprint(s, sections, 2, upstream, hex);
 }
 
@@ -110,6 +118,7 @@ static status check_painted(const study *s, const store *real, const store *synt
     char training[SHA256_HEX], expected[SHA256_HEX];
     const json_t *from = json_object_get(store_manifest(synthetic)->detail, "provenance");
     const char *checkpoint = json_string_value(json_object_get(from, "checkpoint"));
+    const char *guidance = json_string_value(json_object_get(from, "guidance_record"));
     const char *by = json_string_value(json_object_get(from, "painter"));
     bool gaussian = by && strcmp(by, named_table_name(&painter_kinds, PAINTER_GAUSSIAN)) == 0;
     bool gan = by && strcmp(by, named_table_name(&painter_kinds, PAINTER_GAN)) == 0;
@@ -119,7 +128,8 @@ static status check_painted(const study *s, const store *real, const store *synt
     if (gaussian)
         TRY(fingerprint_of_gaussian(s, store_manifest(real)->seal, expected));
     else
-        TRY(fingerprint_of_synthetic(s, training, checkpoint ? checkpoint : "", expected));
+        TRY(fingerprint_of_synthetic(s, training, checkpoint ? checkpoint : "",
+                                     guidance ? guidance : "", expected));
     if (held_out) TRY(fingerprint_of_held_out(s, expected, expected));
     if (strcmp(expected, store_manifest(synthetic)->fingerprint) != 0)
         st = status_fail(ST_INPUT,

@@ -23,10 +23,15 @@ status fingerprint_of_training(const study *s, const char *store, char hex[SHA25
  * shares data, network and the settings of `train`. Local. */
 status fingerprint_of_gan(const study *s, const char *training, char hex[SHA256_HEX]);
 
+/* Fingerprint of the choice of generate.guidance: auto; upstream: of the training, of its
+ * checkpoints and of the referee. Local. */
+status fingerprint_of_guidance(const study *s, const char *upstream, char hex[SHA256_HEX]);
+
 /* Fingerprint of the synthetic store sampled from a checkpoint of a training with this fingerprint;
- * checkpoint: its seal. Local. */
+ * checkpoint: its seal; guidance: the seal of the choice of generate.guidance: auto, "" without
+ * one. Local. */
 status fingerprint_of_synthetic(const study *s, const char *training, const char *checkpoint,
-                                char hex[SHA256_HEX]);
+                                const char *guidance, char hex[SHA256_HEX]);
 
 /* Fingerprint of the store that the painter `gaussian` paints from the store with the seal `store`,
  * with train.pseudo_labels also from its pseudo-labels. Local. */

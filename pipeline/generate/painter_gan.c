@@ -59,7 +59,7 @@ static status find(const painter_inputs *in, void **self, char fingerprint[SHA25
         goto done;
     }
     TRY(comm_agree(s->comm,
-                   fingerprint_of_synthetic(s->study, training, p->checkpoint, fingerprint)));
+                   fingerprint_of_synthetic(s->study, training, p->checkpoint, "", fingerprint)));
 done:
     return st;
 }

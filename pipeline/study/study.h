@@ -126,7 +126,7 @@ typedef struct study {
         uint32_t painters; /* bit k: painter_kind k */
         sampler_kind sampler;
         int64_t steps;
-        double guidance;
+        double guidance; /* 0: auto */
         double eta;
         double shared_noise, appearance;
         int64_t batch;                       /* the bytes of the output depend on it */
@@ -176,6 +176,10 @@ status study_write(const study *s, FILE *stream, bool comments);
 
 /* The same as a text: *bytes bytes in *text, which the caller frees with free(). Local. */
 status study_text(const study *s, bool comments, char **text, int64_t *bytes);
+
+/* Whether the painter `diffusion` is used and its guidance is to be chosen (generate.guidance:
+ * auto). Local. */
+bool study_chooses_guidance(const study *s);
 
 /* Whether a stage of this study uses the referee, the segmenter of pipeline/segmenter/referee.h.
  * Local. */

@@ -177,7 +177,10 @@ const study_key study_keys[] = {
      .help = "what paints the label maps; each writes a store"},
     CHOICE(generate, sampler, sampler_kinds, "ddim", "sampling algorithm"),
     INTEGER(generate, steps, 1, 10000, "50", "sampler steps, at most diffusion.steps"),
-    REAL(generate, guidance, 0, 50, "1", "classifier-free guidance scale; 1 is off"),
+    {PLACE(generate, guidance), .kind = STUDY_REAL, .count = 1, .low = 0, .high = 50,
+     .initial = "1", .word = "auto",
+     .help = "classifier-free guidance scale; 1 is off; auto, or 0: it, the checkpoint and whether "
+             "half of the steps do are chosen on validation patients"},
     REAL(generate, eta, 0, 1, "0", "DDIM noise: 0 none, 1 as much as DDPM"),
     REAL(
         generate, shared_noise, 0, 1, "0",
