@@ -96,6 +96,38 @@ static void every_condition_reaches_the_sample(void **state) {
     }
 }
 
+/* Chosen values take the place of the study's; guidance `auto` alone is 1. */
+static void guidance_and_steps_can_be_chosen(void **state) {
+    (void)state;
+    uint8_t map[PIXELS];
+    float expected[3][PIXELS], chosen[PIXELS];
+    study s = make_study();
+    for (int i = 0; i < PIXELS; i++) map[i] = (uint8_t)(i % 2);
+    const double guidance[] = {2, 1, 1};
+    const int64_t steps[] = {s.generate.steps, s.generate.steps, s.generate.steps - 1};
+    for (int k = 0; k < 3; k++) {
+        study one = s;
+        one.generate.guidance = guidance[k];
+        one.generate.steps = steps[k];
+        denoiser *d = make(&one, 1);
+        sample(d, map, 0.2f, 0, expected[k]);
+        denoiser_close(d);
+    }
+    assert_memory_not_equal(expected[0], expected[1], sizeof chosen);
+    assert_memory_not_equal(expected[1], expected[2], sizeof chosen);
+    s.generate.guidance = 0;
+    denoiser *d = make(&s, 1);
+    sample(d, map, 0.2f, 0, chosen);
+    assert_memory_equal(chosen, expected[1], sizeof chosen);
+    denoiser_choose(d, 0, 2);
+    sample(d, map, 0.2f, 0, chosen);
+    assert_memory_equal(chosen, expected[0], sizeof chosen);
+    denoiser_choose(d, steps[2], 1);
+    sample(d, map, 0.2f, 0, chosen);
+    assert_memory_equal(chosen, expected[2], sizeof chosen);
+    denoiser_close(d);
+}
+
 static void a_sample_does_not_know_its_neighbours(void **state) {
     (void)state;
     uint8_t empty[PIXELS] = {0}, bone[PIXELS];
@@ -201,6 +233,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(conditions_are_laid_into_their_channels),
         cmocka_unit_test(every_condition_reaches_the_sample),
+        cmocka_unit_test(guidance_and_steps_can_be_chosen),
         cmocka_unit_test(a_sample_does_not_know_its_neighbours),
         cmocka_unit_test(steering_moves_structures_to_their_grey_values),
         cmocka_unit_test(sizes_that_cannot_be_halved_are_refused),

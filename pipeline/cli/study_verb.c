@@ -4,6 +4,7 @@
 
 #include "io/real_path.h"
 #include "pipeline/cells/cells.h"
+#include "pipeline/common/held_out.h"
 #include "pipeline/common/precision.h"
 #include "pipeline/common/threads.h"
 #include "pipeline/common/watchdog.h"
@@ -140,16 +141,18 @@ done:
 }
 
 /* Whether a stage makes a file or folder of this name in the run directory, or one that is named
- * after it ("synthetic.parts-...", "checkpoints.earlier-1"). */
+ * after it ("synthetic.parts-...", "checkpoints.earlier-1", "synthetic-gan-heldout"). */
 static bool is_ours(const char *name) {
     static const char *const ours[] = {
         "study.yaml",         "lock",          "events.jsonl", "store",  "checkpoints", "previews",
         "synthetic",          "metrics",       "report",       "sets",   "queue",       "heartbeat",
         "synthetic-gaussian", "synthetic-gan", "referee",      "pseudo", "gan",         "gate",
-        "ingest-files.json",  "fidelity"};
+        "ingest-files.json",  "fidelity",      "guidance",     "maps"};
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
         const size_t n = strlen(ours[i]);
-        if (strncmp(name, ours[i], n) == 0 && (name[n] == '\0' || name[n] == '.')) return true;
+        if (strncmp(name, ours[i], n) != 0) continue;
+        if (name[n] == '\0' || name[n] == '.') return true;
+        if (strncmp(name + n, HELD_OUT, strlen(HELD_OUT)) == 0) return true;
     }
     return false;
 }

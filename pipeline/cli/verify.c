@@ -198,6 +198,7 @@ static void check_outputs(const char *run, output_choice choice, tally *t) {
                                      {"referee", "referee", "referee", false, true, true},
                                      {"pseudo", "store", "referee", false, true, true},
                                      {"checkpoints", "checkpoint", "train", true, true, false},
+                                     {"guidance", "guidance", "generate", false, true, true},
                                      {"synthetic", "store", "generate", false, true, false},
                                      {"synthetic-gaussian", "store", "generate", false, true, true},
                                      {"synthetic-gan", "store", "generate", false, true, true},

@@ -72,6 +72,8 @@ struct denoiser {
     /* Arguments of the current denoiser_sample() call, for predict(). */
     const slice_sample *conditions;
     int64_t count;
+    int64_t steps;     /* see denoiser_choose() */
+    double guidance;   /* the same */
     const float *grey; /* see denoiser_steer() */
     double strength;
     grey_structure *structures; /* [labels]: scratch */
@@ -162,13 +164,24 @@ static void steer(void *context, int64_t b, float *x0) {
     }
 }
 
+void denoiser_choose(denoiser *d, int64_t steps, double guidance) {
+    d->steps = steps;
+    d->guidance = guidance;
+}
+
+/* The guidance of denoiser_choose(), of the study, or 1. */
+static double guidance_of(const denoiser *d) {
+    const double of_study = d->study->generate.guidance;
+    return d->guidance > 0 ? d->guidance : of_study > 0 ? of_study : 1;
+}
+
 status denoiser_sample(denoiser *d, const slice_sample *conditions, const uint64_t *index,
                        int64_t count, float *out) {
     int64_t pixels = d->config.size * d->config.size;
     sampling how = {.sampler = d->study->generate.sampler,
-                    .steps = d->study->generate.steps,
+                    .steps = d->steps > 0 ? d->steps : d->study->generate.steps,
                     .eta = d->study->generate.eta,
-                    .guidance = d->study->generate.guidance,
+                    .guidance = guidance_of(d),
                     .clip = 1.0,
                     .correct = d->grey ? steer : NULL,
                     .seed = (uint64_t)d->study->seed,

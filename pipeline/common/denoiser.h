@@ -49,6 +49,10 @@ void denoiser_params_changed(denoiser *d);
  */
 void denoiser_steer(denoiser *d, const float *grey, double strength);
 
+/* From now on, samples take `steps` steps with this guidance instead of those of study.generate;
+ * 0: those of the study, where guidance `auto` is 1. Local. */
+void denoiser_choose(denoiser *d, int64_t steps, double guidance);
+
 /* Samples `count` <= batch slices for their conditions with the settings of study.generate into
  * out[count*size*size], values in [-1, 1]. index[count]: global sample indices; they and the
  * study's seed determine the noise. The whole batch is always computed and the rest discarded, so

@@ -87,7 +87,8 @@ static status paint(painting *p, control *c, int64_t first, int64_t count) {
     const int64_t pixels = s->data.size * s->data.size;
     for (int64_t b = 0; b < count; b++) {
         const int64_t k = p->slice[first + b], v = c->volume[first + b];
-        TRY(deformed_condition(s, p->sets->real, &p->plans[v], k, &p->conditions[b]));
+        TRY(deformed_condition(s, &(map_stores){.real = p->sets->real}, &p->plans[v], k,
+                               &p->conditions[b]));
         p->index[b] = ((FIRST_VOLUME + (uint64_t)v) << 20) + (uint64_t)k;
     }
     TRY(denoiser_sample(p->denoiser, p->conditions, p->index, count, p->images));

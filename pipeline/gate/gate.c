@@ -63,22 +63,30 @@ static status open_denoiser(gate *g) {
     status st = ST_OK;
     const stage_context *s = g->stage;
     char training[SHA256_HEX];
-    checkpoint_choice found;
+    checkpoint_kept *kept = NULL;
+    int64_t count = 0;
+    bool there = false;
     const json_t *from = json_object_get(store_manifest(g->synthetic)->detail, "provenance");
     const char *seal = json_string_value(json_object_get(from, "checkpoint"));
     TRY(comm_agree(s->comm,
                    fingerprint_of_training(s->study, store_manifest(g->real)->seal, training)));
-    TRY(trainer_find(s->comm, g->checkpoints, training, s->log, &found));
-    if (found.step != g->step || !seal || strcmp(seal, found.seal) != 0)
+    TRY(trainer_kept(s->comm, g->checkpoints, training, &kept, &count));
+    for (int64_t k = 0; k < count && seal; k++)
+        there |= kept[k].step == g->step && strcmp(kept[k].seal, seal) == 0;
+    if (!there)
         TRY(status_fail(ST_INPUT,
-                        "the newest checkpoint in %s is not the one of step %" PRId64
+                        "%s lacks the checkpoint of step %" PRId64
                         " that painted the synthetic volumes: run ctaug generate first",
                         g->checkpoints, g->step));
     st = denoiser_open(s, store_labels(g->real), s->study->generate.batch, &g->denoiser);
     if (st == ST_OK) st = trainer_load_ema(g->checkpoints, g->step, denoiser_params(g->denoiser));
     if (st == ST_OK) denoiser_params_changed(g->denoiser);
     TRY(comm_agree(s->comm, st));
+    if (study_chooses_guidance(s->study))
+        denoiser_choose(g->denoiser, json_integer_value(json_object_get(from, "sampler_steps")),
+                        json_number_value(json_object_get(from, "guidance")));
 done:
+    free(kept);
     return st;
 }
 

@@ -54,6 +54,10 @@ const char *report_text(const report *r, const char *path);
 /* The number at "split.<part>.<what>"; NAN if there is none. */
 double report_split_number(const report *r, split_part part, const char *what);
 
+/* Guidance and sampler steps of the synthetic store: those chosen, or of the study. */
+double report_guidance(const report *r);
+int64_t report_sampler_steps(const report *r);
+
 /* Gives the row of the next structure. *iterator is NULL before the first one; returns false after
  * the last one. */
 bool report_dice_next(const report *r, void **iterator, dice_row *out);

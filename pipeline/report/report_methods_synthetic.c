@@ -71,10 +71,15 @@ void report_methods_synthetic(FILE *f, const report *r) {
     maps_text(f, s);
     fprintf(f, "Slices were sampled on these maps with %s in %" PRId64 " steps",
             ddim ? "DDIM (Song et al. 2021)" : "ancestral sampling (Ho et al. 2020)",
-            s->generate.steps);
+            report_sampler_steps(r));
     if (ddim) fprintf(f, " (&eta; = %g)", s->generate.eta);
-    if (s->generate.guidance != 1)
-        fprintf(f, " with classifier-free guidance of scale %g", s->generate.guidance);
+    if (report_guidance(r) != 1)
+        fprintf(f, " with classifier-free guidance of scale %g", report_guidance(r));
+    if (study_chooses_guidance(s))
+        fputs(", the guidance, checkpoint and number of steps of the best of several candidates on "
+              "label maps of validation patients, by the Dice of a segmenter of real slices and by "
+              "the noise of the structures",
+              f);
     fputs(", which gave ", f);
     put_count(f, report_number(r, "synthetic.volumes"), "volume", "volumes");
     fputs(" with ", f);

@@ -122,11 +122,11 @@ typedef struct study {
         double l1;
     } gan;
     struct {
-        int64_t volumes;
+        int64_t volumes, held_out;
         uint32_t painters; /* bit k: painter_kind k */
         sampler_kind sampler;
         int64_t steps;
-        double guidance;
+        double guidance; /* 0: auto */
         double eta;
         double appearance;
         int64_t batch;                       /* the bytes of the output depend on it */
@@ -177,6 +177,10 @@ status study_write(const study *s, FILE *stream, bool comments);
 
 /* The same as a text: *bytes bytes in *text, which the caller frees with free(). Local. */
 status study_text(const study *s, bool comments, char **text, int64_t *bytes);
+
+/* Whether the painter `diffusion` is used and its guidance is to be chosen (generate.guidance:
+ * auto). Local. */
+bool study_chooses_guidance(const study *s);
 
 /* Whether a stage of this study uses the referee, the segmenter of pipeline/segmenter/referee.h.
  * Local. */

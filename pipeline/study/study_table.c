@@ -168,13 +168,19 @@ const study_key study_keys[] = {
     REAL(gan, l1, 0, 1e6, "10", "weight of the mean absolute difference from the real slice"),
 
     INTEGER(generate, volumes, 1, 1000000, "16", "synthetic volumes"),
+    /* Inert because they have stores of their own, whose fingerprints have it. */
+    INERT(generate, held_out, 0, 1000000, "0",
+          "volumes painted for label maps of test patients, for measures of distributions alone"),
     /* Inert because each painter has a store of its own, which the others do not change. */
     {PLACE(generate, painters), .kind = STUDY_CHOICES, .choices = &painter_kinds,
      .initial = "[diffusion]", .inert = true,
      .help = "what paints the label maps; each writes a store"},
     CHOICE(generate, sampler, sampler_kinds, "ddim", "sampling algorithm"),
     INTEGER(generate, steps, 1, 10000, "50", "sampler steps, at most diffusion.steps"),
-    REAL(generate, guidance, 0, 50, "1", "classifier-free guidance scale; 1 is off"),
+    {PLACE(generate, guidance), .kind = STUDY_REAL, .count = 1, .low = 0, .high = 50,
+     .initial = "1", .word = "auto",
+     .help = "classifier-free guidance scale; 1 is off; auto, or 0: it, the checkpoint and whether "
+             "half of the steps do are chosen on validation patients"},
     REAL(generate, eta, 0, 1, "0", "DDIM noise: 0 none, 1 as much as DDPM"),
     /* 0.5: what brings the spread of organs over the slices of a volume near that of patients. On a
      * phantom (R16, 900 steps, 8 patients), standard deviations of slice medians in HU, patients /
