@@ -322,6 +322,30 @@ done:
     return st;
 }
 
+status checkpoint_list(const char *directory, const char *fingerprint, checkpoint_kept **out,
+                       int64_t *count) {
+    status st;
+    char path[PATH_SIZE];
+    int64_t *steps = NULL, n = 0;
+    *out = NULL;
+    *count = 0;
+    TRY(list_steps(directory, &steps, &n));
+    TRY(array_alloc(out, n > 0 ? n : 1, sizeof **out, "a list of checkpoints"));
+    for (int64_t i = 0; i < n; i++) {
+        bool ours = false;
+        checkpoint_choice found = {.step = steps[i]};
+        checkpoint_kept *kept = &(*out)[*count];
+        TRY(step_path(path, directory, steps[i]));
+        if (examine(path, steps[i], fingerprint, &ours, &found) != ST_OK || !ours) continue;
+        kept->step = steps[i];
+        memcpy(kept->seal, found.seal, sizeof kept->seal);
+        ++*count;
+    }
+done:
+    free(steps);
+    return st;
+}
+
 static status read_array(hid_t file, const checkpoint_array *a, const char *path) {
     status st;
     char where[PATH_SIZE + CHECKPOINT_NAME + 2];

@@ -46,6 +46,17 @@ typedef void (*checkpoint_report)(void *context, const char *moved_to, const cha
 status checkpoint_find(const char *directory, const char *fingerprint, checkpoint_report report,
                        void *context, checkpoint_choice *out);
 
+/* A good checkpoint. */
+typedef struct checkpoint_kept {
+    int64_t step;
+    char seal[SHA256_HEX];
+} checkpoint_kept;
+
+/* All checkpoints with this fingerprint whose hashes are right, newest first. The caller frees *out
+ * with free(). Local. */
+status checkpoint_list(const char *directory, const char *fingerprint, checkpoint_kept **out,
+                       int64_t *count);
+
 /* Writes the arrays alone to the file `path`, over an old one, in the form of state.h5 and with an
  * fsync, for a publication with a manifest of its own. Local. */
 status checkpoint_write_arrays(const char *path, const checkpoint_array *arrays, int64_t n);

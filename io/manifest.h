@@ -20,7 +20,7 @@ typedef struct manifest_file {
 } manifest_file;
 
 typedef struct manifest {
-    char kind[32]; /* "store", "checkpoint", "metrics", "report" */
+    char kind[32]; /* "store", "checkpoint", "metrics", "gate", "report" */
     int version;   /* schema version, now 1; readers refuse any other with ST_INTEGRITY */
     char fingerprint[SHA256_HEX];
     manifest_file *files; /* sorted by name */

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Submits the chain ingest -> referee -> train -> generate -> evaluate -> report to Slurm, each
-# stage after the success of the one before; with gan after train if generate.painters of the study
+# Submits the chain ingest -> referee -> train -> generate -> evaluate -> gate -> report to Slurm,
+# each stage after the success of the one before; with gan after train if generate.painters of the study
 # has gan.
 # Usage: jobs/submit.sh STUDY.yaml [sbatch options for every stage]
 #     jobs/submit.sh mine.yaml --ntasks=32 --cpus-per-task=8 --partition=long
@@ -23,7 +23,7 @@ if sed 's/#.*//' "$study" | tr '\n' ' ' |
 fi
 
 ids=() after=() last=()
-for stage in ingest referee train $gan generate evaluate report; do
+for stage in ingest referee train $gan generate evaluate gate report; do
     # One rank writes the page; further ranks would only occupy processors.
     [ $stage != report ] || last=(--ntasks=1)
     # If a job is refused (a full queue, a wrong option), those submitted before are cancelled.

@@ -16,27 +16,30 @@
 #include <stdint.h>
 
 typedef enum rng_purpose {
-    RNG_INIT = 1,  /* parameter initialisation; index: parameter */
-    RNG_ORDER,     /* order of slices in an epoch */
-    RNG_AUGMENT,   /* affine augmentation of a training slice */
-    RNG_TIMESTEP,  /* diffusion time of a training sample */
-    RNG_NOISE,     /* training noise */
-    RNG_CONDITION, /* dropping of conditions (classifier-free guidance) */
-    RNG_DROPOUT,   /* dropout masks */
-    RNG_DEFORM,    /* label deformation; index: volume, step: draw */
-    RNG_SAMPLE,    /* x_T and sampler noise; index: volume * 2^20 + slice, step: sampler step */
-    RNG_VALIDATE,  /* noise and times of the validation loss */
-    RNG_PHANTOM,   /* phantom patients; index: patient, step: group of draws */
-    RNG_SPLIT,     /* assignment of patients to splits */
-    RNG_BOOTSTRAP, /* bootstrap draws; index: resample, step: what is drawn */
-    RNG_SUBSET,    /* draws without replacement for metrics; index: draw, step: which set */
-    RNG_LABELLED,  /* which patients keep their labels; index: patient, step: labelled set */
-    RNG_SHIFT,     /* noise of the shifted test set; index: slice */
-    RNG_PAINT,     /* painters without a network; index as RNG_SAMPLE, or the volume (step 0) */
-    RNG_INSERT,    /* inserted structures; index: volume, step: 16 * entry + draw */
-    RNG_TRANSPLANT = 20, /* mixtures of label maps; index: volume, step: draw; 19 is not used */
-    RNG_APPEARANCE,      /* grey values of the structures of a volume; index: volume */
-    RNG_GAN /* noise of a GAN in training; index: sample, step: 0 discriminator, 1 generator */
+    RNG_INIT = 1,   /* parameter initialisation; index: parameter */
+    RNG_ORDER,      /* order of slices in an epoch */
+    RNG_AUGMENT,    /* affine augmentation of a training slice */
+    RNG_TIMESTEP,   /* diffusion time of a training sample */
+    RNG_NOISE,      /* training noise */
+    RNG_CONDITION,  /* dropping of conditions (classifier-free guidance) */
+    RNG_DROPOUT,    /* dropout masks */
+    RNG_DEFORM,     /* label deformation; index: volume, step: draw */
+    RNG_SAMPLE,     /* x_T and sampler noise; index: volume * 2^20 + slice, step: sampler step */
+    RNG_VALIDATE,   /* noise and times of the validation loss */
+    RNG_PHANTOM,    /* phantom patients; index: patient, step: group of draws */
+    RNG_SPLIT,      /* assignment of patients to splits */
+    RNG_BOOTSTRAP,  /* bootstrap draws; index: resample, step: what is drawn */
+    RNG_SUBSET,     /* draws without replacement for metrics; index: draw, step: which set */
+    RNG_LABELLED,   /* which patients keep their labels; index: patient, step: labelled set */
+    RNG_SHIFT,      /* noise of the shifted test set; index: slice */
+    RNG_PAINT,      /* painters without a network; index as RNG_SAMPLE, or the volume (step 0) */
+    RNG_INSERT,     /* inserted structures; index: volume, step: 16 * entry + draw */
+    RNG_TRANSPLANT, /* mixtures of label maps; index: volume, step: draw */
+    RNG_APPEARANCE, /* grey values of the structures of a volume; index: volume */
+    RNG_GAN,    /* noise of a GAN in training; index: sample, step: 0 discriminator, 1 generator */
+    RNG_EMBED,  /* intensities of a slice that trains the embedding of the gate */
+    RNG_COPIES, /* patients that slices are compared with; index: volume, step: draw, side */
+    RNG_MEMBERSHIP /* noise of membership losses; index: number of the loss */
 } rng_purpose;
 
 typedef struct rng_stream {

@@ -24,6 +24,8 @@ typedef struct stage_context {
      * (pipeline/cells/cells.h); NULL: the study's own. */
     const char *archive;
     tensor_type precision; /* compute type of the denoiser: train.precision, with auto resolved */
+    int64_t task, tasks;   /* this launch handles the labelled sets task, task + tasks, ... alone;
+                              tasks   0: all of them (pipeline/cells/cells.h) */
     bool rehash;           /* ingest hashes every file of the archive again */
     bool chained;          /* part of `ctaug run`: the next command need not be named */
     /* Set by the signal thread of pipeline/cli/main.c (SIGTERM, SIGINT, SIGUSR1): the stage
@@ -58,6 +60,7 @@ status train_stage(const stage_context *s);
 status gan_stage(const stage_context *s);
 status generate_stage(const stage_context *s);
 status evaluate_stage(const stage_context *s);
+status gate_stage(const stage_context *s);
 status report_stage(const stage_context *s);
 
 /* These stages for each labelled set of the study (pipeline/stages.c). Collective. */
@@ -66,7 +69,11 @@ status train_sets_stage(const stage_context *s);
 status gan_sets_stage(const stage_context *s);
 status generate_sets_stage(const stage_context *s);
 
-/* All stages in order, up to the first failure (pipeline/stages.c). Collective. */
+/* gate_stage() for the first labelled set (pipeline/stages.c). Collective. */
+status gate_first_stage(const stage_context *s);
+
+/* All stages in order, up to the first failure (pipeline/stages.c). ST_INTEGRITY at the end if the
+ * gate blocks the synthetic data. Collective. */
 status run_stages(const stage_context *s);
 
 #endif

@@ -1,5 +1,6 @@
 """What the scripts share: running ctaug on ranks, a small phantom and its study, reading a
 store."""
+import glob
 import hashlib
 import json
 import os
@@ -25,6 +26,7 @@ train: {{steps: 12, batch: 8, micro_batch: 2, warmup: 2, validate_every: 6, prev
         checkpoint_every: 4}}
 generate: {{volumes: 3, steps: 4, batch: 4, guidance: 1.5}}
 evaluate: {{seeds: 1, steps: 10, batch: 8, fidelity: 0}}
+gate: {{steps: 4, slices: 8}}
 """
 
 
@@ -117,3 +119,27 @@ def read_store(store):
                    for k, v in f["volumes"].items()}
     with open(os.path.join(store, "manifest.json")) as f:
         return volumes, json.load(f)["detail"]["labels"]
+
+
+def segmentations(dicom):
+    """(path, data set, beginning of the pseudonym) of every DICOM SEG of an archive."""
+    import pydicom  # here, because most scripts do not need it
+
+    for path in sorted(glob.glob(f"{dicom}/**/*", recursive=True)):
+        item = pydicom.dcmread(path) if os.path.isfile(path) else None
+        if item is not None and item.Modality == "SEG":
+            yield path, item, f"p-{hashlib.sha256(item.PatientID.encode()).hexdigest()[:16]}-"
+
+
+def forge_hidden(place, out):
+    """Another archive whose segmentations of the patients with pseudo-labels are empty."""
+    dicom, hidden = f"{place.root}/forged", set(read_store(f"{out}/pseudo")[0])
+    shutil.copytree(place.dicom, dicom)
+    forged = 0
+    for path, item, patient in segmentations(dicom):
+        if any(v.startswith(patient) for v in hidden):
+            item.PixelData = bytes(len(item.PixelData))
+            item.save_as(path)
+            forged += 1
+    assert forged == 3, forged
+    return dicom

@@ -39,11 +39,11 @@ METRICS = {
 }
 
 
-def make_run(place, name, metrics, patients):
+def make_run(place, name, metrics, patients, *settings):
     out, path = os.path.join(place, name), os.path.join(place, name + ".json")
     with open(path, "w", encoding="utf-8") as stream:
         json.dump(metrics, stream)
-    chain.run(0, TOOL, out, path, patients, NAME)
+    chain.run(0, TOOL, out, path, patients, NAME, *settings)
     return out
 
 

@@ -27,20 +27,42 @@ static void mixtures_stay_between_volumes_of_one_class(void **state) {
     double low = 1, high = -1;
     for (uint64_t v = 0; v < 200; v++) {
         float grey[LABEL_COUNT], again[LABEL_COUNT];
-        appearances_draw(&a, 5, v, 4, grey);
-        appearances_draw(&a, 5, v, 4, again);
+        appearances_draw(&a, 5, v, 4, 0, grey);
+        appearances_draw(&a, 5, v, 4, 0, again);
         assert_memory_equal(grey, again, sizeof grey);
         assert_true(isnan(grey[0]) && isnan(grey[3]));
         assert_true(grey[1] >= -0.5f && grey[1] <= -0.1f);
         assert_float_equal(grey[2] - grey[1], 0.1, 1e-6); /* they go together */
         low = fmin(low, grey[1]);
         high = fmax(high, grey[1]);
-        appearances_draw(&a, 5, v, 6, grey);
+        appearances_draw(&a, 5, v, 6, 1, grey);
         assert_true(grey[1] >= 0.5f && grey[1] <= 0.9f);
         /* Structure 3 is known from the other volume, if that is the one that was drawn. */
         assert_true(isnan(grey[3]) || fabsf(grey[3] - 0.1f) < 1e-6f);
     }
     assert_true(low < -0.4 && high == -0.1f);
+}
+
+/* A held-out volume: its own grey values are unknown, those of its class are mixed. */
+static void a_source_that_was_not_measured_gets_grey_values_of_its_class(void **state) {
+    (void)state;
+    int64_t volume[3] = {0, 2, 4};
+    int contrast[3] = {0, 1, 0};
+    double median[3 * 2] = {NAN, -0.5, NAN, 0.5, NAN, -0.1};
+    appearances a = {2, 3, volume, contrast, median}, native = {2, 1, volume, contrast, median};
+    double low = 1, high = -1;
+    for (uint64_t v = 0; v < 200; v++) {
+        float grey[2];
+        appearances_draw(&a, 5, v, 9, 0, grey);
+        assert_true(isnan(grey[0]) && grey[1] >= -0.5f && grey[1] <= -0.1f);
+        low = fmin(low, grey[1]);
+        high = fmax(high, grey[1]);
+        appearances_draw(&a, 5, v, 9, 1, grey);
+        assert_float_equal(grey[1], 0.5, 1e-6);
+        appearances_draw(&native, 5, v, 9, 1, grey); /* none of its class */
+        assert_float_equal(grey[1], -0.5, 1e-6);
+    }
+    assert_true(low < -0.45 && high > -0.15);
 }
 
 /* Against sums over the slices of the store themselves. */
@@ -61,7 +83,7 @@ static void grey_values_are_those_of_the_training_volumes(void **state) {
     assert_int_equal(store_open(path, &from), ST_OK);
     assert_int_equal(split_create(from, &s, &sp), ST_OK);
     stage_context stage = {.study = &s};
-    painter_inputs in = {&stage, from, &sp};
+    painter_inputs in = {&stage, {.real = from}, &sp};
     assert_int_equal(appearances_measure(&in, &a), ST_OK);
     assert_true(a.count > 1);
     for (int64_t k = 0; k < a.count; k++) {
@@ -83,6 +105,7 @@ static void grey_values_are_those_of_the_training_volumes(void **state) {
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mixtures_stay_between_volumes_of_one_class),
+        cmocka_unit_test(a_source_that_was_not_measured_gets_grey_values_of_its_class),
         cmocka_unit_test(grey_values_are_those_of_the_training_volumes),
     };
     if (!begin_tests(&argc, &argv)) return 1;

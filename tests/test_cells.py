@@ -22,7 +22,8 @@ SETTINGS = {
     "train.steps": 4, "train.reproducible": "on", "train.batch": 4,
     "generate.volumes": 2, "generate.steps": 2, "generate.painters": "[diffusion, gaussian]",
     "evaluate.labelled": "[1, 2]", "evaluate.sets": 1, "evaluate.seeds": 2, "evaluate.steps": 8,
-    "evaluate.fidelity": 0.01, "evaluate.batch": 4, "evaluate.arms": "[" + ", ".join(ARMS) + "]",
+    "evaluate.batch": 4, "evaluate.fidelity": 0, "gate.steps": 4, "gate.slices": 8,
+    "evaluate.arms": "[" + ", ".join(ARMS) + "]",
 }
 WORDS = list(itertools.chain(*(("--set", f"{key}={value}") for key, value in SETTINGS.items())))
 
@@ -115,8 +116,10 @@ def statistics_hold(out):
             assert abs(row["p_holm"] - adjusted) < 1e-6, row
     assert [row["labelled"] for row in metrics["saving"]] == [2, 2]
     assert all(len(row["dice"]) == 8 for row in metrics["learning"])
-    kept = metrics["fidelity"]["slices"] - metrics["fidelity"]["dropped"]
-    assert metrics["fidelity"]["bound"] == 0.01 and kept == metrics["fid"]["n_synthetic"] > 0
+    with open(f"{out}/sets/n1-s0/fidelity/fidelity.json") as f:
+        dice = [value for volume in json.load(f)["volumes"] for value in volume["dice"]]
+    assert metrics["fidelity"]["slices"] == len(dice) == 16
+    assert 0 < metrics["fidelity"]["dropped"] == sum(value < 0.03 for value in dice) < 14, dice
     assert all(cost["core_hours"] > 0 for cost in metrics["costs"])
 
 
@@ -153,6 +156,35 @@ def killed(study, out):
     assert not glob.glob(f"{out}/queue.*")
 
 
+def fidelity(study, out):
+    """The referee's record: of every slice, in the metrics, and obeyed by the evaluation."""
+    words = [*WORDS, "--set", "evaluate.labelled=[2]", "--set", "evaluate.arms=[real, real+synthetic]"]
+    said = run(1, "evaluate", study, *words, "--set", "evaluate.fidelity=1e-9", expect=3)
+    assert "ctaug referee" in said, said
+    run(2, "referee", study, *words, "--set", "evaluate.fidelity=1e-9")
+    run(2, "evaluate", study, *words, "--set", "evaluate.fidelity=1e-9")
+    with open(f"{out}/sets/n2-s0/fidelity/fidelity.json") as f:
+        record = json.load(f)
+    with open(f"{out}/metrics/metrics.json") as f:
+        summary = json.load(f)["fidelity"]
+    dice = [value for volume in record["volumes"] for value in volume["dice"]]
+    dropped = sum(len(volume["dropped"]) for volume in record["volumes"])
+    assert len(dice) == record["slices"] == summary["slices"]
+    assert dropped == record["dropped"] == summary["dropped"] == sum(d < 1e-9 for d in dice)
+    assert "volumes" not in summary and len(summary["structures"]) > 3
+    for row in summary["structures"]:
+        if row["ratio"] is not None:
+            assert abs(row["ratio"] - row["synthetic"] / row["real"]) < 1e-6, row
+    # A bound in the middle drops what is below it, one of 1 everything.
+    middle = sorted(dice)[len(dice) // 2]
+    if middle > 0:
+        run(1, "evaluate", study, *words, "--set", f"evaluate.fidelity={middle}")
+        with open(f"{out}/metrics/metrics.json") as f:
+            assert json.load(f)["fidelity"]["dropped"] == sum(d < middle - 1e-9 for d in dice)
+    said = run(1, "evaluate", study, *words, "--set", "evaluate.fidelity=1", expect=3)
+    assert "every synthetic slice" in said, said
+
+
 def main():
     with chain.Place(patients=6) as place:
         study, out = place.study("serial")
@@ -162,6 +194,10 @@ def main():
         statistics_hold(out)
         assert os.path.exists(f"{out}/report/report.html")
         assert "all good" in run(0, "verify", out)
+        record = f"{out}/sets/n2-s0/fidelity/manifest.json"
+        os.rename(record, f"{out}.kept")
+        assert "its manifest.json is missing" in run(0, "verify", out, expect=5)
+        os.rename(f"{out}.kept", record)
         assert not glob.glob(f"{out}/queue.*")
         said = run(2, "run", study, *WORDS)
         assert "metrics is current" in said, said
@@ -195,6 +231,21 @@ def main():
             run(2, verb, study_k, *WORDS)
         killed(study_k, out_k)
         assert results(out_k) == expected
+
+        # Two tasks at the same time, as of a job array, then the statistics.
+        study_t, out_t = place.study("tasks")
+        run(1, "ingest", study_t, *WORDS)
+        tasks = [subprocess.Popen(chain.command(1, chain.CTAUG, "run", study_t, *WORDS, "--task",
+                                                f"{k}/2"), stdout=subprocess.DEVNULL, env=chain.ENV)
+                 for k in range(2)]
+        assert [task.wait(timeout=900) for task in tasks] == [0, 0]
+        assert not os.path.exists(f"{out_t}/metrics")
+        said = run(1, "run", study_t, *WORDS)
+        assert "28 of 28 trainings" in said and results(out_t) == expected, said
+        for task, words in (("2/2", WORDS), ("x", WORDS), ("0/3", WORDS), ("0/1", ())):
+            assert "--task" in run(1, "run", study_t, *words, "--task", task, expect=2) or task == "0/3"
+
+        fidelity(study_t, out_t)
 
         # No patient is left for the oracle.
         said = run(1, "run", study_k, *WORDS, "--set", "evaluate.labelled=[3]", expect=3)

@@ -173,6 +173,28 @@ static void sets_damaged_ones_aside(void **state) {
     assert_true(file_exists(moved_to));
 }
 
+/* Newest first, without those of other trainings and damaged ones, which stay where they are. */
+static void lists_the_good_ones(void **state) {
+    (void)state;
+    checkpoint_kept *kept = NULL;
+    checkpoint_choice found;
+    int64_t count = -1;
+    assert_int_equal(checkpoint_list(in_home("c"), "f", &kept, &count), ST_OK);
+    assert_int_equal(count, 0);
+    free(kept);
+    for (int step = 1; step <= 5; step++)
+        assert_int_equal(write_step(in_home("c"), step, step == 3 ? "g" : "f", 9), ST_OK);
+    flip_bit(in_home("c/step-00000004/state.h5"), 3000);
+    assert_int_equal(checkpoint_list(in_home("c"), "f", &kept, &count), ST_OK);
+    assert_int_equal(count, 3);
+    assert_true(kept[0].step == 5 && kept[1].step == 2 && kept[2].step == 1);
+    assert_true(file_exists(in_home("c/step-00000004")));
+    assert_int_equal(find("f", &found), ST_OK);
+    assert_string_equal(kept[0].seal, found.seal);
+    assert_string_not_equal(kept[1].seal, found.seal);
+    free(kept);
+}
+
 /* Nothing good left: the training must not begin again by itself, now or the next time. */
 static void all_damaged_is_a_failure(void **state) {
     (void)state;
@@ -312,6 +334,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test_teardown(keeps_the_newest, clear),
         cmocka_unit_test_teardown(sets_damaged_ones_aside, clear),
         cmocka_unit_test_teardown(all_damaged_is_a_failure, clear),
+        cmocka_unit_test_teardown(lists_the_good_ones, clear),
         cmocka_unit_test_teardown(newer_and_other_ones, clear),
         cmocka_unit_test_teardown(flipped_bits, clear),
         cmocka_unit_test_teardown(wrong_shapes, clear),

@@ -39,7 +39,7 @@ static void condition(const study *st, store *s, int64_t i, int64_t z, const dou
     slice_sample sample = {.labels = out};
     warp_identity(&d.warp);
     if (affine) memcpy(d.warp.affine, affine, sizeof d.warp.affine);
-    assert_int_equal(deformed_condition(st, s, &d, 0, &sample), ST_OK);
+    assert_int_equal(deformed_condition(st, &(map_stores){.real = s}, &d, 0, &sample), ST_OK);
 }
 
 static void nothing_deformed_is_the_map_itself(void **state) {
@@ -111,10 +111,39 @@ static void a_synthetic_volume_lies_where_its_source_lay(void **state) {
     store_close(s);
 }
 
+/* Every part: its own volumes and slices, in turn, not deformed. */
+static void volumes_of_a_part_are_planned_as_they_are(void **state) {
+    (void)state;
+    store *s = open_sample();
+    study st = make_study();
+    split sp = {0};
+    warp none;
+    warp_identity(&none);
+    assert_int_equal(split_create(s, &st, &sp), ST_OK);
+    for (split_part part = SPLIT_TRAIN; part <= SPLIT_TEST; part++) {
+        const int64_t volumes = deformed_sources(&sp, part);
+        assert_true(volumes > 0);
+        for (int64_t n = 0; n < 2 * volumes; n++) {
+            deformed d;
+            int64_t slices = 0;
+            assert_int_equal(deformed_plan_part(&st, s, &sp, part, n, &d), ST_OK);
+            for (int64_t r = 0; r < sp.run_count[part]; r++)
+                if (sp.runs[part][r].volume == d.source) slices += sp.runs[part][r].count;
+            assert_true(slices > 0 && !d.pseudo);
+            assert_int_equal(d.entry.space.shape[0], slices);
+            assert_memory_equal(&d.warp, &none, sizeof none);
+            deformed_free(&d);
+        }
+    }
+    split_free(&sp);
+    store_close(s);
+}
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_deformed_is_the_map_itself),
         cmocka_unit_test(a_quarter_turn_does_not_shear),
+        cmocka_unit_test(volumes_of_a_part_are_planned_as_they_are),
         cmocka_unit_test(a_synthetic_volume_lies_where_its_source_lay),
     };
     if (comm_start(&argc, &argv, &world) != ST_OK || !begin_scratch()) return 1;

@@ -96,6 +96,38 @@ static void every_condition_reaches_the_sample(void **state) {
     }
 }
 
+/* Chosen values take the place of the study's; guidance `auto` alone is 1. */
+static void guidance_and_steps_can_be_chosen(void **state) {
+    (void)state;
+    uint8_t map[PIXELS];
+    float expected[3][PIXELS], chosen[PIXELS];
+    study s = make_study();
+    for (int i = 0; i < PIXELS; i++) map[i] = (uint8_t)(i % 2);
+    const double guidance[] = {2, 1, 1};
+    const int64_t steps[] = {s.generate.steps, s.generate.steps, s.generate.steps - 1};
+    for (int k = 0; k < 3; k++) {
+        study one = s;
+        one.generate.guidance = guidance[k];
+        one.generate.steps = steps[k];
+        denoiser *d = make(&one, 1);
+        sample(d, map, 0.2f, 0, expected[k]);
+        denoiser_close(d);
+    }
+    assert_memory_not_equal(expected[0], expected[1], sizeof chosen);
+    assert_memory_not_equal(expected[1], expected[2], sizeof chosen);
+    s.generate.guidance = 0;
+    denoiser *d = make(&s, 1);
+    sample(d, map, 0.2f, 0, chosen);
+    assert_memory_equal(chosen, expected[1], sizeof chosen);
+    denoiser_choose(d, 0, 2);
+    sample(d, map, 0.2f, 0, chosen);
+    assert_memory_equal(chosen, expected[0], sizeof chosen);
+    denoiser_choose(d, steps[2], 1);
+    sample(d, map, 0.2f, 0, chosen);
+    assert_memory_equal(chosen, expected[2], sizeof chosen);
+    denoiser_close(d);
+}
+
 static void a_sample_does_not_know_its_neighbours(void **state) {
     (void)state;
     uint8_t empty[PIXELS] = {0}, bone[PIXELS];
@@ -166,13 +198,46 @@ static void sizes_that_cannot_be_halved_are_refused(void **state) {
     assert_non_null(strstr(status_message(), "multiple of 4"));
 }
 
+/* A network of zeros predicts zero, so its loss is the mean square of the target, here that of v:
+ * sqrt(alpha_bar) noise - sqrt(1 - alpha_bar) slice. The noise is the same for all slices. */
+static void the_loss_is_the_error_of_the_prediction(void **state) {
+    (void)state;
+    study s = make_study();
+    float image[PIXELS], noise[PIXELS];
+    uint8_t map[PIXELS] = {0};
+    double loss[2], alone, expected = 0;
+    schedule levels;
+    for (int i = 0; i < PIXELS; i++) image[i] = (float)(i % 7) / 7;
+    slice_sample samples[2] = {{.image = image, .labels = map}, {.image = image, .labels = map}};
+    denoiser *d = make(&s, 2);
+    params *p = denoiser_params(d);
+    assert_int_equal(denoiser_loss(d, samples, 100, 3, 1, &alone), ST_OK);
+    assert_int_equal(denoiser_loss(d, samples, 100, 3, 2, loss), ST_OK);
+    assert_true(loss[0] == alone && loss[1] == loss[0]);
+    memset(p->value, 0, (size_t)p->total * sizeof(float));
+    denoiser_params_changed(d);
+    assert_int_equal(denoiser_loss(d, samples, 100, 3, 2, loss), ST_OK);
+    assert_int_equal(schedule_create(s.diffusion.schedule, s.diffusion.steps, &levels), ST_OK);
+    const double signal = schedule_alpha_bar(&levels, 100);
+    rng_stream r = rng_open((uint64_t)s.seed, RNG_MEMBERSHIP, 3, 0);
+    rng_fill_normal(&r, noise, PIXELS);
+    for (int i = 0; i < PIXELS; i++)
+        expected += pow(sqrt(signal) * (double)noise[i] - sqrt(1 - signal) * (double)image[i], 2);
+    assert_float_equal(loss[0], expected / PIXELS, 1e-5);
+    assert_float_equal(loss[1], expected / PIXELS, 1e-5);
+    schedule_free(&levels);
+    denoiser_close(d);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(conditions_are_laid_into_their_channels),
         cmocka_unit_test(every_condition_reaches_the_sample),
+        cmocka_unit_test(guidance_and_steps_can_be_chosen),
         cmocka_unit_test(a_sample_does_not_know_its_neighbours),
         cmocka_unit_test(steering_moves_structures_to_their_grey_values),
         cmocka_unit_test(sizes_that_cannot_be_halved_are_refused),
+        cmocka_unit_test(the_loss_is_the_error_of_the_prediction),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

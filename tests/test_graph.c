@@ -42,6 +42,18 @@ static net segmentation(void) {
     return n;
 }
 
+static net classification(void) {
+    net n = {0};
+    assert_int_equal(graph_create(&n.g), ST_OK);
+    node x = graph_input(n.g, "x", TYPE_F32, SIZE, SIZE, 3);
+    node h = graph_mean(n.g, graph_conv(n.g, "features", x, 4, 3, 1, INIT_UNIFORM));
+    n.out = graph_linear(n.g, "logits", h, 5, INIT_UNIFORM);
+    node truth = graph_input(n.g, "class", TYPE_F32, 1, 1, 1);
+    node weight = graph_input(n.g, "weight", TYPE_F32, 1, 1, 1);
+    n.loss = graph_class_loss(n.g, n.out, truth, weight);
+    return n;
+}
+
 static void gradients_are_finite_differences(void **state) {
     (void)state;
     for (int kind = LOSS_L2; kind <= LOSS_HUBER; kind++) {
@@ -50,6 +62,35 @@ static void gradients_are_finite_differences(void **state) {
     }
     net n = segmentation();
     check_finite_differences(&n);
+    n = classification();
+    check_finite_differences(&n);
+}
+
+/* weight * (log sum exp - logit of the class), computed here in double; a class that does not exist
+ * is refused. */
+static void class_loss_is_the_cross_entropy(void **state) {
+    (void)state;
+    net n = classification();
+    params *p = make_params(&n);
+    plan *pl = make_plan(&n, p, ENGINE_REFERENCE, true);
+    tensor truth;
+    fill_inputs(pl);
+    assert_int_equal(plan_input(pl, "class", &truth), ST_OK);
+    ((float *)truth.at)[1] = 4;
+    loss_of(pl, &n);
+    const float *x = plan_output(pl, n.out).at, *y = plan_output(pl, n.loss).at;
+    for (int b = 0; b < BATCH; b++) {
+        double sum = 0;
+        for (int k = 0; k < 5; k++) sum += exp((double)x[b * 5 + k]);
+        assert_float_equal(y[b], 0.5 * (log(sum) - (double)x[b * 5 + (b ? 4 : 2)]), 1e-6);
+    }
+    for (int fault = 0; fault < 3; fault++) {
+        ((float *)truth.at)[1] = (float[]){5, -1, NAN}[fault];
+        assert_int_equal(plan_forward(pl, &keys), ST_INPUT);
+    }
+    plan_destroy(pl);
+    params_destroy(p);
+    graph_destroy(n.g);
 }
 
 /* d|d|/dd is a sign: the gradient of L1 with respect to the last bias is a mean of signs. */
@@ -225,6 +266,7 @@ static void blocks_alive_together_never_overlap(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_are_finite_differences),
+        cmocka_unit_test(class_loss_is_the_cross_entropy),
         cmocka_unit_test(l1_gradient_is_a_mean_of_signs),
         cmocka_unit_test(engines_agree),
         cmocka_unit_test(backward_adds_and_reports_each_range_once),

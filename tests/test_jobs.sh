@@ -1,5 +1,5 @@
 #!/bin/bash
-# The calls of sbatch that jobs/submit.sh makes, recorded by a fake sbatch: five jobs, or six with
+# The calls of sbatch that jobs/submit.sh makes, recorded by a fake sbatch: seven jobs, or eight with
 # gan, each after the success of the one before, with the given options; the report on one rank.
 # (tests/slurm starts a real Slurm.)
 set -u
@@ -37,8 +37,8 @@ chain() {
     done
 }
 
-plain="ingest referee train generate evaluate report"
-with_gan="ingest referee train gan generate evaluate report"
+plain="ingest referee train generate evaluate gate report"
+with_gan="ingest referee train gan generate evaluate gate report"
 chain '' $plain
 chain 'generate: {painters: [diffusion]} # or gan\ngan: {steps: 5}\n' $plain
 chain 'generate:\n  painters:\n    - gaussian\ngan:\n  steps: 5\n' $plain

@@ -208,6 +208,7 @@ static void training_maps_pass_and_impossible_limits_give_the_deformation_alone(
     (void)state;
     enum { SIZE = 8 };
     store *from = open_sample();
+    const map_stores stores = {.real = from};
     study s = make_study(1, 1, 3);
     split sp = {0};
     label_limits limits;
@@ -221,12 +222,12 @@ static void training_maps_pass_and_impossible_limits_give_the_deformation_alone(
     assert_true(limits.piece_count > 0 && limits.high[1] > 0);
     assert_int_equal(label_limits_pieces(&limits, 1) + label_limits_pieces(&limits, 2),
                      limits.piece_count);
-    for (int64_t v = 0; v < deformed_sources(&sp); v++) {
+    for (int64_t v = 0; v < deformed_sources(&sp, SPLIT_TRAIN); v++) {
         label_fault fault;
         int label;
         assert_int_equal(deformed_plan(&s, from, &sp, v, &d), ST_OK);
         warp_identity(&d.warp);
-        assert_int_equal(deformed_labels(&s, from, &d, plain), ST_OK);
+        assert_int_equal(deformed_labels(&s, &stores, &d, plain), ST_OK);
         assert_int_equal(label_limits_check(&limits, plain, d.entry.space.shape,
                                             d.entry.space.spacing, NULL, &fault, &label),
                          ST_OK);
@@ -237,8 +238,8 @@ static void training_maps_pass_and_impossible_limits_give_the_deformation_alone(
     for (int64_t v = 0; v < 3; v++) {
         json_t *told = json_object();
         assert_int_equal(deformed_plan(&s, from, &sp, v, &d), ST_OK);
-        assert_int_equal(deformed_labels(&s, from, &d, plain), ST_OK);
-        assert_int_equal(label_map_make(&s, from, &sp, &limits, v, map, &r), ST_OK);
+        assert_int_equal(deformed_labels(&s, &stores, &d, plain), ST_OK);
+        assert_int_equal(label_map_make(&s, &stores, &sp, &limits, v, map, &r), ST_OK);
         assert_int_equal(r.rejected, LABEL_MAP_DRAWS);
         assert_int_equal(label_map_draw(&r), 0);
         assert_int_equal(r.fault[8], LABELS_SMALL);

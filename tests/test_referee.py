@@ -1,7 +1,6 @@
 """The referee and its pseudo-labels: stopped, killed and resumed, on one and two ranks; what h5py
 reads of them; hidden true labels change no parameter; what is missing or foreign is refused."""
 import glob
-import hashlib
 import json
 import os
 import shutil
@@ -11,7 +10,6 @@ import time
 
 import h5py
 import numpy
-import pydicom
 
 import chain
 
@@ -200,34 +198,12 @@ def damaged(study, out):
     assert chain.hashes(f"{out}/pseudo") == before and not os.path.exists(parts)
 
 
-def segmentations(dicom):
-    """(path, data set, beginning of the pseudonym) of every DICOM SEG of an archive."""
-    for path in sorted(glob.glob(f"{dicom}/**/*", recursive=True)):
-        item = pydicom.dcmread(path) if os.path.isfile(path) else None
-        if item is not None and item.Modality == "SEG":
-            yield path, item, f"p-{hashlib.sha256(item.PatientID.encode()).hexdigest()[:16]}-"
-
-
-def forge_hidden(place, out):
-    """Another archive whose segmentations of the unlabelled patients are empty."""
-    dicom, hidden = f"{place.root}/forged", set(chain.read_store(f"{out}/pseudo")[0])
-    shutil.copytree(place.dicom, dicom)
-    forged = 0
-    for path, item, patient in segmentations(dicom):
-        if any(v.startswith(patient) for v in hidden):
-            item.PixelData = bytes(len(item.PixelData))
-            item.save_as(path)
-            forged += 1
-    assert forged == 3, forged
-    return dicom
-
-
 def patients_without_labels(place):
     """Three of eight patients have no segmentation: with ingest.unlabelled: keep they are trained
     on with pseudo-labels, and the whole chain runs."""
     dicom = f"{place.root}/partly"
     shutil.copytree(place.dicom, dicom)
-    found = list(segmentations(dicom))
+    found = list(chain.segmentations(dicom))
     for path, _, _ in found[::3]:
         os.remove(path)
     without = {patient for _, _, patient in found[::3]}
@@ -252,7 +228,7 @@ def hidden_labels_change_nothing(place, study, out):
     """Two stores that differ in hidden labels alone give the same referee, pseudo-labels and
     denoiser, with pseudo-labels and without."""
     other, forged = place.study("forged-run")
-    words = ("--set", f"ingest.dicom={forge_hidden(place, out)}")
+    words = ("--set", f"ingest.dicom={chain.forge_hidden(place, out)}")
     chain.run(0, "ingest", other, *words)
     a, b = chain.read_store(f"{out}/store")[0], chain.read_store(f"{forged}/store")[0]
     changed = {v for v in a if not numpy.array_equal(a[v][1], b[v][1])}

@@ -244,6 +244,8 @@ static void fingerprints_follow_from_what_matters(void **state) {
             other = text;
         } else if (key->kind == STUDY_REALS) {
             other = key->count == 2 ? "[0, 0.5]" : "[0, 0.5, 0.5]";
+        } else if (key->kind == STUDY_INTEGERS) {
+            other = "[1, 2]";
         } else if (key->kind == STUDY_THRESHOLDS) {
             other = "[a: 1..2]";
         } else if (key->kind == STUDY_INSERTS) {
@@ -265,6 +267,34 @@ static void fingerprints_follow_from_what_matters(void **state) {
     fingerprint_of(&a, "train", "", one);
     fingerprint_of(&a, "train", "x", two);
     assert_string_not_equal(one, two);
+}
+
+/* "auto" is a word for the guidance 0, and for no other key. */
+static void a_word_stands_for_one_value(void **state) {
+    (void)state;
+    study s;
+    char range[64], *text = NULL;
+    const study_key *key = &study_keys[study_key_find("generate.guidance")];
+    study_value_range(key, range, sizeof range);
+    assert_string_equal(range, "auto | 0..50");
+    for (int k = 0; k < 2; k++) {
+        study_defaults(&s);
+        assert_false(study_chooses_guidance(&s));
+        s.evaluate.fidelity = 0;
+        assert_false(study_needs_referee(&s));
+        assert_int_equal(study_value_parse(&s, key, k == 0 ? "auto" : "0"), ST_OK);
+        assert_true(s.generate.guidance == 0 && study_chooses_guidance(&s));
+        assert_true(study_needs_referee(&s));
+        assert_int_equal(study_value_text(&s, key, &text), ST_OK);
+        assert_string_equal(text, "auto");
+        free(text);
+        s.generate.painters = 1 << PAINTER_GAN;
+        assert_false(study_needs_referee(&s));
+    }
+    assert_int_equal(study_value_parse(&s, key, "automatic"), ST_USAGE);
+    assert_non_null(strstr(status_message(), "auto | 0..50"));
+    key = &study_keys[study_key_find("generate.eta")];
+    assert_int_equal(study_value_parse(&s, key, "auto"), ST_USAGE);
 }
 
 static void distances_count_slips(void **state) {
@@ -364,6 +394,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(ranges_hold_at_their_ends),
         cmocka_unit_test(fingerprints_follow_from_what_matters),
         cmocka_unit_test(fingerprints_of_single_keys),
+        cmocka_unit_test(a_word_stands_for_one_value),
         cmocka_unit_test(distances_count_slips),
         cmocka_unit_test(mutilated_files_are_answered),
         cmocka_unit_test(huge_and_deep_files_are_answered),

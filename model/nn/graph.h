@@ -92,6 +92,10 @@ node graph_dice_ce_loss(graph *g, node logits, node labels, node weight);
 node graph_hinge_loss(graph *g, node score, node sign, node weight);
 /* Loss of its generator: -(mean over h*w*c of score). */
 node graph_score_loss(graph *g, node score, node weight);
+/* Cross-entropy of one class per sample; logits [1,1,k], k at most CLASS_LOSS_MAX, so that the
+ * class 0..k-1 in truth f32 [1,1,1] is exact. */
+enum { CLASS_LOSS_MAX = 1 << 24 };
+node graph_class_loss(graph *g, node logits, node truth, node weight);
 
 /* The shape of a node with batch 1. */
 void graph_shape(const graph *g, node x, int64_t shape[4]);

@@ -8,9 +8,12 @@
 #include "io/dicom.h"
 #include "io/image.h"
 #include "io/nifti.h"
+#include "io/alloc.h"
 #include "io/printable.h"
+#include "io/real_path.h"
 #include "io/store.h"
 #include "pipeline/common/output_folder.h"
+#include "pipeline/common/release.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -24,7 +27,11 @@ const char export_help[] =
     "  --format dicom   a folder for each volume: CT slices and a SEG with its structures\n"
     "           nifti   ID.nii (HU) and ID_labels.nii for each volume, and labels.tsv\n"
     "           png     one picture of evenly spaced slices for each volume, structures tinted\n"
-    "  --out DIR        new or empty\n";
+    "  --out DIR        new or empty\n"
+    "\n"
+    "Synthetic volumes that the gate of their run (RUN/gate) does not let pass are exported with "
+    "a\n"
+    "warning or, with gate.release: block, refused (exit code 5).\n";
 
 enum { SHEET_COLUMNS = 4, SHEET_ROWS = 4, SHEET_SIDE = 256 };
 static const double SHEET_WINDOW[2] = {-1000, 1000}; /* HU */
@@ -145,6 +152,51 @@ static bool is_synthetic(const store *s) {
     return json_is_true(json_object_get(origin, "synthetic"));
 }
 
+/* The study's gate.release of the run directory; warn if there is no study. Collective. */
+static status wanted_release(const comm *c, const char *run, release_kind *out) {
+    status st = ST_OK;
+    char path[PATH_SIZE];
+    study *s = NULL;
+    int64_t found = 0;
+    *out = RELEASE_WARN;
+    st = path_join(path, run, "study.yaml");
+    if (st == ST_OK) st = array_alloc(&s, 1, sizeof *s, "the study");
+    TRY(comm_agree(c, st));
+    found = comm_rank(c) == 0 && file_exists(path);
+    TRY(comm_sum_i64(c, &found, 1));
+    if (!found) goto done;
+    TRY(study_read(c, path, NULL, 0, s));
+    *out = s->gate.release;
+done:
+    free(s);
+    return st;
+}
+
+/* Refuses a synthetic store that its run's gate blocks, and warns of one that it does not let pass.
+ * Collective. */
+static status check_gate(const comm *c, const exporter *e, const char *directory) {
+    status st = ST_OK;
+    char run[PATH_SIZE + 4], path[PATH_SIZE] = "";
+    release_kind wanted;
+    release found = {0};
+    snprintf(run, sizeof run, "%s/..", directory);
+    st = real_path(run, path);
+    if (st == ST_OK) snprintf(run, sizeof run, "%s", path);
+    if (st == ST_OK) st = path_join(path, run, "gate");
+    TRY(comm_agree(c, st));
+    TRY(wanted_release(c, run, &wanted));
+    if (comm_rank(c) == 0) st = release_read(path, store_manifest(e->from)->seal, wanted, &found);
+    if (st == ST_OK && comm_rank(c) == 0) st = release_check(&found);
+    TRY(comm_agree(c, st));
+    if (comm_rank(c) == 0 && !found.passed) {
+        char text[sizeof found.finding];
+        printable(found.finding, true, text, sizeof text);
+        fprintf(stderr, "ctaug: warning: %s\n", text);
+    }
+done:
+    return st;
+}
+
 status export_verb(const comm *c, int argc, char **argv) {
     const char *directory = "", *out = "";
     int format = 0;
@@ -158,6 +210,7 @@ status export_verb(const comm *c, int argc, char **argv) {
     if (st == ST_OK) st = store_open(directory, &e.from);
     TRY(comm_agree(c, st));
     e.synthetic = is_synthetic(e.from);
+    if (e.synthetic) TRY(check_gate(c, &e, directory));
     TRY(output_folder_open(c, out, &e.folder));
     TRY(output_folder_close(c, &e.folder,
                             write_share(&e, FORMATS[format].write, comm_rank(c), comm_size(c))));

@@ -18,10 +18,9 @@ static volatile int stop_requested;
 static const char run_help[] =
     "usage: ctaug run STUDY.yaml [--set key=value ...]\n"
     "\n"
-    "Runs all stages: ingest, referee, train, gan, generate, evaluate, report. Stages whose "
-    "output\n"
-    "is published and current are skipped, and so are referee and gan if nothing needs them; a\n"
-    "stopped or killed run resumes from its last checkpoint.\n"
+    "Runs all stages: ingest, referee, train, gan, generate, evaluate, gate, report. Stages whose\n"
+    "output is published and current are skipped, and so are referee and gan if nothing needs\n"
+    "them; a stopped or killed run resumes from its last checkpoint.\n"
     "\n"
     "  ctaug run head.yaml\n"
     "  mpirun -n 2 ctaug run head.yaml --set train.steps=5000 --set out=runs/longer\n"
@@ -92,6 +91,17 @@ static const char evaluate_help[] =
     "\n"
     "  mpirun -n 4 ctaug evaluate head.yaml\n";
 
+static const char gate_help[] =
+    "usage: ctaug gate STUDY.yaml [--set key=value ...]\n"
+    "\n"
+    "Looks whether the synthetic volumes give away training patients: slices that copy training\n"
+    "slices, and how well the model's loss tells training patients from held-out ones. Writes\n"
+    "<out>/gate/gate.json and a picture of the closest pairs, <out>/gate/pairs.png.\n"
+    "With gate.release: block, data that do not pass end `ctaug run` with exit code 5, and\n"
+    "`ctaug export` refuses them; with warn (the default) both only warn.\n"
+    "\n"
+    "  mpirun -n 4 ctaug gate head.yaml --set gate.release=block\n";
+
 static const char report_help[] = "usage: ctaug report STUDY.yaml [--set key=value ...]\n"
                                   "\n"
                                   "Writes <out>/report/report.html and report.pdf from the outputs "
@@ -110,12 +120,15 @@ static const verb verbs[] = {
     {"init", "print a study file with all keys explained", init_help, NULL, init_verb},
     {"run", "all stages, from ingest to report", run_help, run_stages, NULL},
     {"ingest", "read DICOM into a store", ingest_help, ingest_stage, NULL},
-    {"referee", "train a segmenter for pseudo-labels", referee_help, referee_sets_stage, NULL},
+    {"referee", "train a segmenter that other stages use", referee_help, referee_sets_stage, NULL},
     {"train", "train the diffusion model on the store", train_help, train_sets_stage, NULL},
     {"gan", "train the GAN, a baseline, on the store", gan_help, gan_sets_stage, NULL},
     {"generate", "sample synthetic volumes from the model", generate_help, generate_sets_stage,
      NULL},
     {"evaluate", "FID and Dice of the synthetic volumes", evaluate_help, evaluate_stage, NULL},
+    {"gate", "whether synthetic volumes give away training patients", gate_help, gate_stage, NULL},
+    {"gate", "whether synthetic volumes give away training patients", gate_help, gate_first_stage,
+     NULL},
     {"report", "write the HTML report", report_help, report_stage, NULL},
     {"phantom", "write phantom CT examinations with known labels", phantom_help, NULL,
      phantom_verb},

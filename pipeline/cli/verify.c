@@ -198,8 +198,13 @@ static void check_outputs(const char *run, output_choice choice, tally *t) {
                                      {"referee", "referee", "referee", false, true, true},
                                      {"pseudo", "store", "referee", false, true, true},
                                      {"checkpoints", "checkpoint", "train", true, true, false},
+                                     {"guidance", "guidance", "generate", false, true, true},
                                      {"synthetic", "store", "generate", false, true, false},
+                                     {"synthetic-gaussian", "store", "generate", false, true, true},
+                                     {"synthetic-gan", "store", "generate", false, true, true},
+                                     {"fidelity", "fidelity", "evaluate", false, true, true},
                                      {"metrics", "metrics", "evaluate", false, false, false},
+                                     {"gate", "gate", "gate", false, true, true},
                                      {"report", "report", "report", false, false, false}};
     enum { OUTPUTS = sizeof outputs / sizeof *outputs };
     char path[PATH_SIZE];

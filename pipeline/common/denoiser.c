@@ -4,6 +4,7 @@
 #include "io/activity.h"
 #include "io/alloc.h"
 #include "pipeline/common/grey_histogram.h"
+#include "model/rng.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -71,6 +72,8 @@ struct denoiser {
     /* Arguments of the current denoiser_sample() call, for predict(). */
     const slice_sample *conditions;
     int64_t count;
+    int64_t steps;     /* see denoiser_choose() */
+    double guidance;   /* the same */
     const float *grey; /* see denoiser_steer() */
     double strength;
     grey_structure *structures; /* [labels]: scratch */
@@ -161,13 +164,24 @@ static void steer(void *context, int64_t b, float *x0) {
     }
 }
 
+void denoiser_choose(denoiser *d, int64_t steps, double guidance) {
+    d->steps = steps;
+    d->guidance = guidance;
+}
+
+/* The guidance of denoiser_choose(), of the study, or 1. */
+static double guidance_of(const denoiser *d) {
+    const double of_study = d->study->generate.guidance;
+    return d->guidance > 0 ? d->guidance : of_study > 0 ? of_study : 1;
+}
+
 status denoiser_sample(denoiser *d, const slice_sample *conditions, const uint64_t *index,
                        int64_t count, float *out) {
     int64_t pixels = d->config.size * d->config.size;
     sampling how = {.sampler = d->study->generate.sampler,
-                    .steps = d->study->generate.steps,
+                    .steps = d->steps > 0 ? d->steps : d->study->generate.steps,
                     .eta = d->study->generate.eta,
-                    .guidance = d->study->generate.guidance,
+                    .guidance = guidance_of(d),
                     .clip = 1.0,
                     .correct = d->grey ? steer : NULL,
                     .seed = (uint64_t)d->study->seed,
@@ -178,5 +192,38 @@ status denoiser_sample(denoiser *d, const slice_sample *conditions, const uint64
     for (int64_t b = 0; b < d->batch; b++) d->index[b] = index[b < count ? b : count - 1];
     status st = sampler_run(&how, predict, d, d->index, d->batch, pixels, d->x);
     if (st == ST_OK) memcpy(out, d->x, (size_t)(count * pixels) * sizeof(float));
+    return st;
+}
+
+status denoiser_loss(denoiser *d, const slice_sample *samples, int64_t t, uint64_t noise,
+                     int64_t count, double *loss) {
+    status st = ST_OK;
+    const int64_t pixels = d->config.size * d->config.size;
+    const double alpha_bar = schedule_alpha_bar(&d->schedule, t);
+    float *epsilon = NULL, *target = NULL;
+    TRY(array_alloc(&epsilon, pixels, sizeof *epsilon, "noise"));
+    TRY(array_alloc(&target, d->batch * pixels, sizeof *target, "targets"));
+    rng_stream r = rng_open((uint64_t)d->study->seed, RNG_MEMBERSHIP, noise, 0);
+    rng_fill_normal(&r, epsilon, pixels);
+    for (int64_t b = 0; b < d->batch; b++) {
+        const slice_sample *s = &samples[b < count ? b : count - 1];
+        d->objective->target(alpha_bar, s->image, epsilon, target + b * pixels, pixels);
+        diffuse(alpha_bar, s->image, epsilon, d->x, pixels);
+        denoiser_fill(&d->in, b, d->x, t, s, true);
+    }
+    TRY(plan_forward(d->plan, NULL));
+    activity_progress();
+    const float *predicted = plan_output(d->plan, d->predicted).at;
+    for (int64_t b = 0; b < count; b++) {
+        double sum = 0;
+        for (int64_t i = b * pixels; i < (b + 1) * pixels; i++) {
+            const double error = (double)predicted[i] - (double)target[i];
+            sum += error * error;
+        }
+        loss[b] = sum / (double)pixels;
+    }
+done:
+    free(epsilon);
+    free(target);
     return st;
 }

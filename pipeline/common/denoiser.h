@@ -49,11 +49,21 @@ void denoiser_params_changed(denoiser *d);
  */
 void denoiser_steer(denoiser *d, const float *grey, double strength);
 
+/* From now on, samples take `steps` steps with this guidance instead of those of study.generate;
+ * 0: those of the study, where guidance `auto` is 1. Local. */
+void denoiser_choose(denoiser *d, int64_t steps, double guidance);
+
 /* Samples `count` <= batch slices for their conditions with the settings of study.generate into
  * out[count*size*size], values in [-1, 1]. index[count]: global sample indices; they and the
  * study's seed determine the noise. The whole batch is always computed and the rest discarded, so
  * that the bytes of a slice do not depend on `count`. Local. */
 status denoiser_sample(denoiser *d, const slice_sample *conditions, const uint64_t *index,
                        int64_t count, float *out);
+
+/* loss[count]: mean over pixels of the squared error of the network's prediction for each of
+ * `count` <= batch slices at time step t (1..T), under their own conditions. The noise is the same
+ * for all slices: it depends on the study's seed and `noise` alone. Local. */
+status denoiser_loss(denoiser *d, const slice_sample *samples, int64_t t, uint64_t noise,
+                     int64_t count, double *loss);
 
 #endif

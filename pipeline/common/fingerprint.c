@@ -2,6 +2,8 @@
  * Each includes those it follows from. */
 #include "pipeline/common/fingerprint.h"
 
+#include "pipeline/common/held_out.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,21 +47,34 @@ status fingerprint_of_gan(const study *s, const char *training, char hex[SHA256_
     return study_fingerprint(s, sections, 1, training, hex);
 }
 
+status fingerprint_of_guidance(const study *s, const char *upstream, char hex[SHA256_HEX]) {
+    static const char *const keys[] = {
+        "seed",         "generate.sampler",      "generate.steps",      "generate.guidance",
+        "generate.eta", "generate.shared_noise", "generate.appearance", "generate.batch"};
+    return study_fingerprint(s, keys, sizeof keys / sizeof *keys, upstream, hex);
+}
+
 status fingerprint_of_synthetic(const study *s, const char *training, const char *checkpoint,
-                                char hex[SHA256_HEX]) {
+                                const char *guidance, char hex[SHA256_HEX]) {
     static const char *const sections[] = {"seed", "generate"};
-    char upstream[2 * SHA256_HEX];
-    snprintf(upstream, sizeof upstream, "%s %s", training, checkpoint);
+    char upstream[3 * SHA256_HEX + 16];
+    snprintf(upstream, sizeof upstream, "%s %s%s%s", training, checkpoint,
+             *guidance ? " guidance " : "", guidance);
     return study_fingerprint(s, sections, 2, upstream, hex);
 }
 
-/* Of what follows from the labelled training volumes alone; what: its name. */
+/* Of what follows from the training volumes and their pseudo-labels alone; what: its name. */
 static status fingerprint_of_training_volumes(const study *s, const char *store, const char *what,
                                               char hex[SHA256_HEX]) {
     static const char *const sections[] = {"seed", "data", "generate"};
-    char upstream[SHA256_HEX + 16];
-    snprintf(upstream, sizeof upstream, "%s %s", store, what);
-    return study_fingerprint(s, sections, sizeof sections / sizeof *sections, upstream, hex);
+    char pseudo[SHA256_HEX] = "", upstream[2 * SHA256_HEX + 32];
+    status st = ST_OK;
+    if (s->train.pseudo_labels == SWITCH_ON) TRY(fingerprint_of_pseudo(s, store, pseudo));
+    snprintf(upstream, sizeof upstream, "%s %s%s%s", store, what, *pseudo ? " pseudo " : "",
+             pseudo);
+    TRY(study_fingerprint(s, sections, sizeof sections / sizeof *sections, upstream, hex));
+done:
+    return st;
 }
 
 status fingerprint_of_gaussian(const study *s, const char *store, char hex[SHA256_HEX]) {
@@ -68,6 +83,13 @@ status fingerprint_of_gaussian(const study *s, const char *store, char hex[SHA25
 
 status fingerprint_of_maps(const study *s, const char *store, char hex[SHA256_HEX]) {
     return fingerprint_of_training_volumes(s, store, "maps", hex);
+}
+
+/* generate.held_out is inert and therefore in no section. */
+status fingerprint_of_held_out(const study *s, const char *made, char hex[SHA256_HEX]) {
+    char upstream[SHA256_HEX + 64];
+    snprintf(upstream, sizeof upstream, "%s held out %" PRId64, made, s->generate.held_out);
+    return study_fingerprint(s, NULL, 0, upstream, hex);
 }
 
 status fingerprint_of_metrics(const study *s, const char *real, const char *synthetic,
@@ -80,12 +102,23 @@ status fingerprint_of_metrics(const study *s, const char *real, const char *synt
     return st;
 }
 
-status fingerprint_check_synthetic(const study *s, const store *real, const store *synthetic,
-                                   int64_t *checkpoint_step) {
+/* The synthetic store's own fingerprint covers the training and its settings. */
+status fingerprint_of_gate(const study *s, const char *real, const char *synthetic,
+                           char hex[SHA256_HEX]) {
+    static const char *const sections[] = {"seed", "engine", "data", "gate"};
+    char upstream[2 * SHA256_HEX];
+    snprintf(upstream, sizeof upstream, "%s %s", real, synthetic);
+    return study_fingerprint(s, sections, sizeof sections / sizeof *sections, upstream, hex);
+}
+
+/* ST_INPUT unless the store of a painter has the fingerprint that follows from its provenance. */
+static status check_painted(const study *s, const store *real, const store *synthetic,
+                            bool held_out, int64_t *checkpoint_step) {
     status st = ST_OK;
     char training[SHA256_HEX], expected[SHA256_HEX];
     const json_t *from = json_object_get(store_manifest(synthetic)->detail, "provenance");
     const char *checkpoint = json_string_value(json_object_get(from, "checkpoint"));
+    const char *guidance = json_string_value(json_object_get(from, "guidance_record"));
     const char *by = json_string_value(json_object_get(from, "painter"));
     bool gaussian = by && strcmp(by, named_table_name(&painter_kinds, PAINTER_GAUSSIAN)) == 0;
     bool gan = by && strcmp(by, named_table_name(&painter_kinds, PAINTER_GAN)) == 0;
@@ -95,15 +128,28 @@ status fingerprint_check_synthetic(const study *s, const store *real, const stor
     if (gaussian)
         TRY(fingerprint_of_gaussian(s, store_manifest(real)->seal, expected));
     else
-        TRY(fingerprint_of_synthetic(s, training, checkpoint ? checkpoint : "", expected));
+        TRY(fingerprint_of_synthetic(s, training, checkpoint ? checkpoint : "",
+                                     guidance ? guidance : "", expected));
+    if (held_out) TRY(fingerprint_of_held_out(s, expected, expected));
     if (strcmp(expected, store_manifest(synthetic)->fingerprint) != 0)
         st = status_fail(ST_INPUT,
-                         "%s/synthetic%s was generated from another store or study: run ctaug "
+                         "%s/synthetic%s%s was generated from another store or study: run ctaug "
                          "train and ctaug generate first",
                          s->out,
                          gaussian ? "-gaussian"
                          : gan    ? "-gan"
-                                  : "");
+                                  : "",
+                         held_out ? HELD_OUT : "");
 done:
     return st;
+}
+
+status fingerprint_check_synthetic(const study *s, const store *real, const store *synthetic,
+                                   int64_t *checkpoint_step) {
+    return check_painted(s, real, synthetic, false, checkpoint_step);
+}
+
+status fingerprint_check_held_out(const study *s, const store *real, const store *synthetic) {
+    int64_t step;
+    return check_painted(s, real, synthetic, true, &step);
 }

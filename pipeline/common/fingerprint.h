@@ -23,16 +23,26 @@ status fingerprint_of_training(const study *s, const char *store, char hex[SHA25
  * shares data, network and the settings of `train`. Local. */
 status fingerprint_of_gan(const study *s, const char *training, char hex[SHA256_HEX]);
 
-/* Fingerprint of the synthetic store sampled from a checkpoint of a training with this fingerprint;
- * checkpoint: its seal. Local. */
-status fingerprint_of_synthetic(const study *s, const char *training, const char *checkpoint,
-                                char hex[SHA256_HEX]);
+/* Fingerprint of the choice of generate.guidance: auto; upstream: of the training, of its
+ * checkpoints and of the referee. Local. */
+status fingerprint_of_guidance(const study *s, const char *upstream, char hex[SHA256_HEX]);
 
-/* Fingerprint of the store that the painter `gaussian` paints from the store with the seal `store`.
- * Local. */
+/* Fingerprint of the synthetic store sampled from a checkpoint of a training with this fingerprint;
+ * checkpoint: its seal; guidance: the seal of the choice of generate.guidance: auto, "" without
+ * one. Local. */
+status fingerprint_of_synthetic(const study *s, const char *training, const char *checkpoint,
+                                const char *guidance, char hex[SHA256_HEX]);
+
+/* Fingerprint of the store that the painter `gaussian` paints from the store with the seal `store`,
+ * with train.pseudo_labels also from its pseudo-labels. Local. */
 status fingerprint_of_gaussian(const study *s, const char *store, char hex[SHA256_HEX]);
 
-/* Fingerprint of the label maps made from the store with the seal `store`. Local. */
+/* Fingerprint of the held-out volumes (pipeline/common/held_out.h) of what has the fingerprint
+ * `made`: the store of a painter, or the maps. Local. */
+status fingerprint_of_held_out(const study *s, const char *made, char hex[SHA256_HEX]);
+
+/* Fingerprint of the label maps made from the store with the seal `store`, with
+ * train.pseudo_labels also from its pseudo-labels. Local. */
 status fingerprint_of_maps(const study *s, const char *store, char hex[SHA256_HEX]);
 
 /* Fingerprint of the metrics of a real store and synthetic stores; synthetic: their seals, in one
@@ -40,9 +50,16 @@ status fingerprint_of_maps(const study *s, const char *store, char hex[SHA256_HE
 status fingerprint_of_metrics(const study *s, const char *real, const char *synthetic,
                               char hex[SHA256_HEX]);
 
+/* Fingerprint of the gate's findings on the stores with these seals. Local. */
+status fingerprint_of_gate(const study *s, const char *real, const char *synthetic,
+                           char hex[SHA256_HEX]);
+
 /* ST_INPUT unless the synthetic store was generated for this study from this real store. Sets
  * *checkpoint_step to the step of the sampled checkpoint; 0 for a painter that has none. Local. */
 status fingerprint_check_synthetic(const study *s, const store *real, const store *synthetic,
                                    int64_t *checkpoint_step);
+
+/* The same for a store of held-out volumes. Local. */
+status fingerprint_check_held_out(const study *s, const store *real, const store *synthetic);
 
 #endif

@@ -10,12 +10,12 @@
 
 static const int16_t OUTSIDE_HU = -1024; /* around a slice: air */
 
-/* The n-th distinct volume of the training runs, which are sorted by volume (-1: there are fewer);
+/* The n-th distinct volume of the runs of a part, which are sorted by volume (-1: there are fewer);
  * *volumes = the number of distinct volumes. */
-static int64_t nth_volume(const split *sp, int64_t n, int64_t *volumes) {
+static int64_t nth_volume(const split *sp, split_part part, int64_t n, int64_t *volumes) {
     int64_t found = -1, last = -1, count = 0;
-    for (int64_t i = 0; i < sp->run_count[SPLIT_TRAIN]; i++) {
-        int64_t volume = sp->runs[SPLIT_TRAIN][i].volume;
+    for (int64_t i = 0; i < sp->run_count[part]; i++) {
+        int64_t volume = sp->runs[part][i].volume;
         if (volume == last) continue;
         if (count == n) found = volume;
         last = volume;
@@ -48,29 +48,45 @@ void deformed_draw(const study *s, int64_t v, int draw, deformed *d) {
               s->generate.elastic);
 }
 
-int64_t deformed_sources(const split *sp) {
+int64_t deformed_sources(const split *sp, split_part part) {
     int64_t volumes = 0;
-    nth_volume(sp, 0, &volumes);
+    nth_volume(sp, part, 0, &volumes);
     return volumes;
 }
 
-status deformed_plan(const study *s, const store *real, const split *sp, int64_t v, deformed *out) {
-    int64_t volumes = deformed_sources(sp), count = 0;
+bool deformed_uses_pseudo(const study *s, const split *sp) {
+    return s->train.pseudo_labels == SWITCH_ON && sp->run_count[SPLIT_UNLABELLED] > 0;
+}
+
+status deformed_plan_part(const study *s, const store *real, const split *sp, split_part part,
+                          int64_t n, deformed *out) {
+    int64_t volumes = deformed_sources(sp, part), count = 0;
+    const split_run *runs = sp->runs[part];
     *out = (deformed){0};
-    out->source = nth_volume(sp, v % volumes, &volumes);
-    for (int64_t i = 0; i < sp->run_count[SPLIT_TRAIN]; i++)
-        if (sp->runs[SPLIT_TRAIN][i].volume == out->source) count += sp->runs[SPLIT_TRAIN][i].count;
+    if (volumes == 0) return status_fail(ST_INPUT, "a part of the split has no slices");
+    out->source = nth_volume(sp, part, n % volumes, &volumes);
+    out->pseudo = part == SPLIT_UNLABELLED;
+    out->pseudo_volume = n % volumes;
+    for (int64_t i = 0; i < sp->run_count[part]; i++)
+        if (runs[i].volume == out->source) count += runs[i].count;
     status st = array_alloc(&out->slices, count, sizeof *out->slices, "a list of slices");
     if (st != ST_OK) return st;
     count = 0;
-    for (int64_t i = 0; i < sp->run_count[SPLIT_TRAIN]; i++) {
-        const split_run *run = &sp->runs[SPLIT_TRAIN][i];
-        for (int64_t z = 0; run->volume == out->source && z < run->count; z++)
-            out->slices[count++] = run->first + z;
-    }
+    for (int64_t i = 0; i < sp->run_count[part]; i++)
+        for (int64_t z = 0; runs[i].volume == out->source && z < runs[i].count; z++)
+            out->slices[count++] = runs[i].first + z;
     const store_entry *from = store_at(real, out->source);
     out->entry.space = working_geometry(&from->space, s->data.size, count);
     out->entry.contrast = from->contrast;
+    warp_identity(&out->warp);
+    return ST_OK;
+}
+
+status deformed_plan(const study *s, const store *real, const split *sp, int64_t v, deformed *out) {
+    const bool mixed = deformed_uses_pseudo(s, sp);
+    const split_part part = mixed && v % 2 == 1 ? SPLIT_UNLABELLED : SPLIT_TRAIN;
+    status st = deformed_plan_part(s, real, sp, part, mixed ? v / 2 : v, out);
+    if (st != ST_OK) return st;
     /* The part before the last "-" names the patient: every synthetic volume is a patient. */
     snprintf(out->entry.id, sizeof out->entry.id, "synthetic%05" PRId64 "-0", v);
     deformed_draw(s, v, 0, out);
@@ -110,17 +126,20 @@ done:
 }
 
 /* The labels of source slice z, deformed, at the working size. */
-static status deformed_map(const study *s, store *real, const deformed *d, int64_t z,
+static status deformed_map(const study *s, const map_stores *from, const deformed *d, int64_t z,
                            uint8_t *out) {
     status st = ST_OK;
-    const geometry *from = &store_at(real, d->source)->space;
+    const geometry *space = &store_at(from->real, d->source)->space;
     uint8_t *labels = NULL, *square = NULL, *warped = NULL;
-    int64_t h = from->shape[1], w = from->shape[2], side = h > w ? h : w;
-    double at = ((double)z + 0.5) / (double)from->shape[0];
+    int64_t h = space->shape[1], w = space->shape[2], side = h > w ? h : w;
+    double at = ((double)z + 0.5) / (double)space->shape[0];
     TRY(array_alloc(&labels, h * w, 1, "a label map"));
     TRY(array_alloc(&square, side * side, 1, "a label map"));
     TRY(array_alloc(&warped, side * side, 1, "a label map"));
-    TRY(store_read_slice(real, d->source, z, NULL, labels));
+    if (d->pseudo)
+        TRY(store_read_slice(from->pseudo, d->pseudo_volume, z, NULL, labels));
+    else
+        TRY(store_read_slice(from->real, d->source, z, NULL, labels));
     /* Padded to a square first: a rotation in relative coordinates would shear any other shape. */
     resize_labels(labels, h, w, square, side);
     warp_labels(&d->warp, at, square, side, side, warped, side, side);
@@ -132,12 +151,12 @@ done:
     return st;
 }
 
-status deformed_condition(const study *s, store *real, const deformed *d, int64_t k,
+status deformed_condition(const study *s, const map_stores *from, const deformed *d, int64_t k,
                           slice_sample *out) {
     status st = ST_OK;
-    int64_t depth = store_at(real, d->source)->space.shape[0], z = d->slices[k];
-    if (out->labels) TRY(deformed_map(s, real, d, z, out->labels));
-    if (out->image) TRY(deformed_image(s, real, d, z, out->image));
+    int64_t depth = store_at(from->real, d->source)->space.shape[0], z = d->slices[k];
+    if (out->labels) TRY(deformed_map(s, from, d, z, out->labels));
+    if (out->image) TRY(deformed_image(s, from->real, d, z, out->image));
     out->position = depth > 1 ? (float)z / (float)(depth - 1) : 0;
     out->contrast = d->entry.contrast;
     out->volume = d->source;
@@ -146,11 +165,11 @@ done:
     return st;
 }
 
-status deformed_labels(const study *s, store *real, const deformed *d, uint8_t *labels) {
+status deformed_labels(const study *s, const map_stores *from, const deformed *d, uint8_t *labels) {
     status st = ST_OK;
     int64_t pixels = s->data.size * s->data.size;
     for (int64_t k = 0; k < d->entry.space.shape[0]; k++)
-        TRY(deformed_map(s, real, d, d->slices[k], labels + k * pixels));
+        TRY(deformed_map(s, from, d, d->slices[k], labels + k * pixels));
 done:
     return st;
 }
@@ -164,7 +183,11 @@ json_t *deformed_json(const deformed *d, const store *real) {
     const float *grid = &d->warp.elastic[0][0][0][0];
     for (int i = 0; i < WARP_GRID * WARP_GRID * WARP_GRID * 2; i++)
         json_array_append_new(elastic, json_real((double)grid[i]));
-    return json_pack("{s:s, s:s, s:o, s:o, s:o}", "id", d->entry.id, "source",
-                     store_at(real, d->source)->id, "source_slices", slices, "affine", affine,
-                     "elastic", elastic);
+    json_t *all = json_pack("{s:s, s:s, s:o, s:o, s:o}", "id", d->entry.id, "source",
+                            store_at(real, d->source)->id, "source_slices", slices, "affine",
+                            affine, "elastic", elastic);
+    if (!all || !d->pseudo || json_object_set_new(all, "pseudo_labels", json_true()) == 0)
+        return all;
+    json_decref(all);
+    return NULL;
 }

@@ -98,16 +98,16 @@ done:
 static status measure_volume(const study *s, store *real, const split *sp, int64_t v,
                              int64_t *contact, label_limits *l) {
     status st = ST_OK;
+    const map_stores from = {.real = real};
     deformed d;
     uint8_t *labels = NULL;
     int32_t *number = NULL;
     int64_t voxels = 0;
-    TRY(deformed_plan(s, real, sp, v, &d));
-    warp_identity(&d.warp);
+    TRY(deformed_plan_part(s, real, sp, SPLIT_TRAIN, v, &d));
     TRY(geometry_voxels(&d.entry.space, &voxels));
     TRY(array_alloc(&labels, voxels, 1, "label maps"));
     TRY(array_alloc(&number, voxels, sizeof *number, "label maps"));
-    TRY(deformed_labels(s, real, &d, labels));
+    TRY(deformed_labels(s, &from, &d, labels));
     TRY(add_volume(l, &d.entry.space, labels, number, v == 0));
     add_contacts(&d.entry.space, labels, contact, l->labels);
     activity_progress();
@@ -124,7 +124,7 @@ status label_limits_measure(const study *s, store *real, const split *sp, label_
     *out = (label_limits){.labels = (int)n};
     for (int k = 0; k < LABELS_MAX; k++) out->single[k] = true;
     TRY(array_alloc(&contact, n * n, sizeof *contact, "borders of structures"));
-    for (int64_t v = 0; v < deformed_sources(sp); v++)
+    for (int64_t v = 0; v < deformed_sources(sp, SPLIT_TRAIN); v++)
         TRY(measure_volume(s, real, sp, v, contact, out));
     find_hosts(out, contact);
 done:

@@ -9,16 +9,16 @@ int label_map_draw(const label_map_record *r) {
 }
 
 /* One draw with all that it may have, and its check. */
-static status make_draw(const study *s, store *real, const split *sp, const label_limits *limits,
-                        int64_t v, int draw, uint8_t *labels, transplant *part, inserted *in,
-                        label_fault *fault, int *label) {
+static status make_draw(const study *s, const map_stores *from, const split *sp,
+                        const label_limits *limits, int64_t v, int draw, uint8_t *labels,
+                        transplant *part, inserted *in, label_fault *fault, int *label) {
     status st = ST_OK;
     deformed d;
-    TRY(deformed_plan(s, real, sp, v, &d));
+    TRY(deformed_plan(s, from->real, sp, v, &d));
     deformed_draw(s, v, draw, &d);
-    TRY(deformed_labels(s, real, &d, labels));
-    TRY(transplant_structure(s, real, sp, limits, v, draw, &d, labels, part));
-    insert_blobs(s, store_labels(real), limits, &d.entry.space, v, draw, labels, in);
+    TRY(deformed_labels(s, from, &d, labels));
+    TRY(transplant_structure(s, from->real, sp, limits, v, draw, &d, labels, part));
+    insert_blobs(s, store_labels(from->real), limits, &d.entry.space, v, draw, labels, in);
     TRY(label_limits_check(limits, labels, d.entry.space.shape, d.entry.space.spacing, in->volume,
                            fault, label));
 done:
@@ -27,18 +27,20 @@ done:
 }
 
 /* The deformed map of the first draw alone. */
-static status make_plain(const study *s, store *real, const split *sp, int64_t v, uint8_t *labels) {
+static status make_plain(const study *s, const map_stores *from, const split *sp, int64_t v,
+                         uint8_t *labels) {
     status st = ST_OK;
     deformed d;
-    TRY(deformed_plan(s, real, sp, v, &d));
-    TRY(deformed_labels(s, real, &d, labels));
+    TRY(deformed_plan(s, from->real, sp, v, &d));
+    TRY(deformed_labels(s, from, &d, labels));
 done:
     deformed_free(&d);
     return st;
 }
 
-status label_map_make(const study *s, store *real, const split *sp, const label_limits *limits,
-                      int64_t v, uint8_t *labels, label_map_record *out) {
+status label_map_make(const study *s, const map_stores *from, const split *sp,
+                      const label_limits *limits, int64_t v, uint8_t *labels,
+                      label_map_record *out) {
     status st = ST_OK;
     memset(out, 0, sizeof *out);
     for (int draw = 0; draw < LABEL_MAP_DRAWS; draw++) {
@@ -46,7 +48,7 @@ status label_map_make(const study *s, store *real, const split *sp, const label_
         inserted in;
         label_fault fault = LABELS_GOOD;
         int label = 0;
-        TRY(make_draw(s, real, sp, limits, v, draw, labels, &part, &in, &fault, &label));
+        TRY(make_draw(s, from, sp, limits, v, draw, labels, &part, &in, &fault, &label));
         if (fault == LABELS_GOOD) {
             out->transplanted = part.label;
             out->donor = part.donor;
@@ -57,7 +59,7 @@ status label_map_make(const study *s, store *real, const split *sp, const label_
         out->label[draw] = label;
         out->rejected++;
     }
-    TRY(make_plain(s, real, sp, v, labels));
+    TRY(make_plain(s, from, sp, v, labels));
 done:
     return st;
 }

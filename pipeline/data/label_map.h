@@ -1,5 +1,6 @@
 /* The label map of a synthetic volume: the deformed map of a training volume, perhaps with a
- * structure of another one, with inserted structures, checked against the training volumes.
+ * structure of another one, with inserted structures, checked against the labelled training
+ * volumes.
  *
  * A map that fails the check is drawn again, with the next step of the same random streams, up to
  * LABEL_MAP_DRAWS draws in all. If all fail, the volume gets the deformed map of the first draw
@@ -27,8 +28,9 @@ int label_map_draw(const label_map_record *r);
 
 /* Makes the map of synthetic volume v: labels[slices][size][size], whose number of slices is that
  * of deformed_plan(). Local. */
-status label_map_make(const study *s, store *real, const split *sp, const label_limits *limits,
-                      int64_t v, uint8_t *labels, label_map_record *out);
+status label_map_make(const study *s, const map_stores *from, const split *sp,
+                      const label_limits *limits, int64_t v, uint8_t *labels,
+                      label_map_record *out);
 
 /* Adds the record to an object, the provenance of the volume. Local. */
 status label_map_describe(const study *s, const store *real, const label_map_record *r, json_t *to);

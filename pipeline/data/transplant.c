@@ -88,11 +88,11 @@ static int draw_structure(rng_stream *r, const label_limits *l, const boxed_map 
 static status draw_donor(const study *s, store *real, const split *sp, rng_stream *r,
                          const deformed *d, deformed *donor, bool *found) {
     status st = ST_OK;
-    uint64_t sources = (uint64_t)deformed_sources(sp);
+    uint64_t sources = (uint64_t)deformed_sources(sp, SPLIT_TRAIN);
     *found = false;
     for (int k = 0; k < DONOR_TRIES && !*found; k++) {
         deformed_free(donor);
-        TRY(deformed_plan(s, real, sp, (int64_t)rng_below(r, sources), donor));
+        TRY(deformed_plan_part(s, real, sp, SPLIT_TRAIN, (int64_t)rng_below(r, sources), donor));
         *found =
             !split_same_patient(store_at(real, donor->source)->id, store_at(real, d->source)->id);
     }
@@ -106,6 +106,7 @@ status transplant_structure(const study *s, store *real, const split *sp,
                             uint8_t *labels, transplant *out) {
     status st = ST_OK;
     int64_t size = s->data.size, slices = d->entry.space.shape[0];
+    const map_stores stores = {.real = real};
     deformed donor = {0};
     boxed_map from = {.size = size}, to = {.labels = labels, .slices = slices, .size = size};
     uint8_t *made = NULL;
@@ -119,7 +120,7 @@ status transplant_structure(const study *s, store *real, const split *sp,
     from.slices = donor.entry.space.shape[0];
     TRY(array_alloc(&from.labels, from.slices, size * size, "label maps"));
     TRY(array_alloc(&made, slices, size * size, "label maps"));
-    TRY(deformed_labels(s, real, &donor, from.labels));
+    TRY(deformed_labels(s, &stores, &donor, from.labels));
     if (!find_box(&from) || !find_box(&to)) goto done;
     int structure = draw_structure(&r, limits, &from, &to);
     if (structure != 0 && put_structure(limits, structure, &from, &to, made))

@@ -1,5 +1,6 @@
 /* The generation stage: paints synthetic volumes for deformed label maps of the real store, with
- * each painter of generate.painters in turn, and writes a store for each.
+ * each painter of generate.painters in turn, and writes a store for each; then the held-out volumes
+ * (pipeline/common/held_out.h) in the same way.
  *
  * The unit of work is a batch of neighbouring slices of one volume. Which slices a unit has does
  * not depend on the number of ranks. The units are distributed over the ranks, and each is written
@@ -8,6 +9,9 @@
  */
 #include "pipeline/generate/maps.h"
 #include "pipeline/common/contact_sheet.h"
+#include "pipeline/common/fingerprint.h"
+#include "pipeline/common/held_out.h"
+#include "pipeline/common/pseudo_store.h"
 #include "pipeline/generate/painter.h"
 #include "pipeline/stage.h"
 
@@ -19,14 +23,21 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Volumes that every painter paints. */
+typedef struct volume_set {
+    bool held_out;
+    maps *maps; /* NULL until the first painter needs them */
+    int64_t unit_count;
+    int64_t *first_unit; /* [volumes]: number of a volume's first unit */
+} volume_set;
+
 typedef struct generation {
     const stage_context *stage;
-    store *real;
+    map_stores stores;
     split split;
     painter_inputs inputs; /* of every painter */
-    maps *maps;            /* NULL until the first painter needs them */
-    int64_t unit_count;
-    int64_t *first_unit; /* [generate.volumes]: number of a volume's first unit */
+    volume_set sets[2];    /* the synthetic volumes, the held-out ones */
+    volume_set *set;       /* that is painted now */
     /* One unit; the arrays have generate.batch slices. */
     slice_sample *conditions;
     uint64_t *index; /* global sample indices, which the noise depends on */
@@ -39,18 +50,40 @@ typedef struct generation {
     const char *name;
     void *painter;
     char fingerprint[SHA256_HEX];
+    char folder[32];       /* of its store in the run directory */
     char units[PATH_SIZE]; /* directory of the units' files */
     char output[PATH_SIZE];
 } generation;
 
-/* Opens the real store and splits it. Local. */
+/* ST_INTEGRITY unless the store of pseudo-labels has the unlabelled volumes in their order. Local.
+ */
+static status check_pseudo(const generation *g) {
+    const store *real = g->stores.real, *pseudo = g->stores.pseudo;
+    for (int64_t i = 0; i < g->split.run_count[SPLIT_UNLABELLED]; i++) {
+        const store_entry *own = store_at(real, g->split.runs[SPLIT_UNLABELLED][i].volume);
+        const store_entry *labels = i < store_count(pseudo) ? store_at(pseudo, i) : NULL;
+        if (!labels || strcmp(labels->id, own->id) != 0 ||
+            memcmp(labels->space.shape, own->space.shape, sizeof own->space.shape) != 0)
+            return status_fail(ST_INTEGRITY,
+                               "the pseudo-labels lack those of volume %s: remove %s/pseudo and "
+                               "run ctaug referee again",
+                               own->id, g->stage->study->out);
+    }
+    return ST_OK;
+}
+
+/* Opens the real store, splits it, and opens the pseudo-labels. Local. */
 static status open_inputs(generation *g) {
     status st = ST_OK;
     char path[PATH_SIZE];
     TRY(stage_path(g->stage, "store", path));
-    TRY(store_open(path, &g->real));
-    TRY(split_create(g->real, g->stage->study, &g->split));
-    g->inputs = (painter_inputs){g->stage, g->real, &g->split};
+    TRY(store_open(path, &g->stores.real));
+    TRY(split_create(g->stores.real, g->stage->study, &g->split));
+    if (deformed_uses_pseudo(g->stage->study, &g->split)) {
+        TRY(pseudo_store_open(g->stage, g->stores.real, &g->stores.pseudo));
+        TRY(check_pseudo(g));
+    }
+    g->inputs = (painter_inputs){g->stage, g->stores, &g->split};
 done:
     return st;
 }
@@ -60,28 +93,38 @@ done:
 static status check_current(generation *g, int kind, bool *current) {
     status st = ST_OK;
     const stage_context *s = g->stage;
-    char name[64];
+    char name[sizeof g->folder + 32];
     g->by = painters[kind];
     g->name = named_table_name(&painter_kinds, kind);
     TRY(g->by->find(&g->inputs, &g->painter, g->fingerprint));
-    snprintf(name, sizeof name, "%s.parts-%.16s", g->by->folder, g->fingerprint);
-    st = stage_path(s, name, g->units);
-    if (st == ST_OK) st = stage_path(s, g->by->folder, g->output);
+    if (g->set->held_out) st = fingerprint_of_held_out(s->study, g->fingerprint, g->fingerprint);
+    snprintf(g->folder, sizeof g->folder, "%s%s", g->by->folder, g->set->held_out ? HELD_OUT : "");
+    snprintf(name, sizeof name, "%s.parts-%.16s", g->folder, g->fingerprint);
+    if (st == ST_OK) st = stage_path(s, name, g->units);
+    if (st == ST_OK) st = stage_path(s, g->folder, g->output);
     TRY(comm_agree(s->comm, st));
     TRY(stage_is_current(s, g->output, "store", g->fingerprint, current));
 done:
     return st;
 }
 
-/* Divides the volumes into units. Local. */
+/* The number of volumes of the set, whose maps need not be open. */
+static int64_t volumes_of(const generation *g) {
+    const study *s = g->stage->study;
+    return g->set->held_out ? s->generate.held_out : s->generate.volumes;
+}
+
+/* Divides the volumes of the set into units. Local. */
 static status plan_units(generation *g) {
     status st = ST_OK;
     const study *s = g->stage->study;
-    TRY(array_alloc(&g->first_unit, s->generate.volumes, sizeof *g->first_unit, "work units"));
-    for (int64_t v = 0; v < s->generate.volumes; v++) {
-        int64_t slices = maps_plan(g->maps, v)->entry.space.shape[0];
-        g->first_unit[v] = g->unit_count;
-        g->unit_count += (slices + s->generate.batch - 1) / s->generate.batch;
+    volume_set *set = g->set;
+    const int64_t volumes = volumes_of(g);
+    TRY(array_alloc(&set->first_unit, volumes, sizeof *set->first_unit, "work units"));
+    for (int64_t v = 0; v < volumes; v++) {
+        int64_t slices = maps_plan(set->maps, v)->entry.space.shape[0];
+        set->first_unit[v] = set->unit_count;
+        set->unit_count += (slices + s->generate.batch - 1) / s->generate.batch;
     }
 done:
     return st;
@@ -111,8 +154,8 @@ static status unit_path(const generation *g, int64_t unit, char path[PATH_SIZE])
 
 /* The volume that a unit belongs to. */
 static int64_t volume_of(const generation *g, int64_t unit) {
-    int64_t v = g->stage->study->generate.volumes - 1;
-    while (g->first_unit[v] > unit) v--;
+    int64_t v = volumes_of(g) - 1;
+    while (g->set->first_unit[v] > unit) v--;
     return v;
 }
 
@@ -120,8 +163,8 @@ static int64_t volume_of(const generation *g, int64_t unit) {
 static int64_t slices_of(const generation *g, int64_t unit, int64_t *v, int64_t *first) {
     int64_t batch = g->stage->study->generate.batch;
     *v = volume_of(g, unit);
-    *first = (unit - g->first_unit[*v]) * batch;
-    int64_t left = maps_plan(g->maps, *v)->entry.space.shape[0] - *first;
+    *first = (unit - g->set->first_unit[*v]) * batch;
+    int64_t left = maps_plan(g->set->maps, *v)->entry.space.shape[0] - *first;
     return left < batch ? left : batch;
 }
 
@@ -137,15 +180,17 @@ static status paint_unit(generation *g, int64_t unit) {
     if (st == ST_OK) activity_saved(true);
     if (st != ST_INPUT && st != ST_INTEGRITY) goto done;
     if (st == ST_INTEGRITY) log_warning(g->stage->log, "%s: painted again", status_message());
+    const int64_t number = v + (g->set->held_out ? HELD_OUT_FIRST : 0);
     const uint8_t *labels = NULL;
-    TRY(maps_labels(g->maps, v, &labels));
+    TRY(maps_labels(g->set->maps, v, &labels));
     for (int64_t b = 0; b < count; b++) {
         g->conditions[b].labels = NULL; /* they are not those of the deformation alone */
         g->conditions[b].image = g->by->wants_source ? g->sources + b * pixels : NULL;
-        TRY(deformed_condition(s, g->real, maps_plan(g->maps, v), first + b, &g->conditions[b]));
+        TRY(deformed_condition(s, &g->stores, maps_plan(g->set->maps, v), first + b,
+                               &g->conditions[b]));
         g->conditions[b].labels = g->labels + b * pixels;
         memcpy(g->conditions[b].labels, labels + (first + b) * pixels, (size_t)pixels);
-        g->index[b] = ((uint64_t)v << 20) + (uint64_t)(first + b);
+        g->index[b] = ((uint64_t)number << 20) + (uint64_t)(first + b);
     }
     TRY(g->by->paint(g->painter, g->conditions, g->index, count, g->images));
     for (int64_t i = 0; i < count * pixels; i++)
@@ -163,13 +208,13 @@ static status paint_all(generation *g) {
     status st = ST_OK;
     const comm *c = g->stage->comm;
     bool stop = false;
-    log_progress_begin(g->stage->log, "generate", g->unit_count); /* batches of slices */
-    for (int64_t round = 0; round < g->unit_count && !stop; round += comm_size(c)) {
+    log_progress_begin(g->stage->log, "generate", g->set->unit_count); /* batches of slices */
+    for (int64_t round = 0; round < g->set->unit_count && !stop; round += comm_size(c)) {
         int64_t unit = round + comm_rank(c);
-        TRY(comm_agree(c, unit < g->unit_count ? paint_unit(g, unit) : ST_OK));
+        TRY(comm_agree(c, unit < g->set->unit_count ? paint_unit(g, unit) : ST_OK));
         int64_t finished = round + comm_size(c);
-        log_progress_set(g->stage->log, finished < g->unit_count ? finished : g->unit_count,
-                         "batches");
+        log_progress_set(g->stage->log,
+                         finished < g->set->unit_count ? finished : g->set->unit_count, "batches");
         TRY(stage_should_stop(g->stage, &stop));
     }
     if (stop)
@@ -185,7 +230,7 @@ done:
 static status assemble_volume(generation *g, int64_t v, volume *out) {
     status st = ST_OK;
     const study *s = g->stage->study;
-    const deformed *d = maps_plan(g->maps, v);
+    const deformed *d = maps_plan(g->set->maps, v);
     const uint8_t *labels = NULL;
     int64_t pixels = s->data.size * s->data.size, slices = d->entry.space.shape[0];
     char path[PATH_SIZE];
@@ -195,10 +240,10 @@ static status assemble_volume(generation *g, int64_t v, volume *out) {
     for (int64_t first = 0; first < slices; first += s->generate.batch) {
         int64_t left = slices - first, count = left < s->generate.batch ? left : s->generate.batch;
         int16_t *hu = out->hu + first * pixels;
-        TRY(unit_path(g, g->first_unit[v] + first / s->generate.batch, path));
+        TRY(unit_path(g, g->set->first_unit[v] + first / s->generate.batch, path));
         TRY(part_read(path, g->fingerprint, hu, count * pixels * (int64_t)sizeof *hu));
     }
-    TRY(maps_labels(g->maps, v, &labels));
+    TRY(maps_labels(g->set->maps, v, &labels));
     memcpy(out->labels, labels, (size_t)(slices * pixels));
 done:
     return st;
@@ -207,7 +252,7 @@ done:
 /* Writes this rank's volumes. Local. */
 static status put_volumes(generation *g, store_writer *w) {
     status st = ST_OK;
-    for (int64_t v = 0; v < g->stage->study->generate.volumes && st == ST_OK; v++) {
+    for (int64_t v = 0; v < volumes_of(g) && st == ST_OK; v++) {
         volume assembled = {0};
         if (!store_writer_is_mine(w, v)) continue;
         st = assemble_volume(g, v, &assembled);
@@ -221,11 +266,12 @@ static status put_volumes(generation *g, store_writer *w) {
 static json_t *provenance(const generation *g) {
     json_t *list = json_array(), *model = g->by->provenance(g->painter);
     int failed = 0;
-    for (int64_t v = 0; v < g->stage->study->generate.volumes; v++)
-        failed |= json_array_append_new(list, maps_json(g->maps, v));
+    if (g->set->held_out && model) failed = json_object_set_new(model, "held_out", json_true());
+    for (int64_t v = 0; v < volumes_of(g); v++)
+        failed |= json_array_append_new(list, maps_json(g->set->maps, v));
     json_t *all =
         json_pack("{s:b, s:s, s:s, s:o}", "synthetic", 1, "painter", g->name, "store_fingerprint",
-                  store_manifest(g->real)->fingerprint, "volumes", list);
+                  store_manifest(g->stores.real)->fingerprint, "volumes", list);
     bool complete = !failed && model && json_object_update(all, model) == 0;
     json_decref(model);
     if (complete) return all;
@@ -236,17 +282,17 @@ static json_t *provenance(const generation *g) {
 /* Writes and publishes the synthetic store. Collective. */
 static status write_store(generation *g) {
     status st = ST_OK;
-    int64_t n = g->stage->study->generate.volumes;
+    int64_t n = volumes_of(g);
     store_entry *entries = NULL;
     store_writer *w = NULL;
     json_t *from = provenance(g);
     st = from ? array_alloc(&entries, n, sizeof *entries, "store entries")
               : status_memory("provenance", 0);
     TRY(comm_agree(g->stage->comm, st));
-    for (int64_t v = 0; v < n; v++) entries[v] = maps_plan(g->maps, v)->entry;
+    for (int64_t v = 0; v < n; v++) entries[v] = maps_plan(g->set->maps, v)->entry;
     store_plan plan = {.directory = g->output,
                        .fingerprint = g->fingerprint,
-                       .labels = store_labels(g->real),
+                       .labels = store_labels(g->stores.real),
                        .provenance = from,
                        .entries = entries,
                        .count = n,
@@ -264,20 +310,21 @@ done:
 static status open_painting(generation *g) {
     status st = ST_OK;
     TRY(file_make_dirs(g->units));
-    if (!g->first_unit) {
-        TRY(plan_units(g));
-        TRY(allocate_unit(g));
-    }
+    if (!g->set->first_unit) TRY(plan_units(g));
+    if (!g->hu) TRY(allocate_unit(g));
     TRY(g->by->open(g->painter));
 done:
     return st;
 }
 
 static void close_generation(generation *g) {
-    maps_close(g->maps);
+    for (int k = 0; k < 2; k++) {
+        maps_close(g->sets[k].maps);
+        free(g->sets[k].first_unit);
+    }
     split_free(&g->split);
-    store_close(g->real);
-    free(g->first_unit);
+    store_close(g->stores.real);
+    store_close(g->stores.pseudo);
     free(g->conditions);
     free(g->index);
     free(g->labels);
@@ -294,34 +341,34 @@ static status finish(const generation *g) {
     char sheet[PATH_SIZE], name[64];
     TRY(stage_path(g->stage, "previews", sheet));
     TRY(file_make_dirs(sheet));
-    snprintf(name, sizeof name, "previews/%s.png", g->by->folder);
+    snprintf(name, sizeof name, "previews/%s.png", g->folder);
     TRY(stage_path(g->stage, name, sheet));
     TRY(contact_sheet_write(g->output, g->stage->study->data.window, sheet));
     TRY(file_remove_tree(g->units));
     log_info(g->stage->log,
-             "generate: %" PRId64 " synthetic volumes by painter %s in %s, contact sheet %s",
-             g->stage->study->generate.volumes, g->name, g->output, sheet);
+             "generate: %" PRId64 " %s volumes by painter %s in %s, contact sheet %s",
+             volumes_of(g), g->set->held_out ? "held-out" : "synthetic", g->name, g->output, sheet);
 done:
     return st;
 }
 
 /* Makes the store of one painter, unless it is current. Collective. */
-static status run_painter(generation *g, int kind) {
+static status run_painter(generation *g, int kind, volume_set *set) {
     status st = ST_OK;
     const stage_context *stage = g->stage;
     bool current = false;
+    g->set = set;
     TRY(check_current(g, kind, &current));
     if (current) {
         log_info(stage->log, "generate: %s is current", g->output);
     } else {
-        if (!g->maps) TRY(maps_open(stage, g->real, &g->split, &g->maps));
+        if (!set->maps) TRY(maps_open(stage, &g->stores, &g->split, set->held_out, &set->maps));
         TRY(comm_agree(stage->comm, open_painting(g)));
         TRY(paint_all(g));
         TRY(write_store(g));
         log_event(stage->log, "generate",
-                  json_pack("{s:I, s:s, s:s}", "volumes",
-                            (json_int_t)stage->study->generate.volumes, "painter", g->name,
-                            "fingerprint", g->fingerprint));
+                  json_pack("{s:I, s:s, s:s}", "volumes", (json_int_t)volumes_of(g), "painter",
+                            g->name, "fingerprint", g->fingerprint));
     }
     if (comm_rank(stage->comm) == 0 && (!current || file_exists(g->units))) st = finish(g);
     TRY(comm_agree(stage->comm, st));
@@ -333,11 +380,15 @@ done:
 
 status generate_stage(const stage_context *stage) {
     status st = ST_OK;
-    generation g = {.stage = stage};
+    generation g = {.stage = stage, .sets = {{.held_out = false}, {.held_out = true}}};
+    const int sets = stage->study->generate.held_out > 0 ? 2 : 1;
     TRY(comm_agree(stage->comm, open_inputs(&g)));
-    for (int kind = 0; kind < PAINTER_KINDS; kind++)
-        if (stage->study->generate.painters >> kind & 1) TRY(run_painter(&g, kind));
-    TRY(comm_agree(stage->comm, comm_rank(stage->comm) == 0 ? maps_remove(stage, g.real) : ST_OK));
+    for (int k = 0; k < sets; k++)
+        for (int kind = 0; kind < PAINTER_KINDS; kind++)
+            if (stage->study->generate.painters >> kind & 1) TRY(run_painter(&g, kind, &g.sets[k]));
+    for (int k = 0; k < sets && comm_rank(stage->comm) == 0 && st == ST_OK; k++)
+        st = maps_remove(stage, g.stores.real, g.sets[k].held_out);
+    TRY(comm_agree(stage->comm, st));
     stage_log_next(stage, "evaluate");
 done:
     close_generation(&g);

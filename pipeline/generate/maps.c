@@ -12,23 +12,26 @@
 
 struct maps {
     const stage_context *stage;
-    store *real;
+    map_stores from;
     const split *split;
+    bool held_out;
+    int64_t count;
     char fingerprint[SHA256_HEX];
     char folder[PATH_SIZE];
-    deformed *plans;           /* [generate.volumes] */
-    label_map_record *records; /* [generate.volumes] */
+    deformed *plans;           /* [count] */
+    label_map_record *records; /* [count]; of held-out volumes 0 */
     /* The content of the file of the volume `held` (-1: none): its record and its labels. */
     uint8_t *content;
     int64_t held;
 };
 
 /* Fingerprint and folder of the maps of a study. */
-static status locate(const stage_context *stage, const store *real, char fingerprint[SHA256_HEX],
-                     char folder[PATH_SIZE]) {
+static status locate(const stage_context *stage, const store *real, bool held_out,
+                     char fingerprint[SHA256_HEX], char folder[PATH_SIZE]) {
     status st = ST_OK;
     char name[64];
     TRY(fingerprint_of_maps(stage->study, store_manifest(real)->seal, fingerprint));
+    if (held_out) TRY(fingerprint_of_held_out(stage->study, fingerprint, fingerprint));
     snprintf(name, sizeof name, "maps.parts-%.16s", fingerprint);
     TRY(stage_path(stage, name, folder));
 done:
@@ -48,18 +51,29 @@ static status map_path(const maps *m, int64_t v, char path[PATH_SIZE]) {
     return path_join(path, m->folder, name);
 }
 
+/* Plans volume v. */
+static status plan_volume(maps *m, int64_t v) {
+    const study *s = m->stage->study;
+    deformed *d = &m->plans[v];
+    if (!m->held_out) return deformed_plan(s, m->from.real, m->split, v, d);
+    status st = deformed_plan_part(s, m->from.real, m->split, SPLIT_TEST, v, d);
+    if (st == ST_OK) snprintf(d->entry.id, sizeof d->entry.id, "heldout%05" PRId64 "-0", v);
+    return st;
+}
+
 /* Plans the volumes and allocates. Local. */
 static status prepare(maps *m) {
     status st = ST_OK;
     const study *s = m->stage->study;
     int64_t largest = 0;
-    TRY(insert_check(s, store_labels(m->real)));
-    TRY(locate(m->stage, m->real, m->fingerprint, m->folder));
+    m->count = m->held_out ? s->generate.held_out : s->generate.volumes;
+    TRY(insert_check(s, store_labels(m->from.real)));
+    TRY(locate(m->stage, m->from.real, m->held_out, m->fingerprint, m->folder));
     TRY(file_make_dirs(m->folder));
-    TRY(array_alloc(&m->plans, s->generate.volumes, sizeof *m->plans, "synthetic volumes"));
-    TRY(array_alloc(&m->records, s->generate.volumes, sizeof *m->records, "synthetic volumes"));
-    for (int64_t v = 0; v < s->generate.volumes; v++) {
-        TRY(deformed_plan(s, m->real, m->split, v, &m->plans[v]));
+    TRY(array_alloc(&m->plans, m->count, sizeof *m->plans, "synthetic volumes"));
+    TRY(array_alloc(&m->records, m->count, sizeof *m->records, "synthetic volumes"));
+    for (int64_t v = 0; v < m->count; v++) {
+        TRY(plan_volume(m, v));
         if (labels_bytes(m, v) > largest) largest = labels_bytes(m, v);
     }
     TRY(array_alloc(&m->content, (int64_t)sizeof *m->records + largest, 1, "label maps"));
@@ -79,8 +93,12 @@ static status make_map(maps *m, int64_t v, label_limits *limits) {
     if (st == ST_INTEGRITY) log_warning(m->stage->log, "%s: made again", status_message());
     if (st == ST_INPUT || st == ST_INTEGRITY) {
         st = ST_OK;
-        if (limits->labels == 0) TRY(label_limits_measure(s, m->real, m->split, limits));
-        TRY(label_map_make(s, m->real, m->split, limits, v, labels_of(m), &m->records[v]));
+        if (m->held_out) {
+            TRY(deformed_labels(s, &m->from, &m->plans[v], labels_of(m)));
+        } else {
+            if (limits->labels == 0) TRY(label_limits_measure(s, m->from.real, m->split, limits));
+            TRY(label_map_make(s, &m->from, m->split, limits, v, labels_of(m), &m->records[v]));
+        }
         memcpy(m->content, &m->records[v], sizeof *m->records);
         TRY(part_write(path, m->fingerprint, m->content, bytes));
     }
@@ -94,12 +112,11 @@ done:
 static status make_all(maps *m) {
     status st = ST_OK;
     const stage_context *stage = m->stage;
-    int64_t volumes = stage->study->generate.volumes;
     label_limits limits = {0};
     bool stop = false;
-    for (int64_t round = 0; round < volumes && !stop; round += comm_size(stage->comm)) {
+    for (int64_t round = 0; round < m->count && !stop; round += comm_size(stage->comm)) {
         int64_t v = round + comm_rank(stage->comm);
-        TRY(comm_agree(stage->comm, v < volumes ? make_map(m, v, &limits) : ST_OK));
+        TRY(comm_agree(stage->comm, v < m->count ? make_map(m, v, &limits) : ST_OK));
         TRY(stage_should_stop(stage, &stop));
     }
     if (stop)
@@ -115,8 +132,8 @@ static status share_records(maps *m) {
     status st = ST_OK;
     const study *s = m->stage->study;
     TRY(comm_sum_i64(m->stage->comm, (int64_t *)m->records,
-                     s->generate.volumes * (int64_t)(sizeof *m->records / sizeof(int64_t))));
-    for (int64_t v = 0; v < s->generate.volumes; v++)
+                     m->count * (int64_t)(sizeof *m->records / sizeof(int64_t))));
+    for (int64_t v = 0; v < m->count && !m->held_out; v++)
         deformed_draw(s, v, label_map_draw(&m->records[v]), &m->plans[v]);
 done:
     return st;
@@ -124,8 +141,8 @@ done:
 
 /* "liver too small", one line for each fault and structure. Local; called on rank 0. */
 static void log_faults(const maps *m) {
-    const label_set *names = store_labels(m->real);
-    int64_t volumes = m->stage->study->generate.volumes, plain = 0, again = 0;
+    const label_set *names = store_labels(m->from.real);
+    int64_t volumes = m->count, plain = 0, again = 0;
     for (int64_t v = 0; v < volumes; v++) {
         plain += m->records[v].rejected == LABEL_MAP_DRAWS;
         again += m->records[v].rejected > 0;
@@ -147,13 +164,14 @@ static void log_faults(const maps *m) {
         }
 }
 
-status maps_open(const stage_context *stage, store *real, const split *sp, maps **out) {
+status maps_open(const stage_context *stage, const map_stores *from, const split *sp, bool held_out,
+                 maps **out) {
     status st = ST_OK;
     maps *m = NULL;
     st = array_alloc(&m, 1, sizeof *m, "label maps");
     *out = m;
     if (m) {
-        *m = (maps){.stage = stage, .real = real, .split = sp, .held = -1};
+        *m = (maps){.stage = stage, .from = *from, .split = sp, .held_out = held_out, .held = -1};
         st = prepare(m);
     }
     TRY(comm_agree(stage->comm, st));
@@ -166,8 +184,7 @@ done:
 
 void maps_close(maps *m) {
     if (!m) return;
-    for (int64_t v = 0; m->plans && v < m->stage->study->generate.volumes; v++)
-        deformed_free(&m->plans[v]);
+    for (int64_t v = 0; m->plans && v < m->count; v++) deformed_free(&m->plans[v]);
     free(m->plans);
     free(m->records);
     free(m->content);
@@ -192,17 +209,18 @@ done:
 }
 
 json_t *maps_json(const maps *m, int64_t v) {
-    json_t *told = deformed_json(&m->plans[v], m->real);
-    if (told && label_map_describe(m->stage->study, m->real, &m->records[v], told) == ST_OK)
+    json_t *told = deformed_json(&m->plans[v], m->from.real);
+    if (told && m->held_out) return told;
+    if (told && label_map_describe(m->stage->study, m->from.real, &m->records[v], told) == ST_OK)
         return told;
     json_decref(told);
     return NULL;
 }
 
-status maps_remove(const stage_context *stage, const store *real) {
+status maps_remove(const stage_context *stage, const store *real, bool held_out) {
     status st = ST_OK;
     char fingerprint[SHA256_HEX], folder[PATH_SIZE];
-    TRY(locate(stage, real, fingerprint, folder));
+    TRY(locate(stage, real, held_out, fingerprint, folder));
     if (file_exists(folder)) TRY(file_remove_tree(folder));
 done:
     return st;

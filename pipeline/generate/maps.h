@@ -1,5 +1,6 @@
-/* The label maps of all synthetic volumes of a study, which all painters paint. They are made once,
- * divided over the ranks, and kept in files until all painters are done. */
+/* The label maps of all synthetic volumes of a study, or of the held-out ones
+ * (pipeline/common/held_out.h), which all painters paint. They are made once, divided over the
+ * ranks, and kept in files until all painters are done. */
 #ifndef CTAUG_PIPELINE_GENERATE_MAPS_H
 #define CTAUG_PIPELINE_GENERATE_MAPS_H
 
@@ -10,7 +11,8 @@ typedef struct maps maps;
 
 /* Makes the maps, or takes those of an earlier run that was stopped. maps_close() frees *out, also
  * after a failure. Collective. */
-status maps_open(const stage_context *stage, store *real, const split *sp, maps **out);
+status maps_open(const stage_context *stage, const map_stores *from, const split *sp, bool held_out,
+                 maps **out);
 void maps_close(maps *m);
 
 /* The plan of synthetic volume v. Local. */
@@ -23,6 +25,6 @@ status maps_labels(maps *m, int64_t v, const uint8_t **labels);
 json_t *maps_json(const maps *m, int64_t v);
 
 /* Removes the files of the maps of this study, if there are any. Local. */
-status maps_remove(const stage_context *stage, const store *real);
+status maps_remove(const stage_context *stage, const store *real, bool held_out);
 
 #endif

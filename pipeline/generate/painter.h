@@ -8,7 +8,7 @@
 #ifndef CTAUG_PIPELINE_GENERATE_PAINTER_H
 #define CTAUG_PIPELINE_GENERATE_PAINTER_H
 
-#include "pipeline/data/batch.h"
+#include "pipeline/data/deform.h"
 #include "pipeline/stage.h"
 
 #include <jansson.h>
@@ -16,7 +16,7 @@
 /* What a painter may use. It outlives the painter. */
 typedef struct painter_inputs {
     const stage_context *stage;
-    store *real;
+    map_stores stores;
     const split *split; /* of the real store */
 } painter_inputs;
 
@@ -35,9 +35,9 @@ typedef struct painter {
 
     /* Paints `count` <= generate.batch neighbouring slices of one volume into
      * images[count][size][size], values in [-1, 1]. The conditions have labels, position and class,
-     * and the image if wants_source is set. index[count]: volume * 2^20 + slice; they and the
-     * study's seed determine all random numbers, and the bytes of a slice do not depend on the
-     * others. Local. */
+     * and the image if wants_source is set. index[count]: volume * 2^20 + slice, where held-out
+     * volumes follow from HELD_OUT_FIRST on (pipeline/common/held_out.h); they and the study's seed
+     * determine all random numbers, and the bytes of a slice do not depend on the others. Local. */
     status (*paint)(void *self, const slice_sample *conditions, const uint64_t *index,
                     int64_t count, float *images);
 

@@ -1,10 +1,13 @@
-/* The painter `diffusion`: samples the denoiser with the EMA parameters of the newest checkpoint.
+/* The painter `diffusion`: samples the denoiser with the EMA parameters of the newest checkpoint;
+ * with generate.guidance: auto with those, and with the guidance and the steps, that are chosen on
+ * validation patients (pipeline/generate/guidance.h).
  */
 #include "pipeline/generate/appearance.h"
 
 #include "io/alloc.h"
 #include "pipeline/common/denoiser.h"
 #include "pipeline/common/fingerprint.h"
+#include "pipeline/generate/guidance.h"
 #include "pipeline/trainer/trainer.h"
 
 #include <inttypes.h>
@@ -15,9 +18,12 @@ typedef struct diffusion_painter {
     char checkpoints[PATH_SIZE];
     int64_t step;                /* of the checkpoint */
     char checkpoint[SHA256_HEX]; /* its seal */
-    denoiser *denoiser;          /* NULL until opened */
-    appearances looks;           /* measured if generate.appearance is not 0 */
-    float grey[LABELS_MAX];      /* of the present volume */
+    int64_t steps;               /* of the sampler */
+    double guidance;
+    guidance_choice choice; /* record NULL: the study gives the guidance */
+    denoiser *denoiser;     /* NULL until opened */
+    appearances looks;      /* measured if generate.appearance is not 0 */
+    float grey[LABELS_MAX]; /* of the present volume */
 } diffusion_painter;
 
 /* Local. */
@@ -28,7 +34,7 @@ static status create(const painter_inputs *in, void **self, char training[SHA256
     p->in = in;
     *self = p;
     TRY(stage_path(in->stage, "checkpoints", p->checkpoints));
-    TRY(fingerprint_of_training(in->stage->study, store_manifest(in->real)->seal, training));
+    TRY(fingerprint_of_training(in->stage->study, store_manifest(in->stores.real)->seal, training));
 done:
     return st;
 }
@@ -54,8 +60,17 @@ static status find(const painter_inputs *in, void **self, char fingerprint[SHA25
                     "the newest checkpoint is of step %" PRId64 " of %" PRId64
                     ": training is not finished",
                     p->step, s->study->train.steps);
-    TRY(comm_agree(s->comm,
-                   fingerprint_of_synthetic(s->study, training, p->checkpoint, fingerprint)));
+    p->steps = s->study->generate.steps;
+    p->guidance = s->study->generate.guidance;
+    if (study_chooses_guidance(s->study)) {
+        TRY(guidance_choose(in, p->checkpoints, training, &p->choice));
+        p->step = p->choice.step;
+        memcpy(p->checkpoint, p->choice.checkpoint, sizeof p->checkpoint);
+        p->steps = p->choice.steps;
+        p->guidance = p->choice.guidance;
+    }
+    TRY(comm_agree(s->comm, fingerprint_of_synthetic(s->study, training, p->checkpoint,
+                                                     p->choice.seal, fingerprint)));
 done:
     return st;
 }
@@ -64,9 +79,10 @@ static status open_denoiser(void *self) {
     status st = ST_OK;
     diffusion_painter *p = self;
     const stage_context *s = p->in->stage;
-    TRY(denoiser_open(s, store_labels(p->in->real), s->study->generate.batch, &p->denoiser));
+    TRY(denoiser_open(s, store_labels(p->in->stores.real), s->study->generate.batch, &p->denoiser));
     TRY(trainer_load_ema(p->checkpoints, p->step, denoiser_params(p->denoiser)));
     denoiser_params_changed(p->denoiser);
+    denoiser_choose(p->denoiser, p->steps, p->guidance);
     if (s->study->generate.appearance > 0) TRY(appearances_measure(p->in, &p->looks));
 done:
     return st;
@@ -78,7 +94,7 @@ static status paint(void *self, const slice_sample *conditions, const uint64_t *
     const study *s = p->in->stage->study;
     if (s->generate.appearance > 0) {
         appearances_draw(&p->looks, (uint64_t)s->seed, index[0] >> 20, conditions[0].volume,
-                         p->grey);
+                         conditions[0].contrast, p->grey);
         denoiser_steer(p->denoiser, p->grey, s->generate.appearance);
     }
     return denoiser_sample(p->denoiser, conditions, index, count, images);
@@ -87,11 +103,17 @@ static status paint(void *self, const slice_sample *conditions, const uint64_t *
 static json_t *provenance(const void *self) {
     const diffusion_painter *p = self;
     const study *s = p->in->stage->study;
-    return json_pack("{s:I, s:s, s:s, s:I, s:f, s:f}", "checkpoint_step", (json_int_t)p->step,
-                     "checkpoint", p->checkpoint, "sampler",
-                     named_table_name(&sampler_kinds, s->generate.sampler), "sampler_steps",
-                     (json_int_t)s->generate.steps, "guidance", s->generate.guidance, "appearance",
-                     s->generate.appearance);
+    json_t *all = json_pack("{s:I, s:s, s:s, s:I, s:f, s:f}", "checkpoint_step",
+                            (json_int_t)p->step, "checkpoint", p->checkpoint, "sampler",
+                            named_table_name(&sampler_kinds, s->generate.sampler), "sampler_steps",
+                            (json_int_t)p->steps, "guidance", p->guidance, "appearance",
+                            s->generate.appearance);
+    if (!all || !p->choice.record) return all;
+    if (json_object_set_new(all, "guidance_record", json_string(p->choice.seal)) == 0 &&
+        json_object_set(all, "guidance_choice", p->choice.record) == 0)
+        return all;
+    json_decref(all);
+    return NULL;
 }
 
 static void close_painter(void *self) {
@@ -99,6 +121,7 @@ static void close_painter(void *self) {
     if (!p) return;
     denoiser_close(p->denoiser);
     appearances_free(&p->looks);
+    guidance_choice_free(&p->choice);
     free(p);
 }
 

@@ -27,7 +27,8 @@ static status create(const painter_inputs *in, void **self, char training[SHA256
     TRY(array_alloc(&p, 1, sizeof *p, "a painter"));
     p->in = in;
     *self = p;
-    TRY(fingerprint_of_training(in->stage->study, store_manifest(in->real)->seal, diffusion));
+    TRY(fingerprint_of_training(in->stage->study, store_manifest(in->stores.real)->seal,
+                                diffusion));
     TRY(fingerprint_of_gan(in->stage->study, diffusion, training));
     TRY(generator_checkpoints(in->stage, training, p->checkpoints, p->discriminator));
 done:
@@ -51,7 +52,7 @@ static status find(const painter_inputs *in, void **self, char fingerprint[SHA25
         goto done;
     }
     TRY(comm_agree(s->comm,
-                   fingerprint_of_synthetic(s->study, training, p->checkpoint, fingerprint)));
+                   fingerprint_of_synthetic(s->study, training, p->checkpoint, "", fingerprint)));
 done:
     return st;
 }
@@ -62,7 +63,7 @@ static status open_generator(void *self) {
     const stage_context *s = p->in->stage;
     const int64_t batch = s->study->generate.batch,
                   pixels = s->study->data.size * s->study->data.size;
-    TRY(generator_open(s, store_labels(p->in->real), batch, &p->generator));
+    TRY(generator_open(s, store_labels(p->in->stores.real), batch, &p->generator));
     TRY(trainer_load_ema(p->checkpoints, p->step, generator_params(p->generator)));
     generator_params_changed(p->generator);
     TRY(array_alloc(&p->noise, batch * pixels, sizeof *p->noise, "noise"));

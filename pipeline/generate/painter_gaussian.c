@@ -69,7 +69,8 @@ static status create(const painter_inputs *in, void **self, char fingerprint[SHA
     TRY(array_alloc(&p, 1, sizeof *p, "a painter"));
     p->in = in;
     *self = p;
-    TRY(fingerprint_of_gaussian(in->stage->study, store_manifest(in->real)->seal, fingerprint));
+    TRY(fingerprint_of_gaussian(in->stage->study, store_manifest(in->stores.real)->seal,
+                                fingerprint));
 done:
     return st;
 }
@@ -266,10 +267,10 @@ static status open_statistics(void *self) {
     const study *s = p->in->stage->study;
     const split *sp = p->in->split;
     int64_t size = s->data.size, side = size + 2 * MARGIN;
-    slice_source from = {p->in->real, sp->runs[SPLIT_TRAIN], sp->run_count[SPLIT_TRAIN]};
+    slice_source from = {p->in->stores.real, sp->runs[SPLIT_TRAIN], sp->run_count[SPLIT_TRAIN]};
     slice_sample slice = {0};
     slices *train = NULL;
-    p->classes = BACKGROUNDS + store_labels(p->in->real)->count - 1;
+    p->classes = BACKGROUNDS + store_labels(p->in->stores.real)->count - 1;
     TRY(array_alloc(&p->look, p->classes, sizeof *p->look, "grey values"));
     TRY(array_alloc(&p->field, side * side, sizeof *p->field, "noise"));
     TRY(array_alloc(&p->rows, side * side, sizeof *p->rows, "noise"));

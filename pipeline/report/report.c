@@ -85,6 +85,31 @@ done:
     return st;
 }
 
+/* Adds the finding of the gate to the metrics, as "gate", if there is one of this synthetic store.
+ * Local. */
+static status read_gate(report *r) {
+    status st = ST_OK;
+    char directory[PATH_SIZE], path[PATH_SIZE], expected[SHA256_HEX];
+    manifest m = {0};
+    json_error_t error;
+    TRY(stage_path(&r->first.stage, "gate", directory));
+    st = manifest_read(directory, "gate", &m);
+    if (st == ST_INPUT) return ST_OK;
+    TRY(st);
+    TRY(fingerprint_of_gate(&r->first.study, store_manifest(r->real)->seal,
+                            store_manifest(r->synthetic)->seal, expected));
+    if (strcmp(m.fingerprint, expected) != 0) goto done; /* of another store */
+    for (int64_t i = 0; i < m.count; i++) TRY(manifest_check_file(&m, directory, i));
+    TRY(path_join(path, directory, "gate.json"));
+    json_t *found = json_load_file(path, 0, &error);
+    if (!found) TRY(status_fail(ST_INTEGRITY, "%s:%d: %s", path, error.line, error.text));
+    if (json_object_set_new(r->metrics, "gate", found) != 0) st = status_memory("gate.json", 0);
+    memcpy(r->gate_seal, m.seal, sizeof r->gate_seal);
+done:
+    manifest_free(&m);
+    return st;
+}
+
 static status write_study_text(report *r) {
     size_t bytes = 0;
     FILE *f = open_memstream(&r->study_text, &bytes);
@@ -100,6 +125,7 @@ static status open_report(report *r) {
     TRY(cell_open(r->stage, cells_first(r->stage->study), &r->first));
     TRY(open_stores(r));
     TRY(read_metrics(r));
+    TRY(read_gate(r));
     TRY(split_create(r->real, &r->first.study, &r->split));
     TRY(output_path(&r->first.stage, "checkpoints", "history.json", path));
     TRY(history_read(path, INFINITY, &r->history));
@@ -125,8 +151,8 @@ static status report_fingerprint(const report *r, char hex[SHA256_HEX]) {
     TRY(file_sha256(path, metrics));
     TRY(output_path(&r->first.stage, "checkpoints", "history.json", path));
     if (file_exists(path)) TRY(file_sha256(path, curve));
-    int n =
-        asprintf(&text, "report 2 %s\n%s\n%s\n%s", CTAUG_VERSION, metrics, curve, r->study_text);
+    int n = asprintf(&text, "report 2 %s\n%s\n%s\n%s\n%s", CTAUG_VERSION, metrics, curve,
+                     r->gate_seal, r->study_text);
     if (n < 0) {
         text = NULL;
         st = status_memory("a fingerprint", 0);

@@ -15,8 +15,9 @@
 
 typedef struct report {
     const stage_context *stage;
-    cell first;      /* the cell whose synthetic store and training the report shows */
-    json_t *metrics; /* metrics.json */
+    cell first;                 /* the cell whose synthetic store and training the report shows */
+    char gate_seal[SHA256_HEX]; /* of the gate's finding; "" if there is none */
+    json_t *metrics;            /* metrics.json */
     store *real, *synthetic;
     split split;
     history history;
@@ -53,6 +54,10 @@ const char *report_text(const report *r, const char *path);
 /* The number at "split.<part>.<what>"; NAN if there is none. */
 double report_split_number(const report *r, split_part part, const char *what);
 
+/* Guidance and sampler steps of the synthetic store: those chosen, or of the study. */
+double report_guidance(const report *r);
+int64_t report_sampler_steps(const report *r);
+
 /* Gives the row of the next structure. *iterator is NULL before the first one; returns false after
  * the last one. */
 bool report_dice_next(const report *r, void **iterator, dice_row *out);
@@ -80,6 +85,11 @@ void report_run(FILE *f, const report *r);         /* report_run.c */
 void report_repeat(FILE *f, const report *r);      /* report_run.c */
 void report_citation(FILE *f, const report *r);    /* report_run.c */
 void report_methods(FILE *f, const report *r);     /* report_methods.c */
+/* The parts of the methods on synthetic data and on training with unlabelled patients, and the
+ * references of both (report_methods_synthetic.c). */
+void report_methods_synthetic(FILE *f, const report *r);
+void report_methods_unlabelled(FILE *f, const report *r);
+void report_references_synthetic(FILE *f, const report *r);
 /* The part of the methods on labelled sets, and its references (report_methods_sets.c). */
 void report_methods_sets(FILE *f, const report *r);
 void report_references_sets(FILE *f, const report *r);

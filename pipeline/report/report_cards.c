@@ -182,8 +182,8 @@ static void model_card(document *d, const report *r) {
                r->checkpoint_step, s->train.steps, s->train.batch, s->seed);
     table_text(d, "Sampling");
     table_text(d, "%s, %" PRId64 " steps, guidance %g",
-               named_table_name(&sampler_kinds, s->generate.sampler), s->generate.steps,
-               s->generate.guidance);
+               named_table_name(&sampler_kinds, s->generate.sampler), report_sampler_steps(r),
+               report_guidance(r));
     row(d, "Input and output", "label map, slice position, contrast class; one CT slice in HU");
     row(d, "Meant for", "making training data of the same kind as the archive it was trained on");
     row(d, "Not meant for", "other scanners, ages or diseases than those of the archive");

@@ -18,6 +18,24 @@ double report_split_number(const report *r, split_part part, const char *what) {
     return figure_number(figure_at(figure_at(r->metrics, "split"), names[part]), what);
 }
 
+/* A value of the provenance of the synthetic store. */
+static const json_t *provenance_of(const report *r, const char *key) {
+    return json_object_get(json_object_get(store_manifest(r->synthetic)->detail, "provenance"),
+                           key);
+}
+
+double report_guidance(const report *r) {
+    const study *s = r->stage->study;
+    return study_chooses_guidance(s) ? number_of(provenance_of(r, "guidance"))
+                                     : s->generate.guidance;
+}
+
+int64_t report_sampler_steps(const report *r) {
+    const study *s = r->stage->study;
+    return study_chooses_guidance(s) ? json_integer_value(provenance_of(r, "sampler_steps"))
+                                     : s->generate.steps;
+}
+
 /* Extends [*low, *high] to x. fmin() and fmax() ignore a NAN. */
 static void extend_range(double x, double *low, double *high) {
     *low = fmin(*low, x);

@@ -5,6 +5,7 @@
  * what the deformation changed and whether the model copied the slice. The slices are evenly spaced
  * in the volume, not selected.
  */
+#include "pipeline/common/pseudo_store.h"
 #include "pipeline/data/deform.h"
 #include "pipeline/report/report.h"
 #include "pipeline/report/shown_slice.h"
@@ -35,14 +36,17 @@ done:
     return st;
 }
 
-/* Writes a row of images: slice z[c] of the volume in column c. Local. */
+/* Writes a row of images: slice z[c] of the volume in column c. pseudo: the store of the labels of
+ * d; NULL: the volume's own. Local. */
 static status put_row(FILE *f, shown_slice *s, store *from, int64_t volume, const int64_t *z,
-                      int columns, bool tinted, const char *kind) {
+                      int columns, bool tinted, const char *kind, store *pseudo,
+                      const deformed *d) {
     status st = ST_OK;
     int64_t depth = store_at(from, volume)->space.shape[0];
     fprintf(f, "<div class=\"row-name\">%s%s</div>\n", kind, tinted ? " <br>with labels" : "");
     for (int c = 0; c < columns; c++) {
         TRY(shown_slice_read(s, from, volume, z[c]));
+        if (pseudo) TRY(shown_slice_read_labels(s, pseudo, d->pseudo_volume, z[c]));
         TRY(put_image(f, s, tinted, kind, z[c], depth));
     }
 done:
@@ -54,6 +58,7 @@ done:
 static status put_example(FILE *f, const report *r, shown_slice *s, int64_t v) {
     status st = ST_OK;
     deformed d = {0};
+    store *pseudo = NULL;
     int64_t synthetic[COLUMNS], real[COLUMNS];
     const store_entry *entry = store_at(r->synthetic, v);
     int64_t depth = entry->space.shape[0];
@@ -66,21 +71,24 @@ static status put_example(FILE *f, const report *r, shown_slice *s, int64_t v) {
                          entry->id, depth, d.entry.space.shape[0], r->stage->study->out);
         goto done;
     }
+    if (d.pseudo) TRY(pseudo_store_open(&r->first.stage, r->real, &pseudo));
     for (int c = 0; c < columns; c++) {
         synthetic[c] = (2 * c + 1) * depth / (2 * columns);
         real[c] = d.slices[synthetic[c]];
     }
     fprintf(f, "<figure class=\"slices\" style=\"--columns:%d\">\n", columns);
-    TRY(put_row(f, s, r->real, d.source, real, columns, false, "Real"));
-    TRY(put_row(f, s, r->synthetic, v, synthetic, columns, false, "Synthetic"));
-    TRY(put_row(f, s, r->real, d.source, real, columns, true, "Real"));
-    TRY(put_row(f, s, r->synthetic, v, synthetic, columns, true, "Synthetic"));
+    TRY(put_row(f, s, r->real, d.source, real, columns, false, "Real", NULL, &d));
+    TRY(put_row(f, s, r->synthetic, v, synthetic, columns, false, "Synthetic", NULL, &d));
+    TRY(put_row(f, s, r->real, d.source, real, columns, true, "Real", pseudo, &d));
+    TRY(put_row(f, s, r->synthetic, v, synthetic, columns, true, "Synthetic", NULL, &d));
     fputs("<figcaption>Synthetic volume <code>", f);
     html_text(f, entry->id);
     fputs("</code> below the training slices of <code>", f);
     html_text(f, store_at(r->real, d.source)->id);
-    fputs("</code> whose label maps, deformed, it was drawn on.</figcaption>\n</figure>\n", f);
+    fprintf(f, "</code> whose %s, deformed, it was drawn on.</figcaption>\n</figure>\n",
+            d.pseudo ? "pseudo-labels" : "label maps");
 done:
+    store_close(pseudo);
     deformed_free(&d);
     return st;
 }

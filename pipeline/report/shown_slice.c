@@ -44,6 +44,18 @@ done:
     return st;
 }
 
+status shown_slice_read_labels(shown_slice *out, store *from, int64_t volume, int64_t z) {
+    status st = ST_OK;
+    const int64_t *shape = store_at(from, volume)->space.shape;
+    uint8_t *labels = NULL;
+    TRY(array_alloc(&labels, shape[1] * shape[2], 1, "a label map"));
+    TRY(store_read_slice(from, volume, z, NULL, labels));
+    resize_labels(labels, shape[1], shape[2], out->labels, out->side);
+done:
+    free(labels);
+    return st;
+}
+
 status shown_slice_picture(const shown_slice *s, const double window[2], bool tinted, image *out) {
     static const uint8_t black[3] = {0, 0, 0};
     status st = image_create(s->side, s->side, black, out);

@@ -34,6 +34,9 @@ void shown_slice_close(shown_slice *s);
 /* Reads and resamples slice z of a volume. Local. */
 status shown_slice_read(shown_slice *out, store *from, int64_t volume, int64_t z);
 
+/* Replaces its labels by those of slice z of another volume. Local. */
+status shown_slice_read_labels(shown_slice *out, store *from, int64_t volume, int64_t z);
+
 /* The slice as a picture in a window [low, high]; tinted: with the colours of its labels.
  * image_free() frees it. Local. */
 status shown_slice_picture(const shown_slice *s, const double window[2], bool tinted, image *out);

@@ -224,8 +224,13 @@ status study_text(const study *s, bool comments, char **text, int64_t *bytes) {
     return st;
 }
 
+bool study_chooses_guidance(const study *s) {
+    return s->generate.guidance == 0 && s->generate.painters >> PAINTER_DIFFUSION & 1;
+}
+
 bool study_needs_referee(const study *s) {
-    return s->train.pseudo_labels == SWITCH_ON || s->evaluate.fidelity > 0;
+    return s->train.pseudo_labels == SWITCH_ON || s->evaluate.fidelity > 0 ||
+           study_chooses_guidance(s);
 }
 
 /* Whether a fingerprint over these sections and single keys covers the key. */

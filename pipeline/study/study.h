@@ -14,7 +14,7 @@
 #include "model/diffusion/sampler.h"
 #include "model/net/unet.h"
 #include "model/nn/kernels.h"
-#include "pipeline/common/evaluation_arms.h"
+#include "pipeline/study/evaluation_arms.h"
 
 #include <stdio.h>
 
@@ -29,6 +29,7 @@ typedef enum recompute_kind { RECOMPUTE_NONE, RECOMPUTE_BLOCKS } recompute_kind;
 typedef enum switch_kind { SWITCH_OFF, SWITCH_ON } switch_kind;
 typedef enum wire_kind { WIRE_F32, WIRE_BF16 } wire_kind;
 typedef enum sharding_kind { SHARDING_AUTO, SHARDING_ON, SHARDING_OFF } sharding_kind;
+typedef enum release_kind { RELEASE_WARN, RELEASE_BLOCK } release_kind;
 
 /* What paints the label maps of synthetic volumes (pipeline/generate/painter.h). */
 typedef enum painter_kind {
@@ -38,7 +39,7 @@ typedef enum painter_kind {
     PAINTER_KINDS
 } painter_kind;
 
-extern const named_table label_sources, precision_kinds, painter_kinds;
+extern const named_table label_sources, precision_kinds, painter_kinds, release_kinds;
 
 /* "bone: 300..3071": voxels with low <= HU <= high get this label; a later entry takes precedence.
  */
@@ -121,11 +122,11 @@ typedef struct study {
         double l1;
     } gan;
     struct {
-        int64_t volumes;
+        int64_t volumes, held_out;
         uint32_t painters; /* bit k: painter_kind k */
         sampler_kind sampler;
         int64_t steps;
-        double guidance;
+        double guidance; /* 0: auto */
         double eta;
         double appearance;
         int64_t batch;                       /* the bytes of the output depend on it */
@@ -149,6 +150,12 @@ typedef struct study {
         double share;              /* synthetic slices of a batch, 0..1 */
         double real_only_last;     /* part of the steps, 0..1 */
     } evaluate;
+    struct {
+        release_kind release;
+        double margin; /* of the copy rate, 0..1 */
+        int64_t steps;
+        int64_t slices; /* at most, of each kind */
+    } gate;
 } study;
 
 /* Reads `path`, applies n overrides "key=value" and checks everything. ST_USAGE with "file:line:
@@ -170,6 +177,10 @@ status study_write(const study *s, FILE *stream, bool comments);
 
 /* The same as a text: *bytes bytes in *text, which the caller frees with free(). Local. */
 status study_text(const study *s, bool comments, char **text, int64_t *bytes);
+
+/* Whether the painter `diffusion` is used and its guidance is to be chosen (generate.guidance:
+ * auto). Local. */
+bool study_chooses_guidance(const study *s);
 
 /* Whether a stage of this study uses the referee, the segmenter of pipeline/segmenter/referee.h.
  * Local. */

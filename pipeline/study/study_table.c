@@ -23,11 +23,13 @@ static const char *const painter_names[] = {
     [PAINTER_DIFFUSION] = "diffusion", [PAINTER_GAUSSIAN] = "gaussian", [PAINTER_GAN] = "gan"};
 static const char *const sharding_names[] = {
     [SHARDING_AUTO] = "auto", [SHARDING_ON] = "on", [SHARDING_OFF] = "off"};
+static const char *const release_names[] = {[RELEASE_WARN] = "warn", [RELEASE_BLOCK] = "block"};
 
 const named_table label_sources = NAMED_TABLE("source of labels", source_names);
 const named_table precision_kinds = NAMED_TABLE("precision", precision_names);
 const named_table painter_kinds = NAMED_TABLE("painter", painter_names);
 static const named_table unlabelled_kinds = NAMED_TABLE("treatment", unlabelled_names);
+const named_table release_kinds = NAMED_TABLE("release", release_names);
 static const named_table flip_kinds = NAMED_TABLE("flip", flip_names);
 static const named_table recompute_kinds = NAMED_TABLE("recomputation", recompute_names);
 static const named_table switch_kinds = NAMED_TABLE("switch", switch_names);
@@ -166,13 +168,19 @@ const study_key study_keys[] = {
     REAL(gan, l1, 0, 1e6, "10", "weight of the mean absolute difference from the real slice"),
 
     INTEGER(generate, volumes, 1, 1000000, "16", "synthetic volumes"),
+    /* Inert because they have stores of their own, whose fingerprints have it. */
+    INERT(generate, held_out, 0, 1000000, "0",
+          "volumes painted for label maps of test patients, for measures of distributions alone"),
     /* Inert because each painter has a store of its own, which the others do not change. */
     {PLACE(generate, painters), .kind = STUDY_CHOICES, .choices = &painter_kinds,
      .initial = "[diffusion]", .inert = true,
      .help = "what paints the label maps; each writes a store"},
     CHOICE(generate, sampler, sampler_kinds, "ddim", "sampling algorithm"),
     INTEGER(generate, steps, 1, 10000, "50", "sampler steps, at most diffusion.steps"),
-    REAL(generate, guidance, 0, 50, "1", "classifier-free guidance scale; 1 is off"),
+    {PLACE(generate, guidance), .kind = STUDY_REAL, .count = 1, .low = 0, .high = 50,
+     .initial = "1", .word = "auto",
+     .help = "classifier-free guidance scale; 1 is off; auto, or 0: it, the checkpoint and whether "
+             "half of the steps do are chosen on validation patients"},
     REAL(generate, eta, 0, 1, "0", "DDIM noise: 0 none, 1 as much as DDPM"),
     /* 0.5: what brings the spread of organs over the slices of a volume near that of patients. On a
      * phantom (R16, 900 steps, 8 patients), standard deviations of slice medians in HU, patients /
@@ -215,6 +223,14 @@ const study_key study_keys[] = {
     REAL(evaluate, share, 0, 1, "0.75", "synthetic part of each batch of the arm that has them"),
     REAL(evaluate, real_only_last, 0, 1, "0.33",
          "its last part of the steps, with real slices alone"),
+
+    INERT_CHOICE(gate, release, release_kinds, "warn",
+                 "block: data that give away training patients are not exported; warn: only said"),
+    REAL(gate, margin, 0, 1, "0.05",
+         "share of synthetic slices that may be copies beyond what is expected"),
+    INTEGER(gate, steps, 1, STEPS_MAX, "1000", "optimiser steps of the embedding"),
+    INTEGER(gate, slices, 1, 1000000, "256",
+            "synthetic slices measured at most; as many training and held-out ones for the losses"),
 };
 
 const int study_key_count = sizeof study_keys / sizeof *study_keys;
@@ -229,6 +245,7 @@ const study_section study_sections[] = {
     {"gan", "training of the GAN, a baseline, if generate.painters has gan"},
     {"generate", "synthetic volumes from the model"},
     {"evaluate", "FID, and segmenters trained on real and on real + synthetic data"},
+    {"gate", "whether the synthetic data give away training patients"},
 };
 
 const int study_section_count = sizeof study_sections / sizeof *study_sections;

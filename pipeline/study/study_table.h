@@ -37,6 +37,7 @@ typedef struct study_key {
     double low, high; /* range of a number, ends included */
     const named_table *choices;
     const char *initial; /* the default, as YAML writes it */
+    const char *word;    /* how the value 0 of a STUDY_REAL is written; NULL: as a number */
     bool inert;          /* changes no result: left out of fingerprints */
     const char *help;
 } study_key;

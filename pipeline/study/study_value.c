@@ -82,8 +82,9 @@ static status set_reals(study *s, const study_key *key, const char *const *texts
     if (n != key->count)
         return status_fail(ST_USAGE, "%s has %" PRId64 " entries; it must be %s", path, n, range);
     for (int i = 0; i < key->count; i++) {
-        double value;
-        if (!parse_real(texts[i], &value) || value < key->low || value > key->high)
+        double value = 0;
+        const bool word = key->word && strcmp(texts[i], key->word) == 0;
+        if (!word && (!parse_real(texts[i], &value) || value < key->low || value > key->high))
             return wrong(key, texts[i]);
         memcpy((char *)at(s, key) + (size_t)i * sizeof value, &value, sizeof value);
     }
@@ -372,7 +373,7 @@ static void put_value(FILE *f, const study *s, const study_key *key) {
         for (int i = 0; i < key->count; i++) {
             memcpy(&real, place + (size_t)i * sizeof real, sizeof real);
             number_text(real, number);
-            fprintf(f, "%s%s", i ? ", " : "", number);
+            fprintf(f, "%s%s", i ? ", " : "", key->word && real == 0 ? key->word : number);
         }
         if (key->kind == STUDY_REALS) fputc(']', f);
         break;
@@ -439,7 +440,8 @@ void study_value_range(const study_key *key, char *out, size_t size) {
     switch (key->kind) {
     case STUDY_INTEGER:
     case STUDY_REAL:
-        snprintf(out, size, "%s..%s", low, high);
+        snprintf(out, size, "%s%s%s..%s", key->word ? key->word : "", key->word ? " | " : "", low,
+                 high);
         break;
     case STUDY_REALS:
         snprintf(out, size, "[%d numbers, each %s..%s]", key->count, low, high);

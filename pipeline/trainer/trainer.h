@@ -110,6 +110,11 @@ status trainer_save(trainer *t, const char *directory, const char *fingerprint, 
 status trainer_find(const comm *c, const char *directory, const char *fingerprint, journal *log,
                     checkpoint_choice *out);
 
+/* All good checkpoints with this fingerprint, newest first (checkpoint_list() on rank 0). The
+ * caller frees *out with free(). Collective. */
+status trainer_kept(const comm *c, const char *directory, const char *fingerprint,
+                    checkpoint_kept **out, int64_t *count);
+
 /* Restores every rank from the checkpoint at `step`. ST_INTEGRITY if its scalars make no sense.
  * Collective. */
 status trainer_restore(trainer *t, const char *directory, int64_t step);

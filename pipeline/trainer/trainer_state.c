@@ -201,6 +201,29 @@ static status check_scalars(const checkpoint_scalar s[SCALARS], int64_t step,
                        s[LOSS_SCALE_GOOD].value, s[BF16].value);
 }
 
+status trainer_kept(const comm *c, const char *directory, const char *fingerprint,
+                    checkpoint_kept **out, int64_t *count) {
+    status st = ST_OK;
+    void *block = NULL;
+    int64_t bytes = 0;
+    *out = NULL;
+    *count = 0;
+    if (comm_rank(c) == 0) {
+        st = checkpoint_list(directory, fingerprint, out, count);
+        block = *out;
+        bytes = *count * (int64_t)sizeof **out;
+    }
+    *out = NULL;
+    TRY(comm_agree(c, st));
+    TRY(comm_broadcast_block(c, &block, &bytes, 0));
+    *out = block;
+    *count = bytes / (int64_t)sizeof **out;
+    block = NULL;
+done:
+    free(block);
+    return st;
+}
+
 status trainer_restore(trainer *t, const char *directory, int64_t step) {
     status st = ST_OK;
     whole_state w = {0};

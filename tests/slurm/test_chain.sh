@@ -1,6 +1,6 @@
 #!/bin/bash
 # The chain of jobs of jobs/submit.sh under a real Slurm, on a tiny phantom: ingest -> referee ->
-# train -> generate -> evaluate -> report. Training is asked to stop once (USR1, as before a time
+# train -> generate -> evaluate -> gate -> report. Training is asked to stop once (USR1, as before a time
 # limit) and preempted once by a job of higher priority; both times it must resume from its
 # checkpoint. If the first job fails, none of the others may start.
 set -u
@@ -58,7 +58,8 @@ data: {size: 32}
 model: {net: R16}
 train: {steps: 400, batch: 8, checkpoint_every: 1000, validate_every: 200, preview_every: 200}
 generate: {volumes: 2, steps: 4}
-evaluate: {seeds: 1, steps: 20}
+evaluate: {seeds: 1, steps: 20, fidelity: 0}
+gate: {steps: 4, slices: 8}
 EOF
 options=(--ntasks=$(($(nproc) < 2 ? 1 : 2)) --time=10)
 
@@ -111,7 +112,7 @@ sed -e 's/^out: .*/out: run2/' -e 's/dicom: dicom/dicom: empty/' study.yaml > wr
 "$jobs/submit.sh" wrong.yaml "${options[@]}" > submitted || fail "submit.sh"
 wait_for 200 "the failed chain leaves the queue" no_jobs
 grep -q empty "ctaug-ingest-$(job_of ingest).log" || fail "ingest does not name the empty folder"
-for stage in referee train generate evaluate report; do
+for stage in referee train generate evaluate gate report; do
     [ ! -e "ctaug-$stage-$(job_of $stage).log" ] || fail "$stage was started after a failure"
 done
 echo "passed"
