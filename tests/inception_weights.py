@@ -1,5 +1,5 @@
-"""What the scripts with an Inception v3 share: random weights, safetensors files, and the network in
-PyTorch."""
+"""What the scripts with an Inception v3 share: random weights, safetensors files, and the network
+in PyTorch."""
 import json
 import math
 import subprocess
@@ -9,8 +9,8 @@ import numpy as np
 
 
 def require_torch():
-    """Skips the test without PyTorch. It is asked for in another process: importing it takes seconds
-    and memory."""
+    """Skips the test without PyTorch. It is asked for in another process: importing it takes
+    seconds and memory."""
     if subprocess.run([sys.executable, "-c", "import torch"], capture_output=True,
                       check=False).returncode != 0:
         print("no PyTorch (python3-torch)")

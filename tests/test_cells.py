@@ -123,6 +123,22 @@ def statistics_hold(out):
     assert all(cost["core_hours"] > 0 for cost in metrics["costs"])
 
 
+def distributions(out):
+    """The entries of metrics.json: each labelled set has a referee of its own."""
+    with open(f"{out}/metrics/metrics.json") as f:
+        metrics = json.load(f)
+    entries = metrics["distribution"]
+    assert [(e["labelled"], e["set"], e["generator"]) for e in entries] == [
+        (1, 0, "diffusion"), (1, 0, "gaussian"), (2, 0, "diffusion"), (2, 0, "gaussian")]
+    for e in entries:
+        assert e["network"] == "domain" and e["conditions"] == "training maps", e
+        assert e["n_real"] == 16 and e["n_synthetic"] == e["n_floor"] <= 16, e
+        assert e["fid"] > 0 and e["fid_floor"] > 0, e
+    assert entries[0]["network_hash"] == entries[1]["network_hash"] != entries[2]["network_hash"]
+    assert entries[0]["fid"] == metrics["fid"]["value"]
+    return entries
+
+
 def killed(study, out):
     """Evaluates on 2 ranks, asks for a stop after a few trainings, and resumes on one."""
     process = subprocess.Popen(chain.command(2, chain.CTAUG, "evaluate", study, *WORDS),
@@ -131,7 +147,7 @@ def killed(study, out):
     while len(glob.glob(f"{out}/sets/*/metrics.parts/*.result")) < 4:
         assert process.poll() is None and time.time() < deadline
         time.sleep(0.05)
-    process.send_signal(signal.SIGUSR1)
+    process.send_signal(signal.SIGUSR1)  # after SIGTERM mpirun gives the ranks two seconds
     code = process.wait(timeout=120)
     done = len(glob.glob(f"{out}/sets/*/metrics.parts/*.result"))
     assert code == 75 and 4 <= done < 28, (code, done)
@@ -174,7 +190,7 @@ def main():
         study, out = place.study("serial")
         said = run(1, "run", study, *WORDS)
         assert "mean Dice, 2 labelled, oracle" in said, said
-        expected = results(out)
+        expected, distances = results(out), distributions(out)
         statistics_hold(out)
         assert os.path.exists(f"{out}/report/report.html")
         assert "all good" in run(0, "verify", out)
@@ -190,6 +206,11 @@ def main():
             study_n, out_n = place.study(f"on-{ranks}")
             run(ranks, "run", study_n, *WORDS)
             assert results(out_n) == expected, ranks
+            # On 4 ranks two train a referee together: it differs in rounding.
+            for one, other in zip(distributions(out_n), distances):
+                assert one == other or ranks == 4, (one, other)
+                for key in ("fid", "fid_floor"):
+                    assert abs(one[key] - other[key]) <= 1e-3 * other[key], (key, one, other)
 
         # The results of the other arms are kept when one arm is left out or a seed is added.
         run(2, "evaluate", study, *WORDS, "--set", "evaluate.arms=[real, oracle]")

@@ -3,6 +3,7 @@
 
 #include "io/manifest.h"
 #include "pipeline/common/fingerprint.h"
+#include "pipeline/common/held_out.h"
 #include "pipeline/common/work_queue.h"
 
 #include <inttypes.h>
@@ -53,19 +54,16 @@ bool cells_need(const study *s, arm_source source) {
     return needed;
 }
 
-/* Writes the seal of a published store, unless there is none and it is `optional`. Local. */
-static status put_seal(const stage_context *stage, const char *directory, bool optional, FILE *f) {
+/* Writes the seal of the store <out>/<directory><suffix>. Local. */
+static status put_seal(const stage_context *stage, const char *directory, const char *suffix,
+                       FILE *f) {
     status st = ST_OK;
-    char path[PATH_SIZE];
+    char name[64], path[PATH_SIZE];
     manifest m = {0};
-    TRY(stage_path(stage, directory, path));
-    st = manifest_read(path, "store", &m);
-    if (st == ST_INPUT && optional) {
-        st = ST_OK;
-        goto done;
-    }
-    TRY(st);
-    fprintf(f, "%s%s%s", ftell(f) > 0 ? " " : "", optional ? "heldout " : "", m.seal);
+    snprintf(name, sizeof name, "%s%s", directory, suffix);
+    TRY(stage_path(stage, name, path));
+    TRY(manifest_read(path, "store", &m));
+    fprintf(f, "%s%s", ftell(f) > 0 ? " " : "", m.seal);
 done:
     manifest_free(&m);
     return st;
@@ -77,10 +75,10 @@ static status put_seals(const stage_context *stage, int64_t i, FILE *f) {
     cell c;
     TRY(cell_open(stage, i, &c));
     for (int k = 0; k < SOURCES; k++) {
-        const arm_source source = (arm_source)k;
-        if (!arm_source_directory(source) || !cells_need(stage->study, source)) continue;
-        TRY(put_seal(&c.stage, arm_source_directory(source), false, f));
-        TRY(put_seal(&c.stage, arm_source_heldout(source), true, f));
+        const char *directory = arm_source_directory((arm_source)k);
+        if (!directory || !cells_need(stage->study, (arm_source)k)) continue;
+        TRY(put_seal(&c.stage, directory, "", f));
+        if (stage->study->generate.held_out > 0) TRY(put_seal(&c.stage, directory, HELD_OUT, f));
     }
 done:
     return st;

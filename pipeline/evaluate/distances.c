@@ -4,6 +4,7 @@
 
 #include "io/alloc.h"
 #include "io/part_file.h"
+#include "pipeline/common/held_out.h"
 
 #include <inttypes.h>
 #include <omp.h>
@@ -62,34 +63,13 @@ typedef struct made_slices {
     const char *fidelity; /* seal of the record that leaves some out; "": none */
 } made_slices;
 
-static const char *checkpoint_of(const store *s) {
-    const json_t *from = json_object_get(store_manifest(s)->detail, "provenance");
-    const char *checkpoint = json_string_value(json_object_get(from, "checkpoint"));
-    return checkpoint ? checkpoint : "";
-}
-
-/* Opens the store of held-out label maps, if there is one by the same checkpoint as the other.
- * Local. */
-static status open_held_out(const comparison *c, arm_source source, made_slices *out) {
-    status st = ST_OK;
-    char path[PATH_SIZE];
-    TRY(stage_path(&c->cell.stage, arm_source_heldout(source), path));
-    st = store_open(path, &out->from);
-    if (st == ST_OK && strcmp(checkpoint_of(out->from), checkpoint_of(c->stores[source])) == 0)
-        out->held_out = true;
-    else
-        store_close(out->from);
-    if (st == ST_INPUT) st = ST_OK;
-done:
-    return st;
-}
-
 /* Local. */
 static status open_made(const comparison *c, arm_source source, made_slices *out) {
     status st = ST_OK;
     const json_t *record = NULL;
     *out = (made_slices){.fidelity = ""};
-    TRY(open_held_out(c, source, out));
+    TRY(held_out_open(&c->cell.stage, c->real, arm_source_directory(source), &out->from));
+    out->held_out = out->from != NULL;
     if (!out->held_out) {
         out->from = c->stores[source];
         if (source == SOURCE_SYNTHETIC) {
@@ -282,11 +262,10 @@ done:
 static json_t *entry_json(const all_results *all, distances_id id, const distances *d) {
     const int64_t labelled = all->labelled[all->sizes - 1 - id.cell / all->sets];
     json_t *measures = distribution_json(&d->measured);
-    json_t *entry =
-        json_pack("{s:s, s:s, s:I, s:I, s:s, s:s}", "network", network_name(id.network),
-                  "network_hash", d->hash, "labelled", (json_int_t)labelled, "set",
-                  (json_int_t)(id.cell % all->sets), "generator", arm_source_generator(id.source),
-                  "conditions", d->held_out ? "held-out maps" : "training maps");
+    json_t *entry = json_pack(
+        "{s:s, s:s, s:I, s:I, s:s, s:s}", "network", network_name(id.network), "network_hash",
+        d->hash, "labelled", (json_int_t)labelled, "set", (json_int_t)(id.cell % all->sets),
+        "generator", arm_source_generator(id.source), "conditions", conditions(d->held_out));
     if (!entry || !measures || json_object_update(entry, measures) != 0) {
         json_decref(entry);
         entry = NULL;

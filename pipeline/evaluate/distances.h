@@ -2,8 +2,8 @@
  * a study. Each is one piece of the evaluation's work, whose result is kept as a part file.
  *
  * The reference is the held-out test slices; the floor, real slices of all training patients. A
- * generator is measured on volumes for label maps of held-out patients if there are any beside its
- * other ones, else on the slices that the arms take.
+ * generator is measured on its held-out volumes (pipeline/common/held_out.h) if the study has any,
+ * else on the slices that the arms take.
  */
 #ifndef CTAUG_PIPELINE_EVALUATE_DISTANCES_H
 #define CTAUG_PIPELINE_EVALUATE_DISTANCES_H

@@ -36,13 +36,6 @@ const char *arm_source_directory(arm_source source) {
     return of[source];
 }
 
-const char *arm_source_heldout(arm_source source) {
-    static const char *const of[SOURCES] = {[SOURCE_SYNTHETIC] = "synthetic-heldout",
-                                            [SOURCE_GAUSSIAN] = "synthetic-gaussian-heldout",
-                                            [SOURCE_GAN] = "synthetic-gan-heldout"};
-    return of[source];
-}
-
 const char *arm_source_generator(arm_source source) {
     static const char *const of[SOURCES] = {
         [SOURCE_SYNTHETIC] = "diffusion", [SOURCE_GAUSSIAN] = "gaussian", [SOURCE_GAN] = "gan"};
