@@ -14,8 +14,9 @@ code=$?
 [ "${OMPI_COMM_WORLD_RANK:-0}" != 0 ] || echo "$code" > "$0"
 exit "$code"'
 
-ctaug_stage() { # verb, study
+ctaug_stage() { # verb, study, further arguments
     local verb=$1 study=${2:?usage: sbatch jobs/$1.sbatch STUDY.yaml} program=${CTAUG:-build/ctaug}
+    shift 2
     local ranks=${SLURM_NTASKS:-1} threads=${SLURM_CPUS_PER_TASK:-1} pid code exit_file asked=
     echo "ctaug $verb: job $SLURM_JOB_ID, start $((${SLURM_RESTART_COUNT:-0} + 1)), $ranks ranks of $threads threads"
     exit_file=$(mktemp) || exit 4
@@ -24,7 +25,7 @@ ctaug_stage() { # verb, study
     # and the ranks after the kill timeout: a minute is enough for a checkpoint.
     export OMP_NUM_THREADS=$threads
     mpirun -n "$ranks" --map-by "slot:PE=$threads" --mca odls_base_sigkill_timeout 60 \
-        bash -c "$ctaug_rank" "$exit_file" "$program" "$verb" "$study" &
+        bash -c "$ctaug_rank" "$exit_file" "$program" "$verb" "$study" "$@" &
     pid=$!
     trap 'asked=1; echo "ctaug $verb: asked to stop"; kill -USR1 "$pid" 2> /dev/null' USR1 TERM
     while kill -0 "$pid" 2> /dev/null && [ ! -s "$exit_file" ]; do

@@ -1,112 +1,144 @@
-/* Finds components by flood fill: a first pass measures all of them, a second one clears those that
- * are too small. */
+/* Union of sets in one pass over the voxels, numbers in a second one; for one label or for several
+ * at once. */
 #include "model/components.h"
-
 #include "io/alloc.h"
 
+#include <inttypes.h>
 #include <string.h>
 
-typedef struct component {
-    int64_t seed, size; /* a voxel of it; voxels */
-} component;
+/* The root of a set, which is its smallest member; shortens the path to it. */
+static int32_t root(int32_t *parent, int32_t of) {
+    while (parent[of] != of) {
+        parent[of] = parent[parent[of]];
+        of = parent[of];
+    }
+    return of;
+}
 
-/* A list that grows. */
-typedef struct stack {
-    int64_t *at;
-    int64_t count, capacity;
-} stack;
+/* Joins two sets; returns the root of the union. */
+static int32_t join(int32_t *parent, int32_t a, int32_t b) {
+    a = root(parent, a);
+    b = root(parent, b);
+    if (a < b)
+        parent[b] = a;
+    else
+        parent[a] = b;
+    return a < b ? a : b;
+}
 
-typedef struct component_list {
-    component *at;
-    int64_t count, capacity;
-} component_list;
+/* The set of voxel i at z, y, x: the union of those of its 13 neighbours that come before it and
+ * have its label, or 0. */
+static int32_t joined_neighbours(const uint8_t *volume, const int32_t *number,
+                                 const int64_t shape[3], int64_t i, int64_t z, int64_t y, int64_t x,
+                                 int32_t *parent) {
+    int32_t set = 0;
+    for (int64_t dz = -1; dz <= 0; dz++)
+        for (int64_t dy = -1; dy <= 1; dy++)
+            for (int64_t dx = -1; dx <= 1; dx++) {
+                if (dz * 9 + dy * 3 + dx >= 0) continue; /* does not come before */
+                int64_t nz = z + dz, ny = y + dy, nx = x + dx;
+                if (nz < 0 || ny < 0 || ny >= shape[1] || nx < 0 || nx >= shape[2]) continue;
+                const int64_t other = (nz * shape[1] + ny) * shape[2] + nx;
+                if (volume[other] != volume[i]) continue;
+                set = set > 0 ? join(parent, set, number[other]) : number[other];
+            }
+    return set;
+}
 
-/* Makes room for `count` elements of `size` bytes each. Local. */
-static status grow(void **at, int64_t *capacity, int64_t count, int64_t size) {
-    int64_t more = *capacity > 0 ? *capacity : 512, bytes = 0;
-    if (count <= *capacity) return ST_OK;
-    while (more < count) more *= 2;
-    void *memory = size_mul(more, size, &bytes) ? realloc(*at, (size_t)bytes) : NULL;
-    if (!memory) return status_memory("components", bytes);
-    *at = memory;
-    *capacity = more;
+/* *voxels of the volume, *labelled of the wanted labels. */
+static status check(const uint8_t *volume, const int64_t shape[3],
+                    const bool wanted[COMPONENT_LABELS], int64_t *voxels, int64_t *labelled) {
+    *voxels = 1;
+    *labelled = 0;
+    for (int axis = 0; axis < 3; axis++) {
+        if (shape[axis] < 1)
+            return status_fail(ST_INPUT, "components in a volume of size %" PRId64 ", axis %d",
+                               shape[axis], axis);
+        if (!size_mul(*voxels, shape[axis], voxels)) return status_memory("components", INT64_MAX);
+    }
+    for (int64_t i = 0; i < *voxels; i++) *labelled += wanted[volume[i]];
+    if (*labelled >= INT32_MAX)
+        return status_fail(ST_INPUT, "components of labels of %" PRId64 " voxels: too many",
+                           *labelled);
     return ST_OK;
 }
 
-static status push(stack *s, int64_t voxel) {
-    void *at = s->at;
-    status st = grow(&at, &s->capacity, s->count + 1, sizeof *s->at);
-    s->at = at;
-    if (st == ST_OK) s->at[s->count++] = voxel;
-    return st;
-}
-
-static status add(component_list *list, component c) {
-    void *at = list->at;
-    status st = grow(&at, &list->capacity, list->count + 1, sizeof *list->at);
-    list->at = at;
-    if (st == ST_OK) list->at[list->count++] = c;
-    return st;
-}
-
-/* First and last of the coordinates next to x, in 0..n-1. */
-static int64_t before(int64_t x) { return x > 0 ? x - 1 : 0; }
-static int64_t after(int64_t x, int64_t n) { return x + 1 < n ? x + 1 : x; }
-
-/* Visits the component of `seed`; *size = its voxels. seen[voxel]: visited voxels; NULL: the voxels
- * are set to 0 instead. Local. */
-static status flood(uint8_t *labels, const int64_t shape[3], int64_t seed, uint8_t *seen, stack *s,
-                    int64_t *size) {
+/* components_find() for all voxels of the wanted labels. Local. */
+static status find(const uint8_t *volume, const int64_t shape[3],
+                   const bool wanted[COMPONENT_LABELS], int32_t *number, components *out) {
     status st = ST_OK;
-    const int64_t h = shape[1], w = shape[2];
-    const uint8_t label = labels[seed];
-    s->count = *size = 0;
-    *(seen ? &seen[seed] : &labels[seed]) = seen != NULL;
-    TRY(push(s, seed));
-    while (s->count > 0) {
-        const int64_t at = s->at[--s->count], z = at / (h * w), y = at / w % h, x = at % w;
-        ++*size;
-        for (int64_t k = before(z); k <= after(z, shape[0]); k++)
-            for (int64_t j = before(y); j <= after(y, h); j++)
-                for (int64_t i = before(x); i <= after(x, w); i++) {
-                    const int64_t next = (k * h + j) * w + i;
-                    if (labels[next] != label || (seen && seen[next])) continue;
-                    *(seen ? &seen[next] : &labels[next]) = seen != NULL;
-                    TRY(push(s, next));
+    int32_t *parent = NULL, sets = 0;
+    int64_t voxels = 0, labelled = 0, i = 0;
+    *out = (components){0};
+    TRY(check(volume, shape, wanted, &voxels, &labelled));
+    TRY(array_alloc(&parent, labelled + 1, sizeof *parent, "components"));
+    for (int64_t z = 0; z < shape[0]; z++)
+        for (int64_t y = 0; y < shape[1]; y++)
+            for (int64_t x = 0; x < shape[2]; x++, i++) {
+                number[i] = 0;
+                if (!wanted[volume[i]]) continue;
+                int32_t set = joined_neighbours(volume, number, shape, i, z, y, x, parent);
+                if (set == 0) {
+                    set = ++sets;
+                    parent[set] = set;
                 }
+                number[i] = set;
+            }
+    /* Roots are the smallest members: in ascending order each set's parent has its number already.
+     */
+    for (int32_t set = 1; set <= sets; set++)
+        parent[set] = parent[set] == set ? (int32_t)++out->count : parent[parent[set]];
+    TRY(array_alloc(&out->size, out->count, sizeof *out->size, "components"));
+    for (i = 0; i < voxels; i++) {
+        if (number[i] == 0) continue;
+        number[i] = parent[number[i]];
+        out->size[number[i] - 1]++;
     }
 done:
+    if (st != ST_OK) components_free(out);
+    free(parent);
     return st;
+}
+
+status components_find(const uint8_t *volume, const int64_t shape[3], int label, int32_t *number,
+                       components *out) {
+    bool wanted[COMPONENT_LABELS] = {false};
+    if (label >= 0 && label < COMPONENT_LABELS) wanted[label] = true;
+    return find(volume, shape, wanted, number, out);
+}
+
+void components_free(components *c) {
+    free(c->size);
+    *c = (components){0};
 }
 
 status components_remove_small(uint8_t *labels, const int64_t shape[3], double share,
                                const bool keep_all[COMPONENT_LABELS],
                                int64_t removed[COMPONENT_LABELS]) {
     status st = ST_OK;
-    int64_t largest[COMPONENT_LABELS] = {0}, voxels = 0, size = 0;
-    uint8_t *seen = NULL;
-    stack s = {0};
-    component_list list = {0};
+    bool wanted[COMPONENT_LABELS];
+    int64_t largest[COMPONENT_LABELS] = {0}, voxels = 0;
+    int32_t *number = NULL;
+    components c = {0};
+    for (int k = 0; k < COMPONENT_LABELS; k++) wanted[k] = k > 0 && !(keep_all && keep_all[k]);
     if (removed) memset(removed, 0, COMPONENT_LABELS * sizeof *removed);
     if (!size_mul(shape[0], shape[1], &voxels) || !size_mul(voxels, shape[2], &voxels))
-        TRY(status_fail(ST_INTERNAL, "a label map is too large"));
-    TRY(array_alloc(&seen, voxels, 1, "components"));
+        TRY(status_memory("components", INT64_MAX));
+    TRY(array_alloc(&number, voxels, sizeof *number, "components"));
+    TRY(find(labels, shape, wanted, number, &c));
+    for (int64_t i = 0; i < voxels; i++)
+        if (number[i] > 0 && c.size[number[i] - 1] > largest[labels[i]])
+            largest[labels[i]] = c.size[number[i] - 1];
     for (int64_t i = 0; i < voxels; i++) {
-        const uint8_t label = labels[i];
-        if (label == 0 || seen[i] || (keep_all && keep_all[label])) continue;
-        TRY(flood(labels, shape, i, seen, &s, &size));
-        TRY(add(&list, (component){.seed = i, .size = size}));
-        if (size > largest[label]) largest[label] = size;
-    }
-    for (int64_t c = 0; c < list.count; c++) {
-        const uint8_t label = labels[list.at[c].seed];
-        if ((double)list.at[c].size >= share * (double)largest[label]) continue;
-        TRY(flood(labels, shape, list.at[c].seed, NULL, &s, &size));
-        if (removed) removed[label]++;
+        if (number[i] == 0) continue;
+        int64_t *size = &c.size[number[i] - 1]; /* 0: removed, and counted */
+        if ((double)*size >= share * (double)largest[labels[i]]) continue;
+        if (removed && *size > 0) removed[labels[i]]++;
+        *size = 0;
+        labels[i] = 0;
     }
 done:
-    free(seen);
-    free(s.at);
-    free(list.at);
+    components_free(&c);
+    free(number);
     return st;
 }

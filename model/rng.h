@@ -34,7 +34,6 @@ typedef enum rng_purpose {
     RNG_SHIFT,      /* noise of the shifted test set; index: slice */
     RNG_PAINT,      /* painters without a network; index as RNG_SAMPLE, or the volume (step 0) */
     RNG_INSERT,     /* inserted structures; index: volume, step: 16 * entry + draw */
-    RNG_VOLUME,     /* the part of x_T that all slices of a volume share; index: volume */
     RNG_TRANSPLANT, /* mixtures of label maps; index: volume, step: draw */
     RNG_APPEARANCE, /* grey values of the structures of a volume; index: volume */
     RNG_GAN,    /* noise of a GAN in training; index: sample, step: 0 discriminator, 1 generator */

@@ -24,6 +24,8 @@ typedef struct stage_context {
      * (pipeline/cells/cells.h); NULL: the study's own. */
     const char *archive;
     tensor_type precision; /* compute type of the denoiser: train.precision, with auto resolved */
+    int64_t task, tasks;   /* this launch handles the labelled sets task, task + tasks, ... alone;
+                              tasks   0: all of them (pipeline/cells/cells.h) */
     bool rehash;           /* ingest hashes every file of the archive again */
     bool chained;          /* part of `ctaug run`: the next command need not be named */
     /* Set by the signal thread of pipeline/cli/main.c (SIGTERM, SIGINT, SIGUSR1): the stage

@@ -43,23 +43,28 @@ status run_stages(const stage_context *s) {
     static const struct {
         const char *name;
         status (*stage)(const stage_context *);
+        bool of_sets; /* makes something for each labelled set: what a task runs */
     } order[] = {
-        {"ingest", ingest_stage},   {"referee", referee_sets_stage},   {"train", train_sets_stage},
-        {"gan", gan_sets_stage},    {"generate", generate_sets_stage}, {"evaluate", evaluate_stage},
-        {"gate", gate_first_stage}, {"report", report_stage},
+        {"ingest", ingest_stage, false},         {"referee", referee_sets_stage, true},
+        {"train", train_sets_stage, true},       {"gan", gan_sets_stage, true},
+        {"generate", generate_sets_stage, true}, {"evaluate", evaluate_stage, true},
+        {"gate", gate_first_stage, false},       {"report", report_stage, false},
     };
     enum { STAGES = sizeof order / sizeof *order };
     status st = ST_OK;
     stage_context chained = *s;
     chained.chained = true;
     const bool with_gan = s->study->generate.painters >> PAINTER_GAN & 1;
-    const int all = STAGES - !with_gan;
-    for (int i = 0, number = 1; i < STAGES; i++) {
-        if (order[i].stage == gan_stage && !with_gan) continue;
-        log_info(s->log, "-- %s (%d of %d)", order[i].name, number++, all);
+    for (int i = 0; i < STAGES; i++) {
+        if (order[i].stage == gan_sets_stage && !with_gan) continue;
+        if (s->tasks > 0 && !order[i].of_sets) continue;
+        log_info(s->log, "-- %s", order[i].name);
         TRY(order[i].stage(&chained));
     }
-    TRY(comm_agree(s->comm, comm_rank(s->comm) == 0 ? check_release(s) : ST_OK));
+    if (s->tasks > 0)
+        log_info(s->log, "next, when all tasks have ended: ctaug run %s/study.yaml", s->study->out);
+    else
+        TRY(comm_agree(s->comm, comm_rank(s->comm) == 0 ? check_release(s) : ST_OK));
 done:
     return st;
 }

@@ -25,7 +25,7 @@ model: {{net: R16, dropout: 0.1}}
 train: {{steps: 12, batch: 8, micro_batch: 2, warmup: 2, validate_every: 6, preview_every: 12,
         checkpoint_every: 4}}
 generate: {{volumes: 3, steps: 4, batch: 4, guidance: 1.5}}
-evaluate: {{seeds: 1, steps: 10, batch: 8}}
+evaluate: {{seeds: 1, steps: 10, batch: 8, fidelity: 0}}
 gate: {{steps: 4, slices: 8}}
 """
 

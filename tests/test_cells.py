@@ -22,7 +22,8 @@ SETTINGS = {
     "train.steps": 4, "train.reproducible": "on", "train.batch": 4,
     "generate.volumes": 2, "generate.steps": 2, "generate.painters": "[diffusion, gaussian]",
     "evaluate.labelled": "[1, 2]", "evaluate.sets": 1, "evaluate.seeds": 2, "evaluate.steps": 8,
-    "evaluate.batch": 4, "evaluate.arms": "[" + ", ".join(ARMS) + "]",
+    "evaluate.batch": 4, "evaluate.fidelity": 0, "gate.steps": 4, "gate.slices": 8,
+    "evaluate.arms": "[" + ", ".join(ARMS) + "]",
 }
 WORDS = list(itertools.chain(*(("--set", f"{key}={value}") for key, value in SETTINGS.items())))
 
@@ -74,6 +75,11 @@ def row_values(values, structures, row, arm):
     return values[key[0], key[1], key[2], row["structure"], key[3]]
 
 
+def same(one, other):
+    """Values have 9 digits."""
+    return abs(one - other) <= 1e-8 * abs(other) + 1e-12
+
+
 def statistics_hold(out):
     with open(f"{out}/metrics/metrics.json") as f:
         metrics = json.load(f)
@@ -84,7 +90,7 @@ def statistics_hold(out):
     for row in metrics["summary"]:
         patients = by_patient(row_values(values, structures, row, row["arm"]))
         assert row["n_patients"] == len(patients), row
-        assert abs(row["value"] - np.mean(list(patients.values()))) < 1e-6, row
+        assert same(row["value"], np.mean(list(patients.values()))), row
         assert row["low"] <= row["value"] + 1e-9 and row["value"] <= row["high"] + 1e-9, row
     families = collections.defaultdict(list)
     for row in metrics["comparisons"]:
@@ -92,7 +98,9 @@ def statistics_hold(out):
         other = row_values(values, structures, row, row["against"])
         both = {where: one[where] - other[where] for where in one if where in other}
         difference = np.array(list(by_patient(both).values()))
-        assert abs(row["difference"] - difference.mean()) < 1e-6, row
+        # Differences have the errors of the values, not fewer.
+        size = max(map(abs, [*one.values(), *other.values()]))
+        assert abs(row["difference"] - difference.mean()) <= 1e-8 * size + 1e-12, row
         assert row["n_patients"] == len(difference), row
         if np.all(np.abs(difference) > 1e-7):  # values have 9 digits: no rounded zeros
             p = stats.wilcoxon(difference).pvalue
@@ -108,6 +116,10 @@ def statistics_hold(out):
             assert abs(row["p_holm"] - adjusted) < 1e-6, row
     assert [row["labelled"] for row in metrics["saving"]] == [2, 2]
     assert all(len(row["dice"]) == 8 for row in metrics["learning"])
+    with open(f"{out}/sets/n1-s0/fidelity/fidelity.json") as f:
+        dice = [value for volume in json.load(f)["volumes"] for value in volume["dice"]]
+    assert metrics["fidelity"]["slices"] == len(dice) == 16
+    assert 0 < metrics["fidelity"]["dropped"] == sum(value < 0.03 for value in dice) < 14, dice
     assert all(cost["core_hours"] > 0 for cost in metrics["costs"])
 
 
@@ -119,13 +131,42 @@ def killed(study, out):
     while len(glob.glob(f"{out}/sets/*/metrics.parts/*.result")) < 4:
         assert process.poll() is None and time.time() < deadline
         time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGUSR1)
     code = process.wait(timeout=120)
     done = len(glob.glob(f"{out}/sets/*/metrics.parts/*.result"))
     assert code == 75 and 4 <= done < 28, (code, done)
     said = run(1, "evaluate", study, *WORDS)
     assert " of 28 trainings have their results" in said, said
     assert not glob.glob(f"{out}/queue.*")
+
+
+def fidelity(study, out):
+    """The referee's record: of every slice, in the metrics, and obeyed by the evaluation."""
+    words = [*WORDS, "--set", "evaluate.labelled=[2]", "--set", "evaluate.arms=[real, real+synthetic]"]
+    said = run(1, "evaluate", study, *words, "--set", "evaluate.fidelity=1e-9", expect=3)
+    assert "ctaug referee" in said, said
+    run(2, "referee", study, *words, "--set", "evaluate.fidelity=1e-9")
+    run(2, "evaluate", study, *words, "--set", "evaluate.fidelity=1e-9")
+    with open(f"{out}/sets/n2-s0/fidelity/fidelity.json") as f:
+        record = json.load(f)
+    with open(f"{out}/metrics/metrics.json") as f:
+        summary = json.load(f)["fidelity"]
+    dice = [value for volume in record["volumes"] for value in volume["dice"]]
+    dropped = sum(len(volume["dropped"]) for volume in record["volumes"])
+    assert len(dice) == record["slices"] == summary["slices"]
+    assert dropped == record["dropped"] == summary["dropped"] == sum(d < 1e-9 for d in dice)
+    assert "volumes" not in summary and len(summary["structures"]) > 3
+    for row in summary["structures"]:
+        if row["ratio"] is not None:
+            assert abs(row["ratio"] - row["synthetic"] / row["real"]) < 1e-6, row
+    # A bound in the middle drops what is below it, one of 1 everything.
+    middle = sorted(dice)[len(dice) // 2]
+    if middle > 0:
+        run(1, "evaluate", study, *words, "--set", f"evaluate.fidelity={middle}")
+        with open(f"{out}/metrics/metrics.json") as f:
+            assert json.load(f)["fidelity"]["dropped"] == sum(d < middle - 1e-9 for d in dice)
+    said = run(1, "evaluate", study, *words, "--set", "evaluate.fidelity=1", expect=3)
+    assert "every synthetic slice" in said, said
 
 
 def main():
@@ -137,6 +178,10 @@ def main():
         statistics_hold(out)
         assert os.path.exists(f"{out}/report/report.html")
         assert "all good" in run(0, "verify", out)
+        record = f"{out}/sets/n2-s0/fidelity/manifest.json"
+        os.rename(record, f"{out}.kept")
+        assert "its manifest.json is missing" in run(0, "verify", out, expect=5)
+        os.rename(f"{out}.kept", record)
         assert not glob.glob(f"{out}/queue.*")
         said = run(2, "run", study, *WORDS)
         assert "metrics is current" in said, said
@@ -149,7 +194,7 @@ def main():
         # The results of the other arms are kept when one arm is left out or a seed is added.
         run(2, "evaluate", study, *WORDS, "--set", "evaluate.arms=[real, oracle]")
         said = run(2, "evaluate", study, *WORDS)
-        assert results(out) == expected and "56 of 28 trainings" in said, said
+        assert results(out) == expected and "28 of 28 trainings" in said, said
 
         # A damaged result is made again, and only that.
         path = f"{out}/sets/n2-s0/metrics.parts/oracle-1.result"
@@ -158,13 +203,28 @@ def main():
             f.write(b"x")
         os.remove(f"{out}/metrics/manifest.json")
         said = run(2, "evaluate", study, *WORDS)
-        assert results(out) == expected and "55 of 28 trainings" in said, said
+        assert results(out) == expected and "27 of 28 trainings" in said, said
 
         study_k, out_k = place.study("killed")
-        for verb in ("ingest", "train", "generate"):
+        for verb in ("ingest", "referee", "train", "generate"):
             run(2, verb, study_k, *WORDS)
         killed(study_k, out_k)
         assert results(out_k) == expected
+
+        # Two tasks at the same time, as of a job array, then the statistics.
+        study_t, out_t = place.study("tasks")
+        run(1, "ingest", study_t, *WORDS)
+        tasks = [subprocess.Popen(chain.command(1, chain.CTAUG, "run", study_t, *WORDS, "--task",
+                                                f"{k}/2"), stdout=subprocess.DEVNULL, env=chain.ENV)
+                 for k in range(2)]
+        assert [task.wait(timeout=900) for task in tasks] == [0, 0]
+        assert not os.path.exists(f"{out_t}/metrics")
+        said = run(1, "run", study_t, *WORDS)
+        assert "28 of 28 trainings" in said and results(out_t) == expected, said
+        for task, words in (("2/2", WORDS), ("x", WORDS), ("0/3", WORDS), ("0/1", ())):
+            assert "--task" in run(1, "run", study_t, *words, "--task", task, expect=2) or task == "0/3"
+
+        fidelity(study_t, out_t)
 
         # No patient is left for the oracle.
         said = run(1, "run", study_k, *WORDS, "--set", "evaluate.labelled=[3]", expect=3)

@@ -1,5 +1,5 @@
-/* Small components are removed: cases by hand, and random maps against a second algorithm that
- * spreads the smallest voxel number over each component until nothing changes. */
+/* Components are found and small ones removed: cases by hand, and random maps against a second
+ * algorithm that spreads the smallest voxel number over each component until nothing changes. */
 #include "model/components.h"
 
 #include "model/rng.h"
@@ -16,6 +16,45 @@ enum { Z = 5, Y = 7, X = 6, VOXELS = Z * Y * X };
 static const int64_t SHAPE[3] = {Z, Y, X};
 
 static int64_t at(int64_t z, int64_t y, int64_t x) { return (z * Y + y) * X + x; }
+
+/* A diagonal chain is one component; two voxels with a gap are two. */
+static void components_by_hand(void **state) {
+    (void)state;
+    const int64_t shape[3] = {2, 2, 5};
+    const uint8_t volume[20] = {0, 0, 0, 0, 4, 0, 4, 0, 0, 0, 4, 0, 4, 0, 3, 0, 0, 0, 3, 3};
+    const int32_t truth[20] = {0, 0, 0, 0, 1, 0, 2, 0, 0, 0, 2, 0, 2, 0, 0, 0, 0, 0, 0, 0};
+    int32_t number[20];
+    components c;
+    assert_int_equal(components_find(volume, shape, 4, number, &c), ST_OK);
+    assert_memory_equal(number, truth, sizeof number);
+    assert_int_equal(c.count, 2);
+    assert_int_equal(c.size[0], 1);
+    assert_int_equal(c.size[1], 3);
+    components_free(&c);
+    assert_int_equal(components_find(volume, shape, 9, number, &c), ST_OK);
+    assert_int_equal(c.count, 0);
+    components_free(&c);
+}
+
+/* The middle voxel of 3 x 3 x 3 is connected to each of the other 26; across it, nothing is. */
+static void neighbourhood(void **state) {
+    (void)state;
+    enum { N = 27, MIDDLE = N / 2 };
+    const int64_t shape[3] = {3, 3, 3};
+    int32_t number[N];
+    components c;
+    for (int i = 0; i < N; i++) {
+        uint8_t beside[N] = {0}, across[N] = {0};
+        beside[MIDDLE] = beside[i] = 1;
+        across[N - 1 - i] = across[i] = 1;
+        assert_int_equal(components_find(beside, shape, 1, number, &c), ST_OK);
+        assert_int_equal(c.count, 1);
+        components_free(&c);
+        assert_int_equal(components_find(across, shape, 1, number, &c), ST_OK);
+        assert_int_equal(c.count, i == MIDDLE ? 1 : 2);
+        components_free(&c);
+    }
+}
 
 static void corners_connect(void **state) {
     (void)state;
@@ -108,12 +147,27 @@ static void random_maps(void **state) {
     assert_true(all > 100);
 }
 
+static void sizes_below_one_are_refused(void **state) {
+    (void)state;
+    const int64_t empty[3] = {1, 0, 1};
+    uint8_t voxel[1] = {1};
+    int32_t number[1];
+    components c;
+    assert_int_equal(components_find(voxel, empty, 1, number, &c), ST_INPUT);
+    assert_null(c.size);
+    assert_int_equal(components_remove_small(voxel, empty, 0.5, NULL, NULL), ST_INPUT);
+    assert_int_equal(voxel[0], 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(components_by_hand),
+        cmocka_unit_test(neighbourhood),
         cmocka_unit_test(corners_connect),
         cmocka_unit_test(another_label_divides),
         cmocka_unit_test(ends_of_a_row_are_no_neighbours),
         cmocka_unit_test(random_maps),
+        cmocka_unit_test(sizes_below_one_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

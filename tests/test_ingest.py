@@ -53,7 +53,7 @@ def head(place):
     assert len(slices) == 108
 
     said = ingest(study(place + "/head.yaml", dicom, out, "thresholds"))
-    assert "next: ctaug train" in said and out in said, said
+    assert "next: ctaug referee" in said and out in said, said
     volumes, names = read_store(out + "/store")
     assert len(volumes) == 1
     ct, labels, space = next(iter(volumes.values()))

@@ -38,8 +38,8 @@ def check_metrics(metrics):
     assert metrics["synthetic"] == {"volumes": 3, "slices": 24}
     assert "liver" in metrics["dice"] and "lung" in metrics["dice"]
     for name, dice in metrics["dice"].items():
-        assert set(dice) >= {"real", "real_plus_synthetic", "n_patients"}, name
-        for arm in ("real", "real_plus_synthetic"):
+        assert set(dice) >= {"real", "real+synthetic", "n_patients"}, name
+        for arm in ("real", "real+synthetic"):
             assert dice["n_patients"] == 0 or 0 <= dice[arm] <= 1, (name, dice)
 
 

@@ -76,7 +76,8 @@ def check_set_tables(page):
     assert ["domain", "gan", "4", "0.71 (0.83)", "0.31 (0.79)", "0.81 (0.99)", "0.66 (0.92)",
             "0.41 (0.36)"] in page.cells
     assert ["Share of copied slices", "0.000[0.000, 0.010]", "0"] in page.cells
-    assert [FIRST, "0.910", "0.930", "0.98", "101", "103", "6.1", "12.1", "12.9"] in page.cells
+    assert [FIRST, "0.910", "0.930", "0.98", "101", "103", "6.1", "17", "12.1",
+            "12.9"] in page.cells
     assert ["segmenters", "3.10"] in page.cells and "4.35 core hours" in page.text
     assert row(page, "Congruence")[2].startswith("FID 3.21 (real slices: 1.13)")
     assert "0.87 (" + SECOND + ")" in row(page, "Constraint")[2]

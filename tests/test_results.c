@@ -1,6 +1,6 @@
 /* Results of a training: what was written is read, anything else is refused by name; sizes of
  * lesions; mixtures of the arms. */
-#include "pipeline/common/evaluation_arms.h"
+#include "pipeline/study/evaluation_arms.h"
 #include "pipeline/evaluate/comparison.h"
 #include "tests/scratch.h"
 

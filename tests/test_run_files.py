@@ -50,7 +50,7 @@ def links_are_refused(place, study, out):
     names = [os.path.relpath(path, good) for path in modes(good) if path != good]
     # Those that a finished run no longer has.
     names += ["heartbeat", "heartbeat/rank-00000", "synthetic.parts-0123456789abcdef",
-              "synthetic.parts-0123456789abcdef/unit-00000000.hu", "metrics.parts-0/real-0",
+              "synthetic.parts-0123456789abcdef/unit-00000000.hu", "metrics.parts/real-0",
               "checkpoints.earlier-1", "checkpoints/step-00000009", "study.yaml.tmp.1",
               "checkpoints/history.json.damaged", "store.tmp.1"]
     for name in names:

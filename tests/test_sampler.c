@@ -25,7 +25,6 @@ typedef struct oracle {
     double push;   /* added to conditional predictions */
     double points; /* not NAN: all data have this value */
     status fault;
-    float *first; /* where keep_first() keeps x_T */
 } oracle;
 
 static status oracle_denoise(void *context, const float *x_t, int64_t t, int conditional,
@@ -301,83 +300,6 @@ static void faults_are_passed_on(void **state) {
     schedule_free(&s->schedule);
 }
 
-/* Keeps the first x_t, which is x_T, and predicts 0. */
-static status keep_first(void *context, const float *x_t, int64_t t, int conditional,
-                         float *predicted) {
-    oracle *o = context;
-    (void)t, (void)conditional;
-    if (o->calls[1]++ == 0) memcpy(o->first, x_t, (size_t)o->count * sizeof *x_t);
-    memset(predicted, 0, (size_t)o->count * sizeof *predicted);
-    return ST_OK;
-}
-
-typedef struct moments {
-    double n, a, b, aa, bb, ab;
-} moments;
-
-static void add(moments *m, double a, double b) {
-    m->n++;
-    m->a += a, m->b += b;
-    m->aa += a * a, m->bb += b * b, m->ab += a * b;
-}
-
-static double correlation(const moments *m) {
-    double aa = m->aa - m->a * m->a / m->n, bb = m->bb - m->b * m->b / m->n;
-    return (m->ab - m->a * m->b / m->n) / sqrt(aa * bb);
-}
-
-enum { WIDTH = 40, BLOCK_SIDE = 8 }; /* N = 40 x 25: blocks at the border are cut */
-
-/* The mean of the block of pixel i. */
-static double block_mean(const float *x, int64_t i) {
-    double sum = 0, count = 0;
-    int64_t row = i / WIDTH / BLOCK_SIDE, column = i % WIDTH / BLOCK_SIDE;
-    for (int64_t k = 0; k < N; k++) {
-        if (k / WIDTH / BLOCK_SIDE != row || k % WIDTH / BLOCK_SIDE != column) continue;
-        sum += x[k];
-        count++;
-    }
-    return sum / count;
-}
-
-/* x_T of 20 slices of one volume and of 20 volumes, for a correlation rho: block means correlate by
- * rho inside the volume only; deviations from them never do; every pixel has variance 1, and
- * neighbours are independent. 20,000 values: 4 standard errors are 0.028 of a correlation, 0.04 of
- * a variance. 20 x 20 block means of 190 pairs that share slices: 0.2 is generous for both. */
-static void slices_of_a_volume_share_the_means_of_blocks(void **state) {
-    set_up *s = *state;
-    static float first[BATCH * N];
-    static const double rhos[] = {0, 0.5, 1};
-    for (size_t k = 0; k < 3; k++)
-        for (int same = 0; same < 2; same++) {
-            moments means = {0}, rest = {0}, across = {0}, down = {0};
-            prepare(s, SCHEDULE_COSINE, 100, OBJECTIVE_X0, SAMPLER_DDIM, 2, 0);
-            s->oracle.first = first;
-            s->how.shared = rhos[k];
-            s->how.width = WIDTH;
-            s->how.block = BLOCK_SIDE;
-            for (uint64_t b = 0; b < BATCH; b++)
-                s->index[b] = same ? (UINT64_C(7) << 20) + b : (7 + b) << 20;
-            assert_int_equal(sampler_run(&s->how, keep_first, &s->oracle, s->index, BATCH, N, s->x),
-                             ST_OK);
-            for (int64_t b = 0; b < BATCH; b++)
-                for (int64_t i = 0; i < N; i++) {
-                    const float *x = first + b * N, *y = first + (b + 1) % BATCH * N;
-                    double mx = block_mean(x, i), my = block_mean(y, i);
-                    add(&means, mx, my);
-                    add(&rest, x[i] - mx, y[i] - my);
-                    if (i % WIDTH > 0) add(&across, x[i - 1], x[i]);
-                    if (i >= WIDTH) add(&down, x[i - WIDTH], x[i]);
-                }
-            assert_float_equal(correlation(&means), same ? rhos[k] : 0, 0.2);
-            assert_float_equal(correlation(&rest), 0, 0.028);
-            assert_float_equal(across.aa / across.n, 1, same ? 0.1 : 0.04);
-            assert_float_equal(correlation(&across), 0, same ? 0.06 : 0.028);
-            assert_float_equal(correlation(&down), 0, same ? 0.06 : 0.028);
-            schedule_free(&s->schedule);
-        }
-}
-
 /* x_0 becomes 2 for the first sample alone. */
 static void set_two(void *context, int64_t b, float *x0) {
     (void)context;
@@ -399,18 +321,6 @@ static void a_correction_of_x0_is_followed(void **state) {
     schedule_free(&s->schedule);
 }
 
-static void shared_noise_out_of_range_is_refused(void **state) {
-    set_up *s = *state;
-    prepare(s, SCHEDULE_COSINE, 100, OBJECTIVE_X0, SAMPLER_DDIM, 2, 0);
-    s->how.shared = 1.1;
-    assert_int_equal(run(s), ST_USAGE);
-    s->how.shared = 0.5;
-    s->how.width = 33; /* does not divide N */
-    s->how.block = 8;
-    assert_int_equal(run(s), ST_USAGE);
-    schedule_free(&s->schedule);
-}
-
 int main(void) {
     static set_up s;
     void *state = &s;
@@ -424,9 +334,7 @@ int main(void) {
         cmocka_unit_test_prestate(times_are_even, state),
         cmocka_unit_test_prestate(clamp_tames_the_far_end, state),
         cmocka_unit_test_prestate(faults_are_passed_on, state),
-        cmocka_unit_test_prestate(slices_of_a_volume_share_the_means_of_blocks, state),
         cmocka_unit_test_prestate(a_correction_of_x0_is_followed, state),
-        cmocka_unit_test_prestate(shared_noise_out_of_range_is_refused, state),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

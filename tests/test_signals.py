@@ -225,7 +225,7 @@ def other_stages(place):
         for verb in ("ingest", "train"):
             chain.run(2, verb, study, *words)
         for verb, kept in (("generate", f"{out}/synthetic.parts-*/unit-*.hu"),
-                           ("evaluate", f"{out}/metrics.parts-*/real-0/step-*")):
+                           ("evaluate", f"{out}/metrics.parts/real-0/step-*")):
             if interrupted:
                 ready = (lambda: glob.glob(kept)) if verb == "generate" else None
                 code, _, text = stop(study, out, verb, words,

@@ -250,6 +250,8 @@ static void fingerprints_follow_from_what_matters(void **state) {
             other = "[a: 1..2]";
         } else if (key->kind == STUDY_INSERTS) {
             other = "[a in b: 0.5]";
+        } else if (key->kind == STUDY_INTEGERS) {
+            other = "[2, 4]";
         }
         if (key->kind == STUDY_CHOICE && key->choices->count < 2) continue;
         study_defaults(&b);

@@ -1,6 +1,6 @@
 /* Surface distances, distance transform and components: against scipy.ndimage, against all pairs of
  * voxels, by hand, and the cases without a structure. */
-#include "model/metric/components.h"
+#include "model/components.h"
 #include "model/metric/distance_transform.h"
 #include "model/metric/surface.h"
 #include "model/rng.h"
@@ -158,59 +158,13 @@ static void absent_structures(void **state) {
     assert_false(s.false_positive);
 }
 
-/* A diagonal chain is one component; two voxels with a gap are two. */
-static void components_by_hand(void **state) {
-    (void)state;
-    const int64_t shape[3] = {2, 2, 5};
-    const uint8_t volume[20] = {0, 0, 0, 0, 4, 0, 4, 0, 0, 0, 4, 0, 4, 0, 3, 0, 0, 0, 3, 3};
-    const int32_t truth[20] = {0, 0, 0, 0, 1, 0, 2, 0, 0, 0, 2, 0, 2, 0, 0, 0, 0, 0, 0, 0};
-    const uint8_t other[20] = {4, 4, 4, 4, 0, 0, 4, 0, 0, 0, 4, 0, 3, 0, 0, 0, 0, 0, 0, 0};
-    int32_t number[20];
-    int64_t overlap[2];
-    components c;
-    assert_int_equal(components_find(volume, shape, 4, number, &c), ST_OK);
-    assert_memory_equal(number, truth, sizeof number);
-    assert_int_equal(c.count, 2);
-    assert_int_equal(c.size[0], 1);
-    assert_int_equal(c.size[1], 3);
-    components_overlap(&c, number, other, 20, 4, overlap);
-    assert_int_equal(overlap[0], 0);
-    assert_int_equal(overlap[1], 2);
-    components_free(&c);
-    assert_int_equal(components_find(volume, shape, 9, number, &c), ST_OK);
-    assert_int_equal(c.count, 0);
-    components_free(&c);
-}
-
-/* The middle voxel of 3 x 3 x 3 is connected to each of the other 26; across it, nothing is. */
-static void neighbourhood(void **state) {
-    (void)state;
-    enum { N = 27, MIDDLE = N / 2 };
-    const int64_t shape[3] = {3, 3, 3};
-    int32_t number[N];
-    components c;
-    for (int i = 0; i < N; i++) {
-        uint8_t beside[N] = {0}, across[N] = {0};
-        beside[MIDDLE] = beside[i] = 1;
-        across[N - 1 - i] = across[i] = 1;
-        assert_int_equal(components_find(beside, shape, 1, number, &c), ST_OK);
-        assert_int_equal(c.count, 1);
-        components_free(&c);
-        assert_int_equal(components_find(across, shape, 1, number, &c), ST_OK);
-        assert_int_equal(c.count, i == MIDDLE ? 1 : 2);
-        components_free(&c);
-    }
-}
-
 static void unusable_input(void **state) {
     (void)state;
     const int64_t good[3] = {1, 1, 1}, empty[3] = {1, 0, 1};
     const double spacing[3] = {1, 1, 1}, zero[3] = {1, 0, 1}, nan[3] = {1, 1, NAN};
     const uint8_t voxel[1] = {1};
-    int32_t number[1];
     double squared[1];
     surface_scores s;
-    components c;
     assert_int_equal(surface_compare(voxel, voxel, empty, spacing, 1, 1, &s), ST_INPUT);
     assert_int_equal(surface_compare(voxel, voxel, good, zero, 1, 1, &s), ST_INPUT);
     assert_int_equal(surface_compare(voxel, voxel, good, nan, 1, 1, &s), ST_INPUT);
@@ -219,16 +173,13 @@ static void unusable_input(void **state) {
     assert_true(isnan(s.hd95) && isnan(s.nsd));
     assert_int_equal(distance_transform(voxel, empty, spacing, squared), ST_INPUT);
     assert_int_equal(distance_transform(voxel, good, zero, squared), ST_INPUT);
-    assert_int_equal(components_find(voxel, empty, 1, number, &c), ST_INPUT);
-    assert_null(c.size);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equals_scipy),      cmocka_unit_test(nearest_of_all_sites),
         cmocka_unit_test(shifted_cubes),     cmocka_unit_test(tolerance_equal_to_distance),
-        cmocka_unit_test(absent_structures), cmocka_unit_test(components_by_hand),
-        cmocka_unit_test(neighbourhood),     cmocka_unit_test(unusable_input),
+        cmocka_unit_test(absent_structures), cmocka_unit_test(unusable_input),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

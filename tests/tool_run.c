@@ -1,10 +1,9 @@
 /* For tests/test_report.py: writes an output folder as the stages before the report leave it.
- * Usage: tool_run OUT METRICS.json PATIENTS NAME.
+ * Usage: tool_run OUT METRICS.json PATIENTS NAME [KEY=VALUE ...], keys of the study.
  *
  * Each slice has one HU value, which identifies it: -900 + 90 z + 7 v for slice z of real volume v;
  * a synthetic slice has that of its source slice + 40. The window is [-1000, 1000], the working
- * size
- * 24. The store has two structures whose names contain markup.
+ * size 24. The store has two structures whose names contain markup.
  */
 #include "io/manifest.h"
 #include "pipeline/data/deform.h"
@@ -150,7 +149,7 @@ done:
     return st;
 }
 
-static status make_run(const comm *c, char **argv) {
+static status make_run(const comm *c, int argc, char **argv) {
     status st = ST_OK;
     study s;
     store *real = NULL, *made = NULL;
@@ -163,6 +162,9 @@ static status make_run(const comm *c, char **argv) {
     s.train.steps = 800;
     s.train.warmup = 10;
     TRY(file_make_dirs(s.out));
+    TRY(put_study(&s));
+    TRY(path_join(path, s.out, "asked.yaml"));
+    TRY(study_read(c, path, (const char *const *)argv + 5, argc - 5, &s));
     TRY(put_real(c, &s, (int)strtol(argv[3], NULL, 10), &real));
     TRY(put_synthetic(c, &s, real, synthetic));
     TRY(path_join(path, s.out, "checkpoints"));
@@ -183,9 +185,9 @@ done:
 
 int main(int argc, char **argv) {
     comm *c = NULL;
-    if (argc != 5) return ST_USAGE;
+    if (argc < 5) return ST_USAGE;
     status st = comm_start(&argc, &argv, &c);
-    if (st == ST_OK) st = make_run(c, argv);
+    if (st == ST_OK) st = make_run(c, argc, argv);
     if (st != ST_OK) fprintf(stderr, "tool_run: %s\n", status_message());
     comm_stop(c);
     return st;

@@ -50,7 +50,7 @@ static const struct row {
 
 const named_table sampler_kinds = NAMED_TABLE("sampler", TABLE);
 
-static status check(const sampling *how, int64_t n) {
+static status check(const sampling *how) {
     status st = ST_OK;
     if (how->steps < 1 || how->steps > how->schedule->steps)
         TRY(status_fail(ST_USAGE,
@@ -61,13 +61,6 @@ static status check(const sampling *how, int64_t n) {
         TRY(status_fail(ST_USAGE, "eta %g: it must be between 0 and 1", how->eta));
     if (!isfinite(how->guidance))
         TRY(status_fail(ST_USAGE, "guidance %g: it must be a finite number", how->guidance));
-    if (!(how->shared >= 0 && how->shared <= 1))
-        TRY(status_fail(ST_USAGE, "shared noise %g: it must be between 0 and 1", how->shared));
-    if (how->shared > 0 && (how->width < 1 || how->block < 1 || n % how->width != 0))
-        TRY(status_fail(ST_USAGE,
-                        "shared noise of blocks of %" PRId64 " pixels in samples of %" PRId64
-                        " values, %" PRId64 " wide",
-                        how->block, n, how->width));
     if (!(how->clip >= 0))
         TRY(status_fail(ST_USAGE, "clip %g: it must be positive, or 0 for no clamping", how->clip));
 done:
@@ -133,29 +126,6 @@ static void draw_normal(const sampling *how, uint64_t index, int64_t k, float *o
     rng_fill_normal(&r, out, n);
 }
 
-/* Replaces the mean m of each block of x by sqrt(shared) g + sqrt(1 - shared) m, where g is the
- * block mean of the group's noise. The means of white noise are independent of the deviations from
- * them, so x stays white. group: buffer. */
-static void share_means(const sampling *how, uint64_t index, float *group, float *x, int64_t n) {
-    int64_t width = how->width, height = n / width, block = how->block;
-    rng_stream r = rng_open(how->seed, RNG_VOLUME, index >> 20, 0);
-    rng_fill_normal(&r, group, n);
-    for (int64_t top = 0; top < height; top += block)
-        for (int64_t left = 0; left < width; left += block) {
-            int64_t bottom = top + block < height ? top + block : height;
-            int64_t right = left + block < width ? left + block : width;
-            double own = 0, others = 0, count = (double)((bottom - top) * (right - left));
-            for (int64_t y = top; y < bottom; y++)
-                for (int64_t i = y * width + left; i < y * width + right; i++) {
-                    own += x[i] / count;
-                    others += group[i] / count;
-                }
-            double more = sqrt(how->shared) * others + (sqrt(1 - how->shared) - 1) * own;
-            for (int64_t y = top; y < bottom; y++)
-                for (int64_t i = y * width + left; i < y * width + right; i++) x[i] += (float)more;
-        }
-}
-
 static status check_finite(const float *x, int64_t count, int64_t t) {
     for (int64_t i = 0; i < count; i++)
         if (!isfinite(x[i]))
@@ -171,7 +141,7 @@ status sampler_run(const sampling *how, denoise_fn denoise, void *context, const
     status st = ST_OK;
     int64_t count = 0;
     float *predicted = NULL, *unconditional = NULL, *work = NULL;
-    TRY(check(how, n));
+    TRY(check(how));
     if (!size_mul(batch, n, &count))
         TRY(status_fail(ST_USAGE,
                         "a batch of %" PRId64 " samples of %" PRId64 " values is too large", batch,
@@ -182,10 +152,7 @@ status sampler_run(const sampling *how, denoise_fn denoise, void *context, const
     TRY(array_alloc(&work, n, 3 * sizeof *work, "sampling"));
     float *x0 = work, *eps = work + n, *noise = work + 2 * n;
 
-    for (int64_t b = 0; b < batch; b++) {
-        draw_normal(how, index[b], 0, x + b * n, n);
-        if (how->shared > 0) share_means(how, index[b], noise, x + b * n, n);
-    }
+    for (int64_t b = 0; b < batch; b++) draw_normal(how, index[b], 0, x + b * n, n);
     for (int64_t k = 0; k < how->steps; k++) {
         int64_t t = time_at(how, k), to = time_at(how, k + 1);
         double alpha_bar = schedule_alpha_bar(how->schedule, t);

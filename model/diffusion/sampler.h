@@ -4,10 +4,6 @@
  * A sampler does not know the network: it calls `denoise` for predictions. Its noise comes from
  * Philox streams identified by (seed, RNG_SAMPLE, global sample index, step), so that the bytes of
  * a sample do not depend on the batch or rank in which it is generated.
- *
- * Samples of one group (such as the slices of a volume) can share a part of x_T, so that they get
- * the same appearance. Shared are the means of square blocks of x_T, which decide about grey values
- * of whole regions; texture, the rest, stays independent. x_T remains white with variance 1.
  */
 #ifndef CTAUG_MODEL_DIFFUSION_SAMPLER_H
 #define CTAUG_MODEL_DIFFUSION_SAMPLER_H
@@ -39,12 +35,7 @@ typedef struct sampling {
     /* Classifier-free guidance (Ho & Salimans 2022): cond + (w - 1)(cond - uncond). With w = 1 the
      * network is called once a step, otherwise twice. */
     double guidance;
-    double clip; /* x_0 is clamped to [-clip, clip]; 0: no clamping */
-    /* Correlation of the block means of x_T within a group, 0..1; 0: x_T is independent, and the
-     * two below are not used. Samples are images of this width; the blocks have block * block
-     * pixels (those at the border fewer). The group of a sample is its index / 2^20. */
-    double shared;
-    int64_t width, block;
+    double clip;        /* x_0 is clamped to [-clip, clip]; 0: no clamping */
     correct_fn correct; /* with the context of `denoise`; NULL: none */
     uint64_t seed;
     const schedule *schedule;

@@ -38,6 +38,14 @@ int64_t cells_first(const study *s) {
     return s->evaluate.labelled.count > 0 ? cells_count(s) - s->evaluate.sets : 0;
 }
 
+bool cells_is_mine(const stage_context *stage, int64_t i) {
+    return stage->tasks == 0 || i % stage->tasks == stage->task;
+}
+
+int64_t cells_first_mine(const stage_context *stage) {
+    return stage->tasks == 0 ? cells_first(stage->study) : stage->task;
+}
+
 bool cells_need(const study *s, arm_source source) {
     bool needed = source == SOURCE_SYNTHETIC;
     for (int i = 0; i < study_arm_count(s); i++)
@@ -102,6 +110,7 @@ status cells_each(const stage_context *stage, status (*run)(const stage_context 
     for (;;) {
         TRY(work_queue_next(&queue, &i));
         if (i < 0) break;
+        if (!cells_is_mine(stage, i)) continue;
         TRY(run_cell(&group, i, run));
     }
 done:

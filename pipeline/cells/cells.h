@@ -34,6 +34,11 @@ int64_t cells_first(const study *s);
  * published. Local. */
 status cells_fingerprint(const stage_context *stage, const char *real, char hex[SHA256_HEX]);
 
+/* Whether this launch handles cell i, and the first cell that it handles or, without tasks,
+ * cells_first(). Local. */
+bool cells_is_mine(const stage_context *stage, int64_t i);
+int64_t cells_first_mine(const stage_context *stage);
+
 /* Whether an arm of the study takes slices of this source; those of the diffusion model are always
  * needed. Local. */
 bool cells_need(const study *s, arm_source source);

@@ -120,7 +120,7 @@ static const verb verbs[] = {
     {"init", "print a study file with all keys explained", init_help, NULL, init_verb},
     {"run", "all stages, from ingest to report", run_help, run_stages, NULL},
     {"ingest", "read DICOM into a store", ingest_help, ingest_stage, NULL},
-    {"referee", "train a segmenter for pseudo-labels", referee_help, referee_sets_stage, NULL},
+    {"referee", "train a segmenter that other stages use", referee_help, referee_sets_stage, NULL},
     {"train", "train the diffusion model on the store", train_help, train_sets_stage, NULL},
     {"gan", "train the GAN, a baseline, on the store", gan_help, gan_sets_stage, NULL},
     {"generate", "sample synthetic volumes from the model", generate_help, generate_sets_stage,

@@ -3,6 +3,7 @@
 #include "pipeline/cli/study_verb.h"
 
 #include "io/real_path.h"
+#include "pipeline/cells/cells.h"
 #include "pipeline/common/held_out.h"
 #include "pipeline/common/precision.h"
 #include "pipeline/common/threads.h"
@@ -25,7 +26,8 @@ typedef struct arguments {
     const char *path;
     const char *overrides[OVERRIDES_MAX];
     int64_t count;
-    int64_t watchdog; /* seconds; 0: off */
+    int64_t watchdog;    /* seconds; 0: off */
+    int64_t task, tasks; /* --task K/N; 0, 0: not given */
     bool share, rehash;
 } arguments;
 
@@ -37,6 +39,16 @@ static status parse_watchdog(const char *verb, const char *text, int64_t *second
     return status_fail(ST_USAGE,
                        "%s: --watchdog is \"%s\"; it must be a number of seconds, 0 for off", verb,
                        text);
+}
+
+/* "K/N", 0 <= K < N. */
+static status parse_task(const char *verb, const char *text, arguments *out) {
+    char rest;
+    if (sscanf(text, "%" SCNd64 "/%" SCNd64 "%c", &out->task, &out->tasks, &rest) == 2 &&
+        out->task >= 0 && out->task < out->tasks)
+        return ST_OK;
+    return status_fail(ST_USAGE, "%s: --task is \"%s\"; it must be K/N with K from 0 to N - 1",
+                       verb, text);
 }
 
 /* The value of an option that is "--name value" or "--name=value"; NULL if argv[*i] is another one,
@@ -53,10 +65,14 @@ static const char *value_of(int argc, char **argv, int *i, const char *name) {
 static status parse(int argc, char **argv, arguments *out) {
     out->watchdog = WATCHDOG_DEFAULT;
     for (int i = 1; i < argc; i++) {
-        const char *text = value_of(argc, argv, &i, "--set"), *seconds = NULL;
+        const char *text = value_of(argc, argv, &i, "--set"), *seconds = NULL, *task = NULL;
         if (!text) seconds = value_of(argc, argv, &i, "--watchdog");
+        if (!text && !seconds) task = value_of(argc, argv, &i, "--task");
         if (text && !*text) return status_fail(ST_USAGE, "%s: --set needs key=value", argv[0]);
-        if (seconds) {
+        if (task) {
+            status st = parse_task(argv[0], task, out);
+            if (st != ST_OK) return st;
+        } else if (seconds) {
             status st = parse_watchdog(argv[0], seconds, &out->watchdog);
             if (st != ST_OK) return st;
         } else if (text)
@@ -68,7 +84,7 @@ static status parse(int argc, char **argv, arguments *out) {
         else if (argv[i][0] == '-')
             return status_fail(ST_USAGE,
                                "%s: unknown option %s; there are --set key=value, --watchdog "
-                               "seconds, --share and --rehash",
+                               "seconds, --task K/N, --share and --rehash",
                                argv[0], argv[i]);
         else if (out->path)
             return status_fail(ST_USAGE, "%s: one study at a time: %s, %s", argv[0], out->path,
@@ -162,20 +178,23 @@ done:
 
 /* Opens the journal. On rank 0 it first creates and locks the run directory, so that no second run
  * writes to it, and saves the effective study there. Collective. */
-static status open_run(const comm *c, const study *s, int *lock, journal **log) {
+static status open_run(const comm *c, const study *s, const arguments *a, int *lock,
+                       journal **log) {
     status st = ST_OK;
-    char path[PATH_SIZE];
+    char path[PATH_SIZE], name[64] = "lock";
+    /* Several tasks work in one run directory at once; the event log has one writer. */
+    if (a->tasks > 0) snprintf(name, sizeof name, "lock.task-%" PRId64, a->task);
     bool first = comm_rank(c) == 0;
     *log = NULL;
     if (first) {
         TRY(check_place(s));
         TRY(file_make_dirs(s->out));
-        TRY(path_join(path, s->out, "lock"));
+        TRY(path_join(path, s->out, name));
         TRY(file_lock(path, lock));
         TRY(refuse_links(s->out));
         TRY(save_study(s));
     }
-    TRY(log_open(first ? s->out : NULL, first, log));
+    TRY(log_open(first && a->tasks == 0 ? s->out : NULL, first, log));
 done:
     return comm_agree(c, st);
 }
@@ -211,8 +230,41 @@ static void print_how_to_continue(const comm *c, const char *verb, const argumen
         put_quoted(a->overrides[i]);
     }
     if (a->watchdog != WATCHDOG_DEFAULT) printf(" --watchdog %" PRId64, a->watchdog);
+    if (a->tasks > 0) printf(" --task %" PRId64 "/%" PRId64, a->task, a->tasks);
     if (a->share) printf(" --share");
     printf("\n");
+}
+
+/* ST_USAGE if the study has no labelled sets that tasks could share, or fewer than tasks. Local. */
+static status check_task(const study *s, const arguments *a, const char *verb) {
+    static const char *const verbs[] = {"run", "referee", "train", "gan", "generate", "evaluate"};
+    bool known = false;
+    if (a->tasks == 0) return ST_OK;
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) known |= strcmp(verb, verbs[i]) == 0;
+    if (!known) return status_fail(ST_USAGE, "%s: --task is for what is made for each set", verb);
+    if (s->evaluate.labelled.count == 0)
+        return status_fail(ST_USAGE,
+                           "%s: --task shares out the sets of evaluate.labelled, and it "
+                           "is empty",
+                           verb);
+    if (a->tasks > cells_count(s))
+        return status_fail(ST_USAGE,
+                           "%s: %" PRId64 " tasks are more than the %" PRId64
+                           " labelled sets of the study",
+                           verb, a->tasks, cells_count(s));
+    return ST_OK;
+}
+
+/* The directory whose heartbeats the watchdog watches: of tasks each has its own. Local. */
+static status beat_directory(const study *s, const arguments *a, char path[PATH_SIZE]) {
+    char name[64];
+    snprintf(name, sizeof name, "queue.task-%" PRId64, a->task);
+    if (a->tasks == 0) {
+        memcpy(path, s->out, sizeof s->out);
+        return ST_OK;
+    }
+    status st = path_join(path, s->out, name);
+    return st == ST_OK ? file_make_dirs(path) : st;
 }
 
 status study_verb(const comm *c, int argc, char **argv, status (*stage)(const stage_context *),
@@ -221,6 +273,7 @@ status study_verb(const comm *c, int argc, char **argv, status (*stage)(const st
     arguments a = {0};
     study s;
     journal *log = NULL;
+    char beats[PATH_SIZE];
     int lock = -1;
     watchdog *dog = NULL;
     tensor_type precision = TYPE_F32;
@@ -229,16 +282,20 @@ status study_verb(const comm *c, int argc, char **argv, status (*stage)(const st
     const kernels *engine = kernels_of(s.engine);
     if (!a.share) umask(077); /* a run holds patients' data */
     TRY(precision_choose(c, s.train.precision, engine, &precision));
-    TRY(open_run(c, &s, &lock, &log));
+    TRY(comm_agree(c, check_task(&s, &a, argv[0])));
+    TRY(open_run(c, &s, &a, &lock, &log));
     const stage_context context = {.comm = c,
                                    .study = &s,
                                    .log = log,
                                    .engine = engine,
                                    .precision = precision,
+                                   .task = a.task,
+                                   .tasks = a.tasks,
                                    .rehash = a.rehash,
                                    .stop_requested = stop_requested};
     log_start(&context, argv[0]);
-    TRY(watchdog_start(c, s.out, (double)a.watchdog, &dog));
+    TRY(comm_agree(c, beat_directory(&s, &a, beats)));
+    TRY(watchdog_start(c, beats, (double)a.watchdog, &dog));
     /* Together: a rank without heartbeat would count as silent. */
     st = comm_agree(c, stage(&context));
     watchdog_stop(dog);

@@ -56,8 +56,6 @@ void denoiser_fill(const denoiser_inputs *in, int64_t b, const float *x_t, int64
     class[conditional ? condition->contrast : classes - 1] = 1;
 }
 
-enum { SHARED_BLOCK = 8 /* pixels: see sampling.block */ };
-
 struct denoiser {
     const study *study;
     unet_config config;
@@ -185,9 +183,6 @@ status denoiser_sample(denoiser *d, const slice_sample *conditions, const uint64
                     .eta = d->study->generate.eta,
                     .guidance = guidance_of(d),
                     .clip = 1.0,
-                    .shared = d->study->generate.shared_noise,
-                    .width = d->config.size,
-                    .block = SHARED_BLOCK,
                     .correct = d->grey ? steer : NULL,
                     .seed = (uint64_t)d->study->seed,
                     .schedule = &d->schedule,

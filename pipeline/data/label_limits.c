@@ -3,7 +3,7 @@
 
 #include "io/activity.h"
 #include "io/alloc.h"
-#include "model/metric/components.h"
+#include "model/components.h"
 #include "pipeline/data/deform.h"
 
 #include <math.h>

@@ -74,7 +74,8 @@ done:
 static status read_results(evaluation *e) {
     status st = ST_OK;
     e->missing_count = 0;
-    for (int64_t cell = 0; cell < cells_count(e->stage->study); cell++) TRY(read_cell(e, cell));
+    for (int64_t cell = 0; cell < cells_count(e->stage->study); cell++)
+        if (cells_is_mine(e->stage, cell)) TRY(read_cell(e, cell));
 done:
     return st;
 }
@@ -100,7 +101,7 @@ static status open_evaluation(evaluation *e) {
     const study *s = e->stage->study;
     all_results *all = &e->all;
     TRY(check_mixtures(s));
-    TRY(comparison_open(e->stage, cells_first(s), &e->first));
+    TRY(comparison_open(e->stage, cells_first_mine(e->stage), &e->first));
     TRY(stage_path(e->stage, "metrics", e->output));
     e->trainings = cells_count(s) * study_arm_count(s) * s->evaluate.seeds;
     TRY(array_alloc(&e->missing, e->trainings, sizeof *e->missing, "trainings"));
@@ -114,7 +115,9 @@ static status open_evaluation(evaluation *e) {
     all->sets = s->evaluate.labelled.count > 0 ? s->evaluate.sets : 1;
     all->seeds = s->evaluate.seeds;
     all->arms = study_arm_count(s);
-    TRY(cells_fingerprint(e->stage, store_manifest(e->first.real)->seal, e->metrics.fingerprint));
+    if (e->stage->tasks == 0)
+        TRY(cells_fingerprint(e->stage, store_manifest(e->first.real)->seal,
+                              e->metrics.fingerprint));
     TRY(read_results(e));
     TRY(metrics_alloc(&e->metrics, all->labels, s->evaluate.seeds));
 done:
@@ -248,7 +251,8 @@ status evaluate_stage(const stage_context *stage) {
     bool current = false;
     TRY(cells_each(stage, fidelity_measure));
     TRY(comm_agree(stage->comm, open_evaluation(&e)));
-    TRY(stage_is_current(stage, e.output, "metrics", e.metrics.fingerprint, &current));
+    if (stage->tasks == 0)
+        TRY(stage_is_current(stage, e.output, "metrics", e.metrics.fingerprint, &current));
     if (current) {
         log_info(stage->log, "evaluate: %s is current", e.output);
         stage_log_next(stage, "gate");
@@ -256,11 +260,17 @@ status evaluate_stage(const stage_context *stage) {
     }
     TRY(comm_broadcast(stage->comm, &e.missing_count, sizeof e.missing_count, 0));
     TRY(comm_broadcast(stage->comm, e.missing, e.trainings * (int64_t)sizeof *e.missing, 0));
-    if (e.missing_count < e.trainings)
+    if (e.missing_count < e.trainings && stage->tasks == 0)
         log_info(stage->log, "evaluate: %" PRId64 " of %" PRId64 " trainings have their results",
                  e.trainings - e.missing_count, e.trainings);
+    if (e.missing_count > 0) TRY(run_missing(&e));
+    if (stage->tasks > 0) {
+        log_info(stage->log,
+                 "evaluate: the results of task %" PRId64 " of %" PRId64 " are complete",
+                 stage->task, stage->tasks);
+        goto done;
+    }
     if (e.missing_count > 0) {
-        TRY(run_missing(&e));
         if (comm_rank(stage->comm) == 0) st = read_results(&e);
         TRY(comm_agree(stage->comm, st));
     }

@@ -2,7 +2,7 @@
 #ifndef CTAUG_PIPELINE_EVALUATE_METRICS_JSON_H
 #define CTAUG_PIPELINE_EVALUATE_METRICS_JSON_H
 
-#include "pipeline/common/evaluation_arms.h"
+#include "pipeline/study/evaluation_arms.h"
 #include "pipeline/data/split.h"
 #include "pipeline/evaluate/statistics.h"
 #include "pipeline/stage.h"

@@ -2,9 +2,9 @@
 #include "pipeline/evaluate/scoring.h"
 
 #include "io/alloc.h"
-#include "model/metric/components.h"
 #include "model/metric/surface.h"
 #include "pipeline/data/shift.h"
+#include "pipeline/evaluate/lesions.h"
 
 #include <math.h>
 #include <string.h>
@@ -15,7 +15,7 @@ enum { QUICK_SLICES = 128 };
 typedef struct row_sums {
     double both, truth, predicted; /* voxels */
     double hd95, hd95_count, nsd, nsd_count;
-    double lesion_dice, lesions; /* of the rows of lesion sizes */
+    lesion_sums lesions; /* of the rows of lesion sizes */
 } row_sums;
 enum { ROW_SUMS = sizeof(row_sums) / sizeof(double) };
 
@@ -70,76 +70,6 @@ static status add_structure(row_sums *sum, const uint8_t *truth, const uint8_t *
     return ST_OK;
 }
 
-/* The size class of a component of `voxels` voxels: by the diameter of a ball of its volume. */
-static int lesion_size(int64_t voxels, const double spacing[3]) {
-    const double volume = (double)voxels * spacing[0] * spacing[1] * spacing[2];
-    const double diameter = cbrt(6 * volume / 3.14159265358979323846);
-    return diameter < 10 ? 0 : diameter <= 20 ? 1 : 2;
-}
-
-/* The components of one label in the truth and in a segmentation. */
-typedef struct lesions {
-    components truth, predicted;
-    int32_t *truth_number, *predicted_number; /* by voxel; 0: none */
-    int64_t *both, *touching; /* by component of the truth: voxels in both; voxels of all predicted
-                                 components that touch it */
-    uint8_t *touches;         /* [truth.count][predicted.count] */
-} lesions;
-
-static void lesions_free(lesions *l) {
-    components_free(&l->truth);
-    components_free(&l->predicted);
-    free(l->truth_number);
-    free(l->predicted_number);
-    free(l->both);
-    free(l->touching);
-    free(l->touches);
-}
-
-/* Finds which components touch. Local. */
-static status lesions_match(lesions *l, int64_t voxels) {
-    status st = ST_OK;
-    const int64_t others = l->predicted.count;
-    int64_t pairs = 0;
-    if (!size_mul(l->truth.count, others, &pairs))
-        TRY(status_fail(ST_INTERNAL, "too many components of a lesion label"));
-    TRY(array_alloc(&l->both, l->truth.count, sizeof *l->both, "lesions"));
-    TRY(array_alloc(&l->touching, l->truth.count, sizeof *l->touching, "lesions"));
-    TRY(array_alloc(&l->touches, pairs, 1, "lesions"));
-    for (int64_t i = 0; i < voxels; i++) {
-        if (l->truth_number[i] == 0 || l->predicted_number[i] == 0) continue;
-        const int64_t a = l->truth_number[i] - 1, b = l->predicted_number[i] - 1;
-        l->both[a]++;
-        if (!l->touches[a * others + b]) l->touching[a] += l->predicted.size[b];
-        l->touches[a * others + b] = 1;
-    }
-done:
-    return st;
-}
-
-/* Adds the Dice of each lesion, against the predicted components that touch it, to the row of its
- * size; rows: the sums of the LESION_SIZES rows. Local. */
-static status add_lesions(row_sums *rows, const uint8_t *truth, const uint8_t *predicted,
-                          const int64_t shape[3], const double spacing[3], int label) {
-    status st = ST_OK;
-    const int64_t voxels = shape[0] * shape[1] * shape[2];
-    lesions l = {.both = NULL};
-    TRY(array_alloc(&l.truth_number, voxels, sizeof *l.truth_number, "lesions"));
-    TRY(array_alloc(&l.predicted_number, voxels, sizeof *l.predicted_number, "lesions"));
-    TRY(components_find(truth, shape, label, l.truth_number, &l.truth));
-    if (l.truth.count == 0) goto done;
-    TRY(components_find(predicted, shape, label, l.predicted_number, &l.predicted));
-    TRY(lesions_match(&l, voxels));
-    for (int64_t c = 0; c < l.truth.count; c++) {
-        row_sums *row = &rows[lesion_size(l.truth.size[c], spacing)];
-        row->lesion_dice += 2 * (double)l.both[c] / (double)(l.truth.size[c] + l.touching[c]);
-        row->lesions++;
-    }
-done:
-    lesions_free(&l);
-    return st;
-}
-
 /* Segments run r, whose first slice is slice `first` of the test set, and adds its scores. Local.
  */
 static status score_run(scoring *s, int64_t r, int64_t first, uint8_t *truth, uint8_t *predicted) {
@@ -150,6 +80,7 @@ static status score_run(scoring *s, int64_t r, int64_t first, uint8_t *truth, ui
     const int64_t shape[3] = {run->count, size, size}, voxels = run->count * size * size;
     double spacing[3];
     dice_counts *counts = NULL;
+    lesion_sums lesions[LESION_SIZES] = {{0}};
     row_sums *sums = s->sums + s->test->patient_of[run->volume] * s->result->rows;
     TRY(array_alloc(&counts, 1, sizeof *counts, "Dice counts"));
     TRY(segmenter_predict(s->segmenter, get_slice, s, first, run->count, truth, predicted));
@@ -161,7 +92,11 @@ static status score_run(scoring *s, int64_t r, int64_t first, uint8_t *truth, ui
         sums[k].predicted += (double)counts->predicted[k];
         TRY(add_structure(&sums[k], truth, predicted, shape, spacing, k));
         if (is_lesion(s->names->name[k]))
-            TRY(add_lesions(sums + labels, truth, predicted, shape, spacing, k));
+            TRY(lesions_score(truth, predicted, shape, spacing, k, lesions));
+    }
+    for (int i = 0; i < LESION_SIZES; i++) {
+        sums[labels + i].lesions.dice += lesions[i].dice;
+        sums[labels + i].lesions.count += lesions[i].count;
     }
 done:
     free(counts);
@@ -189,7 +124,7 @@ done:
 
 /* The measures of one row from its sums. */
 static void finish_row(const row_sums *sum, double value[MEASURES]) {
-    if (sum->lesions > 0) value[MEASURE_DICE] = sum->lesion_dice / sum->lesions;
+    if (sum->lesions.count > 0) value[MEASURE_DICE] = sum->lesions.dice / sum->lesions.count;
     if (sum->truth > 0) {
         value[MEASURE_DICE] = 2 * sum->both / (sum->truth + sum->predicted);
         value[MEASURE_VOLUME] = (sum->predicted - sum->truth) / sum->truth;

@@ -1,9 +1,4 @@
-/* The painter `gan`: the generator of the GAN with the EMA parameters of its newest checkpoint.
- *
- * The noise of a slice is sqrt(s) times a map of its volume plus sqrt(1 - s) times a map of its
- * own, with s = generate.shared_noise: normal again with variance 1, as in training, and with
- * correlation s between the slices of a volume.
- */
+/* The painter `gan`: the generator of the GAN with the EMA parameters of its newest checkpoint. */
 #include "pipeline/generate/painter.h"
 
 #include "io/alloc.h"
@@ -13,7 +8,6 @@
 #include "pipeline/trainer/trainer.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <string.h>
 
 typedef struct gan_painter {
@@ -23,7 +17,6 @@ typedef struct gan_painter {
     char checkpoint[SHA256_HEX]; /* its seal */
     generator *generator;        /* NULL until opened */
     float *noise;                /* [generate.batch][size][size] */
-    float *of_volume;            /* [size][size] */
 } gan_painter;
 
 /* training: the fingerprint of the GAN's. Local. */
@@ -74,24 +67,15 @@ static status open_generator(void *self) {
     TRY(trainer_load_ema(p->checkpoints, p->step, generator_params(p->generator)));
     generator_params_changed(p->generator);
     TRY(array_alloc(&p->noise, batch * pixels, sizeof *p->noise, "noise"));
-    TRY(array_alloc(&p->of_volume, pixels, sizeof *p->of_volume, "noise"));
 done:
     return st;
 }
 
-/* Noise maps of slices of one volume. */
 static void fill_noise(gan_painter *p, const uint64_t *index, int64_t count) {
-    const uint64_t seed = (uint64_t)p->in->stage->study->seed;
     const int64_t pixels = generator_pixels(p->generator);
-    const double shared = p->in->stage->study->generate.shared_noise;
-    const float a = (float)sqrt(shared), b = (float)sqrt(1 - shared);
-    rng_stream r = rng_open(seed, RNG_VOLUME, index[0] >> 20, 1);
-    rng_fill_normal(&r, p->of_volume, pixels);
     for (int64_t k = 0; k < count; k++) {
-        float *noise = p->noise + k * pixels;
-        r = rng_open(seed, RNG_PAINT, index[k], 2);
-        rng_fill_normal(&r, noise, pixels);
-        for (int64_t i = 0; i < pixels; i++) noise[i] = a * p->of_volume[i] + b * noise[i];
+        rng_stream r = rng_open((uint64_t)p->in->stage->study->seed, RNG_PAINT, index[k], 2);
+        rng_fill_normal(&r, p->noise + k * pixels, pixels);
     }
 }
 
@@ -113,7 +97,6 @@ static void close_painter(void *self) {
     if (!p) return;
     generator_close(p->generator);
     free(p->noise);
-    free(p->of_volume);
     free(p);
 }
 

@@ -28,7 +28,7 @@ static void read_plain(compared *c) {
     double without = 0, with = 0;
     int count = 0;
     json_object_foreach(json_object_get(c->metrics, "dice"), structure, one) {
-        double a = figure_number(one, "real"), b = figure_number(one, "real_plus_synthetic");
+        double a = figure_number(one, ARM_WITHOUT), b = figure_number(one, ARM_WITH);
         if (isnan(a) || isnan(b)) continue;
         without += a;
         with += b;

@@ -85,6 +85,11 @@ void report_run(FILE *f, const report *r);         /* report_run.c */
 void report_repeat(FILE *f, const report *r);      /* report_run.c */
 void report_citation(FILE *f, const report *r);    /* report_run.c */
 void report_methods(FILE *f, const report *r);     /* report_methods.c */
+/* The parts of the methods on synthetic data and on training with unlabelled patients, and the
+ * references of both (report_methods_synthetic.c). */
+void report_methods_synthetic(FILE *f, const report *r);
+void report_methods_unlabelled(FILE *f, const report *r);
+void report_references_synthetic(FILE *f, const report *r);
 /* The part of the methods on labelled sets, and its references (report_methods_sets.c). */
 void report_methods_sets(FILE *f, const report *r);
 void report_references_sets(FILE *f, const report *r);

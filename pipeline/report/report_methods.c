@@ -94,7 +94,7 @@ static void training_text(FILE *f, const report *r) {
         "augmented by rotation (up to %g&deg;), zoom (up to %g%%), shift and elastic "
         "deformation (up to %g%% and %g%% of the field of view)%s, in the training of the "
         "segmenters too; they were interpolated by a Lanczos kernel of three lobes at twice the "
-        "working size, or as stored if that is smaller, and then averaged.</p>\n",
+        "working size, or as stored if that is smaller, and then averaged.",
         s->train.lr, s->train.warmup, s->train.weight_decay, s->train.clip, r->checkpoint_step,
         s->train.batch, s->train.ema,
         s->train.precision == PRECISION_F32 ? "in single precision"
@@ -106,33 +106,8 @@ static void training_text(FILE *f, const report *r) {
               "single precision",
         s->data.rotate, 100 * s->data.zoom, 100 * s->data.shift, 100 * s->data.elastic,
         s->data.flip == FLIP_HORIZONTAL ? ", and mirrored left to right" : "");
-}
-
-static void sampling_text(FILE *f, const report *r) {
-    const study *s = r->stage->study;
-    bool ddim = s->generate.sampler == SAMPLER_DDIM;
-    fprintf(f,
-            "<p><b>Synthetic data.</b> Label maps of training volumes were deformed (rotation up "
-            "to %g&deg;, zoom up to %g%%, shift up to %g%%, and a cubic B-spline displacement up "
-            "to %g%% of the field of view), and slices were sampled on them with %s in %" PRId64
-            " steps",
-            s->generate.rotate, 100 * s->generate.zoom, 100 * s->generate.shift,
-            100 * s->generate.elastic,
-            ddim ? "DDIM (Song et al. 2021)" : "ancestral sampling (Ho et al. 2020)",
-            report_sampler_steps(r));
-    if (ddim) fprintf(f, " (&eta; = %g)", s->generate.eta);
-    if (report_guidance(r) != 1)
-        fprintf(f, " with classifier-free guidance of scale %g", report_guidance(r));
-    if (study_chooses_guidance(s))
-        fputs(", the guidance, checkpoint and number of steps of the best of several candidates on "
-              "label maps of validation patients, by the Dice of a segmenter of real slices and by "
-              "the noise of the structures",
-              f);
-    fputs(", which gave ", f);
-    put_count(f, report_number(r, "synthetic.volumes"), "volume", "volumes");
-    fputs(" with ", f);
-    put_count(f, report_number(r, "synthetic.slices"), "slice", "slices");
-    fputs(" in all.</p>\n", f);
+    report_methods_unlabelled(f, r);
+    fputs("</p>\n", f);
 }
 
 static void evaluation_text(FILE *f, const report *r) {
@@ -175,7 +150,7 @@ void report_methods(FILE *f, const report *r) {
     data_text(f, r);
     net_text(f, r);
     training_text(f, r);
-    sampling_text(f, r);
+    report_methods_synthetic(f, r);
     if (chapters_present(r->metrics))
         report_methods_sets(f, r);
     else
@@ -205,6 +180,7 @@ void report_methods(FILE *f, const report *r) {
           "<li>Heusel M et al. GANs trained by a two time-scale update rule converge "
           "to a local Nash equilibrium. NeurIPS 2017.</li>\n",
           f);
+    report_references_synthetic(f, r);
     if (chapters_present(r->metrics)) report_references_sets(f, r);
     fputs("</ul>\n", f);
 }

@@ -5,6 +5,9 @@
 #include <inttypes.h>
 #include <math.h>
 
+static const int ARMS_SHOWN[] = {ARM_REAL, ARM_REAL_PLUS_SYNTHETIC};
+enum { SHOWN = sizeof ARMS_SHOWN / sizeof *ARMS_SHOWN };
+
 static void dice_table(document *d, const report *r) {
     dice_summary s = report_dice_summary(r);
     dice_row row;
@@ -13,8 +16,10 @@ static void dice_table(document *d, const report *r) {
     for (void *at = NULL; report_dice_next(r, &at, &row);) {
         table_text(d, "%s", row.name);
         table_number(d, (double)row.patients, 0);
-        for (int arm = 0; arm < ARMS; arm++)
+        for (int i = 0; i < SHOWN; i++) {
+            const int arm = ARMS_SHOWN[i];
             table_interval(d, (interval){row.mean[arm], row.low[arm], row.high[arm]}, 3);
+        }
         table_text(
             d, "%s",
             show_difference((interval){row.difference, row.difference_low, row.difference_high}, 3)
@@ -22,7 +27,7 @@ static void dice_table(document *d, const report *r) {
     }
     table_text(d, "Mean of %d", s.structures);
     table_text(d, "%s", "");
-    for (int arm = 0; arm < ARMS; arm++) table_number(d, s.mean[arm], 3);
+    for (int i = 0; i < SHOWN; i++) table_number(d, s.mean[ARMS_SHOWN[i]], 3);
     table_text(d, "%s", show_signed(s.mean[ARM_REAL_PLUS_SYNTHETIC] - s.mean[ARM_REAL], 3).text);
 }
 

@@ -14,7 +14,7 @@
 #include "model/diffusion/sampler.h"
 #include "model/net/unet.h"
 #include "model/nn/kernels.h"
-#include "pipeline/common/evaluation_arms.h"
+#include "pipeline/study/evaluation_arms.h"
 
 #include <stdio.h>
 
@@ -128,7 +128,7 @@ typedef struct study {
         int64_t steps;
         double guidance; /* 0: auto */
         double eta;
-        double shared_noise, appearance;
+        double appearance;
         int64_t batch;                       /* the bytes of the output depend on it */
         double rotate, zoom, shift, elastic; /* of the label deformation, units as in data */
         double mixture;                      /* share of volumes, 0..1 */

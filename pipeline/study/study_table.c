@@ -182,9 +182,6 @@ const study_key study_keys[] = {
      .help = "classifier-free guidance scale; 1 is off; auto, or 0: it, the checkpoint and whether "
              "half of the steps do are chosen on validation patients"},
     REAL(generate, eta, 0, 1, "0", "DDIM noise: 0 none, 1 as much as DDPM"),
-    REAL(
-        generate, shared_noise, 0, 1, "0",
-        "how alike the grey values of the slices of a volume are: 0 independent, 1 one appearance"),
     /* 0.5: what brings the spread of organs over the slices of a volume near that of patients. On a
      * phantom (R16, 900 steps, 8 patients), standard deviations of slice medians in HU, patients /
      * 0 / 0.5 / 1: liver 1.7 / 4.7 / 1.1 / 0.2, spleen 4 / 15 / 2.9 / 0.8, aorta 6 / 42 / 12 / 10,

@@ -21,6 +21,7 @@ def frechet(a, b):
 
 
 print("/* Made by tests/golden/fid_infinity.py with numpy. */")
+print("#include <stdint.h>\n")
 print(f"enum {{ GOLDEN_SEED = {SEED}, GOLDEN_SIZES = {len(SIZES)} }};")
 print(f"static const int64_t GOLDEN_SIZE[] = {{{', '.join(map(str, SIZES))}}};")
 print("static const struct golden_fid_infinity {")

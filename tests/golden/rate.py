@@ -9,6 +9,7 @@ RATES = [(0, 10), (10, 10), (1, 10), (3, 7), (50, 1000), (999, 1000), (37, 60), 
 LEVELS = (0.95, 0.8)
 
 print("/* Made by tests/golden/rate.py with scipy. */")
+print("#include <stdint.h>\n")
 print("static const struct golden_rate {")
 print("    int64_t hits, trials;")
 print("    double level, wilson_low, wilson_high, exact_low, exact_high;")

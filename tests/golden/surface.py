@@ -45,6 +45,7 @@ def numbered(mask):
 
 
 print("/* Made by tests/golden/surface.py with scipy.ndimage. */")
+print("#include <stdint.h>\n")
 print("static const struct golden_surface {")
 print("    int64_t shape[3];")
 print("    double spacing[3];")

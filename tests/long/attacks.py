@@ -41,8 +41,8 @@ KINDS = {
     "shard of the synthetic store": (["synthetic/*.h5", "!synthetic/index.h5"], "verify"),
     "index of the synthetic store": (["synthetic/index.h5"], "verify"),
     "manifest of the synthetic store": (["synthetic/manifest.json"], "verify"),
-    "state of a segmenter": (["metrics.parts-*/*/step-*/state.h5"], "verify"),
-    "manifest of a segmenter": (["metrics.parts-*/*/step-*/manifest.json"], "verify"),
+    "state of a segmenter": (["metrics.parts/*/step-*/state.h5"], "verify"),
+    "manifest of a segmenter": (["metrics.parts/*/step-*/manifest.json"], "verify"),
     "metrics": (["metrics/metrics.json"], "verify"),
     "manifest of the metrics": (["metrics/manifest.json"], "verify"),
     "report": (["report/report.html"], "verify"),
@@ -98,7 +98,7 @@ MIDDLE = {
     "ingest": "events.jsonl",
     "train": "checkpoints/step-00000024/manifest.json",
     "generate": "synthetic.parts-*/unit-00000003.hu",
-    "evaluate": "metrics.parts-*/real-0/step-*/manifest.json",
+    "evaluate": "metrics.parts/real-0/step-*/manifest.json",
 }
 
 

@@ -29,7 +29,7 @@ model: {{net: R16, dropout: 0.1}}
 train: {{steps: 60, batch: 4, micro_batch: 2, warmup: 5, validate_every: 20, preview_every: 30,
         checkpoint_every: 6}}
 generate: {{volumes: 4, steps: 5, batch: 4, guidance: 1.5}}
-evaluate: {{seeds: 1, steps: 16, batch: 4}}
+evaluate: {{seeds: 1, steps: 16, batch: 4, fidelity: 0}}
 """
 
 

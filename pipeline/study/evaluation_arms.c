@@ -1,5 +1,5 @@
 /* The table of the evaluation's arms. */
-#include "pipeline/common/evaluation_arms.h"
+#include "pipeline/study/evaluation_arms.h"
 
 #include <stddef.h>
 

@@ -1,8 +1,8 @@
 /* The arms of the evaluation: what the segmenters of an arm are trained on. metrics.json has the
  * names as keys.
  */
-#ifndef CTAUG_PIPELINE_COMMON_EVALUATION_ARMS_H
-#define CTAUG_PIPELINE_COMMON_EVALUATION_ARMS_H
+#ifndef CTAUG_PIPELINE_STUDY_EVALUATION_ARMS_H
+#define CTAUG_PIPELINE_STUDY_EVALUATION_ARMS_H
 
 #include "model/named_table.h"
 

@@ -1,0 +1,113 @@
+/* The methods of the synthetic data: training without labels, label maps, painters; and the papers
+ * that they cite. Only what the study uses is mentioned. */
+#include "pipeline/data/deform.h"
+#include "pipeline/report/chapters.h"
+#include "pipeline/report/report.h"
+
+#include "io/html.h"
+
+#include <inttypes.h>
+
+static bool has_painter(const study *s, painter_kind kind) {
+    return s->generate.painters >> kind & 1;
+}
+
+void report_methods_unlabelled(FILE *f, const report *r) {
+    const study *s = r->stage->study;
+    if (r->split.run_count[SPLIT_UNLABELLED] == 0 || s->train.unlabelled == 0) return;
+    fprintf(f, " Of each batch, %g%% were slices of ", 100 * s->train.unlabelled);
+    put_count(f, (double)r->split.patients[SPLIT_UNLABELLED], "patient", "patients");
+    fputs(s->train.pseudo_labels == SWITCH_ON
+              ? " whose labels were not used; a segmenter trained on the labelled ones made "
+                "pseudo-labels for them."
+              : " whose labels were not used; their conditions were dropped.",
+          f);
+}
+
+/* How the label maps were made. */
+static void maps_text(FILE *f, const report *r) {
+    const study *s = r->stage->study;
+    fprintf(f,
+            "Label maps of training volumes were deformed (rotation up to %g&deg;, zoom up to "
+            "%g%%, shift up to %g%%, and a cubic B-spline displacement up to %g%% of the field of "
+            "view). ",
+            s->generate.rotate, 100 * s->generate.zoom, 100 * s->generate.shift,
+            100 * s->generate.elastic);
+    if (deformed_uses_pseudo(s, &r->split))
+        fputs("Every second one was a map of pseudo-labels. ", f);
+    if (s->generate.mixture > 0)
+        fprintf(f, "In %g%% of them one structure was taken from the map of another patient. ",
+                100 * s->generate.mixture);
+    for (int i = 0; i < s->generate.insert_count; i++) {
+        const study_insert *one = &s->generate.insert[i];
+        fprintf(f, "Into %g%% of them %d", 100 * one->share, one->low);
+        if (one->high > one->low) fprintf(f, " to %d", one->high);
+        fputs(" ellipsoids with a random surface were inserted as ", f);
+        html_text(f, one->structure);
+        fputs(" in ", f);
+        html_text(f, one->host);
+        fputs(", of the sizes seen in the training volumes. ", f);
+    }
+}
+
+/* The other painters of the same maps. */
+static void painters_text(FILE *f, const study *s) {
+    if (has_painter(s, PAINTER_GAUSSIAN))
+        fputs(" The same maps were also painted with a random grey value and noise for each "
+              "structure (after Billot et al. 2023).",
+              f);
+    if (!has_painter(s, PAINTER_GAN)) return;
+    fputs(" They were also painted by a conditional GAN with the same network as generator and a "
+          "patch discriminator (Isola et al. 2017) with spectral normalisation (Miyato et al. "
+          "2018), trained ",
+          f);
+    if (s->gan.steps > 0)
+        fprintf(f, "for %" PRId64 " steps", s->gan.steps);
+    else
+        fputs("with as many operations as the diffusion model", f);
+    fputs(".", f);
+}
+
+void report_methods_synthetic(FILE *f, const report *r) {
+    const study *s = r->stage->study;
+    bool ddim = s->generate.sampler == SAMPLER_DDIM;
+    fputs("<p><b>Synthetic data.</b> ", f);
+    maps_text(f, r);
+    fprintf(f, "Slices were sampled on these maps with %s in %" PRId64 " steps",
+            ddim ? "DDIM (Song et al. 2021)" : "ancestral sampling (Ho et al. 2020)",
+            report_sampler_steps(r));
+    if (ddim) fprintf(f, " (&eta; = %g)", s->generate.eta);
+    if (report_guidance(r) != 1)
+        fprintf(f, " with classifier-free guidance of scale %g", report_guidance(r));
+    if (study_chooses_guidance(s))
+        fputs(", the guidance, checkpoint and number of steps of the best of several candidates on "
+              "label maps of validation patients, by the Dice of a segmenter of real slices and by "
+              "the noise of the structures",
+              f);
+    fputs(", which gave ", f);
+    put_count(f, report_number(r, "synthetic.volumes"), "volume", "volumes");
+    fputs(" with ", f);
+    put_count(f, report_number(r, "synthetic.slices"), "slice", "slices");
+    fputs(" in all.", f);
+    if (s->generate.appearance > 0)
+        fprintf(f,
+                " In each step the grey values of structures were drawn with strength %g to those "
+                "of their volume, a mixture of two training volumes.",
+                s->generate.appearance);
+    painters_text(f, s);
+    fputs("</p>\n", f);
+}
+
+void report_references_synthetic(FILE *f, const report *r) {
+    const study *s = r->stage->study;
+    if (has_painter(s, PAINTER_GAUSSIAN))
+        fputs("<li>Billot B et al. SynthSeg: segmentation of brain MRI scans of any contrast and "
+              "resolution without retraining. Medical Image Analysis 2023; 86: 102789.</li>\n",
+              f);
+    if (has_painter(s, PAINTER_GAN))
+        fputs("<li>Isola P et al. Image-to-image translation with conditional adversarial "
+              "networks. CVPR 2017.</li>\n"
+              "<li>Miyato T et al. Spectral normalization for generative adversarial networks. "
+              "ICLR 2018.</li>\n",
+              f);
+}
