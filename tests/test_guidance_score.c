@@ -25,7 +25,9 @@ static dice_counts counts(void) {
 
 /* A structure with this noise, HU; negative: none was measured. */
 static texture_sums noise(double hu) {
-    return hu < 0 ? (texture_sums){0} : (texture_sums){.noise = hu * hu * 8, .noise_count = 8};
+    texture_sums sums = {0};
+    if (hu >= 0) sums.noise = hu * hu * 8, sums.noise_count = 8;
+    return sums;
 }
 
 static guidance_score score(double made1, double real1, double made2, double real2) {

@@ -1,5 +1,5 @@
-"""Held-out volumes (generate.held_out): label maps of test patients as they are, stores of their own
-for each painter, the same bytes on any number of ranks; the synthetic stores do not change; an
+"""Held-out volumes (generate.held_out): label maps of test patients as they are, stores of their
+own for each painter, the same bytes on any number of ranks; the synthetic stores do not change; an
 evaluation does not take them for synthetic ones."""
 import json
 import os

@@ -194,18 +194,22 @@ typedef enum output_choice { OUTPUTS_ALL, OUTPUTS_OF_SETS, OUTPUTS_OUTSIDE_SETS 
 
 /* Outputs in the order in which stages make them. */
 static void check_outputs(const char *run, output_choice choice, tally *t) {
-    static const output outputs[] = {{"store", "store", "ingest", false, false, false},
-                                     {"referee", "referee", "referee", false, true, true},
-                                     {"pseudo", "store", "referee", false, true, true},
-                                     {"checkpoints", "checkpoint", "train", true, true, false},
-                                     {"guidance", "guidance", "generate", false, true, true},
-                                     {"synthetic", "store", "generate", false, true, false},
-                                     {"synthetic-gaussian", "store", "generate", false, true, true},
-                                     {"synthetic-gan", "store", "generate", false, true, true},
-                                     {"fidelity", "fidelity", "evaluate", false, true, true},
-                                     {"metrics", "metrics", "evaluate", false, false, false},
-                                     {"gate", "gate", "gate", false, true, true},
-                                     {"report", "report", "report", false, false, false}};
+    static const output outputs[] = {
+        {"store", "store", "ingest", false, false, false},
+        {"referee", "referee", "referee", false, true, true},
+        {"pseudo", "store", "referee", false, true, true},
+        {"checkpoints", "checkpoint", "train", true, true, false},
+        {"guidance", "guidance", "generate", false, true, true},
+        {"synthetic", "store", "generate", false, true, false},
+        {"synthetic-gaussian", "store", "generate", false, true, true},
+        {"synthetic-gan", "store", "generate", false, true, true},
+        {"synthetic-heldout", "store", "generate", false, true, true},
+        {"synthetic-gaussian-heldout", "store", "generate", false, true, true},
+        {"synthetic-gan-heldout", "store", "generate", false, true, true},
+        {"fidelity", "fidelity", "evaluate", false, true, true},
+        {"metrics", "metrics", "evaluate", false, false, false},
+        {"gate", "gate", "gate", false, true, true},
+        {"report", "report", "report", false, false, false}};
     enum { OUTPUTS = sizeof outputs / sizeof *outputs };
     char path[PATH_SIZE];
     int last = -1;

@@ -1,5 +1,6 @@
 /* The methods of the synthetic data: training without labels, label maps, painters; and the papers
  * that they cite. Only what the study uses is mentioned. */
+#include "pipeline/data/deform.h"
 #include "pipeline/report/chapters.h"
 #include "pipeline/report/report.h"
 
@@ -24,13 +25,16 @@ void report_methods_unlabelled(FILE *f, const report *r) {
 }
 
 /* How the label maps were made. */
-static void maps_text(FILE *f, const study *s) {
+static void maps_text(FILE *f, const report *r) {
+    const study *s = r->stage->study;
     fprintf(f,
             "Label maps of training volumes were deformed (rotation up to %g&deg;, zoom up to "
             "%g%%, shift up to %g%%, and a cubic B-spline displacement up to %g%% of the field of "
             "view). ",
             s->generate.rotate, 100 * s->generate.zoom, 100 * s->generate.shift,
             100 * s->generate.elastic);
+    if (deformed_uses_pseudo(s, &r->split))
+        fputs("Every second one was a map of pseudo-labels. ", f);
     if (s->generate.mixture > 0)
         fprintf(f, "In %g%% of them one structure was taken from the map of another patient. ",
                 100 * s->generate.mixture);
@@ -68,7 +72,7 @@ void report_methods_synthetic(FILE *f, const report *r) {
     const study *s = r->stage->study;
     bool ddim = s->generate.sampler == SAMPLER_DDIM;
     fputs("<p><b>Synthetic data.</b> ", f);
-    maps_text(f, s);
+    maps_text(f, r);
     fprintf(f, "Slices were sampled on these maps with %s in %" PRId64 " steps",
             ddim ? "DDIM (Song et al. 2021)" : "ancestral sampling (Ho et al. 2020)",
             report_sampler_steps(r));

@@ -71,7 +71,9 @@ static status put_example(FILE *f, const report *r, shown_slice *s, int64_t v) {
                          entry->id, depth, d.entry.space.shape[0], r->stage->study->out);
         goto done;
     }
-    if (d.pseudo) TRY(pseudo_store_open(&r->first.stage, r->real, &pseudo));
+    if (d.pseudo) st = pseudo_store_open(&r->first.stage, r->real, &pseudo);
+    if (st != ST_INPUT) TRY(st);
+    st = ST_OK; /* without the pseudo-labels their row is left out */
     for (int c = 0; c < columns; c++) {
         synthetic[c] = (2 * c + 1) * depth / (2 * columns);
         real[c] = d.slices[synthetic[c]];
@@ -79,7 +81,8 @@ static status put_example(FILE *f, const report *r, shown_slice *s, int64_t v) {
     fprintf(f, "<figure class=\"slices\" style=\"--columns:%d\">\n", columns);
     TRY(put_row(f, s, r->real, d.source, real, columns, false, "Real", NULL, &d));
     TRY(put_row(f, s, r->synthetic, v, synthetic, columns, false, "Synthetic", NULL, &d));
-    TRY(put_row(f, s, r->real, d.source, real, columns, true, "Real", pseudo, &d));
+    if (!d.pseudo || pseudo)
+        TRY(put_row(f, s, r->real, d.source, real, columns, true, "Real", pseudo, &d));
     TRY(put_row(f, s, r->synthetic, v, synthetic, columns, true, "Synthetic", NULL, &d));
     fputs("<figcaption>Synthetic volume <code>", f);
     html_text(f, entry->id);
