@@ -104,12 +104,36 @@ static status check_enough(const comparison *c) {
     return ST_OK;
 }
 
-/* The runs of the hidden patients that the oracle sees: whole volumes, at most as many as there are
- * synthetic ones. */
-static slice_source hidden_source(const comparison *c) {
-    const int64_t all = c->split.run_count[SPLIT_UNLABELLED];
+/* The runs of the hidden patients that the oracle sees: volumes whose labels are hidden and not
+ * missing, at most as many as there are synthetic ones. runs: room for all of them; NULL: they are
+ * counted alone. */
+static int64_t hidden_runs(const comparison *c, split_run *runs) {
     const int64_t most = store_count(c->stores[SOURCE_SYNTHETIC]);
-    return (slice_source){c->real, c->split.runs[SPLIT_UNLABELLED], all < most ? all : most};
+    int64_t n = 0;
+    for (int64_t i = 0; i < c->split.run_count[SPLIT_UNLABELLED] && n < most; i++) {
+        const split_run *run = &c->split.runs[SPLIT_UNLABELLED][i];
+        if (store_at(c->real, run->volume)->unlabelled) continue;
+        if (runs) runs[n] = *run;
+        n++;
+    }
+    return n;
+}
+
+/* The slices of the oracle. Local. */
+static status open_hidden(comparison *c) {
+    const int64_t count = hidden_runs(c, NULL);
+    if (count == 0)
+        return status_fail(ST_INPUT,
+                           "the arm oracle needs training patients whose labels are hidden, and "
+                           "%" PRId64 " labelled patients are all there are: leave it out of "
+                           "evaluate.arms or take fewer in evaluate.labelled",
+                           c->split.patients[SPLIT_TRAIN]);
+    status st = array_alloc(&c->runs[SOURCE_HIDDEN], count, sizeof *c->runs[SOURCE_HIDDEN],
+                            "slice runs");
+    if (st != ST_OK) return st;
+    hidden_runs(c, c->runs[SOURCE_HIDDEN]);
+    const slice_source source = {c->real, c->runs[SOURCE_HIDDEN], count};
+    return slices_open(&c->cell.study, &source, 1, &c->source[SOURCE_HIDDEN]);
 }
 
 /* The slices of one part of the split. Local. */
@@ -132,16 +156,7 @@ static status open_sources(comparison *c) {
     }
     if (study_has_arm(s, ARM_REAL_PLUS_COPIES))
         TRY(open_part(c, SPLIT_TRAIN, &c->source[SOURCE_LABELLED]));
-    if (study_has_arm(s, ARM_ORACLE)) {
-        const slice_source hidden = hidden_source(c);
-        if (hidden.run_count == 0)
-            TRY(status_fail(ST_INPUT,
-                            "the arm oracle needs training patients whose labels are hidden, and "
-                            "%" PRId64 " labelled patients are all there are: leave it out of "
-                            "evaluate.arms or take fewer in evaluate.labelled",
-                            c->split.patients[SPLIT_TRAIN]));
-        TRY(slices_open(s, &hidden, 1, &c->source[SOURCE_HIDDEN]));
-    }
+    if (study_has_arm(s, ARM_ORACLE)) TRY(open_hidden(c));
 done:
     return st;
 }

@@ -345,6 +345,11 @@ status evaluate_stage(const stage_context *stage) {
     }
     if (missing > 0) {
         if (comm_rank(stage->comm) == 0) st = read_results(&e);
+        if (st == ST_OK && count_missing(&e, 0, e.pieces) > 0 && comm_rank(stage->comm) == 0)
+            st = status_fail(ST_STORAGE,
+                             "%s: %" PRId64 " results that were written cannot be read back: run "
+                             "ctaug evaluate again",
+                             stage->study->out, count_missing(&e, 0, e.pieces));
         TRY(comm_agree(stage->comm, st));
     }
     if (comm_rank(stage->comm) == 0) {
