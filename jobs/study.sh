@@ -35,7 +35,8 @@ phantom)
     if [ -n "$quick" ]; then
         size=128 patients=54
         settings+=(--set data.size=64 --set 'data.split=[0.35, 0.1, 0.55]' --set train.steps=450
-            --set generate.volumes=12 --set 'evaluate.labelled=[2, 4]' --set evaluate.steps=300)
+            --set generate.volumes=12 --set 'evaluate.labelled=[2, 4]' --set evaluate.steps=300
+            --set gate.steps=300 --set gate.slices=96)
     fi
     make_archive() { "$CTAUG" phantom --patients $patients --seed 2027 --size $size --slices 16 --out "$1"; }
     ;;

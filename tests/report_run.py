@@ -129,8 +129,9 @@ def comparisons():
 
 
 def distribution():
-    one = {"network": "domain", "network_hash": "ab" * 32, "labelled": 4, "n_synthetic": 384,
-           "n_real": 500, "fid": 3.21, "fid_floor": 1.13, "fid_infinity": 2.87,
+    one = {"network": "domain", "network_hash": "ab" * 32, "labelled": 4, "set": 1,
+           "conditions": "held-out maps", "n_synthetic": 384, "n_real": 500, "n_equal": 383,
+           "fid": 3.21, "fid_floor": 1.13, "fid_infinity": 2.87,
            "fid_curve": [[64, 5.1], [128, 4.0], [384, 3.21]], "kid": 0.0123, "kid_low": 0.0101,
            "kid_high": 0.0145, "kid_floor": 0.0004, "precision": 0.71, "recall": 0.52, "density": 0.81,
            "coverage": 0.66, "precision_floor": 0.83, "recall_floor": 0.79, "density_floor": 0.99,

@@ -22,7 +22,7 @@ SETTINGS = {
     "train.steps": 4, "train.reproducible": "on", "train.batch": 4,
     "generate.volumes": 2, "generate.steps": 2, "generate.painters": "[diffusion, gaussian]",
     "evaluate.labelled": "[1, 2]", "evaluate.sets": 1, "evaluate.seeds": 2, "evaluate.steps": 8,
-    "evaluate.batch": 4, "evaluate.fidelity": 0, "gate.steps": 4, "gate.slices": 8,
+    "evaluate.batch": 4, "evaluate.fidelity": 0.03, "gate.steps": 4, "gate.slices": 8,
     "evaluate.arms": "[" + ", ".join(ARMS) + "]",
 }
 WORDS = list(itertools.chain(*(("--set", f"{key}={value}") for key, value in SETTINGS.items())))

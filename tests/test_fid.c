@@ -26,6 +26,12 @@ static double distance(const float *a, int64_t n_a, const float *b, int64_t n_b,
     return d;
 }
 
+static double of_rows(const float *a, int64_t n_a, const float *b, int64_t n_b, int64_t dim) {
+    double d;
+    assert_int_equal(frechet_of_rows(a, n_a, b, n_b, dim, &d), ST_OK);
+    return d;
+}
+
 /* Two of the cases have fewer vectors than dimensions and therefore singular covariances. */
 static void equals_numpy(void **state) {
     (void)state;
@@ -39,6 +45,9 @@ static void equals_numpy(void **state) {
         assert_true(fabs(ab - g->distance) < 1e-5 * g->distance);
         assert_true(fabs(ab - ba) < 1e-6 * ab);
         assert_true(distance(a, g->n_a, a, g->n_a, g->dim) < 1e-5);
+        assert_true(fabs(of_rows(a, g->n_a, b, g->n_b, g->dim) - g->distance) < 1e-5 * g->distance);
+        assert_true(fabs(of_rows(b, g->n_b, a, g->n_a, g->dim) - ab) < 1e-6 * ab);
+        assert_true(of_rows(a, g->n_a, a, g->n_a, g->dim) < 1e-5);
         free(a);
         free(b);
     }
@@ -96,9 +105,12 @@ static void rotation_and_shift(void **state) {
         }
     }
     assert_true(fabs(distance(a, N, b, N, DIM) - plain) < 1e-5 * plain);
+    /* 4 vectors are fewer than the features. */
+    assert_true(fabs(of_rows(a, 4, b, N, DIM) - distance(a, 4, b, N, DIM)) < 1e-5 * plain);
     float moved[N * DIM];
     for (int i = 0; i < N * DIM; i++) moved[i] = a[i] + (i % DIM == 2 ? 3 : 0);
     assert_true(fabs(distance(a, N, moved, N, DIM) - 9) < 1e-4);
+    assert_true(fabs(of_rows(a, 4, moved, 4, DIM) - 9) < 1e-4);
 }
 
 /* Moments summed over pieces, as ranks do, equal those of the whole; outer is full and symmetric.

@@ -14,37 +14,19 @@ import math
 import os
 import re
 import subprocess
-import sys
 import tarfile
 import tempfile
 
 import numpy as np
 
 import chain
+from inception_weights import Recorder, require_torch, theirs_of, write
 
 TOOL = f"{os.environ['BUILD']}/tests/tool_inception"
 PACKAGE, PACKAGE_SHA512 = "nsfwjs@4.4.0", (
     "krC1fgeTLXtZwgdpKJ0jm7hqv0gTSRQQRL+FhOaxaJ9Wj92t42BO3csO2odwgTAgZgf2RvkwPtp0R8Aa7dc+MA==")
 KERAS = "package/dist/models/inception_v3/"
 TOLERANCE = 1e-5  # of the largest feature of an image: f32, sums of up to 4,032 products, 48 layers
-
-
-def write(path, tensors, kind="F32"):
-    """A safetensors file. kind: F32, F16, or BF16, for which numbers are cut, not rounded."""
-    header, data, at = {"__metadata__": {"format": "pt"}}, [], 0
-    for name, values in tensors.items():
-        raw = values.astype(np.float16 if kind == "F16" else np.float32)
-        if kind == "BF16":
-            raw = (raw.view(np.uint32) >> 16).astype(np.uint16)
-        if values.dtype == np.int64:
-            raw = values
-        header[name] = {"dtype": "I64" if values.dtype == np.int64 else kind,
-                        "shape": list(values.shape), "data_offsets": [at, at + raw.nbytes]}
-        at += raw.nbytes
-        data.append(raw.tobytes())
-    text = json.dumps(header).encode()
-    with open(path, "wb") as f:
-        f.write(len(text).to_bytes(8, "little") + text + b"".join(data))
 
 
 def run(weights, images, batch=4, threads=2, expect=0):
@@ -59,27 +41,6 @@ def run(weights, images, batch=4, threads=2, expect=0):
         return done.stderr
     digest, seconds = done.stdout.split()
     return np.fromfile(f"{place}/features", np.float32).reshape(-1, 2048), digest, float(seconds)
-
-
-class Recorder(dict):
-    """Gives random parameters of any name and shape, always the same ones."""
-
-    def __init__(self):
-        super().__init__()
-        self.rng = np.random.default_rng(7)
-
-    def __call__(self, name, *shape):
-        if name not in self:
-            values = self.rng.standard_normal(shape)
-            if name.endswith("conv.weight"):
-                values *= math.sqrt(2 / math.prod(shape[1:]))
-            elif name.endswith("running_var"):
-                values = self.rng.uniform(0.2, 3, shape)
-            else:
-                values = 0.3 * values + name.endswith("bn.weight")
-            self[name] = values.astype(np.float32)
-        assert self[name].shape == shape, (name, self[name].shape, shape)
-        return sys.modules["torch"].from_numpy(self[name])
 
 
 def images_of(size, count, seed=1):
@@ -99,13 +60,6 @@ def compare(ours, theirs, what):
     if len(theirs) > 1:
         assert theirs.std(0).max() > 0.01 * theirs.max(), "features do not depend on the image"
     assert error.max() < TOLERANCE, (what, error)
-
-
-def theirs_of(get, images):
-    import torch
-    from golden import inception
-    with torch.no_grad():
-        return inception.network(get, torch.from_numpy(images)).numpy()
 
 
 def sizes_agree_with_pytorch(weights, get):
@@ -248,10 +202,7 @@ def published_weights_agree_with_pytorch(place, names):
 
 
 def main():
-    if subprocess.run([sys.executable, "-c", "import torch"], capture_output=True,
-                      check=False).returncode != 0:
-        print("no PyTorch (python3-torch)")
-        sys.exit(77)
+    require_torch()
     get = Recorder()
     theirs_of(get, images_of(32, 1))
     with tempfile.TemporaryDirectory() as place:

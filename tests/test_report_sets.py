@@ -69,11 +69,11 @@ def check_set_tables(page):
             "< 0.001", "+0.90"] in page.cells
     assert ["mean", "plain", "4", "2", "0.50[0.25, 0.50]", "0.010"] in page.cells
     assert ["mean", "plain", "8", "none", "n/a", "0.010"] in page.cells
-    assert ["domain (abababab)", "diffusion", "4", "384", "500", "3.21", "1.13", "2.87",
+    assert ["domain (abababab)", "diffusion, set 1", "4", "384", "500", "3.21", "1.13", "2.87",
             "0.0123[0.0101, 0.0145]", "0.0004"] in page.cells
-    assert ["domain (abababab)", "gan", "4", "384", "500", "6.50", "1.13", "2.87", "n/a",
+    assert ["domain (abababab)", "gan, set 1", "4", "384", "500", "6.50", "1.13", "2.87", "n/a",
             "0.0004"] in page.cells
-    assert ["domain", "gan", "4", "0.71 (0.83)", "0.31 (0.79)", "0.81 (0.99)", "0.66 (0.92)",
+    assert ["domain", "gan, set 1", "held-out maps", "4", "383", "0.71 (0.83)", "0.31 (0.79)", "0.81 (0.99)", "0.66 (0.92)",
             "0.41 (0.36)"] in page.cells
     assert ["Share of copied slices", "0.000[0.000, 0.010]", "0"] in page.cells
     assert [FIRST, "0.910", "0.930", "0.98", "101", "103", "6.1", "17", "12.1",

@@ -1,10 +1,15 @@
-/* Fréchet distance computed from symmetric eigenvalue problems.
+/* Fréchet distance computed from symmetric eigenvalue problems, or of few vectors from a singular
+ * value problem.
  *
  * tr (A^1/2 B A^1/2)^1/2 is the sum of the square roots of the eigenvalues of A^1/2 B A^1/2. With
  * A = V D V^T that matrix has the same eigenvalues as M = D^1/2 (V^T B V) D^1/2. M is symmetric and
  * takes two matrix products and two symmetric eigenvalue problems. The square root of the
  * non-symmetric product A B, used by the first published implementation, is avoided: in floating
  * point it has complex parts that must be discarded.
+ *
+ * Let the rows of X be the centred vectors of a set divided by the root of n - 1, so that A = X^T
+ * X, and Y those of the other. The same trace is then the sum of the singular values of X Y^T,
+ * which has n_a x n_b elements.
  */
 #include "model/metric/fid.h"
 #include "io/alloc.h"
@@ -158,5 +163,92 @@ status frechet_distance(const moments *a, const moments *b, double *out) {
     *out = distance < 0 ? 0 : distance; /* negative only by rounding */
 done:
     free(memory);
+    return st;
+}
+
+/* rows[n][dim] = the vectors without their mean, divided by the root of n - 1. ST_INPUT if one is
+ * not finite. */
+static status centre(const float *x, int64_t n, int64_t dim, const char *which, double *mean,
+                     double *rows) {
+    for (int64_t j = 0; j < dim; j++) mean[j] = 0;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < dim; j++) mean[j] += (double)x[i * dim + j];
+    for (int64_t j = 0; j < dim; j++) {
+        mean[j] /= (double)n;
+        if (!isfinite(mean[j]))
+            return status_fail(ST_INPUT,
+                               "feature %" PRId64 " of the %s set is not finite for some slice", j,
+                               which);
+    }
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < dim; j++)
+            rows[i * dim + j] = ((double)x[i * dim + j] - mean[j]) / sqrt((double)(n - 1));
+    return ST_OK;
+}
+
+/* *sum = the sum of the singular values of matrix[m][n], whose contents are lost. values[min(m,
+ * n)]: scratch. LAPACK gets the transposed matrix, which has the same ones. */
+static status singular_sum(double *matrix, int64_t m, int64_t n, double *values, double *sum) {
+    double none = 0;
+    const int64_t least = m < n ? m : n;
+    lapack_int info = LAPACKE_dgesdd(LAPACK_COL_MAJOR, 'N', (lapack_int)n, (lapack_int)m, matrix,
+                                     (lapack_int)n, values, &none, 1, &none, 1);
+    if (info != 0)
+        return status_fail(ST_INTERNAL,
+                           "LAPACK dgesdd failed with code %d on products of %" PRId64
+                           " and %" PRId64 " features",
+                           (int)info, m, n);
+    *sum = 0;
+    for (int64_t i = 0; i < least; i++) *sum += values[i];
+    return ST_OK;
+}
+
+/* The distance by singular values. Local. */
+static status distance_of_few(const float *a, int64_t n_a, const float *b, int64_t n_b, int64_t dim,
+                              double *out) {
+    status st = ST_OK;
+    double *x = NULL, *y = NULL, *mean = NULL, *product = NULL, *values = NULL, root = 0;
+    TRY(array_alloc(&x, n_a * dim, sizeof *x, "features"));
+    TRY(array_alloc(&y, n_b * dim, sizeof *y, "features"));
+    TRY(array_alloc(&mean, 2 * dim, sizeof *mean, "features"));
+    TRY(array_alloc(&product, n_a * n_b, sizeof *product, "products of features"));
+    TRY(array_alloc(&values, n_a < n_b ? n_a : n_b, sizeof *values, "singular values"));
+    TRY(centre(a, n_a, dim, "first", mean, x));
+    TRY(centre(b, n_b, dim, "second", mean + dim, y));
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)n_a, (int)n_b, (int)dim, 1.0, x,
+                (int)dim, y, (int)dim, 0.0, product, (int)n_b);
+    double distance = 0;
+    for (int64_t i = 0; i < n_a * dim; i++) distance += x[i] * x[i];
+    for (int64_t i = 0; i < n_b * dim; i++) distance += y[i] * y[i];
+    for (int64_t j = 0; j < dim; j++) distance += pow(mean[j] - mean[dim + j], 2);
+    TRY(singular_sum(product, n_a, n_b, values, &root));
+    distance -= 2 * root;
+    *out = distance < 0 ? 0 : distance; /* negative only by rounding */
+done:
+    free(x);
+    free(y);
+    free(mean);
+    free(product);
+    free(values);
+    return st;
+}
+
+status frechet_of_rows(const float *a, int64_t n_a, const float *b, int64_t n_b, int64_t dim,
+                       double *out) {
+    status st = ST_OK;
+    moments m = {0}, n = {0};
+    int64_t size = 0;
+    *out = NAN;
+    if (n_a >= 2 && n_b >= 2 && (n_a < dim || n_b < dim) && size_mul(n_a, dim, &size) &&
+        size_mul(n_b, dim, &size) && size_mul(n_a, n_b, &size))
+        return distance_of_few(a, n_a, b, n_b, dim, out);
+    TRY(moments_create(dim, &m));
+    TRY(moments_create(dim, &n));
+    moments_add(&m, a, n_a);
+    moments_add(&n, b, n_b);
+    TRY(frechet_distance(&m, &n, out));
+done:
+    moments_free(&m);
+    moments_free(&n);
     return st;
 }

@@ -1,4 +1,4 @@
-/* Moments of drawn rows, their Fréchet distances, and a line through these. */
+/* Fréchet distances of drawn rows, and a line through these. */
 #include "model/metric/fid_infinity.h"
 #include "io/alloc.h"
 #include "model/metric/fid.h"
@@ -6,27 +6,6 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <string.h>
-
-/* Rows that are gathered before their moments are added. */
-enum { ROWS = 64 };
-
-static void moments_clear(moments *m) {
-    m->n = 0;
-    memset(m->sum, 0, (size_t)m->dim * sizeof *m->sum);
-    memset(m->outer, 0, (size_t)(m->dim * m->dim) * sizeof *m->outer);
-}
-
-/* The moments of the rows `items`. rows: scratch, [ROWS][dim]. */
-static void moments_of(const float *x, const int64_t *items, int64_t count, float *rows,
-                       moments *m) {
-    moments_clear(m);
-    for (int64_t from = 0; from < count; from += ROWS) {
-        int64_t now = count - from < ROWS ? count - from : ROWS;
-        subset_rows(x, items + from, now, m->dim, rows);
-        moments_add(m, rows, now);
-    }
-}
 
 static status check(const fid_infinity_settings *s, int64_t n_a, int64_t n_b) {
     bool different = false;
@@ -63,36 +42,38 @@ static fid_infinity_result fit(const int64_t *size, const double *fid, int64_t s
 status fid_infinity(const float *a, int64_t n_a, const float *b, int64_t n_b, int64_t dim,
                     const fid_infinity_settings *s, double *fid, fid_infinity_result *out) {
     status st = ST_OK;
-    moments of_a = {0}, of_b = {0};
-    int64_t *items = NULL;
-    float *rows = NULL;
+    int64_t *items = NULL, room_a = 0, room_b = 0;
+    float *of_a = NULL, *of_b = NULL;
     *out = (fid_infinity_result){NAN, NAN};
     TRY(check(s, n_a, n_b));
-    TRY(moments_create(dim, &of_a));
-    TRY(moments_create(dim, &of_b));
+    if (!size_mul(n_a, dim, &room_a) || !size_mul(n_b, dim, &room_b))
+        TRY(status_memory("features", n_a));
     TRY(array_alloc(&items, n_a > n_b ? n_a : n_b, sizeof *items, "subsets"));
-    TRY(array_alloc(&rows, ROWS * dim, sizeof *rows, "features"));
-    if (s->whole_reference) moments_add(&of_a, a, n_a);
+    TRY(array_alloc(&of_a, room_a, sizeof *of_a, "features"));
+    TRY(array_alloc(&of_b, room_b, sizeof *of_b, "features"));
     for (int64_t i = 0; i < s->sizes; i++) {
+        const int64_t n = s->size[i];
         fid[i] = 0;
         for (int64_t j = 0; j < s->draws; j++) {
             uint64_t index = (uint64_t)(i * s->draws + j);
             double distance = NAN;
             if (!s->whole_reference) {
-                subset_draw(s->seed, index, 0, n_a, s->size[i], items);
-                moments_of(a, items, s->size[i], rows, &of_a);
+                subset_draw(s->seed, index, 0, n_a, n, items);
+                subset_rows(a, items, n, dim, of_a);
             }
-            subset_draw(s->seed, index, 1, n_b, s->size[i], items);
-            moments_of(b, items, s->size[i], rows, &of_b);
-            TRY(frechet_distance(&of_a, &of_b, &distance));
+            subset_draw(s->seed, index, 1, n_b, n, items);
+            subset_rows(b, items, n, dim, of_b);
+            if (s->whole_reference)
+                TRY(frechet_of_rows(a, n_a, of_b, n, dim, &distance));
+            else
+                TRY(frechet_of_rows(of_a, n, of_b, n, dim, &distance));
             fid[i] += distance / (double)s->draws;
         }
     }
     *out = fit(s->size, fid, s->sizes);
 done:
-    moments_free(&of_a);
-    moments_free(&of_b);
     free(items);
-    free(rows);
+    free(of_a);
+    free(of_b);
     return st;
 }

@@ -53,20 +53,34 @@ bool cells_need(const study *s, arm_source source) {
     return needed;
 }
 
+/* Writes the seal of a published store, unless there is none and it is `optional`. Local. */
+static status put_seal(const stage_context *stage, const char *directory, bool optional, FILE *f) {
+    status st = ST_OK;
+    char path[PATH_SIZE];
+    manifest m = {0};
+    TRY(stage_path(stage, directory, path));
+    st = manifest_read(path, "store", &m);
+    if (st == ST_INPUT && optional) {
+        st = ST_OK;
+        goto done;
+    }
+    TRY(st);
+    fprintf(f, "%s%s%s", ftell(f) > 0 ? " " : "", optional ? "heldout " : "", m.seal);
+done:
+    manifest_free(&m);
+    return st;
+}
+
 /* Writes the seals of a cell's synthetic stores. Local. */
 static status put_seals(const stage_context *stage, int64_t i, FILE *f) {
     status st = ST_OK;
     cell c;
     TRY(cell_open(stage, i, &c));
     for (int k = 0; k < SOURCES; k++) {
-        const char *directory = arm_source_directory((arm_source)k);
-        char path[PATH_SIZE];
-        manifest m = {0};
-        if (!directory || !cells_need(stage->study, (arm_source)k)) continue;
-        TRY(stage_path(&c.stage, directory, path));
-        TRY(manifest_read(path, "store", &m));
-        fprintf(f, "%s%s", ftell(f) > 0 ? " " : "", m.seal);
-        manifest_free(&m);
+        const arm_source source = (arm_source)k;
+        if (!arm_source_directory(source) || !cells_need(stage->study, source)) continue;
+        TRY(put_seal(&c.stage, arm_source_directory(source), false, f));
+        TRY(put_seal(&c.stage, arm_source_heldout(source), true, f));
     }
 done:
     return st;
@@ -74,12 +88,16 @@ done:
 
 status cells_fingerprint(const stage_context *stage, const char *real, char hex[SHA256_HEX]) {
     status st = ST_OK;
-    char *text = NULL;
+    char *text = NULL, inception[SHA256_HEX];
     size_t bytes = 0;
     FILE *f = open_memstream(&text, &bytes);
     if (!f) return status_memory("a fingerprint", 0);
     for (int64_t i = 0; i < cells_count(stage->study) && st == ST_OK; i++)
         st = put_seals(stage, i, f);
+    if (st == ST_OK && *stage->study->evaluate.inception) {
+        st = file_sha256(stage->study->evaluate.inception, inception);
+        if (st == ST_OK) fprintf(f, " inception %s", inception);
+    }
     if (fclose(f) != 0 && st == ST_OK) st = status_memory("a fingerprint", (int64_t)bytes);
     if (st == ST_OK) st = fingerprint_of_metrics(stage->study, real, text, hex);
     free(text);

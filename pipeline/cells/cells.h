@@ -29,9 +29,10 @@ status cell_open(const stage_context *stage, int64_t i, cell *out);
  * draw 0. Local. */
 int64_t cells_first(const study *s);
 
-/* Fingerprint of the metrics of a study: its keys, the store with the seal `real`, and the
- * synthetic stores that the arms of all cells take. ST_INPUT or ST_INTEGRITY if one is not
- * published. Local. */
+/* Fingerprint of the metrics of a study: its keys, the store with the seal `real`, the synthetic
+ * stores that the arms of all cells take, those of held-out label maps beside them, and the content
+ * of evaluate.inception. ST_INPUT or ST_INTEGRITY if a store that an arm takes is not published, or
+ * that file cannot be read. Local. */
 status cells_fingerprint(const stage_context *stage, const char *real, char hex[SHA256_HEX]);
 
 /* Whether this launch handles cell i, and the first cell that it handles or, without tasks,

@@ -1,9 +1,7 @@
 /* Trains and scores the segmenters of one cell.
  *
  * All segmenters make equally many optimiser steps; those of one seed start from the same
- * parameters. They are scored on held-out real patients. FID: Fréchet distance between synthetic
- * and held-out real slices on the encoder features of the first segmenter that is trained on real
- * slices alone; its floor is the same distance for equally many real training slices.
+ * parameters. They are scored on held-out real patients.
  */
 #include "pipeline/evaluate/comparison.h"
 
@@ -88,7 +86,7 @@ void comparison_close(comparison *c) {
 }
 
 /* ST_INPUT if a set has fewer than the two slices that a covariance needs: checked here since the
- * FID is computed only after the training of a segmenter. Local. */
+ * FID is computed only after the trainings (pipeline/evaluate/distances.h). Local. */
 static status check_enough(const comparison *c) {
     const struct {
         const char *what;
@@ -173,17 +171,16 @@ status comparison_fingerprint(const comparison *c, evaluation_arm arm, int64_t s
     s.evaluate.margin = defaults.evaluate.margin;
     s.evaluate.fidelity = defaults.evaluate.fidelity; /* the record's seal covers it */
     const store *from = c->stores[evaluation_arm_mixture(arm).source];
-    /* Every result holds the FID of the synthetic store if it is that of real slices alone. */
-    if (arm == ARM_REAL && seed == 0) from = c->stores[SOURCE_SYNTHETIC];
     snprintf(upstream, sizeof upstream, "%s %s %s %s %" PRId64, store_manifest(c->real)->seal,
              from ? store_manifest(from)->seal : "",
-             from == c->stores[SOURCE_SYNTHETIC] ? c->fidelity_seal : "",
+             from && from == c->stores[SOURCE_SYNTHETIC] ? c->fidelity_seal : "",
              named_table_name(&evaluation_arms, (int)arm), seed);
     return study_fingerprint(&s, sections, sizeof sections / sizeof *sections, upstream, hex);
 }
 
-status comparison_result_path(const comparison *c, evaluation_arm arm, int64_t seed,
-                              char path[PATH_SIZE]) {
+/* The path of the result of an arm and a seed. Local. */
+static status result_path(const comparison *c, evaluation_arm arm, int64_t seed,
+                          char path[PATH_SIZE]) {
     char name[64];
     snprintf(name, sizeof name, "%s-%" PRId64 ".result",
              named_table_name(&evaluation_arms, (int)arm), seed);
@@ -201,42 +198,38 @@ mixture comparison_mixture(const study *s, evaluation_arm arm) {
                       how.real_last ? s->evaluate.real_only_last : 0);
 }
 
-/* Sums of the features of n evenly spaced slices, over all ranks. Collective. */
-static status gather_features(segmenter *s, slices *from, int64_t n, moments *m) {
+/* The path of the parameters that comparison_run() keeps. Local. */
+static status kept_path(const comparison *c, char path[PATH_SIZE]) {
+    return path_join(path, c->parts, "domain.parameters");
+}
+
+/* Whether the segmenter of an arm and seed is kept: it is the domain network without a referee. */
+static bool is_kept(const comparison *c, evaluation_arm arm, int64_t seed) {
+    return c->cell.study.evaluate.fidelity <= 0 && arm == ARM_REAL && seed == 0;
+}
+
+status comparison_read_kept(const comparison *c, float *values, int64_t count) {
     status st = ST_OK;
-    const comm *c = s->stage->comm;
-    TRY(comm_agree(c, segmenter_features(s, from, n, m)));
-    TRY(comm_sum_i64(c, &m->n, 1));
-    TRY(comm_sum_f64(c, m->sum, m->dim));
-    TRY(comm_sum_f64(c, m->outer, m->dim * m->dim));
+    char path[PATH_SIZE], fingerprint[SHA256_HEX];
+    TRY(kept_path(c, path));
+    TRY(comparison_fingerprint(c, ARM_REAL, 0, fingerprint));
+    TRY(part_read(path, fingerprint, values, count * (int64_t)sizeof *values));
 done:
     return st;
 }
 
-/* Computes FID and its floor, both with the same number n of slices, since the bias of the FID
- * depends on n. Collective. */
-static status measure_fid(comparison *c, segmenter *s, domain_fid *out) {
+status comparison_result_read(const comparison *c, evaluation_arm arm, int64_t seed, result *r) {
     status st = ST_OK;
-    enum { HELD_OUT, SYNTHETIC, FLOOR, SETS };
-    moments m[SETS] = {{0}};
-    slices *made = c->source[SOURCE_SYNTHETIC];
-    const int64_t synthetic = slices_count(made), train = slices_count(c->labelled);
-    const int64_t n = synthetic < train ? synthetic : train, dim = segnet_feature_dim(&s->config);
-    for (int i = 0; i < SETS && st == ST_OK; i++) st = moments_create(dim, &m[i]);
-    TRY(comm_agree(s->stage->comm, st));
-    TRY(gather_features(s, c->test, slices_count(c->test), &m[HELD_OUT]));
-    TRY(gather_features(s, made, n, &m[SYNTHETIC]));
-    TRY(gather_features(s, c->labelled, n, &m[FLOOR]));
-    st = frechet_distance(&m[SYNTHETIC], &m[HELD_OUT], &out->fid);
-    if (st == ST_OK) st = frechet_distance(&m[FLOOR], &m[HELD_OUT], &out->fid_floor);
-    if (st == ST_OK) st = segmenter_hash(s, out->encoder_hash);
-    TRY(comm_agree(s->stage->comm, st));
-    out->dim = dim;
-    out->n_real = m[HELD_OUT].n;
-    out->n_synthetic = m[SYNTHETIC].n;
-    out->n_floor = m[FLOOR].n;
+    char path[PATH_SIZE], fingerprint[SHA256_HEX];
+    float *values = NULL;
+    TRY(comparison_fingerprint(c, arm, seed, fingerprint));
+    TRY(result_path(c, arm, seed, path));
+    TRY(result_read(r, path, fingerprint));
+    if (!is_kept(c, arm, seed)) goto done;
+    TRY(array_alloc(&values, r->parameters, sizeof *values, "parameters of a segmenter"));
+    TRY(comparison_read_kept(c, values, r->parameters));
 done:
-    for (int i = 0; i < SETS; i++) moments_free(&m[i]);
+    free(values);
     return st;
 }
 
@@ -266,12 +259,16 @@ done:
     return st;
 }
 
-/* Writes the result and removes the checkpoints. Local; called on rank 0. */
+/* Writes the result, and the parameters if they are kept, and removes the checkpoints. Local;
+ * called on rank 0. */
 static status keep_result(const comparison *c, evaluation_arm arm, int64_t seed, const result *r,
-                          const char *directory, const char *fingerprint) {
+                          const params *p, const char *directory, const char *fingerprint) {
     status st = ST_OK;
     char path[PATH_SIZE], curve[PATH_SIZE + 8];
-    TRY(comparison_result_path(c, arm, seed, path));
+    TRY(kept_path(c, path));
+    if (is_kept(c, arm, seed))
+        TRY(part_write(path, fingerprint, p->value, p->total * (int64_t)sizeof *p->value));
+    TRY(result_path(c, arm, seed, path));
     TRY(result_write(r, path, fingerprint));
     TRY(file_remove_tree(directory));
     snprintf(curve, sizeof curve, "%s.curve", directory);
@@ -305,9 +302,9 @@ status comparison_run(comparison *c, evaluation_arm arm, int64_t seed, int64_t b
     r.parameters = trainer_params(net.trainer)->total;
     TRY(train_with_curve(c, &net, &train, key, directory, fingerprint, base, r.curve));
     TRY(score_segmenter(&net, &test, (uint64_t)s->seed, &r));
-    if (arm == ARM_REAL && seed == 0) TRY(measure_fid(c, &net, &r.fid));
     r.seconds = (log_seconds() - start) * comm_size(ranks) * omp_get_max_threads();
-    if (comm_rank(ranks) == 0) st = keep_result(c, arm, seed, &r, directory, fingerprint);
+    if (comm_rank(ranks) == 0)
+        st = keep_result(c, arm, seed, &r, net.params, directory, fingerprint);
     TRY(comm_agree(ranks, st));
 done:
     segmenter_close(&net);

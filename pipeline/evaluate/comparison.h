@@ -39,12 +39,16 @@ status comparison_open_slices(comparison *c);
 status comparison_fingerprint(const comparison *c, evaluation_arm arm, int64_t seed,
                               char hex[SHA256_HEX]);
 
-/* The path of the result of an arm and a seed. Local. */
-status comparison_result_path(const comparison *c, evaluation_arm arm, int64_t seed,
-                              char path[PATH_SIZE]);
-
 /* An empty result for this cell's patients and structures. Local. */
 status comparison_result_alloc(const comparison *c, result *out);
+
+/* Reads the result of an arm and a seed into r, which has been allocated. ST_INPUT or ST_INTEGRITY
+ * if the training has to be made (again). Local. */
+status comparison_result_read(const comparison *c, evaluation_arm arm, int64_t seed, result *r);
+
+/* Reads the parameters of the first segmenter that was trained on real slices alone, which are kept
+ * in a study without a referee. Statuses as above. Local. */
+status comparison_read_kept(const comparison *c, float *values, int64_t count);
 
 /* Trains the segmenter of an arm and a seed, scores it and writes its result; resumes from its
  * checkpoint. base: steps of the progress line before this training. Collective on the ranks of

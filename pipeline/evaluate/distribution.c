@@ -1,6 +1,7 @@
 /* FID, KID, precision, recall, density, coverage and MS-SSIM of slices with their floors. */
 #include "pipeline/evaluate/distribution.h"
 
+#include "io/activity.h"
 #include "io/alloc.h"
 #include "io/log.h"
 #include "model/metric/fid.h"
@@ -13,7 +14,7 @@
 #include <string.h>
 
 enum {
-    LEAST = 16, /* slices of a set */
+    LEAST = 16, /* slices of each set, for more than FID and MS-SSIM */
     FID_DRAWS = 8,
     KID_SUBSETS = 100,
     KID_SIZE = 100,
@@ -23,12 +24,12 @@ enum {
     SSIM_LEAST = 11 /* pixels of a side */
 };
 
-status slice_set_alloc(int64_t n, int64_t dim, int64_t size, slice_set *out) {
+status slice_set_alloc(int64_t n, int64_t dim, int64_t image_count, int64_t size, slice_set *out) {
     status st = ST_OK;
     int64_t features = 0, pixels = 0;
-    *out = (slice_set){.n = n};
-    if (!size_mul(n, dim, &features) || !size_mul(n, size * size, &pixels))
-        return status_memory("features of slices", n);
+    *out = (slice_set){.n = n, .image_count = image_count};
+    if (!size_mul(n, dim, &features) || !size_mul(image_count, size * size, &pixels))
+        TRY(status_memory("features of slices", n));
     TRY(array_alloc(&out->features, features, sizeof *out->features, "features of slices"));
     TRY(array_alloc(&out->images, pixels, sizeof *out->images, "slices"));
 done:
@@ -41,91 +42,105 @@ void slice_set_free(slice_set *s) {
     *s = (slice_set){.n = 0};
 }
 
-/* Makes the set smaller: n evenly spaced slices of it, moved to the front. */
-static void thin(slice_set *s, int64_t n, int64_t dim, int64_t size) {
-    for (int64_t i = 0; i < n; i++) {
-        const int64_t from = i * s->n / n;
-        memmove(s->features + i * dim, s->features + from * dim, (size_t)dim * sizeof(float));
-        memmove(s->images + i * size * size, s->images + from * size * size,
-                (size_t)(size * size) * sizeof(float));
-    }
-    s->n = n;
-}
-
-/* A copy of n evenly spaced slices. Local. */
-static status copy_thinned(const slice_set *from, int64_t n, int64_t dim, int64_t size,
-                           slice_set *out) {
-    status st = slice_set_alloc(from->n, dim, size, out);
-    if (st != ST_OK) return st;
-    memcpy(out->features, from->features, (size_t)(from->n * dim) * sizeof(float));
-    memcpy(out->images, from->images, (size_t)(from->n * size * size) * sizeof(float));
-    thin(out, n, dim, size);
-    return ST_OK;
-}
-
-/* Fréchet distance of two sets. Local. */
-static status distance(const slice_set *a, const slice_set *b, int64_t dim, double *out) {
-    status st = ST_OK;
-    moments m = {0}, n = {0};
-    TRY(moments_create(dim, &m));
-    TRY(moments_create(dim, &n));
-    moments_add(&m, a->features, a->n);
-    moments_add(&n, b->features, b->n);
-    TRY(frechet_distance(&m, &n, out));
-done:
-    moments_free(&m);
-    moments_free(&n);
+/* *out = the features of n evenly spaced slices of the set, which free() frees. Local. */
+static status take_evenly(const slice_set *from, int64_t n, int64_t dim, float **out) {
+    int64_t count = 0;
+    if (!size_mul(n, dim, &count)) return status_memory("features of slices", n);
+    status st = array_alloc(out, count, sizeof **out, "features of slices");
+    for (int64_t i = 0; st == ST_OK && i < n; i++)
+        memcpy(*out + i * dim, from->features + i * from->n / n * dim, (size_t)dim * sizeof(float));
     return st;
 }
+
+/* FID and its floor, each with n slices against all real ones: its bias depends on the numbers.
+ * Local. */
+static status measure_fid(const slice_set *real, const slice_set *synthetic, const slice_set *floor,
+                          int64_t dim, distribution *out) {
+    status st = ST_OK;
+    float *s = NULL, *f = NULL;
+    const int64_t n = synthetic->n < floor->n ? synthetic->n : floor->n;
+    TRY(take_evenly(synthetic, n, dim, &s));
+    TRY(take_evenly(floor, n, dim, &f));
+    out->n_real = real->n;
+    out->n_synthetic = out->n_floor = n;
+    TRY(frechet_of_rows(s, n, real->features, real->n, dim, &out->fid));
+    activity_progress();
+    TRY(frechet_of_rows(f, n, real->features, real->n, dim, &out->fid_floor));
+    activity_progress();
+done:
+    free(s);
+    free(f);
+    return st;
+}
+
+/* The features of equally many slices of each set. */
+typedef struct equal_sets {
+    float *real, *synthetic, *floor; /* [n][dim] */
+    int64_t n, dim;
+} equal_sets;
 
 /* The curve of FID against the number of slices. Local. */
-static status measure_curve(const slice_set *real, const slice_set *synthetic, int64_t dim,
-                            uint64_t seed, distribution *out) {
+static status measure_curve(const equal_sets *e, uint64_t seed, distribution *out) {
     fid_infinity_result line;
-    const int64_t most = real->n;
-    for (int i = 0; i < FID_SIZES; i++) out->fid_size[i] = most * (i + 1) / FID_SIZES;
+    for (int i = 0; i < FID_SIZES; i++) out->fid_size[i] = e->n * (i + 1) / FID_SIZES;
     const fid_infinity_settings settings = {
         .size = out->fid_size, .sizes = FID_SIZES, .draws = FID_DRAWS, .seed = seed};
-    status st = fid_infinity(real->features, real->n, synthetic->features, synthetic->n, dim,
-                             &settings, out->fid_curve, &line);
-    out->fid_infinity = st == ST_OK ? line.intercept : (double)NAN;
+    status st =
+        fid_infinity(e->real, e->n, e->synthetic, e->n, e->dim, &settings, out->fid_curve, &line);
+    if (st == ST_OK) out->fid_infinity = line.intercept;
+    activity_progress();
     return st;
 }
 
-/* KID of both sets; equally many slices in all three. Local. */
-static status measure_kid(const slice_set *real, const slice_set *synthetic, const slice_set *floor,
-                          int64_t dim, uint64_t seed, distribution *out) {
+/* KID and its floor. Local. */
+static status measure_kid(const equal_sets *e, uint64_t seed, distribution *out) {
     status st = ST_OK;
     double value[KID_SUBSETS];
     kid_result result;
-    const int64_t n = real->n;
     const kid_settings settings = {.subsets = KID_SUBSETS,
-                                   .size = n < KID_SIZE ? n : KID_SIZE,
+                                   .size = e->n < KID_SIZE ? e->n : KID_SIZE,
                                    .seed = seed,
                                    .resamples = KID_RESAMPLES,
                                    .level = 0.95};
-    TRY(kid(real->features, n, synthetic->features, n, dim, &settings, value, &result));
+    TRY(kid(e->real, e->n, e->synthetic, e->n, e->dim, &settings, value, &result));
     out->kid = result.mean;
     out->kid_low = result.low;
     out->kid_high = result.high;
-    TRY(kid(real->features, n, floor->features, n, dim, &settings, value, &result));
+    TRY(kid(e->real, e->n, e->floor, e->n, e->dim, &settings, value, &result));
     out->kid_floor = result.mean;
+    activity_progress();
 done:
     return st;
 }
 
-/* The similarity of pairs within each set. Local. */
-static status measure_similarity(const slice_set *synthetic, const slice_set *floor, int64_t size,
-                                 uint64_t seed, distribution *out) {
+/* What needs equal sets of enough slices. Local. */
+static status measure_equal(const slice_set *real, const slice_set *synthetic,
+                            const slice_set *floor, int64_t dim, uint64_t seed, distribution *out) {
     status st = ST_OK;
-    double value[SSIM_PAIRS];
-    out->ms_ssim = out->ms_ssim_floor = (double)NAN;
-    if (size < SSIM_LEAST) return ST_OK;
-    TRY(ms_ssim_pairs(synthetic->images, synthetic->n, size, 2, SSIM_PAIRS, seed, value,
-                      &out->ms_ssim));
-    TRY(ms_ssim_pairs(floor->images, floor->n, size, 2, SSIM_PAIRS, seed, value,
-                      &out->ms_ssim_floor));
+    equal_sets e = {.n = out->n_floor < real->n ? out->n_floor : real->n, .dim = dim};
+    out->n_equal = e.n;
+    if (e.n < LEAST) return ST_OK;
+    TRY(take_evenly(real, e.n, dim, &e.real));
+    TRY(take_evenly(synthetic, e.n, dim, &e.synthetic));
+    TRY(take_evenly(floor, e.n, dim, &e.floor));
+    TRY(measure_curve(&e, seed, out));
+    TRY(measure_kid(&e, seed, out));
+    TRY(manifold_compare(e.real, e.n, e.synthetic, e.n, dim, NEIGHBOURS, &out->manifold));
+    TRY(manifold_compare(e.real, e.n, e.floor, e.n, dim, NEIGHBOURS, &out->manifold_floor));
+    activity_progress();
 done:
+    free(e.real);
+    free(e.synthetic);
+    free(e.floor);
+    return st;
+}
+
+/* *out = mean similarity of pairs within a set. Local. */
+static status measure_similarity(const slice_set *s, int64_t size, uint64_t seed, double *out) {
+    double value[SSIM_PAIRS];
+    if (size < SSIM_LEAST || s->image_count < 2) return ST_OK;
+    status st = ms_ssim_pairs(s->images, s->image_count, size, 2, SSIM_PAIRS, seed, value, out);
+    activity_progress();
     return st;
 }
 
@@ -133,48 +148,39 @@ status distribution_measure(const slice_set *real, const slice_set *synthetic,
                             const slice_set *floor, int64_t dim, int64_t size, uint64_t seed,
                             distribution *out) {
     status st = ST_OK;
-    slice_set r = {.n = 0}, s = {.n = 0}, f = {.n = 0};
-    int64_t n = real->n < synthetic->n ? real->n : synthetic->n;
-    if (floor->n < n) n = floor->n;
-    *out = (distribution){.dim = dim};
-    if (n < LEAST)
-        TRY(status_fail(ST_INPUT,
-                        "%" PRId64 " slices are too few to compare distributions: %d are needed of "
-                        "held-out, synthetic and training slices each",
-                        n, (int)LEAST));
-    TRY(copy_thinned(real, n, dim, size, &r));
-    TRY(copy_thinned(synthetic, n, dim, size, &s));
-    TRY(copy_thinned(floor, n, dim, size, &f));
-    out->n_real = out->n_synthetic = out->n_floor = n;
-    TRY(distance(&s, &r, dim, &out->fid));
-    TRY(distance(&f, &r, dim, &out->fid_floor));
-    TRY(measure_curve(&r, &s, dim, seed, out));
-    TRY(measure_kid(&r, &s, &f, dim, seed, out));
-    TRY(manifold_compare(r.features, n, s.features, n, dim, NEIGHBOURS, &out->manifold));
-    TRY(manifold_compare(r.features, n, f.features, n, dim, NEIGHBOURS, &out->manifold_floor));
-    TRY(measure_similarity(&s, &f, size, seed, out));
+    const manifold_scores unknown = {(double)NAN, (double)NAN, (double)NAN, (double)NAN};
+    *out = (distribution){.dim = dim,
+                          .fid_infinity = (double)NAN,
+                          .kid = (double)NAN,
+                          .kid_low = (double)NAN,
+                          .kid_high = (double)NAN,
+                          .kid_floor = (double)NAN,
+                          .manifold = unknown,
+                          .manifold_floor = unknown,
+                          .ms_ssim = (double)NAN,
+                          .ms_ssim_floor = (double)NAN};
+    TRY(measure_fid(real, synthetic, floor, dim, out));
+    TRY(measure_equal(real, synthetic, floor, dim, seed, out));
+    TRY(measure_similarity(synthetic, size, seed, &out->ms_ssim));
+    TRY(measure_similarity(floor, size, seed, &out->ms_ssim_floor));
 done:
-    slice_set_free(&r);
-    slice_set_free(&s);
-    slice_set_free(&f);
     return st;
 }
 
-json_t *distribution_json(const distribution *d, const char *network, const char *hash,
-                          int64_t labelled, const char *generator) {
+json_t *distribution_json(const distribution *d) {
     const manifold_scores *m = &d->manifold, *f = &d->manifold_floor;
     json_t *curve = json_array();
-    for (int i = 0; i < FID_SIZES; i++)
+    for (int i = 0; i < FID_SIZES && d->fid_size[i] > 0; i++)
         json_array_append_new(
             curve, json_pack("[I, o]", (json_int_t)d->fid_size[i], log_number(d->fid_curve[i])));
-    json_t *all = json_pack(
-        "{s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "network",
-        network, "network_hash", hash, "labelled", (json_int_t)labelled, "generator", generator,
-        "n_synthetic", (json_int_t)d->n_synthetic, "n_real", (json_int_t)d->n_real, "dim",
-        (json_int_t)d->dim, "fid", log_number(d->fid), "fid_floor", log_number(d->fid_floor),
-        "fid_infinity", log_number(d->fid_infinity), "fid_curve", curve, "kid", log_number(d->kid),
-        "kid_low", log_number(d->kid_low), "kid_high", log_number(d->kid_high), "kid_floor",
-        log_number(d->kid_floor));
+    json_t *all =
+        json_pack("{s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+                  "n_synthetic", (json_int_t)d->n_synthetic, "n_real", (json_int_t)d->n_real,
+                  "n_floor", (json_int_t)d->n_floor, "n_equal", (json_int_t)d->n_equal, "dim",
+                  (json_int_t)d->dim, "fid", log_number(d->fid), "fid_floor",
+                  log_number(d->fid_floor), "fid_infinity", log_number(d->fid_infinity),
+                  "fid_curve", curve, "kid", log_number(d->kid), "kid_low", log_number(d->kid_low),
+                  "kid_high", log_number(d->kid_high), "kid_floor", log_number(d->kid_floor));
     json_t *rest =
         json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "precision",
                   log_number(m->precision), "recall", log_number(m->recall), "density",

@@ -1,9 +1,11 @@
 /* The evaluation stage: measures what synthetic slices are worth and writes metrics.json and
  * metrics.csv.
  *
- * Segmenters are trained for every labelled set, arm and seed (pipeline/evaluate/comparison.h).
- * These trainings are independent: groups of ranks take them from one queue, and each leaves a
- * result. When all are there, their statistics are published.
+ * Segmenters are trained for every labelled set, arm and seed (pipeline/evaluate/comparison.h), and
+ * the generators' slices compared with real ones (pipeline/evaluate/distances.h). These pieces of
+ * work are independent, except that the domain network may be one of the segmenters: groups of
+ * ranks take them from two queues, the second of which holds the comparisons in that network, and
+ * each piece leaves a result. When all are there, their statistics are published.
  */
 #include "pipeline/common/work_queue.h"
 #include "pipeline/evaluate/comparison.h"
@@ -18,13 +20,17 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Pieces of work are numbered: comparisons of distributions that need no training, then trainings,
+ * then the other comparisons. */
 typedef struct evaluation {
     const stage_context *stage;
     comparison first; /* the cell whose data, split and FID metrics.json describes */
     all_results all;
-    int64_t trainings; /* of all cells, arms and seeds */
-    int64_t *missing;  /* those without a result */
-    int64_t missing_count;
+    distances *distances;       /* [comparisons] */
+    int64_t comparisons, early; /* of distributions; those that need no training */
+    int64_t trainings;          /* of all cells, arms and seeds */
+    int64_t pieces;
+    bool *missing; /* [pieces]: has no result */
     metrics metrics;
     char output[PATH_SIZE];
 } evaluation;
@@ -46,25 +52,46 @@ static result *result_slot(const evaluation *e, training_id t) {
     return results_of(&e->all, e->all.sizes - 1 - t.cell / sets, t.cell % sets, t.arm, t.seed);
 }
 
-/* Reads the results of cell `cell` into e->all, and lists the missing ones. Local. */
+/* Whether piece i is a training; *index: its number among these, or among the comparisons. */
+static bool is_training(const evaluation *e, int64_t i, int64_t *index) {
+    const bool training = i >= e->early && i < e->early + e->trainings;
+    *index = training ? i - e->early : i < e->early ? i : i - e->trainings;
+    return training;
+}
+
+static int64_t cell_of(const evaluation *e, int64_t i) {
+    int64_t index;
+    if (is_training(e, i, &index)) return training_at(e->stage->study, index).cell;
+    return distances_at(e->stage->study, index).cell;
+}
+
+/* Reads the result of piece i of the open cell. Local. */
+static status read_piece(evaluation *e, const comparison *c, int64_t i) {
+    status st = ST_OK;
+    const study *s = e->stage->study;
+    int64_t index;
+    if (is_training(e, i, &index)) {
+        const training_id t = training_at(s, index);
+        result *r = result_slot(e, t);
+        if (!r->value) TRY(comparison_result_alloc(c, r));
+        st = comparison_result_read(c, study_arm(s, t.arm), t.seed, r);
+    } else {
+        st = distances_read(c, distances_at(s, index), &e->distances[index]);
+    }
+    e->missing[i] = st == ST_INPUT || st == ST_INTEGRITY;
+    if (e->missing[i]) st = ST_OK;
+done:
+    return st;
+}
+
+/* Reads the results of cell `cell` and notes the missing ones. Local. */
 static status read_cell(evaluation *e, int64_t cell) {
     status st = ST_OK;
     comparison c;
-    const study *s = e->stage->study;
-    const int64_t each = e->trainings / cells_count(s);
     TRY(comparison_open(e->stage, cell, &c));
-    for (int64_t i = cell * each; i < (cell + 1) * each; i++) {
-        const training_id t = training_at(s, i);
-        char path[PATH_SIZE], fingerprint[SHA256_HEX];
-        result *r = result_slot(e, t);
-        TRY(comparison_fingerprint(&c, study_arm(s, t.arm), t.seed, fingerprint));
-        TRY(comparison_result_path(&c, study_arm(s, t.arm), t.seed, path));
-        if (!r->value) TRY(comparison_result_alloc(&c, r));
-        st = result_read(r, path, fingerprint);
-        if (st == ST_INPUT || st == ST_INTEGRITY) e->missing[e->missing_count++] = i, st = ST_OK;
-        TRY(st);
-        e->all.patients = c.patients;
-    }
+    for (int64_t i = 0; i < e->pieces; i++)
+        if (cell_of(e, i) == cell) TRY(read_piece(e, &c, i));
+    e->all.patients = c.patients;
 done:
     comparison_close(&c);
     return st;
@@ -73,11 +100,17 @@ done:
 /* Reads all results that are there. Local. */
 static status read_results(evaluation *e) {
     status st = ST_OK;
-    e->missing_count = 0;
     for (int64_t cell = 0; cell < cells_count(e->stage->study); cell++)
         if (cells_is_mine(e->stage, cell)) TRY(read_cell(e, cell));
 done:
     return st;
+}
+
+/* Number of pieces from `first` on, before `until`, that are missing. */
+static int64_t count_missing(const evaluation *e, int64_t first, int64_t until) {
+    int64_t n = 0;
+    for (int64_t i = first; i < until; i++) n += e->missing[i];
+    return n;
 }
 
 /* ST_USAGE if an arm with synthetic slices would never see one. Local. */
@@ -104,7 +137,11 @@ static status open_evaluation(evaluation *e) {
     TRY(comparison_open(e->stage, cells_first_mine(e->stage), &e->first));
     TRY(stage_path(e->stage, "metrics", e->output));
     e->trainings = cells_count(s) * study_arm_count(s) * s->evaluate.seeds;
-    TRY(array_alloc(&e->missing, e->trainings, sizeof *e->missing, "trainings"));
+    e->comparisons = distances_count(s);
+    e->early = distances_early(s);
+    e->pieces = e->trainings + e->comparisons;
+    TRY(array_alloc(&e->missing, e->pieces, sizeof *e->missing, "pieces of work"));
+    TRY(array_alloc(&e->distances, e->comparisons, sizeof *e->distances, "results"));
     TRY(array_alloc(&all->result, e->trainings, sizeof *all->result, "results"));
     all->study = s;
     all->labels = store_labels(e->first.real);
@@ -129,48 +166,81 @@ static void close_evaluation(evaluation *e) {
     for (int64_t i = 0; e->all.result && i < e->trainings; i++) result_free(&e->all.result[i]);
     free(e->all.result);
     free(e->missing);
+    free(e->distances);
     comparison_close(&e->first);
     metrics_free(&e->metrics);
 }
 
-/* Makes training i in the group's open cell, which is opened anew if it is another one. Collective
- * on the group. */
-static status run_training(const stage_context *group, int64_t i, int64_t base, comparison *open,
-                           int64_t *open_cell) {
+/* A cell that a group of ranks has open. */
+typedef struct open_cell {
+    comparison of;
+    int64_t cell; /* -1: none yet */
+} open_cell;
+
+/* Opens the cell of piece i, if it is not open. Collective on the group. */
+static status open_cell_of(const evaluation *e, const stage_context *group, int64_t i,
+                           open_cell *open) {
+    const int64_t cell = cell_of(e, i);
+    if (cell == open->cell) return ST_OK;
+    comparison_close(&open->of);
+    open->cell = cell;
+    return comm_agree(group->comm, comparison_open(group, cell, &open->of));
+}
+
+/* Makes piece i; base: steps of the progress line before it. Collective on the group. */
+static status run_piece(const evaluation *e, const stage_context *group, int64_t i, int64_t base,
+                        open_cell *open) {
     status st = ST_OK;
-    const training_id t = training_at(group->study, i);
-    if (t.cell != *open_cell) {
-        comparison_close(open);
-        *open_cell = t.cell;
-        st = comparison_open(group, t.cell, open);
-        if (st == ST_OK) st = comparison_open_slices(open);
-        TRY(comm_agree(group->comm, st));
+    int64_t index;
+    TRY(open_cell_of(e, group, i, open));
+    if (is_training(e, i, &index)) {
+        const training_id t = training_at(group->study, index);
+        TRY(comm_agree(group->comm, comparison_open_slices(&open->of)));
+        TRY(comparison_run(&open->of, study_arm(group->study, t.arm), t.seed, base));
+    } else {
+        bool stop = false;
+        TRY(stage_should_stop(group, &stop));
+        if (stop) TRY(status_fail(ST_STOPPED, "stopped; run again to resume"));
+        TRY(distances_run(&open->of, distances_at(group->study, index)));
     }
-    TRY(comparison_run(open, study_arm(group->study, t.arm), t.seed, base));
 done:
     return st;
 }
 
-/* Makes the missing trainings. Collective. */
-static status run_missing(evaluation *e) {
+/* Makes the missing pieces from `first` on, before `until`, from one queue. Collective. */
+static status run_missing(const evaluation *e, int64_t first, int64_t until) {
     status st = ST_OK;
     work_queue queue = {0};
-    comparison open = {.patients = 0};
-    int64_t open_cell = -1, piece = 0;
-    const int64_t steps = e->stage->study->evaluate.steps;
-    TRY(work_queue_open(e->stage, e->missing_count, &queue));
+    open_cell open = {.cell = -1};
+    int64_t *list = NULL, count = 0, piece = 0;
+    const int64_t steps = e->stage->study->evaluate.steps, early = count_missing(e, 0, e->early);
+    if (count_missing(e, first, until) == 0) return ST_OK;
+    TRY(comm_agree(e->stage->comm, array_alloc(&list, until - first, sizeof *list, "a queue")));
+    for (int64_t i = first; i < until; i++)
+        if (e->missing[i]) list[count++] = i;
+    TRY(work_queue_open(e->stage, count, &queue));
     const stage_context group = work_queue_stage(&queue);
-    log_progress_begin(e->stage->log, "evaluate", e->missing_count * steps);
     for (;;) {
         TRY(work_queue_next(&queue, &piece));
         if (piece < 0) break;
-        int64_t begun = work_queue_claimed(&queue) - queue.groups;
-        TRY(run_training(&group, e->missing[piece], (begun > 0 ? begun : 0) * steps, &open,
-                         &open_cell));
+        const int64_t begun = work_queue_claimed(&queue) - queue.groups - early;
+        TRY(run_piece(e, &group, list[piece], (begun > 0 ? begun : 0) * steps, &open));
     }
 done:
-    comparison_close(&open);
-    st = work_queue_close(&queue, st);
+    comparison_close(&open.of);
+    free(list);
+    return queue.stage ? work_queue_close(&queue, st) : st;
+}
+
+/* Makes all missing pieces. Collective. */
+static status run_all(const evaluation *e) {
+    status st = ST_OK;
+    const int64_t trained = e->early + e->trainings;
+    const int64_t trainings = count_missing(e, e->early, trained);
+    log_progress_begin(e->stage->log, "evaluate", trainings * e->stage->study->evaluate.steps);
+    TRY(run_missing(e, 0, trained));
+    TRY(run_missing(e, trained, e->pieces));
+done:
     log_progress_end(e->stage->log);
     return st;
 }
@@ -180,12 +250,12 @@ static void describe_first(evaluation *e) {
     const study *s = e->stage->study;
     metrics *m = &e->metrics;
     m->patients = e->first.patients;
+    m->fid = &e->distances[distances_first(s)];
     for (int arm = 0; arm < e->all.arms; arm++)
         for (int64_t seed = 0; seed < m->seeds; seed++) {
             const result *r = results_of(&e->all, 0, 0, arm, seed);
             metrics_set_dice(m, (int)study_arm(s, arm), seed, r);
             m->parameters = r->parameters;
-            if (study_arm(s, arm) == ARM_REAL && seed == 0) m->fid = r->fid;
         }
 }
 
@@ -202,6 +272,7 @@ static status publish(evaluation *e) {
                              .split = &e->first.split,
                              .checkpoint_step = e->first.checkpoint_step,
                              .all = &e->all,
+                             .distances = e->distances,
                              .fidelity = e->first.fidelity};
     snprintf(m.fingerprint, sizeof m.fingerprint, "%s", e->metrics.fingerprint);
     TRY(metrics_json(&e->metrics, &about, &text));
@@ -225,7 +296,7 @@ done:
 /* Logs FID, Dice and an event. Local. */
 static void log_summary(const evaluation *e) {
     const metrics *v = &e->metrics;
-    const domain_fid *fid = &v->fid;
+    const distribution *fid = &v->fid->measured;
     journal *log = e->stage->log;
     log_info(log,
              "evaluate: FID %.3f (floor %.3f) of %" PRId64 " synthetic against %" PRId64
@@ -248,6 +319,7 @@ static void log_summary(const evaluation *e) {
 status evaluate_stage(const stage_context *stage) {
     status st = ST_OK;
     evaluation e = {.stage = stage};
+    int64_t missing = 0;
     bool current = false;
     TRY(cells_each(stage, fidelity_measure));
     TRY(comm_agree(stage->comm, open_evaluation(&e)));
@@ -258,19 +330,20 @@ status evaluate_stage(const stage_context *stage) {
         stage_log_next(stage, "gate");
         goto done;
     }
-    TRY(comm_broadcast(stage->comm, &e.missing_count, sizeof e.missing_count, 0));
-    TRY(comm_broadcast(stage->comm, e.missing, e.trainings * (int64_t)sizeof *e.missing, 0));
-    if (e.missing_count < e.trainings && stage->tasks == 0)
+    TRY(comm_broadcast(stage->comm, e.missing, e.pieces * (int64_t)sizeof *e.missing, 0));
+    missing = count_missing(&e, e.early, e.early + e.trainings);
+    if (missing < e.trainings && stage->tasks == 0)
         log_info(stage->log, "evaluate: %" PRId64 " of %" PRId64 " trainings have their results",
-                 e.trainings - e.missing_count, e.trainings);
-    if (e.missing_count > 0) TRY(run_missing(&e));
+                 e.trainings - missing, e.trainings);
+    missing = count_missing(&e, 0, e.pieces);
+    if (missing > 0) TRY(run_all(&e));
     if (stage->tasks > 0) {
         log_info(stage->log,
                  "evaluate: the results of task %" PRId64 " of %" PRId64 " are complete",
                  stage->task, stage->tasks);
         goto done;
     }
-    if (e.missing_count > 0) {
+    if (missing > 0) {
         if (comm_rank(stage->comm) == 0) st = read_results(&e);
         TRY(comm_agree(stage->comm, st));
     }

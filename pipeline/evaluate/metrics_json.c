@@ -87,14 +87,15 @@ static json_t *dice_json(const metrics *e, const study *s) {
     return all;
 }
 
-static json_t *fid_json(const domain_fid *e) {
+static json_t *fid_json(const distances *e) {
+    const distribution *d = &e->measured;
     char extractor[160];
     snprintf(extractor, sizeof extractor,
-             "segnet encoder trained on the real training split, sha256:%s", e->encoder_hash);
-    return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:s}", "value", log_number(e->fid), "floor",
-                     log_number(e->fid_floor), "n_real", (json_int_t)e->n_real, "n_synthetic",
-                     (json_int_t)e->n_synthetic, "n_floor", (json_int_t)e->n_floor, "dim",
-                     (json_int_t)e->dim, "extractor", extractor);
+             "segnet encoder trained on the real training split, sha256:%s", e->hash);
+    return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:s}", "value", log_number(d->fid), "floor",
+                     log_number(d->fid_floor), "n_real", (json_int_t)d->n_real, "n_synthetic",
+                     (json_int_t)d->n_synthetic, "n_floor", (json_int_t)d->n_floor, "dim",
+                     (json_int_t)d->dim, "extractor", extractor);
 }
 
 static json_t *warnings_json(const metrics *e, const split *sp) {
@@ -118,7 +119,7 @@ static json_t *warnings_json(const metrics *e, const split *sp) {
             list,
             json_string(
                 "There are two patients: the validation loss was watched on the test patient."));
-    const domain_fid *fid = &e->fid;
+    const distribution *fid = &e->fid->measured;
     int64_t slices = fid->n_real < fid->n_synthetic ? fid->n_real : fid->n_synthetic;
     if (slices <= 2 * fid->dim) {
         snprintf(text, sizeof text,
@@ -247,9 +248,10 @@ status metrics_json(const metrics *e, const metrics_context *about, char **text)
         "data", data_json(about->real), "split", split_json(about->split), "training", training,
         "synthetic", "volumes", (json_int_t)store_count(about->synthetic), "slices",
         (json_int_t)count_slices(about->synthetic), "warnings", warnings_json(e, about->split),
-        "fid", fid_json(&e->fid), "dice", dice_json(e, s), "segmenter", segmenter_json(e, s));
+        "fid", fid_json(e->fid), "dice", dice_json(e, s), "segmenter", segmenter_json(e, s));
     if (!all) TRY(status_memory("metrics.json", 0));
     TRY(protocol_json(about->all, all));
+    TRY(distances_json(about->all, about->distances, all));
     if (about->fidelity) json_object_set_new(all, "fidelity", fidelity_summary(about->fidelity));
     *text = json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     if (!*text) st = status_memory("metrics.json", 0);

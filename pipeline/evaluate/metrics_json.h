@@ -4,14 +4,15 @@
 
 #include "pipeline/study/evaluation_arms.h"
 #include "pipeline/data/split.h"
+#include "pipeline/evaluate/distances.h"
 #include "pipeline/evaluate/statistics.h"
 #include "pipeline/stage.h"
 
 typedef struct metrics {
     char fingerprint[SHA256_HEX];
-    domain_fid fid;
-    int64_t parameters; /* of a segmenter */
-    int64_t patients;   /* held-out ones */
+    const distances *fid; /* of the study that stands for all: distances_first() */
+    int64_t parameters;   /* of a segmenter */
+    int64_t patients;     /* held-out ones */
     int64_t seeds;
     const label_set *labels; /* the store's */
     int64_t *dice_patients;  /* [labels]: held-out patients whose truth has the structure */
@@ -37,7 +38,8 @@ int64_t metrics_dice_patients(const metrics *e, int label);
 typedef struct metrics_context {
     const stage_context *stage, *first; /* of the study; of its first cell, the one described */
     const all_results *all;
-    const json_t *fidelity; /* of the first cell; NULL: not measured */
+    const distances *distances; /* of all pieces */
+    const json_t *fidelity;     /* of the first cell; NULL: not measured */
     const store *real, *synthetic;
     const split *split;
     int64_t checkpoint_step; /* of the checkpoint that the synthetic store was sampled with */

@@ -11,7 +11,6 @@
 typedef struct result_header {
     int64_t patients, rows, parameters;
     double seconds, curve[CURVE_POINTS];
-    domain_fid fid;
 } result_header;
 
 static int64_t count_values(const result *r) { return TESTS * r->patients * r->rows * MEASURES; }
@@ -42,7 +41,6 @@ static status pack(const result *r, char **block, int64_t *bytes) {
     header.rows = r->rows;
     header.parameters = r->parameters;
     header.seconds = r->seconds;
-    header.fid = r->fid;
     memcpy(header.curve, r->curve, sizeof header.curve);
     status st = array_alloc(block, *bytes, 1, "a result");
     if (st != ST_OK) return st;
@@ -74,7 +72,6 @@ status result_read(result *r, const char *path, const char fingerprint[SHA256_HE
     memcpy(r->curve, header.curve, sizeof header.curve);
     r->parameters = header.parameters;
     r->seconds = header.seconds;
-    r->fid = header.fid;
 done:
     free(block);
     return st;

@@ -24,13 +24,6 @@ typedef enum measure {
 /* Lesions by the diameter of a ball of their volume: below 10 mm, 10 to 20 mm, above. */
 enum { LESION_SIZES = 3, CURVE_POINTS = 8 };
 
-/* FID of the domain network, which this training's segmenter is (real slices alone, first seed). */
-typedef struct domain_fid {
-    double fid, fid_floor;
-    int64_t n_real, n_synthetic, n_floor, dim; /* slices; features. 0: not computed */
-    char encoder_hash[SHA256_HEX];
-} domain_fid;
-
 typedef struct result {
     int64_t patients, rows; /* rows: structures, with the background, then LESION_SIZES */
     /* [TESTS][patients][rows][MEASURES]: NAN where undefined. */
@@ -38,7 +31,6 @@ typedef struct result {
     double curve[CURVE_POINTS]; /* validation Dice after each part of the steps */
     int64_t parameters;         /* of the segmenter */
     double seconds; /* of all cores: training and scoring in the launch that finished it */
-    domain_fid fid;
 } result;
 
 /* Allocates the values, all NAN. result_free() frees them. Local. */

@@ -6,6 +6,15 @@
 #include <stdio.h>
 #include <string.h>
 
+/* "diffusion, set 1": the generator of an entry, and the draw of labelled patients. */
+static void generator_cell(document *d, const json_t *e) {
+    const double set = figure_number(e, "set");
+    if (set >= 0)
+        table_text(d, "%s, set %.0f", figure_text(e, "generator"), set);
+    else
+        table_text(d, "%s", figure_text(e, "generator"));
+}
+
 static void distance_row(document *d, const json_t *e) {
     char network[96];
     interval kid = {figure_number(e, "kid"), figure_number(e, "kid_low"),
@@ -13,7 +22,7 @@ static void distance_row(document *d, const json_t *e) {
     snprintf(network, sizeof network, "%.60s (%.8s)", figure_text(e, "network"),
              figure_text(e, "network_hash"));
     table_text(d, "%s", network);
-    table_text(d, "%s", figure_text(e, "generator"));
+    generator_cell(d, e);
     table_number(d, figure_number(e, "labelled"), 0);
     table_number(d, figure_number(e, "n_synthetic"), 0);
     table_number(d, figure_number(e, "n_real"), 0);
@@ -34,8 +43,10 @@ static void floored_cell(document *d, const json_t *e, const char *what) {
 
 static void variety_row(document *d, const json_t *e) {
     table_text(d, "%s", figure_text(e, "network"));
-    table_text(d, "%s", figure_text(e, "generator"));
+    generator_cell(d, e);
+    table_text(d, "%s", figure_text(e, "conditions"));
     table_number(d, figure_number(e, "labelled"), 0);
+    table_number(d, figure_number(e, "n_equal"), 0);
     floored_cell(d, e, "precision");
     floored_cell(d, e, "recall");
     floored_cell(d, e, "density");
@@ -55,7 +66,7 @@ static void curve_table(document *d, const json_t *list) {
             begun = true;
             const json_t *point = json_array_get(curve, k);
             table_text(d, "%s", figure_text(e, "network"));
-            table_text(d, "%s", figure_text(e, "generator"));
+            generator_cell(d, e);
             table_number(d, figure_number(e, "labelled"), 0);
             table_number(d, figure_number(point, "0"), 0);
             table_number(d, figure_number(point, "1"), 2);
@@ -69,20 +80,26 @@ void chapter_distribution(document *d, const json_t *m) {
     document_text(d, BLOCK_CHAPTER, "Distribution");
     document_text(
         d, BLOCK_TEXT,
-        "Each distance compares features that a network computes of two sets of slices. The "
-        "floor is the distance of real slices to other real slices: no generator can be "
-        "expected to come below it. Values of different networks cannot be compared with "
-        "each other, nor with published ones.");
+        "Each distance compares features that a network computes of two sets of slices: synthetic "
+        "ones, and real ones of the test patients. The floor is the distance of real slices of "
+        "training patients to these: no generator can be expected to come below it. Values of "
+        "different networks cannot be compared with each other, nor those of the domain network "
+        "between labelled sets, each of which has its own; and only those of inception_v3 with "
+        "published ones.");
     document_table(d, "Distances; lower is closer to real",
                    "Network|Generator|#Labelled|#Synthetic|#Real|#FID|#Floor|#FID, infinite|#KID|"
                    "#Floor");
     for (size_t i = 0; i < json_array_size(list); i++) distance_row(d, json_array_get(list, i));
     document_table(d, "Realism and variety; in brackets the same for real slices",
-                   "Network|Generator|#Labelled|#Precision|#Recall|#Density|#Coverage|#MS-SSIM");
+                   "Network|Generator|Drawn "
+                   "on|#Labelled|#Slices|#Precision|#Recall|#Density|#Coverage|#MS-SSIM");
     for (size_t i = 0; i < json_array_size(list); i++) variety_row(d, json_array_get(list, i));
     document_text(
         d, BLOCK_NOTE,
-        "Precision and density: how many synthetic slices lie among real ones. Recall and "
+        "Slices: of each set, for the measures of this table and KID. Drawn on: whose label maps "
+        "the synthetic slices show; training maps favour a generator that repeats what it was "
+        "trained on. Precision and density: how many synthetic slices lie among real ones. Recall "
+        "and "
         "coverage: how much of the real variety the synthetic slices reach. MS-SSIM: mean "
         "similarity of pairs; a value above that of real slices means less variety.");
     curve_table(d, list);

@@ -261,21 +261,18 @@ done:
     return st;
 }
 
-status segmenter_features(segmenter *s, slices *from, int64_t n, moments *out) {
+status segmenter_features(segmenter *s, const float *images, int64_t count, float *features) {
     status st = ST_OK;
-    int64_t total = slices_count(from), step = comm_size(s->stage->comm);
-    int64_t pixels = s->config.size * s->config.size;
+    const int64_t pixels = s->config.size * s->config.size, dim = segnet_feature_dim(&s->config);
     tensor x;
     TRY(plan_input(s->plan, "x", &x));
-    for (int64_t i = comm_rank(s->stage->comm); i < n;) {
-        int64_t count = 0;
-        for (; count < s->batch && i < n; count++, i += step) {
-            TRY(slices_get(from, i * total / n, &s->sample));
-            memcpy((float *)x.at + count * pixels, s->sample.image, (size_t)pixels * sizeof(float));
-        }
+    for (int64_t first = 0; first < count; first += s->batch) {
+        const int64_t left = count - first, part = left < s->batch ? left : s->batch;
+        memcpy(x.at, images + first * pixels, (size_t)(part * pixels) * sizeof(float));
         TRY(plan_forward(s->plan, NULL));
         activity_progress();
-        moments_add(out, plan_output(s->plan, s->nodes.features).at, count);
+        memcpy(features + first * dim, plan_output(s->plan, s->nodes.features).at,
+               (size_t)(part * dim) * sizeof(float));
     }
 done:
     return st;

@@ -5,7 +5,6 @@
 #define CTAUG_PIPELINE_EVALUATE_SEGMENTER_H
 
 #include "model/metric/dice.h"
-#include "model/metric/fid.h"
 #include "model/net/segnet.h"
 #include "pipeline/data/batch.h"
 #include "pipeline/data/mixture.h"
@@ -73,9 +72,9 @@ status segmenter_dice(segmenter *s, slices *from, int64_t first, int64_t step,
 status segmenter_labels(segmenter *s, const float *images, int64_t count, uint8_t *labels,
                         float *confidence);
 
-/* Adds features to *out: of `n` evenly spaced slices of `from` this rank processes every
- * comm_size()-th. Local; the caller sums *out over the ranks. */
-status segmenter_features(segmenter *s, slices *from, int64_t n, moments *out);
+/* The features of `count` slices, images [count][size][size] with values in [-1, 1], into features
+ * [count][segnet_feature_dim()]. Local. */
+status segmenter_features(segmenter *s, const float *images, int64_t count, float *features);
 
 /* SHA-256 of the parameters. Local. */
 status segmenter_hash(segmenter *s, char hex[SHA256_HEX]);

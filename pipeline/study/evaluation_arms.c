@@ -35,3 +35,16 @@ const char *arm_source_directory(arm_source source) {
                                             [SOURCE_GAN] = "synthetic-gan"};
     return of[source];
 }
+
+const char *arm_source_heldout(arm_source source) {
+    static const char *const of[SOURCES] = {[SOURCE_SYNTHETIC] = "synthetic-heldout",
+                                            [SOURCE_GAUSSIAN] = "synthetic-gaussian-heldout",
+                                            [SOURCE_GAN] = "synthetic-gan-heldout"};
+    return of[source];
+}
+
+const char *arm_source_generator(arm_source source) {
+    static const char *const of[SOURCES] = {
+        [SOURCE_SYNTHETIC] = "diffusion", [SOURCE_GAUSSIAN] = "gaussian", [SOURCE_GAN] = "gan"};
+    return of[source];
+}

@@ -49,4 +49,9 @@ arm_mixture evaluation_arm_mixture(evaluation_arm arm);
  * storage. Local. */
 const char *arm_source_directory(arm_source source);
 
+/* The directory of the same generator's volumes for label maps of held-out patients, which no arm
+ * takes; and the generator's name, "diffusion" and so on. As above. */
+const char *arm_source_heldout(arm_source source);
+const char *arm_source_generator(arm_source source);
+
 #endif

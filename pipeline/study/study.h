@@ -140,14 +140,15 @@ typedef struct study {
         int64_t steps;
         int64_t batch;
         double lr;
-        study_integers labelled; /* patients of each labelled set, ascending; empty: one run */
-        int64_t sets;            /* draws of each */
-        uint32_t arms;           /* bit k: evaluation_arm k */
-        int64_t base;            /* channels of the segmenter's first level */
-        double margin;           /* Dice */
-        double fidelity;         /* Dice */
-        double share;            /* synthetic slices of a batch, 0..1 */
-        double real_only_last;   /* part of the steps, 0..1 */
+        study_integers labelled;   /* patients of each labelled set, ascending; empty: one run */
+        int64_t sets;              /* draws of each */
+        uint32_t arms;             /* bit k: evaluation_arm k */
+        int64_t base;              /* channels of the segmenter's first level */
+        double margin;             /* Dice */
+        double fidelity;           /* Dice */
+        char inception[PATH_SIZE]; /* fingerprints cover the content of this file */
+        double share;              /* synthetic slices of a batch, 0..1 */
+        double real_only_last;     /* part of the steps, 0..1 */
     } evaluate;
     struct {
         release_kind release;

@@ -214,6 +214,10 @@ const study_key study_keys[] = {
     REAL(evaluate, fidelity, 0, 1, "0.2",
          "synthetic slices in which the referee finds their map with a lower Dice are left out; 0: "
          "no referee"),
+    {PLACE(evaluate, inception), .kind = STUDY_STRING, .count = PATH_SIZE, .initial = "",
+     .inert = true,
+     .help =
+         "safetensors file with the weights of an Inception v3, for published FID; \"\": without"},
     REAL(evaluate, margin, 0, 1, "0.01",
          "difference of the mean Dice that counts as not inferior, for the data saving"),
     REAL(evaluate, share, 0, 1, "0.75", "synthetic part of each batch of the arm that has them"),

@@ -17,7 +17,7 @@ typedef enum study_kind {
     STUDY_CHOICE,     /* an enum of the size of int: a row of choices */
     STUDY_INTEGERS,   /* study_integers, at most count, each low..high */
     STUDY_CHOICES,    /* uint32_t: bit k is row k of choices; not empty */
-    STUDY_STRING,     /* char[count], not empty */
+    STUDY_STRING,     /* char[count], not empty unless the default is */
     STUDY_THRESHOLDS, /* study_threshold[count], with their number in ingest.threshold_count */
     STUDY_INSERTS /* study_insert[count], with their number in generate.insert_count; low..high: of
                      the number of blobs */

@@ -137,7 +137,7 @@ static status set_integers(study *s, const study_key *key, const char *const *te
 static status set_string(study *s, const study_key *key, const char *text) {
     char path[STUDY_PATH];
     study_key_path(key, path);
-    if (!*text) return wrong(key, text);
+    if (!*text && *key->initial) return wrong(key, text);
     if (!is_plain_line(text))
         return status_fail(ST_USAGE, "%s is not one line of UTF-8 text", path);
     if (strlen(text) >= (size_t)key->count)
