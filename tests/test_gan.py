@@ -106,7 +106,7 @@ def check_run(place, store):
     said = chain.run(1, "run", study, *small)
     assert "-- gan" not in said and not os.path.exists(f"{out}/gan"), said
     said = chain.run(1, "run", study, *small, "--set", "generate.painters=[diffusion, gan]")
-    assert "-- gan (4 of 7)" in said, said
+    assert "-- gan\n" in said, said
     steps = int(os.path.basename(newest(out, "generator"))[5:])
     assert 2 <= steps <= 8, steps
     for name in ("synthetic", "synthetic-gan"):

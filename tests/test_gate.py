@@ -28,7 +28,7 @@ model: {{net: R16}}
 train: {{steps: {steps}, batch: 8, micro_batch: 8, warmup: 20, lr: 2e-3, ema: 0.98,
         validate_every: 1000000, preview_every: 1000000}}
 generate: {{volumes: 6, steps: 20, batch: 16, rotate: 0, zoom: 0, shift: 0, elastic: 0}}
-evaluate: {{seeds: 1, steps: 4, batch: 8}}
+evaluate: {{seeds: 1, steps: 4, batch: 8, fidelity: 0}}
 gate: {{steps: 250, slices: 48}}
 """
 

@@ -119,15 +119,20 @@ done:
 status cells_each(const stage_context *stage, status (*run)(const stage_context *)) {
     status st = ST_OK;
     work_queue queue = {0};
+    const int64_t first = stage->tasks > 0 ? stage->task : 0,
+                  step = stage->tasks > 0 ? stage->tasks : 1;
+    const int64_t mine = (cells_count(stage->study) - first + step - 1) / step;
     int64_t i = 0;
     if (stage->study->evaluate.labelled.count == 0) return run(stage);
-    TRY(work_queue_open(stage, cells_count(stage->study), &queue));
+    TRY(work_queue_open(stage, mine, &queue));
     const stage_context group = work_queue_stage(&queue);
     for (;;) {
+        bool stop = false;
+        TRY(stage_should_stop(&group, &stop));
+        if (stop) TRY(status_fail(ST_STOPPED, "stopped between two labelled sets; run again"));
         TRY(work_queue_next(&queue, &i));
         if (i < 0) break;
-        if (!cells_is_mine(stage, i)) continue;
-        TRY(run_cell(&group, i, run));
+        TRY(run_cell(&group, first + i * step, run));
     }
 done:
     return work_queue_close(&queue, st);

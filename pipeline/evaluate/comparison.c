@@ -128,8 +128,8 @@ static status open_hidden(comparison *c) {
                            "%" PRId64 " labelled patients are all there are: leave it out of "
                            "evaluate.arms or take fewer in evaluate.labelled",
                            c->split.patients[SPLIT_TRAIN]);
-    status st = array_alloc(&c->runs[SOURCE_HIDDEN], count, sizeof *c->runs[SOURCE_HIDDEN],
-                            "slice runs");
+    status st =
+        array_alloc(&c->runs[SOURCE_HIDDEN], count, sizeof *c->runs[SOURCE_HIDDEN], "slice runs");
     if (st != ST_OK) return st;
     hidden_runs(c, c->runs[SOURCE_HIDDEN]);
     const slice_source source = {c->real, c->runs[SOURCE_HIDDEN], count};
@@ -178,6 +178,7 @@ status comparison_fingerprint(const comparison *c, evaluation_arm arm, int64_t s
                               char hex[SHA256_HEX]) {
     static const char *const sections[] = {"seed", "engine", "data", "evaluate"};
     char upstream[4 * SHA256_HEX];
+    const arm_source source = evaluation_arm_mixture(arm).source;
     study s = c->cell.study, defaults;
     study_defaults(&defaults);
     s.evaluate.arms = defaults.evaluate.arms;
@@ -185,10 +186,11 @@ status comparison_fingerprint(const comparison *c, evaluation_arm arm, int64_t s
     s.evaluate.sets = defaults.evaluate.sets;
     s.evaluate.margin = defaults.evaluate.margin;
     s.evaluate.fidelity = defaults.evaluate.fidelity; /* the record's seal covers it */
-    const store *from = c->stores[evaluation_arm_mixture(arm).source];
-    snprintf(upstream, sizeof upstream, "%s %s %s %s %" PRId64, store_manifest(c->real)->seal,
-             from ? store_manifest(from)->seal : "",
+    const store *from = c->stores[source];
+    snprintf(upstream, sizeof upstream, "%s %s %s %" PRId64 " %s %" PRId64,
+             store_manifest(c->real)->seal, from ? store_manifest(from)->seal : "",
              from && from == c->stores[SOURCE_SYNTHETIC] ? c->fidelity_seal : "",
+             source == SOURCE_HIDDEN ? hidden_runs(c, NULL) : 0,
              named_table_name(&evaluation_arms, (int)arm), seed);
     return study_fingerprint(&s, sections, sizeof sections / sizeof *sections, upstream, hex);
 }

@@ -98,7 +98,7 @@ static json_t *fid_json(const distances *e) {
                      (json_int_t)d->dim, "extractor", extractor);
 }
 
-static json_t *warnings_json(const metrics *e, const split *sp) {
+static json_t *warnings_json(const metrics *e, const all_results *all, const split *sp) {
     json_t *list = json_array();
     char text[256];
     if (sp->by_blocks)
@@ -113,6 +113,17 @@ static json_t *warnings_json(const metrics *e, const split *sp) {
                  e->patients, e->patients == 1 ? "" : "s");
         json_array_append_new(list, json_string(text));
     }
+    if (all->sets * all->seeds < 3) {
+        snprintf(text, sizeof text,
+                 "%" PRId64 " training%s of each arm: a difference may be one of trainings, which "
+                 "intervals over patients do not show.",
+                 all->sets * all->seeds, all->sets * all->seeds == 1 ? "" : "s");
+        json_array_append_new(list, json_string(text));
+    }
+    if (study_chooses_guidance(all->study))
+        json_array_append_new(
+            list, json_string("Guidance was chosen on labelled validation patients, who are not "
+                              "counted among the labelled ones."));
     /* With two patients validation shares the test patient (pipeline/data/split.h). */
     if (!sp->by_blocks && sp->patients[SPLIT_TRAIN] == 1 && sp->patients[SPLIT_TEST] == 1)
         json_array_append_new(
@@ -247,8 +258,9 @@ status metrics_json(const metrics *e, const metrics_context *about, char **text)
         named_table_name(&compute_types, about->stage->precision), "fingerprints", fingerprints,
         "data", data_json(about->real), "split", split_json(about->split), "training", training,
         "synthetic", "volumes", (json_int_t)store_count(about->synthetic), "slices",
-        (json_int_t)count_slices(about->synthetic), "warnings", warnings_json(e, about->split),
-        "fid", fid_json(e->fid), "dice", dice_json(e, s), "segmenter", segmenter_json(e, s));
+        (json_int_t)count_slices(about->synthetic), "warnings",
+        warnings_json(e, about->all, about->split), "fid", fid_json(e->fid), "dice",
+        dice_json(e, s), "segmenter", segmenter_json(e, s));
     if (!all) TRY(status_memory("metrics.json", 0));
     TRY(protocol_json(about->all, all));
     TRY(distances_json(about->all, about->distances, all));

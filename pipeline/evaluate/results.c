@@ -4,6 +4,7 @@
 #include "io/alloc.h"
 #include "io/part_file.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <string.h>
 
@@ -96,6 +97,11 @@ const char *lesion_size_name(int size) {
 bool is_lesion(const char *structure) {
     static const char *const words[] = {"lesion", "tumor", "tumour", "mass", "nodule", "metast"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (strcasestr(structure, words[i])) return true;
+        for (const char *at = structure; (at = strcasestr(at, words[i])); at++) {
+            const char *end = at + strlen(words[i]);
+            /* A word of its own: not "masseter"; "lesions" and "metastases" are. */
+            const bool whole = !isalpha((unsigned char)*end) || strcmp(words[i], "mass") != 0;
+            if (whole) return true;
+        }
     return false;
 }

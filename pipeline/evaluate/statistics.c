@@ -202,25 +202,33 @@ static status draw_mean(const all_results *all, const selection *s, double *draw
 status statistics_saving(const all_results *all, int64_t size, int arm, int against, test_set test,
                          double margin, saving *out) {
     status st = ST_OK;
-    double *reference = NULL, *drawn = NULL, *share = NULL, mean;
+    double *reference = NULL, *drawn = NULL, *share = NULL, mean, whole;
     bootstrap_interval interval;
     const double full = (double)all->labelled[size];
     *out = (saving){.low = (double)NAN, .high = (double)NAN};
     TRY(array_alloc(&reference, RESAMPLES, sizeof *reference, "resamples"));
     TRY(array_alloc(&drawn, RESAMPLES, sizeof *drawn, "resamples"));
     TRY(array_alloc(&share, RESAMPLES, sizeof *share, "resamples"));
-    TRY(draw_mean(all, &(selection){size, against, -1, test, MEASURE_DICE}, reference, &mean));
+    TRY(draw_mean(all, &(selection){size, against, -1, test, MEASURE_DICE}, reference, &whole));
+    bool tested = true, estimated = true; /* no larger size has failed */
     for (int64_t k = size; k >= 0; k--) {
+        const double saved = 1 - (double)all->labelled[k] / full;
         TRY(draw_mean(all, &(selection){k, arm, -1, test, MEASURE_DICE}, drawn, &mean));
-        /* Patients are the same in both arrays of a resample. */
+        estimated = estimated && mean - whole > -margin;
+        if (estimated) out->saving = saved;
+        /* Patients are the same in both arrays of a resample. share: -1 - saving once one failed.
+         */
         for (int64_t i = 0; i < RESAMPLES; i++) {
             drawn[i] -= reference[i];
-            if (drawn[i] > -margin) share[i] = 1 - (double)all->labelled[k] / full;
+            if (share[i] < 0) continue;
+            share[i] = drawn[i] > -margin ? saved : -1 - share[i];
         }
         TRY(bootstrap_percentile(drawn, RESAMPLES, LEVEL, &interval));
-        if (interval.low > -margin) out->needed = all->labelled[k];
+        tested = tested && interval.low > -margin;
+        if (tested) out->needed = all->labelled[k];
     }
-    out->saving = out->needed > 0 ? 1 - (double)out->needed / full : 0;
+    for (int64_t i = 0; i < RESAMPLES; i++)
+        if (share[i] < 0) share[i] = -1 - share[i];
     TRY(bootstrap_percentile(share, RESAMPLES, LEVEL, &interval));
     out->low = interval.low;
     out->high = interval.high;

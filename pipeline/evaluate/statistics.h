@@ -59,9 +59,11 @@ status statistics_compare(const all_results *all, int arm, int against, test_set
 
 /* How many labelled patients `arm` needs not to be inferior to `against` with labelled[size]. */
 typedef struct saving {
-    int64_t needed; /* smallest number whose difference has a lower bound above -margin; 0: none */
-    double saving;  /* 1 - needed / labelled[size] */
-    double low, high; /* 95 % interval, from the smallest number in each resample */
+    /* Numbers are tried from the largest down, up to the first that fails. needed: the smallest
+     * whose difference has a lower bound above -margin; 0: none. */
+    int64_t needed;
+    double saving; /* 1 - n / labelled[size] for the smallest n whose difference is above -margin */
+    double low, high; /* 95 % interval of the saving, by resamples */
 } saving;
 
 /* Of the mean over structures of the Dice. Local. */

@@ -104,7 +104,9 @@ static status fill(void *context, plan *pl, int64_t first, int64_t count) {
     for (int64_t b = 0; b < count; b++) {
         int64_t draw;
         const bool synthetic = mixture_at(&f->train->mixture, first + b, &draw);
-        TRY(slices_draw(synthetic ? f->train->synthetic : f->train->real, f->seed, draw, sample));
+        /* With the same seed, copies of the real slices would have their augmentation, too. */
+        TRY(synthetic ? slices_draw(f->train->synthetic, ~f->seed, draw, sample)
+                      : slices_draw(f->train->real, f->seed, draw, sample));
         memcpy((float *)x.at + b * pixels, sample->image, (size_t)pixels * sizeof(float));
         memcpy((uint8_t *)labels.at + b * pixels, sample->labels, (size_t)pixels);
     }

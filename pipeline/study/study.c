@@ -99,6 +99,17 @@ static status check_between_keys(const study *s, const origin *o) {
                               "evaluate.labelled take the place of data.labelled");
         return LOCATED(o, "evaluate.labelled", "data.labelled");
     }
+    const struct {
+        evaluation_arm arm;
+        painter_kind painter;
+    } painted[] = {{ARM_GAUSSIAN_LABELS, PAINTER_GAUSSIAN}, {ARM_GAN, PAINTER_GAN}};
+    for (size_t i = 0; i < sizeof painted / sizeof *painted; i++)
+        if (study_has_arm(s, painted[i].arm) && !(s->generate.painters >> painted[i].painter & 1)) {
+            status_fail(ST_USAGE, "evaluate.arms has %s, and generate.painters lacks %s",
+                        named_table_name(&evaluation_arms, (int)painted[i].arm),
+                        named_table_name(&painter_kinds, (int)painted[i].painter));
+            return LOCATED(o, "evaluate.arms", "generate.painters");
+        }
     if (!study_has_arm(s, ARM_REAL)) {
         status_fail(ST_USAGE, "evaluate.arms lacks real, which the others are compared with");
         return LOCATED(o, "evaluate.arms");
