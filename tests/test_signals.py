@@ -70,13 +70,19 @@ def many_signals(place):
         assert rank.returncode == 75, f"exit {rank.returncode} after {sent} signals:\n{said}"
         assert "ctaug train" in said and "after the checkpoint" in said, said
         print(f"stopped after {sent} signals")
-    # A second Ctrl-C ends the process at once.
-    rank = start(out, study)
-    rank.send_signal(signal.SIGINT)
-    time.sleep(0.005)
-    rank.send_signal(signal.SIGINT)
-    assert rank.wait(timeout=60) == -signal.SIGINT, rank.returncode
-    rank.communicate()
+    # A second Ctrl-C ends the process at once. Two that are pending together are one, and between
+    # them the process may have ended with 75: on a busy machine it takes several attempts.
+    codes = []
+    for pause in (0.005, 0.02, 0.05, 0.1, 0.2, 0.01, 0.03, 0.07):
+        rank = start(out, study)
+        rank.send_signal(signal.SIGINT)
+        time.sleep(pause)
+        rank.send_signal(signal.SIGINT)
+        codes.append(rank.wait(timeout=60))
+        rank.communicate()
+        if codes[-1] == -signal.SIGINT:
+            break
+    assert codes[-1] == -signal.SIGINT and set(codes[:-1]) <= {75}, codes
 
 
 WRAPPER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "jobs", "mpirun.sh")
