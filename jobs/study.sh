@@ -33,9 +33,8 @@ case $name in
 phantom)
     size=256 patients=110
     if [ -n "$quick" ]; then
-        size=128 patients=54
-        settings+=(--set data.size=64 --set 'data.split=[0.35, 0.1, 0.55]' --set train.steps=450
-            --set generate.volumes=12 --set 'evaluate.labelled=[2, 4]' --set evaluate.steps=300
+        size=128
+        settings+=(--set data.size=64 --set train.steps=1100 --set 'evaluate.labelled=[2, 4]'
             --set gate.steps=300 --set gate.slices=96)
     fi
     make_archive() { "$CTAUG" phantom --patients $patients --seed 2027 --size $size --slices 16 --out "$1"; }
@@ -58,4 +57,4 @@ if [ ! -d "$dicom" ]; then
     make_archive "$dicom.part" || exit $?
     mv "$dicom.part" "$dicom" || exit 1
 fi
-exec "$here/mpirun.sh" -n "$ranks" "$CTAUG" run "$here/study-$name.yaml" "${settings[@]}" "$@"
+exec "$here/mpirun.sh" -n "$ranks" --bind-to none "$CTAUG" run "$here/study-$name.yaml" "${settings[@]}" "$@"
