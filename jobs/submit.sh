@@ -1,7 +1,7 @@
 #!/bin/bash
 # Submits the chain ingest -> referee -> train -> generate -> evaluate -> gate -> report to Slurm,
-# each stage after the success of the one before; with gan after train if generate.painters of the study
-# has gan.
+# each stage after the success of the one before; with gan after train if generate.painters of the
+# study has gan.
 # Usage: jobs/submit.sh STUDY.yaml [sbatch options for every stage]
 #     jobs/submit.sh mine.yaml --ntasks=32 --cpus-per-task=8 --partition=long
 # Start it in the folder that the paths of the study are relative to. CTAUG names the program

@@ -1,7 +1,7 @@
 #!/bin/bash
 # The chain of jobs of jobs/submit.sh under a real Slurm, on a tiny phantom: ingest -> referee ->
-# train -> generate -> evaluate -> gate -> report. Training is asked to stop once (USR1, as before a time
-# limit) and preempted once by a job of higher priority; both times it must resume from its
+# train -> generate -> evaluate -> gate -> report. Training is asked to stop once (USR1, as before a
+# time limit) and preempted once by a job of higher priority; both times it must resume from its
 # checkpoint. If the first job fails, none of the others may start.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
