@@ -37,7 +37,7 @@ phantom)
         settings+=(--set data.size=64 --set train.steps=1100 --set 'evaluate.labelled=[2, 4]'
             --set gate.steps=300 --set gate.slices=96)
     fi
-    make_archive() { "$CTAUG" phantom --patients $patients --seed 2027 --size $size --slices 16 --out "$1"; }
+    make_archive() { run phantom --patients $patients --seed 2027 --size $size --slices 16 --out "$1"; }
     ;;
 sarcoma)
     [ -r "$folder/to_seg.py" ] || fail "$folder holds no to_seg.py"
@@ -51,10 +51,12 @@ sarcoma)
 *) fail "unknown study $name: phantom or sarcoma" ;;
 esac
 
+run() { "$here/mpirun.sh" -n "$ranks" --bind-to none "$CTAUG" "$@"; }
+
 # An archive is complete when it has its final name.
 if [ ! -d "$dicom" ]; then
     mkdir -p runs && rm -rf "$dicom.part" || exit 1
     make_archive "$dicom.part" || exit $?
     mv "$dicom.part" "$dicom" || exit 1
 fi
-exec "$here/mpirun.sh" -n "$ranks" --bind-to none "$CTAUG" run "$here/study-$name.yaml" "${settings[@]}" "$@"
+run run "$here/study-$name.yaml" "${settings[@]}" "$@"
