@@ -59,4 +59,4 @@ if [ ! -d "$dicom" ]; then
     make_archive "$dicom.part" || exit $?
     mv "$dicom.part" "$dicom" || exit 1
 fi
-run run "$here/study-$name.yaml" "${settings[@]}" "$@"
+exec "$here/mpirun.sh" -n "$ranks" --bind-to none "$CTAUG" run "$here/study-$name.yaml" "${settings[@]}" "$@"
