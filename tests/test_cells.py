@@ -6,6 +6,7 @@ import glob
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -159,6 +160,7 @@ def killed(study, out):
 def fidelity(study, out):
     """The referee's record: of every slice, in the metrics, and obeyed by the evaluation."""
     words = [*WORDS, "--set", "evaluate.labelled=[2]", "--set", "evaluate.arms=[real, real+synthetic]"]
+    shutil.rmtree(f"{out}/sets/n2-s0/referee")
     said = run(1, "evaluate", study, *words, "--set", "evaluate.fidelity=1e-9", expect=3)
     assert "ctaug referee" in said, said
     run(2, "referee", study, *words, "--set", "evaluate.fidelity=1e-9")
