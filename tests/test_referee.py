@@ -14,7 +14,7 @@ import numpy
 import chain
 
 # Stored slices have 32 x 32 pixels, the working ones 16 x 16. Of 8 patients 5 are for training.
-SET = [word for key in ("data.size=16", "data.labelled=2", "evaluate.steps=120", "train.steps=6",
+SET = [word for key in ("data.size=16", "data.labelled=2", "evaluate.steps=480", "train.steps=6",
                         "train.pseudo_labels=on") for word in ("--set", key)]
 OFF = [*SET, "--set", "train.pseudo_labels=off"]
 AIR = -1024
@@ -88,7 +88,7 @@ def components(mask):
 def what_is_published(out):
     about = detail(f"{out}/referee")
     real, names = chain.read_store(f"{out}/store")
-    assert about["steps"] == 120 and about["training_patients"] == 2 and about["patients"] == 1
+    assert about["steps"] == 480 and about["training_patients"] == 2 and about["patients"] == 1
     assert sorted(about["dice"]) == sorted(names[1:]), about
     assert about["dice"]["liver"] > 0.3, about  # it has learnt something
 
@@ -153,19 +153,19 @@ def interrupted(place, out):
     bits of an uninterrupted run."""
     study, other = copy_store(place, "interrupted", out)
     parts = f"{other}/referee.parts-*"
-    code = interrupt(study, signal.SIGUSR1, lambda: glob.glob(parts), 1)
+    code = interrupt(study, signal.SIGUSR1, lambda: glob.glob(parts), 0.3)
     assert code == 75, code
     (kept,) = glob.glob(f"{parts}/step-*")
     step = int(kept.rsplit("-", 1)[1])
     print("stopped at step", step)
-    assert 0 < step < 120 and not os.path.exists(f"{other}/referee")
+    assert 0 < step < 480 and not os.path.exists(f"{other}/referee")
     started = os.stat(f"{other}/events.jsonl").st_size
     code = interrupt(study, signal.SIGKILL,
-                     lambda: os.stat(f"{other}/events.jsonl").st_size > started, 0.5)
+                     lambda: os.stat(f"{other}/events.jsonl").st_size > started, 0.2)
     assert code == -signal.SIGKILL and os.path.isdir(kept)
     assert not os.path.exists(f"{other}/referee")
     said = chain.run(0, "referee", study, *SET)
-    assert f"referee {step}/" in said or "referee 0/120" in said, said
+    assert f"referee {step}/" in said or "referee 0/480" in said, said
     same(f"{out}/referee/parameters.h5", f"{other}/referee/parameters.h5")
     assert chain.hashes(f"{out}/pseudo") == chain.hashes(f"{other}/pseudo")
     assert not glob.glob(f"{other}/*.parts-*"), os.listdir(other)
@@ -212,7 +212,8 @@ def patients_without_labels(place):
              "data.labelled=0"]
     said = chain.run(2, "run", study, *words)
     order = [line.split()[1] for line in said.splitlines() if line.startswith("-- ")]
-    assert order == ["ingest", "referee", "train", "generate", "evaluate", "report"], order
+    assert order == ["ingest", "referee", "train", "generate", "evaluate", "gate",
+                     "report"], order
     assert "3 CT series that no DICOM SEG refers to are stored as unlabelled" in said, said
     assert "slices of a batch are of 3 unlabelled patients (24 slices), with pseudo-labels" in said
     pseudo = chain.read_store(f"{out}/pseudo")[0]
