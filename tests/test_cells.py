@@ -201,6 +201,7 @@ def main():
         assert "its manifest.json is missing" in run(0, "verify", out, expect=5)
         os.rename(f"{out}.kept", record)
         assert not glob.glob(f"{out}/queue.*")
+        assert "n1-s0/gate" in run(1, "gate", study, *WORDS)
         said = run(2, "run", study, *WORDS)
         assert "metrics is current" in said, said
 

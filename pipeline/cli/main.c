@@ -126,7 +126,6 @@ static const verb verbs[] = {
     {"generate", "sample synthetic volumes from the model", generate_help, generate_sets_stage,
      NULL},
     {"evaluate", "FID and Dice of the synthetic volumes", evaluate_help, evaluate_stage, NULL},
-    {"gate", "whether synthetic volumes give away training patients", gate_help, gate_stage, NULL},
     {"gate", "whether synthetic volumes give away training patients", gate_help, gate_first_stage,
      NULL},
     {"report", "write the HTML report", report_help, report_stage, NULL},

@@ -3,9 +3,16 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 bool gate_passed(const study *s, const gate_findings *f) {
     return f->copies.excess_low <= s->gate.margin;
+}
+
+/* Patients that trained the model without labels. They are not compared: the embedding needs true
+ * labels of both sides. */
+static int64_t not_compared(const study *s, const gate_sets *g) {
+    return s->train.unlabelled > 0 ? g->split.patients[SPLIT_UNLABELLED] : 0;
 }
 
 /* The finding in a sentence without its full stop. */
@@ -22,6 +29,11 @@ static void sentence(const study *s, const gate_sets *g, const gate_findings *f,
             "(%.1f %% expected; the difference is %.1f %% or more with 97.5 %% confidence, and "
             "gate.margin is %.1f %%)",
             100 * c->rate, c->n, 100 * c->expected, 100 * c->excess_low, 100 * s->gate.margin);
+    const size_t used = strlen(text);
+    if (not_compared(s, g) > 0)
+        snprintf(text + used, size - used,
+                 "; %" PRId64 " training patients without labels were not compared",
+                 not_compared(s, g));
 }
 
 /* The closest pairs. New reference. */
@@ -72,6 +84,7 @@ json_t *gate_json(const study *s, const gate_sets *g, const gate_findings *f) {
     sentence(s, g, f, text, sizeof text);
     json_object_set_new(all, "release",
                         json_string(named_table_name(&release_kinds, (int)s->gate.release)));
+    json_object_set_new(all, "not_compared", json_integer(not_compared(s, g)));
     json_object_set_new(all, "finding", json_string(text));
     json_object_set_new(all, "synthetic", json_string(store_manifest(g->synthetic)->seal));
     return all;

@@ -43,6 +43,12 @@ void chapter_gate(document *d, const json_t *m) {
                   !json_is_false(passed) ? ""
                   : block                ? " Their release is blocked."
                                          : " The study asks for a warning only.");
+    if (figure_number(g, "not_compared") > 0)
+        document_text(
+            d, BLOCK_TEXT,
+            "Not compared were %s without labels, whose slices trained the model, too.",
+            show_count(figure_number(g, "not_compared"), "training patient", "training patients")
+                .text);
     document_table(d, "", "What|#Measured|Without leakage");
     table_text(d, "Slices examined");
     table_number(d, figure_number(g, "n"), 0);
