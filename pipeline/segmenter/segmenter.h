@@ -1,8 +1,8 @@
 /* Segmenters: trained on a set of slices, then run for label maps, their Dice, and for features
  * (FID). Those of the evaluation and the referee (pipeline/segmenter/referee.h) share this network.
  */
-#ifndef CTAUG_PIPELINE_EVALUATE_SEGMENTER_H
-#define CTAUG_PIPELINE_EVALUATE_SEGMENTER_H
+#ifndef CTAUG_PIPELINE_SEGMENTER_SEGMENTER_H
+#define CTAUG_PIPELINE_SEGMENTER_SEGMENTER_H
 
 #include "model/metric/dice.h"
 #include "model/net/segnet.h"
