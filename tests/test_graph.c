@@ -93,6 +93,44 @@ static void class_loss_is_the_cross_entropy(void **state) {
     graph_destroy(n.g);
 }
 
+/* The loss from its definition, in double: the soft Dice counts the classes that the truth of a
+ * sample holds, and no other. Sample 0 holds classes 0 and 1 of 4, sample 1 class 2 alone. */
+static void dice_counts_the_classes_that_are_there(void **state) {
+    (void)state;
+    net n = segmentation();
+    params *p = make_params(&n);
+    plan *pl = make_plan(&n, p, ENGINE_REFERENCE, true);
+    tensor labels, weight;
+    fill_inputs(pl);
+    assert_int_equal(plan_input(pl, "labels", &labels), ST_OK);
+    assert_int_equal(plan_input(pl, "weight", &weight), ST_OK);
+    for (int i = 0; i < SIZE * SIZE; i++) {
+        ((uint8_t *)labels.at)[i] = (uint8_t)(i < 5);
+        ((uint8_t *)labels.at)[SIZE * SIZE + i] = 2;
+    }
+    loss_of(pl, &n);
+    const float *logits = plan_output(pl, n.out).at, *y = plan_output(pl, n.loss).at;
+    for (int b = 0; b < BATCH; b++) {
+        const uint8_t *truth = (uint8_t *)labels.at + b * SIZE * SIZE;
+        double both[4] = {0}, predicted[4] = {0}, there[4] = {0}, entropy = 0, dice = 0;
+        for (int i = 0; i < SIZE * SIZE; i++) {
+            const float *x = logits + (b * SIZE * SIZE + i) * 4;
+            double sum = 0;
+            for (int k = 0; k < 4; k++) sum += exp((double)x[k]);
+            for (int k = 0; k < 4; k++) predicted[k] += exp((double)x[k]) / sum;
+            both[truth[i]] += exp((double)x[truth[i]]) / sum;
+            there[truth[i]]++;
+            entropy += (log(sum) - (double)x[truth[i]]) / (SIZE * SIZE);
+        }
+        for (int k = b ? 2 : 0; k < (b ? 3 : 2); k++)
+            dice += (2 * both[k] + 1) / (predicted[k] + there[k] + 1) / (b ? 1 : 2);
+        assert_float_equal(y[b], (double)((float *)weight.at)[b] * (entropy + 1 - dice), 1e-6);
+    }
+    plan_destroy(pl);
+    params_destroy(p);
+    graph_destroy(n.g);
+}
+
 /* d|d|/dd is a sign: the gradient of L1 with respect to the last bias is a mean of signs. */
 static void l1_gradient_is_a_mean_of_signs(void **state) {
     (void)state;
@@ -267,6 +305,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_are_finite_differences),
         cmocka_unit_test(class_loss_is_the_cross_entropy),
+        cmocka_unit_test(dice_counts_the_classes_that_are_there),
         cmocka_unit_test(l1_gradient_is_a_mean_of_signs),
         cmocka_unit_test(engines_agree),
         cmocka_unit_test(backward_adds_and_reports_each_range_once),

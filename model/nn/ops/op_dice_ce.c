@@ -1,10 +1,12 @@
 /* Segmentation loss of a sample:
  *
- *     weight * (mean over pixels of the cross-entropy + 1 - mean over classes of the soft Dice)
+ *     weight * (mean over pixels of the cross-entropy + 1 - mean of the soft Dice)
  *
  * with soft Dice = (2 I + 1) / (P + Y + 1), I = sum of p*y, P = sum of p and Y = sum of y over the
  * pixels (Milletari et al. 2016, equation in section 3, with plain instead of squared sums in the
- * denominator). Adding 1 above and below makes the Dice of an absent class 1. */
+ * denominator). Its mean is over the classes that the truth of the sample holds; the others are
+ * left to the cross-entropy. Their Dice would fall from 1 to 1/2 at one pixel, so that a small
+ * structure, absent from most slices, would never be predicted. */
 #include "model/nn/op.h"
 
 #include "io/alloc.h"
@@ -17,6 +19,7 @@ enum { CLASSES_MAX = 256 };
 
 typedef struct overlap {
     double both[CLASSES_MAX], predicted[CLASSES_MAX], truth[CLASSES_MAX]; /* I, P, Y */
+    double present;                                                       /* classes with Y > 0 */
 } overlap;
 
 static double dice_of_class(const overlap *o, int64_t k) {
@@ -44,6 +47,7 @@ static void overlap_of(const float *p, const uint8_t *labels, int64_t pixels, in
         o->both[labels[i]] += (double)p[i * classes + labels[i]];
         o->truth[labels[i]]++;
     }
+    for (int64_t k = 0; k < classes; k++) o->present += o->truth[k] > 0;
 }
 
 static status dice_ce_forward(op_run *r) {
@@ -67,8 +71,9 @@ static status dice_ce_forward(op_run *r) {
             entropy -= log(fmax((double)p[i * classes + truth[i]], 1e-30));
         }
         overlap_of(p, truth, pixels, classes, &o);
-        for (int64_t k = 0; k < classes; k++) dice += dice_of_class(&o, k);
-        y[b] = (float)((double)weight[b] * (entropy / (double)pixels + 1 - dice / (double)classes));
+        for (int64_t k = 0; k < classes; k++)
+            if (o.truth[k] > 0) dice += dice_of_class(&o, k);
+        y[b] = (float)((double)weight[b] * (entropy / (double)pixels + 1 - dice / o.present));
     }
     return ST_OK;
 }
@@ -83,22 +88,23 @@ static status dice_ce_backward(op_run *r) {
         const uint8_t *truth = labels + b * pixels;
         float *dx = (float *)r->grad_in[0] + b * pixels * classes;
         float factor = ((const float *)r->grad_out)[b] * weight[b];
-        float absent[CLASSES_MAX], present[CLASSES_MAX]; /* d(1 - Dice)/dp where y = 0, 1 */
+        float outside[CLASSES_MAX], inside[CLASSES_MAX]; /* d(1 - Dice)/dp where y = 0, 1 */
         overlap o;
         overlap_of(p, truth, pixels, classes, &o);
         for (int64_t k = 0; k < classes; k++) {
             double below = o.predicted[k] + o.truth[k] + 1;
-            absent[k] = (float)(dice_of_class(&o, k) / below / (double)classes);
-            present[k] = absent[k] - (float)(2 / below / (double)classes);
+            double share = o.truth[k] > 0 ? 1 / o.present : 0;
+            outside[k] = (float)(share * dice_of_class(&o, k) / below);
+            inside[k] = outside[k] - (float)(share * 2 / below);
         }
         for (int64_t i = 0; i < pixels; i++) {
             const float *q = p + i * classes;
             float mean = 0; /* of the Dice slopes, weighted by q: the Jacobian of the softmax */
             for (int64_t k = 0; k < classes; k++)
-                mean += q[k] * (k == truth[i] ? present[k] : absent[k]);
+                mean += q[k] * (k == truth[i] ? inside[k] : outside[k]);
             for (int64_t k = 0; k < classes; k++) {
                 float hit = k == truth[i] ? 1.0f : 0.0f;
-                float dice = q[k] * ((k == truth[i] ? present[k] : absent[k]) - mean);
+                float dice = q[k] * ((k == truth[i] ? inside[k] : outside[k]) - mean);
                 dx[i * classes + k] = factor * (dice + (q[k] - hit) / (float)pixels);
             }
         }
