@@ -3,17 +3,26 @@
  * judges those of its first set. At the end, the run fails if the gate blocks the synthetic data.
  */
 #include "pipeline/cells/cells.h"
+#include "pipeline/common/costs.h"
 #include "pipeline/common/release.h"
 
 #include <stddef.h>
 
-status referee_sets_stage(const stage_context *s) { return cells_each(s, referee_stage); }
+static status referee_cell(const stage_context *s) {
+    return costs_run(s, "referee", referee_stage);
+}
+status referee_sets_stage(const stage_context *s) { return cells_each(s, referee_cell); }
 
-status train_sets_stage(const stage_context *s) { return cells_each(s, train_stage); }
+static status train_cell(const stage_context *s) { return costs_run(s, "train", train_stage); }
+status train_sets_stage(const stage_context *s) { return cells_each(s, train_cell); }
 
-status gan_sets_stage(const stage_context *s) { return cells_each(s, gan_stage); }
+static status gan_cell(const stage_context *s) { return costs_run(s, "gan", gan_stage); }
+status gan_sets_stage(const stage_context *s) { return cells_each(s, gan_cell); }
 
-status generate_sets_stage(const stage_context *s) { return cells_each(s, generate_stage); }
+static status generate_cell(const stage_context *s) {
+    return costs_run(s, "generate", generate_stage);
+}
+status generate_sets_stage(const stage_context *s) { return cells_each(s, generate_cell); }
 
 status gate_first_stage(const stage_context *s) {
     cell c;

@@ -121,7 +121,17 @@ def statistics_hold(out):
         dice = [value for volume in json.load(f)["volumes"] for value in volume["dice"]]
     assert metrics["fidelity"]["slices"] == len(dice) == 16
     assert 0 < metrics["fidelity"]["dropped"] == sum(value < 0.03 for value in dice) < 14, dice
-    assert all(cost["core_hours"] > 0 for cost in metrics["costs"])
+    hours = {cost["what"]: cost["core_hours"] for cost in metrics["costs"]}
+    kept = {}
+    for path in glob.glob(f"{out}/sets/*/costs.json"):
+        with open(path) as f:
+            for name, seconds in json.load(f).items():
+                kept.setdefault(name, []).append(seconds)
+    for name, what in (("referee", "referee"), ("train", "training of the diffusion model"),
+                       ("generate", "sampling")):
+        assert len(kept[name]) == len(glob.glob(f"{out}/sets/*")), kept
+        assert abs(hours.pop(what) - sum(kept[name]) / 3600) < 1e-9, (what, kept)
+    assert set(hours) == {"segmenters", "distributions"} and min(hours.values()) > 0, hours
 
 
 def distributions(out):
@@ -177,12 +187,12 @@ def fidelity(study, out):
     for row in summary["structures"]:
         if row["ratio"] is not None:
             assert abs(row["ratio"] - row["synthetic"] / row["real"]) < 1e-6, row
-    # A bound in the middle drops what is below it, one of 1 everything.
-    middle = sorted(dice)[len(dice) // 2]
-    if middle > 0:
-        run(1, "evaluate", study, *words, "--set", f"evaluate.fidelity={middle}")
-        with open(f"{out}/metrics/metrics.json") as f:
-            assert json.load(f)["fidelity"]["dropped"] == sum(d < middle - 1e-9 for d in dice)
+    # A bound between two of them drops those below it, one of 1 everything.
+    below, above = next(pair for pair in itertools.pairwise(sorted(dice)) if pair[0] < pair[1])
+    bound = (below + above) / 2
+    run(1, "evaluate", study, *words, "--set", f"evaluate.fidelity={bound}")
+    with open(f"{out}/metrics/metrics.json") as f:
+        assert json.load(f)["fidelity"]["dropped"] == sum(d < bound for d in dice)
     said = run(1, "evaluate", study, *words, "--set", "evaluate.fidelity=1", expect=3)
     assert "every synthetic slice" in said, said
 

@@ -107,7 +107,7 @@ def entries_hold(metrics):
         assert e["kid_low"] <= e["kid"] <= e["kid_high"] and 0 < e["ms_ssim"] < 1, e
     assert entries[0]["fid"] == fid["value"] and entries[0]["fid_floor"] == fid["floor"]
     assert entries[0]["network_hash"] in fid["extractor"]
-    assert {"segmenters", "distributions"} == {c["what"] for c in metrics["costs"]}
+    assert {"segmenters", "distributions"} < {c["what"] for c in metrics["costs"]}
 
 
 def equal_but_rounding(entries, others):

@@ -288,17 +288,13 @@ static status add_entries(const all_results *all, int64_t cell, network_kind net
 
 status distances_json(const all_results *all, const distances *results, json_t *metrics) {
     status st = ST_OK;
-    double seconds = 0;
     json_t *list = json_array();
     for (int64_t size = 0; size < all->sizes; size++)
         for (int64_t set = 0; set < all->sets; set++)
             for (int k = NETWORKS - 1; k >= 0; k--)
                 TRY(add_entries(all, (all->sizes - 1 - size) * all->sets + set, (network_kind)k,
                                 results, list));
-    for (int64_t i = 0; i < distances_count(all->study); i++) seconds += results[i].seconds;
-    json_t *cost = json_pack("{s:s, s:f}", "what", "distributions", "core_hours", seconds / 3600);
-    if (json_array_append_new(json_object_get(metrics, "costs"), cost) != 0 ||
-        json_object_set(metrics, "distribution", list) != 0)
+    if (json_object_set(metrics, "distribution", list) != 0)
         st = status_memory("metrics.json", 0);
 done:
     json_decref(list);

@@ -45,8 +45,7 @@ status distances_read(const comparison *c, distances_id id, distances *out);
  * stage. */
 status distances_run(const comparison *c, distances_id id);
 
-/* Adds "distribution", and the time of all pieces to "costs" (pipeline/report/METRICS.md); results:
- * of all pieces. Local. */
+/* Adds "distribution" (pipeline/report/METRICS.md); results: of all pieces. Local. */
 status distances_json(const all_results *all, const distances *results, json_t *metrics);
 
 #endif

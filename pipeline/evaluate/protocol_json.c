@@ -158,14 +158,6 @@ static json_t *learning_of(const all_results *all) {
     return list;
 }
 
-/* New reference. Local. */
-static json_t *costs_of(const all_results *all) {
-    double seconds = 0;
-    for (int64_t i = 0; i < all->sizes * all->sets * all->arms * all->seeds; i++)
-        seconds += all->result[i].seconds;
-    return json_pack("[{s:s, s:f}]", "what", "segmenters", "core_hours", seconds / 3600);
-}
-
 status protocol_json(const all_results *all, json_t *metrics) {
     status st = ST_OK;
     json_t *summary = json_array(), *comparisons = json_array(), *savings = json_array();
@@ -177,8 +169,7 @@ status protocol_json(const all_results *all, json_t *metrics) {
         json_object_set(metrics, "summary", summary) != 0 ||
         json_object_set(metrics, "comparisons", comparisons) != 0 ||
         json_object_set(metrics, "saving", savings) != 0 ||
-        json_object_set_new(metrics, "learning", learning_of(all)) != 0 ||
-        json_object_set_new(metrics, "costs", costs_of(all)) != 0)
+        json_object_set_new(metrics, "learning", learning_of(all)) != 0)
         st = status_memory("metrics.json", 0);
 done:
     json_decref(summary);

@@ -6,7 +6,7 @@
 
 #include <jansson.h>
 
-/* Adds "protocol", "summary", "comparisons", "saving", "learning" and "costs" to `metrics`
+/* Adds "protocol", "summary", "comparisons", "saving" and "learning" to `metrics`
  * (pipeline/report/METRICS.md). Local. */
 status protocol_json(const all_results *all, json_t *metrics);
 

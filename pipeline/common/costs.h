@@ -1,0 +1,23 @@
+/* What the stages of a study have cost: core seconds of each, kept in <out>/costs.json over stops
+ * and resumes, for the report.
+ *
+ *   {"referee": s, "train": s, ..., "seal": SHA-256}
+ *
+ * Core seconds are wall-clock seconds times the threads of all ranks of the stage. A stage that is
+ * killed adds nothing for the time since it was started.
+ */
+#ifndef CTAUG_PIPELINE_COMMON_COSTS_H
+#define CTAUG_PIPELINE_COMMON_COSTS_H
+
+#include "pipeline/stage.h"
+
+/* Runs the stage and adds its time to the entry `name`, also if it is stopped. A damaged file is
+ * begun anew with a warning. Collective. */
+status costs_run(const stage_context *stage, const char *name,
+                 status (*run)(const stage_context *));
+
+/* Core seconds of the entry `name` in <out> of this stage; 0 if there is none. ST_INTEGRITY if the
+ * file is damaged. Local. */
+status costs_read(const stage_context *stage, const char *name, double *seconds);
+
+#endif
