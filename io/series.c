@@ -10,6 +10,7 @@
 #include "io/activity.h"
 #include "io/archive.h"
 #include "io/series_build.h"
+#include "io/series_content.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -17,7 +18,7 @@
 
 enum { OUTSIDE_HU = -1024 };
 
-/* ---- slices at one place ---- */
+/* ---- slices ---- */
 
 static int by_series(const void *left, const void *right) {
     const placed *a = left, *b = right;
@@ -29,63 +30,6 @@ static int64_t series_end(const placed *slices, int64_t n, int64_t first) {
     int64_t next = first + 1;
     while (next < n && by_series(&slices[next], &slices[first]) == 0) next++;
     return next;
-}
-
-/* A number of the HU of a slice. What cannot be decoded is a fault of its series. Local. */
-static status hash_slice(const dicom_header *h, uint64_t *content, fault_list *faults) {
-    status st;
-    int16_t *hu = NULL;
-    char hex[SHA256_HEX];
-    int64_t pixels = 0;
-    if (!size_mul(h->rows, h->columns, &pixels)) pixels = -1;
-    TRY(array_alloc(&hu, pixels, sizeof *hu, "a slice"));
-    st = dicom_read_ct(h, hu);
-    if (st == ST_INPUT)
-        st = fault_add_message(faults, &(fault){.scope = FAULT_SERIES,
-                                                .files = 1,
-                                                .text = {[FAULT_PATH] = h->path,
-                                                         [FAULT_UID] = h->series_uid,
-                                                         [FAULT_ADVICE] = "export it again"}});
-    TRY(st);
-    TRY(bytes_sha256(hu, pixels * (int64_t)sizeof *hu, hex));
-    hex[16] = '\0';
-    *content = strtoull(hex, NULL, 16) | 1;
-    activity_progress();
-done:
-    free(hu);
-    return st;
-}
-
-/* Sets the content of the slices that share a place with another one. Collective. */
-static status hash_shared_places(const comm *c, placed *slices, int64_t n, fault_list *faults) {
-    status st = ST_OK;
-    fault_list found = {0};
-    int64_t *shared = NULL, count = 0;
-    uint64_t *content = NULL;
-    TRY(comm_agree(c, array_alloc(&shared, n, sizeof *shared, "slices")));
-    for (int64_t i = 0; i < n; i++) {
-        const bool before = i > 0 && by_series(&slices[i - 1], &slices[i]) == 0 &&
-                            build_same_place(&slices[i - 1], &slices[i]);
-        const bool after = i + 1 < n && by_series(&slices[i], &slices[i + 1]) == 0 &&
-                           build_same_place(&slices[i], &slices[i + 1]);
-        if (before || after) shared[count++] = i;
-    }
-    st = array_alloc(&content, count, sizeof *content, "slices");
-    for (int64_t k = comm_rank(c); k < count && st == ST_OK; k += comm_size(c))
-        st = hash_slice(slices[shared[k]].header, &content[k], &found);
-    TRY(comm_agree(c, st));
-    /* Each number is set on one rank, and 0 on the others. */
-    TRY(comm_sum_i64(c, (int64_t *)content, count));
-    TRY(faults_gather(c, &found));
-    for (int64_t k = 0; k < count; k++) slices[shared[k]].content = content[k];
-    for (int64_t k = 0; k < found.count && st == ST_OK; k++)
-        st = fault_add(faults, &found.items[k]);
-    TRY(comm_agree(c, st));
-done:
-    faults_free(&found);
-    free(shared);
-    free(content);
-    return st;
 }
 
 /* ---- segmentations ---- */
@@ -278,10 +222,11 @@ status series_scan(const comm *c, const char *directory, const series_policy *po
     out->not_dicom = files.not_dicom;
     for (int64_t i = 0; i < files.count; i++) out->others += files.headers[i].kind == DICOM_OTHER;
     TRY(comm_agree(c, place_slices(&files, &slices, &count)));
-    TRY(hash_shared_places(c, slices, count, &out->faults));
+    TRY(content_of_shared_places(c, slices, count, &out->faults));
     st = build_all(policy, slices, count, out);
     if (st == ST_OK) st = add_segmentations(out, &files);
     TRY(comm_agree(c, st)); /* ranks may differ only in lack of memory */
+    TRY(content_drop_copies(c, out));
 done:
     if (st != ST_OK) series_list_free(out);
     free(slices);

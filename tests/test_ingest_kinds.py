@@ -115,6 +115,13 @@ def archive(root):
     renamed(twice, "copy").write(root)
     findings["twice/copy00"] = "file"
 
+    # The whole series under another Series Instance UID, and another reconstruction of it.
+    sound("again", 40).write(root)
+    copy = Series("again", 40)
+    renamed(copy, "S", SeriesInstanceUID=small_dicom.uid("again", 2)).write(root)
+    kernel = sound("again", 41)
+    renamed(kernel, "K", SeriesInstanceUID=small_dicom.uid("again", 3)).write(root)
+
     # Rounded positions and cosines.
     tenths = sound("tenths", 11, step=0.625)
     for z, ds in enumerate(tenths.slices):
@@ -201,11 +208,14 @@ def check_report(out, findings, stored):
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     report = json.load(open(path))
     got = {f["file"]: f["left_out"] for f in report["findings"] if f["left_out"] != "nothing"}
+    # Of two copies that stays whose pseudonym comes first.
+    (copied,) = [k for k in got if k.startswith("again/")]
+    assert copied in ("again/I00", "again/S00") and got.pop(copied) == "series"
     assert got == findings, {k: (got.get(k), findings.get(k)) for k in set(got) ^ set(findings)}
     assert all(f["reason"] for f in report["findings"])
     assert report["stored"]["volumes"] == stored and report["not_dicom"] == 6
     series = [f for f in findings.values() if f == "series"]
-    assert report["left_out"]["series"] == len(series), report["left_out"]
+    assert report["left_out"]["series"] == len(series) + 1, report["left_out"]
     text = open(path).read()
     assert "Canary" not in text and "KIND-" not in text
     events = open(out + "/events.jsonl").read()
@@ -244,6 +254,7 @@ def main():
                          "--set", "ingest.orientation=any")
         report = json.load(open(out + "/ingest.json"))
         left = {f["file"] for f in report["findings"] if f["left_out"] == "series"}
+        left = {k for k in left if not k.startswith("again/")}
         assert left == {k for k, v in findings.items() if v == "series"} - {
             "gap/I04", "step/I05", "tilt/I07", "coronal/I00"}, left
         assert report["stored"]["volumes"] == len(volumes) + 2 + 2 + 1 + 1, report["stored"]
