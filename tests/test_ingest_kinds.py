@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-"""One archive with a patient of every kind of disorder beside a sound one: each volume that is sound
-is in the store, voxel by voxel, each other one is in the list of findings with the file at fault, on
-1 and on 2 ranks with the same bytes. `--check` says the same and stores nothing. The archive is
-written by pydicom, its truth is numpy's."""
+"""One archive with a patient of every kind of disorder beside a sound one: each volume that is
+sound is in the store, voxel by voxel, each other one is in the list of findings with the file at
+fault, on 1 and on 2 ranks with the same bytes. `--check` says the same and stores nothing. The
+archive is written by pydicom, its truth is numpy's."""
 
 import json
 import os
@@ -74,8 +74,8 @@ def renamed(series, name, **values):
 
 
 def archive(root):
-    """Writes it; returns the volumes that must be stored (HU with z to the head, y to the back, x to
-    the left; contrast) and the findings {file: what is left out}."""
+    """Writes it; returns the volumes that must be stored (HU with z to the head, y to the back, x
+    to the left; contrast) and the findings {file: what is left out}."""
     volumes, findings = [], {}
 
     def sound(folder, seed, **how):
