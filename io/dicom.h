@@ -19,6 +19,18 @@ enum { DICOM_UID = 65, DICOM_TEXT = 65 };
 
 typedef enum dicom_kind { DICOM_OTHER, DICOM_CT, DICOM_SEG } dicom_kind;
 
+/* What a CT image shows, by Image Type and Burned In Annotation. */
+typedef enum dicom_picture {
+    PICTURE_SLICE,
+    PICTURE_SCOUT,      /* a localizer */
+    PICTURE_PROJECTION, /* a MIP slab or another projection of several slices */
+    PICTURE_PAGE,       /* a protocol, dose or screen page */
+    PICTURE_ANNOTATED,  /* text is burned into the pixels */
+} dicom_picture;
+
+/* Attributes whose values tell the passes and phases of one series apart, in this order. */
+enum { DICOM_PASS_KEYS = 8, DICOM_PASS_TEXT = 24 };
+
 /* The attributes of a file that grouping, ordering and geometry need. */
 typedef struct dicom_header {
     char path[PATH_SIZE];
@@ -30,10 +42,24 @@ typedef struct dicom_header {
     double position[3];      /* ImagePositionPatient, mm */
     double orientation[6];   /* ImageOrientationPatient: row, then column direction */
     double pixel_spacing[2]; /* mm between rows, between columns */
-    int contrast;            /* ContrastBolusAgent present and not empty */
+    int contrast;            /* ContrastBolusAgent names an agent: not empty, not NONE */
     int64_t file_bytes;      /* 0 if the kind is DICOM_OTHER */
     int compressed;          /* the pixels are, or the whole file: more pixels than bytes */
+    /* From io/dicom_traits.cpp: */
+    dicom_picture picture;
+    int64_t instance_number;                     /* -1 if missing */
+    int position_digits[3];                      /* digits behind the point, as written */
+    int orientation_digits;                      /* the most that one of the six numbers shows */
+    char pass[DICOM_PASS_KEYS][DICOM_PASS_TEXT]; /* "" if missing */
 } dicom_header;
+
+/* What can be told of a file that dicom_read_header() refused. */
+typedef struct dicom_remains {
+    int is_dicom;   /* 0: another kind of file */
+    int torn;       /* it ends before its data set does, or cannot be parsed */
+    int has_pixels; /* Pixel Data */
+    int has_place;  /* ImagePositionPatient or ImageOrientationPatient */
+} dicom_remains;
 
 /* "DCMTK 3.6.7": name and version of the library. Local. */
 const char *dicom_library_version(void);
@@ -47,6 +73,13 @@ const char *dicom_library_version(void);
  * position, orientation, spacing or rescale values (naming the tag); Enhanced (multi-frame) CT,
  * since skipping it silently would lose patients. Local. */
 status dicom_read_header(const char *path, dicom_header *out);
+
+/* After ST_INPUT from dicom_read_header(): kind, path, IDs and UIDs as far as they can be read, and
+ * what else is there. The kind is by SOP class alone. Local. */
+status dicom_salvage(const char *path, dicom_header *out, dicom_remains *remains);
+
+/* "ConvolutionKernel (0018,1210)": the attribute of dicom_header.pass[key]. Local. */
+const char *dicom_pass_name(int key);
 
 /* Decodes a CT slice to HU, rounded and clamped to int16: hu[rows*columns]. Pixels with the Pixel
  * Padding Value are raised to at least -1024 HU. ST_INPUT naming the file if the pixel array is

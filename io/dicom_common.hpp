@@ -76,6 +76,9 @@ status dicom_numbers(const char *path, DcmItem &item, const DcmTagKey &tag, doub
 /* The value of a US attribute; ST_INPUT if missing. */
 status dicom_unsigned(const char *path, DcmItem &item, const DcmTagKey &tag, int64_t *out);
 
+/* Fills the fields of a header that io/dicom_traits.cpp reads; what is missing stays empty. */
+void dicom_read_traits(DcmItem &item, dicom_header *out);
+
 /* Item `index` of a sequence in `item`, or NULL. */
 DcmItem *dicom_item(DcmItem &item, const DcmTagKey &sequence, long index = 0);
 

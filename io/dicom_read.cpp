@@ -81,7 +81,6 @@ static status read_ct_geometry(DcmItem &item, dicom_header *out) {
     TRY(dicom_numbers(out->path, item, DCM_PixelSpacing, out->pixel_spacing, 2));
     TRY(dicom_check_pixel_spacing(out->path, out->pixel_spacing));
     TRY(check_rescale(out->path, item, &slope, &intercept));
-    out->contrast = !dicom_text(item, DCM_ContrastBolusAgent).empty();
 done:
     return st;
 }
@@ -140,6 +139,7 @@ status dicom_read_header(const char *path, dicom_header *out) {
         TRY(classify(file, out));
         if (out->kind == DICOM_OTHER) goto done;
         TRY(read_identity(*file.getDataset(), out));
+        dicom_read_traits(*file.getDataset(), out);
         if (out->kind == DICOM_CT) TRY(read_ct_geometry(*file.getDataset(), out));
         if (out->kind == DICOM_SEG) TRY(read_seg_header(*file.getDataset(), out));
         TRY(check_size(*file.getDataset(), content, out));

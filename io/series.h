@@ -1,61 +1,80 @@
 /* Turns a folder of DICOM files into volumes: groups CT slices into series, orders them by
  * ImagePositionPatient along the normal of ImageOrientationPatient, computes the slice spacing from
  * the positions (never from Slice Thickness), and assigns to each series the segmentations that
- * refer to it. */
+ * refer to it. What cannot be stored is left out and listed; it costs no sound series. */
 #ifndef CTAUG_IO_SERIES_H
 #define CTAUG_IO_SERIES_H
 
 #include "io/comm.h"
 #include "io/dicom.h"
+#include "io/faults.h"
+#include "io/turn.h"
 
+/* One volume of the archive: a series, or a pass of one. */
 typedef struct series {
     char series_uid[DICOM_UID];
-    /* "p-" + 16 hex digits of SHA-256(patient ID) + "-" + 8 of SHA-256(series UID); the study UID
-     * replaces an empty patient ID. */
+    /* "p-" + 16 hex digits of SHA-256(patient ID) + "-" + 8 of SHA-256(series UID), with the number
+     * of the volume behind the UID if it is not the first of its series; the study UID replaces an
+     * empty patient ID. */
     char pseudonym[VOLUME_ID];
-    geometry space;
+    geometry source; /* as the slices lie: slice 0 is the first along the normal */
+    turn lie;        /* from there to `space` */
+    geometry space;  /* as it is stored: z to the head, y to the back, x to the left */
     int contrast;
-    dicom_header *slices;             /* in order; space.shape[0] of them */
+    double shear[2]; /* mm by which the last slice is shifted along rows and along columns against
+                        the first; resampled to 0 by series_read() */
+    dicom_header *slices;             /* in order; source.shape[0] of them */
     char (*segmentations)[PATH_SIZE]; /* the SEG files that refer to this series */
     int64_t segmentation_count;
-    char *unmatched_segmentation; /* path of a SEG of this patient that refers to no series of the
-                                     list; NULL: none */
+    bool faulty_labels; /* one of its segmentations cannot be used: the labels are not known */
 } series;
 
 typedef struct series_list {
     series *items; /* sorted by pseudonym */
     int64_t count;
-    int64_t single_count;   /* series of a single slice, which are excluded */
-    char single[PATH_SIZE]; /* the file of one of them */
+    fault_list faults;
+    int64_t files, not_dicom; /* that the folder holds; of them */
+    int64_t others;           /* DICOM files that are neither CT slices nor SEG */
+    int64_t single_count;     /* series of a single slice, which are excluded */
 } series_list;
 
-/* Lists `directory` recursively (sorted, without hidden files, following symbolic links to files),
- * distributes the reading of headers over the ranks, and returns the same list on every rank;
- * series_list_free() frees it.
+/* The keys ingest.gaps, ingest.tilt and ingest.orientation. All false: refuse, refuse, axial. */
+typedef struct series_policy {
+    bool split_gaps, shear, any_orientation;
+} series_policy;
+
+/* Scans the files below `directory` (io/archive.h) on all ranks and returns the same list on every
+ * rank; series_list_free() frees it.
  *
- * ST_INPUT, naming the file or folder: an empty or missing directory; a file that is not DICOM; a
- * series with unequal sizes or orientations, duplicate positions, or a missing slice (spacing
- * uneven by more than 1 % + 0.01 mm); compressed slices that claim more voxels than 1 GiB and 200
- * times their bytes can hold; a sheared stack (tilted gantry: more than a pixel from first
- * to last slice); no CT series of 2 or more slices.
+ * Left out by series: slices that are at fault or cannot be decoded where that is needed; gaps,
+ * steps that change and slices beside their place, unless split_gaps; a drift of the image plane of
+ * more than a pixel from first to last slice, unless it is steady and `shear`; coronal and sagittal
+ * stacks, unless any_orientation; two different slices at one place that nothing parts into whole
+ * passes; a patient ID that differs within the series, unless each patient's slices are whole;
+ * compressed slices that claim more voxels than 1 GiB and 200 times their bytes can hold; a single
+ * slice. Left out by file: copies of slices; scouts and other pictures that the series is whole
+ * without. Left out by segmentation: what refers to no series here, or to one of several volumes.
  *
- * Series of a single slice are excluded and counted in the list. DICOM files that are neither CT
- * nor SEG, and SEG files that refer to no series of the list, are counted in *left_out. Collective.
- */
-status series_scan(const comm *c, const char *directory, series_list *out, int64_t *left_out);
+ * ST_INPUT if the directory is empty or missing. Collective. */
+status series_scan(const comm *c, const char *directory, const series_policy *policy,
+                   series_list *out);
 void series_list_free(series_list *list);
 
-/* Counts the series that no SEG refers to, as series_keep_segmented() does, and removes none.
- * Local.
- */
-status series_find_unsegmented(const series_list *list, int64_t *count, char path[PATH_SIZE]);
+/* Whether the labels of a series are not known: no SEG refers to it, or one is at fault. Local. */
+bool series_is_unlabelled(const series *s);
 
-/* Removes the series that no SEG refers to (a phase or kernel that nobody segmented): *count is
- * their number, `path` a file of one of them. ST_INPUT if all SEG files of a patient refer to
- * series that are not in the list, or if no series remains. Local. */
-status series_keep_segmented(series_list *list, int64_t *count, char path[PATH_SIZE]);
+/* Removes the series whose labels are not known. Local. */
+void series_keep_labelled(series_list *list);
 
-/* Decodes the slices, in order, into a new volume (volume_free()); labels are all 0. Local. */
+/* Appends what the ranks found, each for itself, to the faults of the list, and marks the series
+ * whose segmentation is among it. Collective. */
+status series_share_faults(const comm *c, series_list *list, fault_list *found);
+
+/* Decodes the slices, in order, into a new volume (volume_free()) of geometry `source`; labels are
+ * all 0. Local. */
 status series_read(const series *s, volume *out);
+
+/* Turns such a volume to `space`, with its labels. Local. */
+status series_turn(const series *s, volume *v);
 
 #endif

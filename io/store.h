@@ -57,9 +57,20 @@ bool store_writer_is_mine(const store_writer *w, int64_t i);
  * Local. */
 status store_writer_put(store_writer *w, int64_t i, const volume *v);
 
-/* Closes, hashes and publishes the shards, then the index, the manifest last; frees w. If `local`
- * is a failure on any rank, nothing is published, temporaries are removed, and that failure is
- * returned. Collective. */
+/* Leaves volume i, which must belong to this rank and is not written, out of the store. Local. */
+status store_writer_drop(store_writer *w, int64_t i);
+
+/* Volume i, which must belong to this rank and is not written yet, becomes an unlabelled one.
+ * Local.
+ */
+status store_writer_unlabel(store_writer *w, int64_t i);
+
+/* Replaces the provenance of the plan; the same on all ranks. Copies it. Local. */
+status store_writer_describe(store_writer *w, const json_t *provenance);
+
+/* Closes, hashes and publishes the shards, then the index, the manifest last; frees w. Shards
+ * without a volume do not count. If `local` is a failure on any rank, nothing is published,
+ * temporaries are removed, and that failure is returned. Collective. */
 status store_writer_finish(store_writer *w, status local);
 
 /* ---- reading ---- */

@@ -19,6 +19,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { FATE_AS_PLANNED, FATE_DROPPED, FATE_UNLABELLED };
+
 struct store_writer {
     const comm *comm;
     char directory[PATH_SIZE], fingerprint[SHA256_HEX];
@@ -26,10 +28,12 @@ struct store_writer {
     json_t *provenance;
     store_entry *entries; /* with their shards */
     int64_t count, shards;
+    int64_t *fates;          /* what became of each volume of this rank: FATE_... */
+    int64_t planned;         /* shards before volumes were left out */
     int64_t next;            /* volumes before this one are written or belong to another rank */
     int64_t open_shard;      /* -1: none */
     hid_t file, volumes;     /* of the open shard: the file and its group "volumes" */
-    manifest_file *finished; /* closed shards of this rank, under their final names */
+    manifest_file *finished; /* closed shards of this rank, under their planned names */
     int64_t n_finished;
 };
 
@@ -41,6 +45,7 @@ static void writer_free(store_writer *w) {
     hdf5_unlock();
     json_decref(w->provenance);
     free(w->entries);
+    free(w->fates);
     free(w->finished);
     free(w);
 }
@@ -86,6 +91,8 @@ static status writer_prepare(const comm *c, const store_plan *plan, store_writer
     }
     TRY(store_detail_check(w->entries, w->count, &w->labels, ST_INPUT, plan->directory));
     plan_shards(w, plan->shard_bytes);
+    w->planned = w->shards;
+    TRY(array_alloc(&w->fates, plan->count, sizeof *w->fates, "a list of volumes"));
     TRY(array_alloc(&w->finished, w->shards / comm_size(c) + 1, sizeof *w->finished, "shards"));
     *out = w;
     w = NULL;
@@ -272,10 +279,30 @@ status store_writer_put(store_writer *w, int64_t i, const volume *v) {
     return st;
 }
 
+static status set_fate(store_writer *w, int64_t i, int64_t fate) {
+    if (i < w->next || !store_writer_is_mine(w, i))
+        return status_fail(ST_INTERNAL, "%s: volume %s is written, or belongs to another rank",
+                           w->directory, w->entries[i].id);
+    w->fates[i] = fate;
+    if (fate == FATE_UNLABELLED) w->entries[i].unlabelled = true;
+    return ST_OK;
+}
+
+status store_writer_drop(store_writer *w, int64_t i) { return set_fate(w, i, FATE_DROPPED); }
+status store_writer_unlabel(store_writer *w, int64_t i) { return set_fate(w, i, FATE_UNLABELLED); }
+
+status store_writer_describe(store_writer *w, const json_t *provenance) {
+    json_t *copy = json_deep_copy(provenance);
+    if (!copy) return status_memory("a store's provenance", 0);
+    json_decref(w->provenance);
+    w->provenance = copy;
+    return ST_OK;
+}
+
 /* Checks that all volumes of this rank were written, and closes its last shard. */
 static status end_shards(store_writer *w) {
     for (int64_t i = w->next; i < w->count; i++)
-        if (store_writer_is_mine(w, i))
+        if (store_writer_is_mine(w, i) && w->fates[i] != FATE_DROPPED)
             return status_fail(ST_INTERNAL, "%s: volume %s was never written", w->directory,
                                w->entries[i].id);
     hdf5_lock();
@@ -284,12 +311,40 @@ static status end_shards(store_writer *w) {
     return st;
 }
 
-static status rename_shards(const store_writer *w) {
+/* Removes the volumes that were dropped on any rank from the list, and numbers the shards that are
+ * left: now[s] is the number of the planned shard s. Collective. */
+static status settle(store_writer *w, int64_t *now) {
+    status st;
+    int64_t kept = 0, planned = -1;
+    TRY(comm_sum_i64(w->comm, w->fates, w->count));
+    w->shards = 0;
+    for (int64_t i = 0; i < w->count; i++) {
+        if (w->fates[i] == FATE_DROPPED) continue;
+        store_entry *e = &w->entries[kept++];
+        *e = w->entries[i];
+        e->unlabelled |= w->fates[i] == FATE_UNLABELLED;
+        if (e->shard != planned) w->shards++;
+        planned = e->shard;
+        e->shard = now[planned] = w->shards - 1;
+    }
+    w->count = kept;
+done:
+    return st;
+}
+
+/* Gives the shards of this rank, w->finished, their final names. */
+static status rename_shards(store_writer *w, const int64_t *now) {
     status st = ST_OK;
-    char path[PATH_SIZE], temporary[PATH_SIZE];
-    for (int64_t k = 0; k < w->n_finished; k++) {
-        TRY(make_paths(w, w->finished[k].name, path, temporary));
+    char path[PATH_SIZE], temporary[PATH_SIZE], planned[PATH_SIZE];
+    for (int64_t k = 0, s = comm_rank(w->comm); k < w->n_finished; s += comm_size(w->comm)) {
+        char name[SHARD_NAME];
+        store_shard_name(s, name);
+        if (strcmp(name, w->finished[k].name) != 0) continue;
+        TRY(make_paths(w, name, planned, temporary));
+        store_shard_name(now[s], name);
+        TRY(path_join(path, w->directory, name));
         TRY(file_publish(temporary, path));
+        snprintf(w->finished[k++].name, sizeof w->finished->name, "%s", name);
     }
 done:
     return st;
@@ -365,7 +420,7 @@ done:
 
 static void remove_own_temporaries(const store_writer *w) {
     char name[SHARD_NAME], path[PATH_SIZE], temporary[PATH_SIZE];
-    for (int64_t s = comm_rank(w->comm); s < w->shards; s += comm_size(w->comm)) {
+    for (int64_t s = comm_rank(w->comm); s < w->planned; s += comm_size(w->comm)) {
         store_shard_name(s, name);
         if (make_paths(w, name, path, temporary) == ST_OK) unlink(temporary);
     }
@@ -374,13 +429,15 @@ static void remove_own_temporaries(const store_writer *w) {
 status store_writer_finish(store_writer *w, status local) {
     status st;
     void *shards = NULL;
-    int64_t bytes = 0;
+    int64_t bytes = 0, *now = NULL;
     bool first = comm_rank(w->comm) == 0;
     if (local == ST_OK) local = end_shards(w);
+    if (local == ST_OK) local = array_alloc(&now, w->shards, sizeof *now, "shards");
     TRY(comm_agree(w->comm, local));
+    TRY(settle(w, now));
     /* From here on the shards of an older store are replaced. */
     TRY(comm_agree(w->comm, first ? manifest_remove(w->directory) : ST_OK));
-    TRY(comm_agree(w->comm, rename_shards(w)));
+    TRY(comm_agree(w->comm, rename_shards(w, now)));
     TRY(comm_all_gather(w->comm, w->finished, w->n_finished * (int64_t)sizeof *w->finished, &shards,
                         &bytes, NULL));
     local = ST_OK;
@@ -391,6 +448,7 @@ status store_writer_finish(store_writer *w, status local) {
     TRY(comm_agree(w->comm, local));
 done:
     free(shards);
+    free(now);
     if (st != ST_OK) remove_own_temporaries(w);
     writer_free(w);
     return st;

@@ -27,6 +27,8 @@ typedef struct stage_context {
     int64_t task, tasks;   /* this launch handles the labelled sets task, task + tasks, ... alone;
                               tasks   0: all of them (pipeline/cells/cells.h) */
     bool rehash;           /* ingest hashes every file of the archive again */
+    bool check;            /* ingest scans the archive and stores nothing */
+    bool strict;           /* ingest stores nothing if anything is at fault */
     bool chained;          /* part of `ctaug run`: the next command need not be named */
     /* Set by the signal thread of pipeline/cli/main.c (SIGTERM, SIGINT, SIGUSR1): the stage
      * finishes its unit of work, saves it and returns ST_STOPPED on all ranks. Read it through

@@ -133,6 +133,7 @@ def patients(place):
     said = ingest(yaml, ranks=2)
     assert "1 CT series of a single slice left out" in said and dicom + "/scout/" in said, said
     assert "1 CT series that no DICOM SEG refers to left out" in said and dicom + "/y/" in said, said
+    assert "warning: left out" not in said, said  # sound archives have both
     assert len(read_store(out + "/store")[0]) == len(SHAPES)
     # Kept instead: its voxels without labels, marked; the scout is no volume in any case.
     said = ingest(yaml, "--set", "ingest.unlabelled=keep", ranks=2)
@@ -149,16 +150,17 @@ def patients(place):
         if without:
             assert np.array_equal(ct, hu)
     chain.run(0, "verify", out + "/store")
-    # A segmentation of another series is an error, no reason to leave the patient out.
+    # A segmentation of another series: the patient is left out, the segmentation named.
     stray = os.path.join(dicom, "y", "STRAY")
     small_dicom.write_seg(stray, 9, np.full((4, 32, 32), 2, np.uint8), series="another")
-    said = ingest(yaml, ranks=2, expect=3)
-    assert stray in said and small_dicom.uid(9, "series") in said, said
-    # No segmentation left: the message names a series.
+    said = ingest(yaml, ranks=2)
+    assert stray in said and "warning: left out" in said, said
+    assert len(read_store(out + "/store")[0]) == len(SHAPES)
+    # No segmentation left: the message says so.
     for path in glob.glob(dicom + "/*/S*"):
         os.remove(path)
     said = ingest(yaml, ranks=2, expect=3)
-    assert "no DICOM SEG refers to series" in said and dicom in said, said
+    assert "no DICOM SEG" in said and dicom in said and "nothing is left" in said, said
 
 
 def whole_body(place):
@@ -205,6 +207,14 @@ def refused(out):
     assert not [n for n in left if n.endswith(".h5")], left
 
 
+def stored(out):
+    """The patients a, b of faults() that are in the store."""
+    names = read_store(out + "/store")[0]
+    pseudonym = {k: "p-" + hashlib.sha256(b"HOSPITAL-%d" % n).hexdigest()[:16]
+                 for n, k in enumerate("ab")}
+    return " ".join(k for k, p in pseudonym.items() if any(v.startswith(p) for v in names))
+
+
 def faults(place):
     good = os.path.join(place, "faulty")
     small_dicom.write_patient(os.path.join(good, "a"), 0, (6, 64, 64))
@@ -212,10 +222,10 @@ def faults(place):
     yaml = os.path.join(place, "faulty.yaml")
     out = os.path.join(place, "faulty-run")
 
-    def fails(code, *words, dicom=good, ranks=(1, 2)):
+    def fails(code, *words, dicom=good, ranks=(1, 2), extra=()):
         for n in ranks:
             study(yaml, dicom, out, "seg")
-            said = ingest(yaml, ranks=n, expect=code)
+            said = ingest(yaml, *extra, ranks=n, expect=code)
             for word in words:
                 assert word in said, (word, said)
             refused(out)
@@ -225,10 +235,33 @@ def faults(place):
     fails(3, place + "/nothing", dicom=place + "/nothing")
     fails(3, place + "/missing", dicom=place + "/missing")
 
+    # One fault costs one patient at most, on any number of ranks; strict ingest stores nothing.
+    both = "a b"
+    for ranks in (1, 2):
+        ingest(study(yaml, good, out, "seg"), ranks=ranks)
+        assert stored(out) == both
     stranger = os.path.join(good, "b", "notes.txt")
     with open(stranger, "w") as stream:
         stream.write("not a picture\n" * 100)
-    fails(3, stranger, "DICOM")
+
+    def keeps(who, *words, ranks=(2,)):
+        runs = []
+        for n in ranks:
+            shutil.rmtree(out, ignore_errors=True)
+            said = ingest(yaml, ranks=n)
+            assert stored(out) == who, (who, stored(out), said)
+            for word in words:
+                assert word in said, (word, said)
+            runs.append({k: v for k, v in hashes(out + "/store").items() if k != "manifest.json"})
+            assert os.stat(out + "/ingest.json").st_mode & 0o777 == 0o600
+        assert runs[0] == runs[-1]
+        assert "current" in ingest(yaml, ranks=ranks[0]) and stored(out) == who
+        chain.run(0, "verify", out + "/store")
+        shutil.rmtree(out)
+
+    keeps(both, stranger, "not a DICOM file")
+    fails(3, stranger, extra=["--strict"])
+    fails(3, stranger, extra=["--set", "ingest.strict=on"], ranks=(2,))
     os.remove(stranger)
 
     victim = sorted(glob.glob(good + "/b/I*"))[2]
@@ -236,10 +269,33 @@ def faults(place):
     for keep in (len(whole) * 6 // 10, len(whole) - 2, 600, 100, 0):
         with open(victim, "wb") as stream:
             stream.write(whole[:keep])
-        fails(3, victim, ranks=(2,))
+        keeps("a", victim, ranks=(1, 2) if keep > 600 else (2,))
     os.remove(victim)
-    fails(3, "slice")  # one is missing
+    keeps("a", "slices are missing (1)")
     with open(victim, "wb") as stream:
+        stream.write(whole)
+
+    # A segmentation whose pixels are cut, which shows when it is decoded: the patient is left out,
+    # or kept without labels. What was found is remembered when the store is current.
+    seg = good + "/b/SEG"
+    whole = open(seg, "rb").read()
+    with open(seg, "wb") as stream:
+        stream.write(whole[:-400])
+    keeps("a", seg)
+    words = ["--set", "ingest.unlabelled=keep"]
+    for ranks in (1, 2):
+        ingest(yaml, *words, ranks=ranks)
+        assert stored(out) == both
+        volumes = json.load(open(out + "/store/manifest.json"))["detail"]["volumes"]
+        assert sorted(v["labelled"] for v in volumes) == [False, True], volumes
+        said = ingest(yaml, *words, ranks=ranks)
+        assert seg in said and "current" in said
+        report = json.load(open(out + "/ingest.json"))
+        assert report["stored"]["volumes"] == 2 and report["stored"]["unlabelled"] == 1, report
+        (finding,) = report["findings"]
+        assert finding["late"] and finding["file"] == "b/SEG", finding
+        shutil.rmtree(out)
+    with open(seg, "wb") as stream:
         stream.write(whole)
 
     # A folder that cannot be created, because its parent is a file.

@@ -90,6 +90,57 @@ static void same_bytes(void **state) {
     }
 }
 
+/* Volumes that turn out to be at fault while the store is written: their shard is left out with the
+ * last of them, and the store is as good as any. */
+static void some_are_left_out(void **state) {
+    (void)state;
+    store_entry entries[MANY];
+    store_plan plan = make_plan(in_home("s"), entries, 5);
+    store_writer *w = NULL;
+    json_t *origin = json_pack("{s:i}", "series", 3);
+    assert_int_equal(store_writer_open(world, &plan, &w), ST_OK);
+    for (int64_t i = 0; i < 5; i++) {
+        volume v = make_volume(i);
+        if (i == 2 || i == 3) {
+            assert_int_equal(store_writer_drop(w, i), ST_OK);
+        } else {
+            if (i == 4) {
+                assert_int_equal(store_writer_unlabel(w, i), ST_OK);
+                memset(v.labels, 0,
+                       (size_t)(v.space.shape[0] * v.space.shape[1] * v.space.shape[2]));
+            }
+            assert_int_equal(store_writer_put(w, i, &v), ST_OK);
+            assert_int_equal(store_writer_drop(w, i), ST_INTERNAL); /* too late */
+        }
+        volume_free(&v);
+    }
+    assert_int_equal(store_writer_describe(w, origin), ST_OK);
+    json_decref(origin);
+    assert_int_equal(store_writer_finish(w, ST_OK), ST_OK);
+    assert_int_equal(count_matching("^shard"), 2);
+    assert_int_equal(count_matching("tmp"), 0);
+    assert_int_equal(store_verify(in_home("s")), ST_OK);
+    store *s = NULL;
+    assert_int_equal(store_open(in_home("s"), &s), ST_OK);
+    assert_int_equal(store_count(s), 3);
+    const int64_t number[] = {0, 1, 4}, shards[] = {0, 0, 1};
+    for (int64_t i = 0; i < 3; i++) {
+        volume v;
+        assert_string_equal(store_at(s, i)->id, entries[number[i]].id);
+        assert_int_equal(store_at(s, i)->shard, shards[i]);
+        assert_int_equal(store_at(s, i)->unlabelled, number[i] == 4);
+        assert_int_equal(store_read_volume(s, i, &v), ST_OK);
+        if (i < 2)
+            assert_true(volume_is(&v, number[i]));
+        else
+            assert_int_equal(v.hu[7], hu_at(4, 7));
+        volume_free(&v);
+    }
+    json_t *kept = json_object_get(store_manifest(s)->detail, "provenance");
+    assert_int_equal(json_integer_value(json_object_get(kept, "series")), 3);
+    store_close(s);
+}
+
 static void empty_store(void **state) {
     (void)state;
     assert_int_equal(write_store(in_home("s"), 0), ST_OK);
@@ -276,6 +327,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test_teardown(round_trip, clear),
         cmocka_unit_test_teardown(many_shards, clear),
         cmocka_unit_test_teardown(same_bytes, clear),
+        cmocka_unit_test_teardown(some_are_left_out, clear),
         cmocka_unit_test_teardown(empty_store, clear),
         cmocka_unit_test_teardown(replaces, clear),
         cmocka_unit_test_teardown(half_written, clear),

@@ -31,6 +31,7 @@ static const char run_help[] =
     "--watchdog SECONDS  ends the job if a rank hangs for so long (default 300; 0: off)\n"
     "--share             files are made with your umask instead of for you alone (0600)\n"
     "--rehash            reads the whole archive again instead of trusting sizes and times\n"
+    "--strict            ends if anything in the archive is at fault, instead of leaving it out\n"
     "\n"
     "SIGUSR1 requests a stop after a checkpoint (exit code 75); without mpirun, or with\n"
     "jobs/mpirun.sh in its place, so do SIGTERM and Ctrl-C. mpirun itself kills the ranks.\n"
@@ -42,6 +43,12 @@ static const char ingest_help[] =
     "Reads the CT series below ingest.dicom, with label maps from DICOM SEG or HU thresholds,\n"
     "into the store <out>/store. It is current if every file has the content it had; files of the\n"
     "same size and time are trusted unless --rehash is given.\n"
+    "\n"
+    "What is at fault is left out, listed with its reason, and written to <out>/ingest.json; the\n"
+    "rest is stored.\n"
+    "\n"
+    "--check   scans all headers and prints the list; stores nothing\n"
+    "--strict  stores nothing if anything is at fault (exit code 3)\n"
     "\n"
     "  mpirun -n 4 ctaug ingest head.yaml --set ingest.dicom=/data/ct\n";
 

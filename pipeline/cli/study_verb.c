@@ -28,7 +28,7 @@ typedef struct arguments {
     int64_t count;
     int64_t watchdog;    /* seconds; 0: off */
     int64_t task, tasks; /* --task K/N; 0, 0: not given */
-    bool share, rehash;
+    bool share, rehash, check, strict;
 } arguments;
 
 static status parse_watchdog(const char *verb, const char *text, int64_t *seconds) {
@@ -81,10 +81,15 @@ static status parse(int argc, char **argv, arguments *out) {
             out->share = true;
         else if (strcmp(argv[i], "--rehash") == 0)
             out->rehash = true;
+        else if (strcmp(argv[i], "--check") == 0 && strcmp(argv[0], "ingest") == 0)
+            out->check = true;
+        else if (strcmp(argv[i], "--strict") == 0)
+            out->strict = true;
         else if (argv[i][0] == '-')
             return status_fail(ST_USAGE,
                                "%s: unknown option %s; there are --set key=value, --watchdog "
-                               "seconds, --task K/N, --share and --rehash",
+                               "seconds, --task K/N, --share, --rehash, --strict and, for ingest, "
+                               "--check",
                                argv[0], argv[i]);
         else if (out->path)
             return status_fail(ST_USAGE, "%s: one study at a time: %s, %s", argv[0], out->path,
@@ -143,11 +148,29 @@ done:
 /* Whether a stage makes a file or folder of this name in the run directory, or one that is named
  * after it ("synthetic.parts-...", "checkpoints.earlier-1", "synthetic-gan-heldout"). */
 static bool is_ours(const char *name) {
-    static const char *const ours[] = {
-        "study.yaml",         "lock",          "events.jsonl", "store",  "checkpoints", "previews",
-        "synthetic",          "metrics",       "report",       "sets",   "queue",       "heartbeat",
-        "synthetic-gaussian", "synthetic-gan", "referee",      "pseudo", "gan",         "gate",
-        "ingest-files.json",  "fidelity",      "guidance",     "maps"};
+    static const char *const ours[] = {"study.yaml",
+                                       "lock",
+                                       "events.jsonl",
+                                       "store",
+                                       "checkpoints",
+                                       "previews",
+                                       "synthetic",
+                                       "metrics",
+                                       "report",
+                                       "sets",
+                                       "queue",
+                                       "heartbeat",
+                                       "synthetic-gaussian",
+                                       "synthetic-gan",
+                                       "referee",
+                                       "pseudo",
+                                       "gan",
+                                       "gate",
+                                       "ingest-files.json",
+                                       "ingest.json",
+                                       "fidelity",
+                                       "guidance",
+                                       "maps"};
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
         const size_t n = strlen(ours[i]);
         if (strncmp(name, ours[i], n) != 0) continue;
@@ -232,6 +255,7 @@ static void print_how_to_continue(const comm *c, const char *verb, const argumen
     if (a->watchdog != WATCHDOG_DEFAULT) printf(" --watchdog %" PRId64, a->watchdog);
     if (a->tasks > 0) printf(" --task %" PRId64 "/%" PRId64, a->task, a->tasks);
     if (a->share) printf(" --share");
+    if (a->strict) printf(" --strict");
     printf("\n");
 }
 
@@ -292,6 +316,8 @@ status study_verb(const comm *c, int argc, char **argv, status (*stage)(const st
                                    .task = a.task,
                                    .tasks = a.tasks,
                                    .rehash = a.rehash,
+                                   .check = a.check,
+                                   .strict = a.strict,
                                    .stop_requested = stop_requested};
     log_start(&context, argv[0]);
     TRY(comm_agree(c, beat_directory(&s, &a, beats)));

@@ -10,7 +10,9 @@
 #include "io/activity.h"
 #include "io/series.h"
 #include "io/store.h"
+#include "pipeline/ingest/findings.h"
 #include "pipeline/ingest/input_hashes.h"
+#include "pipeline/ingest/label_names.h"
 #include "pipeline/stage.h"
 
 #include <inttypes.h>
@@ -20,6 +22,9 @@
 
 enum { HU_VALUES = 65536, HU_ZERO = 32768 };
 
+/* What became of a volume. */
+enum { STORED_AS_PLANNED, STORED_UNLABELLED, LEFT_OUT };
+
 typedef struct ingest {
     const stage_context *stage;
     char directory[PATH_SIZE], fingerprint[SHA256_HEX];
@@ -27,33 +32,16 @@ typedef struct ingest {
     const char **paths; /* of all input files: the slices and SEG files of each series in turn */
     input_file *files;  /* of `paths` */
     int64_t file_count;
-    int64_t left_out, without_seg, patients, slices, voxels;
+    fault_list late; /* what this rank finds while it decodes */
+    int64_t *fates;  /* of the volumes of the list; on all ranks after write_volumes() */
+    int64_t scanned; /* findings of the scan; the late ones follow them */
+    stored_counts stored;
+    int64_t without_seg, voxels;
     label_set labels;
     bool from_seg;
     uint8_t label_of_hu[HU_VALUES]; /* labels from thresholds only: label of h at h + HU_ZERO */
     int64_t label_voxels[LABELS_MAX];
 } ingest;
-
-/* *index = index of `name` in the set; a new name is appended. ST_INPUT if the set is full. Local.
- */
-static status label_add(label_set *set, const char *name, int *index) {
-    *index = label_find(set, name);
-    if (*index >= 0) return ST_OK;
-    if (set->count >= LABELS_MAX)
-        return status_fail(ST_INPUT,
-                           "label '%s' is one structure too many: a store holds at most %d; leave "
-                           "some segments out",
-                           name, STRUCTURES_MAX);
-    *index = set->count++;
-    snprintf(set->name[*index], LABEL_NAME, "%s", name);
-    return ST_OK;
-}
-
-/* A label set of the background alone. Local. */
-static label_set label_background(void) {
-    label_set set = {.count = 1, .name = {"background"}};
-    return set;
-}
 
 /* Label set and look-up table for labels from HU ranges. Where ranges overlap, the later one takes
  * precedence. Local. */
@@ -75,40 +63,8 @@ static status labels_from_thresholds(ingest *in) {
     return ST_OK;
 }
 
-static int by_name(const void *a, const void *b) { return strcmp(a, b); }
-
-/* Label set of the segment labels of all SEG files, sorted by name, so that a label's value depends
- * on the names alone and not on the order of the patients. Collective. */
-static status labels_from_segs(ingest *in) {
-    const comm *c = in->stage->comm;
-    label_set mine = label_background();
-    const char(*names)[LABEL_NAME] = NULL;
-    void *gathered = NULL;
-    int64_t bytes = 0;
-    status st = ST_OK;
-    for (int64_t i = comm_rank(c); i < in->list.count && st == ST_OK; i += comm_size(c)) {
-        const series *one = &in->list.items[i];
-        for (int64_t j = 0; j < one->segmentation_count && st == ST_OK; j++)
-            st = dicom_seg_labels(one->segmentations[j], &mine);
-    }
-    TRY(comm_agree(c, st));
-    /* Only the names that are there travel, not the array with room for LABELS_MAX. */
-    TRY(comm_all_gather(c, mine.name[1], (mine.count - 1) * (int64_t)LABEL_NAME, &gathered, &bytes,
-                        NULL));
-    names = gathered;
-    in->labels = label_background();
-    for (int64_t k = 0; k < bytes / LABEL_NAME; k++) {
-        int label = 0;
-        TRY(label_add(&in->labels, names[k], &label));
-    }
-    qsort(in->labels.name[1], (size_t)in->labels.count - 1, LABEL_NAME, by_name);
-done:
-    free(gathered);
-    return st;
-}
-
 static int64_t file_count(const series *one) {
-    return one->space.shape[0] + one->segmentation_count;
+    return one->source.shape[0] + one->segmentation_count;
 }
 
 /* Lists the input files in an order that follows from their content and, for several SEG files of
@@ -119,7 +75,7 @@ static status list_files(ingest *in) {
     status st = array_alloc(&in->paths, in->file_count, sizeof *in->paths, "the input files");
     for (int64_t i = 0; i < in->list.count && st == ST_OK; i++) {
         const series *one = &in->list.items[i];
-        for (int64_t z = 0; z < one->space.shape[0]; z++) in->paths[next++] = one->slices[z].path;
+        for (int64_t z = 0; z < one->source.shape[0]; z++) in->paths[next++] = one->slices[z].path;
         for (int64_t j = 0; j < one->segmentation_count; j++)
             in->paths[next++] = one->segmentations[j];
     }
@@ -138,7 +94,7 @@ static status input_hash(const ingest *in, char hex[SHA256_HEX]) {
         const series *one = &in->list.items[i];
         fprintf(stream, "series %s\n", one->pseudonym);
         for (int64_t k = 0; k < file_count(one); k++, next++)
-            fprintf(stream, "%s %s\n", k < one->space.shape[0] ? "slice" : "seg", next->sha256);
+            fprintf(stream, "%s %s\n", k < one->source.shape[0] ? "slice" : "seg", next->sha256);
     }
     const bool failed = ferror(stream);
     status st = ST_OK;
@@ -189,30 +145,93 @@ static json_t *provenance(const ingest *in) {
     }
     return json_pack("{s:s, s:s, s:s, s:b, s:I, s:I, s:s, s:o}", "tool", "ctaug", "version",
                      CTAUG_VERSION, "source", "dicom", "synthetic", 0, "patients",
-                     (json_int_t)in->patients, "series", (json_int_t)in->list.count, "labels",
-                     named_table_name(&label_sources, study->ingest.labels), "thresholds", ranges);
+                     (json_int_t)in->stored.patients, "series", (json_int_t)in->stored.volumes,
+                     "labels", named_table_name(&label_sources, study->ingest.labels), "thresholds",
+                     ranges);
 }
 
-/* Reads, labels and writes volume i; adds to in->label_voxels. Local. */
-static status ingest_volume(ingest *in, store_writer *w, int64_t i) {
+/* The file of a series that status_message() begins with, or its first slice. Local. */
+static const char *file_at_fault(const series *one) {
+    const char *message = status_message();
+    for (int64_t z = 0; z < one->source.shape[0]; z++) {
+        const char *path = one->slices[z].path;
+        const size_t length = strlen(path);
+        if (strncmp(message, path, length) == 0 && message[length] == ':') return path;
+    }
+    return one->slices[0].path;
+}
+
+/* Reads the segmentations of a volume that is not turned yet. ST_INPUT: *path is at fault. Local.
+ */
+static status read_labels(ingest *in, const series *one, volume *v, const char **path) {
+    status st = ST_OK;
+    const int known = in->labels.count;
+    for (int64_t k = 0; k < one->segmentation_count; k++) {
+        *path = one->segmentations[k];
+        TRY(dicom_read_seg(*path, &v->space, &in->labels, v->labels));
+        if (in->labels.count == known) continue;
+        st = status_fail(ST_INPUT, "%s: changed while it was read: segment '%s' is new", *path,
+                         in->labels.name[in->labels.count - 1]);
+        in->labels.count = known;
+        goto done;
+    }
+done:
+    return st;
+}
+
+/* Records that volume i, or only its labels, cannot be stored for the reason in status_message().
+ * Local. */
+static status quarantine(ingest *in, store_writer *w, int64_t i, fault_scope scope,
+                         const char *path) {
     const series *one = &in->list.items[i];
+    const bool keep = scope == FAULT_SEG && in->stage->study->ingest.unlabelled == UNLABELLED_KEEP;
+    status st = fault_add_message(
+        &in->late,
+        &(fault){.scope = scope,
+                 .files = scope == FAULT_SEG ? 1 : one->source.shape[0],
+                 .text = {[FAULT_PATH] = path,
+                          [FAULT_UID] = one->series_uid,
+                          [FAULT_ADVICE] = scope == FAULT_SEG ? "correct the segmentation"
+                                                              : "export the series again"}});
+    if (st != ST_OK) return st;
+    in->fates[i] = keep ? STORED_UNLABELLED : LEFT_OUT;
+    return keep ? store_writer_unlabel(w, i) : store_writer_drop(w, i);
+}
+
+/* Decodes volume i and its labels. What is at fault is recorded; in->fates[i] says what is left.
+ * Local. */
+static status read_volume(ingest *in, store_writer *w, int64_t i, volume *v) {
+    const series *one = &in->list.items[i];
+    const char *path = NULL;
+    status st = series_read(one, v);
+    if (st == ST_INPUT) return quarantine(in, w, i, FAULT_SERIES, file_at_fault(one));
+    TRY(st);
+    if (in->from_seg && !series_is_unlabelled(one)) st = read_labels(in, one, v, &path);
+    if (st == ST_INPUT) {
+        st = quarantine(in, w, i, FAULT_SEG, path);
+        memset(v->labels, 0, (size_t)(v->space.shape[0] * v->space.shape[1] * v->space.shape[2]));
+    }
+    TRY(st);
+    st = check_files(in, i);
+    if (st == ST_INPUT) st = quarantine(in, w, i, FAULT_SERIES, file_at_fault(one));
+done:
+    return st;
+}
+
+/* Reads, labels and writes volume i, unless it is at fault; adds to in->label_voxels. Local. */
+static status ingest_volume(ingest *in, store_writer *w, int64_t i) {
     volume v = {0};
     int64_t voxels = 0;
-    const int known = in->labels.count;
-    status st = ST_OK;
-    TRY(series_read(one, &v));
-    TRY(geometry_voxels(&v.space, &voxels));
-    for (int64_t k = 0; in->from_seg && k < one->segmentation_count; k++) {
-        TRY(dicom_read_seg(one->segmentations[k], &v.space, &in->labels, v.labels));
-        if (in->labels.count != known)
-            TRY(status_fail(ST_INPUT, "%s: changed while it was read: segment '%s' is new",
-                            one->segmentations[k], in->labels.name[in->labels.count - 1]));
+    status st;
+    TRY(read_volume(in, w, i, &v));
+    if (in->fates[i] != LEFT_OUT) {
+        TRY(geometry_voxels(&v.space, &voxels));
+        for (int64_t k = 0; !in->from_seg && k < voxels; k++)
+            v.labels[k] = in->label_of_hu[v.hu[k] + HU_ZERO];
+        TRY(series_turn(&in->list.items[i], &v));
+        for (int64_t k = 0; k < voxels; k++) in->label_voxels[v.labels[k]]++;
+        TRY(store_writer_put(w, i, &v));
     }
-    TRY(check_files(in, i));
-    for (int64_t k = 0; !in->from_seg && k < voxels; k++)
-        v.labels[k] = in->label_of_hu[v.hu[k] + HU_ZERO];
-    for (int64_t k = 0; k < voxels; k++) in->label_voxels[v.labels[k]]++;
-    TRY(store_writer_put(w, i, &v));
     activity_step(i);
 done:
     volume_free(&v);
@@ -249,8 +268,87 @@ static status write_volumes(ingest *in, store_writer *w) {
         log_progress_set(s->log, finished, "volumes");
     }
     TRY(comm_sum_i64(s->comm, in->label_voxels, in->labels.count));
+    TRY(comm_sum_i64(s->comm, in->fates, in->list.count));
+    TRY(series_share_faults(s->comm, &in->list, &in->late));
 done:
     free(gathered);
+    return st;
+}
+
+/* Counts what is stored. Series are sorted by pseudonym, hence those of one patient are neighbours.
+ * Local, with the same result on all ranks. */
+static status count_stored(ingest *in) {
+    const char *before = "";
+    size_t before_length = 0;
+    in->stored = (stored_counts){0};
+    in->voxels = 0;
+    for (int64_t i = 0; i < in->list.count; i++) {
+        const series *one = &in->list.items[i];
+        int64_t voxels = 0;
+        if (in->fates[i] == LEFT_OUT) continue;
+        status st = geometry_voxels(&one->space, &voxels);
+        if (st != ST_OK) return st;
+        const char *dash = strrchr(one->pseudonym, '-');
+        size_t length = dash ? (size_t)(dash - one->pseudonym) : strlen(one->pseudonym);
+        in->stored.patients +=
+            length != before_length || strncmp(before, one->pseudonym, length) != 0;
+        before = one->pseudonym;
+        before_length = length;
+        in->stored.volumes++;
+        in->stored.slices += one->source.shape[0];
+        in->stored.unlabelled +=
+            in->from_seg && (series_is_unlabelled(one) || in->fates[i] == STORED_UNLABELLED);
+        in->voxels += voxels;
+    }
+    return ST_OK;
+}
+
+/* ST_INPUT if nothing is left, or if anything is at fault and that is not wanted. Local. */
+static status judge(const ingest *in) {
+    const stage_context *s = in->stage;
+    const int64_t faults = findings_faults(&in->list.faults);
+    if (in->stored.volumes == 0 && in->without_seg > 0)
+        return status_fail(ST_INPUT,
+                           "nothing is left to store: no DICOM SEG that can be used refers to any "
+                           "of %" PRId64 " CT series; add some, or set ingest.labels to thresholds",
+                           in->without_seg);
+    if (in->stored.volumes == 0)
+        return status_fail(ST_INPUT,
+                           "nothing is left to store: of %" PRId64 " files (%" PRId64
+                           " not DICOM, %" PRId64 " other DICOM objects) none makes a CT volume "
+                           "that can be used; the reasons are above and in " INGEST_REPORT,
+                           in->list.files, in->list.not_dicom, in->list.others);
+    if (faults > 0 && (s->strict || s->study->ingest.strict == SWITCH_ON))
+        return status_fail(ST_INPUT,
+                           "%" PRId64 " faults in the archive, and nothing is stored because of "
+                           "--strict or ingest.strict: see above and " INGEST_REPORT,
+                           faults);
+    return ST_OK;
+}
+
+/* Writes all findings. Collective. */
+static status write_findings(const ingest *in) {
+    status st = ST_OK;
+    if (comm_rank(in->stage->comm) == 0)
+        st = findings_write(in->stage, &in->list, in->scanned, &in->stored, in->fingerprint);
+    return comm_agree(in->stage->comm, st);
+}
+
+/* After the last of the decoding, or when the store is current: the late findings. Collective. */
+static status conclude(const ingest *in) {
+    findings_print(in->stage, &in->list.faults, in->scanned);
+    status st = write_findings(in);
+    if (st != ST_OK) return st;
+    findings_sum(in->stage, &in->list, &in->stored);
+    return judge(in);
+}
+
+/* The store's provenance, after volumes were left out. Local. */
+static status describe(const ingest *in, store_writer *w) {
+    json_t *origin = provenance(in);
+    if (!origin) return status_memory("the provenance of the store", 0);
+    status st = store_writer_describe(w, origin);
+    json_decref(origin);
     return st;
 }
 
@@ -259,82 +357,65 @@ static status write_store(ingest *in) {
     const stage_context *s = in->stage;
     store_writer *w = NULL;
     store_entry *entries = NULL;
-    json_t *origin = provenance(in);
     status st = array_alloc(&entries, in->list.count, sizeof *entries, "the list of volumes");
-    if (st == ST_OK && !origin) st = status_memory("the provenance of the store", 0);
     TRY(comm_agree(s->comm, st));
     for (int64_t i = 0; i < in->list.count; i++) {
         const series *one = &in->list.items[i];
         snprintf(entries[i].id, sizeof entries[i].id, "%s", one->pseudonym);
         entries[i].space = one->space;
         entries[i].contrast = one->contrast;
-        entries[i].unlabelled = in->from_seg && one->segmentation_count == 0;
+        entries[i].unlabelled = in->from_seg && series_is_unlabelled(one);
     }
     store_plan plan = {.directory = in->directory,
                        .fingerprint = in->fingerprint,
                        .labels = &in->labels,
-                       .provenance = origin,
                        .entries = entries,
                        .count = in->list.count,
                        .shard_bytes = s->study->ingest.shard_mib * 1024 * 1024};
     TRY(store_writer_open(s->comm, &plan, &w));
     log_progress_begin(s->log, "ingest", in->list.count);
     st = write_volumes(in, w);
+    if (st == ST_OK) st = count_stored(in);
+    if (st == ST_OK) st = conclude(in);
+    if (st == ST_OK) st = describe(in, w);
     st = store_writer_finish(w, st);
     log_progress_end(s->log);
 done:
     free(entries);
-    json_decref(origin);
     return st;
 }
 
-/* With labels from SEG, finds the series that no SEG refers to: archives also hold patients whom
- * nobody segmented, other contrast phases and reconstruction kernels. ingest.unlabelled decides
- * whether they are removed or stored as unlabelled volumes. Rank 0 logs a warning for those left
- * out and for the single-slice series (scouts) that the scan left out. Local, with the same result
- * on all ranks. */
+/* Removes the series without known labels, unless ingest.unlabelled keeps them: archives also hold
+ * patients whom nobody segmented, other contrast phases and reconstruction kernels. Local, with the
+ * same result on all ranks. */
 static status choose_series(ingest *in) {
-    status st = ST_OK;
-    char path[PATH_SIZE] = "";
-    bool first = comm_rank(in->stage->comm) == 0;
-    if (first && in->list.single_count > 0)
-        log_warning(in->stage->log, "%" PRId64 " CT series of a single slice left out, such as %s",
-                    in->list.single_count, in->list.single);
+    const bool first = comm_rank(in->stage->comm) == 0;
     const bool keep = in->stage->study->ingest.unlabelled == UNLABELLED_KEEP;
-    if (in->from_seg && keep)
-        TRY(series_find_unsegmented(&in->list, &in->without_seg, path));
-    else if (in->from_seg)
-        TRY(series_keep_segmented(&in->list, &in->without_seg, path));
-    if (first && keep && in->without_seg > 0)
-        log_info(in->stage->log,
-                 "%" PRId64 " CT series that no DICOM SEG refers to are stored as unlabelled",
-                 in->without_seg);
-    else if (first && in->without_seg > 0)
-        log_warning(in->stage->log,
-                    "%" PRId64 " CT series that no DICOM SEG refers to left out, such as %s",
-                    in->without_seg, path);
-done:
-    return st;
-}
-
-/* Counts patients, slices and voxels from the headers. Series are sorted by pseudonym, hence those
- * of one patient are neighbours. Local, with the same result on all ranks. */
-static status count_input(ingest *in) {
-    const char *before = "";
-    size_t before_length = 0;
-    for (int64_t i = 0; i < in->list.count; i++) {
+    for (int64_t i = 0; i < in->list.count && in->from_seg; i++) {
         const series *one = &in->list.items[i];
-        int64_t voxels = 0;
-        status st = geometry_voxels(&one->space, &voxels);
+        if (!series_is_unlabelled(one)) continue;
+        in->without_seg++;
+        if (keep) continue;
+        status st = fault_add(
+            &in->list.faults,
+            &(fault){.scope = FAULT_SERIES,
+                     .ordinary = true,
+                     .files = one->source.shape[0],
+                     .text = {[FAULT_PATH] = one->slices[0].path,
+                              [FAULT_UID] = one->series_uid,
+                              [FAULT_REASON] = one->faulty_labels
+                                                   ? "its segmentation cannot be used"
+                                                   : "no DICOM SEG refers to it",
+                              [FAULT_ADVICE] = "segment it, or set ingest.unlabelled: keep"}});
         if (st != ST_OK) return st;
-        const char *dash = strrchr(one->pseudonym, '-');
-        size_t length = dash ? (size_t)(dash - one->pseudonym) : strlen(one->pseudonym);
-        in->patients += length != before_length || strncmp(before, one->pseudonym, length) != 0;
-        before = one->pseudonym;
-        before_length = length;
-        in->slices += one->space.shape[0];
-        in->voxels += voxels;
     }
+    if (in->from_seg && !keep) series_keep_labelled(&in->list);
+    if (first && in->without_seg > 0)
+        log_info(in->stage->log, "%" PRId64 " CT series that no DICOM SEG refers to %s",
+                 in->without_seg, keep ? "are stored as unlabelled" : "left out");
+    if (first && in->list.single_count > 0)
+        log_info(in->stage->log, "%" PRId64 " CT series of a single slice left out",
+                 in->list.single_count);
     return ST_OK;
 }
 
@@ -344,7 +425,7 @@ static void log_summary(const ingest *in) {
     double low[3] = {INFINITY, INFINITY, INFINITY}, high[3] = {0, 0, 0};
     json_t *counts = json_object();
     for (int64_t i = 0; i < in->list.count; i++) {
-        for (int axis = 0; axis < 3; axis++) {
+        for (int axis = 0; axis < 3 && in->fates[i] != LEFT_OUT; axis++) {
             low[axis] = fmin(low[axis], in->list.items[i].space.spacing[axis]);
             high[axis] = fmax(high[axis], in->list.items[i].space.spacing[axis]);
         }
@@ -354,29 +435,88 @@ static void log_summary(const ingest *in) {
         if (k > 0 && in->label_voxels[k] == 0 && comm_rank(s->comm) == 0)
             log_warning(s->log, "label '%s' marks no voxel", in->labels.name[k]);
     }
-    log_event(
-        s->log, "ingest",
-        json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:[f,f,f], s:[f,f,f]}",
-                  "store", in->directory, "fingerprint", in->fingerprint, "patients",
-                  (json_int_t)in->patients, "volumes", (json_int_t)in->list.count, "slices",
-                  (json_int_t)in->slices, "voxels", (json_int_t)in->voxels, "left_out",
-                  (json_int_t)in->left_out, "single_slice_series",
-                  (json_int_t)in->list.single_count, "series_without_seg",
-                  (json_int_t)in->without_seg, "labels_from",
-                  named_table_name(&label_sources, s->study->ingest.labels), "label_voxels", counts,
-                  "spacing_min", low[0], low[1], low[2], "spacing_max", high[0], high[1], high[2]));
-    if (in->left_out > 0)
+    log_event(s->log, "ingest",
+              json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:[f,f,f], "
+                        "s:[f,f,f]}",
+                        "store", in->directory, "fingerprint", in->fingerprint, "patients",
+                        (json_int_t)in->stored.patients, "volumes", (json_int_t)in->stored.volumes,
+                        "slices", (json_int_t)in->stored.slices, "voxels", (json_int_t)in->voxels,
+                        "left_out", (json_int_t)in->list.others, "faults",
+                        (json_int_t)findings_faults(&in->list.faults), "single_slice_series",
+                        (json_int_t)in->list.single_count, "series_without_seg",
+                        (json_int_t)in->without_seg, "labels_from",
+                        named_table_name(&label_sources, s->study->ingest.labels), "label_voxels",
+                        counts, "spacing_min", low[0], low[1], low[2], "spacing_max", high[0],
+                        high[1], high[2]));
+    if (in->list.others > 0)
         log_info(s->log, "%" PRId64 " DICOM files are neither CT images nor SEG: left out",
-                 in->left_out);
+                 in->list.others);
     log_info(s->log,
              "store: %s: %" PRId64 " volumes of %" PRId64 " patients, %" PRId64
              " slices, %d structures",
-             in->directory, in->list.count, in->patients, in->slices, in->labels.count - 1);
+             in->directory, in->stored.volumes, in->stored.patients, in->stored.slices,
+             in->labels.count - 1);
+}
+
+/* From the folder to the list of what is to be stored, with its labels, and all that can be said of
+ * it without decoding. Collective. */
+static status plan(ingest *in) {
+    const stage_context *s = in->stage;
+    const struct series_policy policy = {.split_gaps = s->study->ingest.gaps == GAPS_SPLIT,
+                                         .shear = s->study->ingest.tilt == TILT_SHEAR,
+                                         .any_orientation =
+                                             s->study->ingest.orientation == ORIENTATION_ANY};
+    status st;
+    TRY(series_scan(s->comm, s->study->ingest.dicom, &policy, &in->list));
+    st =
+        in->from_seg ? labels_of_segs(s->comm, &in->list, &in->labels) : labels_from_thresholds(in);
+    TRY(comm_agree(s->comm, st));
+    st = choose_series(in);
+    if (st == ST_OK)
+        st = array_alloc(&in->fates, in->list.count, sizeof *in->fates, "the list of volumes");
+    if (st == ST_OK) st = count_stored(in);
+    in->scanned = in->list.faults.count;
+    TRY(comm_agree(s->comm, st));
+done:
+    return st;
+}
+
+/* After the scan: prints what it found, and judges. *go: whether there is more to do. Collective.
+ */
+static status conclude_scan(const ingest *in, bool *go) {
+    const stage_context *s = in->stage;
+    status st = judge(in);
+    char why[512];
+    snprintf(why, sizeof why, "%s", status_message());
+    findings_print(s, &in->list.faults, 0);
+    *go = st == ST_OK && !s->check;
+    if (*go) return ST_OK;
+    const status written = write_findings(in);
+    if (written != ST_OK) return written;
+    findings_sum(s, &in->list, &in->stored);
+    if (st != ST_OK) return status_fail(st, "%s", why);
+    log_info(s->log,
+             "check: %" PRId64 " volumes of %" PRId64 " patients, %" PRId64
+             " slices can be stored as far as the headers tell",
+             in->stored.volumes, in->stored.patients, in->stored.slices);
+    return ST_OK;
+}
+
+/* Counts what a current store holds: all of the list but what the late findings left out. Local. */
+static status recount(ingest *in) {
+    const bool keep = in->stage->study->ingest.unlabelled == UNLABELLED_KEEP;
+    for (int64_t k = in->scanned; k < in->list.faults.count; k++) {
+        const fault *f = &in->list.faults.items[k];
+        for (int64_t i = 0; i < in->list.count; i++)
+            if (strcmp(in->list.items[i].series_uid, f->text[FAULT_UID]) == 0)
+                in->fates[i] = f->scope == FAULT_SEG && keep ? STORED_UNLABELLED : LEFT_OUT;
+    }
+    return count_stored(in);
 }
 
 status ingest_stage(const stage_context *s) {
     ingest *in = NULL;
-    bool current = false;
+    bool current = false, go = false;
     status st = array_alloc(&in, 1, sizeof *in, "ingest");
     if (st == ST_OK) st = stage_path(s, "store", in->directory);
     if (st == ST_OK && s->study->ingest.dicom[0] == 0)
@@ -384,15 +524,17 @@ status ingest_stage(const stage_context *s) {
     TRY(comm_agree(s->comm, st));
     in->stage = s;
     in->from_seg = s->study->ingest.labels == LABELS_FROM_SEG;
-    TRY(series_scan(s->comm, s->study->ingest.dicom, &in->list, &in->left_out));
-    TRY(comm_agree(s->comm, choose_series(in)));
-    TRY(comm_agree(s->comm, count_input(in)));
+    TRY(plan(in));
+    TRY(conclude_scan(in, &go));
+    if (!go) goto done;
     TRY(is_current(in, &current));
     if (current) {
+        TRY(findings_recall(s, in->fingerprint, &in->list.faults));
+        TRY(recount(in));
+        TRY(conclude(in));
         log_info(s->log, "store: %s is current", in->directory);
     } else {
-        st = in->from_seg ? labels_from_segs(in) : labels_from_thresholds(in);
-        TRY(comm_agree(s->comm, st));
+        TRY(write_findings(in));
         TRY(write_store(in));
         log_summary(in);
     }
@@ -400,6 +542,8 @@ status ingest_stage(const stage_context *s) {
 done:
     if (in) {
         series_list_free(&in->list);
+        faults_free(&in->late);
+        free(in->fates);
         free(in->paths);
         free(in->files);
     }

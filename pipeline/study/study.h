@@ -23,6 +23,9 @@ enum { STUDY_TEXT = 256, STUDY_LIST = 16 };
 /* Choices of the study; those of the model are declared there. Their names are in study_table.c. */
 typedef enum label_source { LABELS_FROM_SEG, LABELS_FROM_THRESHOLDS } label_source;
 typedef enum unlabelled_kind { UNLABELLED_DROP, UNLABELLED_KEEP } unlabelled_kind;
+typedef enum gap_kind { GAPS_REFUSE, GAPS_SPLIT } gap_kind;
+typedef enum tilt_kind { TILT_REFUSE, TILT_SHEAR } tilt_kind;
+typedef enum orientation_kind { ORIENTATION_AXIAL, ORIENTATION_ANY } orientation_kind;
 typedef enum flip_kind { FLIP_NONE, FLIP_HORIZONTAL } flip_kind;
 typedef enum precision_kind { PRECISION_F32, PRECISION_BF16, PRECISION_AUTO } precision_kind;
 typedef enum recompute_kind { RECOMPUTE_NONE, RECOMPUTE_BLOCKS } recompute_kind;
@@ -74,6 +77,10 @@ typedef struct study {
         study_threshold thresholds[STUDY_LIST];
         int threshold_count; /* no key of its own */
         unlabelled_kind unlabelled;
+        switch_kind strict;
+        gap_kind gaps;
+        tilt_kind tilt;
+        orientation_kind orientation;
         int64_t shard_mib;
     } ingest;
     struct {

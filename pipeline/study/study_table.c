@@ -12,6 +12,10 @@ static const char *const source_names[] = {
     [LABELS_FROM_SEG] = "seg", [LABELS_FROM_THRESHOLDS] = "thresholds"};
 static const char *const unlabelled_names[] = {
     [UNLABELLED_DROP] = "drop", [UNLABELLED_KEEP] = "keep"};
+static const char *const gap_names[] = {[GAPS_REFUSE] = "refuse", [GAPS_SPLIT] = "split"};
+static const char *const tilt_names[] = {[TILT_REFUSE] = "refuse", [TILT_SHEAR] = "shear"};
+static const char *const orientation_names[] = {
+    [ORIENTATION_AXIAL] = "axial", [ORIENTATION_ANY] = "any"};
 static const char *const flip_names[] = {[FLIP_NONE] = "none", [FLIP_HORIZONTAL] = "horizontal"};
 static const char *const precision_names[] = {
     [PRECISION_F32] = "f32", [PRECISION_BF16] = "bf16", [PRECISION_AUTO] = "auto"};
@@ -30,6 +34,9 @@ const named_table precision_kinds = NAMED_TABLE("precision", precision_names);
 const named_table painter_kinds = NAMED_TABLE("painter", painter_names);
 static const named_table unlabelled_kinds = NAMED_TABLE("treatment", unlabelled_names);
 const named_table release_kinds = NAMED_TABLE("release", release_names);
+static const named_table gap_kinds = NAMED_TABLE("treatment", gap_names);
+static const named_table tilt_kinds = NAMED_TABLE("treatment", tilt_names);
+static const named_table orientation_kinds = NAMED_TABLE("orientation", orientation_names);
 static const named_table flip_kinds = NAMED_TABLE("flip", flip_names);
 static const named_table recompute_kinds = NAMED_TABLE("recomputation", recompute_names);
 static const named_table switch_kinds = NAMED_TABLE("switch", switch_names);
@@ -103,6 +110,14 @@ const study_key study_keys[] = {
      .help = "such as [\"bone: 300..3071\"], HU low..high; later entries take precedence"},
     CHOICE(ingest, unlabelled, unlabelled_kinds, "drop",
            "series that no SEG refers to: keep stores them, for training without labels"),
+    INERT_CHOICE(ingest, strict, switch_kinds, "off",
+                 "on: nothing is stored if anything is at fault (exit code 3), as --strict"),
+    CHOICE(ingest, gaps, gap_kinds, "refuse",
+           "series with missing slices or changing steps: left out, or split into volumes"),
+    CHOICE(ingest, tilt, tilt_kinds, "refuse",
+           "tilted gantry: the series is left out, or resampled to a straight grid"),
+    CHOICE(ingest, orientation, orientation_kinds, "axial",
+           "coronal and sagittal stacks: left out, or (any) turned to lie as the others"),
     INTEGER(ingest, shard_mib, 1, 65536, "64", "voxel data in one file (shard) of the store, MiB"),
 
     INTEGER(data, size, 8, 1024, "64", "working slices are size x size; a multiple of 8"),

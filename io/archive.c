@@ -1,0 +1,185 @@
+/* Rank 0 lists the files; rank r reads the headers of files r, r + ranks, ...; then every rank gets
+ * all headers and all faults in an order that does not depend on the number of ranks. */
+#include "io/archive.h"
+
+#include "io/activity.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Growing list of path names. */
+typedef struct path_list {
+    char (*at)[PATH_SIZE];
+    int64_t count, capacity;
+} path_list;
+
+/* ---- the folder ---- */
+
+static status path_list_add(path_list *list, const char *path) {
+    if (list->count == list->capacity) {
+        int64_t capacity = list->capacity ? 2 * list->capacity : 256, bytes = 0;
+        void *grown = NULL;
+        if (size_mul(capacity, PATH_SIZE, &bytes)) grown = realloc(list->at, (size_t)bytes);
+        if (!grown) return status_memory("the list of files", bytes);
+        list->at = grown;
+        list->capacity = capacity;
+    }
+    return path_join(list->at[list->count++], "", path);
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b) {
+    return strcmp((*a)->d_name, (*b)->d_name); /* unlike alphasort() independent of the locale */
+}
+
+static int is_visible(const struct dirent *entry) { return entry->d_name[0] != '.'; }
+
+static status add_unreadable(fault_list *faults, const char *path, const char *what, int why) {
+    char reason[160];
+    snprintf(reason, sizeof reason, "%s: %s", what, strerror(why));
+    return fault_add(faults, &(fault){.scope = FAULT_FILE,
+                                      .files = 1,
+                                      .text = {[FAULT_PATH] = path,
+                                               [FAULT_REASON] = reason,
+                                               [FAULT_ADVICE] = "make it readable, or remove it"}});
+}
+
+/* Appends the files below `directory`; `top`: a folder that cannot be listed is no mere fault. */
+static status walk(const char *directory, bool top, path_list *list, fault_list *faults) {
+    status st = ST_OK;
+    char path[PATH_SIZE];
+    struct dirent **entries = NULL;
+    int n = scandir(directory, &entries, is_visible, by_name);
+    if (n < 0 && !top) return add_unreadable(faults, directory, "cannot list the folder", errno);
+    if (n < 0)
+        return status_fail(ST_INPUT, "%s: cannot list the folder: %s", directory, strerror(errno));
+    for (int i = 0; i < n; i++) {
+        struct stat itself, target;
+        TRY(path_join(path, directory, entries[i]->d_name));
+        if (lstat(path, &itself) != 0 || stat(path, &target) != 0) {
+            TRY(add_unreadable(faults, path, "cannot read", errno));
+            continue;
+        }
+        if (S_ISDIR(itself.st_mode)) TRY(walk(path, false, list, faults));
+        if (S_ISREG(target.st_mode)) TRY(path_list_add(list, path));
+    }
+done:
+    for (int i = 0; i < n; i++) free(entries[i]);
+    free(entries);
+    return st;
+}
+
+/* The files of the folder as rank 0 sees them, on every rank. Collective. */
+static status list_files(const comm *c, const char *directory, path_list *list,
+                         fault_list *faults) {
+    status st = ST_OK;
+    int64_t bytes = 0;
+    if (comm_rank(c) == 0) {
+        st = walk(directory, true, list, faults);
+        if (st == ST_OK && list->count == 0)
+            st = status_fail(ST_INPUT, "%s: the folder holds no files", directory);
+        bytes = list->count * PATH_SIZE;
+    }
+    TRY(comm_agree(c, st));
+    TRY(comm_broadcast_block(c, (void **)&list->at, &bytes, 0));
+    list->count = bytes / PATH_SIZE;
+done:
+    return st;
+}
+
+/* ---- headers ---- */
+
+/* Makes a record of a file whose header was refused, for the reason in status_message(). Local. */
+static status add_refused(const char *path, fault_list *faults, int64_t *not_dicom) {
+    char message[1024];
+    dicom_header h;
+    dicom_remains left;
+    snprintf(message, sizeof message, "%s", status_message());
+    status st = dicom_salvage(path, &h, &left);
+    if (st != ST_OK) return st;
+    fault f = {.scope = FAULT_FILE, .files = 1, .text = {[FAULT_PATH] = path}};
+    if (!left.is_dicom) {
+        ++*not_dicom;
+        f.text[FAULT_REASON] = "not a DICOM file";
+        f.text[FAULT_ADVICE] = "nothing, unless it should be a slice";
+        return fault_add(faults, &f);
+    }
+    const bool is_slice = left.torn || (left.has_pixels && left.has_place);
+    f.text[FAULT_UID] = h.series_uid;
+    f.text[FAULT_ADVICE] = "export the file again";
+    if (h.kind == DICOM_CT && is_slice && h.series_uid[0]) {
+        f.scope = FAULT_SERIES;
+        f.text[FAULT_ADVICE] = "export the series again, or correct this file";
+    } else if (h.kind == DICOM_SEG) {
+        f.scope = FAULT_SEG;
+        f.text[FAULT_UID] = h.referenced_series_uid;
+        f.text[FAULT_ADVICE] = "correct the segmentation";
+    } else if (h.kind == DICOM_CT && !is_slice) {
+        f.text[FAULT_ADVICE] = "nothing: it is no slice";
+    }
+    status_fail(ST_INPUT, "%s", message);
+    return fault_add_message(faults, &f);
+}
+
+/* Appends the header of a file. Local. */
+static status append_headers(const char *path, archive *to, int64_t *capacity) {
+    dicom_header one;
+    status st = dicom_read_header(path, &one);
+    if (st != ST_OK) return st;
+    if (to->count == *capacity) {
+        int64_t bytes = 0;
+        void *grown = NULL;
+        *capacity = *capacity ? 2 * *capacity : 64;
+        if (size_mul(*capacity, sizeof one, &bytes)) grown = realloc(to->headers, (size_t)bytes);
+        if (!grown) return status_memory("DICOM headers", bytes);
+        to->headers = grown;
+    }
+    to->headers[to->count++] = one;
+    return ST_OK;
+}
+
+/* Reads this rank's headers to `mine`. Local. */
+static status read_own(const comm *c, const path_list *files, archive *mine, fault_list *faults) {
+    int64_t capacity = 0;
+    for (int64_t i = comm_rank(c); i < files->count; i += comm_size(c)) {
+        status st = append_headers(files->at[i], mine, &capacity);
+        if (st == ST_INPUT) st = add_refused(files->at[i], faults, &mine->not_dicom);
+        if (st != ST_OK) return st;
+        activity_progress();
+    }
+    return ST_OK;
+}
+
+static int by_path(const void *left, const void *right) {
+    return strcmp(((const dicom_header *)left)->path, ((const dicom_header *)right)->path);
+}
+
+status archive_scan(const comm *c, const char *directory, archive *out, fault_list *faults) {
+    status st;
+    path_list files = {0};
+    archive mine = {0};
+    const int64_t size = (int64_t)sizeof *mine.headers;
+    int64_t bytes = 0;
+    *out = (archive){0};
+    TRY(list_files(c, directory, &files, faults));
+    TRY(comm_agree(c, read_own(c, &files, &mine, faults)));
+    TRY(comm_all_gather(c, mine.headers, mine.count * size, (void **)&out->headers, &bytes, NULL));
+    TRY(faults_gather(c, faults));
+    out->count = bytes / size;
+    out->files = files.count;
+    out->not_dicom = mine.not_dicom;
+    TRY(comm_sum_i64(c, &out->not_dicom, 1));
+    if (out->count > 1) qsort(out->headers, (size_t)out->count, sizeof *out->headers, by_path);
+done:
+    if (st != ST_OK) archive_free(out);
+    archive_free(&mine);
+    free(files.at);
+    return st;
+}
+
+void archive_free(archive *a) {
+    free(a->headers);
+    *a = (archive){0};
+}

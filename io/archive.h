@@ -1,0 +1,29 @@
+/* The files of an archive and their headers. A file that cannot be read is a record in the list of
+ * faults, and costs no other file. */
+#ifndef CTAUG_IO_ARCHIVE_H
+#define CTAUG_IO_ARCHIVE_H
+
+#include "io/dicom.h"
+#include "io/faults.h"
+
+typedef struct archive {
+    dicom_header *headers; /* of all files that could be read, sorted by path; owned */
+    int64_t count;
+    int64_t files;     /* that the folder holds */
+    int64_t not_dicom; /* of them */
+} archive;
+
+/* Lists `directory` recursively (without hidden files, following symbolic links to files),
+ * distributes the reading of headers over the ranks, and returns the same on every rank;
+ * archive_free() frees *out.
+ *
+ * Adds to `faults`: files that are not DICOM; DICOM files that dicom_read_header() refuses; links
+ * and folders that lead nowhere. A faulty slice whose series is known makes a record of that series
+ * (FAULT_SERIES), a faulty segmentation one of scope FAULT_SEG. A picture without pixels or without
+ * a place is no slice: a record of the file alone.
+ *
+ * ST_INPUT if the directory cannot be listed or holds no file. Collective. */
+status archive_scan(const comm *c, const char *directory, archive *out, fault_list *faults);
+void archive_free(archive *a);
+
+#endif

@@ -1,0 +1,195 @@
+/* What a header tells besides geometry: which kind of picture it is, which pass of its series it
+ * belongs to, to how many digits its numbers are written, whether a contrast agent was given. And
+ * what is left of a file that cannot be read.
+ */
+#include "io/dicom_common.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <string>
+
+static const DcmTagKey pass_tags[DICOM_PASS_KEYS] = {
+    DCM_TemporalPositionIdentifier,
+    DCM_NominalPercentageOfCardiacPhase,
+    DCM_TriggerTime,
+    DCM_AcquisitionNumber,
+    DCM_ConvolutionKernel,
+    DCM_KVP,
+    DCM_SeriesDescription,
+    DCM_AcquisitionTime,
+};
+
+const char *dicom_pass_name(int key) {
+    static const std::string names[DICOM_PASS_KEYS] = {
+        dicom_tag_name(pass_tags[0]), dicom_tag_name(pass_tags[1]), dicom_tag_name(pass_tags[2]),
+        dicom_tag_name(pass_tags[3]), dicom_tag_name(pass_tags[4]), dicom_tag_name(pass_tags[5]),
+        dicom_tag_name(pass_tags[6]), dicom_tag_name(pass_tags[7])};
+    return names[key].c_str();
+}
+
+/* Upper case, without white space at the ends. */
+static std::string plain(const std::string &text) {
+    std::string out;
+    for (const char c : text) out += static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    while (!out.empty() && std::isspace(static_cast<unsigned char>(out.back()))) out.pop_back();
+    return out.substr(std::min(out.size(), out.find_first_not_of(" \t\r\n")));
+}
+
+template <std::size_t N>
+static bool is_one_of(const std::string &text, const char *const (&of)[N]) {
+    for (const char *const one : of)
+        if (text == one) return true;
+    return false;
+}
+
+template <std::size_t N> static bool has_part(const std::string &text, const char *const (&of)[N]) {
+    for (const char *const one : of)
+        if (text.find(one) != std::string::npos) return true;
+    return false;
+}
+
+/* What Image Type and Burned In Annotation say. Values 1 and 2 (ORIGINAL, PRIMARY) say nothing of
+ * it: derived slices, such as resampled ones, are slices. */
+static dicom_picture picture_of(DcmItem &item) {
+    static const char *const scouts[] = {"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW",
+                                         "CT_SOM5 TOP"};
+    static const char *const slabs[] = {
+        "MIP", "MAXIP", "MINIP", "MAX_IP",        "MIN_IP",           "AVERAGE_IP", "CPR",
+        "SSD", "VRT",   "MPVR",  "VOLUME_RENDER", "PROJECTION IMAGE", "PROJECTION"};
+    static const char *const pages[] = {"PROT", "DOSE", "SCREEN", "REPORT", "POSDISP"};
+    for (unsigned long i = 2; i < 16; i++) {
+        const std::string value = plain(dicom_text(item, DCM_ImageType, i));
+        if (is_one_of(value, scouts)) return PICTURE_SCOUT;
+        const bool is_slab = is_one_of(value, slabs) || value.compare(0, 4, "MIP_") == 0 ||
+                             value.find("CSA MIP") != std::string::npos;
+        if (is_slab) return PICTURE_PROJECTION;
+        if (has_part(value, pages)) return PICTURE_PAGE;
+    }
+    if (plain(dicom_text(item, DCM_BurnedInAnnotation)) == "YES") return PICTURE_ANNOTATED;
+    return PICTURE_SLICE;
+}
+
+/* Operators also write in Contrast/Bolus Agent that there was none. "NON-IONIC" is an agent. */
+static int has_contrast(DcmItem &item) {
+    static const char *const without[] = {"",
+                                          "NONE",
+                                          "NO",
+                                          "N",
+                                          "NIL",
+                                          "NULL",
+                                          "0",
+                                          "-",
+                                          "--",
+                                          "N/A",
+                                          "NA",
+                                          "NATIVE",
+                                          "NATIV",
+                                          "PLAIN",
+                                          "WITHOUT",
+                                          "W/O",
+                                          "WO",
+                                          "UNENHANCED",
+                                          "NOT GIVEN",
+                                          "NOT APPLICABLE",
+                                          "NO AGENT",
+                                          "NO CONTRAST",
+                                          "NON CONTRAST",
+                                          "NONCONTRAST",
+                                          "NON-CONTRAST",
+                                          "NOCONTRAST",
+                                          "WITHOUT CONTRAST",
+                                          "W/O CONTRAST",
+                                          "WO CONTRAST",
+                                          "UNKNOWN",
+                                          "FALSE"};
+    return !is_one_of(plain(dicom_text(item, DCM_ContrastBolusAgent)), without);
+}
+
+/* Digits behind the point of a decimal string: 2 for "1.25", 3 for "12.5E-2", 0 for "7". */
+static int digits_of(const std::string &text) {
+    enum { MOST = 15 };
+    const std::size_t point = text.find_first_of(".,"), power = text.find_first_of("eE");
+    long digits = 0;
+    if (point != std::string::npos)
+        for (std::size_t i = point + 1;
+             i < text.size() && std::isdigit(static_cast<unsigned char>(text[i])); i++)
+            digits++;
+    if (power != std::string::npos) digits -= std::strtol(text.c_str() + power + 1, NULL, 10);
+    return static_cast<int>(std::min(std::max(digits, 0l), static_cast<long>(MOST)));
+}
+
+static void copy(const std::string &text, char *out, std::size_t size) {
+    std::snprintf(out, size, "%s", text.c_str());
+}
+
+void dicom_read_traits(DcmItem &item, dicom_header *out) {
+    Sint32 number = 0;
+    out->picture = picture_of(item);
+    out->contrast = has_contrast(item);
+    out->instance_number = item.findAndGetSint32(DCM_InstanceNumber, number).good() ? number : -1;
+    for (unsigned long i = 0; i < 3; i++)
+        out->position_digits[i] = digits_of(dicom_text(item, DCM_ImagePositionPatient, i));
+    for (unsigned long i = 0; i < 6; i++)
+        out->orientation_digits = std::max(
+            out->orientation_digits, digits_of(dicom_text(item, DCM_ImageOrientationPatient, i)));
+    for (int k = 0; k < DICOM_PASS_KEYS; k++)
+        copy(dicom_text(item, pass_tags[k]), out->pass[k], sizeof out->pass[k]);
+}
+
+/* Whether the file begins as DICOM files do: 128 bytes, then "DICM". */
+static int has_prefix(const char *path) {
+    char bytes[132] = "";
+    FILE *f = std::fopen(path, "rb");
+    if (!f) return 0;
+    const std::size_t n = std::fread(bytes, 1, sizeof bytes, f);
+    std::fclose(f);
+    return n == sizeof bytes && std::memcmp(bytes + 128, "DICM", 4) == 0;
+}
+
+static dicom_kind kind_of(const std::string &sop_class) {
+    if (sop_class == UID_SegmentationStorage) return DICOM_SEG;
+    const bool is_ct = sop_class == UID_CTImageStorage || sop_class == UID_EnhancedCTImageStorage ||
+                       sop_class == UID_LegacyConvertedEnhancedCTImageStorage;
+    return is_ct ? DICOM_CT : DICOM_OTHER;
+}
+
+/* DCMTK keeps the elements that it read before the one that it failed at. What dicom_prescan()
+ * objects to is not parsed. */
+status dicom_salvage(const char *path, dicom_header *out, dicom_remains *remains) {
+    return dicom_guard(path, [&] {
+        DcmFileFormat file;
+        int64_t content = 0;
+        *out = dicom_header();
+        *remains = dicom_remains();
+        status st = path_join(out->path, "", path);
+        if (st != ST_OK) return st;
+        remains->is_dicom = has_prefix(path);
+        if (dicom_prescan(path, &content) != ST_OK) {
+            remains->torn = remains->is_dicom;
+            return ST_OK;
+        }
+        remains->torn = file.loadFile(path).bad();
+        DcmDataset &set = *file.getDataset();
+        std::string sop_class = dicom_text(set, DCM_SOPClassUID);
+        if (sop_class.empty() && file.getMetaInfo())
+            sop_class = dicom_text(*file.getMetaInfo(), DCM_MediaStorageSOPClassUID);
+        out->kind = kind_of(sop_class);
+        dicom_read_traits(set, out);
+        copy(dicom_text(set, DCM_PatientID), out->patient_id, sizeof out->patient_id);
+        copy(dicom_text(set, DCM_StudyInstanceUID), out->study_uid, sizeof out->study_uid);
+        copy(dicom_text(set, DCM_SeriesInstanceUID), out->series_uid, sizeof out->series_uid);
+        copy(dicom_text(set, DCM_SOPInstanceUID), out->sop_uid, sizeof out->sop_uid);
+        DcmItem *reference = dicom_item(set, DCM_ReferencedSeriesSequence);
+        if (reference)
+            copy(dicom_text(*reference, DCM_SeriesInstanceUID), out->referenced_series_uid,
+                 sizeof out->referenced_series_uid);
+        remains->is_dicom = 1;
+        remains->has_pixels = set.tagExists(DCM_PixelData);
+        remains->has_place = set.tagExistsWithValue(DCM_ImagePositionPatient) ||
+                             set.tagExistsWithValue(DCM_ImageOrientationPatient);
+        return ST_OK;
+    });
+}
