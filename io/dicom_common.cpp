@@ -11,6 +11,7 @@
 #include <cinttypes>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <vector>
 
 static bool start_once() {
@@ -133,6 +134,12 @@ status dicom_check_claim(const char *path, const dicom_claim &claim, int64_t pay
                        " bytes, but has only %" PRId64 "%s bytes: refused",
                        path, claim.frames, claim.frames == 1 ? "" : "s", claim.rows, claim.columns,
                        claim.bits, bytes, payload, compressed ? " compressed" : "");
+}
+
+void dicom_note(dicom_header *h, const char *what) {
+    const std::size_t used = std::strlen(h->note);
+    if (std::strstr(h->note, what)) return;
+    std::snprintf(h->note + used, sizeof h->note - used, "%s%s", used ? "; " : "", what);
 }
 
 DcmItem *dicom_item(DcmItem &item, const DcmTagKey &sequence, long index) {

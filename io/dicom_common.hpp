@@ -76,6 +76,9 @@ status dicom_numbers(const char *path, DcmItem &item, const DcmTagKey &tag, doub
 /* The value of a US attribute; ST_INPUT if missing. */
 status dicom_unsigned(const char *path, DcmItem &item, const DcmTagKey &tag, int64_t *out);
 
+/* Appends to the note of a header what was read otherwise than it is written. */
+void dicom_note(dicom_header *h, const char *what);
+
 /* Item `index` of a sequence in `item`, or NULL. */
 DcmItem *dicom_item(DcmItem &item, const DcmTagKey &sequence, long index = 0);
 

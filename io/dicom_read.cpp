@@ -12,6 +12,7 @@
 #include <cinttypes>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <vector>
 
 enum { PADDING_HU = -1024 };
@@ -86,16 +87,54 @@ done:
     return st;
 }
 
+/* Text of an attribute that need not be there, cut to what `out` holds. */
+template <std::size_t size>
+static void copy_optional(DcmItem &item, const DcmTagKey &tag, char (&out)[size]) {
+    std::snprintf(out, size, "%s", dicom_text(item, tag).c_str());
+}
+
+static int64_t optional_number(DcmItem &item, const DcmTagKey &tag) {
+    Sint32 value = 0;
+    return item.findAndGetSint32(tag, value).good() && value >= 0 ? value : DICOM_NO_NUMBER;
+}
+
+/* A series UID for a file that has none: equal in the files of a folder that have the same frame of
+ * reference and the same Acquisition Number. */
+static status make_series_uid(dicom_header *out) {
+    char seed[PATH_SIZE + DICOM_UID + 32], hash[SHA256_HEX];
+    const char *slash = std::strrchr(out->path, '/');
+    std::snprintf(seed, sizeof seed, "%.*s\n%s\n%" PRId64,
+                  slash ? static_cast<int>(slash - out->path) : 0, out->path,
+                  out->frame_of_reference_uid, out->acquisition_number);
+    status st = bytes_sha256(seed, static_cast<int64_t>(std::strlen(seed)), hash);
+    if (st != ST_OK) return st;
+    std::snprintf(out->series_uid, sizeof out->series_uid, "folder-%.32s", hash);
+    dicom_note(out, "no Series Instance UID: the files of a folder are taken as a series");
+    return ST_OK;
+}
+
+static void read_image_type(DcmItem &item, const DcmTagKey &tag, dicom_header *out) {
+    OFString all;
+    if (item.findAndGetOFStringArray(tag, all).good())
+        std::snprintf(out->image_type, sizeof out->image_type, "%s", all.c_str());
+}
+
+/* Nothing here must be there: Patient ID is of type 2, and anonymisers remove UIDs or write more
+ * characters than allowed. */
 static status read_identity(DcmItem &item, dicom_header *out) {
-    status st;
-    /* Type 2, so it may be empty. Anonymisers may write more characters than allowed. */
-    std::snprintf(out->patient_id, sizeof out->patient_id, "%s",
-                  dicom_text(item, DCM_PatientID).c_str());
-    TRY(dicom_copy_text(out->path, item, DCM_StudyInstanceUID, out->study_uid, DICOM_UID));
-    TRY(dicom_copy_text(out->path, item, DCM_SeriesInstanceUID, out->series_uid, DICOM_UID));
-    TRY(dicom_copy_text(out->path, item, DCM_SOPInstanceUID, out->sop_uid, DICOM_UID));
-done:
-    return st;
+    copy_optional(item, DCM_PatientID, out->patient_id);
+    copy_optional(item, DCM_StudyInstanceUID, out->study_uid);
+    copy_optional(item, DCM_SeriesInstanceUID, out->series_uid);
+    copy_optional(item, DCM_SOPInstanceUID, out->sop_uid);
+    copy_optional(item, DCM_FrameOfReferenceUID, out->frame_of_reference_uid);
+    read_image_type(item, DCM_ImageType, out);
+    out->acquisition_number = optional_number(item, DCM_AcquisitionNumber);
+    out->temporal_position = optional_number(item, DCM_TemporalPositionIdentifier);
+    out->instance_number = optional_number(item, DCM_InstanceNumber);
+    out->burned_in = dicom_text(item, DCM_BurnedInAnnotation) == "YES";
+    if (!out->study_uid[0]) dicom_note(out, "no Study Instance UID");
+    if (!out->sop_uid[0]) dicom_note(out, "no SOP Instance UID");
+    return out->series_uid[0] ? ST_OK : make_series_uid(out);
 }
 
 static status read_seg_header(DcmItem &item, dicom_header *out) {
@@ -116,6 +155,7 @@ static status classify(DcmFileFormat &file, dicom_header *out) {
     std::string sop_class = dicom_text(set, DCM_SOPClassUID);
     if (sop_class.empty()) sop_class = dicom_text(*file.getMetaInfo(), DCM_MediaStorageSOPClassUID);
     out->kind = DICOM_OTHER;
+    std::snprintf(out->sop_class, sizeof out->sop_class, "%s", sop_class.c_str());
     if (sop_class == UID_EnhancedCTImageStorage ||
         sop_class == UID_LegacyConvertedEnhancedCTImageStorage)
         return status_fail(ST_INPUT,
@@ -135,6 +175,8 @@ status dicom_read_header(const char *path, dicom_header *out) {
         DcmFileFormat file;
         int64_t content = 0;
         *out = dicom_header();
+        out->frames = 1;
+        out->acquisition_number = out->temporal_position = out->instance_number = DICOM_NO_NUMBER;
         TRY(path_join(out->path, "", path));
         TRY(dicom_load(path, DCM_PixelData, file, &content));
         TRY(classify(file, out));
@@ -146,6 +188,14 @@ status dicom_read_header(const char *path, dicom_header *out) {
     done:
         return st;
     });
+}
+
+status dicom_read_frames(const char *path, dicom_header **frames, int64_t *count) {
+    *count = 0;
+    status st = array_alloc(frames, 1, sizeof **frames, "DICOM headers");
+    if (st == ST_OK) st = dicom_read_header(path, *frames);
+    if (st == ST_OK) *count = 1;
+    return st;
 }
 
 /* ---- pixels ---- */

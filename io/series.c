@@ -225,6 +225,7 @@ static status make_pseudonym(const dicom_header *first, char out[VOLUME_ID]) {
     status st;
     char patient[SHA256_HEX], series[SHA256_HEX];
     const char *id = first->patient_id[0] ? first->patient_id : first->study_uid;
+    if (!id[0]) id = first->series_uid;
     TRY(bytes_sha256(id, (int64_t)strlen(id), patient));
     TRY(bytes_sha256(first->series_uid, (int64_t)strlen(first->series_uid), series));
     snprintf(out, VOLUME_ID, "p-%.16s-%.8s", patient, series);

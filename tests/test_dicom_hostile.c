@@ -45,7 +45,6 @@ static void lacking_and_lying_headers(void **state) {
     assert_refused("-ea '(0028,0030)'", "PixelSpacing (0028,0030)");
     assert_refused("-ea '(0028,1052)'", "RescaleIntercept (0028,1052)");
     assert_refused("-ea '(0028,1053)'", "RescaleSlope (0028,1053)");
-    assert_refused("-ea '(0020,000e)'", "SeriesInstanceUID (0020,000e)");
     assert_refused("-ea '(0028,0010)'", "Rows (0028,0010)");
     assert_refused("-ea '(7fe0,0010)'", "PixelData (7fe0,0010)");
     assert_refused("-m '(0028,0010)=0'", "must be at least 1");
