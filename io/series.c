@@ -83,32 +83,39 @@ done:
 
 /* ---- headers ---- */
 
-/* Headers of all files, in the order of `files`, on every rank; the caller frees *out. Collective.
- */
-static status read_headers(const comm *c, const path_list *files, dicom_header **out) {
+/* Appends the headers of a file: one for each frame of Enhanced CT, one for any other. */
+static status append_headers(const char *path, dicom_header **list, int64_t *count) {
     status st;
-    int64_t rank = comm_rank(c), ranks = comm_size(c), mine_count = 0, bytes = 0, total = 0;
-    dicom_header *mine = NULL, *gathered = NULL, *next;
+    int64_t frames = 1, bytes = 0;
+    dicom_header one, *all = NULL, *grown = NULL;
+    TRY(dicom_read_header(path, &one));
+    if (one.kind == DICOM_CT && one.frames > 1) TRY(dicom_read_frames(path, &all, &frames));
+    if (size_mul(*count + frames, sizeof one, &bytes)) grown = realloc(*list, (size_t)bytes);
+    if (!grown) TRY(status_memory("DICOM headers", bytes));
+    memcpy(grown + *count, all ? all : &one, (size_t)frames * sizeof one);
+    *list = grown;
+    *count += frames;
+done:
+    free(all);
+    return st;
+}
+
+/* Headers of all files, in no order, on every rank; the caller frees *out. Collective. */
+static status read_headers(const comm *c, const path_list *files, dicom_header **out,
+                           int64_t *count) {
+    status st = ST_OK;
+    int64_t mine_count = 0, bytes = 0;
+    dicom_header *mine = NULL;
     *out = NULL;
-    st = array_alloc(&mine, (files->count + ranks - 1 - rank) / ranks, sizeof *mine,
-                     "DICOM headers");
-    if (st == ST_OK) st = array_alloc(out, files->count, sizeof **out, "DICOM headers");
-    for (int64_t i = rank; i < files->count && st == ST_OK; i += ranks) {
-        st = dicom_read_header(files->at[i], &mine[mine_count++]);
+    for (int64_t i = comm_rank(c); i < files->count && st == ST_OK; i += comm_size(c)) {
+        st = append_headers(files->at[i], &mine, &mine_count);
         activity_progress();
     }
     TRY(comm_agree(c, st));
-
-    bytes = mine_count * (int64_t)sizeof *mine;
-    TRY(comm_all_gather(c, mine, bytes, (void **)&gathered, &total, NULL));
-    if (total != files->count * (int64_t)sizeof *mine)
-        TRY(status_fail(ST_INTERNAL, "the ranks read a different number of headers than files"));
-    next = gathered; /* rank r read files r, r + ranks, ... */
-    for (int64_t r = 0; r < ranks; r++)
-        for (int64_t i = r; i < files->count; i += ranks) (*out)[i] = *next++;
+    TRY(comm_all_gather(c, mine, mine_count * (int64_t)sizeof *mine, (void **)out, &bytes, NULL));
+    *count = bytes / (int64_t)sizeof *mine;
 done:
     free(mine);
-    free(gathered);
     return st;
 }
 
@@ -140,7 +147,8 @@ static int by_place(const void *left, const void *right) {
         order = strcmp(a->series_uid, b->series_uid);
         if (order == 0) order = (height_of(a) > height_of(b)) - (height_of(a) < height_of(b));
     }
-    return order ? order : strcmp(a->path, b->path);
+    if (order == 0) order = strcmp(a->path, b->path);
+    return order ? order : (a->frame > b->frame) - (a->frame < b->frame);
 }
 
 /* ---- one series ---- */
@@ -360,12 +368,13 @@ status series_scan(const comm *c, const char *directory, series_list *out, int64
     status st;
     path_list files = {0};
     dicom_header *headers = NULL;
+    int64_t count = 0;
     *out = (series_list){0};
     *left_out = 0;
     TRY(list_files(c, directory, &files));
-    TRY(read_headers(c, &files, &headers));
-    qsort(headers, (size_t)files.count, sizeof *headers, by_place);
-    st = group(directory, headers, files.count, out, left_out);
+    TRY(read_headers(c, &files, &headers, &count));
+    qsort(headers, (size_t)count, sizeof *headers, by_place);
+    st = group(directory, headers, count, out, left_out);
     TRY(comm_agree(c, st)); /* ranks may differ only in lack of memory */
 done:
     if (st != ST_OK) series_list_free(out);
