@@ -159,15 +159,27 @@ static outcome read_implicit_head(walk *w, element *e) {
     return GOES_ON;
 }
 
-/* Whether the sequence with VR UN whose head of 12 bytes is next has items in explicit VR, of which
- * the first has a length that would not fit if it were implicit. */
+/* Whether the sequence with VR UN whose head of 12 bytes is next has items in explicit VR: the
+ * first element of the first item would not fit if it were implicit, and is followed by another tag
+ * if it is explicit. */
 static bool has_explicit_items(walk *w) {
-    if (w->in->deflated || w->layout->explicit_count == DICOM_EXPLICIT_ITEMS ||
-        !source_need(w->in, 28))
+    enum { HEAD = 12, ITEM_HEAD = 8, FIRST = HEAD + ITEM_HEAD };
+    source *in = w->in;
+    if (in->deflated || w->layout->explicit_count == DICOM_EXPLICIT_ITEMS ||
+        !source_need(in, FIRST + HEAD))
         return false;
-    const unsigned char *item = w->in->data + w->in->at + 12;
-    return read_tag(item, w->big_endian) == ITEM && is_standard(item + 12) &&
-           number(item + 12, 4, w->big_endian) > number(item + 4, 4, w->big_endian) - 8;
+    const unsigned char *item = in->data + in->at + HEAD, *b = item + ITEM_HEAD;
+    const uint32_t room = number(item + 4, 4, w->big_endian), tag = read_tag(b, w->big_endian);
+    if (read_tag(item, w->big_endian) != ITEM || !is_standard(b + 4) ||
+        (room != UNDEFINED && (room < 8 || number(b + 4, 4, w->big_endian) <= room - 8)))
+        return false;
+    const bool is_short = kind_of_vr(b + 4, tag) == VR_SHORT;
+    const int64_t length =
+        is_short ? number(b + 6, 2, w->big_endian) : number(b + 8, 4, w->big_endian);
+    const int64_t next = FIRST + (is_short ? 8 : 12) + length;
+    if (next + 4 > SOURCE_BUFFER || !source_need(in, next + 4)) return false;
+    const uint32_t follows = read_tag(in->data + in->at + next, w->big_endian);
+    return follows > tag; /* in order, or a delimiter */
 }
 
 static outcome read_explicit_head(walk *w, element *e) {
@@ -481,6 +493,7 @@ static status walk_file(source *in, dicom_layout *out) {
     st = in->fault;
     check_compression(&w);
     out->content = in->deflated ? in->before + in->have : in->file_bytes;
+    out->without_pixels = w.whole && out->pixels == 0;
     if (out->pixels == 0) out->pixels = out->end;
     if (out->explicit_count > 0) out->note = "an unknown sequence has items in explicit VR";
     if (out->end != in->file_bytes) out->note = "bytes after the pixels";

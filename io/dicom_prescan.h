@@ -32,9 +32,10 @@ typedef struct dicom_layout {
                         in it can be longer */
     bool as_said;    /* by preamble and file meta information, to the end: DCMTK reads it unaided.
                         The rest serves those that are not; they are never deflated */
-    int64_t begin, end; /* of the data set in the file; end: without what follows the pixels and
-                           is no data element */
-    int64_t pixels;     /* position of Pixel Data, or `end` */
+    int64_t begin, end;  /* of the data set in the file; end: without what follows the pixels and
+                            is no data element */
+    int64_t pixels;      /* position of Pixel Data, or `end` */
+    bool without_pixels; /* the data set is whole, and has none */
     char syntax[DICOM_SYNTAX]; /* transfer syntax UID; empty: unknown, so that nothing is known of
                                   compressed pixels */
     /* Positions of the VR "UN" of sequences whose items are explicit against PS3.5, 6.2.2. */

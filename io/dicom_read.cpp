@@ -133,9 +133,13 @@ static void copy_optional(DcmItem &item, const DcmTagKey &tag, char (&out)[size]
     std::snprintf(out, size, "%s", dicom_text(item, tag).c_str());
 }
 
+/* A whole number of any VR that is not negative. */
 static int64_t optional_number(DcmItem &item, const DcmTagKey &tag) {
-    Sint32 value = 0;
-    return item.findAndGetSint32(tag, value).good() && value >= 0 ? value : DICOM_NO_NUMBER;
+    const std::string text = dicom_text(item, tag);
+    char *end = NULL;
+    const long value = std::strtol(text.c_str(), &end, 10);
+    if (end == text.c_str() || value < 0 || value > INT32_MAX) return DICOM_NO_NUMBER;
+    return value;
 }
 
 /* A series UID for a file that has none: equal in the files of a folder that have the same frame of
@@ -280,6 +284,9 @@ static status read_common(const char *path, DcmFileFormat &file, dicom_header *o
     TRY(read_identity(set, out));
     if (out->kind == DICOM_CT) TRY(read_ct(set, out));
     if (out->kind == DICOM_SEG) TRY(read_seg_header(set, out));
+    if (layout.without_pixels)
+        TRY(status_fail(ST_INPUT, "%s: %s is missing", path,
+                        dicom_tag_name(DCM_PixelData).c_str()));
     TRY(check_size(set, layout.content, out));
     if (out->kind == DICOM_CT) {
         dicom_header unused = {};
