@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SIZ_BYTES = 45, TILES_MAX = 1024, BITS_MAX = 16, HT = 0x4000 };
+enum { SIZ_BYTES = 45, TILES_MAX = 1024, BITS_MAX = 16, PRECINCTS_MAX = 1 << 16, HT = 0x4000 };
+enum { COD = 0xff52, COC = 0xff53, SOT = 0xff90, SOD = 0xff93, EOC = 0xffd9 };
 
 /* What the marker segment SIZ says. */
 typedef struct image_size {
@@ -73,6 +74,60 @@ static status check_size(const char *path, const image_size *s, int64_t rows, in
         return status_fail(ST_INPUT, "%s: the JPEG 2000 codestream has %" PRId64 " tiles: refused",
                            path, s->tiles);
     return ST_OK;
+}
+
+/* Precincts of the image by the parameters in `b`: levels, code blocks (2 bytes), style, transform,
+ * and a byte for each resolution, from the lowest to the highest. */
+static int64_t count_precincts(const image_size *s, const unsigned char *b, int64_t n) {
+    const int levels = n > 0 ? b[0] : 0;
+    int64_t count = 0;
+    if (levels > 32 || n < 5 + levels + 1) return PRECINCTS_MAX + 1;
+    for (int r = 0; r <= levels; r++) {
+        const int across = levels - r + (b[5 + r] & 15), down = levels - r + (b[5 + r] >> 4);
+        count += ((s->width >> across) + 1) * ((s->height >> down) + 1);
+    }
+    return count;
+}
+
+/* OpenJPEG takes 1.6 KB for each precinct, of which there may be one for every pixel. They are
+ * counted in all headers of coding style (T.800, A.6.1 and A.6.2). */
+static status check_style(const char *path, const image_size *s, const unsigned char *segment,
+                          int64_t n) {
+    const bool general = number(segment, 2) == COD;
+    const int64_t at = general ? 9 : 6;
+    if (n > at && (segment[general ? 4 : 5] & 1) &&
+        count_precincts(s, segment + at, n - at) > PRECINCTS_MAX)
+        return status_fail(ST_INPUT,
+                           "%s: the JPEG 2000 codestream has more than %d precincts: refused", path,
+                           PRECINCTS_MAX);
+    return ST_OK;
+}
+
+/* Walks over the marker segments of the main header and of those of the tile-parts, whose data must
+ * be there. */
+static status check_segments(const char *path, const image_size *s, const unsigned char *b,
+                             int64_t n) {
+    int64_t at = 2, tile_end = n, length = 0;
+    status st = ST_OK;
+    while (st == ST_OK && at + 4 <= n) {
+        const int64_t marker = number(b + at, 2);
+        if (marker == EOC) return ST_OK;
+        if (marker == SOD) {
+            at = tile_end;
+            continue;
+        }
+        length = 2 + number(b + at + 2, 2);
+        if (marker < 0xff01 || length < 4 || at + length > n) break;
+        if (marker == COD || marker == COC) st = check_style(path, s, b + at, length);
+        if (marker == SOT) {
+            const int64_t bytes = length == 12 ? number(b + at + 6, 4) : 1;
+            tile_end = bytes == 0 ? n : at + bytes; /* 0: to the end */
+            if (tile_end < at + length || tile_end > n) break;
+        }
+        at += length;
+    }
+    if (st != ST_OK || at == n || (at < n && n - at < 4)) return st;
+    return status_fail(ST_INPUT, "%s: the JPEG 2000 codestream is cut or damaged", path);
 }
 
 /* ---- the codestream as OpenJPEG reads it ---- */
@@ -149,6 +204,7 @@ status jpeg2000_decode(const char *path, const unsigned char *bytes, int64_t n, 
     if (!r.bytes || !read_size(r.bytes, &size))
         TRY(status_fail(ST_INPUT, "%s: the pixels are no JPEG 2000 codestream", path));
     TRY(check_size(path, &size, rows, columns));
+    TRY(check_segments(path, &size, r.bytes, r.n));
     stream = open_stream(&r);
     codec = open_codec(&r);
     if (!stream || !codec) TRY(status_memory("decoding JPEG 2000", n));

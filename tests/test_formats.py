@@ -205,6 +205,13 @@ def jpeg2000_hostile():
     refused(changed(42, b"\x1f"), "32 bits")
     refused(packed(ds, [b"\xff\xd8\xff\xe0" + bytes(60)], J2K), "no JPEG 2000 codestream")
     refused(packed(slice_of(some()), [stream], J2K), "64 x 64", "%d x %d" % (ROWS, COLUMNS))
+    # A precinct for every four pixels would take gigabytes.
+    zeros = np.zeros((1024, 1024), int)
+    many = bytearray(j2k(zeros, 12, False, "-c", "[16,16]"))
+    style = many.index(b"\xff\x52")
+    for k in range(many[style + 9] + 1):
+        many[style + 14 + k] = 0x11
+    refused(packed(slice_of(zeros), [bytes(many)], J2K), "precincts: refused")
     for keep in list(range(2, len(stream) - 2, 211)):
         refused(packed(ds, [stream[:keep]], J2K), "JPEG 2000 codestream")
     fine = 0
