@@ -18,11 +18,11 @@ MAKE_ALL = $(MAKE) --no-print-directory -j$(CORES)
 # openblas-openmp rather than -pthread: one pool of threads, shared with oneDNN and our own loops.
 BUILD_PACKAGES = build-essential pkg-config libopenmpi-dev openmpi-bin libhdf5-dev libdcmtk-dev \
     libopenblas-openmp-dev liblapacke-dev libdnnl-dev librandom123-dev libcyaml-dev libyaml-dev libjansson-dev \
-    libpng-dev libssl-dev libdeflate-dev libcairo2-dev
+    libpng-dev libssl-dev libdeflate-dev libcairo2-dev libopenjp2-7-dev
 DEMO_PACKAGES = $(BUILD_PACKAGES) python3-numpy python3-pydicom invesalius-examples
 BENCH_PACKAGES = $(BUILD_PACKAGES) python3-torch
 LINT_PACKAGES = $(BUILD_PACKAGES) libcmocka-dev python3 clang clang-format cppcheck libomp-dev
-CHECK_PACKAGES = $(DEMO_PACKAGES) $(LINT_PACKAGES) python3-h5py python3-scipy dcmtk slurm-wlm munge \
+CHECK_PACKAGES = $(DEMO_PACKAGES) $(LINT_PACKAGES) python3-h5py python3-scipy dcmtk libopenjp2-tools slurm-wlm munge \
     chromium poppler-utils
 
 # gcc and clang share libgomp: a second OpenMP run-time would compete for the cores with that of
@@ -30,13 +30,13 @@ CHECK_PACKAGES = $(DEMO_PACKAGES) $(LINT_PACKAGES) python3-h5py python3-scipy dc
 OPENMP := -fopenmp$(if $(findstring clang,$(CC)),=libgomp)
 WARN = -Wall -Wextra
 CPPFLAGS += -I. -D_GNU_SOURCE \
-    $(shell pkg-config --cflags ompi-c hdf5 libcyaml jansson libpng openssl openblas cairo 2>/dev/null)
+    $(shell pkg-config --cflags ompi-c hdf5 libcyaml jansson libpng openssl openblas cairo libopenjp2 2>/dev/null)
 CFLAGS ?= -O3 -g
 CXXFLAGS ?= -O2 -g
 # Without errno sqrtf is one instruction and the loops around it vectorise; nothing here reads it.
 ALL_CFLAGS = -std=gnu17 $(OPENMP) -ffp-contract=fast -fno-math-errno -MMD -MP $(WARN) $(CFLAGS)
 ALL_CXXFLAGS = -std=c++17 -MMD -MP $(WARN) $(CXXFLAGS)
-ALL_LDLIBS = $(shell pkg-config --libs hdf5 dcmtk libcyaml jansson libpng zlib openssl libdeflate cairo openblas lapacke ompi-c 2>/dev/null) \
+ALL_LDLIBS = $(shell pkg-config --libs hdf5 dcmtk libcyaml jansson libpng zlib openssl libdeflate cairo libopenjp2 openblas lapacke ompi-c 2>/dev/null) \
     -ldnnl -lstdc++ -lm -lpthread $(LDLIBS)
 
 # Open MPI refuses to start as root and to put more ranks than cores on a machine unless told; tests

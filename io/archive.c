@@ -123,21 +123,25 @@ static status add_refused(const char *path, fault_list *faults, int64_t *not_dic
     return fault_add_message(faults, &f);
 }
 
-/* Appends the header of a file. Local. */
+/* Appends the headers of a file: one for each frame of Enhanced CT, one for any other. Local. */
 static status append_headers(const char *path, archive *to, int64_t *capacity) {
-    dicom_header one;
-    status st = dicom_read_header(path, &one);
-    if (st != ST_OK) return st;
-    if (to->count == *capacity) {
-        int64_t bytes = 0;
+    status st;
+    int64_t frames = 1, bytes = 0;
+    dicom_header one, *all = NULL;
+    TRY(dicom_read_header(path, &one));
+    if (one.kind == DICOM_CT && one.frames > 1) TRY(dicom_read_frames(path, &all, &frames));
+    if (to->count + frames > *capacity) {
         void *grown = NULL;
-        *capacity = *capacity ? 2 * *capacity : 64;
+        *capacity = 2 * *capacity + frames + 64;
         if (size_mul(*capacity, sizeof one, &bytes)) grown = realloc(to->headers, (size_t)bytes);
-        if (!grown) return status_memory("DICOM headers", bytes);
+        if (!grown) TRY(status_memory("DICOM headers", bytes));
         to->headers = grown;
     }
-    to->headers[to->count++] = one;
-    return ST_OK;
+    memcpy(to->headers + to->count, all ? all : &one, (size_t)frames * sizeof one);
+    to->count += frames;
+done:
+    free(all);
+    return st;
 }
 
 /* Reads this rank's headers to `mine`. Local. */
@@ -153,7 +157,40 @@ static status read_own(const comm *c, const path_list *files, archive *mine, fau
 }
 
 static int by_path(const void *left, const void *right) {
-    return strcmp(((const dicom_header *)left)->path, ((const dicom_header *)right)->path);
+    return dicom_by_path(left, right);
+}
+
+static int by_note(const void *left, const void *right) {
+    const dicom_header *a = *(const dicom_header *const *)left,
+                       *b = *(const dicom_header *const *)right;
+    int order = strcmp(a->series_uid, b->series_uid);
+    if (order == 0) order = strcmp(a->note, b->note);
+    return order ? order : by_path(a, b);
+}
+
+/* One record for what was read otherwise than it is written, for each series and kind. Local. */
+static status add_notes(const archive *a, fault_list *faults) {
+    status st;
+    const dicom_header **noted = NULL;
+    int64_t n = 0;
+    TRY(array_alloc(&noted, a->count, sizeof *noted, "headers"));
+    for (int64_t i = 0; i < a->count; i++)
+        if (a->headers[i].kind != DICOM_OTHER && a->headers[i].note[0])
+            noted[n++] = &a->headers[i];
+    if (n > 1) qsort(noted, (size_t)n, sizeof *noted, by_note);
+    for (int64_t i = 0; i < n; i++) {
+        const dicom_header *h = noted[i], *before = i > 0 ? noted[i - 1] : NULL;
+        if (before && strcmp(h->series_uid, before->series_uid) == 0 &&
+            strcmp(h->note, before->note) == 0)
+            continue;
+        TRY(fault_add(faults, &(fault){.scope = FAULT_NOTE,
+                                       .text = {[FAULT_PATH] = h->path,
+                                                [FAULT_UID] = h->series_uid,
+                                                [FAULT_REASON] = h->note}}));
+    }
+done:
+    free(noted);
+    return st;
 }
 
 status archive_scan(const comm *c, const char *directory, archive *out, fault_list *faults) {
@@ -172,6 +209,7 @@ status archive_scan(const comm *c, const char *directory, archive *out, fault_li
     out->not_dicom = mine.not_dicom;
     TRY(comm_sum_i64(c, &out->not_dicom, 1));
     if (out->count > 1) qsort(out->headers, (size_t)out->count, sizeof *out->headers, by_path);
+    TRY(comm_agree(c, add_notes(out, faults)));
 done:
     if (st != ST_OK) archive_free(out);
     archive_free(&mine);

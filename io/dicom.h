@@ -1,9 +1,10 @@
 /* C interface to DICOM files, which DCMTK reads and writes. No C++ exception crosses it.
  *
- * Reading supports CT Image Storage (uncompressed, RLE, JPEG lossless and lossy, JPEG-LS, as DCMTK
- * decodes them) and Segmentation Storage (BINARY). HU are stored value * Rescale Slope + Rescale
- * Intercept (PS3.3 C.7.6.3, C.11.1), never a rendered image. Writing produces CT Image Storage and
- * Segmentation Storage from a volume, for `ctaug phantom` and `ctaug export`.
+ * Reading supports CT Image Storage and Enhanced CT Image Storage (uncompressed, RLE, JPEG lossless
+ * and lossy, JPEG-LS as DCMTK decodes them; JPEG 2000 by OpenJPEG) and Segmentation Storage
+ * (BINARY). HU are stored value * Rescale Slope + Rescale Intercept (PS3.3 C.7.6.3, C.11.1), never
+ * a rendered image. Writing produces CT Image Storage and Segmentation Storage from a volume, for
+ * `ctaug phantom` and `ctaug export`.
  */
 #ifndef CTAUG_IO_DICOM_H
 #define CTAUG_IO_DICOM_H
@@ -15,7 +16,7 @@
 extern "C" {
 #endif
 
-enum { DICOM_UID = 65, DICOM_TEXT = 65 };
+enum { DICOM_UID = 65, DICOM_TEXT = 65, DICOM_NOTE = 256, DICOM_NO_NUMBER = -1 };
 
 typedef enum dicom_kind { DICOM_OTHER, DICOM_CT, DICOM_SEG } dicom_kind;
 
@@ -31,23 +32,34 @@ typedef enum dicom_picture {
 /* Attributes whose values tell the passes and phases of one series apart, in this order. */
 enum { DICOM_PASS_KEYS = 8, DICOM_PASS_TEXT = 24 };
 
-/* The attributes of a file that grouping, ordering and geometry need. */
+/* The attributes of a file that grouping, ordering and geometry need. Text is empty and a number
+ * DICOM_NO_NUMBER where the file has none; text that is too long is cut. */
 typedef struct dicom_header {
     char path[PATH_SIZE];
+    int64_t frame;  /* of the file, from 0 */
+    int64_t frames; /* of the file; 1 for CT Image Storage */
     dicom_kind kind;
+    char sop_class[DICOM_UID];
     char patient_id[DICOM_TEXT];
-    char study_uid[DICOM_UID], series_uid[DICOM_UID], sop_uid[DICOM_UID];
+    char study_uid[DICOM_UID];
+    char series_uid[DICOM_UID]; /* "folder-" and a hash if the file has none; see dicom_read_header
+                                 */
+    char sop_uid[DICOM_UID];
+    char frame_of_reference_uid[DICOM_UID];
     char referenced_series_uid[DICOM_UID]; /* SEG only */
+    int64_t acquisition_number, instance_number;
     int64_t rows, columns;
     double position[3];      /* ImagePositionPatient, mm */
     double orientation[6];   /* ImageOrientationPatient: row, then column direction */
     double pixel_spacing[2]; /* mm between rows, between columns */
-    int contrast;            /* ContrastBolusAgent names an agent: not empty, not NONE */
+    int contrast;            /* a contrast agent is named, other than NONE and the like */
     int64_t file_bytes;      /* 0 if the kind is DICOM_OTHER */
     int compressed;          /* the pixels are, or the whole file: more pixels than bytes */
+    /* What was read otherwise than it is written ("decimal commas in ..."), several things divided
+     * by "; ". With DICOM_OTHER: why it is no CT slice. No value of the file is repeated in it. */
+    char note[DICOM_NOTE];
     /* From io/dicom_traits.cpp: */
     dicom_picture picture;
-    int64_t instance_number;                     /* -1 if missing */
     int position_digits[3];                      /* digits behind the point, as written */
     int orientation_digits;                      /* the most that one of the six numbers shows */
     char pass[DICOM_PASS_KEYS][DICOM_PASS_TEXT]; /* "" if missing */
@@ -68,21 +80,34 @@ const char *dicom_library_version(void);
  * a file: what dicom_prescan() refuses; rows, columns and frames that the file is too short for, or
  * that come to more than 1000 times its size (8 MiB are always accepted) if it is compressed. */
 
-/* Reads a header without decoding pixels. Other SOP classes, localizers and maps whose Rescale Type
- * is not HU succeed with kind DICOM_OTHER. ST_INPUT, naming the file: it is not DICOM; a CT without
- * position, orientation, spacing or rescale values (naming the tag); Enhanced (multi-frame) CT,
- * since skipping it silently would lose patients. Local. */
+/* Reads a header without decoding pixels; of Enhanced CT what is common to its frames, and the
+ * geometry of frame 0. Other SOP classes, localizers and maps whose Rescale Type is not HU succeed
+ * with kind DICOM_OTHER. A missing Study or SOP Instance UID is left empty; a missing Series
+ * Instance UID is made of the folder, Frame of Reference UID and Acquisition Number. Files without
+ * preamble or file meta information, and those whose transfer syntax is not the one that they name,
+ * are read and noted. ST_INPUT, naming the file: it is not DICOM; its compression is not supported
+ * (by name); a CT without position, orientation, spacing or rescale values (naming the tag). Local.
+ */
 status dicom_read_header(const char *path, dicom_header *out);
 
 /* After ST_INPUT from dicom_read_header(): kind, path, IDs and UIDs as far as they can be read, and
  * what else is there. The kind is by SOP class alone. Local. */
 status dicom_salvage(const char *path, dicom_header *out, dicom_remains *remains);
 
+/* Order by path, then by frame: for qsort() of headers. Local. */
+int dicom_by_path(const dicom_header *a, const dicom_header *b);
+
 /* "ConvolutionKernel (0018,1210)": the attribute of dicom_header.pass[key]. Local. */
 const char *dicom_pass_name(int key);
 
-/* Decodes a CT slice to HU, rounded and clamped to int16: hu[rows*columns]. Pixels with the Pixel
- * Padding Value are raised to at least -1024 HU. ST_INPUT naming the file if the pixel array is
+/* The headers of all frames of a CT file, in the order of the file: one for CT Image Storage, one
+ * for each frame of Enhanced CT that is no localizer. The caller frees *frames. Errors as those of
+ * dicom_read_header(), and ST_INPUT if the file is no CT. Local. */
+status dicom_read_frames(const char *path, dicom_header **frames, int64_t *count);
+
+/* Decodes a CT slice, frame h->frame of the file, to HU, rounded and clamped to int16:
+ * hu[rows*columns]. Pixels with the Pixel Padding Value are raised to at least -1024 HU, and set to
+ * that if the value does not fit Bits Stored. ST_INPUT naming the file if the pixel array is
  * truncated, compressed with another number of rows or columns, or cannot be decoded. Local. */
 status dicom_read_ct(const dicom_header *h, int16_t *hu);
 

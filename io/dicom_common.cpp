@@ -8,9 +8,11 @@
 #include <dcmtk/dcmjpls/djdecode.h>
 #include <dcmtk/oflog/oflog.h>
 
+#include <algorithm>
 #include <cinttypes>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <vector>
 
 static bool start_once() {
@@ -35,16 +37,6 @@ std::string dicom_tag_name(const DcmTagKey &tag) {
     std::snprintf(text, sizeof text, "%s (%04x,%04x)", named.getTagName(), tag.getGroup(),
                   tag.getElement());
     return text;
-}
-
-/* The scan also asks for the prefix: DCMTK accepts arbitrary bytes as a data set. */
-status dicom_load(const char *path, const DcmTagKey &stop, DcmFileFormat &file, int64_t *content) {
-    status st = dicom_prescan(path, content);
-    if (st != ST_OK) return st;
-    OFCondition read = file.loadFileUntilTag(path, EXS_Unknown, EGL_noChange, DCM_MaxReadLength,
-                                             ERM_fileOnly, stop);
-    if (read.good()) return ST_OK;
-    return status_fail(ST_INPUT, "%s: not a readable DICOM file: %s", path, read.text());
 }
 
 /* Encodes into memory: DCMTK's file stream ignores the result of fclose(), so that a disk that
@@ -72,6 +64,9 @@ status dicom_save(const char *path, DcmFileFormat &file) {
 
 std::string dicom_text(DcmItem &item, const DcmTagKey &tag, unsigned long index) {
     OFString text;
+    DcmElement *element = NULL;
+    if (item.findAndGetElement(tag, element).bad() || element->getLength() > DICOM_VALUE_MAX)
+        return std::string();
     if (item.findAndGetOFString(tag, text, index).bad()) return std::string();
     return std::string(text.c_str());
 }
@@ -89,19 +84,61 @@ status dicom_copy_text(const char *path, DcmItem &item, const DcmTagKey &tag, ch
     return ST_OK;
 }
 
+/* How a number with a comma may be meant. */
+enum comma { NO_COMMA, DECIMAL_COMMA, ANY_COMMA };
+
+/* "1,024" may be 1024 or 1.024. Not so "0,024", "1,25" and what as thousands would be 10 m. */
+static comma comma_of(const std::string &text) {
+    const std::size_t at = text.find(',');
+    if (at == std::string::npos) return NO_COMMA;
+    const std::size_t first = text.find_first_of("0123456789");
+    const std::size_t end = text.find_last_of("0123456789") + 1;
+    const bool thousands = first < at && text[first] != '0' && at - first == 1 && end - at == 4 &&
+                           text.find('.') == std::string::npos;
+    return thousands ? ANY_COMMA : DECIMAL_COMMA;
+}
+
+/* Reads numbers of which some have a comma; false unless each is meant as a decimal one. */
+static bool read_commas(DcmItem &item, const DcmTagKey &tag, double *out, unsigned long n) {
+    bool certain = false;
+    for (unsigned long i = 0; i < n; i++) {
+        std::string text = dicom_text(item, tag, i);
+        const std::size_t at = text.find(',');
+        OFBool read = OFFalse;
+        certain = certain || comma_of(text) == DECIMAL_COMMA;
+        if (at != std::string::npos) text[at] = '.';
+        if (text.find_first_not_of("0123456789+-.eE ") != std::string::npos) return false;
+        out[i] = OFStandard::atof(text.c_str(), &read);
+        if (!read || !std::isfinite(out[i]) || std::count(text.begin(), text.end(), '.') > 1)
+            return false;
+    }
+    return certain;
+}
+
 status dicom_numbers(const char *path, DcmItem &item, const DcmTagKey &tag, double *out,
-                     unsigned long n) {
+                     unsigned long n, dicom_header *h) {
+    const std::string name = dicom_tag_name(tag);
     DcmElement *element = NULL;
     if (item.findAndGetElement(tag, element).bad() || element->getLength() == 0)
-        return status_fail(ST_INPUT, "%s: %s is missing or empty", path,
-                           dicom_tag_name(tag).c_str());
+        return status_fail(ST_INPUT, "%s: %s is missing or empty", path, name.c_str());
+    if (element->getLength() > DICOM_VALUE_MAX)
+        return status_fail(ST_INPUT, "%s: %s is %lu bytes long: refused", path, name.c_str(),
+                           static_cast<unsigned long>(element->getLength()));
     if (element->getVM() != n)
         return status_fail(ST_INPUT, "%s: %s has %lu values where %lu are needed", path,
-                           dicom_tag_name(tag).c_str(), element->getVM(), n);
+                           name.c_str(), element->getVM(), n);
+    bool commas = false;
     for (unsigned long i = 0; i < n; i++)
-        if (element->getFloat64(out[i], i).bad() || !std::isfinite(out[i]))
-            return status_fail(ST_INPUT, "%s: %s, value %lu, is not a number: '%s'", path,
-                               dicom_tag_name(tag).c_str(), i + 1,
+        commas = commas || comma_of(dicom_text(item, tag, i)) != NO_COMMA;
+    if (commas && read_commas(item, tag, out, n)) {
+        if (h) dicom_note(h, ("decimal commas in " + name).c_str());
+        return ST_OK;
+    }
+    for (unsigned long i = 0; i < n; i++)
+        if (commas || element->getFloat64(out[i], i).bad() || !std::isfinite(out[i]))
+            return status_fail(ST_INPUT, "%s: %s, value %lu, is not a number%s: '%s'", path,
+                               name.c_str(), i + 1,
+                               commas ? " (a comma of decimals, or of thousands?)" : "",
                                dicom_text(item, tag, i).c_str());
     return ST_OK;
 }
@@ -133,6 +170,12 @@ status dicom_check_claim(const char *path, const dicom_claim &claim, int64_t pay
                        " bytes, but has only %" PRId64 "%s bytes: refused",
                        path, claim.frames, claim.frames == 1 ? "" : "s", claim.rows, claim.columns,
                        claim.bits, bytes, payload, compressed ? " compressed" : "");
+}
+
+void dicom_note(dicom_header *h, const char *what) {
+    const std::size_t used = std::strlen(h->note);
+    if (std::strstr(h->note, what)) return;
+    std::snprintf(h->note + used, sizeof h->note - used, "%s%s", used ? "; " : "", what);
 }
 
 DcmItem *dicom_item(DcmItem &item, const DcmTagKey &sequence, long index) {

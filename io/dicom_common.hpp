@@ -7,6 +7,7 @@
 #define CTAUG_IO_DICOM_COMMON_HPP
 
 #include <dcmtk/config/osconfig.h>
+#include <dcmtk/dcmdata/dcpixel.h>
 #include <dcmtk/dcmdata/dctk.h>
 
 #include <cstdint>
@@ -14,6 +15,7 @@
 #include <exception>
 #include <new>
 #include <string>
+#include <vector>
 
 /* C headers without linkage specification of their own; dicom.h includes them. */
 extern "C" {
@@ -23,6 +25,11 @@ extern "C" {
 }
 #include "io/dicom.h"
 #include "io/dicom_prescan.h"
+
+enum {
+    DICOM_VALUE_MAX = 1 << 16,          /* bytes of a text or of numbers that are read */
+    DICOM_MENDED_MAX = INT64_C(1) << 31 /* bytes of a file that is not encoded as it says */
+};
 
 /* Registers the codecs, disables DCMTK's log and checks that the data dictionary is loaded, once
  * per process. dicom_guard() calls it. */
@@ -46,8 +53,16 @@ template <class Body> status dicom_guard(const char *path, Body body) noexcept {
 std::string dicom_tag_name(const DcmTagKey &tag);
 
 /* Loads a file up to the attribute `stop` (DCM_UndefinedTagKey: the whole file), if
- * dicom_prescan() has no objection, which also gives *content. ST_INPUT. */
+ * dicom_prescan() has no objection, which also gives *layout. What is not encoded as the file says
+ * is read as it is. Any compression passes. ST_INPUT. */
+status dicom_load_any(const char *path, const DcmTagKey &stop, DcmFileFormat &file,
+                      dicom_layout *layout);
+
+/* dicom_load_any() and dicom_check_syntax(). *content: bytes that nothing in the file exceeds. */
 status dicom_load(const char *path, const DcmTagKey &stop, DcmFileFormat &file, int64_t *content);
+
+/* ST_INPUT, with the name of the compression, if it cannot be decoded. */
+status dicom_check_syntax(const char *path, const dicom_layout &layout);
 
 /* The pixels that a file says it has. */
 struct dicom_claim {
@@ -59,25 +74,35 @@ struct dicom_claim {
 status dicom_check_claim(const char *path, const dicom_claim &claim, int64_t payload,
                          bool compressed);
 
+/* The compressed bytes of a frame (from 0) in *out, and the fragment with which they begin: DCMTK's
+ * decoders ask for it. ST_INPUT if they are not there. */
+status dicom_frame_bytes(const char *path, DcmPixelData &pixels, E_TransferSyntax syntax,
+                         int64_t frame, int64_t frames, Uint32 *fragment, std::vector<Uint8> *out);
+
 /* Encodes as Explicit VR Little Endian and publishes the file atomically. */
 status dicom_save(const char *path, DcmFileFormat &file);
 
-/* Value `index` of an attribute as text; empty if it is missing or has no value. */
+/* Value `index` of an attribute as text; empty if it is missing, has no value, or is longer
+ * than DICOM_VALUE_MAX. */
 std::string dicom_text(DcmItem &item, const DcmTagKey &tag, unsigned long index = 0);
 
 /* Text that must be present and fit in `out`; ST_INPUT otherwise. */
 status dicom_copy_text(const char *path, DcmItem &item, const DcmTagKey &tag, char *out,
                        std::size_t size);
 
-/* Exactly n finite numbers; ST_INPUT otherwise. */
+/* Exactly n finite numbers; ST_INPUT otherwise. Decimal commas are read as points, and said in the
+ * note of `h` if that is not NULL, unless they may as well divide thousands: "1,024". */
 status dicom_numbers(const char *path, DcmItem &item, const DcmTagKey &tag, double *out,
-                     unsigned long n);
+                     unsigned long n, dicom_header *h = NULL);
 
 /* The value of a US attribute; ST_INPUT if missing. */
 status dicom_unsigned(const char *path, DcmItem &item, const DcmTagKey &tag, int64_t *out);
 
-/* Fills the fields of a header that io/dicom_traits.cpp reads; what is missing stays empty. */
-void dicom_read_traits(DcmItem &item, dicom_header *out);
+/* Fills the fields of a header, of frame out->frame, that io/dicom_traits.cpp reads; what is missing
+ * stays empty. */
+void dicom_read_traits(DcmItem &set, dicom_header *out);
+/* Appends to the note of a header what was read otherwise than it is written. */
+void dicom_note(dicom_header *h, const char *what);
 
 /* Item `index` of a sequence in `item`, or NULL. */
 DcmItem *dicom_item(DcmItem &item, const DcmTagKey &sequence, long index = 0);

@@ -11,6 +11,8 @@
  */
 #include "io/dicom_prescan.h"
 
+#include "io/dicom_source.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -20,109 +22,18 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
 enum {
-    BUFFER = 1 << 16,
     PREAMBLE = 128,
     META_MAX = 1 << 20,     /* bytes of file meta information */
     UID_MAX = 64,           /* characters */
     STRAY_ITEMS_MAX = 1000, /* item tags that the walk could not follow */
-    STACK = 2 * DICOM_NESTING_MAX + 2,
-    INFLATED_RATIO = 20
+    STACK = 2 * DICOM_NESTING_MAX + 2
 };
 
 static const uint32_t ITEM = 0xfffee000, ITEM_END = 0xfffee00d, SEQUENCE_END = 0xfffee0dd,
                       GROUP_LENGTH = 0x00020000, TRANSFER_SYNTAX = 0x00020010,
                       PIXEL_DATA = 0x7fe00010, UNDEFINED = 0xffffffff;
-
-/* ---- bytes: of the file, or what a deflated one inflates to ---- */
-
-typedef struct source {
-    const char *path;
-    int fd;
-    bool deflated;
-    z_stream inflater;
-    unsigned char packed[BUFFER]; /* what the inflater reads */
-    unsigned char data[BUFFER];
-    int64_t have, at;     /* bytes in data, and how many of them are used */
-    int64_t before;       /* bytes before data[0] */
-    int64_t begin;        /* of the data set in the file */
-    int64_t file_bytes;   /* of the whole file */
-    int64_t inflated_max; /* bytes */
-    status fault;
-} source;
-
-static int64_t position(const source *s) { return s->before + s->at; }
-
-static int64_t read_file(source *s, unsigned char *to, size_t bytes) {
-    ssize_t n;
-    do n = read(s->fd, to, bytes);
-    while (n < 0 && errno == EINTR);
-    if (n < 0) s->fault = status_fail(ST_INPUT, "%s: cannot read: %s", s->path, strerror(errno));
-    return n < 0 ? 0 : n;
-}
-
-/* Up to `room` bytes of the data set into `to`; 0 at the end. */
-static int64_t inflate_some(source *s, unsigned char *to, int64_t room) {
-    z_stream *z = &s->inflater;
-    z->next_out = to;
-    z->avail_out = (uInt)room;
-    while (z->avail_out == (uInt)room) {
-        if (z->avail_in == 0) {
-            z->next_in = s->packed;
-            z->avail_in = (uInt)read_file(s, s->packed, sizeof s->packed);
-        }
-        bool ended = z->avail_in == 0;
-        int result = inflate(z, Z_NO_FLUSH);
-        if (result != Z_OK || ended) break; /* the end, or damage: the parser's matter */
-    }
-    return room - z->avail_out;
-}
-
-/* Makes at least `bytes` (few) bytes available in data; false at the end or after a fault. */
-static bool need(source *s, int64_t bytes) {
-    if (s->have - s->at >= bytes) return true;
-    memmove(s->data, s->data + s->at, (size_t)(s->have - s->at));
-    s->before += s->at;
-    s->have -= s->at;
-    s->at = 0;
-    while (s->have < bytes) {
-        int64_t n = s->deflated ? inflate_some(s, s->data + s->have, BUFFER - s->have)
-                                : read_file(s, s->data + s->have, (size_t)(BUFFER - s->have));
-        if (n <= 0) return false;
-        s->have += n;
-        if (s->deflated && s->before + s->have > s->inflated_max) {
-            s->fault = status_fail(
-                ST_INPUT, "%s: its %" PRId64 " bytes inflate to more than %" PRId64 ": refused",
-                s->path, s->file_bytes, s->inflated_max);
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Passes over `bytes` bytes; false if there are not so many. */
-static bool skip(source *s, int64_t bytes) {
-    if (s->have - s->at >= bytes) {
-        s->at += bytes;
-        return true;
-    }
-    if (!s->deflated) {
-        const int64_t to = position(s) + bytes;
-        if (to > s->file_bytes || lseek(s->fd, to, SEEK_SET) != to) return false;
-        s->before = to;
-        s->have = s->at = 0;
-        return true;
-    }
-    while (bytes > 0) {
-        if (!need(s, 1)) return false;
-        const int64_t step = s->have - s->at < bytes ? s->have - s->at : bytes;
-        s->at += step;
-        bytes -= step;
-    }
-    return true;
-}
 
 static uint32_t number(const unsigned char *b, int bytes, bool big_endian) {
     uint32_t value = 0;
@@ -151,6 +62,10 @@ typedef struct walk {
     int depth, items, guesses; /* open levels, how many of them are items, and guessed */
     int64_t elements;          /* and items, passed so far */
     bool ambiguous;            /* a guess may have been wrong */
+    bool native;               /* Pixel Data has a length: it is not compressed */
+    bool whole;                /* it ended behind an element of the data set itself */
+    int64_t pixels_end;        /* behind Pixel Data of the data set itself; 0: not passed yet */
+    dicom_layout *layout;
 } walk;
 
 typedef enum outcome { GOES_ON, ENDED, LOST, REFUSED } outcome;
@@ -176,7 +91,7 @@ static void pop(walk *w) {
 /* Whether the top level, which ends here, ends where its length says; only matters in a guess. */
 static bool ends_as_said(walk *w) {
     const int64_t end = w->stack[w->depth - 1].end;
-    if (w->guesses == 0 || end < 0 || end == position(w->in)) return true;
+    if (w->guesses == 0 || end < 0 || end == source_position(w->in)) return true;
     w->ambiguous = true;
     return false;
 }
@@ -184,10 +99,11 @@ static bool ends_as_said(walk *w) {
 /* An element or item more. DCMTK keeps an object of a few hundred bytes for each: a file cannot
  * hold many in few bytes unless it is deflated. */
 static outcome count_element(walk *w) {
-    if (++w->elements <= DICOM_ELEMENTS_FREE || w->elements <= w->in->file_bytes) return GOES_ON;
+    const bool few = ++w->elements <= DICOM_ELEMENTS_FREE || w->elements <= w->in->file_bytes;
+    if (few && w->elements <= DICOM_ELEMENTS_MAX) return GOES_ON;
     w->in->fault = status_fail(
-        ST_INPUT, "%s: its %" PRId64 " bytes inflate to more than %" PRId64 " elements: refused",
-        w->in->path, w->in->file_bytes, w->elements - 1);
+        ST_INPUT, "%s: its %" PRId64 " bytes %s more than %" PRId64 " elements: refused",
+        w->in->path, w->in->file_bytes, w->in->deflated ? "inflate to" : "hold", w->elements - 1);
     return REFUSED;
 }
 
@@ -236,31 +152,58 @@ static outcome read_implicit_head(walk *w, element *e) {
         e->is_sequence = true;
         e->fragments = e->tag == PIXEL_DATA;
         e->guessed = private; /* the fragments of private pixels? */
-    } else if (e->length > 0 && e->tag != PIXEL_DATA && need(w->in, 4)) {
+    } else if (e->length > 0 && e->tag != PIXEL_DATA && source_need(w->in, 4)) {
         e->is_sequence = read_tag(w->in->data + w->in->at, w->big_endian) == ITEM;
         e->guessed = e->is_sequence;
     }
     return GOES_ON;
 }
 
+/* Whether the sequence with VR UN whose head of 12 bytes is next has items in explicit VR: the
+ * first element of the first item would not fit if it were implicit, and is followed by another tag
+ * if it is explicit. */
+static bool has_explicit_items(walk *w) {
+    enum { HEAD = 12, ITEM_HEAD = 8, FIRST = HEAD + ITEM_HEAD };
+    source *in = w->in;
+    if (in->deflated || w->layout->explicit_count == DICOM_EXPLICIT_ITEMS ||
+        !source_need(in, FIRST + HEAD))
+        return false;
+    const unsigned char *item = in->data + in->at + HEAD, *b = item + ITEM_HEAD;
+    const uint32_t room = number(item + 4, 4, w->big_endian), tag = read_tag(b, w->big_endian);
+    if (read_tag(item, w->big_endian) != ITEM || !is_standard(b + 4) ||
+        (room != UNDEFINED && (room < 8 || number(b + 4, 4, w->big_endian) <= room - 8)))
+        return false;
+    const bool is_short = kind_of_vr(b + 4, tag) == VR_SHORT;
+    const int64_t length =
+        is_short ? number(b + 6, 2, w->big_endian) : number(b + 8, 4, w->big_endian);
+    const int64_t next = FIRST + (is_short ? 8 : 12) + length;
+    if (next + 4 > SOURCE_BUFFER || !source_need(in, next + 4)) return false;
+    const uint32_t follows = read_tag(in->data + in->at + next, w->big_endian);
+    return follows > tag; /* in order, or a delimiter */
+}
+
 static outcome read_explicit_head(walk *w, element *e) {
     const unsigned char *b = w->in->data + w->in->at;
     const vr_kind kind = kind_of_vr(b + 4, e->tag);
     if (kind == VR_FORBIDDEN) return LOST;
-    if (kind != VR_SHORT && !need(w->in, 12)) return ENDED;
+    if (kind != VR_SHORT && !source_need(w->in, 12)) return ENDED;
     b = w->in->data + w->in->at;
     e->length =
         kind == VR_SHORT ? number(b + 6, 2, w->big_endian) : number(b + 8, 4, w->big_endian);
+    e->implicit = kind == VR_UNKNOWN; /* PS3.5, 6.2.2 */
+    if (e->length == UNDEFINED && is_one_of("UN ", b + 4) && has_explicit_items(w)) {
+        w->layout->explicit_items[w->layout->explicit_count++] = source_position(w->in) + 4;
+        e->implicit = false;
+    }
     w->in->at += kind == VR_SHORT ? 8 : 12;
     e->is_sequence = kind == VR_SEQUENCE || e->length == UNDEFINED;
     e->fragments = kind == VR_LONG && e->length == UNDEFINED;
-    e->implicit = kind == VR_UNKNOWN; /* PS3.5, 6.2.2 */
     return GOES_ON;
 }
 
 static outcome read_head(walk *w, element *e) {
     const bool implicit = w->depth > 0 ? w->stack[w->depth - 1].implicit : w->implicit;
-    if (!need(w->in, 8)) return ENDED;
+    if (!source_need(w->in, 8)) return ENDED;
     *e = (element){.tag = read_tag(w->in->data + w->in->at, w->big_endian)};
     return implicit ? read_implicit_head(w, e) : read_explicit_head(w, e);
 }
@@ -268,15 +211,15 @@ static outcome read_head(walk *w, element *e) {
 /* Item, and the two delimiters. */
 static outcome walk_delimiter(walk *w, uint32_t tag) {
     if (w->depth == 0) return LOST;
-    if (!need(w->in, 8)) return ENDED;
+    if (!source_need(w->in, 8)) return ENDED;
     const uint32_t length = number(w->in->data + w->in->at + 4, 4, w->big_endian);
     const level top = w->stack[w->depth - 1];
     if (tag == ITEM) {
         if (top.is_item) return LOST;
         w->in->at += 8;
         if (count_element(w) == REFUSED) return REFUSED;
-        if (top.fragments) return skip(w->in, length) ? GOES_ON : ENDED;
-        return push(w, (level){.end = length == UNDEFINED ? -1 : position(w->in) + length,
+        if (top.fragments) return source_skip(w->in, length) ? GOES_ON : ENDED;
+        return push(w, (level){.end = length == UNDEFINED ? -1 : source_position(w->in) + length,
                                .is_item = true,
                                .implicit = top.implicit});
     }
@@ -284,30 +227,46 @@ static outcome walk_delimiter(walk *w, uint32_t tag) {
     w->in->at += 8;
     if (!ends_as_said(w)) return LOST;
     pop(w);
+    if (w->depth == 0 && top.fragments && w->layout->pixels > 0)
+        w->pixels_end = source_position(w->in);
     return GOES_ON;
+}
+
+/* Notes where Pixel Data begins and, if it has a length, ends. */
+static void note_pixels(walk *w, const element *e, int64_t begin) {
+    w->layout->pixels = begin;
+    w->native = e->length != UNDEFINED;
+    if (w->native) w->pixels_end = source_position(w->in) + e->length;
 }
 
 static outcome walk_element(walk *w) {
     element e;
+    const int64_t begin = source_position(w->in);
     outcome o = read_head(w, &e);
     if (o == GOES_ON) o = count_element(w);
     if (o != GOES_ON) return o;
+    if (w->depth == 0 && e.tag == PIXEL_DATA) note_pixels(w, &e, begin);
     if (e.is_sequence)
-        return push(w, (level){.end = e.length == UNDEFINED ? -1 : position(w->in) + e.length,
-                               .implicit = e.implicit,
-                               .fragments = e.fragments,
-                               .guessed = e.guessed});
-    return skip(w->in, e.length) ? GOES_ON : ENDED;
+        return push(w,
+                    (level){.end = e.length == UNDEFINED ? -1 : source_position(w->in) + e.length,
+                            .implicit = e.implicit,
+                            .fragments = e.fragments,
+                            .guessed = e.guessed});
+    return source_skip(w->in, e.length) ? GOES_ON : ENDED;
 }
 
 static outcome walk_next(walk *w) {
     while (w->depth > 0 && w->stack[w->depth - 1].end >= 0 &&
-           w->stack[w->depth - 1].end <= position(w->in)) {
+           w->stack[w->depth - 1].end <= source_position(w->in)) {
         if (!ends_as_said(w)) return LOST;
         pop(w);
     }
-    if (!need(w->in, 4)) return ENDED;
+    if (!source_need(w->in, 4)) {
+        w->whole = w->depth == 0 && w->in->have == w->in->at;
+        return ENDED;
+    }
     const uint32_t tag = read_tag(w->in->data + w->in->at, w->big_endian);
+    if (w->depth == 0 && w->pixels_end > 0 && tag <= PIXEL_DATA) return LOST;
     if (tag == ITEM || tag == ITEM_END || tag == SEQUENCE_END) return walk_delimiter(w, tag);
     if (w->depth > 0 && !w->stack[w->depth - 1].is_item) return LOST;
     return walk_element(w);
@@ -317,19 +276,12 @@ static outcome walk_next(walk *w) {
  * one too many. */
 static int64_t count_stray_items(source *in) {
     int64_t found = 0;
-    while (found <= STRAY_ITEMS_MAX && need(in, 4)) {
+    while (found <= STRAY_ITEMS_MAX && source_need(in, 4)) {
         const unsigned char *b = in->data + in->at;
         found += read_tag(b, false) == ITEM || read_tag(b, true) == ITEM;
         in->at++;
     }
     return found;
-}
-
-/* Goes back to the begin of a data set that is not deflated. */
-static bool go_back(source *in) {
-    in->before = in->begin;
-    in->have = in->at = 0;
-    return lseek(in->fd, in->begin, SEEK_SET) == in->begin;
 }
 
 /* Walks until the end, or until the file is refused: then in->fault is set. */
@@ -340,13 +292,15 @@ static void walk_data_set(walk *w) {
     while (o == GOES_ON);
     if (in->fault != ST_OK) return;
     w->ambiguous |= w->guesses > 0;
-    bool unbounded = w->ambiguous && (in->deflated || !go_back(in));
+    bool unbounded = w->ambiguous && (in->deflated || !source_go_back(in));
     if (!unbounded) unbounded = count_stray_items(in) + w->items > STRAY_ITEMS_MAX;
     if (unbounded && in->fault == ST_OK)
         in->fault = status_fail(ST_INPUT,
                                 "%s: the structure of its sequences cannot be followed, and they "
                                 "may nest deeper than %d: refused",
                                 in->path, DICOM_NESTING_MAX);
+    if (w->pixels_end > 0 && w->pixels_end <= in->file_bytes && !in->deflated && !w->whole)
+        w->layout->end = w->pixels_end; /* what follows is not read */
 }
 
 /* ---- the file ---- */
@@ -359,8 +313,8 @@ static status refuse_meta(const source *in, const char *why) {
 /* Whether the group of file meta information goes on; it ends at `end`, or, if that is -1, with the
  * last element of group 0002. */
 static bool meta_goes_on(source *in, int64_t end) {
-    if (!need(in, 4)) return false;
-    return end >= 0 ? position(in) < end : read_tag(in->data + in->at, false) >> 16 == 2;
+    if (!source_need(in, 4)) return false;
+    return end >= 0 ? source_position(in) < end : read_tag(in->data + in->at, false) >> 16 == 2;
 }
 
 /* A UID of digits and dots, padded at its end only. DCMTK would accept more, and read the empty UID
@@ -374,38 +328,29 @@ static bool cut_padding(char *uid, size_t bytes) {
 /* The value of a meta element; `end` and `uid` take what they need. */
 static status read_meta_value(source *in, const element *e, bool first, int64_t *end, char *uid) {
     if (first && e->tag == GROUP_LENGTH && e->length > 0) {
-        if (e->length != 4 || !need(in, 4)) return refuse_meta(in, "has no valid length");
+        if (e->length != 4 || !source_need(in, 4)) return refuse_meta(in, "has no valid length");
         const uint32_t length = number(in->data + in->at, 4, false);
         if (length > META_MAX) return refuse_meta(in, "has no valid length");
-        *end = position(in) + 4 + length;
+        *end = source_position(in) + 4 + length;
     }
     if (e->tag == TRANSFER_SYNTAX && !*uid) {
-        if (e->length > UID_MAX || !need(in, e->length))
+        if (e->length > UID_MAX || !source_need(in, e->length))
             return refuse_meta(in, "names no valid transfer syntax");
         memcpy(uid, in->data + in->at, e->length);
         if (!cut_padding(uid, e->length)) return refuse_meta(in, "names no valid transfer syntax");
     }
-    return skip(in, e->length) ? ST_OK : refuse_meta(in, "is cut");
+    return source_skip(in, e->length) ? ST_OK : refuse_meta(in, "is cut");
 }
 
 /* The group of file meta information (PS3.10, 7.1): explicit, little endian; old programs wrote it
  * implicit. Sets what the data set behind it is encoded in. */
-static status read_meta(source *in, walk *w, bool *deflated) {
-    static const struct {
-        const char *uid;
-        bool implicit, big_endian, deflated;
-    } encodings[] = {{"1.2.840.10008.1.2", true, false, false},
-                     {"1.2.840.113619.5.2", true, false, false}, /* of GE: pixels are big endian */
-                     {"1.2.840.10008.1.2.2", false, true, false},
-                     {"1.2.840.10008.1.2.1.99", false, false, true},
-                     {"1.2.840.10008.1.2.4.95", false, false, true}}; /* JPIP */
-    char uid[UID_MAX + 1] = "";
+static status read_meta(source *in, walk *w, char uid[UID_MAX + 1]) {
     int64_t end = -1;
     bool first = true;
-    if (need(in, 8)) w->implicit = !is_standard(in->data + in->at + 4);
+    if (source_need(in, 8)) w->implicit = !is_standard(in->data + in->at + 4);
     for (; meta_goes_on(in, end); first = false) {
         element e;
-        if (!need(in, 8)) return refuse_meta(in, "is cut");
+        if (!source_need(in, 8)) return refuse_meta(in, "is cut");
         const unsigned char *vr = in->data + in->at + 4;
         if (first && !w->implicit && read_tag(vr - 4, false) == GROUP_LENGTH &&
             memcmp(vr, "UL", 2) != 0)
@@ -415,57 +360,154 @@ static status read_meta(source *in, walk *w, bool *deflated) {
         status st = read_meta_value(in, &e, first, &end, uid);
         if (st != ST_OK) return st;
     }
-    if (first) return refuse_meta(in, "is missing");
-    w->implicit = w->big_endian = false;
-    for (size_t i = 0; i < sizeof encodings / sizeof *encodings; i++)
-        if (strcmp(uid, encodings[i].uid) == 0) {
-            w->implicit = encodings[i].implicit;
-            w->big_endian = encodings[i].big_endian;
-            *deflated = encodings[i].deflated;
-        }
+    return first ? refuse_meta(in, "is missing") : ST_OK;
+}
+
+/* ---- the encoding of the data set ---- */
+
+typedef struct encoding {
+    const char *uid, *name;
+    bool implicit, big_endian, deflated;
+} encoding;
+
+static const encoding explicit_little = {"1.2.840.10008.1.2.1", "explicit VR little endian", 0, 0,
+                                         0};
+
+/* All others are explicit and little endian. */
+static const encoding encodings[] = {
+    {"1.2.840.10008.1.2", "implicit VR little endian", true, false, false},
+    {"1.2.840.10008.1.2.2", "explicit VR big endian", false, true, false},
+    {"1.2.840.113619.5.2", NULL, true, false, false}, /* of GE: pixels are big endian */
+    {"1.2.840.10008.1.2.1.99", NULL, false, false, true},
+    {"1.2.840.10008.1.2.4.95", NULL, false, false, true}, /* JPIP */
+};
+enum { ENCODINGS = sizeof encodings / sizeof *encodings };
+
+static encoding encoding_of(const char *uid) {
+    for (int i = 0; i < ENCODINGS; i++)
+        if (strcmp(uid, encodings[i].uid) == 0) return encodings[i];
+    return explicit_little;
+}
+
+/* Whether what comes next looks like the begin of a data set in this encoding: three elements from
+ * group 8 on, in order, with lengths that fit. */
+static bool looks_like(source *in, const encoding *e) {
+    enum { LOOKED_AT = 3, HEAD = 12 };
+    int64_t offset = 0;
+    uint32_t before = 0;
+    for (int i = 0; i < LOOKED_AT; i++) {
+        if (!source_need(in, offset + HEAD)) return i > 0;
+        const unsigned char *b = in->data + in->at + offset;
+        const uint32_t tag = read_tag(b, e->big_endian);
+        if (tag <= before || (i == 0 && tag >> 16 != 8)) return false;
+        if (!e->implicit && !is_standard(b + 4)) return false;
+        const bool is_short = !e->implicit && kind_of_vr(b + 4, tag) == VR_SHORT;
+        const bool is_long = !e->implicit && !is_short;
+        const uint32_t length = is_short ? number(b + 6, 2, e->big_endian)
+                                         : number(b + (is_long ? 8 : 4), 4, e->big_endian);
+        if (length == UNDEFINED) return i > 0 || !e->implicit;
+        if (length > in->file_bytes - source_position(in) - offset) return false;
+        offset += (is_long ? 12 : 8) + (int64_t)length;
+        if (offset > SOURCE_BUFFER - HEAD) return i > 0;
+        before = tag;
+    }
+    return true;
+}
+
+/* The encoding of the data set that comes next: what is said if it looks like that, else another
+ * one that it looks like. NULL if none. */
+static const encoding *guess_encoding(source *in, const encoding *said) {
+    static const encoding *const all[] = {&encodings[0], &explicit_little, &encodings[1]};
+    if (said && looks_like(in, said)) return said;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (looks_like(in, all[i])) return all[i];
+    return NULL;
+}
+
+static bool is_compressed_syntax(const char *uid) {
+    return strncmp(uid, "1.2.840.10008.1.2.4.", 20) == 0 ||
+           strncmp(uid, "1.2.840.10008.1.2.5", 19) == 0;
+}
+
+/* What is said of the encoding: *uid, empty if nothing is said. Leaves `in` at the data set. */
+static status read_begin(source *in, walk *w, char uid[UID_MAX + 1]) {
+    const bool has_prefix =
+        source_need(in, PREAMBLE + 4) && memcmp(in->data + PREAMBLE, "DICM", 4) == 0;
+    w->layout->as_said = has_prefix;
+    if (has_prefix) {
+        in->at = PREAMBLE + 4;
+        return read_meta(in, w, uid);
+    }
+    if (in->fault == ST_OK && source_need(in, 8) && read_tag(in->data + in->at, false) >> 16 == 2 &&
+        is_standard(in->data + in->at + 4)) {
+        w->layout->note = "no preamble";
+        return read_meta(in, w, uid);
+    }
+    w->layout->note = "no file meta information: the transfer syntax was guessed";
+    return in->fault;
+}
+
+/* Finds out how the data set is encoded that comes next. */
+static status choose_encoding(source *in, walk *w, const char *uid, encoding *chosen) {
+    dicom_layout *l = w->layout;
+    const encoding said = encoding_of(uid);
+    const bool sure = said.name == NULL || is_compressed_syntax(uid);
+    const encoding *guess = sure ? &said : guess_encoding(in, uid[0] ? &said : NULL);
+    if (in->fault != ST_OK) return in->fault;
+    if (!guess && !l->as_said && !uid[0])
+        return status_fail(ST_INPUT, "%s: not a DICOM file (no DICM prefix)", in->path);
+    *chosen = guess ? *guess : said;
+    snprintf(l->syntax, sizeof l->syntax, "%s", guess && guess != &said ? guess->uid : uid);
+    if (strcmp(l->syntax, uid) != 0) {
+        l->as_said = false;
+        if (uid[0])
+            l->note = "the transfer syntax is not the one that is named";
+        else if (!l->note)
+            l->note = "no transfer syntax is named: it was guessed";
+    }
     return ST_OK;
 }
 
-/* What is read from here on is inflated first. The bytes that are in the buffer already are the
- * inflater's. */
-static status begin_inflating(source *in) {
-    const int64_t ready = in->have - in->at;
-    memcpy(in->packed, in->data + in->at, (size_t)ready);
-    in->inflater = (z_stream){.next_in = in->packed, .avail_in = (uInt)ready};
-    if (inflateInit2(&in->inflater, -MAX_WBITS) != Z_OK)
-        return status_memory("inflating a DICOM file", 0);
-    in->deflated = true;
-    in->before = in->have = in->at = 0;
-    in->inflated_max = INFLATED_RATIO * in->file_bytes;
-    if (in->inflated_max < DICOM_INFLATED_FREE) in->inflated_max = DICOM_INFLATED_FREE;
-    return ST_OK;
+/* The transfer syntax names a compression, but Pixel Data has a length as plain pixels have. */
+static void check_compression(const walk *w) {
+    dicom_layout *l = w->layout;
+    if (w->in->deflated || !w->native || !is_compressed_syntax(l->syntax)) return;
+    l->as_said = false;
+    snprintf(l->syntax, sizeof l->syntax, "%s", explicit_little.uid);
+    l->note = "the pixels are not compressed as the transfer syntax says";
 }
 
-static status walk_file(source *in, int64_t *content) {
+static status walk_file(source *in, dicom_layout *out) {
     status st = ST_OK;
-    walk w = {.in = in};
-    bool deflated = false;
-    if (!need(in, PREAMBLE + 4) || memcmp(in->data + PREAMBLE, "DICM", 4) != 0)
-        return in->fault != ST_OK
-                   ? in->fault
-                   : status_fail(ST_INPUT, "%s: not a DICOM file (no DICM prefix)", in->path);
-    in->at = PREAMBLE + 4;
-    TRY(read_meta(in, &w, &deflated));
-    in->begin = position(in);
-    if (deflated) TRY(begin_inflating(in));
+    walk w = {.in = in, .layout = out};
+    encoding e = explicit_little;
+    char uid[UID_MAX + 1] = "";
+    TRY(read_begin(in, &w, uid));
+    TRY(choose_encoding(in, &w, uid, &e));
+    w.implicit = e.implicit;
+    w.big_endian = e.big_endian;
+    out->begin = in->begin = source_position(in);
+    out->end = in->file_bytes;
+    if (e.deflated) TRY(source_begin_inflating(in));
     walk_data_set(&w);
     st = in->fault;
-    *content = in->deflated ? in->before + in->have : in->file_bytes;
+    check_compression(&w);
+    out->content = in->deflated ? in->before + in->have : in->file_bytes;
+    out->without_pixels = w.whole && out->pixels == 0;
+    if (out->pixels == 0) out->pixels = out->end;
+    if (out->explicit_count > 0) out->note = "an unknown sequence has items in explicit VR";
+    if (out->end != in->file_bytes) out->note = "bytes after the pixels";
+    if (out->explicit_count > 0 || out->end != in->file_bytes) out->as_said = false;
 done:
     if (in->deflated) inflateEnd(&in->inflater);
     return in->fault != ST_OK ? in->fault : st;
 }
 
-status dicom_prescan(const char *path, int64_t *content) {
+status dicom_prescan(const char *path, dicom_layout *out) {
     status st = ST_OK;
     struct stat about;
     source *in = calloc(1, sizeof *in);
-    *content = 0;
+    *out = (dicom_layout){0};
     if (!in) return status_memory("a DICOM file", sizeof *in);
     in->path = path;
     in->fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -478,7 +520,7 @@ status dicom_prescan(const char *path, int64_t *content) {
         goto done;
     }
     in->file_bytes = about.st_size;
-    st = walk_file(in, content);
+    st = walk_file(in, out);
 done:
     if (in->fd >= 0) close(in->fd);
     free(in);

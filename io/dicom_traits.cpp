@@ -1,8 +1,8 @@
 /* What a header tells besides geometry: which kind of picture it is, which pass of its series it
- * belongs to, to how many digits its numbers are written, whether a contrast agent was given. And
+ * belongs to, to how many digits its numbers are written. And
  * what is left of a file that cannot be read.
  */
-#include "io/dicom_common.hpp"
+#include "io/dicom_read.hpp"
 
 #include <algorithm>
 #include <cctype>
@@ -20,6 +20,18 @@ static const DcmTagKey pass_tags[DICOM_PASS_KEYS] = {
     DCM_KVP,
     DCM_SeriesDescription,
     DCM_AcquisitionTime,
+};
+
+/* Where Enhanced CT has the value of a frame, in its frame content. */
+static const DcmTagKey frame_pass_tags[DICOM_PASS_KEYS] = {
+    DCM_TemporalPositionIndex,
+    DCM_NominalPercentageOfCardiacPhase,
+    DCM_TriggerTime,
+    DCM_FrameAcquisitionNumber,
+    DCM_ConvolutionKernel,
+    DCM_KVP,
+    DCM_SeriesDescription,
+    DCM_FrameAcquisitionDateTime,
 };
 
 const char *dicom_pass_name(int key) {
@@ -53,7 +65,7 @@ template <std::size_t N> static bool has_part(const std::string &text, const cha
 
 /* What Image Type and Burned In Annotation say. Values 1 and 2 (ORIGINAL, PRIMARY) say nothing of
  * it: derived slices, such as resampled ones, are slices. */
-static dicom_picture picture_of(DcmItem &item) {
+static dicom_picture picture_of(DcmItem &item, const DcmTagKey &type) {
     static const char *const scouts[] = {"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW",
                                          "CT_SOM5 TOP"};
     static const char *const slabs[] = {
@@ -61,7 +73,7 @@ static dicom_picture picture_of(DcmItem &item) {
         "SSD", "VRT",   "MPVR",  "VOLUME_RENDER", "PROJECTION IMAGE", "PROJECTION"};
     static const char *const pages[] = {"PROT", "DOSE", "SCREEN", "REPORT", "POSDISP"};
     for (unsigned long i = 2; i < 16; i++) {
-        const std::string value = plain(dicom_text(item, DCM_ImageType, i));
+        const std::string value = plain(dicom_text(item, type, i));
         if (is_one_of(value, scouts)) return PICTURE_SCOUT;
         const bool is_slab = is_one_of(value, slabs) || value.compare(0, 4, "MIP_") == 0 ||
                              value.find("CSA MIP") != std::string::npos;
@@ -70,42 +82,6 @@ static dicom_picture picture_of(DcmItem &item) {
     }
     if (plain(dicom_text(item, DCM_BurnedInAnnotation)) == "YES") return PICTURE_ANNOTATED;
     return PICTURE_SLICE;
-}
-
-/* Operators also write in Contrast/Bolus Agent that there was none. "NON-IONIC" is an agent. */
-static int has_contrast(DcmItem &item) {
-    static const char *const without[] = {"",
-                                          "NONE",
-                                          "NO",
-                                          "N",
-                                          "NIL",
-                                          "NULL",
-                                          "0",
-                                          "-",
-                                          "--",
-                                          "N/A",
-                                          "NA",
-                                          "NATIVE",
-                                          "NATIV",
-                                          "PLAIN",
-                                          "WITHOUT",
-                                          "W/O",
-                                          "WO",
-                                          "UNENHANCED",
-                                          "NOT GIVEN",
-                                          "NOT APPLICABLE",
-                                          "NO AGENT",
-                                          "NO CONTRAST",
-                                          "NON CONTRAST",
-                                          "NONCONTRAST",
-                                          "NON-CONTRAST",
-                                          "NOCONTRAST",
-                                          "WITHOUT CONTRAST",
-                                          "W/O CONTRAST",
-                                          "WO CONTRAST",
-                                          "UNKNOWN",
-                                          "FALSE"};
-    return !is_one_of(plain(dicom_text(item, DCM_ContrastBolusAgent)), without);
 }
 
 /* Digits behind the point of a decimal string: 2 for "1.25", 3 for "12.5E-2", 0 for "7". */
@@ -125,18 +101,27 @@ static void copy(const std::string &text, char *out, std::size_t size) {
     std::snprintf(out, size, "%s", text.c_str());
 }
 
-void dicom_read_traits(DcmItem &item, dicom_header *out) {
-    Sint32 number = 0;
-    out->picture = picture_of(item);
-    out->contrast = has_contrast(item);
-    out->instance_number = item.findAndGetSint32(DCM_InstanceNumber, number).good() ? number : -1;
+void dicom_read_traits(DcmItem &set, dicom_header *out) {
+    DcmItem &type = dicom_frame_item(set, out->frame, DCM_CTImageFrameTypeSequence);
+    DcmItem &plane = dicom_frame_item(set, out->frame, DCM_PlanePositionSequence);
+    DcmItem &axes = dicom_frame_item(set, out->frame, DCM_PlaneOrientationSequence);
+    DcmItem &content = dicom_frame_item(set, out->frame, DCM_FrameContentSequence);
+    out->picture = picture_of(set, DCM_ImageType);
+    if (out->picture == PICTURE_SLICE) out->picture = picture_of(type, DCM_FrameType);
     for (unsigned long i = 0; i < 3; i++)
-        out->position_digits[i] = digits_of(dicom_text(item, DCM_ImagePositionPatient, i));
+        out->position_digits[i] = digits_of(dicom_text(plane, DCM_ImagePositionPatient, i));
     for (unsigned long i = 0; i < 6; i++)
         out->orientation_digits = std::max(
-            out->orientation_digits, digits_of(dicom_text(item, DCM_ImageOrientationPatient, i)));
-    for (int k = 0; k < DICOM_PASS_KEYS; k++)
-        copy(dicom_text(item, pass_tags[k]), out->pass[k], sizeof out->pass[k]);
+            out->orientation_digits, digits_of(dicom_text(axes, DCM_ImageOrientationPatient, i)));
+    for (int k = 0; k < DICOM_PASS_KEYS; k++) {
+        const std::string own = dicom_text(content, frame_pass_tags[k]);
+        copy(own.empty() ? dicom_text(set, pass_tags[k]) : own, out->pass[k], sizeof out->pass[k]);
+    }
+}
+
+int dicom_by_path(const dicom_header *a, const dicom_header *b) {
+    const int order = std::strcmp(a->path, b->path);
+    return order ? order : (a->frame > b->frame) - (a->frame < b->frame);
 }
 
 /* Whether the file begins as DICOM files do: 128 bytes, then "DICM". */
@@ -161,17 +146,19 @@ static dicom_kind kind_of(const std::string &sop_class) {
 status dicom_salvage(const char *path, dicom_header *out, dicom_remains *remains) {
     return dicom_guard(path, [&] {
         DcmFileFormat file;
-        int64_t content = 0;
+        dicom_layout layout;
         *out = dicom_header();
         *remains = dicom_remains();
         status st = path_join(out->path, "", path);
         if (st != ST_OK) return st;
         remains->is_dicom = has_prefix(path);
-        if (dicom_prescan(path, &content) != ST_OK) {
+        if (dicom_prescan(path, &layout) != ST_OK) {
             remains->torn = remains->is_dicom;
             return ST_OK;
         }
-        remains->torn = file.loadFile(path).bad();
+        remains->torn = layout.as_said
+                            ? file.loadFile(path).bad()
+                            : dicom_load_any(path, DCM_PixelData, file, &layout) != ST_OK;
         DcmDataset &set = *file.getDataset();
         std::string sop_class = dicom_text(set, DCM_SOPClassUID);
         if (sop_class.empty() && file.getMetaInfo())
@@ -187,9 +174,10 @@ status dicom_salvage(const char *path, dicom_header *out, dicom_remains *remains
             copy(dicom_text(*reference, DCM_SeriesInstanceUID), out->referenced_series_uid,
                  sizeof out->referenced_series_uid);
         remains->is_dicom = 1;
-        remains->has_pixels = set.tagExists(DCM_PixelData);
-        remains->has_place = set.tagExistsWithValue(DCM_ImagePositionPatient) ||
-                             set.tagExistsWithValue(DCM_ImageOrientationPatient);
+        remains->has_pixels =
+            set.tagExists(DCM_PixelData) || (!layout.as_said && layout.pixels < layout.end);
+        remains->has_place = set.tagExistsWithValue(DCM_ImagePositionPatient, OFTrue) ||
+                             set.tagExistsWithValue(DCM_ImageOrientationPatient, OFTrue);
         return ST_OK;
     });
 }

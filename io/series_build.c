@@ -438,14 +438,14 @@ static int by_kind(const void *left, const void *right) {
     if (order == 0) order = (int)a->picture - (int)b->picture;
     /* Those that are written to most digits first: the others are compared with them. */
     if (order == 0) order = b->orientation_digits - a->orientation_digits;
-    return order ? order : strcmp(a->path, b->path);
+    return order ? order : dicom_by_path(a, b);
 }
 
 static int by_plane(const void *left, const void *right) {
     const placed *a = left, *b = right;
     int order = (a->plane > b->plane) - (a->plane < b->plane);
     if (order == 0) order = (a->height > b->height) - (a->height < b->height);
-    return order ? order : strcmp(a->header->path, b->header->path);
+    return order ? order : dicom_by_path(a->header, b->header);
 }
 
 /* Numbers the planes of n slices of one patient. */

@@ -33,6 +33,7 @@ LIBRARIES = [
     ("HDF5", r'#\s*include\s*[<"](hdf5|H5\w*|hdf5_hl)\.h', r"io/(store\w*\.[ch]|checkpoint\.c)"),
     ("DCMTK", r'#\s*include\s*[<"]dcmtk/', r"io/dicom_\w+\.(cpp|hpp)"),
     ("Cairo", r'#\s*include\s*[<"](cairo/)?cairo', r"io/pdf\.c"),
+    ("OpenJPEG", r'#\s*include\s*[<"](openjpeg[-.\d]*/)?openjpeg', r"io/jpeg2000\.c"),
     ("oneDNN", r'#\s*include\s*[<"](oneapi/)?dnnl', r"model/nn/kernels/onednn/\w+\.[ch]"),
     ("intrinsics", r'#\s*include\s*[<"]\w+intrin\.h', r"model/nn/kernels/x86/\w+\.[ch]"),
     ("CPUID", r"\b__builtin_cpu_(supports|is|init)\b|\bcpuid\.h\b", r"model/nn/kernels/cpu\.c"),
@@ -52,7 +53,8 @@ PRIVATE = [
       for stage in ("ingest", "referee", "train", "gan", "generate", "evaluate", "gate", "report")],
     (r"pipeline/cli/", r"pipeline/cli/"),
 ]
-PACKAGES = ["ompi-c", "hdf5", "libcyaml", "jansson", "libpng", "openssl", "openblas", "cairo"]
+PACKAGES = ["ompi-c", "hdf5", "libcyaml", "jansson", "libpng", "openssl", "openblas", "cairo",
+            "libopenjp2"]
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 
 

@@ -71,9 +71,9 @@ static void deflate_from(int64_t from) {
 }
 
 static status scan(void) {
-    int64_t content = 0;
+    dicom_layout layout;
     put_file(in_home("scan.dcm"), bytes, used);
-    return dicom_prescan(in_home("scan.dcm"), &content);
+    return dicom_prescan(in_home("scan.dcm"), &layout);
 }
 
 /* `depth` sequences of one item each, one inside the other, of undefined length. */
@@ -280,10 +280,10 @@ static void sound_files_pass(void **state) {
         assert_ok(scan());
     }
     put_file(in_home("text"), "no DICOM at all", 15);
-    int64_t content = 0;
-    assert_int_equal(dicom_prescan(in_home("text"), &content), ST_INPUT);
+    dicom_layout layout;
+    assert_int_equal(dicom_prescan(in_home("text"), &layout), ST_INPUT);
     assert_says("no DICM prefix");
-    assert_int_equal(dicom_prescan(in_home("none"), &content), ST_INPUT);
+    assert_int_equal(dicom_prescan(in_home("none"), &layout), ST_INPUT);
     assert_says("cannot open");
 }
 

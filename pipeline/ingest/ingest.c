@@ -63,8 +63,19 @@ static status labels_from_thresholds(ingest *in) {
     return ST_OK;
 }
 
+/* Whether slice z is the first of a file; several frames of one file follow each other. */
+static bool begins_file(const series *one, int64_t z) {
+    return z == 0 || strcmp(one->slices[z].path, one->slices[z - 1].path) != 0;
+}
+
+static int64_t slice_file_count(const series *one) {
+    int64_t count = 0;
+    for (int64_t z = 0; z < one->source.shape[0]; z++) count += begins_file(one, z);
+    return count;
+}
+
 static int64_t file_count(const series *one) {
-    return one->source.shape[0] + one->segmentation_count;
+    return slice_file_count(one) + one->segmentation_count;
 }
 
 /* Lists the input files in an order that follows from their content and, for several SEG files of
@@ -75,7 +86,8 @@ static status list_files(ingest *in) {
     status st = array_alloc(&in->paths, in->file_count, sizeof *in->paths, "the input files");
     for (int64_t i = 0; i < in->list.count && st == ST_OK; i++) {
         const series *one = &in->list.items[i];
-        for (int64_t z = 0; z < one->source.shape[0]; z++) in->paths[next++] = one->slices[z].path;
+        for (int64_t z = 0; z < one->source.shape[0]; z++)
+            if (begins_file(one, z)) in->paths[next++] = one->slices[z].path;
         for (int64_t j = 0; j < one->segmentation_count; j++)
             in->paths[next++] = one->segmentations[j];
     }
@@ -92,9 +104,10 @@ static status input_hash(const ingest *in, char hex[SHA256_HEX]) {
     if (!stream) return status_memory("the list of input files", 0);
     for (int64_t i = 0; i < in->list.count; i++) {
         const series *one = &in->list.items[i];
+        const int64_t slice_files = slice_file_count(one), files = file_count(one);
         fprintf(stream, "series %s\n", one->pseudonym);
-        for (int64_t k = 0; k < file_count(one); k++, next++)
-            fprintf(stream, "%s %s\n", k < one->source.shape[0] ? "slice" : "seg", next->sha256);
+        for (int64_t k = 0; k < files; k++, next++)
+            fprintf(stream, "%s %s\n", k < slice_files ? "slice" : "seg", next->sha256);
     }
     const bool failed = ferror(stream);
     status st = ST_OK;
@@ -127,7 +140,8 @@ done:
 static status check_files(const ingest *in, int64_t i) {
     int64_t first = 0;
     for (int64_t k = 0; k < i; k++) first += file_count(&in->list.items[k]);
-    for (int64_t k = first; k < first + file_count(&in->list.items[i]); k++) {
+    const int64_t end = first + file_count(&in->list.items[i]);
+    for (int64_t k = first; k < end; k++) {
         status st = input_file_check(&in->files[k], in->paths[k]);
         if (st != ST_OK) return st;
     }
