@@ -25,7 +25,7 @@ static int by_instance(const void *left, const void *right) {
     const placed *a = *(const placed *const *)left, *b = *(const placed *const *)right;
     int order = (a->header->instance_number > b->header->instance_number) -
                 (a->header->instance_number < b->header->instance_number);
-    return order ? order : strcmp(a->header->path, b->header->path);
+    return order ? order : dicom_by_path(a->header, b->header);
 }
 
 /* Numbers slices of equal keys; returns how many numbers there are. */
