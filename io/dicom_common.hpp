@@ -24,6 +24,9 @@ extern "C" {
 #include "io/dicom.h"
 #include "io/dicom_prescan.h"
 
+/* Label Map Segmentation Storage (PS3.3 A.51), which DCMTK 3.6.7 has no name for. */
+static constexpr const char *DICOM_LABEL_MAP_SEG = "1.2.840.10008.5.1.4.1.1.66.7";
+
 /* Registers the codecs, disables DCMTK's log and checks that the data dictionary is loaded, once
  * per process. dicom_guard() calls it. */
 status dicom_start();

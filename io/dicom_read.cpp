@@ -94,6 +94,8 @@ static status read_identity(DcmItem &item, dicom_header *out) {
     TRY(dicom_copy_text(out->path, item, DCM_StudyInstanceUID, out->study_uid, DICOM_UID));
     TRY(dicom_copy_text(out->path, item, DCM_SeriesInstanceUID, out->series_uid, DICOM_UID));
     TRY(dicom_copy_text(out->path, item, DCM_SOPInstanceUID, out->sop_uid, DICOM_UID));
+    std::snprintf(out->frame_of_reference, sizeof out->frame_of_reference, "%s",
+                  dicom_text(item, DCM_FrameOfReferenceUID).c_str());
 done:
     return st;
 }
@@ -102,11 +104,9 @@ static status read_seg_header(DcmItem &item, dicom_header *out) {
     status st;
     DcmItem *reference = dicom_item(item, DCM_ReferencedSeriesSequence);
     TRY(read_size(item, out));
-    if (!reference)
-        TRY(status_fail(ST_INPUT, "%s: %s is missing: no telling which CT is segmented", out->path,
-                        dicom_tag_name(DCM_ReferencedSeriesSequence).c_str()));
-    TRY(dicom_copy_text(out->path, *reference, DCM_SeriesInstanceUID, out->referenced_series_uid,
-                        DICOM_UID));
+    if (reference)
+        TRY(dicom_copy_text(out->path, *reference, DCM_SeriesInstanceUID,
+                            out->referenced_series_uid, DICOM_UID));
 done:
     return st;
 }
@@ -122,7 +122,8 @@ static status classify(DcmFileFormat &file, dicom_header *out) {
                            "%s: Enhanced (multi-frame) CT is not read: convert it to CT Image "
                            "Storage, one slice a file, or take it out of the folder",
                            out->path);
-    if (sop_class == UID_SegmentationStorage) out->kind = DICOM_SEG;
+    if (sop_class == UID_SegmentationStorage || sop_class == DICOM_LABEL_MAP_SEG)
+        out->kind = DICOM_SEG;
     if (sop_class == UID_CTImageStorage && !has_value(set, DCM_ImageType, "LOCALIZER") &&
         is_in_hu(set))
         out->kind = DICOM_CT;
