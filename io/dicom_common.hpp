@@ -19,6 +19,8 @@
 extern "C" {
 #include "io/alloc.h"
 #include "io/file.h"
+#include "io/masks.h"
+#include "io/structures.h"
 #include "io/volume.h"
 }
 #include "io/dicom.h"

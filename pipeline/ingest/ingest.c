@@ -29,6 +29,10 @@ typedef struct ingest {
     int64_t file_count;
     int64_t left_out, without_seg, patients, slices, voxels;
     label_set labels;
+    structure_names names; /* of segments; its label set is `labels` */
+    overlap_rule overlap;
+    const char *rules[STRUCTURES_MAX], *order[STRUCTURES_MAX]; /* texts of the study */
+    int64_t overlapped; /* voxels in two or more structures */
     bool from_seg;
     uint8_t label_of_hu[HU_VALUES]; /* labels from thresholds only: label of h at h + HU_ZERO */
     int64_t label_voxels[LABELS_MAX];
@@ -75,34 +79,54 @@ static status labels_from_thresholds(ingest *in) {
     return ST_OK;
 }
 
-static int by_name(const void *a, const void *b) { return strcmp(a, b); }
+/* Warns of names of the study that no segment has. Local. */
+static void warn_of_missing(const ingest *in) {
+    journal *log = in->stage->log;
+    const study *study = in->stage->study;
+    char name[LABEL_NAME];
+    if (in->names.renamed > 0)
+        log_warning(log,
+                    "%" PRId64 " labels of segments are neither in ingest.structures nor names "
+                    "that ctaug knows: they are called structure-N",
+                    in->names.renamed);
+    if (in->names.left_out > 0)
+        log_info(log, "%" PRId64 " labels of segments are not in ingest.structures: left out",
+                 in->names.left_out);
+    for (int i = 0; i < study->ingest.structures.count; i++) {
+        structure_rule_name(in->rules[i], name);
+        if (label_find(&in->labels, name) < 0)
+            log_warning(log, "ingest.structures: no segment is '%s'", name);
+    }
+    for (int i = 0; i < study->ingest.order.count; i++)
+        if (label_find(&in->labels, in->order[i]) < 0)
+            log_warning(log, "ingest.order: no segment is '%s'", in->order[i]);
+}
 
 /* Label set of the segment labels of all SEG files, sorted by name, so that a label's value depends
  * on the names alone and not on the order of the patients. Collective. */
 static status labels_from_segs(ingest *in) {
     const comm *c = in->stage->comm;
-    label_set mine = label_background();
-    const char(*names)[LABEL_NAME] = NULL;
+    structure_texts mine = {0}, all = {0};
+    const char(*texts)[STRUCTURE_TEXT] = NULL;
     void *gathered = NULL;
     int64_t bytes = 0;
     status st = ST_OK;
     for (int64_t i = comm_rank(c); i < in->list.count && st == ST_OK; i += comm_size(c)) {
         const series *one = &in->list.items[i];
         for (int64_t j = 0; j < one->segmentation_count && st == ST_OK; j++)
-            st = dicom_seg_labels(one->segmentations[j], &mine);
+            st = dicom_seg_texts(one->segmentations[j], &mine);
     }
     TRY(comm_agree(c, st));
-    /* Only the names that are there travel, not the array with room for LABELS_MAX. */
-    TRY(comm_all_gather(c, mine.name[1], (mine.count - 1) * (int64_t)LABEL_NAME, &gathered, &bytes,
-                        NULL));
-    names = gathered;
-    in->labels = label_background();
-    for (int64_t k = 0; k < bytes / LABEL_NAME; k++) {
-        int label = 0;
-        TRY(label_add(&in->labels, names[k], &label));
-    }
-    qsort(in->labels.name[1], (size_t)in->labels.count - 1, LABEL_NAME, by_name);
+    TRY(comm_all_gather(c, mine.at, mine.count * STRUCTURE_TEXT, &gathered, &bytes, NULL));
+    texts = gathered;
+    for (int64_t k = 0; k < bytes / STRUCTURE_TEXT; k++) TRY(structure_texts_add(&all, texts[k]));
+    TRY(structure_names_make(&all, in->rules, in->stage->study->ingest.structures.count,
+                             &in->names));
+    in->labels = in->names.set;
+    if (comm_rank(c) == 0) warn_of_missing(in);
 done:
+    structure_texts_free(&mine);
+    structure_texts_free(&all);
     free(gathered);
     return st;
 }
@@ -193,21 +217,34 @@ static json_t *provenance(const ingest *in) {
                      named_table_name(&label_sources, study->ingest.labels), "thresholds", ranges);
 }
 
+/* The label map of a volume by the SEG files of its series. Local. */
+static status labels_of_volume(ingest *in, const series *one, volume *v) {
+    const seg_target to = {.space = &v->space,
+                           .frame_of_reference = one->slices[0].frame_of_reference,
+                           .fractional = in->stage->study->ingest.fractional};
+    masks *all = NULL;
+    int64_t overlapped = 0;
+    status st;
+    TRY(masks_new(&v->space, &all));
+    for (int64_t k = 0; k < one->segmentation_count; k++)
+        TRY(dicom_read_seg(one->segmentations[k], &to, &in->names, all));
+    st = masks_join(all, &in->overlap, &in->labels, v->labels, &overlapped);
+    if (st == ST_INPUT) TRY(status_fail(st, "%s: %s", one->segmentations[0], status_message()));
+    in->overlapped += overlapped;
+done:
+    masks_free(all);
+    return st;
+}
+
 /* Reads, labels and writes volume i; adds to in->label_voxels. Local. */
 static status ingest_volume(ingest *in, store_writer *w, int64_t i) {
     const series *one = &in->list.items[i];
     volume v = {0};
     int64_t voxels = 0;
-    const int known = in->labels.count;
     status st = ST_OK;
     TRY(series_read(one, &v));
     TRY(geometry_voxels(&v.space, &voxels));
-    for (int64_t k = 0; in->from_seg && k < one->segmentation_count; k++) {
-        TRY(dicom_read_seg(one->segmentations[k], &v.space, &in->labels, v.labels));
-        if (in->labels.count != known)
-            TRY(status_fail(ST_INPUT, "%s: changed while it was read: segment '%s' is new",
-                            one->segmentations[k], in->labels.name[in->labels.count - 1]));
-    }
+    if (in->from_seg) TRY(labels_of_volume(in, one, &v));
     TRY(check_files(in, i));
     for (int64_t k = 0; !in->from_seg && k < voxels; k++)
         v.labels[k] = in->label_of_hu[v.hu[k] + HU_ZERO];
@@ -249,6 +286,7 @@ static status write_volumes(ingest *in, store_writer *w) {
         log_progress_set(s->log, finished, "volumes");
     }
     TRY(comm_sum_i64(s->comm, in->label_voxels, in->labels.count));
+    TRY(comm_sum_i64(s->comm, &in->overlapped, 1));
 done:
     free(gathered);
     return st;
@@ -356,15 +394,21 @@ static void log_summary(const ingest *in) {
     }
     log_event(
         s->log, "ingest",
-        json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:[f,f,f], s:[f,f,f]}",
-                  "store", in->directory, "fingerprint", in->fingerprint, "patients",
-                  (json_int_t)in->patients, "volumes", (json_int_t)in->list.count, "slices",
-                  (json_int_t)in->slices, "voxels", (json_int_t)in->voxels, "left_out",
-                  (json_int_t)in->left_out, "single_slice_series",
-                  (json_int_t)in->list.single_count, "series_without_seg",
-                  (json_int_t)in->without_seg, "labels_from",
-                  named_table_name(&label_sources, s->study->ingest.labels), "label_voxels", counts,
-                  "spacing_min", low[0], low[1], low[2], "spacing_max", high[0], high[1], high[2]));
+        json_pack(
+            "{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:I, s:[f,f,f], s:[f,f,f]}",
+            "store", in->directory, "fingerprint", in->fingerprint, "patients",
+            (json_int_t)in->patients, "volumes", (json_int_t)in->list.count, "slices",
+            (json_int_t)in->slices, "voxels", (json_int_t)in->voxels, "left_out",
+            (json_int_t)in->left_out, "single_slice_series", (json_int_t)in->list.single_count,
+            "series_without_seg", (json_int_t)in->without_seg, "labels_from",
+            named_table_name(&label_sources, s->study->ingest.labels), "label_voxels", counts,
+            "overlapped_voxels", (json_int_t)in->overlapped, "spacing_min", low[0], low[1], low[2],
+            "spacing_max", high[0], high[1], high[2]));
+    if (in->overlapped > 0 && comm_rank(s->comm) == 0)
+        log_warning(s->log,
+                    "%" PRId64 " voxels lie in two or more structures: overlaps are joined by "
+                    "ingest.overlap: %s",
+                    in->overlapped, in->overlap.kind == OVERLAP_ORDER ? "order" : "smaller-wins");
     if (in->left_out > 0)
         log_info(s->log, "%" PRId64 " DICOM files are neither CT images nor SEG: left out",
                  in->left_out);
@@ -384,6 +428,11 @@ status ingest_stage(const stage_context *s) {
     TRY(comm_agree(s->comm, st));
     in->stage = s;
     in->from_seg = s->study->ingest.labels == LABELS_FROM_SEG;
+    study_texts_at(&s->study->ingest.structures, in->rules);
+    study_texts_at(&s->study->ingest.order, in->order);
+    in->overlap = (overlap_rule){.kind = s->study->ingest.overlap,
+                                 .order = in->order,
+                                 .order_count = s->study->ingest.order.count};
     TRY(series_scan(s->comm, s->study->ingest.dicom, &in->list, &in->left_out));
     TRY(comm_agree(s->comm, choose_series(in)));
     TRY(comm_agree(s->comm, count_input(in)));
@@ -402,6 +451,7 @@ done:
         series_list_free(&in->list);
         free(in->paths);
         free(in->files);
+        structure_names_free(&in->names);
     }
     free(in);
     return st;
