@@ -159,6 +159,7 @@ static void names_by_rules(structure_names *out, const char *const *rules, int64
 }
 
 static void names_by_words(structure_names *out, name_list names) {
+    int64_t number = 0;
     for (int64_t i = 0; i < out->texts.count; i++) {
         const char *text = out->texts.at[i];
         if (strcasecmp(text, background) == 0) continue;
@@ -166,8 +167,9 @@ static void names_by_words(structure_names *out, name_list names) {
             memcpy(names[i], text, strlen(text) + 1);
             continue;
         }
-        do snprintf(names[i], LABEL_NAME, "structure-%" PRId64, ++out->renamed);
-        while (is_at(&out->texts, place_of(&out->texts, names[i]), names[i]));
+        do snprintf(names[i], LABEL_NAME, "structure-%" PRId64, ++number);
+        while (is_at(&out->texts, place_of(&out->texts, names[i]), names[i])); /* it is taken */
+        out->renamed++;
     }
 }
 
