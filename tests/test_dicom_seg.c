@@ -96,7 +96,7 @@ static void refuses_every_fault_by_name(void **state) {
 
 static void the_threshold_of_fractions(void **state) {
     (void)state;
-    uint8_t low[VOXELS], high[VOXELS];
+    uint8_t low[VOXELS] = {0}, high[VOXELS] = {0};
     int more = 0;
     for (int pass = 0; pass < 2; pass++) {
         const seg_target to = {&space, "1.2.3.4", pass ? 0.9 : 0.1};

@@ -197,8 +197,8 @@ def synthetic(place, store):
 
 
 def injection(place):
-    """A label that would clear a terminal, turn text round and add a line to labels.tsv: by the map
-    of the study it is a structure of the study's name, without a map structure-1; nobody shows it."""
+    """A label that would clear a terminal, turn text round and add a line to labels.tsv: it is
+    stored as structure-1, and nobody shows it."""
     evil = "a\tb\x1b[2J\n9\tc\u009b31m\u202e QUODLIBET"
     source, folder = place + "/dicom/0", place + "/evil"
     shutil.copytree(source, folder)

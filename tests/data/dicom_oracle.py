@@ -117,7 +117,8 @@ def write_cts(out):
 
 
 def write_seg(out):
-    """Frames in random order; segments 1..3 overlap: the one with fewer voxels, the highest number, takes precedence."""
+    """Frames in random order; segments 1..3 overlap: the one with fewer voxels, which is
+    the one with the higher number, takes precedence."""
     random = np.random.RandomState(2)
     for z in range(SHAPE[0]):
         ds, v = base(z), random.randint(0, 4096, SHAPE[1:])
