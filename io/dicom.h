@@ -1,8 +1,8 @@
 /* C interface to DICOM files, which DCMTK reads and writes. No C++ exception crosses it.
  *
  * Reading supports CT Image Storage and Enhanced CT Image Storage (uncompressed, RLE, JPEG lossless
- * and lossy, JPEG-LS as DCMTK decodes them; JPEG 2000 by OpenJPEG) and Segmentation Storage
- * (BINARY). HU are stored value * Rescale Slope + Rescale Intercept (PS3.3 C.7.6.3, C.11.1), never
+ * and lossy, JPEG-LS as DCMTK decodes them; JPEG 2000 by OpenJPEG) and Segmentation Storage. HU are
+ * stored value * Rescale Slope + Rescale Intercept (PS3.3 C.7.6.3, C.11.1), never
  * a rendered image. Writing produces CT Image Storage and Segmentation Storage from a volume, for
  * `ctaug phantom` and `ctaug export`.
  */
@@ -10,6 +10,8 @@
 #define CTAUG_IO_DICOM_H
 
 #include "io/file.h"
+#include "io/masks.h"
+#include "io/structures.h"
 #include "io/volume.h"
 
 #ifdef __cplusplus
@@ -45,8 +47,8 @@ typedef struct dicom_header {
     char series_uid[DICOM_UID]; /* "folder-" and a hash if the file has none; see dicom_read_header
                                  */
     char sop_uid[DICOM_UID];
-    char frame_of_reference_uid[DICOM_UID];
-    char referenced_series_uid[DICOM_UID]; /* SEG only */
+    char frame_of_reference_uid[DICOM_UID]; /* empty: not given */
+    char referenced_series_uid[DICOM_UID];  /* SEG only; empty: dicom_seg_fits() can tell */
     int64_t acquisition_number, instance_number;
     int64_t rows, columns;
     double position[3];      /* ImagePositionPatient, mm */
@@ -111,17 +113,37 @@ status dicom_read_frames(const char *path, dicom_header **frames, int64_t *count
  * truncated, compressed with another number of rows or columns, or cannot be decoded. Local. */
 status dicom_read_ct(const dicom_header *h, int16_t *hu);
 
-/* Writes the segments of a SEG into labels (z y x, geometry `space`). A frame belongs to the slice
- * whose position is within half a slice spacing. Segment labels that are not in `set` are appended
- * to it ("background" first if it is empty). Where segments overlap the highest Segment Number
- * wins. ST_INPUT if rows, columns, orientation, pixel spacing (1 %) or position in the plane (half
- * a pixel) do not match `space`, if a frame lies on no slice, if a segment is named as label 0 is
- * ("background", which would erase others), or if `set` would hold more than STRUCTURES_MAX
- * structures. Local. */
-status dicom_read_seg(const char *path, const geometry *space, label_set *set, uint8_t *labels);
+/* The CT that a SEG is laid upon. */
+typedef struct seg_target {
+    const geometry *space;
+    const char *frame_of_reference_uid; /* of the CT; "" if it has none */
+    double fractional;              /* part of MaximumFractionalValue from which a pixel counts */
+} seg_target;
 
-/* Appends the segment labels of a SEG that are not in `set`, as dicom_read_seg() does. Local. */
-status dicom_seg_labels(const char *path, label_set *set);
+/* Adds the segments of a SEG to the masks of a volume: BINARY, FRACTIONAL and LABELMAP
+ * (Segmentation and Label Map Segmentation Storage), uncompressed, deflated or in RLE. Frames come
+ * in any order; slices without a frame are not marked. Voxels take the nearest pixel, so that a
+ * frame may be cut, mirrored, turned in its plane, finer or coarser. `names` says what a segment is
+ * called, and which are left out.
+ *
+ * ST_INPUT naming the file and the fault, and showing no label: no frames; another Frame of
+ * Reference UID than the CT's (a missing one is accepted); a plane that is not that of the slices
+ * (0.3 degrees); frames between slices, or of a coarser stack; marked pixels on no slice of the CT,
+ * or all of them outside of its picture; pixels of a segment that is not there; a segment whose
+ * label is not in `names`; damaged pixels. Local. */
+status dicom_read_seg(const char *path, const seg_target *to, const structure_names *names,
+                      masks *out);
+
+/* Adds the segment labels of a SEG, in UTF-8, to a list. ST_INPUT if a label is missing, empty or
+ * no text, or a segment number occurs twice. Local. */
+status dicom_seg_texts(const char *path, structure_texts *texts);
+
+/* For a SEG that names no series: whether it may be one of this CT, by its Frame of Reference UID
+ * (equal; where one of the two is missing, geometry decides) and its geometry: every frame on a
+ * slice and within the picture, as dicom_read_seg() asks. Pixels are not read. ST_INPUT if the
+ * file's form or frames are at fault. Local. */
+status dicom_seg_fits(const char *path, const geometry *space, const char *frame_of_reference_uid,
+                      bool *fits);
 
 /* Identity of a written examination. UIDs (2.25.<hash>) are derived from `seed_text` alone, so that
  * writing twice gives the same bytes. */

@@ -21,6 +21,8 @@
 extern "C" {
 #include "io/alloc.h"
 #include "io/file.h"
+#include "io/masks.h"
+#include "io/structures.h"
 #include "io/volume.h"
 }
 #include "io/dicom.h"
@@ -30,6 +32,8 @@ enum {
     DICOM_VALUE_MAX = 1 << 16,          /* bytes of a text or of numbers that are read */
     DICOM_MENDED_MAX = INT64_C(1) << 31 /* bytes of a file that is not encoded as it says */
 };
+/* Label Map Segmentation Storage (PS3.3 A.51), which DCMTK 3.6.7 has no name for. */
+static constexpr const char *DICOM_LABEL_MAP_SEG = "1.2.840.10008.5.1.4.1.1.66.7";
 
 /* Registers the codecs, disables DCMTK's log and checks that the data dictionary is loaded, once
  * per process. dicom_guard() calls it. */

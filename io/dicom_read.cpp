@@ -176,11 +176,9 @@ static status read_seg_header(DcmItem &item, dicom_header *out) {
     status st;
     DcmItem *reference = dicom_item(item, DCM_ReferencedSeriesSequence);
     TRY(dicom_read_size(item, out));
-    if (!reference)
-        TRY(status_fail(ST_INPUT, "%s: %s is missing: no telling which CT is segmented", out->path,
-                        dicom_tag_name(DCM_ReferencedSeriesSequence).c_str()));
-    TRY(dicom_copy_text(out->path, *reference, DCM_SeriesInstanceUID, out->referenced_series_uid,
-                        DICOM_UID));
+    if (reference)
+        TRY(dicom_copy_text(out->path, *reference, DCM_SeriesInstanceUID,
+                            out->referenced_series_uid, DICOM_UID));
 done:
     return st;
 }
@@ -208,7 +206,7 @@ static void classify(DcmFileFormat &file, dicom_header *out) {
     set.putAndInsertOFStringArray(DCM_SOPClassUID, sop_class.c_str());
     std::snprintf(out->sop_class, sizeof out->sop_class, "%s", sop_class.c_str());
     out->kind = DICOM_OTHER;
-    if (sop_class == UID_SegmentationStorage)
+    if (sop_class == UID_SegmentationStorage || sop_class == DICOM_LABEL_MAP_SEG)
         out->kind = DICOM_SEG;
     else if (sop_class == UID_CTImageStorage || dicom_is_enhanced(set))
         out->kind = DICOM_CT;

@@ -75,6 +75,14 @@ static status add_unmatched(series_list *list, const dicom_header *seg) {
                          "export the series that it refers to");
 }
 
+/* Whether a SEG is one of this series: by the series that it names; if it names none, by patient,
+ * frame of reference and geometry. ST_INPUT if the SEG is at fault. */
+static status belongs(const series *s, const dicom_header *seg, bool *yes) {
+    *yes = strcmp(s->series_uid, seg->referenced_series_uid) == 0;
+    if (seg->referenced_series_uid[0] || !is_of_patient(s, seg)) return ST_OK;
+    return dicom_seg_fits(seg->path, &s->source, s->slices[0].frame_of_reference_uid, yes);
+}
+
 /* Assigns a SEG to the series that it refers to; *matched: that there is one. */
 static status add_segmentation(series_list *list, const dicom_header *seg, bool *matched) {
     series *found = NULL;
@@ -82,7 +90,17 @@ static status add_segmentation(series_list *list, const dicom_header *seg, bool 
     *matched = false;
     for (int64_t i = 0; i < list->count; i++) {
         series *s = &list->items[i];
-        if (strcmp(s->series_uid, seg->referenced_series_uid) != 0) continue;
+        bool yes = false;
+        status st = belongs(s, seg, &yes);
+        *matched = st == ST_INPUT;
+        if (st == ST_INPUT)
+            return fault_add_message(&list->faults,
+                                     &(fault){.scope = FAULT_SEG,
+                                              .files = 1,
+                                              .text = {[FAULT_PATH] = seg->path,
+                                                       [FAULT_ADVICE] = "correct the segmentation"}});
+        if (st != ST_OK) return st;
+        if (!yes) continue;
         /* One UID used by two patients: the patient ID decides. */
         if (found && is_of_patient(found, seg) != is_of_patient(s, seg)) {
             found = is_of_patient(s, seg) ? s : found;
@@ -95,8 +113,7 @@ static status add_segmentation(series_list *list, const dicom_header *seg, bool 
     *matched = true;
     if (volumes > 1)
         return add_seg_fault(list, seg, false,
-                             "refers to a series that is stored as several volumes: which one is "
-                             "segmented is not clear",
+                             "several volumes can be the segmented one",
                              "export the passes as series of their own");
     void *grown =
         realloc(found->segmentations, (size_t)(found->segmentation_count + 1) * PATH_SIZE);

@@ -9,7 +9,7 @@
 #include "io/alloc.h"
 
 /* Label values are u8: background and at most 255 structures. */
-enum { VOLUME_ID = 65, LABELS_MAX = 256, STRUCTURES_MAX = LABELS_MAX - 1, LABEL_NAME = 64 };
+enum { VOLUME_ID = 65, LABELS_MAX = 256, STRUCTURES_MAX = LABELS_MAX - 1, LABEL_NAME = 65 };
 
 /* Label values 0..count-1 and their names (UTF-8, terminated); value 0 is always "background".
  * The struct has room for every u8 value (16 KiB): pass it by pointer, and send only the `count`

@@ -194,7 +194,7 @@ def whole_body(place):
     small_dicom.write_seg(dicom + "/22/SEG", 22, np.ones((3, 32, 32), int), structures=["the 256th"])
     for ranks in (1, 2):
         said = ingest(yaml, ranks=ranks, expect=3)
-        assert "one structure too many: a store holds at most 255" in said, said
+        assert "name 256 structures, a store holds at most 255" in said, said
         refused(out)
         shutil.rmtree(out)
 

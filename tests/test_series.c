@@ -5,6 +5,7 @@
  * 3 ranks. Rank 0 makes the folders, and every rank asserts the same. */
 #include "io/series.h"
 #include "tests/scratch.h"
+#include "tests/seg_case.h"
 
 #include <math.h>
 
@@ -136,8 +137,9 @@ static void finds_order_and_geometry(void **state) {
     assert_memory_equal(v.hu, want.hu, VOXELS * sizeof *v.hu);
     for (int i = 0; i < VOXELS; i++) assert_int_equal(v.labels[i], 0);
     assert_int_equal(s->segmentation_count, 1);
+    const seg_target to = {&s->space, s->slices[0].frame_of_reference_uid, 0.5};
     label_set set = {0};
-    assert_ok(dicom_read_seg(s->segmentations[0], &s->space, &set, v.labels));
+    assert_ok(seg_read(s->segmentations[0], &to, &set, v.labels));
     assert_memory_equal(v.labels, want.labels, VOXELS);
     volume_free(&v);
     volume_free(&want);

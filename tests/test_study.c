@@ -53,11 +53,16 @@ static void written_studies_read_back_to_the_same_bytes(void **state) {
     const char *odd = "name: \"a \\\"b\\\" \\\\ # \xc3\xa9: [x]\"\nout: \"123\"\n"
                       "ingest:\n  labels: thresholds\n"
                       "  thresholds:\n    - \"soft, wet: -20..80\"\n    - 'bone:300..3071'\n"
+                      "  structures: [\"a, \\\"b\\\": Leber, rechts|x: y|\xc3\xa9\", \"c:d\"]\n"
+                      "  overlap: order\n  order: [\"c\", \"a, \\\"b\\\"\"]\n"
                       "data:\n  window: [-0.1, 333.3333333333333]\n"
                       "train:\n  lr: 0.12345678901234567\n  ema: 0.99999\n"
                       "generate:\n  insert: [\"x in y in z: 0.3\", \"lesion in liver:0.6x2..2\"]\n";
     assert_int_equal(read_text(odd, NULL, &a), ST_OK);
     assert_string_equal(a.name, "a \"b\" \\ # \xc3\xa9: [x]");
+    assert_int_equal(a.ingest.structures.count, 2);
+    assert_string_equal(a.ingest.structures.pool, "a, \"b\": Leber, rechts|x: y|\xc3\xa9");
+    assert_int_equal(a.ingest.order.count, 2);
     assert_int_equal(a.ingest.threshold_count, 2);
     assert_string_equal(a.ingest.thresholds[0].name, "soft, wet");
     assert_int_equal(a.ingest.thresholds[1].low, 300);
@@ -89,6 +94,13 @@ static void overrides_win_over_the_file(void **state) {
     assert_int_equal(s.ingest.threshold_count, 2);
     assert_string_equal(s.ingest.thresholds[1].name, "air");
     assert_int_equal(s.ingest.thresholds[1].high, -300);
+    assert_int_equal(read_text("seed: 3\n", "ingest.structures=[liver: Liver|hepar, ren: b]", &s),
+                     ST_OK);
+    assert_int_equal(s.ingest.structures.count, 2);
+    const char *rules[2];
+    study_texts_at(&s.ingest.structures, rules);
+    assert_string_equal(rules[0], "liver: Liver|hepar");
+    assert_string_equal(rules[1], "ren: b");
     assert_int_equal(read_text("train:\n", NULL, &s), ST_OK);
     assert_int_equal(s.generate.painters, 1u << PAINTER_DIFFUSION);
     assert_int_equal(read_text("train:\n", "generate.painters=gaussian,diffusion", &s), ST_OK);
@@ -143,6 +155,18 @@ static void faults_name_line_and_reason(void **state) {
         {"ingest:\n  thresholds: [\"a: 2..1\"]\n", NULL, 2, "low <= high"},
         {"ingest:\n  thresholds: [\"a: 2..40000\"]\n", NULL, 2, "-32768..32767"},
         {"ingest:\n  thresholds:\n    - bone: 300..400\n", NULL, 2, "in quotes"},
+        {"ingest:\n  structures: [\"liver\"]\n", NULL, 2, "entry 1 must be \"name: text|text"},
+        {"ingest:\n  structures: [\"liver: \"]\n", NULL, 2, "entry 1 must be"},
+        {"ingest:\n  structures: [\"a: b\", \"c: d||e\"]\n", NULL, 2, "entry 2 must be"},
+        {"ingest:\n  structures: [\": b\"]\n", NULL, 2, "entry 1 must be"},
+        {"ingest:\n  structures: [\"a: b\", \"a: c\"]\n", NULL, 2, "\"a\", which is there"},
+        {"ingest:\n  structures: [\"a: b\", \"c: d|b\"]\n", NULL, 2, "\"b\", which is there"},
+        {"ingest:\n  structures: [\"Background: b\"]\n", NULL, 2, "what remains without one"},
+        {"ingest:\n  structures:\n    - liver: b\n", NULL, 2, "in quotes"},
+        {"ingest:\n  order: [\"a\", \"a\"]\n", NULL, 2, "\"a\", which is there"},
+        {"ingest:\n  overlap: order\n", NULL, 2, "ingest.order is empty"},
+        {"ingest:\n  overlap: largest\n", NULL, 2, "smaller-wins | order | refuse"},
+        {"ingest:\n  fractional: 1.5\n", NULL, 2, "0..1"},
         {"name: &x a\nout: *x\n", NULL, 2, "aliases"},
         {"name: a\n\tout: b\n", NULL, 2, "not YAML"},
         {"name: a\nout: [b\n", NULL, 2, "out must be a single value"},
@@ -250,6 +274,8 @@ static void fingerprints_follow_from_what_matters(void **state) {
             other = "[a: 1..2]";
         } else if (key->kind == STUDY_INSERTS) {
             other = "[a in b: 0.5]";
+        } else if (key->kind == STUDY_TEXTS) {
+            other = "[a: b|c]";
         } else if (key->kind == STUDY_INTEGERS) {
             other = "[2, 4]";
         }
@@ -267,6 +293,27 @@ static void fingerprints_follow_from_what_matters(void **state) {
     fingerprint_of(&a, "train", "", one);
     fingerprint_of(&a, "train", "x", two);
     assert_string_not_equal(one, two);
+}
+
+/* As many rules as a store holds structures, and one more. */
+static void lists_of_texts_end_where_the_key_says(void **state) {
+    (void)state;
+    enum { ROOM = 1 << 17 };
+    static char text[ROOM];
+    static study s;
+    for (int n = STRUCTURES_MAX; n <= STRUCTURES_MAX + 1; n++) {
+        int used = snprintf(text, ROOM, "ingest:\n  structures:\n");
+        for (int i = 0; i < n; i++)
+            used += snprintf(text + used, (size_t)(ROOM - used), "    - \"s%d: t%d\"\n", i, i);
+        assert_int_equal(read_text(text, NULL, &s), n > STRUCTURES_MAX ? ST_USAGE : ST_OK);
+    }
+    assert_non_null(strstr(status_message(), "up to 255 of them"));
+    /* More text than there is room for. */
+    int used = snprintf(text, ROOM, "ingest:\n  structures:\n");
+    for (int i = 0; i < STRUCTURES_MAX; i++)
+        used += snprintf(text + used, (size_t)(ROOM - used), "    - \"s%d: %0200d\"\n", i, i);
+    assert_int_equal(read_text(text, NULL, &s), ST_USAGE);
+    assert_non_null(strstr(status_message(), "more than 32768 bytes together"));
 }
 
 /* "auto" is a word for the guidance 0, and for no other key. */
@@ -394,6 +441,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(ranges_hold_at_their_ends),
         cmocka_unit_test(fingerprints_follow_from_what_matters),
         cmocka_unit_test(fingerprints_of_single_keys),
+        cmocka_unit_test(lists_of_texts_end_where_the_key_says),
         cmocka_unit_test(a_word_stands_for_one_value),
         cmocka_unit_test(distances_count_slips),
         cmocka_unit_test(mutilated_files_are_answered),

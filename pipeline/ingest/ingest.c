@@ -38,6 +38,10 @@ typedef struct ingest {
     stored_counts stored;
     int64_t without_seg, voxels;
     label_set labels;
+    structure_names names; /* of segments; its label set is `labels` */
+    overlap_rule overlap;
+    const char *rules[STRUCTURES_MAX], *order[STRUCTURES_MAX]; /* texts of the study */
+    int64_t overlapped; /* voxels in two or more structures */
     bool from_seg;
     uint8_t label_of_hu[HU_VALUES]; /* labels from thresholds only: label of h at h + HU_ZERO */
     int64_t label_voxels[LABELS_MAX];
@@ -61,6 +65,29 @@ static status labels_from_thresholds(ingest *in) {
         for (int hu = low; hu <= high; hu++) in->label_of_hu[hu + HU_ZERO] = (uint8_t)label;
     }
     return ST_OK;
+}
+
+/* Warns of names of the study that no segment has. Local. */
+static void warn_of_missing(const ingest *in) {
+    journal *log = in->stage->log;
+    const study *study = in->stage->study;
+    char name[LABEL_NAME];
+    if (in->names.renamed > 0)
+        log_warning(log,
+                    "%" PRId64 " labels of segments are neither in ingest.structures nor names "
+                    "that ctaug knows: they are called structure-N",
+                    in->names.renamed);
+    if (in->names.left_out > 0)
+        log_info(log, "%" PRId64 " labels of segments are not in ingest.structures: left out",
+                 in->names.left_out);
+    for (int i = 0; i < study->ingest.structures.count; i++) {
+        structure_rule_name(in->rules[i], name);
+        if (label_find(&in->labels, name) < 0)
+            log_warning(log, "ingest.structures: no segment is '%s'", name);
+    }
+    for (int i = 0; i < study->ingest.order.count; i++)
+        if (label_find(&in->labels, in->order[i]) < 0)
+            log_warning(log, "ingest.order: no segment is '%s'", in->order[i]);
 }
 
 /* Whether slice z is the first of a file; several frames of one file follow each other. */
@@ -178,18 +205,22 @@ static const char *file_at_fault(const series *one) {
 /* Reads the segmentations of a volume that is not turned yet. ST_INPUT: *path is at fault. Local.
  */
 static status read_labels(ingest *in, const series *one, volume *v, const char **path) {
-    status st = ST_OK;
-    const int known = in->labels.count;
+    const seg_target to = {.space = &v->space,
+                           .frame_of_reference_uid = one->slices[0].frame_of_reference_uid,
+                           .fractional = in->stage->study->ingest.fractional};
+    masks *all = NULL;
+    int64_t overlapped = 0;
+    status st;
+    TRY(masks_new(&v->space, &all));
     for (int64_t k = 0; k < one->segmentation_count; k++) {
         *path = one->segmentations[k];
-        TRY(dicom_read_seg(*path, &v->space, &in->labels, v->labels));
-        if (in->labels.count == known) continue;
-        st = status_fail(ST_INPUT, "%s: changed while it was read: segment '%s' is new", *path,
-                         in->labels.name[in->labels.count - 1]);
-        in->labels.count = known;
-        goto done;
+        TRY(dicom_read_seg(*path, &to, &in->names, all));
     }
+    st = masks_join(all, &in->overlap, &in->labels, v->labels, &overlapped);
+    if (st == ST_INPUT) TRY(status_fail(st, "%s: %s", *path, status_message()));
+    in->overlapped += overlapped;
 done:
+    masks_free(all);
     return st;
 }
 
@@ -284,6 +315,7 @@ static status write_volumes(ingest *in, store_writer *w) {
     TRY(comm_sum_i64(s->comm, in->label_voxels, in->labels.count));
     TRY(comm_sum_i64(s->comm, in->fates, in->list.count));
     TRY(series_share_faults(s->comm, &in->list, &in->late));
+    TRY(comm_sum_i64(s->comm, &in->overlapped, 1));
 done:
     free(gathered);
     return st;
@@ -450,7 +482,7 @@ static void log_summary(const ingest *in) {
             log_warning(s->log, "label '%s' marks no voxel", in->labels.name[k]);
     }
     log_event(s->log, "ingest",
-              json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:[f,f,f], "
+              json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:I, s:[f,f,f], "
                         "s:[f,f,f]}",
                         "store", in->directory, "fingerprint", in->fingerprint, "patients",
                         (json_int_t)in->stored.patients, "volumes", (json_int_t)in->stored.volumes,
@@ -460,8 +492,13 @@ static void log_summary(const ingest *in) {
                         (json_int_t)in->list.single_count, "series_without_seg",
                         (json_int_t)in->without_seg, "labels_from",
                         named_table_name(&label_sources, s->study->ingest.labels), "label_voxels",
-                        counts, "spacing_min", low[0], low[1], low[2], "spacing_max", high[0],
+                        counts, "overlapped_voxels", (json_int_t)in->overlapped, "spacing_min", low[0], low[1], low[2], "spacing_max", high[0],
                         high[1], high[2]));
+    if (in->overlapped > 0 && comm_rank(s->comm) == 0)
+        log_warning(s->log,
+                    "%" PRId64 " voxels lie in two or more structures: overlaps are joined by "
+                    "ingest.overlap: %s",
+                    in->overlapped, in->overlap.kind == OVERLAP_ORDER ? "order" : "smaller-wins");
     if (in->list.others > 0)
         log_info(s->log, "%" PRId64 " DICOM files are neither CT images nor SEG: left out",
                  in->list.others);
@@ -482,9 +519,14 @@ static status plan(ingest *in) {
                                              s->study->ingest.orientation == ORIENTATION_ANY};
     status st;
     TRY(series_scan(s->comm, s->study->ingest.dicom, &policy, &in->list));
-    st =
-        in->from_seg ? labels_of_segs(s->comm, &in->list, &in->labels) : labels_from_thresholds(in);
+    st = in->from_seg ? names_of_segs(s->comm, &in->list, in->rules,
+                                      s->study->ingest.structures.count, &in->names)
+                      : labels_from_thresholds(in);
     TRY(comm_agree(s->comm, st));
+    if (in->from_seg) {
+        in->labels = in->names.set;
+        if (comm_rank(s->comm) == 0) warn_of_missing(in);
+    }
     st = choose_series(in);
     if (st == ST_OK)
         st = array_alloc(&in->fates, in->list.count, sizeof *in->fates, "the list of volumes");
@@ -538,6 +580,11 @@ status ingest_stage(const stage_context *s) {
     TRY(comm_agree(s->comm, st));
     in->stage = s;
     in->from_seg = s->study->ingest.labels == LABELS_FROM_SEG;
+    study_texts_at(&s->study->ingest.structures, in->rules);
+    study_texts_at(&s->study->ingest.order, in->order);
+    in->overlap = (overlap_rule){.kind = s->study->ingest.overlap,
+                                 .order = in->order,
+                                 .order_count = s->study->ingest.order.count};
     TRY(plan(in));
     TRY(conclude_scan(in, &go));
     if (!go) goto done;
@@ -560,6 +607,7 @@ done:
         free(in->fates);
         free(in->paths);
         free(in->files);
+        structure_names_free(&in->names);
     }
     free(in);
     return st;

@@ -22,18 +22,15 @@ label_set label_background(void) {
     return set;
 }
 
-static int by_name(const void *a, const void *b) { return strcmp(a, b); }
-
 /* Adds the segment labels of a series to `mine`; a SEG that cannot be read is a fault, and then
  * none is added. Local. */
-static status series_labels(const series *one, label_set *mine, fault_list *found) {
+static status series_texts(const series *one, structure_texts *mine, fault_list *found) {
     status st = ST_OK;
-    label_set *own = NULL;
+    structure_texts own = {0};
     bool sound = true;
-    TRY(array_alloc(&own, 1, sizeof *own, "segment labels"));
     for (int64_t j = 0; j < one->segmentation_count; j++) {
         const char *path = one->segmentations[j];
-        st = dicom_seg_labels(path, own);
+        st = dicom_seg_texts(path, &own);
         sound &= st == ST_OK;
         if (st == ST_INPUT)
             st = fault_add_message(found,
@@ -44,37 +41,35 @@ static status series_labels(const series *one, label_set *mine, fault_list *foun
                                                      [FAULT_ADVICE] = "correct the segmentation"}});
         TRY(st);
     }
-    for (int k = 1, label = 0; sound && k < own->count; k++)
-        TRY(label_add(mine, own->name[k], &label));
+    for (int64_t k = 0; sound && k < own.count; k++) TRY(structure_texts_add(mine, own.at[k]));
 done:
-    free(own);
+    structure_texts_free(&own);
     return st;
 }
 
-status labels_of_segs(const comm *c, series_list *list, label_set *out) {
-    label_set mine = label_background();
+status names_of_segs(const comm *c, series_list *list, const char *const *rules, int64_t n,
+                     structure_names *out) {
+    structure_texts mine = {0}, all = {0};
     fault_list found = {0};
-    const char(*names)[LABEL_NAME] = NULL;
+    const char(*texts)[STRUCTURE_TEXT] = NULL;
     void *gathered = NULL;
     int64_t bytes = 0;
     status st = ST_OK;
     for (int64_t i = comm_rank(c); i < list->count && st == ST_OK; i += comm_size(c))
         if (!series_is_unlabelled(&list->items[i]))
-            st = series_labels(&list->items[i], &mine, &found);
+            st = series_texts(&list->items[i], &mine, &found);
     TRY(comm_agree(c, st));
     TRY(series_share_faults(c, list, &found));
-    /* Only the names that are there travel, not the array with room for LABELS_MAX. */
-    TRY(comm_all_gather(c, mine.name[1], (mine.count - 1) * (int64_t)LABEL_NAME, &gathered, &bytes,
-                        NULL));
-    names = gathered;
-    *out = label_background();
-    for (int64_t k = 0; k < bytes / LABEL_NAME; k++) {
-        int label = 0;
-        TRY(label_add(out, names[k], &label));
-    }
-    qsort(out->name[1], (size_t)out->count - 1, LABEL_NAME, by_name);
+    TRY(comm_all_gather(c, mine.at, mine.count * STRUCTURE_TEXT, &gathered, &bytes, NULL));
+    texts = gathered;
+    for (int64_t k = 0; k < bytes / STRUCTURE_TEXT && st == ST_OK; k++)
+        st = structure_texts_add(&all, texts[k]);
+    if (st == ST_OK) st = structure_names_make(&all, rules, n, out);
+    TRY(comm_agree(c, st)); /* ranks may differ only in lack of memory */
 done:
     faults_free(&found);
+    structure_texts_free(&mine);
+    structure_texts_free(&all);
     free(gathered);
     return st;
 }

@@ -3,6 +3,7 @@
 #define CTAUG_PIPELINE_INGEST_LABEL_NAMES_H
 
 #include "io/series.h"
+#include "io/structures.h"
 
 /* A label set of the background alone. Local. */
 label_set label_background(void);
@@ -11,10 +12,12 @@ label_set label_background(void);
  */
 status label_add(label_set *set, const char *name, int *index);
 
-/* *out: the segment labels of all SEG files of the list, sorted by name, so that a label's value
- * depends on the names alone and not on the order of the patients. A SEG whose labels cannot be
- * read is a fault of the list, and leaves its series without labels. ST_INPUT if there are too many
- * names. Collective. */
-status labels_of_segs(const comm *c, series_list *list, label_set *out);
+/* *out: names for the segment labels of all SEG files of the list, by the n rules of the study
+ * (io/structures.h), so that a label's value does not depend on the order of the patients. A SEG
+ * whose labels cannot be read is a fault of the list, and leaves its series without labels. The
+ * caller calls structure_names_free(), also after a failure. ST_INPUT if there are too many names.
+ * Collective. */
+status names_of_segs(const comm *c, series_list *list, const char *const *rules, int64_t n,
+                     structure_names *out);
 
 #endif

@@ -119,6 +119,11 @@ static status check_between_keys(const study *s, const origin *o) {
                               "data.labelled hides, and neither is set");
         return LOCATED(o, "evaluate.arms");
     }
+    if (s->ingest.overlap == OVERLAP_ORDER && s->ingest.order.count == 0) {
+        status_fail(ST_USAGE, "ingest.overlap is order, but ingest.order is empty; name the "
+                              "structures, those on top first");
+        return LOCATED(o, "ingest.overlap", "ingest.order");
+    }
     if (s->ingest.labels == LABELS_FROM_THRESHOLDS && s->ingest.threshold_count == 0) {
         status_fail(ST_USAGE,
                     "ingest.labels is thresholds, but ingest.thresholds is empty; give at "

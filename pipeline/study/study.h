@@ -10,6 +10,7 @@
 
 #include "io/comm.h"
 #include "io/file.h"
+#include "io/masks.h"
 #include "io/volume.h"
 #include "model/diffusion/sampler.h"
 #include "model/net/unet.h"
@@ -18,7 +19,7 @@
 
 #include <stdio.h>
 
-enum { STUDY_TEXT = 256, STUDY_LIST = 16 };
+enum { STUDY_TEXT = 256, STUDY_LIST = 16, STUDY_POOL = 32768 };
 
 /* Choices of the study; those of the model are declared there. Their names are in study_table.c. */
 typedef enum label_source { LABELS_FROM_SEG, LABELS_FROM_THRESHOLDS } label_source;
@@ -56,6 +57,13 @@ typedef struct study_integers {
     int64_t at[STUDY_LIST];
     int count;
 } study_integers;
+
+/* A list of texts, each terminated, one after the other. */
+typedef struct study_texts {
+    int count, bytes;
+    char pool[STUDY_POOL];
+} study_texts;
+
 /* "lesion in liver: 0.6 x 1..3": in this share of the synthetic volumes, low..high new blobs of a
  * structure inside another one. */
 typedef struct study_insert {
@@ -75,7 +83,11 @@ typedef struct study {
         char dicom[PATH_SIZE];
         label_source labels;
         study_threshold thresholds[STUDY_LIST];
-        int threshold_count; /* no key of its own */
+        int threshold_count;    /* no key of its own */
+        study_texts structures; /* rules of io/structures.h */
+        overlap_kind overlap;
+        study_texts order; /* names of structures, for OVERLAP_ORDER */
+        double fractional;
         unlabelled_kind unlabelled;
         switch_kind strict;
         gap_kind gaps;
@@ -169,6 +181,9 @@ typedef struct study {
  * ..." or "--set key: ...". Rank 0 reads; all ranks get the same study and status. Collective. */
 status study_read(const comm *c, const char *path, const char *const *overrides, int64_t n,
                   study *out);
+
+/* The texts of a list, in order, into at[list->count]; borrowed. Local. */
+void study_texts_at(const study_texts *list, const char **at);
 
 /* Whether evaluate.arms lists the arm; their number; the i-th of them. Local. */
 bool study_has_arm(const study *s, evaluation_arm arm);

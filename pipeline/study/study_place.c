@@ -74,7 +74,7 @@ static status check_list(walk *w, const study_key *key, const char *path) {
     for (;; n++) {
         TRY(next(w));
         if (w->event.type == YAML_SEQUENCE_END_EVENT) break;
-        if (w->event.type != YAML_SCALAR_EVENT || n == STUDY_LIST)
+        if (w->event.type != YAML_SCALAR_EVENT || n == study_key_list_max(key))
             return status_fail(ST_USAGE, "%s must be %s%s", path, range,
                                study_key_is_list_of_texts(key) ? ", each in quotes" : "");
     }

@@ -3,6 +3,7 @@
 #include "pipeline/study/study_table.h"
 
 #include "io/nearest.h"
+#include "io/structures.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +17,9 @@ static const char *const gap_names[] = {[GAPS_REFUSE] = "refuse", [GAPS_SPLIT] =
 static const char *const tilt_names[] = {[TILT_REFUSE] = "refuse", [TILT_SHEAR] = "shear"};
 static const char *const orientation_names[] = {
     [ORIENTATION_AXIAL] = "axial", [ORIENTATION_ANY] = "any"};
+static const char *const overlap_names[] = {[OVERLAP_SMALLER_WINS] = "smaller-wins",
+                                            [OVERLAP_ORDER] = "order",
+                                            [OVERLAP_REFUSE] = "refuse"};
 static const char *const flip_names[] = {[FLIP_NONE] = "none", [FLIP_HORIZONTAL] = "horizontal"};
 static const char *const precision_names[] = {
     [PRECISION_F32] = "f32", [PRECISION_BF16] = "bf16", [PRECISION_AUTO] = "auto"};
@@ -37,6 +41,7 @@ const named_table release_kinds = NAMED_TABLE("release", release_names);
 static const named_table gap_kinds = NAMED_TABLE("treatment", gap_names);
 static const named_table tilt_kinds = NAMED_TABLE("treatment", tilt_names);
 static const named_table orientation_kinds = NAMED_TABLE("orientation", orientation_names);
+static const named_table overlap_kinds = NAMED_TABLE("rule", overlap_names);
 static const named_table flip_kinds = NAMED_TABLE("flip", flip_names);
 static const named_table recompute_kinds = NAMED_TABLE("recomputation", recompute_names);
 static const named_table switch_kinds = NAMED_TABLE("switch", switch_names);
@@ -108,6 +113,18 @@ const study_key study_keys[] = {
     {PLACE(ingest, thresholds), .kind = STUDY_THRESHOLDS, .count = STUDY_LIST, .low = HU_MIN,
      .high = HU_MAX, .initial = "[]",
      .help = "such as [\"bone: 300..3071\"], HU low..high; later entries take precedence"},
+    {PLACE(ingest, structures), .kind = STUDY_TEXTS, .count = STRUCTURES_MAX,
+     .check = structure_rules_check, .form = "name: text|text|...", .initial = "[]",
+     .help =
+         "such as [\"liver: Liver|hepar\"]: segments with these labels, under this name; others "
+         "are left out. Without: all of them, those of unknown names as structure-N"},
+    CHOICE(ingest, overlap, overlap_kinds, "smaller-wins",
+           "which structure has a voxel that several segments mark"),
+    {PLACE(ingest, order), .kind = STUDY_TEXTS, .count = STRUCTURES_MAX,
+     .check = structure_order_check, .form = "name", .initial = "[]",
+     .help = "with overlap: order: names of structures, those on top first"},
+    REAL(ingest, fractional, 0, 1, "0.5",
+         "fractional SEG: part of the maximum from which a pixel belongs to the segment"),
     CHOICE(ingest, unlabelled, unlabelled_kinds, "drop",
            "series that no SEG refers to: keep stores them, for training without labels"),
     INERT_CHOICE(ingest, strict, switch_kinds, "off",

@@ -19,8 +19,9 @@ typedef enum study_kind {
     STUDY_CHOICES,    /* uint32_t: bit k is row k of choices; not empty */
     STUDY_STRING,     /* char[count], not empty unless the default is */
     STUDY_THRESHOLDS, /* study_threshold[count], with their number in ingest.threshold_count */
-    STUDY_INSERTS /* study_insert[count], with their number in generate.insert_count; low..high: of
+    STUDY_INSERTS, /* study_insert[count], with their number in generate.insert_count; low..high: of
                      the number of blobs */
+    STUDY_TEXTS    /* study_texts, at most count, that `check` accepts */
 } study_kind;
 
 enum {
@@ -36,9 +37,11 @@ typedef struct study_key {
     int count;        /* numbers in a list, bytes of a text, max entries of other lists */
     double low, high; /* range of a number, ends included */
     const named_table *choices;
-    const char *initial; /* the default, as YAML writes it */
-    const char *word;    /* how the value 0 of a STUDY_REAL is written; NULL: as a number */
-    bool inert;          /* changes no result: left out of fingerprints */
+    status (*check)(const char *const *texts, int64_t n); /* of STUDY_TEXTS; ST_USAGE */
+    const char *form;                                     /* of one of them, for people */
+    const char *initial;                                  /* the default, as YAML writes it */
+    const char *word; /* how the value 0 of a STUDY_REAL is written; NULL: as a number */
+    bool inert;       /* changes no result: left out of fingerprints */
     const char *help;
 } study_key;
 
@@ -71,6 +74,9 @@ status study_key_unknown(const char *path);
 bool study_key_is_list(const study_key *key);
 bool study_key_may_be_empty(const study_key *key);
 bool study_key_is_list_of_texts(const study_key *key);
+
+/* The most entries that a list of the file may have before the key itself is asked. Local. */
+int study_key_list_max(const study_key *key);
 
 /* Sets a key from its text (a list: from its n texts). ST_USAGE names the key, the wrong value and
  * what it must be; the caller adds file and line. Local. */

@@ -28,7 +28,11 @@ bool study_key_may_be_empty(const study_key *key) {
 }
 
 bool study_key_is_list_of_texts(const study_key *key) {
-    return key->kind == STUDY_THRESHOLDS || key->kind == STUDY_INSERTS;
+    return key->kind == STUDY_THRESHOLDS || key->kind == STUDY_INSERTS || key->kind == STUDY_TEXTS;
+}
+
+int study_key_list_max(const study_key *key) {
+    return key->kind == STUDY_TEXTS ? key->count : STUDY_LIST;
 }
 
 static void *at(const study *s, const study_key *key) { return (char *)s + key->offset; }
@@ -264,6 +268,35 @@ static status set_inserts(study *s, const study_key *key, const char *const *tex
     return ST_OK;
 }
 
+void study_texts_at(const study_texts *list, const char **at) {
+    const char *next = list->pool;
+    for (int i = 0; i < list->count; i++, next += strlen(next) + 1) at[i] = next;
+}
+
+static status set_texts(study *s, const study_key *key, const char *const *texts, int64_t n) {
+    char path[STUDY_PATH];
+    study_texts *list = at(s, key);
+    study_key_path(key, path);
+    memset(list, 0, sizeof *list);
+    if (n > key->count)
+        return status_fail(ST_USAGE, "%s has %" PRId64 " entries; it may have %d", path, n,
+                           key->count);
+    for (int64_t i = 0; i < n; i++) {
+        const size_t bytes = strlen(texts[i]) + 1;
+        if (!is_plain_line(texts[i]))
+            return status_fail(ST_USAGE, "entry %" PRId64 " of %s is not one line of UTF-8 text",
+                               i + 1, path);
+        if (bytes > STUDY_POOL - (size_t)list->bytes)
+            return status_fail(ST_USAGE, "the entries of %s have more than %d bytes together", path,
+                               STUDY_POOL);
+        memcpy(list->pool + list->bytes, texts[i], bytes);
+        list->bytes += (int)bytes;
+    }
+    list->count = (int)n;
+    const status st = key->check(texts, n);
+    return st == ST_USAGE ? status_fail(st, "%s: %s", path, status_message()) : st;
+}
+
 status study_value_set(study *s, const study_key *key, const char *const *texts, int64_t n) {
     switch (key->kind) {
     case STUDY_INTEGER:
@@ -283,12 +316,14 @@ status study_value_set(study *s, const study_key *key, const char *const *texts,
         return set_thresholds(s, key, texts, n);
     case STUDY_INSERTS:
         return set_inserts(s, key, texts, n);
+    case STUDY_TEXTS:
+        return set_texts(s, key, texts, n);
     }
     return status_fail(ST_INTERNAL, "study key of an unknown kind");
 }
 
 status study_value_parse(study *s, const study_key *key, const char *text) {
-    enum { ENTRIES_MAX = STUDY_LIST + 1 }; /* one more than is valid */
+    enum { ENTRIES_MAX = STRUCTURES_MAX + 1 }; /* one more than is valid */
     char entry[ENTRIES_MAX][ENTRY];
     const char *texts[ENTRIES_MAX];
     int64_t n = 0;
@@ -355,6 +390,16 @@ static void put_insert(FILE *f, const study_insert *insert) {
     put_string(f, entry);
 }
 
+static void put_texts(FILE *f, const study_texts *list) {
+    const char *next = list->pool;
+    fputc('[', f);
+    for (int i = 0; i < list->count; i++, next += strlen(next) + 1) {
+        if (i) fputs(", ", f);
+        put_string(f, next);
+    }
+    fputc(']', f);
+}
+
 static void put_value(FILE *f, const study *s, const study_key *key) {
     char number[NUMBER];
     const char *place = at(s, key);
@@ -413,6 +458,9 @@ static void put_value(FILE *f, const study *s, const study_key *key) {
         }
         fputc(']', f);
         break;
+    case STUDY_TEXTS:
+        put_texts(f, (const study_texts *)(const void *)place);
+        break;
     }
 }
 
@@ -469,6 +517,9 @@ void study_value_range(const study_key *key, char *out, size_t size) {
     case STUDY_INSERTS:
         snprintf(out, size, "[\"structure in host: share x low..high\", up to %d of them]",
                  key->count);
+        break;
+    case STUDY_TEXTS:
+        snprintf(out, size, "[\"%s\", up to %d of them]", key->form, key->count);
         break;
     }
 }

@@ -42,17 +42,19 @@ static cyaml_schema_field_t text_field(const char *name, size_t offset) {
     };
 }
 
-static cyaml_schema_field_t list_field(const char *name, size_t offset, uint32_t min,
+static cyaml_schema_field_t list_field(const study_key *key, size_t offset,
                                        const cyaml_schema_value_t *entry) {
     return (cyaml_schema_field_t){
-        .key = name,
+        .key = key->name,
         .data_offset = (uint32_t)(offset + offsetof(loaded_value, entries)),
         .count_offset = (uint32_t)(offset + offsetof(loaded_value, count)),
         .count_size = sizeof(uint32_t),
         .value = {.type = CYAML_SEQUENCE,
                   .flags = CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL,
                   .data_size = sizeof(char *),
-                  .sequence = {.entry = entry, .min = min, .max = STUDY_LIST}},
+                  .sequence = {.entry = entry,
+                               .min = !study_key_may_be_empty(key),
+                               .max = (uint32_t)study_key_list_max(key)}},
     };
 }
 
@@ -70,9 +72,8 @@ static int build_fields(schema *sc, const char *section, cyaml_schema_field_t *o
         const study_key *key = &study_keys[i];
         size_t offset = offsetof(loaded, values) + (size_t)i * sizeof(loaded_value);
         if (strcmp(key->section, section) != 0) continue;
-        out[n++] = study_key_is_list(key)
-                       ? list_field(key->name, offset, !study_key_may_be_empty(key), &sc->entry)
-                       : text_field(key->name, offset);
+        out[n++] = study_key_is_list(key) ? list_field(key, offset, &sc->entry)
+                                          : text_field(key->name, offset);
     }
     return n;
 }

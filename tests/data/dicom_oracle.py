@@ -117,7 +117,8 @@ def write_cts(out):
 
 
 def write_seg(out):
-    """Frames in random order; segments 1..3 overlap: the highest number takes precedence."""
+    """Frames in random order; segments 1..3 overlap: the one with fewer voxels, which is
+    the one with the higher number, takes precedence."""
     random = np.random.RandomState(2)
     for z in range(SHAPE[0]):
         ds, v = base(z), random.randint(0, 4096, SHAPE[1:])
@@ -125,7 +126,7 @@ def write_seg(out):
         ds.PixelData = v.astype("<u2").tobytes()
         ds["PixelData"].VR = "OW"
         save(ds, os.path.join(out, "slice%d.dcm" % z))
-    masks = random.rand(3, *SHAPE) < 0.4
+    masks = random.rand(3, *SHAPE) < [[[[0.6]]], [[[0.4]]], [[[0.2]]]]
     frames = [(s, z) for s in range(3) for z in range(SHAPE[0])]
     frames = [frames[i] for i in random.permutation(len(frames))]
 

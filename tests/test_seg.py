@@ -1,0 +1,161 @@
+#!/usr/bin/python3
+"""`ctaug ingest` of segmentations by the keys of the study, against pydicom and numpy: which
+structures, under which names, who has a voxel that several mark; and that no label gets out."""
+
+import glob
+import json
+import os
+import sys
+import tempfile
+
+import numpy as np
+import pydicom
+from pydicom.uid import generate_uid
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "data"))
+import chain
+import small_dicom
+from chain import read_store
+
+SHAPE = (5, 32, 40)
+SECRET = "QUODLIBET"
+
+
+def study(place, name, dicom, *lines):
+    path = "%s/%s.yaml" % (place, name)
+    with open(path, "w", encoding="utf-8") as f:
+        f.write("\n".join(["name: seg", "out: %s/%s" % (place, name), "ingest:",
+                           "  dicom: " + dicom, *("  " + line for line in lines)]) + "\n")
+    return path
+
+
+def ingest(place, name, dicom, *lines, ranks=0, expect=0):
+    """What was said, the label map of each patient by number, the names, and the event."""
+    said = chain.run(ranks, "ingest", study(place, name, dicom, *lines), expect=expect)
+    if expect:
+        assert not os.path.exists("%s/%s/store/manifest.json" % (place, name))
+        return said, None, None, None
+    volumes, names = read_store("%s/%s/store" % (place, name))
+    by_patient = {}
+    for number in range(9):
+        origin = small_dicom.geometry(number)[0]
+        for _, labels, space in volumes.values():
+            if np.allclose(space["origin"], origin):
+                by_patient[number] = labels
+    assert len(by_patient) == len(volumes)
+    with open("%s/%s/events.jsonl" % (place, name), encoding="utf-8") as f:
+        events = [json.loads(line) for line in f]
+    (event,) = [e for e in events if "label_voxels" in e]
+    return said, by_patient, names, event
+
+
+def archive(place):
+    """Patient 0: two SEG objects that overlap. Patient 1: one, with a name in a label. Returns the
+    masks of patient 0 by label, and the label map of patient 1."""
+    dicom = place + "/dicom"
+    small_dicom.write_patient(dicom + "/0", 0, SHAPE, seg=False)
+    masks = {name: np.zeros(SHAPE, bool) for name in ("liver", "Vessel", "lesion")}
+    masks["liver"][1:4, 5:25, 6:30] = True
+    masks["Vessel"][:, 10:14, 3:34] = True
+    masks["lesion"][2:4, 11:20, 12:16] = True
+    for k, (name, mask) in enumerate(masks.items()):
+        path = dicom + "/0/" + ("z", "y", "x")[k]
+        small_dicom.write_seg(path, 0, mask.astype(np.uint8), structures=(name,))
+        ds = pydicom.dcmread(path)
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid(
+            entropy_srcs=["seg", name])
+        ds.save_as(path)
+    os.makedirs(dicom + "/1")
+    _, labels = small_dicom.write_patient(dicom + "/1/ct", 1, SHAPE, seg=False)
+    small_dicom.write_seg(dicom + "/1/seg", 1, labels,
+                          structures=("liver", "bone of Mrs. " + SECRET, "AORTA"))
+    return dicom, masks, labels
+
+
+def named(names, labels):
+    return np.array(names)[labels]
+
+
+def joined(masks, order):
+    """The first of `order` has the voxel; returns names and the number of overlaps."""
+    out = np.full(SHAPE, "background", dtype="<U40")
+    for name in reversed(order):
+        out[masks[name]] = name
+    return out, int((sum(m.astype(int) for m in masks.values()) > 1).sum())
+
+
+def overlaps(place, dicom, masks):
+    by_size = sorted(masks, key=lambda name: masks[name].sum())
+    assert by_size == ["lesion", "Vessel", "liver"]
+    stores = []
+    for ranks in (0, 2, 3):
+        said, found, names, event = ingest(place, "smaller-%d" % ranks, dicom, ranks=ranks)
+        want, count = joined(masks, by_size)
+        assert names == ["background", "AORTA", "Vessel", "lesion", "liver", "structure-1"], names
+        assert (named(names, found[0]) == want).all()
+        assert count > 100 and event["overlapped_voxels"] == count
+        assert "%d voxels lie in two or more structures" % count in said, said
+        assert "1 labels of segments are neither" in said and SECRET not in said, said
+        stores.append(chain.hashes("%s/smaller-%d/store" % (place, ranks)))
+    assert stores[0] == stores[1] == stores[2]
+    for root in glob.glob(place + "/smaller-*/**/*", recursive=True):
+        if os.path.isfile(root):
+            with open(root, "rb") as f:
+                assert SECRET.encode() not in f.read(), root
+
+    said, found, names, _ = ingest(place, "order", dicom, "overlap: order",
+                                   'order: ["liver", "Vesel"]')
+    assert (named(names, found[0]) == joined(masks, ["liver", "lesion", "Vessel"])[0]).all()
+    assert "ingest.order: no segment is 'Vesel'" in said, said
+
+    said = ingest(place, "refuse", dicom, "overlap: refuse", expect=3)[0]
+    assert "%d voxels lie in two or more structures, such as" % joined(masks, by_size)[1] in said
+    ingest(place, "order-of-none", dicom, "overlap: order", expect=2)
+
+
+def maps(place, dicom, masks, labels):
+    said, found, names, event = ingest(
+        place, "map", dicom, "structures:", '  - "organ: liver|Vessel"',
+        '  - "bone: bone of Mrs. %s | Bone"' % SECRET, '  - "spleen: Milz"', "overlap: refuse")
+    assert names == ["background", "bone", "organ"], names
+    assert (named(names, found[0]) == np.where(masks["liver"] | masks["Vessel"], "organ",
+                                               "background")).all()
+    # small_dicom's label k is the k-th structure.
+    assert (named(names, found[1]) == np.array(["background", "organ", "bone", "background"])
+            [labels]).all()
+    assert event["overlapped_voxels"] == 0
+    assert "2 labels of segments are not in ingest.structures: left out" in said, said
+    assert "ingest.structures: no segment is 'spleen'" in said, said
+    said = ingest(place, "map-twice", dicom, 'structures: ["a: liver", "b: liver"]', expect=2)[0]
+    assert "map-twice.yaml:5: ingest.structures: entry 2" in said, said
+
+
+def fractions(place):
+    """Shares of 0..250 of a maximum of 250, by thresholds of the study."""
+    dicom = place + "/fractions"
+    small_dicom.write_patient(dicom + "/2", 2, SHAPE, seg=False)
+    share = np.random.RandomState(1).randint(0, 251, SHAPE).astype(np.uint8)
+    share[:, 0, :3] = 124, 125, 126
+    small_dicom.write_seg(dicom + "/2/seg", 2, np.ones(SHAPE, np.uint8), structures=("liver",))
+    ds = pydicom.dcmread(dicom + "/2/seg")
+    ds.SegmentationType, ds.SegmentationFractionalType = "FRACTIONAL", "OCCUPANCY"
+    ds.MaximumFractionalValue = 250
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit = 8, 8, 7
+    ds.PixelData = share.tobytes()
+    ds.save_as(dicom + "/2/seg")
+    for key, least in (("", 125), ("fractional: 0.2", 50), ("fractional: 1", 250),
+                       ("fractional: 0", 1)):
+        found = ingest(place, "fractions-%d" % least, dicom, *([key] if key else []))[1]
+        assert (found[2] == (share >= least)).all(), least
+
+
+def main():
+    with tempfile.TemporaryDirectory(prefix="ctaug-seg-") as place:
+        dicom, masks, labels = archive(place)
+        overlaps(place, dicom, masks)
+        maps(place, dicom, masks, labels)
+        fractions(place)
+
+
+main()
