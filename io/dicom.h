@@ -15,7 +15,7 @@
 extern "C" {
 #endif
 
-enum { DICOM_UID = 65, DICOM_TEXT = 65 };
+enum { DICOM_UID = 65, DICOM_TEXT = 65, DICOM_ID = 257, DICOM_PERSON = DICOM_ID + 8 };
 
 typedef enum dicom_kind { DICOM_OTHER, DICOM_CT, DICOM_SEG } dicom_kind;
 
@@ -23,7 +23,9 @@ typedef enum dicom_kind { DICOM_OTHER, DICOM_CT, DICOM_SEG } dicom_kind;
 typedef struct dicom_header {
     char path[PATH_SIZE];
     dicom_kind kind;
-    char patient_id[DICOM_TEXT];
+    char patient_id[DICOM_ID]; /* UTF-8, trimmed (io/dicom_patient_id.hpp); may be empty */
+    uint64_t patient_id_form;  /* how it is written in the file */
+    char person[DICOM_PERSON]; /* set by patients_find() */
     char study_uid[DICOM_UID], series_uid[DICOM_UID], sop_uid[DICOM_UID];
     char referenced_series_uid[DICOM_UID]; /* SEG only */
     int64_t rows, columns;

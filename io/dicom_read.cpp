@@ -4,7 +4,7 @@
  * Representation (PS3.3 C.7.6.3.1), for all transfer syntaxes alike, then converted to HU by
  * Rescale Slope and Intercept (C.11.1.1.2). No window, no lookup table, no display transformation.
  */
-#include "io/dicom_common.hpp"
+#include "io/dicom_patient_id.hpp"
 
 #include <dcmtk/dcmdata/dcpxitem.h>
 
@@ -88,9 +88,7 @@ done:
 
 static status read_identity(DcmItem &item, dicom_header *out) {
     status st;
-    /* Type 2, so it may be empty. Anonymisers may write more characters than allowed. */
-    std::snprintf(out->patient_id, sizeof out->patient_id, "%s",
-                  dicom_text(item, DCM_PatientID).c_str());
+    TRY(dicom_patient_id(item, out->patient_id, sizeof out->patient_id, &out->patient_id_form));
     TRY(dicom_copy_text(out->path, item, DCM_StudyInstanceUID, out->study_uid, DICOM_UID));
     TRY(dicom_copy_text(out->path, item, DCM_SeriesInstanceUID, out->series_uid, DICOM_UID));
     TRY(dicom_copy_text(out->path, item, DCM_SOPInstanceUID, out->sop_uid, DICOM_UID));

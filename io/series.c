@@ -153,7 +153,9 @@ static status check_alike(const dicom_header *first, const dicom_header *h) {
     for (int i = 0; i < 2; i++)
         if (fabs(h->pixel_spacing[i] - first->pixel_spacing[i]) > 1e-4 * first->pixel_spacing[i])
             what = "pixel spacing";
-    if (strcmp(h->patient_id, first->patient_id) != 0) what = "patient ID";
+    if (h->patient_id[0] && first->patient_id[0] && strcmp(h->patient_id, first->patient_id) != 0)
+        what = "patient ID";
+    if (strcmp(h->person, first->person) != 0) what = "patient"; /* without an ID: another study */
     if (!what) return ST_OK;
     return status_fail(ST_INPUT, "%s: its %s differs from that of %s, which is of the same series",
                        h->path, what, first->path);
@@ -220,18 +222,6 @@ static void fill_geometry(const dicom_header *first, int64_t n, double spacing, 
     memcpy(space->direction + 6, first->orientation, 3 * sizeof(double));
 }
 
-/* A patient ID may be empty (type 2): the study UID then replaces it. */
-static status make_pseudonym(const dicom_header *first, char out[VOLUME_ID]) {
-    status st;
-    char patient[SHA256_HEX], series[SHA256_HEX];
-    const char *id = first->patient_id[0] ? first->patient_id : first->study_uid;
-    TRY(bytes_sha256(id, (int64_t)strlen(id), patient));
-    TRY(bytes_sha256(first->series_uid, (int64_t)strlen(first->series_uid), series));
-    snprintf(out, VOLUME_ID, "p-%.16s-%.8s", patient, series);
-done:
-    return st;
-}
-
 /* What n compressed slices may decode to: 200 times their bytes, and always 1 GiB. The pixels of
  * uncompressed slices are all there. */
 static status check_payload(const dicom_header *slices, int64_t n, const geometry *space) {
@@ -255,7 +245,8 @@ static status check_payload(const dicom_header *slices, int64_t n, const geometr
 }
 
 /* One series from its n headers, which are sorted by_place(). */
-static status build_series(const dicom_header *slices, int64_t n, series *out) {
+static status build_series(const dicom_header *slices, int64_t n, const pseudonym_key *key,
+                           series *out) {
     status st;
     double spacing = 0;
     for (int64_t i = 1; i < n; i++) TRY(check_alike(&slices[0], &slices[i]));
@@ -265,7 +256,7 @@ static status build_series(const dicom_header *slices, int64_t n, series *out) {
     fill_geometry(&slices[0], n, spacing, &out->space);
     TRY(check_payload(slices, n, &out->space));
     for (int64_t i = 0; i < n; i++) out->contrast |= slices[i].contrast;
-    TRY(make_pseudonym(&slices[0], out->pseudonym));
+    TRY(pseudonym_make(key, slices[0].person, slices[0].series_uid, out->pseudonym));
     TRY(array_alloc(&out->slices, n, sizeof *out->slices, "the slices of a series"));
     memcpy(out->slices, slices, (size_t)n * sizeof *slices);
 done:
@@ -289,9 +280,7 @@ static bool same_patient(const series *a, const series *b) {
 static status add_unmatched(series_list *list, const dicom_header *seg) {
     for (int64_t i = 0; i < list->count; i++) {
         series *s = &list->items[i];
-        if (s->unmatched_segmentation || strcmp(s->slices[0].patient_id, seg->patient_id) != 0)
-            continue;
-        if (!seg->patient_id[0] && strcmp(s->slices[0].study_uid, seg->study_uid) != 0) continue;
+        if (s->unmatched_segmentation || strcmp(s->slices[0].person, seg->person) != 0) continue;
         s->unmatched_segmentation = strdup(seg->path);
         if (!s->unmatched_segmentation) return status_memory("segmentations", PATH_SIZE);
     }
@@ -315,8 +304,8 @@ static status add_segmentation(series_list *list, const dicom_header *seg, int64
 }
 
 /* Builds all series from headers sorted by_place(). */
-static status group(const char *directory, const dicom_header *headers, int64_t n, series_list *out,
-                    int64_t *left_out) {
+static status group(const char *directory, const dicom_header *headers, int64_t n,
+                    const pseudonym_key *key, series_list *out, int64_t *left_out) {
     status st = ST_OK;
     int64_t slices = 0;
     while (slices < n && headers[slices].kind == DICOM_CT) slices++;
@@ -333,7 +322,7 @@ static status group(const char *directory, const dicom_header *headers, int64_t 
                 memcpy(out->single, headers[first].path, sizeof out->single);
             continue;
         }
-        TRY(build_series(&headers[first], next - first, &out->items[out->count++]));
+        TRY(build_series(&headers[first], next - first, key, &out->items[out->count++]));
     }
     if (out->count == 0)
         TRY(status_fail(ST_INPUT,
@@ -355,7 +344,8 @@ done:
     return st;
 }
 
-status series_scan(const comm *c, const char *directory, series_list *out, int64_t *left_out) {
+status series_scan(const comm *c, const char *directory, const pseudonym_key *key, series_list *out,
+                   int64_t *left_out) {
     status st;
     path_list files = {0};
     dicom_header *headers = NULL;
@@ -363,8 +353,9 @@ status series_scan(const comm *c, const char *directory, series_list *out, int64
     *left_out = 0;
     TRY(list_files(c, directory, &files));
     TRY(read_headers(c, &files, &headers));
+    st = patients_find(headers, files.count, &out->merges, &out->merge_count);
     qsort(headers, (size_t)files.count, sizeof *headers, by_place);
-    st = group(directory, headers, files.count, out, left_out);
+    if (st == ST_OK) st = group(directory, headers, files.count, key, out, left_out);
     TRY(comm_agree(c, st)); /* ranks may differ only in lack of memory */
 done:
     if (st != ST_OK) series_list_free(out);
@@ -423,6 +414,7 @@ status series_keep_segmented(series_list *list, int64_t *count, char path[PATH_S
 void series_list_free(series_list *list) {
     for (int64_t i = 0; i < list->count; i++) series_free(&list->items[i]);
     free(list->items);
+    free(list->merges);
     *list = (series_list){0};
 }
 

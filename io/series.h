@@ -7,11 +7,12 @@
 
 #include "io/comm.h"
 #include "io/dicom.h"
+#include "io/patients.h"
+#include "io/pseudonym.h"
 
 typedef struct series {
     char series_uid[DICOM_UID];
-    /* "p-" + 16 hex digits of SHA-256(patient ID) + "-" + 8 of SHA-256(series UID); the study UID
-     * replaces an empty patient ID. */
+    /* Of the person (io/patients.h) and of the series UID (io/pseudonym.h). */
     char pseudonym[VOLUME_ID];
     geometry space;
     int contrast;
@@ -27,11 +28,13 @@ typedef struct series_list {
     int64_t count;
     int64_t single_count;   /* series of a single slice, which are excluded */
     char single[PATH_SIZE]; /* the file of one of them */
+    patient_merge *merges;  /* patients under several IDs, or without one */
+    int64_t merge_count;
 } series_list;
 
 /* Lists `directory` recursively (sorted, without hidden files, following symbolic links to files),
- * distributes the reading of headers over the ranks, and returns the same list on every rank;
- * series_list_free() frees it.
+ * distributes the reading of headers over the ranks, and returns the same list on every rank, with
+ * pseudonyms by `key`; series_list_free() frees it.
  *
  * ST_INPUT, naming the file or folder: an empty or missing directory; a file that is not DICOM; a
  * series with unequal sizes or orientations, duplicate positions, or a missing slice (spacing
@@ -42,7 +45,8 @@ typedef struct series_list {
  * Series of a single slice are excluded and counted in the list. DICOM files that are neither CT
  * nor SEG, and SEG files that refer to no series of the list, are counted in *left_out. Collective.
  */
-status series_scan(const comm *c, const char *directory, series_list *out, int64_t *left_out);
+status series_scan(const comm *c, const char *directory, const pseudonym_key *key, series_list *out,
+                   int64_t *left_out);
 void series_list_free(series_list *list);
 
 /* Counts the series that no SEG refers to, as series_keep_segmented() does, and removes none.

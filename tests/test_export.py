@@ -79,7 +79,7 @@ def dicom(place, store):
     again, names_again = read_store(ingest(place, "again", out))
     assert names_again == names and len(again) == len(volumes)
     for name, (ct, labels, space) in volumes.items():
-        patient = "p-" + hashlib.sha256(name.rpartition("-")[0].encode()).hexdigest()[:16]
+        patient = chain.pseudonym(name.rpartition("-")[0])
         (found,) = [v for k, v in again.items() if k.startswith(patient)]
         assert np.array_equal(found[0], ct) and np.array_equal(found[1], labels)
         assert int(found[2]["contrast"]) == int(space["contrast"])

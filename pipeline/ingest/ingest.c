@@ -27,6 +27,7 @@ typedef struct ingest {
     const char **paths; /* of all input files: the slices and SEG files of each series in turn */
     input_file *files;  /* of `paths` */
     int64_t file_count;
+    pseudonym_key key;
     int64_t left_out, without_seg, patients, slices, voxels;
     label_set labels;
     bool from_seg;
@@ -374,6 +375,36 @@ static void log_summary(const ingest *in) {
              in->directory, in->list.count, in->patients, in->slices, in->labels.count - 1);
 }
 
+/* The key of the pseudonyms. Collective. */
+static status read_key(ingest *in) {
+    const stage_context *s = in->stage;
+    char path[PATH_SIZE] = "";
+    bool made = false;
+    status st = ST_OK;
+    if (s->study->ingest.key[0])
+        st = path_join(path, "", s->study->ingest.key);
+    else if (comm_rank(s->comm) == 0)
+        st = pseudonym_key_place(path);
+    TRY(comm_agree(s->comm, st));
+    TRY(pseudonym_key_open(s->comm, path, s->study->out, &in->key, &made));
+    if (made)
+        log_info(s->log,
+                 "ingest: new key for pseudonyms: %s; keep it secret, and keep it: without it the "
+                 "same patients get other pseudonyms",
+                 path);
+done:
+    return st;
+}
+
+/* Says which files are taken for one patient's though their headers differ. Local. */
+static void log_merges(const ingest *in) {
+    for (int64_t i = 0; i < in->list.merge_count; i++) {
+        const patient_merge *merge = &in->list.merges[i];
+        log_info(in->stage->log, "one patient: %s: %s and %s", patient_merge_text(merge->reason),
+                 merge->first, merge->second);
+    }
+}
+
 status ingest_stage(const stage_context *s) {
     ingest *in = NULL;
     bool current = false;
@@ -384,7 +415,9 @@ status ingest_stage(const stage_context *s) {
     TRY(comm_agree(s->comm, st));
     in->stage = s;
     in->from_seg = s->study->ingest.labels == LABELS_FROM_SEG;
-    TRY(series_scan(s->comm, s->study->ingest.dicom, &in->list, &in->left_out));
+    TRY(read_key(in));
+    TRY(series_scan(s->comm, s->study->ingest.dicom, &in->key, &in->list, &in->left_out));
+    log_merges(in);
     TRY(comm_agree(s->comm, choose_series(in)));
     TRY(comm_agree(s->comm, count_input(in)));
     TRY(is_current(in, &current));
@@ -399,6 +432,7 @@ status ingest_stage(const stage_context *s) {
     stage_log_next(s, study_needs_referee(s->study) ? "referee" : "train");
 done:
     if (in) {
+        pseudonym_key_forget(&in->key);
         series_list_free(&in->list);
         free(in->paths);
         free(in->files);

@@ -74,6 +74,7 @@ typedef struct study {
         study_threshold thresholds[STUDY_LIST];
         int threshold_count; /* no key of its own */
         unlabelled_kind unlabelled;
+        char key[PATH_SIZE]; /* "": pseudonym_key_place() */
         int64_t shard_mib;
     } ingest;
     struct {

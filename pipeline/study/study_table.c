@@ -103,6 +103,10 @@ const study_key study_keys[] = {
      .help = "such as [\"bone: 300..3071\"], HU low..high; later entries take precedence"},
     CHOICE(ingest, unlabelled, unlabelled_kinds, "drop",
            "series that no SEG refers to: keep stores them, for training without labels"),
+    /* Inert because the fingerprint of ingest covers the pseudonyms. */
+    {PLACE(ingest, key), .kind = STUDY_STRING, .count = PATH_SIZE, .initial = "", .inert = true,
+     .help = "file of the secret key of the pseudonyms, made at first use; \"\": "
+             "~/.config/ctaug/pseudonym.key"},
     INTEGER(ingest, shard_mib, 1, 65536, "64", "voxel data in one file (shard) of the store, MiB"),
 
     INTEGER(data, size, 8, 1024, "64", "working slices are size x size; a multiple of 8"),
