@@ -8,8 +8,10 @@
  * pseudonyms, geometry and voxels only; patient names and file paths are not written to it.
  */
 #include "io/activity.h"
+#include "io/printable.h"
 #include "io/series.h"
 #include "io/store.h"
+#include "io/structure_codes.h"
 #include "pipeline/ingest/input_hashes.h"
 #include "pipeline/stage.h"
 
@@ -30,6 +32,7 @@ typedef struct ingest {
     pseudonym_key key;
     int64_t left_out, without_seg, patients, slices, voxels;
     label_set labels;
+    label_set segments; /* with labels from SEG: their text in the archive, in the same order */
     bool from_seg;
     uint8_t label_of_hu[HU_VALUES]; /* labels from thresholds only: label of h at h + HU_ZERO */
     int64_t label_voxels[LABELS_MAX];
@@ -76,7 +79,35 @@ static status labels_from_thresholds(ingest *in) {
     return ST_OK;
 }
 
-static int by_name(const void *a, const void *b) { return strcmp(a, b); }
+/* Names of structures first. */
+static int by_name(const void *a, const void *b) {
+    const int plain = structure_name_is_plain(b) - structure_name_is_plain(a);
+    return plain ? plain : strcmp(a, b);
+}
+
+/* The labels of the store from those of the archive: a name of a structure stays, any other text,
+ * which may name a person, becomes "structure-N". Local. */
+static status name_labels(ingest *in) {
+    int number = 0;
+    in->labels = label_background();
+    for (int k = 1; k < in->segments.count; k++) {
+        char name[LABEL_NAME];
+        int label = 0;
+        const bool plain = structure_name_is_plain(in->segments.name[k]);
+        snprintf(name, sizeof name, "%s", in->segments.name[k]);
+        while (!plain) {
+            snprintf(name, sizeof name, "structure-%d", ++number);
+            if (label_find(&in->segments, name) < 0) break;
+        }
+        status st = label_add(&in->labels, name, &label);
+        if (st != ST_OK) return st;
+        if (plain) continue;
+        char shown[4 * LABEL_NAME];
+        printable(in->segments.name[k], false, shown, sizeof shown);
+        log_info(in->stage->log, "ingest: the segment label '%s' is stored as '%s'", shown, name);
+    }
+    return ST_OK;
+}
 
 /* Label set of the segment labels of all SEG files, sorted by name, so that a label's value depends
  * on the names alone and not on the order of the patients. Collective. */
@@ -97,12 +128,13 @@ static status labels_from_segs(ingest *in) {
     TRY(comm_all_gather(c, mine.name[1], (mine.count - 1) * (int64_t)LABEL_NAME, &gathered, &bytes,
                         NULL));
     names = gathered;
-    in->labels = label_background();
+    in->segments = label_background();
     for (int64_t k = 0; k < bytes / LABEL_NAME; k++) {
         int label = 0;
-        TRY(label_add(&in->labels, names[k], &label));
+        TRY(label_add(&in->segments, names[k], &label));
     }
-    qsort(in->labels.name[1], (size_t)in->labels.count - 1, LABEL_NAME, by_name);
+    qsort(in->segments.name[1], (size_t)in->segments.count - 1, LABEL_NAME, by_name);
+    TRY(name_labels(in));
 done:
     free(gathered);
     return st;
@@ -199,15 +231,15 @@ static status ingest_volume(ingest *in, store_writer *w, int64_t i) {
     const series *one = &in->list.items[i];
     volume v = {0};
     int64_t voxels = 0;
-    const int known = in->labels.count;
+    const int known = in->segments.count;
     status st = ST_OK;
     TRY(series_read(one, &v));
     TRY(geometry_voxels(&v.space, &voxels));
     for (int64_t k = 0; in->from_seg && k < one->segmentation_count; k++) {
-        TRY(dicom_read_seg(one->segmentations[k], &v.space, &in->labels, v.labels));
-        if (in->labels.count != known)
+        TRY(dicom_read_seg(one->segmentations[k], &v.space, &in->segments, v.labels));
+        if (in->segments.count != known)
             TRY(status_fail(ST_INPUT, "%s: changed while it was read: segment '%s' is new",
-                            one->segmentations[k], in->labels.name[in->labels.count - 1]));
+                            one->segmentations[k], in->segments.name[in->segments.count - 1]));
     }
     TRY(check_files(in, i));
     for (int64_t k = 0; !in->from_seg && k < voxels; k++)
@@ -357,12 +389,12 @@ static void log_summary(const ingest *in) {
     }
     log_event(
         s->log, "ingest",
-        json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:[f,f,f], s:[f,f,f]}",
-                  "store", in->directory, "fingerprint", in->fingerprint, "patients",
-                  (json_int_t)in->patients, "volumes", (json_int_t)in->list.count, "slices",
-                  (json_int_t)in->slices, "voxels", (json_int_t)in->voxels, "left_out",
-                  (json_int_t)in->left_out, "single_slice_series",
-                  (json_int_t)in->list.single_count, "series_without_seg",
+        json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:[f,f,f], s:[f,f,f]}",
+                  "fingerprint", in->fingerprint, "patients", (json_int_t)in->patients,
+                  "patients_merged", (json_int_t)in->list.merge_count, "volumes",
+                  (json_int_t)in->list.count, "slices", (json_int_t)in->slices, "voxels",
+                  (json_int_t)in->voxels, "left_out", (json_int_t)in->left_out,
+                  "single_slice_series", (json_int_t)in->list.single_count, "series_without_seg",
                   (json_int_t)in->without_seg, "labels_from",
                   named_table_name(&label_sources, s->study->ingest.labels), "label_voxels", counts,
                   "spacing_min", low[0], low[1], low[2], "spacing_max", high[0], high[1], high[2]));

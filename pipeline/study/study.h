@@ -172,6 +172,10 @@ evaluation_arm study_arm(const study *s, int i);
 /* A study with all defaults. Local. */
 void study_defaults(study *out);
 
+/* Replaces the paths that are set by their defaults, or by "FILE" where the default is empty:
+ * folder and file names may name patients, and a report is passed on. Local. */
+void study_hide_paths(study *s);
+
 /* Writes the effective study as YAML (`comments`: with help, range and default of each key, as
  * `ctaug init` does). Local. */
 status study_write(const study *s, FILE *stream, bool comments);
