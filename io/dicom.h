@@ -73,6 +73,10 @@ typedef struct dicom_identity {
     char patient_id[DICOM_TEXT];
     char description[DICOM_TEXT]; /* Series Description, e.g. "ctaug phantom" */
     char seed_text[256];
+    const char *version;    /* of ctaug; NULL: not written */
+    bool synthetic;         /* no real patient is shown */
+    bool deidentified;      /* a real patient's examination, under a pseudonym */
+    char model[SHA256_HEX]; /* SHA-256 of what painted a synthetic volume; "": none */
 } dicom_identity;
 
 /* Writes directory/ct-0000.dcm ... (one file per slice, Explicit VR Little Endian, int16, slope 1,

@@ -215,7 +215,7 @@ bool structure_name_is_plain(const char *name) {
     const char *rest = name;
     bool any = false;
     for (const char *s = name; *s; s++)
-        if ((unsigned char)*s < 0x20 || *s == 0x7f) return false;
+        if ((unsigned char)*s < 0x20 || *s == 0x7f || *s == '\\') return false;
     while (next_word(&rest, word)) {
         const bool known = is_known(word);
         if (!known && !is_number(word)) return false;

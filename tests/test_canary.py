@@ -105,10 +105,11 @@ def main():
         assert "CANarchiveARY" in said  # people are told which file it was
         exports = f"{place.root}/exports"
         for store in ("store", "synthetic"):
-            for form in ("dicom", "nifti", "png"):
+            for form in ("dicom", "nifti", "nnunet", "png"):
                 chain.run(1, "export", "--store", f"{out}/{store}", "--format", form, "--out",
                           f"{exports}/{store}-{form}")
         chain.run(0, "compare", out, out, "--out", f"{exports}/compare.html")
+        assert "structure-1" in chain.read_store(f"{out}/store")[1]
         assert len(uids) > 30 and os.path.getsize(f"{out}/report/report.pdf") > 1000
         found = sorted(set(leaks(out, uids)) | set(leaks(exports, uids)))
         for path, text in found[:40]:

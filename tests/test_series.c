@@ -239,7 +239,8 @@ static void compressed_series_are_bounded(void **state) {
         volume v = {.space = {.shape = {1, LARGE, LARGE},
                               .spacing = {1, 1, 1},
                               .direction = {0, 0, 1, 0, 1, 0, 1, 0, 0}}};
-        const dicom_identity who = {"BOMB", "a test", "bomb"};
+        const dicom_identity who = {
+            .patient_id = "BOMB", .description = "a test", .seed_text = "bomb"};
         assert_ok(volume_alloc(&v));
         assert_ok(dicom_write_volume(in_home("bomb"), &who, &v, NULL));
         volume_free(&v);
