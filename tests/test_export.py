@@ -213,6 +213,21 @@ def positions(place):
                 assert ds.PatientPosition == wanted
 
 
+def table_of_codes():
+    """Every code of io/structure_codes.c is in pydicom's SNOMED table, with this meaning."""
+    from pydicom.sr._concepts_dict import concepts
+
+    meanings = {}
+    for named in concepts["SCT"].values():
+        for value, about in named.items():
+            meanings.setdefault(value, set()).add(about[0].lower())
+    with open(os.path.join(HERE, "..", "io", "structure_codes.c")) as f:
+        pairs = re.findall(r'\{"(\d{6,})", "([^"]+)"\}', f.read())
+    assert len(pairs) > 100
+    for value, meaning in pairs:
+        assert meaning.lower() in meanings[value], (value, meaning, meanings.get(value))
+
+
 def png(place, store):
     volumes, _ = read_store(store)
     out = place + "/as-png"
@@ -318,6 +333,7 @@ def main():
         nifti(place, store)
         nnunet(place, store)
         positions(place)
+        table_of_codes()
         png(place, store)
         refusals(place, store)
         injection(place)
