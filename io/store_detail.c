@@ -141,10 +141,10 @@ static status structures_from_json(const json_t *all, store_entry *entries, int6
     if (!json_is_array(all) || (int64_t)json_array_size(all) != count)
         return status_fail(ST_INTEGRITY, "%s: \"structures\" is no list of %" PRId64, where, count);
     for (int64_t i = 0; i < count; i++) {
-        const json_t *list = json_array_get(all, (size_t)i), *value = NULL;
-        size_t k = 0;
+        const json_t *list = json_array_get(all, (size_t)i);
         bool good = json_is_array(list);
-        json_array_foreach(list, k, value) {
+        for (size_t k = 0; k < json_array_size(list); k++) {
+            const json_t *value = json_array_get(list, k);
             const json_int_t label = json_integer_value(value);
             good = good && json_is_integer(value) && label > 0 && label < labels;
             if (good) entries[i].structures[label / 64] |= UINT64_C(1) << (label % 64);

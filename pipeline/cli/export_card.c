@@ -19,8 +19,7 @@ static const char *const CLAIMS_REAL[] = {
 };
 static const char *const CLAIMS_SYNTHETIC[] = {
     "CT that a model painted on deformed label maps of real patients; no volume shows a patient.",
-    "Meant as additional training data for segmentation. Diagnosis, dosimetry and test sets are no "
-    "use of it.",
+    "Meant as additional training data for segmentation, not for diagnosis or test sets.",
     "That it improves a segmenter may be said of a study only as far as its report shows it.",
 };
 
@@ -88,28 +87,31 @@ static json_t *make_card(const store *s, const char *format, gate_finding gate) 
 
 /* The card as Markdown. */
 static void write_text(FILE *f, const store *s, const json_t *card) {
-    const json_t *counts = json_object_get(card, "counts"), *value = NULL;
-    const char *key = NULL;
-    size_t i = 0;
+    static const char *const counted[] = {"patients", "volumes", "slices", "unlabelled"};
+    const json_t *names = json_object_get(card, "structures");
+    const json_t *claims = json_object_get(card, "claims");
+    json_t *source = json_object_get(card, "source");
     fprintf(f, "# %s CT\n\n", is_synthetic(s) ? "Synthetic" : "Real");
     fprintf(f, "Written by ctaug %s as %s.\n\n## Counts\n\n", CTAUG_VERSION,
             json_string_value(json_object_get(card, "format")));
-    json_object_foreach((json_t *)counts, key, value)
-        fprintf(f, "- %s: %" JSON_INTEGER_FORMAT "\n", key, json_integer_value(value));
+    for (size_t i = 0; i < sizeof counted / sizeof *counted; i++)
+        fprintf(f, "- %s: %" PRId64 "\n", counted[i],
+                (int64_t)json_integer_value(
+                    json_object_get(json_object_get(card, "counts"), counted[i])));
     fputs("\n## Structures\n\n", f);
-    json_array_foreach(json_object_get(card, "structures"), i, value)
-        fprintf(f, "%zu. %s\n", i + 1, json_string_value(value));
+    for (size_t i = 0; i < json_array_size(names); i++)
+        fprintf(f, "%zu. %s\n", i + 1, json_string_value(json_array_get(names, i)));
     fprintf(f, "\n## Source\n\nStore %s, seal %s.\n", store_manifest(s)->fingerprint,
             store_manifest(s)->seal);
-    json_object_foreach(json_object_get(card, "source"), key, value) {
-        char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_SORT_KEYS);
-        if (text) fprintf(f, "- %s: %s\n", key, text);
+    for (void *at = json_object_iter(source); at; at = json_object_iter_next(source, at)) {
+        char *text = json_dumps(json_object_iter_value(at), JSON_ENCODE_ANY | JSON_SORT_KEYS);
+        if (text) fprintf(f, "- %s: %s\n", json_object_iter_key(at), text);
         free(text);
     }
     fprintf(f, "\n## Model\n\n%s\n", export_model(s)[0] ? export_model(s) : "none");
     fputs("\n## What may be claimed\n\n", f);
-    json_array_foreach(json_object_get(card, "claims"), i, value)
-        fprintf(f, "- %s\n", json_string_value(value));
+    for (size_t i = 0; i < json_array_size(claims); i++)
+        fprintf(f, "- %s\n", json_string_value(json_array_get(claims, i)));
     fprintf(f, "\n## Licence\n\n%s\n", NO_LICENCE);
 }
 

@@ -230,10 +230,10 @@ done:
 status split_check_sources(const store *s, const split *sp, const store *synthetic) {
     static const split_part held_out[] = {SPLIT_VALIDATION, SPLIT_TEST};
     const json_t *origin = json_object_get(store_manifest(synthetic)->detail, "provenance");
-    const json_t *volume = NULL;
-    size_t k = 0;
+    const json_t *volumes = json_object_get(origin, "volumes");
     if (sp->by_blocks) return ST_OK;
-    json_array_foreach(json_object_get(origin, "volumes"), k, volume) {
+    for (size_t k = 0; k < json_array_size(volumes); k++) {
+        const json_t *volume = json_array_get(volumes, k);
         const char *source = json_string_value(json_object_get(volume, "source"));
         for (int p = 0; source && p < 2; p++)
             for (int64_t i = 0; i < sp->run_count[held_out[p]]; i++)
