@@ -7,14 +7,14 @@
 static bool is_padding(char c) { return c == ' ' || c == '\0' || (c >= '\t' && c <= '\r'); }
 
 /* Without padding around it; null bytes within become blanks. */
-static std::string trimmed(const std::string &text) {
-    std::size_t from = 0, to = text.size();
-    while (from < to && is_padding(text[from])) from++;
-    while (to > from && is_padding(text[to - 1])) to--;
-    std::string out = text.substr(from, to - from);
-    for (char &c : out)
+static std::string trimmed(std::string text) {
+    while (!text.empty() && is_padding(text.back())) text.pop_back();
+    std::size_t from = 0;
+    while (from < text.size() && is_padding(text[from])) from++;
+    text.erase(0, from);
+    for (char &c : text)
         if (c == '\0') c = ' ';
-    return out;
+    return text;
 }
 
 static bool is_ascii(const std::string &text) {
@@ -36,12 +36,11 @@ static std::string to_utf8(DcmItem &item, const std::string &text) {
 }
 
 /* FNV-1a of the bytes as they stand in the file, but for the blanks that even out their length. */
-static uint64_t form_of(const std::string &raw) {
-    std::size_t n = raw.size();
+static uint64_t form_of(std::string raw) {
     uint64_t hash = UINT64_C(14695981039346656037);
-    while (n > 0 && raw[n - 1] == ' ') n--;
-    for (std::size_t i = 0; i < n; i++)
-        hash = (hash ^ static_cast<unsigned char>(raw[i])) * UINT64_C(1099511628211);
+    while (!raw.empty() && raw.back() == ' ') raw.pop_back();
+    for (const char c : raw)
+        hash = (hash ^ static_cast<unsigned char>(c)) * UINT64_C(1099511628211);
     return hash;
 }
 
