@@ -9,4 +9,8 @@
 /* *out (free()) = the compressed bytes, *out_bytes of them. Local. */
 status deflate_bytes(const void *data, int64_t bytes, uint8_t **out, int64_t *out_bytes);
 
+/* The same in the gzip format (RFC 1952), without time and name, at a level for large files. Local.
+ */
+status deflate_gzip(const void *data, int64_t bytes, uint8_t **out, int64_t *out_bytes);
+
 #endif

@@ -19,6 +19,7 @@ extern "C" {
 #endif
 
 enum { DICOM_UID = 65, DICOM_TEXT = 65, DICOM_NOTE = 256, DICOM_NO_NUMBER = -1 };
+enum { DICOM_ID = 257, DICOM_PERSON = DICOM_ID + 8 };
 
 typedef enum dicom_kind { DICOM_OTHER, DICOM_CT, DICOM_SEG } dicom_kind;
 
@@ -42,7 +43,9 @@ typedef struct dicom_header {
     int64_t frames; /* of the file; 1 for CT Image Storage */
     dicom_kind kind;
     char sop_class[DICOM_UID];
-    char patient_id[DICOM_TEXT];
+    char patient_id[DICOM_ID]; /* UTF-8, trimmed (io/dicom_patient_id.hpp); may be empty */
+    uint64_t patient_id_form;  /* how it is written in the file */
+    char person[DICOM_PERSON]; /* set by patients_find() */
     char study_uid[DICOM_UID];
     char series_uid[DICOM_UID]; /* "folder-" and a hash if the file has none; see dicom_read_header
                                  */
@@ -151,6 +154,10 @@ typedef struct dicom_identity {
     char patient_id[DICOM_TEXT];
     char description[DICOM_TEXT]; /* Series Description, e.g. "ctaug phantom" */
     char seed_text[256];
+    const char *version;    /* of ctaug; NULL: not written */
+    bool synthetic;         /* no real patient is shown */
+    bool deidentified;      /* a real patient's examination, under a pseudonym */
+    char model[SHA256_HEX]; /* SHA-256 of what painted a synthetic volume; "": none */
 } dicom_identity;
 
 /* Writes directory/ct-0000.dcm ... (one file per slice, Explicit VR Little Endian, int16, slope 1,

@@ -91,6 +91,41 @@ void dicom_put_common(DcmItem &item, const dicom_identity *who, const char *sop_
     dicom_put(item, DCM_StudyInstanceUID, dicom_uid(who, "study"));
     dicom_put(item, DCM_FrameOfReferenceUID, dicom_uid(who, "frame of reference"));
     dicom_put(item, DCM_SeriesDescription, who->description);
+    dicom_put_origin(item, who);
+}
+
+void dicom_put_origin(DcmItem &item, const dicom_identity *who) {
+    const DcmTag synthetic(0x0008, 0x001c, EVR_CS); /* newer than DCMTK's dictionary */
+    const std::string version = who->version ? who->version : "";
+    if (who->synthetic) dicom_must(item.putAndInsertString(synthetic, "YES"), synthetic);
+    if (who->synthetic || who->deidentified) {
+        dicom_put(item, DCM_PatientIdentityRemoved, "YES");
+        dicom_put(item, DCM_DeidentificationMethod,
+                  who->synthetic ? "synthetic: no real patient is shown"
+                                 : "ctaug " + version + ": voxels, geometry, contrast kept alone");
+    }
+    DcmItem &equipment = dicom_put_item(item, DCM_ContributingEquipmentSequence);
+    if (who->deidentified)
+        dicom_put_code(equipment, DCM_PurposeOfReferenceCodeSequence, "109104", "DCM",
+                       "De-identifying Equipment");
+    else
+        dicom_put_code(equipment, DCM_PurposeOfReferenceCodeSequence, "109102", "DCM",
+                       "Processing Equipment");
+    dicom_put(equipment, DCM_Manufacturer, "ctaug");
+    dicom_put(equipment, DCM_ManufacturerModelName, "ctaug");
+    if (!version.empty()) dicom_put(equipment, DCM_SoftwareVersions, version);
+    if (who->model[0])
+        dicom_put(equipment, DCM_ContributionDescription, std::string("model ") + who->model);
+}
+
+std::string dicom_patient_position(const geometry *space) {
+    const double *normal = space->direction, *column = space->direction + 3;
+    const double TRANSVERSE = 0.7; /* within 45 degrees */
+    if (std::fabs(normal[2]) < TRANSVERSE) return "";
+    const std::string end = normal[2] > 0 ? "HF" : "FF"; /* head or feet first */
+    if (std::fabs(column[1]) >= std::fabs(column[0]))
+        return end + (column[1] > 0 ? "S" : "P"); /* down is the back, or the front */
+    return end + (column[0] > 0 ? "DL" : "DR");
 }
 
 void dicom_put_image(DcmItem &item, const geometry *space, int bits, bool with_sign) {

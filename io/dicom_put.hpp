@@ -40,6 +40,15 @@ void dicom_orientation(const geometry *space, double orientation[6]);
 void dicom_put_common(DcmItem &item, const dicom_identity *who, const char *sop_class,
                       const std::string &sop_name);
 
+/* Who made the object and from what: Synthetic Data (PS3.3 C.12.1; only where it is YES, as
+ * validators of 2022 do not know it), Patient Identity Removed and
+ * De-identification Method (C.7.1.1), Contributing Equipment with the version and the model. */
+void dicom_put_origin(DcmItem &item, const dicom_identity *who);
+
+/* Patient Position (C.7.3.1.1.2) of transverse slices: which end of the patient and which side the
+ * directions of the volume say. Empty for other slices. */
+std::string dicom_patient_position(const geometry *space);
+
 /* The image pixel module without pixel data: monochrome, `bits` bits per pixel. */
 void dicom_put_image(DcmItem &item, const geometry *space, int bits, bool with_sign);
 

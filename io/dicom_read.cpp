@@ -3,6 +3,7 @@
  * The geometry of CT Image Storage lies in the data set itself, that of Enhanced CT in functional
  * groups (PS3.3 C.7.6.16): those of a frame, or those that its frames share.
  */
+#include "io/dicom_patient_id.hpp"
 #include "io/dicom_read.hpp"
 
 #include <algorithm>
@@ -160,7 +161,9 @@ static status make_series_uid(dicom_header *out) {
 /* Nothing here must be there: Patient ID is of type 2, and anonymisers remove UIDs or write more
  * characters than allowed. */
 static status read_identity(DcmItem &item, dicom_header *out) {
-    copy_optional(item, DCM_PatientID, out->patient_id);
+    status st = dicom_patient_id(item, out->patient_id, sizeof out->patient_id,
+                                 &out->patient_id_form);
+    if (st != ST_OK) return st;
     copy_optional(item, DCM_StudyInstanceUID, out->study_uid);
     copy_optional(item, DCM_SeriesInstanceUID, out->series_uid);
     copy_optional(item, DCM_SOPInstanceUID, out->sop_uid);

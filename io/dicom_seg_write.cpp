@@ -5,6 +5,9 @@
  * become frames. Frames are ordered by segment, then slice, as the dimension indices state.
  */
 #include "io/dicom_put.hpp"
+extern "C" {
+#include "io/structure_codes.h"
+}
 
 #include <algorithm>
 #include <vector>
@@ -60,7 +63,7 @@ static void put_image(DcmItem &item, const dicom_identity *who, const volume *v)
     dicom_put(item, DCM_SeriesNumber, 2);
     dicom_put(item, DCM_ManufacturerModelName, "ctaug");
     dicom_put(item, DCM_DeviceSerialNumber, "1");
-    dicom_put(item, DCM_SoftwareVersions, "1");
+    dicom_put(item, DCM_SoftwareVersions, who->version ? who->version : "1");
     dicom_put(item, DCM_ImageType, "DERIVED\\PRIMARY");
     dicom_put(item, DCM_InstanceNumber, 1);
     dicom_put(item, DCM_ContentLabel, "SEGMENTATION");
@@ -74,6 +77,20 @@ static void put_image(DcmItem &item, const dicom_identity *who, const volume *v)
     dicom_put(item, DCM_SegmentationType, "BINARY");
 }
 
+/* What the segment is, by its label. */
+static void put_codes(DcmItem &segment, const char *label) {
+    structure_code code;
+    structure_code_find(label, &code);
+    dicom_put_code(segment, DCM_SegmentedPropertyCategoryCodeSequence, code.category.value, "SCT",
+                   code.category.meaning);
+    dicom_put_code(segment, DCM_SegmentedPropertyTypeCodeSequence, code.type.value, "SCT",
+                   code.type.meaning);
+    DcmItem *type = dicom_item(segment, DCM_SegmentedPropertyTypeCodeSequence);
+    if (type && code.side.value)
+        dicom_put_code(*type, DCM_SegmentedPropertyTypeModifierCodeSequence, code.side.value, "SCT",
+                       code.side.meaning);
+}
+
 static void put_segments(DcmItem &item, const std::vector<mask_frame> &frames,
                          const label_set *set) {
     int64_t last = 0;
@@ -85,9 +102,7 @@ static void put_segments(DcmItem &item, const std::vector<mask_frame> &frames,
         dicom_put(segment, DCM_SegmentLabel, set->name[frame.label]);
         dicom_put(segment, DCM_SegmentAlgorithmType, "AUTOMATIC");
         dicom_put(segment, DCM_SegmentAlgorithmName, "ctaug");
-        dicom_put_code(segment, DCM_SegmentedPropertyCategoryCodeSequence, "123037004", "SCT",
-                       "Anatomical Structure");
-        dicom_put_code(segment, DCM_SegmentedPropertyTypeCodeSequence, "85756007", "SCT", "Tissue");
+        put_codes(segment, set->name[frame.label]);
     }
 }
 

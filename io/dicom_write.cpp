@@ -16,7 +16,8 @@ static void put_series(DcmItem &item, const dicom_identity *who, const volume *v
     dicom_put(item, DCM_Modality, "CT");
     dicom_put(item, DCM_SeriesInstanceUID, dicom_uid(who, "series"));
     dicom_put(item, DCM_SeriesNumber, 1);
-    dicom_put(item, DCM_PatientPosition, "HFS");
+    dicom_put(item, DCM_Laterality, ""); /* type 2C, if the part of the body may be paired */
+    dicom_put(item, DCM_PatientPosition, dicom_patient_position(&v->space));
     dicom_put(item, DCM_ImageType, "DERIVED\\SECONDARY\\AXIAL");
     dicom_put(item, DCM_KVP, "");
     dicom_put(item, DCM_AcquisitionNumber, "");

@@ -11,6 +11,7 @@
 #include "io/file.h"
 #include "io/alloc.h"
 #include "io/event_chain.h"
+#include "io/log_redacted.h"
 #include "io/printable.h"
 
 #include <errno.h>
@@ -194,8 +195,11 @@ void log_warning(journal *j, const char *format, ...) {
     printable(text, true, safe, sizeof safe);
     clear_progress_line(j);
     put_line(stderr, "warning: ", safe, "\n");
+    va_start(list, format);
+    log_redacted(format, &list, text, sizeof text);
+    va_end(list);
     json_t *fields = json_object();
-    json_object_set_new(fields, "message", json_string(safe));
+    json_object_set_new(fields, "message", json_string(text));
     log_event(j, "warning", fields);
 }
 

@@ -23,7 +23,9 @@ void log_close(journal *j);
 
 /* A line on standard output. Local. */
 void log_info(journal *j, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* A line on standard error, from any rank, and an event "warning". Local. */
+/* A line on standard error, from any rank, and an event "warning" with its text, in which "..."
+ * stands for each string: paths and labels are not for events.jsonl, which may be passed on. Local.
+ */
 void log_warning(journal *j, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Appends an event; steals `fields` (an object or NULL). The first failed write is reported as a

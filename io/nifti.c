@@ -1,14 +1,14 @@
 /* Writes the NIfTI-1 header (nifti1.h of the NIfTI Data Format Working Group, 2003) and the voxels
  * behind it. Numbers have the byte order of the machine; readers detect it by sizeof_hdr. */
 #include "io/nifti.h"
+#include "io/alloc.h"
+#include "io/deflate.h"
 #include "io/file.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { VOXELS_AT = 352, TYPE_CODE_U8 = 2, TYPE_CODE_I16 = 4, FORM_SCANNER = 1, UNITS_MM = 2 };
 
@@ -125,30 +125,32 @@ static status set_header(nifti_header *h, const char *path, const geometry *spac
     return ST_OK;
 }
 
+static bool is_compressed(const char *path) {
+    const size_t n = strlen(path);
+    return n >= 3 && strcmp(path + n - 3, ".gz") == 0;
+}
+
 static status write_nifti(const char *path, const geometry *space, int type, int bytes,
                           const void *voxels, const char *description) {
     nifti_header header;
-    char temporary[PATH_SIZE];
-    int64_t count = 0;
-    FILE *stream = NULL;
+    uint8_t *file = NULL, *packed = NULL;
+    int64_t count = 0, size = 0, packed_size = 0;
     status st = ST_OK;
     TRY(set_header(&header, path, space, type, bytes, description));
-    TRY(geometry_voxels(space, &count));
-    if (snprintf(temporary, sizeof temporary, "%s.tmp.%ld", path, (long)getpid()) >= PATH_SIZE)
-        TRY(status_fail(ST_STORAGE, "%s: the path is too long", path));
-    stream = fopen(temporary, "wb");
-    if (!stream) TRY(status_fail(ST_STORAGE, "%s: %s", temporary, strerror(errno)));
-    bool whole = fwrite(&header, sizeof header, 1, stream) == 1 &&
-                 fwrite(voxels, (size_t)bytes, (size_t)count, stream) == (size_t)count;
-    int reason = errno;
-    if (fclose(stream) != 0 && whole) {
-        whole = false;
-        reason = errno;
+    TRY(geometry_voxels(space, &count)); /* at most 2^40 */
+    size = (int64_t)sizeof header + count * bytes;
+    TRY(array_alloc(&file, size, 1, "a NIfTI file"));
+    memcpy(file, &header, sizeof header);
+    memcpy(file + sizeof header, voxels, (size_t)(count * bytes));
+    if (is_compressed(path)) {
+        TRY(deflate_gzip(file, size, &packed, &packed_size));
+        TRY(file_write_atomic(path, packed, packed_size));
+    } else {
+        TRY(file_write_atomic(path, file, size));
     }
-    st = whole ? file_publish(temporary, path)
-               : status_fail(ST_STORAGE, "%s: cannot be written: %s", path, strerror(reason));
-    if (st != ST_OK) remove(temporary);
 done:
+    free(packed);
+    free(file);
     return st;
 }
 

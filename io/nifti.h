@@ -10,8 +10,9 @@
 
 #include "io/volume.h"
 
-/* Publishes `path` atomically. `description` is cut at 79 bytes. ST_INPUT if a side is beyond
- * 32,767 (the format's limit), ST_STORAGE if it cannot be written. Local. */
+/* Publishes `path` atomically, compressed by gzip if it ends with ".gz". `description` is cut at 79
+ * bytes. ST_INPUT if a side is beyond 32,767 (the format's limit), ST_STORAGE if it cannot be
+ * written. Local. */
 status nifti_write_i16(const char *path, const geometry *space, const int16_t *voxels,
                        const char *description);
 status nifti_write_u8(const char *path, const geometry *space, const uint8_t *voxels,

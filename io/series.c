@@ -56,8 +56,11 @@ static bool is_left_out(const fault_list *faults, const char *uid) {
 }
 
 static bool is_of_patient(const series *s, const dicom_header *seg) {
-    if (strcmp(s->slices[0].patient_id, seg->patient_id) != 0) return false;
-    return seg->patient_id[0] || strcmp(s->slices[0].study_uid, seg->study_uid) == 0;
+    return strcmp(s->slices[0].person, seg->person) == 0;
+}
+
+static bool has_identity(const series *s, const dicom_header *seg) {
+    return strcmp(patient_identity(&s->slices[0]), patient_identity(seg)) == 0;
 }
 
 /* A segmentation of a series that is not in the list. It is a fault if it leaves a patient without
@@ -102,8 +105,8 @@ static status add_segmentation(series_list *list, const dicom_header *seg, bool 
         if (st != ST_OK) return st;
         if (!yes) continue;
         /* One UID used by two patients: the patient ID decides. */
-        if (found && is_of_patient(found, seg) != is_of_patient(s, seg)) {
-            found = is_of_patient(s, seg) ? s : found;
+        if (found && has_identity(found, seg) != has_identity(s, seg)) {
+            found = has_identity(s, seg) ? s : found;
             continue;
         }
         found = s;
@@ -183,6 +186,25 @@ static status drop_equal_pseudonyms(series_list *list) {
     return st;
 }
 
+/* Sets the person of all headers; a note for each merge of patients. Local. */
+static status find_patients(const archive *files, series_list *out) {
+    status st;
+    patient_merge *merges = NULL;
+    TRY(patients_find(files->headers, files->count, &merges, &out->merges));
+    for (int64_t i = 0; i < out->merges; i++) {
+        char reason[PATH_SIZE + 128];
+        snprintf(reason, sizeof reason, "taken for one patient with %s: %s", merges[i].second,
+                 patient_merge_text(merges[i].reason));
+        TRY(fault_add(&out->faults, &(fault){.scope = FAULT_NOTE,
+                                             .text = {[FAULT_PATH] = merges[i].first,
+                                                      [FAULT_TAG] = "PatientID (0010,0020)",
+                                                      [FAULT_REASON] = reason}}));
+    }
+done:
+    free(merges);
+    return st;
+}
+
 /* The CT slices, series by series. The caller frees *out. */
 static status place_slices(const archive *files, placed **out, int64_t *count) {
     status st = array_alloc(out, files->count, sizeof **out, "slices");
@@ -238,6 +260,7 @@ status series_scan(const comm *c, const char *directory, const series_policy *po
     out->files = files.files;
     out->not_dicom = files.not_dicom;
     for (int64_t i = 0; i < files.count; i++) out->others += files.headers[i].kind == DICOM_OTHER;
+    TRY(comm_agree(c, find_patients(&files, out)));
     TRY(comm_agree(c, place_slices(&files, &slices, &count)));
     TRY(content_of_shared_places(c, slices, count, &out->faults));
     st = build_all(policy, slices, count, out);

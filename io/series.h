@@ -8,14 +8,15 @@
 #include "io/comm.h"
 #include "io/dicom.h"
 #include "io/faults.h"
+#include "io/patients.h"
+#include "io/pseudonym.h"
 #include "io/turn.h"
 
 /* One volume of the archive: a series, or a pass of one. */
 typedef struct series {
     char series_uid[DICOM_UID];
-    /* "p-" + 16 hex digits of SHA-256(patient ID) + "-" + 8 of SHA-256(series UID), with the number
-     * of the volume behind the UID if it is not the first of its series; the study UID replaces an
-     * empty patient ID. */
+    /* Of the person (io/patients.h) and of the series UID (io/pseudonym.h), with the number of the
+     * volume behind the UID if it is not the first of its series. */
     char pseudonym[VOLUME_ID];
     geometry source; /* as the slices lie: slice 0 is the first along the normal */
     turn lie;        /* from there to `space` */
@@ -36,10 +37,13 @@ typedef struct series_list {
     int64_t files, not_dicom; /* that the folder holds; of them */
     int64_t others;           /* DICOM files that are neither CT slices nor SEG */
     int64_t single_count;     /* series of a single slice, which are excluded */
+    int64_t merges;           /* patients under several IDs, or without one: notes say which */
 } series_list;
 
-/* The keys ingest.gaps, ingest.tilt and ingest.orientation. All false: refuse, refuse, axial. */
+/* The key of the pseudonyms, and the keys ingest.gaps, ingest.tilt and ingest.orientation. All
+ * false: refuse, refuse, axial. */
 typedef struct series_policy {
+    const pseudonym_key *key; /* borrowed */
     bool split_gaps, shear, any_orientation;
 } series_policy;
 

@@ -65,18 +65,13 @@ static status add_record(builder *b, fault_scope scope, const placed *odd, int64
 
 /* ---- one volume ---- */
 
-/* A patient ID may be empty (type 2): the study UID then replaces it. */
-static status make_pseudonym(const dicom_header *first, int64_t part, char out[VOLUME_ID]) {
-    status st;
-    char patient[SHA256_HEX], series[SHA256_HEX], uid[DICOM_UID + 32];
-    const char *id = first->patient_id[0] ? first->patient_id : first->study_uid;
+/* The pseudonym of volume `part` of a series. */
+static status make_pseudonym(const builder *b, const dicom_header *first, char out[VOLUME_ID]) {
+    char uid[DICOM_UID + 32];
     snprintf(uid, sizeof uid, "%s", first->series_uid);
-    if (part > 0) snprintf(uid, sizeof uid, "%s volume %" PRId64, first->series_uid, part + 1);
-    TRY(bytes_sha256(id, (int64_t)strlen(id), patient));
-    TRY(bytes_sha256(uid, (int64_t)strlen(uid), series));
-    snprintf(out, VOLUME_ID, "p-%.16s-%.8s", patient, series);
-done:
-    return st;
+    if (b->parts > 0)
+        snprintf(uid, sizeof uid, "%s volume %" PRId64, first->series_uid, b->parts + 1);
+    return pseudonym_make(b->policy->key, first->person, uid, out);
 }
 
 /* What n compressed slices may decode to: 200 times their bytes, and always 1 GiB. The pixels of
@@ -136,7 +131,7 @@ static status add_volume(builder *b, const placed *slices, int64_t n, const stac
     memcpy(s->series_uid, slices[0].header->series_uid, sizeof s->series_uid);
     for (int axis = 0; axis < 2 && !form->upright; axis++) s->shear[axis] = form->drift[axis];
     for (int64_t i = 0; i < n; i++) s->contrast |= slices[i].header->contrast;
-    TRY(make_pseudonym(slices[0].header, b->parts, s->pseudonym));
+    TRY(make_pseudonym(b, slices[0].header, s->pseudonym));
     TRY(array_alloc(&s->slices, n, sizeof *s->slices, "the slices of a series"));
     for (int64_t i = 0; i < n; i++) s->slices[i] = *slices[i].header;
     b->out->count++;
@@ -434,7 +429,7 @@ done:
 
 static int by_kind(const void *left, const void *right) {
     const dicom_header *a = ((const placed *)left)->header, *b = ((const placed *)right)->header;
-    int order = strcmp(a->patient_id, b->patient_id);
+    int order = strcmp(patient_identity(a), patient_identity(b));
     if (order == 0) order = (int)a->picture - (int)b->picture;
     /* Those that are written to most digits first: the others are compared with them. */
     if (order == 0) order = b->orientation_digits - a->orientation_digits;
@@ -468,7 +463,7 @@ static void arrange_slices(placed *at, int64_t n) {
 }
 
 static bool same_patient(const placed *a, const placed *b) {
-    return strcmp(a->header->patient_id, b->header->patient_id) == 0;
+    return strcmp(patient_identity(a->header), patient_identity(b->header)) == 0;
 }
 
 void build_arrange(placed *at, int64_t n) {

@@ -29,7 +29,14 @@ typedef struct store_entry {
     int contrast;
     bool unlabelled; /* its label map, all 0, says nothing */
     int64_t shard;
+    /* Bit k: label k occurs (store_has_structure()). Set by the writer, whatever the plan says; 0
+     * in stores of earlier versions. */
+    uint64_t structures[LABELS_MAX / 64];
 } store_entry;
+
+static inline bool store_has_structure(const store_entry *e, int label) {
+    return e->structures[label / 64] >> (label % 64) & 1;
+}
 
 /* ---- writing ---- */
 

@@ -120,10 +120,47 @@ static json_t *entry_to_json(const store_entry *e) {
                      !e->unlabelled, "shard", (json_int_t)e->shard);
 }
 
+/* Label values that occur in each volume. NULL if out of memory. New reference. */
+static json_t *structures_to_json(const store_entry *entries, int64_t count) {
+    json_t *all = json_array();
+    for (int64_t i = 0; i < count; i++) {
+        json_t *list = json_array();
+        for (int k = 1; k < LABELS_MAX; k++)
+            if (store_has_structure(&entries[i], k)) json_array_append_new(list, json_integer(k));
+        if (json_array_append_new(all, list) != 0) {
+            json_decref(all);
+            return NULL;
+        }
+    }
+    return all;
+}
+
+static status structures_from_json(const json_t *all, store_entry *entries, int64_t count,
+                                   int labels, const char *where) {
+    if (!all) return ST_OK;
+    if (!json_is_array(all) || (int64_t)json_array_size(all) != count)
+        return status_fail(ST_INTEGRITY, "%s: \"structures\" is no list of %" PRId64, where, count);
+    for (int64_t i = 0; i < count; i++) {
+        const json_t *list = json_array_get(all, (size_t)i);
+        bool good = json_is_array(list);
+        for (size_t k = 0; k < json_array_size(list); k++) {
+            const json_t *value = json_array_get(list, k);
+            const json_int_t label = json_integer_value(value);
+            good = good && json_is_integer(value) && label > 0 && label < labels;
+            if (good) entries[i].structures[label / 64] |= UINT64_C(1) << (label % 64);
+        }
+        if (!good)
+            return status_fail(ST_INTEGRITY, "%s: volume %s: a broken list of structures", where,
+                               entries[i].id);
+    }
+    return ST_OK;
+}
+
 status store_detail_make(const store_entry *entries, int64_t count, const label_set *labels,
                          const json_t *provenance, json_t **out) {
     status st = ST_OK;
     json_t *names = json_array(), *volumes = json_array(), *origin = NULL;
+    json_t *structures = structures_to_json(entries, count);
     *out = NULL;
     for (int i = 0; i < labels->count; i++)
         if (json_array_append_new(names, json_string(labels->name[i])) != 0)
@@ -133,10 +170,13 @@ status store_detail_make(const store_entry *entries, int64_t count, const label_
             TRY(status_memory("a list of volumes", 0));
     if (provenance && !(origin = json_deep_copy(provenance)))
         TRY(status_memory("a store's provenance", 0));
-    *out = json_pack("{s:O, s:O, s:O*}", "labels", names, "volumes", volumes, "provenance", origin);
+    if (!structures) TRY(status_memory("a list of volumes", 0));
+    *out = json_pack("{s:O, s:O, s:O, s:O*}", "labels", names, "volumes", volumes, "structures",
+                     structures, "provenance", origin);
     if (!*out) TRY(status_memory("a list of volumes", 0));
 done:
     json_decref(origin);
+    json_decref(structures);
     json_decref(volumes);
     json_decref(names);
     return st;
@@ -208,6 +248,7 @@ status store_detail_read(const json_t *detail, const char *where, store_entry **
     for (int64_t i = 0; i < n; i++)
         TRY(entry_from_json(json_array_get(volumes, (size_t)i), &list[i], where));
     TRY(store_detail_check(list, n, labels, ST_INTEGRITY, where));
+    TRY(structures_from_json(json_object_get(detail, "structures"), list, n, labels->count, where));
     *entries = list;
     *count = n;
     list = NULL;

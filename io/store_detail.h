@@ -1,10 +1,11 @@
 /* The "detail" of a store's manifest: label names and the list of volumes. With it a store is
  * opened without reading HDF5. Private to io/store_*.c.
  *
- *   {"labels": [names], "provenance": any,
+ *   {"labels": [names], "provenance": any, "structures": [[1, 4], []],
  *    "volumes": [{id, shape, spacing, origin, direction, contrast, labelled, shard}]}
  *
- * "labelled" may be missing: true.
+ * "labelled" may be missing: true. "structures" may be: for each volume the label values above 0
+ * that occur, ascending.
  */
 #ifndef CTAUG_IO_STORE_DETAIL_H
 #define CTAUG_IO_STORE_DETAIL_H

@@ -87,6 +87,7 @@ static status writer_prepare(const comm *c, const store_plan *plan, store_writer
     TRY(array_alloc(&w->entries, plan->count, sizeof *w->entries, "a list of volumes"));
     for (int64_t i = 0; i < plan->count; i++) {
         w->entries[i] = plan->entries[i];
+        memset(w->entries[i].structures, 0, sizeof w->entries[i].structures);
         w->entries[i].shard = 0; /* assigned after the check, which refuses sizes that overflow */
     }
     TRY(store_detail_check(w->entries, w->count, &w->labels, ST_INPUT, plan->directory));
@@ -247,9 +248,34 @@ done:
     return st;
 }
 
+/* Notes the labels that occur. */
+static void find_structures(store_entry *e, const uint8_t *labels) {
+    const int64_t voxels = e->space.shape[0] * e->space.shape[1] * e->space.shape[2];
+    bool occurs[LABELS_MAX] = {false};
+    for (int64_t k = 0; k < voxels; k++) occurs[labels[k]] = true;
+    for (int k = 1; k < LABELS_MAX; k++)
+        if (occurs[k]) e->structures[k / 64] |= UINT64_C(1) << (k % 64);
+}
+
+/* Every rank knows the structures of its own volumes. Collective. */
+static status share_structures(store_writer *w) {
+    enum { WORDS = LABELS_MAX / 64 };
+    int64_t *all = NULL;
+    status st = array_alloc(&all, w->count * WORDS, sizeof *all, "a list of structures");
+    TRY(comm_agree(w->comm, st));
+    for (int64_t i = 0; i < w->count; i++)
+        memcpy(all + i * WORDS, w->entries[i].structures, sizeof w->entries[i].structures);
+    TRY(comm_sum_i64(w->comm, all, w->count * WORDS)); /* one rank each has bits */
+    for (int64_t i = 0; i < w->count; i++)
+        memcpy(w->entries[i].structures, all + i * WORDS, sizeof w->entries[i].structures);
+done:
+    free(all);
+    return st;
+}
+
 static status put(store_writer *w, int64_t i, const volume *v) {
     status st;
-    const store_entry *e = &w->entries[i];
+    store_entry *e = &w->entries[i];
     char name[SHARD_NAME], path[PATH_SIZE], temporary[PATH_SIZE];
     hsize_t shape[3], chunk[3];
     hid_t group = -1;
@@ -265,6 +291,7 @@ static status put(store_writer *w, int64_t i, const volume *v) {
                            temporary));
     TRY(hdf5_write_dataset(group, "labels", H5T_STD_U8LE, H5T_NATIVE_UCHAR, 3, shape, chunk,
                            v->labels, temporary));
+    find_structures(e, v->labels);
     w->next = i + 1;
 done:
     if (group >= 0 && H5Gclose(group) < 0 && st == ST_OK)
@@ -435,6 +462,7 @@ status store_writer_finish(store_writer *w, status local) {
     if (local == ST_OK) local = array_alloc(&now, w->shards, sizeof *now, "shards");
     TRY(comm_agree(w->comm, local));
     TRY(settle(w, now));
+    TRY(share_structures(w));
     /* From here on the shards of an older store are replaced. */
     TRY(comm_agree(w->comm, first ? manifest_remove(w->directory) : ST_OK));
     TRY(comm_agree(w->comm, rename_shards(w, now)));

@@ -2,6 +2,7 @@
 store."""
 import glob
 import hashlib
+import hmac
 import json
 import os
 import shutil
@@ -28,6 +29,27 @@ generate: {{volumes: 3, steps: 4, batch: 4, guidance: 1.5}}
 evaluate: {{seeds: 1, steps: 10, batch: 8, fidelity: 0}}
 gate: {{steps: 4, slices: 8}}
 """
+
+
+# All tests have one key of pseudonyms, so that their runs can be compared.
+KEY = bytes(range(32))
+ENV["XDG_CONFIG_HOME"] = os.path.join(tempfile.gettempdir(), f"ctaug-test-{os.getuid()}")
+
+
+def write_key(path):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(f"{path}.{os.getpid()}", "wb") as f:
+        os.fchmod(f.fileno(), 0o600)
+        f.write(KEY)
+    os.replace(f"{path}.{os.getpid()}", path)
+
+
+write_key(ENV["XDG_CONFIG_HOME"] + "/ctaug/pseudonym.key")
+
+
+def pseudonym(patient_id):
+    """The pseudonym of a patient, without the part of the series."""
+    return "p-" + hmac.new(KEY, b"patient\nid " + patient_id.encode(), "sha256").hexdigest()[:16]
 
 
 class Place:
@@ -128,7 +150,7 @@ def segmentations(dicom):
     for path in sorted(glob.glob(f"{dicom}/**/*", recursive=True)):
         item = pydicom.dcmread(path) if os.path.isfile(path) else None
         if item is not None and item.Modality == "SEG":
-            yield path, item, f"p-{hashlib.sha256(item.PatientID.encode()).hexdigest()[:16]}-"
+            yield path, item, pseudonym(item.PatientID) + "-"
 
 
 def forge_hidden(place, out):

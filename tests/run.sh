@@ -17,6 +17,8 @@ export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_
 export OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_btl_vader_single_copy_mechanism=none
 
 place=$(mktemp -d) || exit 1
+# Keys of pseudonyms that tests make do not go to the home folder.
+export XDG_CONFIG_HOME=$place/config
 running=
 trap '[ -n "$running" ] && kill -TERM "$running"; rm -rf "$place"' EXIT
 trap 'exit 130' INT TERM

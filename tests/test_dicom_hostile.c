@@ -205,7 +205,8 @@ static void constant_images_are_read(void **state) {
     static const char *const tools[] = {"cp",           "dcmcrle",      "dcmcjpeg +e1",
                                         "dcmcjpeg +el", "dcmcjpls +el", "dcmcjpeg +e1 +fs 1",
                                         "dcmconv +td"};
-    static const dicom_identity who = {"CONSTANT", "a test", "constant"};
+    static const dicom_identity who = {
+        .patient_id = "CONSTANT", .description = "a test", .seed_text = "constant"};
     volume v = {.space = {.shape = {2, LARGE, LARGE},
                           .spacing = {2, 1, 1},
                           .direction = {0, 0, 1, 0, 1, 0, 1, 0, 0}}};
@@ -504,7 +505,8 @@ static int set_up(void **state) {
     (void)state;
     if (!begin_scratch()) return -1;
     volume v = {.space = small_space()};
-    static const dicom_identity who = {"HOSTILE", "a test", "hostile"};
+    static const dicom_identity who = {
+        .patient_id = "HOSTILE", .description = "a test", .seed_text = "hostile"};
     static const label_set set = {3, {"background", "one", "two"}};
     if (volume_alloc(&v) != ST_OK) return -1;
     for (int i = 0; i < VOXELS; i++) {

@@ -3,18 +3,21 @@
 header, PNG read chunk by chunk."""
 
 import glob
+import gzip
 import hashlib
 import json
 import os
 import re
 import shutil
 import struct
+import subprocess
 import sys
 import tempfile
 import zlib
 
 import numpy as np
 import pydicom
+from pydicom.sr.codedict import codes
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "data"))
@@ -22,6 +25,7 @@ import chain
 import small_dicom
 from chain import hashes, read_store
 
+CARD = ["README.md", "card.json"]
 SHAPES = [(5, 48, 40), (7, 40, 40), (6, 32, 64)]
 
 
@@ -31,11 +35,11 @@ def export(store, form, out, ranks=0, code=0):
     return said
 
 
-def ingest(place, name, dicom):
+def ingest(place, name, dicom, labels="seg"):
     yaml = os.path.join(place, name + ".yaml")
     with open(yaml, "w") as stream:
-        stream.write("name: %s\nout: %s/%s\ningest:\n  dicom: %s\n  labels: seg\n" %
-                     (name, place, name, dicom))
+        stream.write("name: %s\nout: %s/%s\ningest:\n  dicom: %s\n  labels: %s\n"
+                     "  thresholds: ['bone: 300..3071']\n" % (name, place, name, dicom, labels))
     chain.run(0, "ingest", yaml)
     return os.path.join(place, name, "store")
 
@@ -50,7 +54,7 @@ def dicom(place, store):
     volumes, names = read_store(store)
     out = place + "/as-dicom"
     export(store, "dicom", out + "/", ranks=2)
-    assert sorted(os.listdir(out)) == sorted(volumes)
+    assert sorted(os.listdir(out)) == sorted([*CARD, *volumes])
     for name, (ct, labels, space) in volumes.items():
         slices = [pydicom.dcmread(p) for p in glob.glob(os.path.join(out, name, "ct-*.dcm"))]
         normal = np.reshape(space["direction"], (3, 3))[0]
@@ -65,7 +69,19 @@ def dicom(place, store):
         assert len({s.SOPInstanceUID for s in slices}) == len(slices)
         assert slices[0].PatientID == name.rpartition("-")[0]
         assert "synthetic" not in str(slices[0].SeriesDescription).lower()
+        for s in slices:
+            assert (0x0008, 0x001C) not in s and s.PatientIdentityRemoved == "YES"
+            made = s.ContributingEquipmentSequence[0]
+            assert made.Manufacturer == "ctaug" and made.SoftwareVersions in s.DeidentificationMethod
+            assert made.PurposeOfReferenceCodeSequence[0].CodeValue == "109104"
+            assert s.PatientPosition == "HFS"
         seg = pydicom.dcmread(os.path.join(out, name, "seg.dcm"))
+        for s in seg.SegmentSequence:
+            known = getattr(codes.SCT, s.SegmentLabel.capitalize())
+            kind = s.SegmentedPropertyTypeCodeSequence[0]
+            assert (kind.CodeValue, kind.CodingSchemeDesignator) == (known.value, "SCT")
+            assert s.SegmentedPropertyCategoryCodeSequence[0].CodeValue == "123037004"
+        validate(out, name)
         label = {s.SegmentNumber: s.SegmentLabel for s in seg.SegmentSequence}
         painted = np.zeros_like(labels)
         for frame, group in zip(np.atleast_3d(seg.pixel_array).reshape(-1, *labels.shape[1:]),
@@ -76,10 +92,12 @@ def dicom(place, store):
             painted[z][frame > 0] = names.index(label[number])
         assert np.array_equal(painted, labels)
     # Ingesting what was exported gives the same volumes.
+    for name in CARD:
+        os.remove(os.path.join(out, name))
     again, names_again = read_store(ingest(place, "again", out))
     assert names_again == names and len(again) == len(volumes)
     for name, (ct, labels, space) in volumes.items():
-        patient = "p-" + hashlib.sha256(name.rpartition("-")[0].encode()).hexdigest()[:16]
+        patient = chain.pseudonym(name.rpartition("-")[0])
         (found,) = [v for k, v in again.items() if k.startswith(patient)]
         assert np.array_equal(found[0], ct) and np.array_equal(found[1], labels)
         assert int(found[2]["contrast"]) == int(space["contrast"])
@@ -117,7 +135,7 @@ def nifti(place, store):
     out = place + "/as-nifti"
     os.mkdir(out)  # an empty folder is accepted
     export(store, "nifti", out, ranks=3)
-    expected = ["labels.tsv"] + [v + e for v in volumes for e in (".nii", "_labels.nii")]
+    expected = CARD + ["labels.tsv"] + [v + e for v in volumes for e in (".nii", "_labels.nii")]
     assert sorted(os.listdir(out)) == sorted(expected)
     for name, (ct, labels, space) in volumes.items():
         for path, truth in ((name + ".nii", ct), (name + "_labels.nii", labels)):
@@ -131,11 +149,90 @@ def nifti(place, store):
     assert table == ["index\tname"] + ["%d\t%s" % kv for kv in enumerate(names)] + [""]
 
 
+def nnunet(place, store):
+    volumes, names = read_store(store)
+    out = place + "/as-nnunet"
+    export(store, "nnunet", out, ranks=2)
+    assert sorted(os.listdir(out)) == sorted(CARD + ["dataset.json", "imagesTr", "labelsTr"])
+    with open(out + "/dataset.json") as f:
+        table = json.load(f)
+    assert table == {"channel_names": {"0": "CT"}, "numTraining": len(volumes),
+                     "labels": {n: k for k, n in enumerate(names)}, "file_ending": ".nii.gz"}
+    assert sorted(os.listdir(out + "/imagesTr")) == sorted(v + "_0000.nii.gz" for v in volumes)
+    assert sorted(os.listdir(out + "/labelsTr")) == sorted(v + ".nii.gz" for v in volumes)
+    for name, (ct, labels, _) in volumes.items():
+        for path, truth in ((f"imagesTr/{name}_0000", ct), (f"labelsTr/{name}", labels)):
+            with gzip.open(f"{out}/{path}.nii.gz") as packed, open(place + "/flat.nii", "wb") as f:
+                f.write(packed.read())
+            assert np.array_equal(read_nifti(place + "/flat.nii")[0], truth.transpose(2, 1, 0))
+    with open(out + "/card.json") as f:
+        card = json.load(f)
+    assert card["counts"] == {"patients": len(volumes), "volumes": len(volumes), "unlabelled": 0,
+                              "slices": sum(len(v[0]) for v in volumes.values())}
+    assert card["structures"] == names[1:] and card["synthetic"] is False and card["model"] == ""
+    assert "not stated" in card["licence"] and len(card["claims"]) > 1
+    with open(out + "/README.md") as f:
+        text = f.read()
+    assert all(claim in text for claim in card["claims"]) and card["licence"] in text
+    assert not any(name.rpartition("-")[0] in text + json.dumps(card) for name in volumes)
+
+
+def validate(out, name):
+    """dciodvfy finds no error. Debian's of 2022 does not know (0008,001C), which is in the standard
+    since 2023."""
+    for path in glob.glob(os.path.join(out, name, "*.dcm")):
+        done = subprocess.run(["dciodvfy", "-new", path], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True)
+        errors = [t for t in done.stdout.splitlines() if t.startswith("Error") and
+                  "</(0008,001c)> - Attribute with an even group number is not" not in t]
+        assert not errors, errors
+
+
+def positions(place):
+    """Patient Position from the directions of the volume, by pydicom of phantoms turned around."""
+    turns = {"HFS": (1, 0, 0, 0, 1, 0), "HFP": (-1, 0, 0, 0, -1, 0), "FFS": (-1, 0, 0, 0, 1, 0),
+             "FFP": (1, 0, 0, 0, -1, 0), "HFDL": (0, -1, 0, 1, 0, 0), "HFDR": (0, 1, 0, -1, 0, 0),
+             "FFDL": (0, 1, 0, 1, 0, 0), "FFDR": (0, -1, 0, -1, 0, 0), "": (1, 0, 0, 0, 0, -1)}
+    for n, (wanted, turn) in enumerate(turns.items()):
+        folder = f"{place}/turn{n}"
+        small_dicom.write_patient(folder, 0, (3, 16, 16), seg=False)
+        normal = np.cross(turn[:3], turn[3:])
+        for path in glob.glob(folder + "/*"):
+            ds = pydicom.dcmread(path)
+            ds.ImagePositionPatient = [f"{v:.6f}" for v in 2.5 * ds.InstanceNumber * normal]
+            ds.ImageOrientationPatient = list(turn)
+            ds.save_as(path)
+        store = ingest(place, f"turn{n}-run", folder, "thresholds")
+        export(store, "dicom", f"{place}/turn{n}-out")
+        for path in glob.glob(f"{place}/turn{n}-out/*/ct-*.dcm"):
+            # A store may turn volumes: what counts is what the exported directions say.
+            ds = pydicom.dcmread(path)
+            kept = tuple(round(float(v)) for v in ds.ImageOrientationPatient)
+            assert ds.PatientPosition == {t: w for w, t in turns.items()}.get(kept, ""), kept
+            if kept == turn:
+                assert ds.PatientPosition == wanted
+
+
+def table_of_codes():
+    """Every code of io/structure_codes.c is in pydicom's SNOMED table, with this meaning."""
+    from pydicom.sr._concepts_dict import concepts
+
+    meanings = {}
+    for named in concepts["SCT"].values():
+        for value, about in named.items():
+            meanings.setdefault(value, set()).add(about[0].lower())
+    with open(os.path.join(HERE, "..", "io", "structure_codes.c")) as f:
+        pairs = re.findall(r'\{"(\d{6,})", "([^"]+)"\}', f.read())
+    assert len(pairs) > 100
+    for value, meaning in pairs:
+        assert meaning.lower() in meanings[value], (value, meaning, meanings.get(value))
+
+
 def png(place, store):
     volumes, _ = read_store(store)
     out = place + "/as-png"
     export(store, "png", out)
-    assert sorted(os.listdir(out)) == sorted(v + ".png" for v in volumes)
+    assert sorted(os.listdir(out)) == sorted(CARD + [v + ".png" for v in volumes])
     for name, (ct, _, _) in volumes.items():
         data = open(os.path.join(out, name + ".png"), "rb").read()
         assert data[:8] == b"\x89PNG\r\n\x1a\n"
@@ -193,7 +290,11 @@ def synthetic(place, store):
         stream.write(text(manifest, indent=1))
     export(store, "dicom", place + "/as-synthetic")
     for path in glob.glob(place + "/as-synthetic/*/ct-*.dcm"):
-        assert "SYNTHETIC" in pydicom.dcmread(path).SeriesDescription
+        ds = pydicom.dcmread(path)
+        assert "SYNTHETIC" in ds.SeriesDescription and ds[0x0008, 0x001C].value == "YES"
+        assert ds.PatientIdentityRemoved == "YES" and "synthetic" in ds.DeidentificationMethod
+    for name in os.listdir(place + "/as-synthetic"):
+        validate(place + "/as-synthetic", name)
 
 
 def injection(place):
@@ -230,6 +331,9 @@ def main():
         store = ingest(place, "run", place + "/dicom")
         dicom(place, store)
         nifti(place, store)
+        nnunet(place, store)
+        positions(place)
+        table_of_codes()
         png(place, store)
         refusals(place, store)
         injection(place)

@@ -4,7 +4,6 @@ segmentations; the same bytes on 1 and 3 ranks; for every fault its exit code an
 names it."""
 
 import glob
-import hashlib
 import json
 import os
 import shutil
@@ -96,7 +95,7 @@ def patients(place):
     assert names == ["background"] + sorted(small_dicom.STRUCTURES), names
     assert len(volumes) == len(SHAPES)
     for number, (hu, labels) in enumerate(truth):
-        patient = "p-" + hashlib.sha256(b"HOSPITAL-%d" % number).hexdigest()[:16]
+        patient = chain.pseudonym("HOSPITAL-%d" % number)
         (found,) = [v for k, v in volumes.items() if k.startswith(patient)]
         value = np.array([0] + [names.index(n) for n in small_dicom.STRUCTURES])
         assert np.array_equal(found[0], hu)
@@ -142,7 +141,7 @@ def patients(place):
     assert len(volumes) == len(SHAPES) + 1 and names == ["background"] + sorted(small_dicom.STRUCTURES)
     with open(out + "/store/manifest.json") as stream:
         entries = {e["id"]: e for e in json.load(stream)["detail"]["volumes"]}
-    patient = "p-" + hashlib.sha256(b"HOSPITAL-9").hexdigest()[:16]
+    patient = chain.pseudonym("HOSPITAL-9")
     for name, (ct, labels, space) in volumes.items():
         without = name.startswith(patient)
         assert int(space["labelled"]) == entries[name]["labelled"] == (not without), name
@@ -181,7 +180,7 @@ def whole_body(place):
     with h5py.File(out + "/store/index.h5", "r") as index:
         assert [n.decode() for n in index["volumes"].attrs["labels"]] == found
     for number, named in truth.items():
-        patient = "p-" + hashlib.sha256(b"HOSPITAL-%d" % number).hexdigest()[:16]
+        patient = chain.pseudonym("HOSPITAL-%d" % number)
         (volume,) = [v for k, v in volumes.items() if k.startswith(patient)]
         assert np.array_equal(np.array(found)[volume[1]], named)
     chain.run(0, "verify", out + "/store")

@@ -86,6 +86,35 @@ static void read_parts(const split *sp, int64_t volumes, int64_t depth, bool sha
     for (int64_t k = 0; k < volumes * depth; k++) assert_int_not_equal(part_of[k], -1);
 }
 
+static void a_patient_on_two_sides_is_noticed(void **state) {
+    (void)state;
+    enum { PATIENTS = 10, SERIES = 2, DEPTH = 4 };
+    store *s = make_store(PATIENTS, SERIES, DEPTH);
+    study st = make_study(1, 0.6, 0.2, 0.2);
+    static const split_part sides[][2] = {{SPLIT_TRAIN, SPLIT_TEST},
+                                          {SPLIT_TRAIN, SPLIT_VALIDATION},
+                                          {SPLIT_VALIDATION, SPLIT_TEST},
+                                          {SPLIT_UNLABELLED, SPLIT_TEST}};
+    st.data.labelled = 3;
+    for (size_t k = 0; k < sizeof sides / sizeof *sides; k++) {
+        split sp;
+        assert_int_equal(split_create(s, &st, &sp), ST_OK);
+        assert_int_equal(split_check(s, &sp), ST_OK);
+        /* One of the patient's volumes takes the place of a volume of the other side. */
+        split_run *to = &sp.runs[sides[k][1]][sp.run_count[sides[k][1]] - 1];
+        const split_run kept = *to;
+        to->volume = sp.runs[sides[k][0]][0].volume;
+        assert_int_equal(split_check(s, &sp), ST_INTEGRITY);
+        assert_says("on two sides");
+        *to = kept;
+        /* Training patients with and without labels are on one side. */
+        sp.runs[SPLIT_UNLABELLED][0].volume = sp.runs[SPLIT_TRAIN][0].volume;
+        assert_int_equal(split_check(s, &sp), ST_OK);
+        split_free(&sp);
+    }
+    store_close(s);
+}
+
 static void patients_are_whole(void **state) {
     (void)state;
     enum { PATIENTS = 10, SERIES = 3, DEPTH = 4 };
@@ -369,10 +398,15 @@ static void thin_volumes(void **state) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(patients_are_whole),     cmocka_unit_test(newcomers_move_nobody),
-        cmocka_unit_test(labels_are_hidden),      cmocka_unit_test(few_patients),
-        cmocka_unit_test(volumes_without_labels), cmocka_unit_test(one_patient_has_labels),
-        cmocka_unit_test(one_patient_in_blocks),  cmocka_unit_test(thin_volumes),
+        cmocka_unit_test(a_patient_on_two_sides_is_noticed),
+        cmocka_unit_test(patients_are_whole),
+        cmocka_unit_test(newcomers_move_nobody),
+        cmocka_unit_test(labels_are_hidden),
+        cmocka_unit_test(few_patients),
+        cmocka_unit_test(volumes_without_labels),
+        cmocka_unit_test(one_patient_has_labels),
+        cmocka_unit_test(one_patient_in_blocks),
+        cmocka_unit_test(thin_volumes),
     };
     if (comm_start(&argc, &argv, &world) != ST_OK || !begin_scratch()) return 1;
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,9 +1,11 @@
-/* `ctaug export`: writes the volumes of a store for other programs, as DICOM, NIfTI or PNG.
+/* `ctaug export`: writes the volumes of a store for other programs, as DICOM, NIfTI,
+ * in the layout of nnU-Net, or as PNG.
  *
  * The volumes are distributed over the ranks in contiguous blocks: neighbouring volumes share a
  * shard, so each rank reads few shards. OUT appears complete or not at all and must be new or empty
  * (pipeline/common/output_folder.h).
  */
+#include "pipeline/cli/export_card.h"
 #include "pipeline/cli/verb.h"
 #include "io/dicom.h"
 #include "io/image.h"
@@ -14,20 +16,24 @@
 #include "io/store.h"
 #include "pipeline/common/output_folder.h"
 #include "pipeline/common/release.h"
+#include "pipeline/stage.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 const char export_help[] =
-    "usage: ctaug export --store DIR --format dicom|nifti|png --out DIR\n"
+    "usage: ctaug export --store DIR --format dicom|nifti|nnunet|png --out DIR\n"
     "\n"
     "Writes every volume of a store, real or synthetic, for other programs.\n"
     "  --store DIR      a store: RUN/store or RUN/synthetic\n"
     "  --format dicom   a folder for each volume: CT slices and a SEG with its structures\n"
     "           nifti   ID.nii (HU) and ID_labels.nii for each volume, and labels.tsv\n"
+    "           nnunet  imagesTr, labelsTr, dataset.json, as nnU-Net reads them; volumes without\n"
+    "                   labels in imagesTs\n"
     "           png     one picture of evenly spaced slices for each volume, structures tinted\n"
     "  --out DIR        new or empty\n"
+    "README.md and card.json in it say what the data are; the licence is yours to fill in.\n"
     "\n"
     "Synthetic volumes that the gate of their run (RUN/gate) does not let pass are exported with "
     "a\n"
@@ -40,10 +46,11 @@ typedef struct exporter {
     store *from;
     output_folder folder;
     bool synthetic;
+    gate_finding gate; /* on rank 0 */
 } exporter;
 
 /* Writes one volume to the temporary folder. Local. */
-typedef status (*export_volume)(const exporter *e, const volume *v);
+typedef status (*export_volume)(const exporter *e, const store_entry *entry, const volume *v);
 
 /* "<temporary folder>/<id><ending>". */
 static status volume_path(const exporter *e, const volume *v, const char *ending,
@@ -53,7 +60,8 @@ static status volume_path(const exporter *e, const volume *v, const char *ending
     return path_join(path, e->folder.temporary, name);
 }
 
-static status export_dicom(const exporter *e, const volume *v) {
+static status export_dicom(const exporter *e, const store_entry *entry, const volume *v) {
+    (void)entry;
     dicom_identity who = {0};
     char path[PATH_SIZE];
     status st = ST_OK;
@@ -68,12 +76,17 @@ static status export_dicom(const exporter *e, const volume *v) {
     /* With the fingerprint, volumes of different stores with the same id get different UIDs. */
     snprintf(who.seed_text, sizeof who.seed_text, "export %s %s",
              store_manifest(e->from)->fingerprint, v->id);
+    who.version = CTAUG_VERSION;
+    who.synthetic = e->synthetic;
+    who.deidentified = !e->synthetic;
+    if (e->synthetic) snprintf(who.model, sizeof who.model, "%s", export_model(e->from));
     TRY(dicom_write_volume(path, &who, v, store_labels(e->from)));
 done:
     return st;
 }
 
-static status export_nifti(const exporter *e, const volume *v) {
+static status export_nifti(const exporter *e, const store_entry *entry, const volume *v) {
+    (void)entry;
     char path[PATH_SIZE];
     status st = ST_OK;
     TRY(volume_path(e, v, ".nii", path));
@@ -85,7 +98,29 @@ done:
     return st;
 }
 
-static status export_png(const exporter *e, const volume *v) {
+/* "<temporary folder>/<folder>/<id><ending>". */
+static status nnunet_path(const exporter *e, const volume *v, const char *folder,
+                          const char *ending, char path[PATH_SIZE]) {
+    char name[VOLUME_ID + 64];
+    snprintf(name, sizeof name, "%s/%s%s", folder, v->id, ending);
+    return path_join(path, e->folder.temporary, name);
+}
+
+static status export_nnunet(const exporter *e, const store_entry *entry, const volume *v) {
+    char path[PATH_SIZE];
+    status st = ST_OK;
+    TRY(nnunet_path(e, v, entry->unlabelled ? "imagesTs" : "imagesTr", "_0000.nii.gz", path));
+    TRY(nifti_write_i16(path, &v->space, v->hu,
+                        e->synthetic ? "ctaug: synthetic CT, HU" : "CT, HU"));
+    if (entry->unlabelled) goto done;
+    TRY(nnunet_path(e, v, "labelsTr", ".nii.gz", path));
+    TRY(nifti_write_u8(path, &v->space, v->labels, "label values: see dataset.json"));
+done:
+    return st;
+}
+
+static status export_png(const exporter *e, const store_entry *entry, const volume *v) {
+    (void)entry;
     static const uint8_t black[3] = {0, 0, 0};
     const int64_t *shape = v->space.shape;
     int64_t tiles = SHEET_ROWS * SHEET_COLUMNS;
@@ -127,21 +162,69 @@ done:
     return st;
 }
 
+/* The folders and dataset.json of nnU-Net v2. Local; called on rank 0. */
+static status write_nnunet_table(const exporter *e) {
+    const label_set *set = store_labels(e->from);
+    char path[PATH_SIZE], *text = NULL;
+    int64_t labelled = 0;
+    json_t *labels = json_object(), *table = NULL;
+    status st = ST_OK;
+    for (int64_t i = 0; i < store_count(e->from); i++)
+        labelled += !store_at(e->from, i)->unlabelled;
+    for (int k = 0; k < set->count; k++) {
+        char name[4 * LABEL_NAME];
+        printable(set->name[k], false, name, sizeof name);
+        json_object_set_new(labels, name, json_integer(k));
+    }
+    table = json_pack("{s:{s:s}, s:o, s:I, s:s}", "channel_names", "0", "CT", "labels", labels,
+                      "numTraining", (json_int_t)labelled, "file_ending", ".nii.gz");
+    if (table) text = json_dumps(table, JSON_INDENT(1));
+    if (!text) TRY(status_memory("dataset.json", 0));
+    TRY(path_join(path, e->folder.temporary, "dataset.json"));
+    TRY(file_write_atomic(path, text, (int64_t)strlen(text)));
+done:
+    free(text);
+    json_decref(table);
+    return st;
+}
+
+/* The folders of nnU-Net, before any rank writes into them. Local; called on rank 0. */
+static status make_nnunet_folders(const exporter *e) {
+    char path[PATH_SIZE];
+    status st = ST_OK;
+    bool unlabelled = false;
+    for (int64_t i = 0; i < store_count(e->from); i++)
+        unlabelled |= store_at(e->from, i)->unlabelled;
+    const char *const names[] = {"imagesTr", "labelsTr", unlabelled ? "imagesTs" : NULL};
+    for (int i = 0; i < 3 && names[i] && st == ST_OK; i++) {
+        st = path_join(path, e->folder.temporary, names[i]);
+        if (st == ST_OK) st = file_make_dirs(path);
+    }
+    return st;
+}
+
 static const struct row {
     const char *name;
     export_volume write;
-} FORMATS[] = {{"dicom", export_dicom}, {"nifti", export_nifti}, {"png", export_png}};
+} FORMATS[] = {{"dicom", export_dicom},
+               {"nifti", export_nifti},
+               {"nnunet", export_nnunet},
+               {"png", export_png}};
 
 static const named_table formats = NAMED_TABLE("format", FORMATS);
 
-/* Writes this rank's block of the volumes; rank 0 also the label table of NIfTI files. Local. */
-static status write_share(const exporter *e, export_volume write, int rank, int size) {
+/* Writes this rank's block of the volumes; rank 0 also tables and the card. Local. */
+static status write_share(const exporter *e, const struct row *format, int rank, int size) {
+    const export_volume write = format->write;
     int64_t count = store_count(e->from), first = count * rank / size;
-    status st = rank == 0 && write == export_nifti ? write_label_table(e) : ST_OK;
+    status st = ST_OK;
+    if (rank == 0) st = export_card_write(e->from, format->name, e->gate, e->folder.temporary);
+    if (st == ST_OK && rank == 0 && write == export_nifti) st = write_label_table(e);
+    if (st == ST_OK && rank == 0 && write == export_nnunet) st = write_nnunet_table(e);
     for (int64_t i = first; i < count * (rank + 1) / size && st == ST_OK; i++) {
         volume v = {0};
         st = store_read_volume(e->from, i, &v);
-        if (st == ST_OK) st = write(e, &v);
+        if (st == ST_OK) st = write(e, store_at(e->from, i), &v);
         volume_free(&v);
     }
     return st;
@@ -174,7 +257,7 @@ done:
 
 /* Refuses a synthetic store that its run's gate blocks, and warns of one that it does not let pass.
  * Collective. */
-static status check_gate(const comm *c, const exporter *e, const char *directory) {
+static status check_gate(const comm *c, exporter *e, const char *directory) {
     status st = ST_OK;
     char run[PATH_SIZE + 4], path[PATH_SIZE] = "";
     release_kind wanted;
@@ -188,6 +271,7 @@ static status check_gate(const comm *c, const exporter *e, const char *directory
     if (comm_rank(c) == 0) st = release_read(path, store_manifest(e->from)->seal, wanted, &found);
     if (st == ST_OK && comm_rank(c) == 0) st = release_check(&found);
     TRY(comm_agree(c, st));
+    e->gate = found.passed ? GATE_PASSED : GATE_NOT_PASSED;
     if (comm_rank(c) == 0 && !found.passed) {
         char text[sizeof found.finding];
         printable(found.finding, true, text, sizeof text);
@@ -212,8 +296,11 @@ status export_verb(const comm *c, int argc, char **argv) {
     e.synthetic = is_synthetic(e.from);
     if (e.synthetic) TRY(check_gate(c, &e, directory));
     TRY(output_folder_open(c, out, &e.folder));
-    TRY(output_folder_close(c, &e.folder,
-                            write_share(&e, FORMATS[format].write, comm_rank(c), comm_size(c))));
+    st = comm_rank(c) == 0 && FORMATS[format].write == export_nnunet ? make_nnunet_folders(&e)
+                                                                     : ST_OK;
+    st = comm_agree(c, st);
+    if (st == ST_OK) st = write_share(&e, &FORMATS[format], comm_rank(c), comm_size(c));
+    TRY(output_folder_close(c, &e.folder, st));
     if (comm_rank(c) == 0)
         verb_print("%" PRId64 " volumes as %s: %s\n", store_count(e.from), FORMATS[format].name,
                    e.folder.out);

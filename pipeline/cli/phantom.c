@@ -8,6 +8,7 @@
 #include "model/phantom/phantom.h"
 #include "pipeline/common/output_folder.h"
 #include "pipeline/cli/verb.h"
+#include "pipeline/stage.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -98,6 +99,8 @@ static status write_patient(const request *q, const char *directory, const volum
     snprintf(who.description, sizeof who.description, "ctaug phantom, seed %" PRId64, q->seed);
     snprintf(who.seed_text, sizeof who.seed_text, "phantom %" PRId64 " %s %" PRId64 " %" PRId64,
              q->seed, v->id, q->size, q->slices);
+    who.version = CTAUG_VERSION;
+    who.synthetic = true;
     TRY(dicom_write_volume(path, &who, v, &set));
 done:
     return st;

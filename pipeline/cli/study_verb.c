@@ -326,9 +326,7 @@ status study_verb(const comm *c, int argc, char **argv, status (*stage)(const st
     st = comm_agree(c, stage(&context));
     watchdog_stop(dog);
     log_progress_end(log);
-    log_event(log, "end",
-              json_pack("{s:s, s:i, s:s}", "verb", argv[0], "code", (int)st, "message",
-                        st == ST_OK ? "" : status_message()));
+    log_event(log, "end", json_pack("{s:s, s:i}", "verb", argv[0], "code", (int)st));
     if (st == ST_STOPPED && comm_rank(c) == 0) print_how_to_continue(c, argv[0], &a);
 done:
     log_close(log);

@@ -3,7 +3,8 @@
  *
  * Patients are sorted by a Philox draw keyed by the seed and a hash of the patient's pseudonym, so
  * a new patient does not change the draws of the others; only the cuts between the parts move with
- * the number of patients. From the lowest draw on: test, validation, training.
+ * the number of patients. From the lowest draw on: test, validation, training. If patients differ
+ * in the structures that they have, each part gets its share of each (pipeline/data/stratify.h).
  *
  * With one patient the blocks are contiguous, because neighbouring slices are nearly equal. A
  * single test block at one end would cover other anatomy than the training slices. Therefore every
@@ -17,6 +18,7 @@
  */
 #include "pipeline/data/split.h"
 #include "model/rng.h"
+#include "pipeline/data/stratify.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -172,21 +174,102 @@ done:
     return st;
 }
 
+/* A volume and the side that it is on: what is trained on, chosen by, tested on. */
+typedef struct sided {
+    const char *id;
+    int side;
+} sided;
+
+/* By patient, then side. */
+static int by_patient(const void *left, const void *right) {
+    const sided *a = left, *b = right;
+    const char *end_a = strrchr(a->id, '-'), *end_b = strrchr(b->id, '-');
+    const size_t n = end_a ? (size_t)(end_a - a->id) : strlen(a->id);
+    const size_t m = end_b ? (size_t)(end_b - b->id) : strlen(b->id);
+    int order = memcmp(a->id, b->id, n < m ? n : m);
+    if (order == 0) order = (n > m) - (n < m);
+    return order ? order : a->side - b->side;
+}
+
+/* Two patients: validation has the runs of the test patient. */
+static bool is_shared(const split *sp) {
+    const int64_t n = sp->run_count[SPLIT_TEST];
+    return n == sp->run_count[SPLIT_VALIDATION] &&
+           memcmp(sp->runs[SPLIT_TEST], sp->runs[SPLIT_VALIDATION],
+                  (size_t)n * sizeof **sp->runs) == 0;
+}
+
+static status on_two_sides(const char *id) {
+    return status_fail(ST_INTEGRITY,
+                       "the patient of %s would be on two sides of the split into training, "
+                       "validation and test",
+                       id);
+}
+
+status split_check(const store *s, const split *sp) {
+    sided *list = NULL;
+    int64_t n = 0;
+    status st = ST_OK;
+    if (sp->by_blocks) return ST_OK;
+    for (int p = 0; p < SPLIT_PARTS; p++) n += sp->run_count[p];
+    TRY(array_alloc(&list, n, sizeof *list, "the split"));
+    n = 0;
+    for (int p = 0; p < SPLIT_PARTS; p++)
+        for (int64_t i = 0; i < sp->run_count[p] && !(p == SPLIT_VALIDATION && is_shared(sp)); i++)
+            list[n++] = (sided){store_at(s, sp->runs[p][i].volume)->id,
+                                p == SPLIT_UNLABELLED ? SPLIT_TRAIN : p};
+    qsort(list, (size_t)n, sizeof *list, by_patient);
+    for (int64_t i = 1; i < n; i++)
+        if (list[i].side != list[i - 1].side && split_same_patient(list[i].id, list[i - 1].id))
+            TRY(on_two_sides(list[i].id));
+done:
+    free(list);
+    return st;
+}
+
+status split_check_sources(const store *s, const split *sp, const store *synthetic) {
+    static const split_part held_out[] = {SPLIT_VALIDATION, SPLIT_TEST};
+    const json_t *origin = json_object_get(store_manifest(synthetic)->detail, "provenance");
+    const json_t *volumes = json_object_get(origin, "volumes");
+    if (sp->by_blocks) return ST_OK;
+    for (size_t k = 0; k < json_array_size(volumes); k++) {
+        const json_t *volume = json_array_get(volumes, k);
+        const char *source = json_string_value(json_object_get(volume, "source"));
+        for (int p = 0; source && p < 2; p++)
+            for (int64_t i = 0; i < sp->run_count[held_out[p]]; i++)
+                if (split_same_patient(source, store_at(s, sp->runs[held_out[p]][i].volume)->id))
+                    return on_two_sides(source);
+    }
+    return ST_OK;
+}
+
 /* Splits volumes by patient. sorted[volumes]: by draw; known: see find_known(); patients: those
  * with labels; part[volume]: scratch. With two patients validation shares the test patient. Local.
  */
 static status split_patients(split *sp, const store *s, const study *study, const member *sorted,
                              const bool *known, int64_t patients, split_part *part) {
     int64_t count[SHARES], patient = -1;
+    structure_bits *has = NULL;
+    int *part_of = NULL;
+    status st = ST_OK;
     cut(study->data.split, patients, count);
+    TRY(array_alloc(&has, patients, sizeof *has, "the split"));
+    TRY(array_alloc(&part_of, patients, sizeof *part_of, "the split"));
+    for (int64_t k = 0; k < store_count(s); k++) {
+        const store_entry *e = store_at(s, sorted[k].volume);
+        patient += known[sorted[k].volume] && new_patient(sorted, k);
+        for (int w = 0; w < STRATA_WORDS && known[sorted[k].volume]; w++)
+            has[patient][w] |= e->structures[w];
+    }
+    TRY(stratify(has, patients, count, part_of));
+    patient = -1;
     for (int64_t k = 0; k < store_count(s); k++) {
         const int64_t volume = sorted[k].volume;
         patient += known[volume] && new_patient(sorted, k);
-        part[volume] = known[volume] ? part_at(count, patient) : SPLIT_UNLABELLED;
+        part[volume] = known[volume] ? (split_part)part_of[patient] : SPLIT_UNLABELLED;
     }
     for (int p = 0; p < SHARES; p++) sp->patients[p] = count[p];
-    status st = hide_labels(sp, s, study, part);
-    if (st != ST_OK) return st;
+    TRY(hide_labels(sp, s, study, part));
     for (int64_t i = 0; i < store_count(s); i++) {
         if (!store_at(s, i)->unlabelled || part[i] == SPLIT_UNLABELLED) continue;
         part[i] = part[i] == SPLIT_TRAIN ? SPLIT_UNLABELLED : (split_part)LEFT_OUT;
@@ -199,7 +282,11 @@ static status split_patients(split *sp, const store *s, const study *study, cons
         if (patients == 2 && part[i] == SPLIT_TEST) add_run(sp, SPLIT_VALIDATION, i, 0, depth);
     }
     if (patients == 2) sp->patients[SPLIT_VALIDATION] = sp->patients[SPLIT_TEST];
-    return ST_OK;
+    st = split_check(s, sp);
+done:
+    free(part_of);
+    free(has);
+    return st;
 }
 
 /* Splits the slices of one patient; other patients have no labels. known: see find_known();

@@ -50,6 +50,14 @@ typedef struct split {
 status split_create(const store *s, const study *st, split *out);
 void split_free(split *sp);
 
+/* ST_INTEGRITY if a patient has slices on two sides: training (with or without labels), validation
+ * and test; unless there are too few patients to keep them apart. split_create() asks. Local. */
+status split_check(const store *s, const split *sp);
+
+/* ST_INTEGRITY if a synthetic volume was painted on a label map of a validation or test patient of
+ * `s`. Not for stores that are painted on such maps on purpose. Local. */
+status split_check_sources(const store *s, const split *sp, const store *synthetic);
+
 /* Whether two volume ids belong to the same patient. Local. */
 bool split_same_patient(const char *id, const char *other);
 

@@ -63,6 +63,8 @@ status comparison_open(const stage_context *stage, int64_t i, comparison *out) {
     TRY(cell_open(stage, i, &out->cell));
     TRY(open_stores(out));
     TRY(split_create(out->real, &out->cell.study, &out->split));
+    for (int k = 0; k < SOURCES; k++)
+        if (out->stores[k]) TRY(split_check_sources(out->real, &out->split, out->stores[k]));
     TRY(number_patients(out));
     TRY(stage_path(&out->cell.stage, "metrics.parts", out->parts));
 done:

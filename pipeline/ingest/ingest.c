@@ -8,6 +8,7 @@
  * pseudonyms, geometry and voxels only; patient names and file paths are not written to it.
  */
 #include "io/activity.h"
+#include "io/printable.h"
 #include "io/series.h"
 #include "io/store.h"
 #include "pipeline/ingest/findings.h"
@@ -32,6 +33,7 @@ typedef struct ingest {
     const char **paths; /* of all input files: the slices and SEG files of each series in turn */
     input_file *files;  /* of `paths` */
     int64_t file_count;
+    pseudonym_key key;
     fault_list late; /* what this rank finds while it decodes */
     int64_t *fates;  /* of the volumes of the list; on all ranks after write_volumes() */
     int64_t scanned; /* findings of the scan; the late ones follow them */
@@ -482,10 +484,10 @@ static void log_summary(const ingest *in) {
             log_warning(s->log, "label '%s' marks no voxel", in->labels.name[k]);
     }
     log_event(s->log, "ingest",
-              json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:I, s:[f,f,f], "
+              json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:I, s:[f,f,f], "
                         "s:[f,f,f]}",
-                        "store", in->directory, "fingerprint", in->fingerprint, "patients",
-                        (json_int_t)in->stored.patients, "volumes", (json_int_t)in->stored.volumes,
+                        "fingerprint", in->fingerprint, "patients", (json_int_t)in->stored.patients,
+ "patients_merged", (json_int_t)in->list.merges, "volumes", (json_int_t)in->stored.volumes,
                         "slices", (json_int_t)in->stored.slices, "voxels", (json_int_t)in->voxels,
                         "left_out", (json_int_t)in->list.others, "faults",
                         (json_int_t)findings_faults(&in->list.faults), "single_slice_series",
@@ -513,7 +515,8 @@ static void log_summary(const ingest *in) {
  * it without decoding. Collective. */
 static status plan(ingest *in) {
     const stage_context *s = in->stage;
-    const struct series_policy policy = {.split_gaps = s->study->ingest.gaps == GAPS_SPLIT,
+    const struct series_policy policy = {.key = &in->key,
+                                         .split_gaps = s->study->ingest.gaps == GAPS_SPLIT,
                                          .shear = s->study->ingest.tilt == TILT_SHEAR,
                                          .any_orientation =
                                              s->study->ingest.orientation == ORIENTATION_ANY};
@@ -570,6 +573,27 @@ static status recount(ingest *in) {
     return count_stored(in);
 }
 
+/* The key of the pseudonyms. Collective. */
+static status read_key(ingest *in) {
+    const stage_context *s = in->stage;
+    char path[PATH_SIZE] = "";
+    bool made = false;
+    status st = ST_OK;
+    if (s->study->ingest.key[0])
+        st = path_join(path, "", s->study->ingest.key);
+    else if (comm_rank(s->comm) == 0)
+        st = pseudonym_key_place(path);
+    TRY(comm_agree(s->comm, st));
+    TRY(pseudonym_key_open(s->comm, path, s->study->out, &in->key, &made));
+    if (made)
+        log_info(s->log,
+                 "ingest: new key for pseudonyms: %s; keep it secret, and keep it: without it the "
+                 "same patients get other pseudonyms",
+                 path);
+done:
+    return st;
+}
+
 status ingest_stage(const stage_context *s) {
     ingest *in = NULL;
     bool current = false, go = false;
@@ -580,6 +604,7 @@ status ingest_stage(const stage_context *s) {
     TRY(comm_agree(s->comm, st));
     in->stage = s;
     in->from_seg = s->study->ingest.labels == LABELS_FROM_SEG;
+    TRY(read_key(in));
     study_texts_at(&s->study->ingest.structures, in->rules);
     study_texts_at(&s->study->ingest.order, in->order);
     in->overlap = (overlap_rule){.kind = s->study->ingest.overlap,
@@ -602,6 +627,7 @@ status ingest_stage(const stage_context *s) {
     stage_log_next(s, study_needs_referee(s->study) ? "referee" : "train");
 done:
     if (in) {
+        pseudonym_key_forget(&in->key);
         series_list_free(&in->list);
         faults_free(&in->late);
         free(in->fates);

@@ -111,12 +111,10 @@ done:
 }
 
 static status write_study_text(report *r) {
-    size_t bytes = 0;
-    FILE *f = open_memstream(&r->study_text, &bytes);
-    if (!f) return status_memory("the study", 0);
-    status st = study_write(r->stage->study, f, false);
-    if (fclose(f) != 0 && st == ST_OK) st = status_memory("the study", 0);
-    return st;
+    int64_t bytes = 0;
+    study shown = *r->stage->study;
+    study_hide_paths(&shown);
+    return study_text(&shown, false, &r->study_text, &bytes);
 }
 
 static status open_report(report *r) {

@@ -70,16 +70,18 @@ void report_run(FILE *f, const report *r) {
 void report_repeat(FILE *f, const report *r) {
     double ranks = report_number(r, "ranks");
     char launch[64] = "";
+    study shown = *r->stage->study;
+    study_hide_paths(&shown);
     if (ranks > 1) snprintf(launch, sizeof launch, "mpirun -n %.0f ", ranks);
     fprintf(f,
             "<h2>How to repeat it</h2>\n"
             "<p>Save the study below as <code>study.yaml</code>, set <code>ingest.dicom</code> to "
-            "the same examinations and run:</p>\n"
+            "the same examinations (folders of the run are not shown here) and run:</p>\n"
             "<pre>%sctaug run study.yaml\nctaug verify ",
             launch);
-    html_text(f, r->stage->study->out);
+    html_text(f, shown.out);
     fputs("\nctaug export --store ", f);
-    html_text(f, r->stage->study->out);
+    html_text(f, shown.out);
     fputs("/synthetic --format dicom --out DIR</pre>\n"
           "<p>Equal inputs and study give equal fingerprints. The same program on the same numbers "
           "of ranks and threads gives the same bytes; other numbers, processors or libraries "

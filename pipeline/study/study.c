@@ -28,6 +28,15 @@ void study_defaults(study *out) {
         (void)study_value_parse(out, &study_keys[i], study_keys[i].initial);
 }
 
+void study_hide_paths(study *s) {
+    for (int i = 0; i < study_key_count; i++) {
+        const study_key *key = &study_keys[i];
+        char *text = (char *)s + key->offset;
+        if (key->kind != STUDY_STRING || key->count != PATH_SIZE || !text[0]) continue;
+        snprintf(text, PATH_SIZE, "%s", key->initial[0] ? key->initial : "FILE");
+    }
+}
+
 bool study_has_arm(const study *s, evaluation_arm arm) { return s->evaluate.arms >> arm & 1; }
 
 int study_arm_count(const study *s) {

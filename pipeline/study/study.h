@@ -93,6 +93,7 @@ typedef struct study {
         gap_kind gaps;
         tilt_kind tilt;
         orientation_kind orientation;
+        char key[PATH_SIZE]; /* "": pseudonym_key_place() */
         int64_t shard_mib;
     } ingest;
     struct {
@@ -192,6 +193,10 @@ evaluation_arm study_arm(const study *s, int i);
 
 /* A study with all defaults. Local. */
 void study_defaults(study *out);
+
+/* Replaces the paths that are set by their defaults, or by "FILE" where the default is empty:
+ * folder and file names may name patients, and a report is passed on. Local. */
+void study_hide_paths(study *s);
 
 /* Writes the effective study as YAML (`comments`: with help, range and default of each key, as
  * `ctaug init` does). Local. */

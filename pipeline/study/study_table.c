@@ -135,6 +135,10 @@ const study_key study_keys[] = {
            "tilted gantry: the series is left out, or resampled to a straight grid"),
     CHOICE(ingest, orientation, orientation_kinds, "axial",
            "coronal and sagittal stacks: left out, or (any) turned to lie as the others"),
+    /* Inert because the fingerprint of ingest covers the pseudonyms. */
+    {PLACE(ingest, key), .kind = STUDY_STRING, .count = PATH_SIZE, .initial = "", .inert = true,
+     .help = "file of the secret key of the pseudonyms, made at first use; \"\": "
+             "~/.config/ctaug/pseudonym.key"},
     INTEGER(ingest, shard_mib, 1, 65536, "64", "voxel data in one file (shard) of the store, MiB"),
 
     INTEGER(data, size, 8, 1024, "64", "working slices are size x size; a multiple of 8"),

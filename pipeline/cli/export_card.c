@@ -1,0 +1,139 @@
+/* Fills the card from the manifest of the store. What nobody but the owner of the data can know,
+ * the licence above all, is named as missing rather than guessed. */
+#include "pipeline/cli/export_card.h"
+
+#include "io/printable.h"
+#include "pipeline/data/split.h"
+#include "pipeline/stage.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char NO_LICENCE[] = "not stated: fill it in before you pass the data on";
+
+static const char *const CLAIMS_REAL[] = {
+    "CT of real patients under pseudonyms; voxel values are HU.",
+    "Not anonymous: a face or an unusual finding may identify a patient. Passing the data on needs "
+    "the permission that the archive needs.",
+};
+static const char *const CLAIMS_SYNTHETIC[] = {
+    "CT that a model painted on deformed label maps of real patients; no volume shows a patient.",
+    "Meant as additional training data for segmentation, not for diagnosis or test sets.",
+    "That it improves a segmenter may be said of a study only as far as its report shows it.",
+};
+
+const char *export_model(const store *s) {
+    const json_t *origin = json_object_get(store_manifest(s)->detail, "provenance");
+    const char *hash = json_string_value(json_object_get(origin, "checkpoint"));
+    return hash && strlen(hash) < SHA256_HEX ? hash : "";
+}
+
+static bool is_synthetic(const store *s) {
+    const json_t *origin = json_object_get(store_manifest(s)->detail, "provenance");
+    return json_is_true(json_object_get(origin, "synthetic"));
+}
+
+/* Everything of the provenance but what is told volume by volume. New reference. */
+static json_t *source_of(const store *s) {
+    json_t *source = json_deep_copy(json_object_get(store_manifest(s)->detail, "provenance"));
+    if (source) json_object_del(source, "volumes");
+    return source ? source : json_object();
+}
+
+static json_t *claims_of(const store *s, gate_finding gate) {
+    static const char *const gates[] = {
+        [GATE_NOT_ASKED] = NULL,
+        [GATE_PASSED] = "The gate of the run found no more copies of training slices than chance "
+                        "explains. That is no proof of anonymity.",
+        [GATE_NOT_PASSED] = "The gate of the run did not pass these data, or has not seen them: "
+                            "they may copy slices of training patients."};
+    json_t *claims = json_array();
+    const bool synthetic = is_synthetic(s);
+    const char *const *list = synthetic ? CLAIMS_SYNTHETIC : CLAIMS_REAL;
+    const size_t n = synthetic ? sizeof CLAIMS_SYNTHETIC / sizeof *CLAIMS_SYNTHETIC
+                               : sizeof CLAIMS_REAL / sizeof *CLAIMS_REAL;
+    for (size_t i = 0; i < n; i++) json_array_append_new(claims, json_string(list[i]));
+    if (synthetic && gates[gate]) json_array_append_new(claims, json_string(gates[gate]));
+    return claims;
+}
+
+/* Ids are sorted in real stores: those of one patient are neighbours. NULL if out of memory. */
+static json_t *make_card(const store *s, const char *format, gate_finding gate) {
+    int64_t patients = 0, slices = 0, unlabelled = 0;
+    const label_set *set = store_labels(s);
+    json_t *names = json_array();
+    for (int64_t i = 0; i < store_count(s); i++) {
+        const store_entry *e = store_at(s, i);
+        patients += i == 0 || !split_same_patient(e->id, store_at(s, i - 1)->id);
+        slices += e->space.shape[0];
+        unlabelled += e->unlabelled;
+    }
+    for (int k = 1; k < set->count; k++) {
+        char name[4 * LABEL_NAME];
+        printable(set->name[k], false, name, sizeof name);
+        json_array_append_new(names, json_string(name));
+    }
+    return json_pack("{s:s, s:s, s:s, s:b, s:o, s:{s:I, s:I, s:I, s:I}, s:o, s:s, s:s, s:s, s:s, "
+                     "s:o}",
+                     "kind", "ctaug data set", "ctaug", CTAUG_VERSION, "format", format,
+                     "synthetic", (int)is_synthetic(s), "source", source_of(s), "counts",
+                     "patients", (json_int_t)(is_synthetic(s) ? 0 : patients), "volumes",
+                     (json_int_t)store_count(s), "slices", (json_int_t)slices, "unlabelled",
+                     (json_int_t)unlabelled, "structures", names, "model", export_model(s),
+                     "licence", NO_LICENCE, "store_fingerprint", store_manifest(s)->fingerprint,
+                     "store_seal", store_manifest(s)->seal, "claims", claims_of(s, gate));
+}
+
+/* The card as Markdown. */
+static void write_text(FILE *f, const store *s, const json_t *card) {
+    static const char *const counted[] = {"patients", "volumes", "slices", "unlabelled"};
+    const json_t *names = json_object_get(card, "structures");
+    const json_t *claims = json_object_get(card, "claims");
+    json_t *source = json_object_get(card, "source");
+    fprintf(f, "# %s CT\n\n", is_synthetic(s) ? "Synthetic" : "Real");
+    fprintf(f, "Written by ctaug %s as %s.\n\n## Counts\n\n", CTAUG_VERSION,
+            json_string_value(json_object_get(card, "format")));
+    for (size_t i = 0; i < sizeof counted / sizeof *counted; i++)
+        fprintf(f, "- %s: %" PRId64 "\n", counted[i],
+                (int64_t)json_integer_value(
+                    json_object_get(json_object_get(card, "counts"), counted[i])));
+    fputs("\n## Structures\n\n", f);
+    for (size_t i = 0; i < json_array_size(names); i++)
+        fprintf(f, "%zu. %s\n", i + 1, json_string_value(json_array_get(names, i)));
+    fprintf(f, "\n## Source\n\nStore %s, seal %s.\n", store_manifest(s)->fingerprint,
+            store_manifest(s)->seal);
+    for (void *at = json_object_iter(source); at; at = json_object_iter_next(source, at)) {
+        char *text = json_dumps(json_object_iter_value(at), JSON_ENCODE_ANY | JSON_SORT_KEYS);
+        if (text) fprintf(f, "- %s: %s\n", json_object_iter_key(at), text);
+        free(text);
+    }
+    fprintf(f, "\n## Model\n\n%s\n", export_model(s)[0] ? export_model(s) : "none");
+    fputs("\n## What may be claimed\n\n", f);
+    for (size_t i = 0; i < json_array_size(claims); i++)
+        fprintf(f, "- %s\n", json_string_value(json_array_get(claims, i)));
+    fprintf(f, "\n## Licence\n\n%s\n", NO_LICENCE);
+}
+
+status export_card_write(const store *s, const char *format, gate_finding gate,
+                         const char *directory) {
+    char path[PATH_SIZE], *text = NULL, *page = NULL;
+    size_t bytes = 0;
+    FILE *f = NULL;
+    json_t *card = make_card(s, format, gate);
+    status st = ST_OK;
+    if (card) text = json_dumps(card, JSON_INDENT(1) | JSON_SORT_KEYS);
+    if (text) f = open_memstream(&page, &bytes);
+    if (!f) TRY(status_memory("the card of the data set", 0));
+    write_text(f, s, card);
+    if (fclose(f) != 0) TRY(status_memory("the card of the data set", (int64_t)bytes));
+    TRY(path_join(path, directory, "card.json"));
+    TRY(file_write_atomic(path, text, (int64_t)strlen(text)));
+    TRY(path_join(path, directory, "README.md"));
+    TRY(file_write_atomic(path, page, (int64_t)bytes));
+done:
+    free(page);
+    free(text);
+    json_decref(card);
+    return st;
+}

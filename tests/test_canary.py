@@ -1,0 +1,120 @@
+#!/usr/bin/python3
+"""Nothing that identifies a patient gets out: unique strings stand in every text-like attribute of
+the archive, in private and nested ones, in segment labels, names of folders and files. After all
+stages and exports no file that ctaug wrote has one of them, nor a UID of the archive, but the
+records that only the owner can read."""
+
+import glob
+import gzip
+import os
+import re
+import subprocess
+import sys
+
+import pydicom
+from pydicom.datadict import DicomDictionary
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
+import chain
+
+TEXT = ("LO", "SH", "PN", "LT", "ST", "UT", "UC", "AE", "UR")
+# Text that decides how a file is read. Labels get canaries of their own.
+MEANT = {0x00281054, 0x00620005}  # Rescale Type, Segment Label
+CONFIDENTIAL = {"study.yaml", "ingest-files.json", "ingest.json"}
+CANARY = re.compile(rb"CAN[0-9a-zA-Z]*ARY", re.I)
+
+
+def text_tags():
+    for tag, (vr, *_) in sorted(DicomDictionary.items()):
+        if vr in TEXT and tag not in MEANT and 0x0008 <= tag >> 16 <= 0x4FFF and \
+                tag >> 16 not in (0x0060, 0x0064):
+            yield tag, vr
+
+
+def poison(path, renamed, uids):
+    ds = pydicom.dcmread(path)
+    patient = ds.PatientID
+    nested = Dataset()
+    for tag, vr in text_tags():
+        value = f"CAN{tag:08x}ARY"
+        if vr == "UR":
+            value = "http://" + value
+        if vr == "AE":
+            value = value[:16]
+        ds.add_new(tag, vr, value)
+        if tag & 0xFFFF0000 < 0x00200000:
+            nested.add_new(tag, vr, value[:-3] + "nestedARY")
+    ds.PatientID = f"CAN{patient}ARY"
+    ds.PatientName = f"CAN{patient}nameARY"
+    ds.RequestAttributesSequence = Sequence([nested])
+    block = ds.private_block(0x0099, "CANcreatorARY", create=True)
+    block.add_new(0x01, "LO", "CANprivateARY")
+    block.add_new(0x02, "SQ", Sequence([nested]))
+    block.add_new(0x03, "UN", b"CANunknownARY ")
+    for k, segment in enumerate(ds.get("SegmentSequence", [])):
+        segment.SegmentDescription = "CANdescriptionARY"
+        if k == 0:
+            segment.SegmentLabel = f"{segment.SegmentLabel} CANlabelARY"
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID",
+                    "FrameOfReferenceUID"):
+        if keyword in ds:
+            uids.add(str(ds[keyword].value))
+    os.makedirs(os.path.dirname(renamed), exist_ok=True)
+    ds.save_as(renamed)
+
+
+def texts(path):
+    """What a reader of the file gets to see."""
+    with open(path, "rb") as f:
+        data = f.read()
+    yield data
+    if path.endswith(".gz"):
+        yield gzip.decompress(data)
+    if path.endswith(".pdf"):
+        yield subprocess.run(["pdftotext", path, "-"], stdout=subprocess.PIPE, check=True).stdout
+
+
+def leaks(folder, uids):
+    for place, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(place, name)
+            if name in CONFIDENTIAL:
+                assert os.stat(path).st_mode & 0o777 == 0o600, path
+                continue
+            for text in [os.path.relpath(path, folder).encode(), *texts(path)]:
+                for found in CANARY.findall(text):
+                    yield path, found.decode()
+                yield from ((path, uid) for uid in uids if uid.encode() in text)
+
+
+def main():
+    with chain.Place() as place:
+        archive, uids = f"{place.root}/CANarchiveARY", set()
+        for k, path in enumerate(sorted(glob.glob(f"{place.dicom}/**/*.dcm", recursive=True))):
+            folder = os.path.basename(os.path.dirname(path))
+            poison(path, f"{archive}/CAN{folder}ARY/CANfile{k}ARY", uids)
+        with open(f"{archive}/CANscoutARY", "wb") as f:  # named in a warning: a series of one slice
+            ds = pydicom.dcmread(path if "ct-" in path else glob.glob(f"{archive}/*/*")[0])
+            ds.SeriesInstanceUID = "2.25.4711"
+            ds.save_as(f)
+        place.dicom = archive
+        study, _ = place.study("CANrunARY")
+        out = f"{place.root}/CANrunARY"
+        said = chain.run(2, "run", study, timeout=500)
+        assert "CANarchiveARY" in said  # people are told which file it was
+        exports = f"{place.root}/exports"
+        for store in ("store", "synthetic"):
+            for form in ("dicom", "nifti", "nnunet", "png"):
+                chain.run(1, "export", "--store", f"{out}/{store}", "--format", form, "--out",
+                          f"{exports}/{store}-{form}")
+        chain.run(0, "compare", out, out, "--out", f"{exports}/compare.html")
+        assert "structure-1" in chain.read_store(f"{out}/store")[1]
+        assert len(uids) > 30 and os.path.getsize(f"{out}/report/report.pdf") > 1000
+        found = sorted(set(leaks(out, uids)) | set(leaks(exports, uids)))
+        for path, text in found[:40]:
+            print(f"{os.path.relpath(path, place.root)}: {text}")
+        sys.exit(len(found) > 0)
+
+
+main()
