@@ -150,37 +150,6 @@ static const struct {
     {"stent", {"65818007", "Stent"}, OBJECT},
 };
 
-/* Words that say nothing about a person: each between blanks. */
-static const char WORDS[] =
-    " a abdomen abdominal abnormal abscess accessory adrenal air airway airways all and"
-    " anterior anus aorta aortic appendage appendix artery artifact atrial atrium autochthon"
-    " autochthonous axilla axillary background bilateral biliary bladder block blood body bone"
-    " bones bowel brachiocephalic brain brainstem branch breast bronchi bronchus buttock"
-    " calcification calcified canal cancer cardiac carotid cartilage cartilages catheter"
-    " caudal cava cavity cecum celiac cell central cerebellum cerebral cervical chamber chest"
-    " class clavicle clavicula clinical colon common contrast cord coronary cortex cortical"
-    " costal cranial cranium ctv cyst cysts deep descending device diaphragm disc distal duct"
-    " duodenum edema effusion esophagus external eye eyes face fat femur fibula field fluid"
-    " fossa gall gallbladder gas gland glands gluteus great gross gtv haemorrhage hand head"
-    " heart hematoma hemorrhage hepatic hip hips hole humerus ileum iliac iliacus iliopsoas"
-    " implant implants infarct inferior inner internal intestine ivc jejunum joint kidney"
-    " kidneys l label large larynx lateral left lens lesion lesions limb liver lobe lobes"
-    " lower lumbar lumen lung lungs lymph main major mandible margin marrow mask mass maximus"
-    " medial mediastinum medius medulla metastases metastasis middle minimus minor muscle"
-    " muscles neck necrosis neoplasm nerve node nodes nodule nodules object oedema oesophagus"
-    " of one optic oral organ organs other outer outside ovary pancreas parotid part patella"
-    " pelvic pelvis pericardium peripheral phantom pharynx planning plaque pleura pleural"
-    " portal posterior primary prostate proximal psoas ptv pulmonary quadrant r rectum region"
-    " renal residual rib ribs right roi root sacral sacroiliac sacrum saline scapula secondary"
-    " segment segmentation seminal shoulder side sinus skin skull small soft spinal spine"
-    " spleen splenic spongy spot stent sternum stomach structure subclavian subcutaneous"
-    " submandibular superficial superior table target the thoracic thoracis thorax three"
-    " thrombus thymus thyroid tibia tissue tongue torso total trachea trunk tumor tumors"
-    " tumour tumours two ulna upper ureter urinary uterus vein veins vena venous ventricle"
-    " ventricles ventricular vertebra vertebrae vertebral vesicle vessel vessels visceral"
-    " volume wall water white whole with zone"
-    " ";
-
 /* The next word of *text in lower case; false at the end. Words consist of letters, digits and what
  * is not ASCII; anything else separates them. */
 static bool next_word(const char **text, char word[LABEL_NAME]) {
@@ -194,34 +163,11 @@ static bool next_word(const char **text, char word[LABEL_NAME]) {
     return n > 0;
 }
 
-static bool is_known(const char *word) {
-    char between[LABEL_NAME + 2];
-    snprintf(between, sizeof between, " %s ", word);
-    return strstr(WORDS, between) != NULL;
-}
-
-/* A count of up to three digits, alone or behind a letter (of a vertebra: "T12"), or a hexadecimal
- * number of more digits than any identifier of a person has. */
+/* A count of up to three digits, alone or behind a letter (of a vertebra: "T12"). */
 static bool is_number(const char *word) {
-    enum { COUNT = 3, LONG = 40 };
-    const size_t all = strlen(word), hex = strspn(word, "0123456789abcdef");
     const char *digits = word + (strchr("ctlsv", word[0]) != NULL);
     const size_t n = strspn(digits, "0123456789");
-    return (n > 0 && n <= COUNT && digits[n] == 0) || (hex == all && all >= LONG);
-}
-
-bool structure_name_is_plain(const char *name) {
-    char word[LABEL_NAME];
-    const char *rest = name;
-    bool any = false;
-    for (const char *s = name; *s; s++)
-        if ((unsigned char)*s < 0x20 || *s == 0x7f || *s == '\\') return false;
-    while (next_word(&rest, word)) {
-        const bool known = is_known(word);
-        if (!known && !is_number(word)) return false;
-        any |= known;
-    }
-    return any;
+    return n > 0 && n <= 3 && digits[n] == 0;
 }
 
 static const coded_concept *find(const char *name, const coded_concept **category) {

@@ -209,8 +209,7 @@ def refused(out):
 def stored(out):
     """The patients a, b of faults() that are in the store."""
     names = read_store(out + "/store")[0]
-    pseudonym = {k: "p-" + hashlib.sha256(b"HOSPITAL-%d" % n).hexdigest()[:16]
-                 for n, k in enumerate("ab")}
+    pseudonym = {k: chain.pseudonym("HOSPITAL-%d" % n) for n, k in enumerate("ab")}
     return " ".join(k for k, p in pseudonym.items() if any(v.startswith(p) for v in names))
 
 

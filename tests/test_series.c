@@ -375,7 +375,10 @@ static void steps_are(const char *positions, const series_policy *policy, int se
     assert_ok(series_scan(world, in_home("steps"), policy, &list));
     if (list.count != series) show(&list);
     assert_int_equal(list.count, series);
-    if (series > 0) assert_true(fabs(list.items[0].space.spacing[0] - spacing) < 0.02 * spacing);
+    int found = 0; /* volumes are sorted by pseudonym, not by place */
+    for (int64_t i = 0; i < list.count; i++)
+        found += fabs(list.items[i].space.spacing[0] - spacing) < 0.02 * spacing;
+    assert_true(series == 0 || found > 0);
     series_list_free(&list);
     barrier();
     shell("rm -r steps");
