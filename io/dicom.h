@@ -1,9 +1,10 @@
 /* C interface to DICOM files, which DCMTK reads and writes. No C++ exception crosses it.
  *
  * Reading supports CT Image Storage (uncompressed, RLE, JPEG lossless and lossy, JPEG-LS, as DCMTK
- * decodes them) and Segmentation Storage (BINARY). HU are stored value * Rescale Slope + Rescale
- * Intercept (PS3.3 C.7.6.3, C.11.1), never a rendered image. Writing produces CT Image Storage and
- * Segmentation Storage from a volume, for `ctaug phantom` and `ctaug export`.
+ * decodes them) and Segmentation Storage (BINARY); io/dicom_rtstruct.h has RT Structure Sets. HU
+ * are stored value * Rescale Slope + Rescale Intercept (PS3.3 C.7.6.3, C.11.1), never a rendered
+ * image. Writing produces CT Image Storage and Segmentation Storage from a volume, for `ctaug
+ * phantom` and `ctaug export`.
  */
 #ifndef CTAUG_IO_DICOM_H
 #define CTAUG_IO_DICOM_H
@@ -17,7 +18,15 @@ extern "C" {
 
 enum { DICOM_UID = 65, DICOM_TEXT = 65 };
 
-typedef enum dicom_kind { DICOM_OTHER, DICOM_CT, DICOM_SEG } dicom_kind;
+/* DICOM_NIFTI is no DICOM, but a NIfTI file that lies among the DICOM files; io/series.c gives it.
+ */
+typedef enum dicom_kind {
+    DICOM_OTHER,
+    DICOM_CT,
+    DICOM_SEG,
+    DICOM_RTSTRUCT,
+    DICOM_NIFTI
+} dicom_kind;
 
 /* The attributes of a file that grouping, ordering and geometry need. */
 typedef struct dicom_header {
@@ -25,7 +34,8 @@ typedef struct dicom_header {
     dicom_kind kind;
     char patient_id[DICOM_TEXT];
     char study_uid[DICOM_UID], series_uid[DICOM_UID], sop_uid[DICOM_UID];
-    char referenced_series_uid[DICOM_UID]; /* SEG only */
+    char referenced_series_uid[DICOM_UID]; /* SEG, RTSTRUCT ("": it names none) */
+    char frame_uid[DICOM_UID];             /* of CT, RTSTRUCT: frame of reference; "": not named */
     int64_t rows, columns;
     double position[3];      /* ImagePositionPatient, mm */
     double orientation[6];   /* ImageOrientationPatient: row, then column direction */

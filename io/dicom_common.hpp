@@ -76,6 +76,10 @@ status dicom_numbers(const char *path, DcmItem &item, const DcmTagKey &tag, doub
 /* The value of a US attribute; ST_INPUT if missing. */
 status dicom_unsigned(const char *path, DcmItem &item, const DcmTagKey &tag, int64_t *out);
 
+/* Fills IDs and references from an RT Structure Set; what is missing stays empty. Defined in
+ * io/dicom_rtstruct.cpp. */
+void dicom_rtstruct_header(DcmItem &data, dicom_header *out);
+
 /* Item `index` of a sequence in `item`, or NULL. */
 DcmItem *dicom_item(DcmItem &item, const DcmTagKey &sequence, long index = 0);
 

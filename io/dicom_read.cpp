@@ -82,6 +82,8 @@ static status read_ct_geometry(DcmItem &item, dicom_header *out) {
     TRY(dicom_check_pixel_spacing(out->path, out->pixel_spacing));
     TRY(check_rescale(out->path, item, &slope, &intercept));
     out->contrast = !dicom_text(item, DCM_ContrastBolusAgent).empty();
+    std::snprintf(out->frame_uid, DICOM_UID, "%s",
+                  dicom_text(item, DCM_FrameOfReferenceUID).c_str());
 done:
     return st;
 }
@@ -123,6 +125,7 @@ static status classify(DcmFileFormat &file, dicom_header *out) {
                            "Storage, one slice a file, or take it out of the folder",
                            out->path);
     if (sop_class == UID_SegmentationStorage) out->kind = DICOM_SEG;
+    if (sop_class == UID_RTStructureSetStorage) out->kind = DICOM_RTSTRUCT;
     if (sop_class == UID_CTImageStorage && !has_value(set, DCM_ImageType, "LOCALIZER") &&
         is_in_hu(set))
         out->kind = DICOM_CT;
@@ -138,7 +141,8 @@ status dicom_read_header(const char *path, dicom_header *out) {
         TRY(path_join(out->path, "", path));
         TRY(dicom_load(path, DCM_PixelData, file, &content));
         TRY(classify(file, out));
-        if (out->kind == DICOM_OTHER) goto done;
+        if (out->kind == DICOM_RTSTRUCT) dicom_rtstruct_header(*file.getDataset(), out);
+        if (out->kind == DICOM_OTHER || out->kind == DICOM_RTSTRUCT) goto done;
         TRY(read_identity(*file.getDataset(), out));
         if (out->kind == DICOM_CT) TRY(read_ct_geometry(*file.getDataset(), out));
         if (out->kind == DICOM_SEG) TRY(read_seg_header(*file.getDataset(), out));

@@ -7,6 +7,8 @@
 #include "io/series.h"
 
 #include "io/activity.h"
+#include "io/label_file.h"
+#include "io/nifti_read.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -83,6 +85,12 @@ done:
 
 /* ---- headers ---- */
 
+static status read_header(const char *path, dicom_header *out) {
+    if (!nifti_is_name(path)) return dicom_read_header(path, out);
+    *out = (dicom_header){.kind = DICOM_NIFTI};
+    return path_join(out->path, "", path);
+}
+
 /* Headers of all files, in the order of `files`, on every rank; the caller frees *out. Collective.
  */
 static status read_headers(const comm *c, const path_list *files, dicom_header **out) {
@@ -94,7 +102,7 @@ static status read_headers(const comm *c, const path_list *files, dicom_header *
                      "DICOM headers");
     if (st == ST_OK) st = array_alloc(out, files->count, sizeof **out, "DICOM headers");
     for (int64_t i = rank; i < files->count && st == ST_OK; i += ranks) {
-        st = dicom_read_header(files->at[i], &mine[mine_count++]);
+        st = read_header(files->at[i], &mine[mine_count++]);
         activity_progress();
     }
     TRY(comm_agree(c, st));
@@ -131,11 +139,10 @@ static double height_of(const dicom_header *h) {
     return dot(h->position, normal);
 }
 
-/* CT first, by series and height; then SEG by path; then the rest. */
+/* CT first, by series and height; then the rest by path. */
 static int by_place(const void *left, const void *right) {
     const dicom_header *a = left, *b = right;
-    static const int rank_of_kind[] = {[DICOM_CT] = 0, [DICOM_SEG] = 1, [DICOM_OTHER] = 2};
-    int order = rank_of_kind[a->kind] - rank_of_kind[b->kind];
+    int order = (a->kind != DICOM_CT) - (b->kind != DICOM_CT);
     if (order == 0 && a->kind == DICOM_CT) {
         order = strcmp(a->series_uid, b->series_uid);
         if (order == 0) order = (height_of(a) > height_of(b)) - (height_of(a) < height_of(b));
@@ -285,7 +292,7 @@ static bool same_patient(const series *a, const series *b) {
     return strncmp(a->pseudonym, b->pseudonym, length + 1) == 0;
 }
 
-/* Notes a SEG that refers to no series at every series of its patient. */
+/* Notes a segmentation without a series at every series of its patient. */
 static status add_unmatched(series_list *list, const dicom_header *seg) {
     for (int64_t i = 0; i < list->count; i++) {
         series *s = &list->items[i];
@@ -298,20 +305,22 @@ static status add_unmatched(series_list *list, const dicom_header *seg) {
     return ST_OK;
 }
 
-/* Assigns a SEG to the series that it refers to. */
+/* Assigns a segmentation to its series. */
 static status add_segmentation(series_list *list, const dicom_header *seg, int64_t *left_out) {
-    status st = ST_OK;
-    for (int64_t i = 0; i < list->count; i++) {
-        series *s = &list->items[i];
-        if (strcmp(s->series_uid, seg->referenced_series_uid) != 0) continue;
-        void *grown = realloc(s->segmentations, (size_t)(s->segmentation_count + 1) * PATH_SIZE);
-        if (!grown) return status_memory("segmentations", PATH_SIZE);
-        s->segmentations = grown;
-        memcpy(s->segmentations[s->segmentation_count++], seg->path, PATH_SIZE);
-        return st;
+    series *s = series_match(list, seg);
+    if (!s) {
+        ++*left_out;
+        return seg->kind == DICOM_NIFTI ? ST_OK : add_unmatched(list, seg);
     }
-    ++*left_out;
-    return add_unmatched(list, seg);
+    void *grown = realloc(s->segmentations, (size_t)(s->segmentation_count + 1) * PATH_SIZE);
+    if (!grown) return status_memory("segmentations", PATH_SIZE);
+    s->segmentations = grown;
+    memcpy(s->segmentations[s->segmentation_count++], seg->path, PATH_SIZE);
+    const char *frame = s->slices[0].frame_uid;
+    if (seg->kind == DICOM_RTSTRUCT && seg->frame_uid[0] && frame[0] &&
+        strcmp(seg->frame_uid, frame) != 0 && list->other_frame_count++ == 0)
+        memcpy(list->other_frame, seg->path, PATH_SIZE);
+    return ST_OK;
 }
 
 /* Builds all series from headers sorted by_place(). */
@@ -347,7 +356,7 @@ static status group(const char *directory, const dicom_header *headers, int64_t 
                             out->items[i - 1].slices[0].path, out->items[i].slices[0].path,
                             out->items[i].pseudonym));
     for (int64_t i = slices; i < n; i++)
-        if (headers[i].kind == DICOM_SEG)
+        if (headers[i].kind == out->masks)
             TRY(add_segmentation(out, &headers[i], left_out));
         else
             ++*left_out;
@@ -355,11 +364,12 @@ done:
     return st;
 }
 
-status series_scan(const comm *c, const char *directory, series_list *out, int64_t *left_out) {
+status series_scan(const comm *c, const char *directory, dicom_kind masks, series_list *out,
+                   int64_t *left_out) {
     status st;
     path_list files = {0};
     dicom_header *headers = NULL;
-    *out = (series_list){0};
+    *out = (series_list){.masks = masks};
     *left_out = 0;
     TRY(list_files(c, directory, &files));
     TRY(read_headers(c, &files, &headers));
@@ -400,9 +410,9 @@ status series_find_unsegmented(const series_list *list, int64_t *count, char pat
     }
     if (*count == list->count)
         TRY(status_fail(ST_INPUT,
-                        "%s: no DICOM SEG refers to series %s, nor to any other here; add some, or "
+                        "%s: no %s refers to series %s, nor to any other here; add some, or "
                         "set ingest.labels to thresholds",
-                        path, list->items[0].series_uid));
+                        path, label_file_word(list->masks), list->items[0].series_uid));
 done:
     return st;
 }

@@ -16,10 +16,10 @@ typedef struct series {
     geometry space;
     int contrast;
     dicom_header *slices;             /* in order; space.shape[0] of them */
-    char (*segmentations)[PATH_SIZE]; /* the SEG files that refer to this series */
+    char (*segmentations)[PATH_SIZE]; /* the files with label masks of this series */
     int64_t segmentation_count;
-    char *unmatched_segmentation; /* path of a SEG of this patient that refers to no series of the
-                                     list; NULL: none */
+    char *unmatched_segmentation; /* path of a file with masks of this patient that refers to no
+                                     series of the list; NULL: none */
 } series;
 
 typedef struct series_list {
@@ -27,6 +27,10 @@ typedef struct series_list {
     int64_t count;
     int64_t single_count;   /* series of a single slice, which are excluded */
     char single[PATH_SIZE]; /* the file of one of them */
+    dicom_kind masks;       /* the kind of the segmentations */
+    int64_t
+        other_frame_count; /* structure sets that name another frame of reference than their CT */
+    char other_frame[PATH_SIZE]; /* one of them */
 } series_list;
 
 /* Lists `directory` recursively (sorted, without hidden files, following symbolic links to files),
@@ -39,11 +43,21 @@ typedef struct series_list {
  * times their bytes can hold; a sheared stack (tilted gantry: more than a pixel from first
  * to last slice); no CT series of 2 or more slices.
  *
- * Series of a single slice are excluded and counted in the list. DICOM files that are neither CT
- * nor SEG, and SEG files that refer to no series of the list, are counted in *left_out. Collective.
- */
-status series_scan(const comm *c, const char *directory, series_list *out, int64_t *left_out);
+ * `masks` is the kind of the files that are taken as segmentations: DICOM_SEG, DICOM_RTSTRUCT or
+ * DICOM_NIFTI (files named .nii and .nii.gz, which are never read as DICOM). Series of a single
+ * slice are excluded and counted in the list. Other files that are not CT, and segmentations that
+ * series_match() gives no series, are counted in *left_out. Collective. */
+status series_scan(const comm *c, const char *directory, dicom_kind masks, series_list *out,
+                   int64_t *left_out);
 void series_list_free(series_list *list);
+
+/* The series of the list that a file with label masks belongs to; NULL if there is none, or more
+ * than one by the first rule that holds for any:
+ * - SEG and RT Structure Set: the series that it refers to;
+ * - RT Structure Set: a series of the same patient and frame of reference;
+ * - NIfTI: the series in its folder; the series in the folders below.
+ * Local. */
+series *series_match(const series_list *list, const dicom_header *mask);
 
 /* Counts the series that no SEG refers to, as series_keep_segmented() does, and removes none.
  * Local.

@@ -56,7 +56,7 @@ static void write_examination(const char *name, const char *patient, const char 
 static void scan_fails(const char *name, const char *reason) {
     series_list list;
     int64_t left_out;
-    assert_int_equal(series_scan(world, in_home(name), &list, &left_out), ST_INPUT);
+    assert_int_equal(series_scan(world, in_home(name), DICOM_SEG, &list, &left_out), ST_INPUT);
     assert_says(reason);
     assert_null(list.items);
     assert_int_equal(list.count, 0);
@@ -73,7 +73,7 @@ static void finds_order_and_geometry(void **state) {
     shell("cd order && mkdir -p b/c && mv ct-0000.dcm zz && mv ct-0003.dcm b/c/aa && "
           "mv ct-0005.dcm 1 && dcmodify -q -nb -m '(0020,0013)=77' zz 1 && echo x > .hidden && "
           "mv ct-0002.dcm ../away && ln -s ../../away b/link && ln -s . b/loop");
-    assert_ok(series_scan(world, in_home("order"), &list, &left_out));
+    assert_ok(series_scan(world, in_home("order"), DICOM_SEG, &list, &left_out));
     assert_int_equal(left_out, 0);
     assert_int_equal(list.count, 1);
     series *s = &list.items[0];
@@ -117,7 +117,7 @@ static void separates_series(void **state) {
     shell("cd many/f && rm ct-*");                            /* a SEG without its CT */
     shell("cd many/e && dcmodify -q -nb -m '(0008,0008)=ORIGINAL\\PRIMARY\\LOCALIZER' "
           "ct-0002.dcm && rm seg.dcm");
-    assert_ok(series_scan(world, in_home("many"), &list, &left_out));
+    assert_ok(series_scan(world, in_home("many"), DICOM_SEG, &list, &left_out));
     assert_int_equal(left_out, 2);
     assert_int_equal(list.count, 5);
     assert_int_equal(list.single_count, 1);
@@ -162,7 +162,7 @@ static void reversed_normal(void **state) {
     int64_t left_out;
     write_examination("prone", "P1", "prone", DEPTH);
     shell("cd prone && rm seg.dcm && dcmodify -q -nb -m '(0020,0037)=1\\0\\0\\0\\-1\\0' *");
-    assert_ok(series_scan(world, in_home("prone"), &list, &left_out));
+    assert_ok(series_scan(world, in_home("prone"), DICOM_SEG, &list, &left_out));
     assert_true(fabs(list.items[0].space.origin[2] - (-250 + 5 * 1.5)) < 1e-9);
     const double direction[9] = {0, 0, -1, 0, -1, 0, 1, 0, 0};
     for (int i = 0; i < 9; i++) assert_true(list.items[0].space.direction[i] == direction[i]);
@@ -211,7 +211,7 @@ static void cut_pixels_are_found_when_read(void **state) {
     volume v;
     write_examination("cut", "P1", "cut", DEPTH);
     shell("truncate -s -20 cut/ct-0003.dcm");
-    assert_ok(series_scan(world, in_home("cut"), &list, &left_out));
+    assert_ok(series_scan(world, in_home("cut"), DICOM_SEG, &list, &left_out));
     assert_int_equal(series_read(&list.items[0], &v), ST_INPUT);
     assert_says("ct-0003.dcm");
     assert_null(v.hu);
@@ -225,7 +225,7 @@ static void rounded_positions_are_even(void **state) {
     int64_t left_out;
     write_examination("rounded", "P1", "rounded", DEPTH);
     shell("cd rounded && dcmodify -q -nb -m '(0020,0032)=-3\\4\\-247.01' ct-0002.dcm");
-    assert_ok(series_scan(world, in_home("rounded"), &list, &left_out));
+    assert_ok(series_scan(world, in_home("rounded"), DICOM_SEG, &list, &left_out));
     assert_true(fabs(list.items[0].space.spacing[0] - 1.5) < 1e-9);
     series_list_free(&list);
     barrier();

@@ -8,6 +8,7 @@
  * pseudonyms, geometry and voxels only; patient names and file paths are not written to it.
  */
 #include "io/activity.h"
+#include "io/label_file.h"
 #include "io/series.h"
 #include "io/store.h"
 #include "pipeline/ingest/input_hashes.h"
@@ -24,12 +25,13 @@ typedef struct ingest {
     const stage_context *stage;
     char directory[PATH_SIZE], fingerprint[SHA256_HEX];
     series_list list;
-    const char **paths; /* of all input files: the slices and SEG files of each series in turn */
+    const char **paths; /* of all input files: the slices and mask files of each series in turn */
     input_file *files;  /* of `paths` */
     int64_t file_count;
     int64_t left_out, without_seg, patients, slices, voxels;
     label_set labels;
-    bool from_seg;
+    bool from_seg; /* labels come from files: SEG, RT Structure Sets or NIfTI */
+    rtstruct_tally contours;
     uint8_t label_of_hu[HU_VALUES]; /* labels from thresholds only: label of h at h + HU_ZERO */
     int64_t label_voxels[LABELS_MAX];
 } ingest;
@@ -77,7 +79,7 @@ static status labels_from_thresholds(ingest *in) {
 
 static int by_name(const void *a, const void *b) { return strcmp(a, b); }
 
-/* Label set of the segment labels of all SEG files, sorted by name, so that a label's value depends
+/* Label set of the structures in all mask files, sorted by name, so that a label's value depends
  * on the names alone and not on the order of the patients. Collective. */
 static status labels_from_segs(ingest *in) {
     const comm *c = in->stage->comm;
@@ -89,7 +91,7 @@ static status labels_from_segs(ingest *in) {
     for (int64_t i = comm_rank(c); i < in->list.count && st == ST_OK; i += comm_size(c)) {
         const series *one = &in->list.items[i];
         for (int64_t j = 0; j < one->segmentation_count && st == ST_OK; j++)
-            st = dicom_seg_labels(one->segmentations[j], &mine);
+            st = label_file_names(one->segmentations[j], in->list.masks, &mine);
     }
     TRY(comm_agree(c, st));
     /* Only the names that are there travel, not the array with room for LABELS_MAX. */
@@ -203,9 +205,10 @@ static status ingest_volume(ingest *in, store_writer *w, int64_t i) {
     TRY(series_read(one, &v));
     TRY(geometry_voxels(&v.space, &voxels));
     for (int64_t k = 0; in->from_seg && k < one->segmentation_count; k++) {
-        TRY(dicom_read_seg(one->segmentations[k], &v.space, &in->labels, v.labels));
+        TRY(label_file_read(one->segmentations[k], in->list.masks, &v.space, &in->labels, v.labels,
+                            &in->contours));
         if (in->labels.count != known)
-            TRY(status_fail(ST_INPUT, "%s: changed while it was read: segment '%s' is new",
+            TRY(status_fail(ST_INPUT, "%s: changed while it was read: structure '%s' is new",
                             one->segmentations[k], in->labels.name[in->labels.count - 1]));
     }
     TRY(check_files(in, i));
@@ -248,7 +251,10 @@ static status write_volumes(ingest *in, store_writer *w) {
         for (int r = 0; r < comm_size(s->comm); r++) finished += round < owned[r];
         log_progress_set(s->log, finished, "volumes");
     }
+    int64_t contours[] = {in->contours.painted, in->contours.not_closed, in->contours.off_slices};
     TRY(comm_sum_i64(s->comm, in->label_voxels, in->labels.count));
+    TRY(comm_sum_i64(s->comm, contours, 3));
+    in->contours = (rtstruct_tally){contours[0], contours[1], contours[2]};
 done:
     free(gathered);
     return st;
@@ -307,12 +313,17 @@ static status choose_series(ingest *in) {
         TRY(series_keep_segmented(&in->list, &in->without_seg, path));
     if (first && keep && in->without_seg > 0)
         log_info(in->stage->log,
-                 "%" PRId64 " CT series that no DICOM SEG refers to are stored as unlabelled",
-                 in->without_seg);
+                 "%" PRId64 " CT series that no %s refers to are stored as unlabelled",
+                 in->without_seg, label_file_word(in->list.masks));
     else if (first && in->without_seg > 0)
         log_warning(in->stage->log,
-                    "%" PRId64 " CT series that no DICOM SEG refers to left out, such as %s",
-                    in->without_seg, path);
+                    "%" PRId64 " CT series that no %s refers to left out, such as %s",
+                    in->without_seg, label_file_word(in->list.masks), path);
+    if (first && in->list.other_frame_count > 0)
+        log_warning(in->stage->log,
+                    "%" PRId64 " structure sets name another frame of reference than the series "
+                    "that they refer to, and are used all the same, such as %s",
+                    in->list.other_frame_count, in->list.other_frame);
 done:
     return st;
 }
@@ -336,6 +347,16 @@ static status count_input(ingest *in) {
         in->voxels += voxels;
     }
     return ST_OK;
+}
+
+/* Says what was not painted of RT Structure Sets. Local. */
+static void log_contours(const ingest *in) {
+    const rtstruct_tally *n = &in->contours;
+    if (comm_rank(in->stage->comm) != 0 || n->not_closed + n->off_slices == 0) return;
+    log_warning(in->stage->log,
+                "%" PRId64 " contours were painted; %" PRId64 " lie on no slice, and %" PRId64
+                " are points or not closed: not painted",
+                n->painted, n->off_slices, n->not_closed);
 }
 
 /* Logs the result: an event, summary lines and a warning for each label without voxels. Local. */
@@ -366,12 +387,20 @@ static void log_summary(const ingest *in) {
                   named_table_name(&label_sources, s->study->ingest.labels), "label_voxels", counts,
                   "spacing_min", low[0], low[1], low[2], "spacing_max", high[0], high[1], high[2]));
     if (in->left_out > 0)
-        log_info(s->log, "%" PRId64 " DICOM files are neither CT images nor SEG: left out",
-                 in->left_out);
+        log_info(s->log, "%" PRId64 " files are neither CT images nor %s: left out",
+                 in->left_out, label_file_word(in->list.masks));
+    log_contours(in);
     log_info(s->log,
              "store: %s: %" PRId64 " volumes of %" PRId64 " patients, %" PRId64
              " slices, %d structures",
              in->directory, in->list.count, in->patients, in->slices, in->labels.count - 1);
+}
+
+/* The kind of the files that hold label masks. */
+static dicom_kind mask_kind(label_source source) {
+    return source == LABELS_FROM_RTSTRUCT ? DICOM_RTSTRUCT
+           : source == LABELS_FROM_NIFTI  ? DICOM_NIFTI
+                                          : DICOM_SEG;
 }
 
 status ingest_stage(const stage_context *s) {
@@ -383,8 +412,9 @@ status ingest_stage(const stage_context *s) {
         st = status_fail(ST_USAGE, "ingest.dicom is empty: name the folder with the CT series");
     TRY(comm_agree(s->comm, st));
     in->stage = s;
-    in->from_seg = s->study->ingest.labels == LABELS_FROM_SEG;
-    TRY(series_scan(s->comm, s->study->ingest.dicom, &in->list, &in->left_out));
+    in->from_seg = s->study->ingest.labels != LABELS_FROM_THRESHOLDS;
+    TRY(series_scan(s->comm, s->study->ingest.dicom, mask_kind(s->study->ingest.labels), &in->list,
+                    &in->left_out));
     TRY(comm_agree(s->comm, choose_series(in)));
     TRY(comm_agree(s->comm, count_input(in)));
     TRY(is_current(in, &current));

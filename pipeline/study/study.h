@@ -21,7 +21,12 @@
 enum { STUDY_TEXT = 256, STUDY_LIST = 16 };
 
 /* Choices of the study; those of the model are declared there. Their names are in study_table.c. */
-typedef enum label_source { LABELS_FROM_SEG, LABELS_FROM_THRESHOLDS } label_source;
+typedef enum label_source {
+    LABELS_FROM_SEG,
+    LABELS_FROM_THRESHOLDS,
+    LABELS_FROM_RTSTRUCT,
+    LABELS_FROM_NIFTI
+} label_source;
 typedef enum unlabelled_kind { UNLABELLED_DROP, UNLABELLED_KEEP } unlabelled_kind;
 typedef enum flip_kind { FLIP_NONE, FLIP_HORIZONTAL } flip_kind;
 typedef enum precision_kind { PRECISION_F32, PRECISION_BF16, PRECISION_AUTO } precision_kind;

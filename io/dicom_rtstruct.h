@@ -1,0 +1,47 @@
+/* RT Structure Sets (PS3.3 A.19): structures as closed contours in patient coordinates, read into a
+ * label map and written from one.
+ *
+ * Contours are painted by the even-odd rule at voxel centres (io/contour.h). They find their slice
+ * by their position along the normal; the images that they refer to need not be there.
+ */
+#ifndef CTAUG_IO_DICOM_RTSTRUCT_H
+#define CTAUG_IO_DICOM_RTSTRUCT_H
+
+#include "io/dicom.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What became of the contours of a structure set. */
+typedef struct rtstruct_tally {
+    int64_t painted;
+    int64_t not_closed; /* points, open contours, closed ones of fewer than 3 points: no area */
+    int64_t off_slices; /* closed, but on no slice: ignored */
+} rtstruct_tally;
+
+/* Writes the ROIs of a structure set into labels (z y x, geometry `space`) and adds to *tally.
+ *
+ * A contour lies on a slice if all its points are nearer to it than half a slice spacing. If the
+ * contours of an ROI lie at several heights about one slice (they were drawn on thinner slices),
+ * those at the height nearest to it count. All contours of an ROI on one slice are painted
+ * together. ROI Names that are not in `set` are appended to it ("background" first if it is empty),
+ * in the order of ROI Numbers; where ROIs overlap the highest number wins. ROIs of one name are one
+ * structure, an ROI without a name is "ROI N", and one without closed contours does not count.
+ *
+ * ST_INPUT naming file and ROI: coordinates that are no finite numbers or no triples; a number of
+ * points other than that claimed; ROI Numbers that occur twice or refer to nothing; no closed
+ * contour, or none on a slice of `space`; an ROI drawn on every second slice only (or every third,
+ * ...), since contours are not interpolated; a name that is not readable, too long or "background";
+ * more structures than `set` holds. Local. */
+status dicom_read_rtstruct(const char *path, const geometry *space, label_set *set, uint8_t *labels,
+                           rtstruct_tally *tally);
+
+/* Appends the names of the ROIs that have closed contours, as dicom_read_rtstruct() does, and makes
+ * the checks that need no CT. Local. */
+status dicom_rtstruct_labels(const char *path, label_set *set);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
