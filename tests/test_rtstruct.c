@@ -1,0 +1,191 @@
+/* RT Structure Sets written by pydicom (tests/data/small_rtstruct.py): what a sound one gives, and
+ * that each fault is refused with a message that names file and reason. */
+#include "io/dicom_rtstruct.h"
+#include "tests/scratch.h"
+
+enum { DEPTH = 5, ROWS = 9, COLUMNS = 14, PIXELS = ROWS * COLUMNS, VOXELS = DEPTH * PIXELS };
+enum { FUZZ = 400 };
+
+static const geometry space = {.shape = {DEPTH, ROWS, COLUMNS},
+                               .spacing = {2.5, 0.8, 0.7},
+                               .origin = {-40.5, -30.25, 0},
+                               .direction = {0, 0, 1, 0, 1, 0, 1, 0, 0}};
+
+static void write_files(void) {
+    char command[2 * PATH_SIZE];
+    if (file_exists(in_home("good.dcm"))) return;
+    snprintf(command, sizeof command, "/usr/bin/python3 tests/data/small_rtstruct.py %s", home);
+    assert_int_equal(system(command), 0);
+}
+
+/* Whether a voxel lies in the square, or in the hole, of small_rtstruct.py, moved by columns. */
+static bool in_square(int y, int x, int moved) {
+    return y >= 2 && y <= 6 && x >= 3 + moved && x <= 8 + moved;
+}
+
+static bool in_hole(int y, int x) { return y >= 3 && y <= 4 && x >= 5 && x <= 6; }
+
+/* The label of a voxel of the sound file: 1 spleen, 2 liver, 3 ROI 9. */
+static int truth(int z, int y, int x) {
+    if (z <= 1 && in_square(y, x, 0) && !in_hole(y, x)) return 2;
+    if ((z == 1 || z == 2) && in_square(y, x, 3)) return 1;
+    if (z == 3 && in_hole(y, x)) return 3;
+    if (z == 4 && in_hole(y, x)) return 2;
+    return 0;
+}
+
+static void reads_a_structure_set(void **state) {
+    (void)state;
+    static const char *const names[] = {"good.dcm", "implicit.dcm"};
+    write_files();
+    for (int k = 0; k < 2; k++) {
+        dicom_header header;
+        label_set set = {0};
+        uint8_t labels[VOXELS] = {0};
+        rtstruct_tally tally = {0};
+        assert_ok(dicom_read_header(in_home(names[k]), &header));
+        assert_int_equal(header.kind, DICOM_RTSTRUCT);
+        assert_string_equal(header.patient_id, "HOSPITAL-0");
+        assert_true(header.referenced_series_uid[0] && header.frame_uid[0]);
+        assert_ok(dicom_rtstruct_labels(in_home(names[k]), &set));
+        assert_int_equal(set.count, 4);
+        assert_string_equal(set.name[0], "background");
+        assert_string_equal(set.name[1], "spleen");
+        assert_string_equal(set.name[2], "liver");
+        assert_string_equal(set.name[3], "ROI 9");
+        assert_ok(dicom_read_rtstruct(in_home(names[k]), &space, &set, labels, &tally));
+        assert_int_equal(set.count, 4);
+        for (int z = 0; z < DEPTH; z++)
+            for (int y = 0; y < ROWS; y++)
+                for (int x = 0; x < COLUMNS; x++)
+                    if (labels[z * PIXELS + y * COLUMNS + x] != truth(z, y, x))
+                        fail_msg("voxel %d %d %d is %d, not %d", z, y, x,
+                                 labels[z * PIXELS + y * COLUMNS + x], truth(z, y, x));
+        assert_int_equal(tally.painted, 8);
+        assert_int_equal(tally.off_slices, 2);
+        assert_int_equal(tally.not_closed, 2);
+    }
+}
+
+/* Explicit VR has no room for more than 64 KiB of numbers: writers fall back on the VR UN. */
+static void reads_long_coordinates(void **state) {
+    (void)state;
+    label_set set = {0};
+    uint8_t labels[VOXELS] = {0};
+    rtstruct_tally tally = {0};
+    int64_t bytes = 0;
+    write_files();
+    assert_ok(file_size(in_home("huge.dcm"), &bytes));
+    assert_true(bytes > 1 << 16);
+    assert_ok(dicom_read_rtstruct(in_home("huge.dcm"), &space, &set, labels, &tally));
+    for (int i = 0; i < VOXELS; i++)
+        assert_int_equal(labels[i],
+                         i / PIXELS == 1 && in_square(i % PIXELS / COLUMNS, i % COLUMNS, 0));
+}
+
+/* Values of an earlier file stay where this one marks nothing, and names keep their values. */
+static void adds_to_what_is_there(void **state) {
+    (void)state;
+    label_set set = {.count = 3, .name = {"background", "ROI 9", "bone"}};
+    uint8_t labels[VOXELS];
+    rtstruct_tally tally = {.painted = 100};
+    write_files();
+    memset(labels, 2, sizeof labels);
+    assert_ok(dicom_read_rtstruct(in_home("good.dcm"), &space, &set, labels, &tally));
+    assert_int_equal(set.count, 5);
+    assert_string_equal(set.name[3], "spleen");
+    static const int value_of[] = {2, 3, 4, 1};
+    for (int i = 0; i < VOXELS; i++)
+        assert_int_equal(labels[i], value_of[truth(i / PIXELS, i % PIXELS / COLUMNS, i % COLUMNS)]);
+    assert_int_equal(tally.painted, 108);
+}
+
+static void faults_are_named(void **state) {
+    (void)state;
+    static const struct {
+        const char *file, *reason;
+        bool needs_ct; /* cannot be seen without the geometry */
+    } faults[] = {
+        {"odd", "11 values, which are no points of three", false},
+        {"two", "2 values, which are no points of three", false},
+        {"nan", "value 12 of a contour's ContourData (3006,0050) is not a number", false},
+        {"infinite", "is not a number", false},
+        {"word", "is not a number", false},
+        {"hex", "is not a number", false},
+        {"gap", "value 5 of a contour's", false},
+        {"long", "is not a number", false},
+        {"more", "is 2147483647, but it has 4 points", false},
+        {"negative", "is -1, but it has 4 points", false},
+        {"unknown", "contours of ROI 77, which is not there", false},
+        {"twice", "two ROIs have the number 1", false},
+        {"norois", "StructureSetROISequence (3006,0020) is missing", false},
+        {"nocontours", "it holds no closed contour", false},
+        {"points", "it holds no closed contour", false},
+        {"short", "it holds no closed contour", false},
+        {"empty", "it holds no closed contour", false},
+        {"background", "is named 'background'", false},
+        {"charset", "ISO_IR 999", false},
+        {"name", "is longer than", false},
+        {"many", "one structure too many", false},
+        {"far", "none of its 2 closed contours lies on a slice", true},
+        {"between", "none of its 1 closed contours lies on a slice", true},
+        {"sagittal", "none of its 1 closed contours lies on a slice", true},
+        {"second", "drawn on one of 2 slices of the CT only", true},
+    };
+    write_files();
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        char name[64];
+        label_set set = {0}, names = {0};
+        uint8_t labels[VOXELS] = {0};
+        rtstruct_tally tally = {0};
+        snprintf(name, sizeof name, "%s.dcm", faults[i].file);
+        if (dicom_read_rtstruct(in_home(name), &space, &set, labels, &tally) != ST_INPUT)
+            fail_msg("%s is not refused", name);
+        assert_says(name);
+        assert_says(faults[i].reason);
+        assert_int_equal(tally.painted + tally.off_slices + tally.not_closed, 0);
+        assert_int_equal(dicom_rtstruct_labels(in_home(name), &names),
+                         faults[i].needs_ct ? ST_OK : ST_INPUT);
+    }
+}
+
+/* Damaged bytes end with a status, and every fault of the input names the file. */
+static void damaged_bytes(void **state) {
+    (void)state;
+    char *good = NULL, *bad = NULL;
+    int64_t bytes = 0;
+    uint32_t random = 99;
+    write_files();
+    assert_ok(file_read(in_home("good.dcm"), 1 << 20, &good, &bytes));
+    assert_non_null(bad = malloc((size_t)bytes));
+    for (int round = 0; round < FUZZ; round++) {
+        label_set set = {0};
+        uint8_t labels[VOXELS] = {0};
+        rtstruct_tally tally = {0};
+        memcpy(bad, good, (size_t)bytes);
+        for (int k = 0; k <= round % 8; k++) {
+            random = random * 1664525 + 1013904223;
+            const int64_t at = 132 + (random >> 8) % (bytes - 132);
+            random = random * 1664525 + 1013904223;
+            bad[at] = (char)(random >> 24);
+        }
+        put_file(in_home("damaged.dcm"), bad, round % 5 ? bytes : bytes - (random >> 8) % bytes);
+        const status st = dicom_read_rtstruct(in_home("damaged.dcm"), &space, &set, labels, &tally);
+        if (st != ST_OK && st != ST_INPUT) fail_msg("round %d: status %d", round, (int)st);
+        if (st != ST_OK) assert_says("damaged.dcm");
+        for (int i = 0; i < VOXELS; i++) assert_true(labels[i] == 0 || labels[i] < set.count);
+    }
+    free(good);
+    free(bad);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_a_structure_set), cmocka_unit_test(reads_long_coordinates),
+        cmocka_unit_test(adds_to_what_is_there), cmocka_unit_test(faults_are_named),
+        cmocka_unit_test(damaged_bytes),
+    };
+    if (!begin_scratch()) return 1;
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    return !end_scratch() || failed;
+}
