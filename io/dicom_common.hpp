@@ -59,8 +59,9 @@ struct dicom_claim {
 status dicom_check_claim(const char *path, const dicom_claim &claim, int64_t payload,
                          bool compressed);
 
-/* Encodes as Explicit VR Little Endian and publishes the file atomically. */
-status dicom_save(const char *path, DcmFileFormat &file);
+/* Encodes and publishes the file atomically. */
+status dicom_save(const char *path, DcmFileFormat &file,
+                  E_TransferSyntax syntax = EXS_LittleEndianExplicit);
 
 /* Value `index` of an attribute as text; empty if it is missing or has no value. */
 std::string dicom_text(DcmItem &item, const DcmTagKey &tag, unsigned long index = 0);

@@ -18,6 +18,8 @@
 #include <map>
 #include <vector>
 
+enum { STEP_MAX = 4 }; /* slices, that contours to be interpolated are apart */
+
 namespace {
 
 /* A closed contour. */
@@ -244,7 +246,7 @@ static void assign_slices(const geometry *space, roi *one) {
         if (o.slice >= 0 && !(std::fabs(o.height() - heights[o.slice]) <= same)) o.slice = -1;
 }
 
-/* Three slices or more at equal distances, all with gaps between them, were drawn to be
+/* Three slices or more at equal distances, all with small gaps between them, were drawn to be
  * interpolated. */
 static status check_gaps(const char *path, const roi &one,
                          const std::map<int64_t, std::vector<contour>> &slices) {
@@ -255,7 +257,7 @@ static status check_gaps(const char *path, const roi &one,
         if (before >= 0) step = gap;
         before = slice.first;
     }
-    if (slices.size() < 3 || step < 2) return ST_OK;
+    if (slices.size() < 3 || step < 2 || step > STEP_MAX) return ST_OK;
     return status_fail(ST_INPUT,
                        "%s: '%s' is drawn on one of %" PRId64 " slices of the CT only, and "
                        "contours are not interpolated: interpolate them, or leave it out",

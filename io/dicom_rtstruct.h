@@ -31,8 +31,8 @@ typedef struct rtstruct_tally {
  *
  * ST_INPUT naming file and ROI: coordinates that are no finite numbers or no triples; a number of
  * points other than that claimed; ROI Numbers that occur twice or refer to nothing; no closed
- * contour, or none on a slice of `space`; an ROI drawn on every second slice only (or every third,
- * ...), since contours are not interpolated; a name that is not readable, too long or "background";
+ * contour, or none on a slice of `space`; an ROI drawn on every second, third or fourth slice
+ * only, since contours are not interpolated; a name that is not readable, too long or "background";
  * more structures than `set` holds. Local. */
 status dicom_read_rtstruct(const char *path, const geometry *space, label_set *set, uint8_t *labels,
                            rtstruct_tally *tally);
@@ -40,6 +40,13 @@ status dicom_read_rtstruct(const char *path, const geometry *space, label_set *s
 /* Appends the names of the ROIs that have closed contours, as dicom_read_rtstruct() does, and makes
  * the checks that need no CT. Local. */
 status dicom_rtstruct_labels(const char *path, label_set *set);
+
+/* Writes directory/rtstruct.dcm for the CT that dicom_write_volume() writes for the same `who` and
+ * v: an ROI for each label of `set` that occurs, its value as ROI Number, with contours along voxel
+ * borders; no file if no label occurs. dicom_read_rtstruct() gives back the same voxels. The same
+ * arguments give the same bytes. Local. */
+status dicom_write_rtstruct(const char *directory, const dicom_identity *who, const volume *v,
+                            const label_set *set);
 
 #ifdef __cplusplus
 }

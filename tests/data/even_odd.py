@@ -7,15 +7,16 @@ import numpy as np
 def inside(outlines, rows, columns):
     """Mask (rows, columns) of the centres inside an odd number of outlines of (column, row). Not for
     centres on an edge, where rules differ."""
-    y, x = np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")
+    y = np.arange(rows)[:, None]
     odd = np.zeros((rows, columns), bool)
     for outline in outlines:
         outline = np.asarray(outline, float)
         for (x0, y0), (x1, y1) in zip(outline, np.roll(outline, -1, axis=0)):
             if x0 == x1:
                 continue
-            between = (x0 > x) != (x1 > x)
-            odd ^= between & (y0 + (x - x0) * (y1 - y0) / (x1 - x0) > y)
+            first, last = (int(np.clip(np.ceil(v), 0, columns)) for v in sorted((x0, x1)))
+            x = np.arange(first, last)[None, :]
+            odd[:, first:last] ^= y0 + (x - x0) * (y1 - y0) / (x1 - x0) > y
     return odd
 
 
