@@ -136,8 +136,8 @@ def affine(number):
     return np.diag([-1, -1, 1, 1]) @ a
 
 
-# Type, byte order, order of the axes (x y z of the file among x y z of the CT), reversed axes, form,
-# shift in voxels.
+# Type, byte order, order of the axes (x y z of the file among x y z of the CT), reversed axes,
+# form, shift in voxels.
 VARIANTS = [("u1", "<", (0, 1, 2), (), "s", 0), ("i1", "<", (1, 0, 2), (1,), "q", 0),
             ("i2", ">", (2, 1, 0), (0, 2), "s", 0.4), ("u2", "<", (0, 2, 1), (0,), "both", 0),
             ("i4", ">", (1, 2, 0), (0, 1, 2), "q", 0), ("f4", "<", (2, 0, 1), (2,), "s", -0.4),

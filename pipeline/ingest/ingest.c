@@ -387,8 +387,8 @@ static void log_summary(const ingest *in) {
                   named_table_name(&label_sources, s->study->ingest.labels), "label_voxels", counts,
                   "spacing_min", low[0], low[1], low[2], "spacing_max", high[0], high[1], high[2]));
     if (in->left_out > 0)
-        log_info(s->log, "%" PRId64 " files are neither CT images nor %s: left out",
-                 in->left_out, label_file_word(in->list.masks));
+        log_info(s->log, "%" PRId64 " files are neither CT images nor %s: left out", in->left_out,
+                 label_file_word(in->list.masks));
     log_contours(in);
     log_info(s->log,
              "store: %s: %" PRId64 " volumes of %" PRId64 " patients, %" PRId64

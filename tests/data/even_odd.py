@@ -5,8 +5,8 @@ import numpy as np
 
 
 def inside(outlines, rows, columns):
-    """Mask (rows, columns) of the centres inside an odd number of outlines of (column, row). Not for
-    centres on an edge, where rules differ."""
+    """Mask (rows, columns) of the centres inside an odd number of outlines of (column, row). Not
+    for centres on an edge, where rules differ."""
     y = np.arange(rows)[:, None]
     odd = np.zeros((rows, columns), bool)
     for outline in outlines:
