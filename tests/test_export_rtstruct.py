@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """`ctaug export --format dicom --rtstruct`: the contours, read by pydicom and filled by the
-even-odd rule in numpy, and ingested again, mark the voxels of the store; dciodvfy has no objection."""
+even-odd rule in numpy, and ingested again, mark the voxels of the store; dciodvfy has no
+objection."""
 
 import glob
 import os
