@@ -136,6 +136,7 @@ static int has_prefix(const char *path) {
 
 static dicom_kind kind_of(const std::string &sop_class) {
     if (sop_class == UID_SegmentationStorage) return DICOM_SEG;
+    if (sop_class == UID_RTStructureSetStorage) return DICOM_RTSTRUCT;
     const bool is_ct = sop_class == UID_CTImageStorage || sop_class == UID_EnhancedCTImageStorage ||
                        sop_class == UID_LegacyConvertedEnhancedCTImageStorage;
     return is_ct ? DICOM_CT : DICOM_OTHER;
@@ -173,6 +174,7 @@ status dicom_salvage(const char *path, dicom_header *out, dicom_remains *remains
         if (reference)
             copy(dicom_text(*reference, DCM_SeriesInstanceUID), out->referenced_series_uid,
                  sizeof out->referenced_series_uid);
+        if (out->kind == DICOM_RTSTRUCT) dicom_rtstruct_header(set, out);
         remains->is_dicom = 1;
         remains->has_pixels =
             set.tagExists(DCM_PixelData) || (!layout.as_said && layout.pixels < layout.end);

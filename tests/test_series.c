@@ -54,8 +54,10 @@ static void write_examination(const char *name, const char *patient, const char 
     barrier();
 }
 
-static const series_policy refuse, split = {.split_gaps = true}, shear = {.shear = true},
-                                   turned = {.any_orientation = true};
+static const series_policy refuse = {.masks = DICOM_SEG},
+                           split = {.split_gaps = true, .masks = DICOM_SEG},
+                           shear = {.shear = true, .masks = DICOM_SEG},
+                           turned = {.any_orientation = true, .masks = DICOM_SEG};
 
 static void scan_fails(const char *name, const char *reason) {
     series_list list;

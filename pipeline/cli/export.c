@@ -5,7 +5,7 @@
  * (pipeline/common/output_folder.h).
  */
 #include "pipeline/cli/verb.h"
-#include "io/dicom.h"
+#include "io/dicom_rtstruct.h"
 #include "io/image.h"
 #include "io/nifti.h"
 #include "io/alloc.h"
@@ -20,7 +20,7 @@
 #include <string.h>
 
 const char export_help[] =
-    "usage: ctaug export --store DIR --format dicom|nifti|png --out DIR\n"
+    "usage: ctaug export --store DIR --format dicom|nifti|png --out DIR [--rtstruct]\n"
     "\n"
     "Writes every volume of a store, real or synthetic, for other programs.\n"
     "  --store DIR      a store: RUN/store or RUN/synthetic\n"
@@ -28,6 +28,7 @@ const char export_help[] =
     "           nifti   ID.nii (HU) and ID_labels.nii for each volume, and labels.tsv\n"
     "           png     one picture of evenly spaced slices for each volume, structures tinted\n"
     "  --out DIR        new or empty\n"
+    "  --rtstruct       with dicom: the structures also as an RT Structure Set, rtstruct.dcm\n"
     "\n"
     "Synthetic volumes that the gate of their run (RUN/gate) does not let pass are exported with "
     "a\n"
@@ -40,6 +41,7 @@ typedef struct exporter {
     store *from;
     output_folder folder;
     bool synthetic;
+    bool rtstruct; /* DICOM: an RT Structure Set, too */
 } exporter;
 
 /* Writes one volume to the temporary folder. Local. */
@@ -69,6 +71,7 @@ static status export_dicom(const exporter *e, const volume *v) {
     snprintf(who.seed_text, sizeof who.seed_text, "export %s %s",
              store_manifest(e->from)->fingerprint, v->id);
     TRY(dicom_write_volume(path, &who, v, store_labels(e->from)));
+    if (e->rtstruct) TRY(dicom_write_rtstruct(path, &who, v, store_labels(e->from)));
 done:
     return st;
 }
@@ -205,8 +208,12 @@ status export_verb(const comm *c, int argc, char **argv) {
         {.name = "--store", .text = &directory, .required = true},
         {.name = "--format", .choice = &format, .choices = &formats, .required = true},
         {.name = "--out", .text = &out, .required = true},
+        {.name = "--rtstruct", .flag = &e.rtstruct},
         {0}};
     status st = verb_parse(argc, argv, options, NULL, 0, NULL);
+    if (st == ST_OK && e.rtstruct && FORMATS[format].write != export_dicom)
+        st =
+            status_fail(ST_USAGE, "--rtstruct is for --format dicom, not %s", FORMATS[format].name);
     if (st == ST_OK) st = store_open(directory, &e.from);
     TRY(comm_agree(c, st));
     e.synthetic = is_synthetic(e.from);

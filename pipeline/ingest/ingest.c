@@ -8,6 +8,7 @@
  * pseudonyms, geometry and voxels only; patient names and file paths are not written to it.
  */
 #include "io/activity.h"
+#include "io/label_file.h"
 #include "io/series.h"
 #include "io/store.h"
 #include "pipeline/ingest/findings.h"
@@ -29,7 +30,7 @@ typedef struct ingest {
     const stage_context *stage;
     char directory[PATH_SIZE], fingerprint[SHA256_HEX];
     series_list list;
-    const char **paths; /* of all input files: the slices and SEG files of each series in turn */
+    const char **paths; /* of all input files: the slices and mask files of each series in turn */
     input_file *files;  /* of `paths` */
     int64_t file_count;
     fault_list late; /* what this rank finds while it decodes */
@@ -38,11 +39,12 @@ typedef struct ingest {
     stored_counts stored;
     int64_t without_seg, voxels;
     label_set labels;
-    structure_names names; /* of segments; its label set is `labels` */
+    structure_names names; /* of the structures in files; its label set is `labels` */
     overlap_rule overlap;
     const char *rules[STRUCTURES_MAX], *order[STRUCTURES_MAX]; /* texts of the study */
     int64_t overlapped; /* voxels in two or more structures */
-    bool from_seg;
+    bool from_seg;      /* labels come from files: SEG, RT Structure Sets or NIfTI */
+    rtstruct_tally contours;
     uint8_t label_of_hu[HU_VALUES]; /* labels from thresholds only: label of h at h + HU_ZERO */
     int64_t label_voxels[LABELS_MAX];
 } ingest;
@@ -67,27 +69,27 @@ static status labels_from_thresholds(ingest *in) {
     return ST_OK;
 }
 
-/* Warns of names of the study that no segment has. Local. */
+/* Warns of names of the study that no structure has. Local. */
 static void warn_of_missing(const ingest *in) {
     journal *log = in->stage->log;
     const study *study = in->stage->study;
     char name[LABEL_NAME];
     if (in->names.renamed > 0)
         log_warning(log,
-                    "%" PRId64 " labels of segments are neither in ingest.structures nor names "
+                    "%" PRId64 " names in segmentations are neither in ingest.structures nor names "
                     "that ctaug knows: they are called structure-N",
                     in->names.renamed);
     if (in->names.left_out > 0)
-        log_info(log, "%" PRId64 " labels of segments are not in ingest.structures: left out",
+        log_info(log, "%" PRId64 " names in segmentations are not in ingest.structures: left out",
                  in->names.left_out);
     for (int i = 0; i < study->ingest.structures.count; i++) {
         structure_rule_name(in->rules[i], name);
         if (label_find(&in->labels, name) < 0)
-            log_warning(log, "ingest.structures: no segment is '%s'", name);
+            log_warning(log, "ingest.structures: no structure is '%s'", name);
     }
     for (int i = 0; i < study->ingest.order.count; i++)
         if (label_find(&in->labels, in->order[i]) < 0)
-            log_warning(log, "ingest.order: no segment is '%s'", in->order[i]);
+            log_warning(log, "ingest.order: no structure is '%s'", in->order[i]);
 }
 
 /* Whether slice z is the first of a file; several frames of one file follow each other. */
@@ -105,7 +107,7 @@ static int64_t file_count(const series *one) {
     return slice_file_count(one) + one->segmentation_count;
 }
 
-/* Lists the input files in an order that follows from their content and, for several SEG files of
+/* Lists the input files in an order that follows from their content and, for several mask files of
  * one series, from their names. Local. */
 static status list_files(ingest *in) {
     int64_t next = 0;
@@ -121,7 +123,7 @@ static status list_files(ingest *in) {
     return st;
 }
 
-/* SHA-256 over the content of all slices and SEG files. Paths and times are not included, so that a
+/* SHA-256 over the content of all slices and mask files. Paths and times are not included, so that a
  * copy of the archive has the same hash. Local. */
 static status input_hash(const ingest *in, char hex[SHA256_HEX]) {
     char *text = NULL;
@@ -208,17 +210,21 @@ static status read_labels(ingest *in, const series *one, volume *v, const char *
     const seg_target to = {.space = &v->space,
                            .frame_of_reference_uid = one->slices[0].frame_of_reference_uid,
                            .fractional = in->stage->study->ingest.fractional};
+    rtstruct_tally contours = {0};
     masks *all = NULL;
     int64_t overlapped = 0;
     status st;
     TRY(masks_new(&v->space, &all));
     for (int64_t k = 0; k < one->segmentation_count; k++) {
         *path = one->segmentations[k];
-        TRY(dicom_read_seg(*path, &to, &in->names, all));
+        TRY(label_file_read(*path, in->list.masks, &to, &in->names, all, &contours));
     }
     st = masks_join(all, &in->overlap, &in->labels, v->labels, &overlapped);
     if (st == ST_INPUT) TRY(status_fail(st, "%s: %s", *path, status_message()));
     in->overlapped += overlapped;
+    in->contours.painted += contours.painted;
+    in->contours.not_closed += contours.not_closed;
+    in->contours.off_slices += contours.off_slices;
 done:
     masks_free(all);
     return st;
@@ -316,6 +322,9 @@ static status write_volumes(ingest *in, store_writer *w) {
     TRY(comm_sum_i64(s->comm, in->fates, in->list.count));
     TRY(series_share_faults(s->comm, &in->list, &in->late));
     TRY(comm_sum_i64(s->comm, &in->overlapped, 1));
+    int64_t contours[] = {in->contours.painted, in->contours.not_closed, in->contours.off_slices};
+    TRY(comm_sum_i64(s->comm, contours, 3));
+    in->contours = (rtstruct_tally){contours[0], contours[1], contours[2]};
 done:
     free(gathered);
     return st;
@@ -355,9 +364,9 @@ static status judge(const ingest *in) {
     const int64_t faults = findings_faults(&in->list.faults);
     if (in->stored.volumes == 0 && in->without_seg > 0)
         return status_fail(ST_INPUT,
-                           "nothing is left to store: no DICOM SEG that can be used refers to any "
-                           "of %" PRId64 " CT series; add some, or set ingest.labels to thresholds",
-                           in->without_seg);
+                           "nothing is left to store: no %s that can be used refers to any of "
+                           "%" PRId64 " CT series; add some, or set ingest.labels to thresholds",
+                           label_file_word(in->list.masks), in->without_seg);
     if (in->stored.volumes == 0)
         return status_fail(ST_INPUT,
                            "nothing is left to store: of %" PRId64 " files (%" PRId64
@@ -437,6 +446,9 @@ done:
 static status choose_series(ingest *in) {
     const bool first = comm_rank(in->stage->comm) == 0;
     const bool keep = in->stage->study->ingest.unlabelled == UNLABELLED_KEEP;
+    const char *word = label_file_word(in->list.masks);
+    char reason[64];
+    snprintf(reason, sizeof reason, "no %s refers to it", word);
     for (int64_t i = 0; i < in->list.count && in->from_seg; i++) {
         const series *one = &in->list.items[i];
         if (!series_is_unlabelled(one)) continue;
@@ -451,18 +463,28 @@ static status choose_series(ingest *in) {
                               [FAULT_UID] = one->series_uid,
                               [FAULT_REASON] = one->faulty_labels
                                                    ? "its segmentation cannot be used"
-                                                   : "no DICOM SEG refers to it",
+                                                   : reason,
                               [FAULT_ADVICE] = "segment it, or set ingest.unlabelled: keep"}});
         if (st != ST_OK) return st;
     }
     if (in->from_seg && !keep) series_keep_labelled(&in->list);
     if (first && in->without_seg > 0)
-        log_info(in->stage->log, "%" PRId64 " CT series that no DICOM SEG refers to %s",
-                 in->without_seg, keep ? "are stored as unlabelled" : "left out");
+        log_info(in->stage->log, "%" PRId64 " CT series that no %s refers to %s", in->without_seg,
+                 word, keep ? "are stored as unlabelled" : "left out");
     if (first && in->list.single_count > 0)
         log_info(in->stage->log, "%" PRId64 " CT series of a single slice left out",
                  in->list.single_count);
     return ST_OK;
+}
+
+/* Says what was not painted of RT Structure Sets. Local. */
+static void log_contours(const ingest *in) {
+    const rtstruct_tally *n = &in->contours;
+    if (comm_rank(in->stage->comm) != 0 || n->not_closed + n->off_slices == 0) return;
+    log_warning(in->stage->log,
+                "%" PRId64 " contours were painted; %" PRId64 " lie on no slice, and %" PRId64
+                " are points or not closed: not painted",
+                n->painted, n->off_slices, n->not_closed);
 }
 
 /* Logs the result: an event, summary lines and a warning for each label without voxels. Local. */
@@ -500,13 +522,21 @@ static void log_summary(const ingest *in) {
                     "ingest.overlap: %s",
                     in->overlapped, in->overlap.kind == OVERLAP_ORDER ? "order" : "smaller-wins");
     if (in->list.others > 0)
-        log_info(s->log, "%" PRId64 " DICOM files are neither CT images nor SEG: left out",
-                 in->list.others);
+        log_info(s->log, "%" PRId64 " files are neither CT images nor %s: left out",
+                 in->list.others, label_file_word(in->list.masks));
+    log_contours(in);
     log_info(s->log,
              "store: %s: %" PRId64 " volumes of %" PRId64 " patients, %" PRId64
              " slices, %d structures",
              in->directory, in->stored.volumes, in->stored.patients, in->stored.slices,
              in->labels.count - 1);
+}
+
+/* The kind of the files that hold label masks. */
+static dicom_kind mask_kind(label_source source) {
+    return source == LABELS_FROM_RTSTRUCT ? DICOM_RTSTRUCT
+           : source == LABELS_FROM_NIFTI  ? DICOM_NIFTI
+                                          : DICOM_SEG;
 }
 
 /* From the folder to the list of what is to be stored, with its labels, and all that can be said of
@@ -516,7 +546,8 @@ static status plan(ingest *in) {
     const struct series_policy policy = {.split_gaps = s->study->ingest.gaps == GAPS_SPLIT,
                                          .shear = s->study->ingest.tilt == TILT_SHEAR,
                                          .any_orientation =
-                                             s->study->ingest.orientation == ORIENTATION_ANY};
+                                             s->study->ingest.orientation == ORIENTATION_ANY,
+                                         .masks = mask_kind(s->study->ingest.labels)};
     status st;
     TRY(series_scan(s->comm, s->study->ingest.dicom, &policy, &in->list));
     st = in->from_seg ? names_of_segs(s->comm, &in->list, in->rules,
@@ -579,7 +610,7 @@ status ingest_stage(const stage_context *s) {
         st = status_fail(ST_USAGE, "ingest.dicom is empty: name the folder with the CT series");
     TRY(comm_agree(s->comm, st));
     in->stage = s;
-    in->from_seg = s->study->ingest.labels == LABELS_FROM_SEG;
+    in->from_seg = s->study->ingest.labels != LABELS_FROM_THRESHOLDS;
     study_texts_at(&s->study->ingest.structures, in->rules);
     study_texts_at(&s->study->ingest.order, in->order);
     in->overlap = (overlap_rule){.kind = s->study->ingest.overlap,
