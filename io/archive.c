@@ -165,9 +165,7 @@ static status read_own(const comm *c, const path_list *files, dicom_kind masks, 
     return ST_OK;
 }
 
-static int by_path(const void *left, const void *right) {
-    return dicom_by_path(left, right);
-}
+static int by_path(const void *left, const void *right) { return dicom_by_path(left, right); }
 
 static int by_note(const void *left, const void *right) {
     const dicom_header *a = *(const dicom_header *const *)left,
@@ -184,8 +182,7 @@ static status add_notes(const archive *a, fault_list *faults) {
     int64_t n = 0;
     TRY(array_alloc(&noted, a->count, sizeof *noted, "headers"));
     for (int64_t i = 0; i < a->count; i++)
-        if (a->headers[i].kind != DICOM_OTHER && a->headers[i].note[0])
-            noted[n++] = &a->headers[i];
+        if (a->headers[i].kind != DICOM_OTHER && a->headers[i].note[0]) noted[n++] = &a->headers[i];
     if (n > 1) qsort(noted, (size_t)n, sizeof *noted, by_note);
     for (int64_t i = 0; i < n; i++) {
         const dicom_header *h = noted[i], *before = i > 0 ? noted[i - 1] : NULL;

@@ -13,7 +13,8 @@ typedef struct archive {
     int64_t not_dicom; /* of them */
 } archive;
 
-/* `masks` is the kind of the files that hold segmentations: DICOM_SEG, DICOM_RTSTRUCT or DICOM_NIFTI.
+/* `masks` is the kind of the files that hold segmentations: DICOM_SEG, DICOM_RTSTRUCT or
+ * DICOM_NIFTI.
  *
  * Lists `directory` recursively (without hidden files, following symbolic links to files),
  * distributes the reading of headers over the ranks, and returns the same on every rank;

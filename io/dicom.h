@@ -125,7 +125,7 @@ status dicom_read_ct(const dicom_header *h, int16_t *hu);
 typedef struct seg_target {
     const geometry *space;
     const char *frame_of_reference_uid; /* of the CT; "" if it has none */
-    double fractional;              /* part of MaximumFractionalValue from which a pixel counts */
+    double fractional; /* part of MaximumFractionalValue from which a pixel counts */
 } seg_target;
 
 /* Adds the segments of a SEG to the masks of a volume: BINARY, FRACTIONAL and LABELMAP

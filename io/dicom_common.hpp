@@ -103,8 +103,8 @@ status dicom_numbers(const char *path, DcmItem &item, const DcmTagKey &tag, doub
 /* The value of a US attribute; ST_INPUT if missing. */
 status dicom_unsigned(const char *path, DcmItem &item, const DcmTagKey &tag, int64_t *out);
 
-/* Fills the fields of a header, of frame out->frame, that io/dicom_traits.cpp reads; what is missing
- * stays empty. */
+/* Fills the fields of a header, of frame out->frame, that io/dicom_traits.cpp reads; what is
+ * missing stays empty. */
 void dicom_read_traits(DcmItem &set, dicom_header *out);
 /* Appends to the note of a header what was read otherwise than it is written. */
 void dicom_note(dicom_header *h, const char *what);

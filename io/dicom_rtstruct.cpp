@@ -333,8 +333,7 @@ status dicom_rtstruct_texts(const char *path, structure_texts *texts) {
             if (one.second.outlines.empty()) continue;
             st = structure_texts_add(texts, one.second.name.c_str());
             if (st != ST_OK)
-                TRY(status_fail(st, "%s: %s", roi_text(path, one.first).c_str(),
-                                status_message()));
+                TRY(status_fail(st, "%s: %s", roi_text(path, one.first).c_str(), status_message()));
         }
     done:
         return st;

@@ -31,9 +31,9 @@ typedef struct rtstruct_tally {
  *
  * ST_INPUT naming the file and the number of the ROI, and showing no name: coordinates that are no
  * finite numbers or no triples; a number of points other than that claimed; ROI Numbers that occur
- * twice or refer to nothing; no closed contour, or none on a slice of `space`; an ROI drawn on every
- * second, third or fourth slice only, since contours are not interpolated; a name that is no text,
- * or not in `names`. *tally is then as before. Local. */
+ * twice or refer to nothing; no closed contour, or none on a slice of `space`; an ROI drawn on
+ * every second, third or fourth slice only, since contours are not interpolated; a name that is no
+ * text, or not in `names`. *tally is then as before. Local. */
 status dicom_read_rtstruct(const char *path, const geometry *space, const structure_names *names,
                            masks *out, rtstruct_tally *tally);
 

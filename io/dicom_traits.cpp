@@ -24,14 +24,10 @@ static const DcmTagKey pass_tags[DICOM_PASS_KEYS] = {
 
 /* Where Enhanced CT has the value of a frame, in its frame content. */
 static const DcmTagKey frame_pass_tags[DICOM_PASS_KEYS] = {
-    DCM_TemporalPositionIndex,
-    DCM_NominalPercentageOfCardiacPhase,
-    DCM_TriggerTime,
-    DCM_FrameAcquisitionNumber,
-    DCM_ConvolutionKernel,
-    DCM_KVP,
-    DCM_SeriesDescription,
-    DCM_FrameAcquisitionDateTime,
+    DCM_TemporalPositionIndex, DCM_NominalPercentageOfCardiacPhase,
+    DCM_TriggerTime,           DCM_FrameAcquisitionNumber,
+    DCM_ConvolutionKernel,     DCM_KVP,
+    DCM_SeriesDescription,     DCM_FrameAcquisitionDateTime,
 };
 
 const char *dicom_pass_name(int key) {

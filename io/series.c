@@ -43,15 +43,14 @@ static const char *reference_tag(dicom_kind kind) {
 
 static status add_seg_fault(series_list *list, const dicom_header *seg, bool ordinary,
                             const char *reason, const char *advice) {
-    return fault_add(&list->faults,
-                     &(fault){.scope = FAULT_SEG,
-                              .ordinary = ordinary,
-                              .files = 1,
-                              .text = {[FAULT_PATH] = seg->path,
-                                       [FAULT_UID] = seg->referenced_series_uid,
-                                       [FAULT_TAG] = reference_tag(seg->kind),
-                                       [FAULT_REASON] = reason,
-                                       [FAULT_ADVICE] = advice}});
+    return fault_add(&list->faults, &(fault){.scope = FAULT_SEG,
+                                             .ordinary = ordinary,
+                                             .files = 1,
+                                             .text = {[FAULT_PATH] = seg->path,
+                                                      [FAULT_UID] = seg->referenced_series_uid,
+                                                      [FAULT_TAG] = reference_tag(seg->kind),
+                                                      [FAULT_REASON] = reason,
+                                                      [FAULT_ADVICE] = advice}});
 }
 
 static bool is_left_out(const fault_list *faults, const char *uid) {
@@ -144,15 +143,15 @@ static status add_segmentation(series_list *list, const dicom_header *seg, bool 
         found = series_match(list, seg, &volumes);
     *matched = st == ST_INPUT || volumes > 0;
     if (st == ST_INPUT)
-        return fault_add_message(&list->faults,
-                                 &(fault){.scope = FAULT_SEG,
-                                          .files = 1,
-                                          .text = {[FAULT_PATH] = seg->path,
-                                                   [FAULT_ADVICE] = "correct the segmentation"}});
+        return fault_add_message(
+            &list->faults,
+            &(fault){
+                .scope = FAULT_SEG,
+                .files = 1,
+                .text = {[FAULT_PATH] = seg->path, [FAULT_ADVICE] = "correct the segmentation"}});
     if (st != ST_OK || volumes == 0) return st;
     if (volumes > 1)
-        return add_seg_fault(list, seg, false,
-                             "several volumes can be the segmented one",
+        return add_seg_fault(list, seg, false, "several volumes can be the segmented one",
                              "export the passes as series of their own");
     void *grown =
         realloc(found->segmentations, (size_t)(found->segmentation_count + 1) * PATH_SIZE);

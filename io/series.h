@@ -64,8 +64,8 @@ status series_scan(const comm *c, const char *directory, const series_policy *po
                    series_list *out);
 void series_list_free(series_list *list);
 
-/* The series of the list that an RT Structure Set or a NIfTI mask belongs to; NULL if there is none,
- * or more than one by the first rule that holds for any, which is *count:
+/* The series of the list that an RT Structure Set or a NIfTI mask belongs to; NULL if there is
+ * none, or more than one by the first rule that holds for any, which is *count:
  * - RT Structure Set: the series that it refers to, rather of its patient;
  * - RT Structure Set: a series of the same patient and frame of reference;
  * - NIfTI: the series in its folder; the series in the folders below.

@@ -118,6 +118,26 @@ def structure_sets(place):
             want[z] = even_odd.inside([o for k, o in outlines if k == z], *SHAPE[1:])
         assert np.array_equal(by_number(chosen)[number][1] == 1, want), number
 
+    # Files of a kind that is not asked for cost no labels, whatever they are; those that are asked
+    # for cost those of their patient.
+    torn = {}
+    for name, patient in (("SEG", "x0"), ("RS", "x2")):
+        path = os.path.join(dicom, patient, name)
+        with open(path, "rb") as stream:
+            torn[path] = stream.read()
+        with open(path, "wb") as stream:
+            stream.write(torn[path][:-30])
+    seg = pydicom.dcmread(os.path.join(dicom, "x1", "SEG"))
+    seg.Rows = 0
+    seg.ReferencedSeriesSequence[0].SeriesInstanceUID = small_dicom.uid(0, "series")
+    seg.save_as(os.path.join(dicom, "x0", "SEG"))
+    said = ingest(yaml)
+    assert "x0/SEG" in said and "x2/RS" in said, said
+    assert sorted(by_number(read_store(store)[0])) == [0, 1], said
+    for path, content in torn.items():
+        with open(path, "wb") as stream:
+            stream.write(content)
+
     # A set that belongs to no series is named, and costs its patient alone.
     path = os.path.join(dicom, "x1", "RS")
     small_rtstruct.write(path, 1, drawing(1)[0], series="gone", frame="gone too")

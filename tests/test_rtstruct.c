@@ -286,10 +286,14 @@ static void damaged_bytes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_a_structure_set), cmocka_unit_test(reads_long_coordinates),
-        cmocka_unit_test(adds_to_what_is_there), cmocka_unit_test(rules_choose_rois),
-        cmocka_unit_test(background_is_no_structure), cmocka_unit_test(too_many_names),
-        cmocka_unit_test(faults_are_named), cmocka_unit_test(long_names_are_not_shown),
+        cmocka_unit_test(reads_a_structure_set),
+        cmocka_unit_test(reads_long_coordinates),
+        cmocka_unit_test(adds_to_what_is_there),
+        cmocka_unit_test(rules_choose_rois),
+        cmocka_unit_test(background_is_no_structure),
+        cmocka_unit_test(too_many_names),
+        cmocka_unit_test(faults_are_named),
+        cmocka_unit_test(long_names_are_not_shown),
         cmocka_unit_test(damaged_bytes),
     };
     if (!begin_scratch()) return 1;

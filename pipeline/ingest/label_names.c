@@ -24,8 +24,8 @@ label_set label_background(void) {
     return set;
 }
 
-/* Adds the names in the segmentations of a series to `mine`; one that cannot be read is a fault, and
- * then none is added. Local. */
+/* Adds the names in the segmentations of a series to `mine`; one that cannot be read is a fault,
+ * and then none is added. Local. */
 static status series_texts(const series *one, dicom_kind kind, structure_texts *mine,
                            fault_list *found) {
     status st = ST_OK;
