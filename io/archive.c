@@ -3,6 +3,7 @@
 #include "io/archive.h"
 
 #include "io/activity.h"
+#include "io/nifti_read.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -92,7 +93,8 @@ done:
 /* ---- headers ---- */
 
 /* Makes a record of a file whose header was refused, for the reason in status_message(). Local. */
-static status add_refused(const char *path, fault_list *faults, int64_t *not_dicom) {
+static status add_refused(const char *path, dicom_kind masks, fault_list *faults,
+                          int64_t *not_dicom) {
     char message[1024];
     dicom_header h;
     dicom_remains left;
@@ -112,7 +114,7 @@ static status add_refused(const char *path, fault_list *faults, int64_t *not_dic
     if (h.kind == DICOM_CT && is_slice && h.series_uid[0]) {
         f.scope = FAULT_SERIES;
         f.text[FAULT_ADVICE] = "export the series again, or correct this file";
-    } else if (h.kind == DICOM_SEG) {
+    } else if (h.kind == masks) {
         f.scope = FAULT_SEG;
         f.text[FAULT_UID] = h.referenced_series_uid;
         f.text[FAULT_ADVICE] = "correct the segmentation";
@@ -123,12 +125,18 @@ static status add_refused(const char *path, fault_list *faults, int64_t *not_dic
     return fault_add_message(faults, &f);
 }
 
+static status read_header(const char *path, dicom_header *out) {
+    if (!nifti_is_name(path)) return dicom_read_header(path, out);
+    *out = (dicom_header){.kind = DICOM_NIFTI, .frames = 1};
+    return path_join(out->path, "", path);
+}
+
 /* Appends the headers of a file: one for each frame of Enhanced CT, one for any other. Local. */
 static status append_headers(const char *path, archive *to, int64_t *capacity) {
     status st;
     int64_t frames = 1, bytes = 0;
     dicom_header one, *all = NULL;
-    TRY(dicom_read_header(path, &one));
+    TRY(read_header(path, &one));
     if (one.kind == DICOM_CT && one.frames > 1) TRY(dicom_read_frames(path, &all, &frames));
     if (to->count + frames > *capacity) {
         void *grown = NULL;
@@ -145,20 +153,19 @@ done:
 }
 
 /* Reads this rank's headers to `mine`. Local. */
-static status read_own(const comm *c, const path_list *files, archive *mine, fault_list *faults) {
+static status read_own(const comm *c, const path_list *files, dicom_kind masks, archive *mine,
+                       fault_list *faults) {
     int64_t capacity = 0;
     for (int64_t i = comm_rank(c); i < files->count; i += comm_size(c)) {
         status st = append_headers(files->at[i], mine, &capacity);
-        if (st == ST_INPUT) st = add_refused(files->at[i], faults, &mine->not_dicom);
+        if (st == ST_INPUT) st = add_refused(files->at[i], masks, faults, &mine->not_dicom);
         if (st != ST_OK) return st;
         activity_progress();
     }
     return ST_OK;
 }
 
-static int by_path(const void *left, const void *right) {
-    return dicom_by_path(left, right);
-}
+static int by_path(const void *left, const void *right) { return dicom_by_path(left, right); }
 
 static int by_note(const void *left, const void *right) {
     const dicom_header *a = *(const dicom_header *const *)left,
@@ -175,8 +182,7 @@ static status add_notes(const archive *a, fault_list *faults) {
     int64_t n = 0;
     TRY(array_alloc(&noted, a->count, sizeof *noted, "headers"));
     for (int64_t i = 0; i < a->count; i++)
-        if (a->headers[i].kind != DICOM_OTHER && a->headers[i].note[0])
-            noted[n++] = &a->headers[i];
+        if (a->headers[i].kind != DICOM_OTHER && a->headers[i].note[0]) noted[n++] = &a->headers[i];
     if (n > 1) qsort(noted, (size_t)n, sizeof *noted, by_note);
     for (int64_t i = 0; i < n; i++) {
         const dicom_header *h = noted[i], *before = i > 0 ? noted[i - 1] : NULL;
@@ -193,7 +199,8 @@ done:
     return st;
 }
 
-status archive_scan(const comm *c, const char *directory, archive *out, fault_list *faults) {
+status archive_scan(const comm *c, const char *directory, dicom_kind masks, archive *out,
+                    fault_list *faults) {
     status st;
     path_list files = {0};
     archive mine = {0};
@@ -201,7 +208,7 @@ status archive_scan(const comm *c, const char *directory, archive *out, fault_li
     int64_t bytes = 0;
     *out = (archive){0};
     TRY(list_files(c, directory, &files, faults));
-    TRY(comm_agree(c, read_own(c, &files, &mine, faults)));
+    TRY(comm_agree(c, read_own(c, &files, masks, &mine, faults)));
     TRY(comm_all_gather(c, mine.headers, mine.count * size, (void **)&out->headers, &bytes, NULL));
     TRY(faults_gather(c, faults));
     out->count = bytes / size;

@@ -1,10 +1,10 @@
 /* C interface to DICOM files, which DCMTK reads and writes. No C++ exception crosses it.
  *
  * Reading supports CT Image Storage and Enhanced CT Image Storage (uncompressed, RLE, JPEG lossless
- * and lossy, JPEG-LS as DCMTK decodes them; JPEG 2000 by OpenJPEG) and Segmentation Storage. HU are
- * stored value * Rescale Slope + Rescale Intercept (PS3.3 C.7.6.3, C.11.1), never
- * a rendered image. Writing produces CT Image Storage and Segmentation Storage from a volume, for
- * `ctaug phantom` and `ctaug export`.
+ * and lossy, JPEG-LS as DCMTK decodes them; JPEG 2000 by OpenJPEG) and Segmentation Storage;
+ * io/dicom_rtstruct.h has RT Structure Sets. HU are stored value * Rescale Slope + Rescale
+ * Intercept (PS3.3 C.7.6.3, C.11.1), never a rendered image. Writing produces CT Image Storage and
+ * Segmentation Storage from a volume, for `ctaug phantom` and `ctaug export`.
  */
 #ifndef CTAUG_IO_DICOM_H
 #define CTAUG_IO_DICOM_H
@@ -21,7 +21,15 @@ extern "C" {
 enum { DICOM_UID = 65, DICOM_TEXT = 65, DICOM_NOTE = 256, DICOM_NO_NUMBER = -1 };
 enum { DICOM_ID = 257, DICOM_PERSON = DICOM_ID + 8 };
 
-typedef enum dicom_kind { DICOM_OTHER, DICOM_CT, DICOM_SEG } dicom_kind;
+/* DICOM_NIFTI is no DICOM, but a NIfTI file that lies among the DICOM files; io/archive.c gives it.
+ */
+typedef enum dicom_kind {
+    DICOM_OTHER,
+    DICOM_CT,
+    DICOM_SEG,
+    DICOM_RTSTRUCT,
+    DICOM_NIFTI
+} dicom_kind;
 
 /* What a CT image shows, by Image Type and Burned In Annotation. */
 typedef enum dicom_picture {
@@ -51,7 +59,7 @@ typedef struct dicom_header {
                                  */
     char sop_uid[DICOM_UID];
     char frame_of_reference_uid[DICOM_UID]; /* empty: not given */
-    char referenced_series_uid[DICOM_UID];  /* SEG only; empty: dicom_seg_fits() can tell */
+    char referenced_series_uid[DICOM_UID];  /* SEG, RTSTRUCT; empty: it names none */
     int64_t acquisition_number, instance_number;
     int64_t rows, columns;
     double position[3];      /* ImagePositionPatient, mm */
@@ -120,7 +128,7 @@ status dicom_read_ct(const dicom_header *h, int16_t *hu);
 typedef struct seg_target {
     const geometry *space;
     const char *frame_of_reference_uid; /* of the CT; "" if it has none */
-    double fractional;              /* part of MaximumFractionalValue from which a pixel counts */
+    double fractional; /* part of MaximumFractionalValue from which a pixel counts */
 } seg_target;
 
 /* Adds the segments of a SEG to the masks of a volume: BINARY, FRACTIONAL and LABELMAP

@@ -41,8 +41,7 @@ std::string dicom_tag_name(const DcmTagKey &tag) {
 
 /* Encodes into memory: DCMTK's file stream ignores the result of fclose(), so that a disk that
  * becomes full at the end would go unnoticed. */
-status dicom_save(const char *path, DcmFileFormat &file) {
-    const E_TransferSyntax syntax = EXS_LittleEndianExplicit;
+status dicom_save(const char *path, DcmFileFormat &file, E_TransferSyntax syntax) {
     const E_EncodingType lengths = EET_ExplicitLength;
     OFCondition made = file.validateMetaInfo(syntax, EWM_createNewMeta);
     const std::size_t size = 4096 + file.calcElementLength(syntax, lengths);

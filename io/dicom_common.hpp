@@ -83,8 +83,9 @@ status dicom_check_claim(const char *path, const dicom_claim &claim, int64_t pay
 status dicom_frame_bytes(const char *path, DcmPixelData &pixels, E_TransferSyntax syntax,
                          int64_t frame, int64_t frames, Uint32 *fragment, std::vector<Uint8> *out);
 
-/* Encodes as Explicit VR Little Endian and publishes the file atomically. */
-status dicom_save(const char *path, DcmFileFormat &file);
+/* Encodes and publishes the file atomically. */
+status dicom_save(const char *path, DcmFileFormat &file,
+                  E_TransferSyntax syntax = EXS_LittleEndianExplicit);
 
 /* Value `index` of an attribute as text; empty if it is missing, has no value, or is longer
  * than DICOM_VALUE_MAX. */
@@ -102,11 +103,15 @@ status dicom_numbers(const char *path, DcmItem &item, const DcmTagKey &tag, doub
 /* The value of a US attribute; ST_INPUT if missing. */
 status dicom_unsigned(const char *path, DcmItem &item, const DcmTagKey &tag, int64_t *out);
 
-/* Fills the fields of a header, of frame out->frame, that io/dicom_traits.cpp reads; what is missing
- * stays empty. */
+/* Fills the fields of a header, of frame out->frame, that io/dicom_traits.cpp reads; what is
+ * missing stays empty. */
 void dicom_read_traits(DcmItem &set, dicom_header *out);
 /* Appends to the note of a header what was read otherwise than it is written. */
 void dicom_note(dicom_header *h, const char *what);
+
+/* Fills IDs and references from an RT Structure Set; what is missing stays empty. Defined in
+ * io/dicom_rtstruct.cpp. */
+status dicom_rtstruct_header(DcmItem &data, dicom_header *out);
 
 /* Item `index` of a sequence in `item`, or NULL. */
 DcmItem *dicom_item(DcmItem &item, const DcmTagKey &sequence, long index = 0);

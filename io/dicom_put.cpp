@@ -63,6 +63,11 @@ std::string dicom_slice_name(int64_t k) {
     return name;
 }
 
+void dicom_put_reference(DcmItem &item, const dicom_identity *who, int64_t k) {
+    dicom_put(item, DCM_ReferencedSOPClassUID, UID_CTImageStorage);
+    dicom_put(item, DCM_ReferencedSOPInstanceUID, dicom_uid(who, dicom_slice_name(k)));
+}
+
 void dicom_slice_position(const geometry *space, int64_t k, double position[3]) {
     for (int i = 0; i < 3; i++)
         position[i] =

@@ -211,6 +211,8 @@ static void classify(DcmFileFormat &file, dicom_header *out) {
     out->kind = DICOM_OTHER;
     if (sop_class == UID_SegmentationStorage || sop_class == DICOM_LABEL_MAP_SEG)
         out->kind = DICOM_SEG;
+    else if (sop_class == UID_RTStructureSetStorage)
+        out->kind = DICOM_RTSTRUCT;
     else if (sop_class == UID_CTImageStorage || dicom_is_enhanced(set))
         out->kind = DICOM_CT;
     else
@@ -267,7 +269,8 @@ static status read_common(const char *path, DcmFileFormat &file, dicom_header *o
     classify(file, out);
     if (out->kind == DICOM_CT && !dicom_is_enhanced(set) && !is_slice(set, 0, out))
         out->kind = DICOM_OTHER;
-    if (out->kind == DICOM_OTHER) goto done;
+    if (out->kind == DICOM_RTSTRUCT) TRY(dicom_rtstruct_header(set, out));
+    if (out->kind == DICOM_OTHER || out->kind == DICOM_RTSTRUCT) goto done;
     if (layout.note) dicom_note(out, layout.note);
     TRY(dicom_check_syntax(path, layout));
     TRY(read_identity(set, out));

@@ -106,16 +106,11 @@ static void put_segments(DcmItem &item, const std::vector<mask_frame> &frames,
     }
 }
 
-static void put_reference(DcmItem &item, const dicom_identity *who, int64_t k) {
-    dicom_put(item, DCM_ReferencedSOPClassUID, UID_CTImageStorage);
-    dicom_put(item, DCM_ReferencedSOPInstanceUID, dicom_uid(who, dicom_slice_name(k)));
-}
-
 static void put_referenced_series(DcmItem &item, const dicom_identity *who, const volume *v) {
     DcmItem &series = dicom_put_item(item, DCM_ReferencedSeriesSequence);
     dicom_put(series, DCM_SeriesInstanceUID, dicom_uid(who, "series"));
     for (int64_t k = 0; k < v->space.shape[0]; k++)
-        put_reference(dicom_put_item(series, DCM_ReferencedInstanceSequence), who, k);
+        dicom_put_reference(dicom_put_item(series, DCM_ReferencedInstanceSequence), who, k);
 }
 
 static void put_dimension(DcmItem &item, const std::string &organization, const DcmTagKey &group,
@@ -158,7 +153,7 @@ static void put_frame_groups(DcmItem &item, const dicom_identity *who, const geo
     DcmItem &derivation = dicom_put_item(groups, DCM_DerivationImageSequence);
     dicom_put_code(derivation, DCM_DerivationCodeSequence, "113076", "DCM", "Segmentation");
     DcmItem &source = dicom_put_item(derivation, DCM_SourceImageSequence);
-    put_reference(source, who, frame.slice);
+    dicom_put_reference(source, who, frame.slice);
     dicom_put_code(source, DCM_PurposeOfReferenceCodeSequence, "121322", "DCM",
                    "Source image for image processing operation");
 

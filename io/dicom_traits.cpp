@@ -24,14 +24,10 @@ static const DcmTagKey pass_tags[DICOM_PASS_KEYS] = {
 
 /* Where Enhanced CT has the value of a frame, in its frame content. */
 static const DcmTagKey frame_pass_tags[DICOM_PASS_KEYS] = {
-    DCM_TemporalPositionIndex,
-    DCM_NominalPercentageOfCardiacPhase,
-    DCM_TriggerTime,
-    DCM_FrameAcquisitionNumber,
-    DCM_ConvolutionKernel,
-    DCM_KVP,
-    DCM_SeriesDescription,
-    DCM_FrameAcquisitionDateTime,
+    DCM_TemporalPositionIndex, DCM_NominalPercentageOfCardiacPhase,
+    DCM_TriggerTime,           DCM_FrameAcquisitionNumber,
+    DCM_ConvolutionKernel,     DCM_KVP,
+    DCM_SeriesDescription,     DCM_FrameAcquisitionDateTime,
 };
 
 const char *dicom_pass_name(int key) {
@@ -135,7 +131,8 @@ static int has_prefix(const char *path) {
 }
 
 static dicom_kind kind_of(const std::string &sop_class) {
-    if (sop_class == UID_SegmentationStorage) return DICOM_SEG;
+    if (sop_class == UID_SegmentationStorage || sop_class == DICOM_LABEL_MAP_SEG) return DICOM_SEG;
+    if (sop_class == UID_RTStructureSetStorage) return DICOM_RTSTRUCT;
     const bool is_ct = sop_class == UID_CTImageStorage || sop_class == UID_EnhancedCTImageStorage ||
                        sop_class == UID_LegacyConvertedEnhancedCTImageStorage;
     return is_ct ? DICOM_CT : DICOM_OTHER;
@@ -173,6 +170,8 @@ status dicom_salvage(const char *path, dicom_header *out, dicom_remains *remains
         if (reference)
             copy(dicom_text(*reference, DCM_SeriesInstanceUID), out->referenced_series_uid,
                  sizeof out->referenced_series_uid);
+        if (out->kind == DICOM_RTSTRUCT) st = dicom_rtstruct_header(set, out);
+        if (st != ST_OK) return st;
         remains->is_dicom = 1;
         remains->has_pixels =
             set.tagExists(DCM_PixelData) || (!layout.as_said && layout.pixels < layout.end);

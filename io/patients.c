@@ -99,7 +99,7 @@ static status build(graph *g, int64_t n) {
     TRY(array_alloc(&g->links, n, sizeof *g->links, "the list of patients"));
     for (int64_t i = 0; i < n; i++) {
         const dicom_header *h = &g->headers[i];
-        if (h->kind == DICOM_OTHER) continue;
+        if (h->kind == DICOM_OTHER || h->kind == DICOM_NIFTI) continue;
         g->nodes[g->node_count++] = (node){study_of(h), true, i, 0};
         if (h->patient_id[0]) g->nodes[g->node_count++] = (node){h->patient_id, false, i, 0};
     }
@@ -116,7 +116,7 @@ static status build(graph *g, int64_t n) {
     g->node_count = kept;
     for (int64_t i = 0; i < n; i++) {
         const dicom_header *h = &g->headers[i];
-        if (h->kind == DICOM_OTHER) continue;
+        if (h->kind == DICOM_OTHER || h->kind == DICOM_NIFTI) continue;
         g->links[g->link_count++] =
             (link){i, h->patient_id[0] ? find_node(g, h->patient_id, false) : -1,
                    find_node(g, study_of(h), true), h->patient_id_form};

@@ -30,8 +30,8 @@ typedef struct patient_merge {
     char first[PATH_SIZE], second[PATH_SIZE]; /* a file of each kind */
 } patient_merge;
 
-/* Sets `person` of the n headers: equal texts for one person. Headers of kind DICOM_OTHER have none
- * and are left out. *merges lists every merge once, in an order that follows from the headers
+/* Sets `person` of the n headers: equal texts for one person. Headers of kind DICOM_OTHER and
+ * DICOM_NIFTI have none and are left out. *merges lists every merge once, in an order that follows from the headers
  * (free()). The headers must have the same order on every rank. Local. */
 status patients_find(dicom_header *headers, int64_t n, patient_merge **merges, int64_t *count);
 

@@ -34,17 +34,23 @@ static int64_t series_end(const placed *slices, int64_t n, int64_t first) {
 
 /* ---- segmentations ---- */
 
+/* The attribute by which a segmentation names its series; "": its kind has none. */
+static const char *reference_tag(dicom_kind kind) {
+    return kind == DICOM_SEG        ? "ReferencedSeriesSequence (0008,1115)"
+           : kind == DICOM_RTSTRUCT ? "RTReferencedSeriesSequence (3006,0014)"
+                                    : "";
+}
+
 static status add_seg_fault(series_list *list, const dicom_header *seg, bool ordinary,
                             const char *reason, const char *advice) {
-    return fault_add(&list->faults,
-                     &(fault){.scope = FAULT_SEG,
-                              .ordinary = ordinary,
-                              .files = 1,
-                              .text = {[FAULT_PATH] = seg->path,
-                                       [FAULT_UID] = seg->referenced_series_uid,
-                                       [FAULT_TAG] = "ReferencedSeriesSequence (0008,1115)",
-                                       [FAULT_REASON] = reason,
-                                       [FAULT_ADVICE] = advice}});
+    return fault_add(&list->faults, &(fault){.scope = FAULT_SEG,
+                                             .ordinary = ordinary,
+                                             .files = 1,
+                                             .text = {[FAULT_PATH] = seg->path,
+                                                      [FAULT_UID] = seg->referenced_series_uid,
+                                                      [FAULT_TAG] = reference_tag(seg->kind),
+                                                      [FAULT_REASON] = reason,
+                                                      [FAULT_ADVICE] = advice}});
 }
 
 static bool is_left_out(const fault_list *faults, const char *uid) {
@@ -64,9 +70,12 @@ static bool has_identity(const series *s, const dicom_header *seg) {
 }
 
 /* A segmentation of a series that is not in the list. It is a fault if it leaves a patient without
- * any, which segmentations of other series (that were not exported) do not. */
+ * any, which segmentations of other series (that were not exported) do not. Nobody knows whose a
+ * NIfTI mask is. */
 static status add_unmatched(series_list *list, const dicom_header *seg) {
     bool here = false, labelled = false;
+    if (seg->kind == DICOM_NIFTI)
+        return add_seg_fault(list, seg, true, "no series lies in its folder, nor below", "");
     if (is_left_out(&list->faults, seg->referenced_series_uid))
         return add_seg_fault(list, seg, true, "the series that it refers to is left out", "");
     for (int64_t i = 0; i < list->count; i++) {
@@ -86,22 +95,17 @@ static status belongs(const series *s, const dicom_header *seg, bool *yes) {
     return dicom_seg_fits(seg->path, &s->source, s->slices[0].frame_of_reference_uid, yes);
 }
 
-/* Assigns a SEG to the series that it refers to; *matched: that there is one. */
-static status add_segmentation(series_list *list, const dicom_header *seg, bool *matched) {
+/* The series of a SEG, NULL if there is none, and in *volumes how many it could be. ST_INPUT if the
+ * SEG is at fault. */
+static status match_seg(const series_list *list, const dicom_header *seg, series **match,
+                        int64_t *volumes) {
     series *found = NULL;
-    int64_t volumes = 0;
-    *matched = false;
+    *match = NULL;
+    *volumes = 0;
     for (int64_t i = 0; i < list->count; i++) {
         series *s = &list->items[i];
         bool yes = false;
         status st = belongs(s, seg, &yes);
-        *matched = st == ST_INPUT;
-        if (st == ST_INPUT)
-            return fault_add_message(&list->faults,
-                                     &(fault){.scope = FAULT_SEG,
-                                              .files = 1,
-                                              .text = {[FAULT_PATH] = seg->path,
-                                                       [FAULT_ADVICE] = "correct the segmentation"}});
         if (st != ST_OK) return st;
         if (!yes) continue;
         /* One UID used by two patients: the patient ID decides. */
@@ -110,19 +114,55 @@ static status add_segmentation(series_list *list, const dicom_header *seg, bool 
             continue;
         }
         found = s;
-        volumes++;
+        ++*volumes;
     }
-    if (!found) return ST_OK;
-    *matched = true;
+    *match = found;
+    return ST_OK;
+}
+
+/* A structure set may name another frame of reference than the series that it refers to. */
+static status note_other_frame(series_list *list, const series *s, const dicom_header *mask) {
+    const char *ours = s->slices[0].frame_of_reference_uid, *theirs = mask->frame_of_reference_uid;
+    if (mask->kind != DICOM_RTSTRUCT || !*ours || !*theirs || strcmp(ours, theirs) == 0)
+        return ST_OK;
+    return fault_add(&list->faults,
+                     &(fault){.scope = FAULT_NOTE,
+                              .text = {[FAULT_PATH] = mask->path,
+                                       [FAULT_UID] = s->series_uid,
+                                       [FAULT_TAG] = "FrameOfReferenceUID (0020,0052)",
+                                       [FAULT_REASON] = "names another frame of reference than the "
+                                                        "series that it refers to; used all the "
+                                                        "same"}});
+}
+
+/* Assigns a segmentation to its series; *matched: that there is one, or that it is at fault. */
+static status add_segmentation(series_list *list, const dicom_header *seg, bool *matched) {
+    series *found = NULL;
+    int64_t volumes = 0;
+    status st = ST_OK;
+    if (seg->kind == DICOM_SEG)
+        st = match_seg(list, seg, &found, &volumes);
+    else
+        found = series_match(list, seg, &volumes);
+    *matched = st == ST_INPUT || volumes > 0;
+    if (st == ST_INPUT)
+        return fault_add_message(
+            &list->faults,
+            &(fault){
+                .scope = FAULT_SEG,
+                .files = 1,
+                .text = {[FAULT_PATH] = seg->path, [FAULT_ADVICE] = "correct the segmentation"}});
+    if (st != ST_OK || volumes == 0) return st;
     if (volumes > 1)
-        return add_seg_fault(list, seg, false,
-                             "several volumes can be the segmented one",
+        return add_seg_fault(list, seg, false, "several volumes can be the segmented one",
                              "export the passes as series of their own");
     void *grown =
         realloc(found->segmentations, (size_t)(found->segmentation_count + 1) * PATH_SIZE);
     if (!grown) return status_memory("segmentations", PATH_SIZE);
     found->segmentations = grown;
     memcpy(found->segmentations[found->segmentation_count++], seg->path, PATH_SIZE);
+    st = note_other_frame(list, found, seg);
+    if (st != ST_OK) return st;
     if (found->shear[0] == 0 && found->shear[1] == 0) return ST_OK;
     found->faulty_labels = true;
     return add_seg_fault(list, seg, false,
@@ -143,10 +183,10 @@ static status add_segmentations(series_list *list, const archive *files) {
                 list->items[k].faulty_labels = true;
     }
     for (int64_t i = 0; i < files->count; i++)
-        if (files->headers[i].kind == DICOM_SEG)
+        if (files->headers[i].kind == list->masks)
             TRY(add_segmentation(list, &files->headers[i], &matched[i]));
     for (int64_t i = 0; i < files->count; i++)
-        if (files->headers[i].kind == DICOM_SEG && !matched[i])
+        if (files->headers[i].kind == list->masks && !matched[i])
             TRY(add_unmatched(list, &files->headers[i]));
 done:
     free(matched);
@@ -255,11 +295,12 @@ status series_scan(const comm *c, const char *directory, const series_policy *po
     archive files = {0};
     placed *slices = NULL;
     int64_t count = 0;
-    *out = (series_list){0};
-    TRY(archive_scan(c, directory, &files, &out->faults));
+    *out = (series_list){.masks = policy->masks};
+    TRY(archive_scan(c, directory, policy->masks, &files, &out->faults));
     out->files = files.files;
     out->not_dicom = files.not_dicom;
-    for (int64_t i = 0; i < files.count; i++) out->others += files.headers[i].kind == DICOM_OTHER;
+    for (int64_t i = 0; i < files.count; i++)
+        out->others += files.headers[i].kind != DICOM_CT && files.headers[i].kind != policy->masks;
     TRY(comm_agree(c, find_patients(&files, out)));
     TRY(comm_agree(c, place_slices(&files, &slices, &count)));
     TRY(content_of_shared_places(c, slices, count, &out->faults));

@@ -25,7 +25,7 @@ typedef struct series {
     double shear[2]; /* mm by which the last slice is shifted along rows and along columns against
                         the first; resampled to 0 by series_read() */
     dicom_header *slices;             /* in order; source.shape[0] of them */
-    char (*segmentations)[PATH_SIZE]; /* the SEG files that refer to this series */
+    char (*segmentations)[PATH_SIZE]; /* the files with label masks of this series */
     int64_t segmentation_count;
     bool faulty_labels; /* one of its segmentations cannot be used: the labels are not known */
 } series;
@@ -33,18 +33,21 @@ typedef struct series {
 typedef struct series_list {
     series *items; /* sorted by pseudonym */
     int64_t count;
+    dicom_kind masks; /* the kind of the segmentations */
     fault_list faults;
     int64_t files, not_dicom; /* that the folder holds; of them */
-    int64_t others;           /* DICOM files that are neither CT slices nor SEG */
+    int64_t others;           /* files that are neither CT slices nor of the kind `masks` */
     int64_t single_count;     /* series of a single slice, which are excluded */
     int64_t merges;           /* patients under several IDs, or without one: notes say which */
 } series_list;
 
-/* The key of the pseudonyms, and the keys ingest.gaps, ingest.tilt and ingest.orientation. All
- * false: refuse, refuse, axial. */
+/* The key of the pseudonyms, the keys ingest.gaps, ingest.tilt and ingest.orientation (all false:
+ * refuse, refuse, axial), and the kind of the files that are taken as segmentations: DICOM_SEG,
+ * DICOM_RTSTRUCT or DICOM_NIFTI (files named .nii and .nii.gz, which are never read as DICOM). */
 typedef struct series_policy {
     const pseudonym_key *key; /* borrowed */
     bool split_gaps, shear, any_orientation;
+    dicom_kind masks;
 } series_policy;
 
 /* Scans the files below `directory` (io/archive.h) on all ranks and returns the same list on every
@@ -64,7 +67,16 @@ status series_scan(const comm *c, const char *directory, const series_policy *po
                    series_list *out);
 void series_list_free(series_list *list);
 
-/* Whether the labels of a series are not known: no SEG refers to it, or one is at fault. Local. */
+/* The series of the list that an RT Structure Set or a NIfTI mask belongs to; NULL if there is
+ * none, or more than one by the first rule that holds for any, which is *count:
+ * - RT Structure Set: the series that it refers to, rather of its patient;
+ * - RT Structure Set: a series of the same patient and frame of reference;
+ * - NIfTI: the series in its folder; the series in the folders below.
+ * Local. */
+series *series_match(const series_list *list, const dicom_header *mask, int64_t *count);
+
+/* Whether the labels of a series are not known: no segmentation refers to it, or one is at fault.
+ * Local. */
 bool series_is_unlabelled(const series *s);
 
 /* Removes the series whose labels are not known. Local. */

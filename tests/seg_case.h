@@ -1,19 +1,19 @@
-/* Reading a SEG into a label map, with every segment under its own label.
+/* Reading files of label masks into a label map, with every structure under its own name.
  *
  * Included by C tests. */
 #ifndef CTAUG_TESTS_SEG_CASE_H
 #define CTAUG_TESTS_SEG_CASE_H
 
-#include "io/dicom.h"
+#include "io/label_file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Adds the labels of a SEG to `set`, which begins as {0}. */
-static inline status seg_labels(const char *path, label_set *set) {
+/* Adds the names in a file of label masks to `set`, which begins as {0}. */
+static inline status mask_labels(const char *path, dicom_kind kind, label_set *set) {
     status st;
     structure_texts texts = {0};
-    TRY(dicom_seg_texts(path, &texts));
+    TRY(label_file_texts(path, kind, &texts));
     if (set->count == 0) snprintf(set->name[set->count++], LABEL_NAME, "background");
     for (int64_t i = 0; i < texts.count && set->count < LABELS_MAX; i++)
         if (label_find(set, texts.at[i]) < 0)
@@ -21,6 +21,10 @@ static inline status seg_labels(const char *path, label_set *set) {
 done:
     structure_texts_free(&texts);
     return st;
+}
+
+static inline status seg_labels(const char *path, label_set *set) {
+    return mask_labels(path, DICOM_SEG, set);
 }
 
 /* Names by which each label of `set` has its value there. */
@@ -38,23 +42,29 @@ static inline status seg_names(const label_set *set, structure_names *names) {
     return ST_OK;
 }
 
-/* The label map of a SEG, with labels as seg_labels() gives them. */
-static inline status seg_read(const char *path, const seg_target *to, label_set *set,
-                              uint8_t *labels) {
+/* The label map of a file of label masks, with labels as mask_labels() gives them. */
+static inline status mask_read(const char *path, dicom_kind kind, const seg_target *to,
+                               label_set *set, uint8_t *labels, rtstruct_tally *tally) {
     const overlap_rule smaller = {OVERLAP_SMALLER_WINS, NULL, 0};
     status st;
     structure_names names = {0};
     masks *all = NULL;
     int64_t overlapped = 0;
-    TRY(seg_labels(path, set));
+    TRY(mask_labels(path, kind, set));
     TRY(seg_names(set, &names));
     TRY(masks_new(to->space, &all));
-    TRY(dicom_read_seg(path, to, &names, all));
+    TRY(label_file_read(path, kind, to, &names, all, tally));
     TRY(masks_join(all, &smaller, set, labels, &overlapped));
 done:
     masks_free(all);
     structure_names_free(&names);
     return st;
+}
+
+static inline status seg_read(const char *path, const seg_target *to, label_set *set,
+                              uint8_t *labels) {
+    rtstruct_tally none = {0};
+    return mask_read(path, DICOM_SEG, to, set, labels, &none);
 }
 
 #endif

@@ -316,7 +316,7 @@ def injection(place):
     said = export(store, "nifti", out)
     said += chain.run(0, "ingest", place + "/evil-run.yaml", "--set", "out=" + place + "/evil-too")
     assert "label 'structure-1' marks no voxel" in said, said
-    assert "1 labels of segments" in said, said
+    assert "1 names in segmentations" in said, said
     for root in (place + "/evil-run", place + "/evil-too", out):
         for path in glob.glob(root + "/**/*", recursive=True):
             if os.path.isfile(path):

@@ -96,7 +96,7 @@ def overlaps(place, dicom, masks):
         assert (named(names, found[0]) == want).all()
         assert count > 100 and event["overlapped_voxels"] == count
         assert "%d voxels lie in two or more structures" % count in said, said
-        assert "1 labels of segments are neither" in said and SECRET not in said, said
+        assert "1 names in segmentations are neither" in said and SECRET not in said, said
         stores.append(chain.hashes("%s/smaller-%d/store" % (place, ranks)))
     assert stores[0] == stores[1] == stores[2]
     for root in glob.glob(place + "/smaller-*/**/*", recursive=True):
@@ -107,9 +107,11 @@ def overlaps(place, dicom, masks):
     said, found, names, _ = ingest(place, "order", dicom, "overlap: order",
                                    'order: ["liver", "Vesel"]')
     assert (named(names, found[0]) == joined(masks, ["liver", "lesion", "Vessel"])[0]).all()
-    assert "ingest.order: no segment is 'Vesel'" in said, said
+    assert "ingest.order: no structure is 'Vesel'" in said, said
 
-    said = ingest(place, "refuse", dicom, "overlap: refuse", expect=3)[0]
+    # A refused overlap costs the labels of its patient alone.
+    said, found = ingest(place, "refuse", dicom, "overlap: refuse")[:2]
+    assert len(found) == 1, found
     assert "%d voxels lie in two or more structures, such as" % joined(masks, by_size)[1] in said
     ingest(place, "order-of-none", dicom, "overlap: order", expect=2)
 
@@ -125,8 +127,8 @@ def maps(place, dicom, masks, labels):
     assert (named(names, found[1]) == np.array(["background", "organ", "bone", "background"])
             [labels]).all()
     assert event["overlapped_voxels"] == 0
-    assert "2 labels of segments are not in ingest.structures: left out" in said, said
-    assert "ingest.structures: no segment is 'spleen'" in said, said
+    assert "2 names in segmentations are not in ingest.structures: left out" in said, said
+    assert "ingest.structures: no structure is 'spleen'" in said, said
     said = ingest(place, "map-twice", dicom, 'structures: ["a: liver", "b: liver"]', expect=2)[0]
     assert "map-twice.yaml:5: ingest.structures: entry 2" in said, said
 

@@ -55,8 +55,10 @@ static void write_examination(const char *name, const char *patient, const char 
     barrier();
 }
 
-static const series_policy refuse = {.key = &key}, split = {.key = &key, .split_gaps = true}, shear = {.key = &key, .shear = true},
-                                   turned = {.key = &key, .any_orientation = true};
+static const series_policy refuse = {.key = &key, .masks = DICOM_SEG},
+                           split = {.key = &key, .split_gaps = true, .masks = DICOM_SEG},
+                           shear = {.key = &key, .shear = true, .masks = DICOM_SEG},
+                           turned = {.key = &key, .any_orientation = true, .masks = DICOM_SEG};
 
 static void scan_fails(const char *name, const char *reason) {
     series_list list;

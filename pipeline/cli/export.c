@@ -7,7 +7,7 @@
  */
 #include "pipeline/cli/export_card.h"
 #include "pipeline/cli/verb.h"
-#include "io/dicom.h"
+#include "io/dicom_rtstruct.h"
 #include "io/image.h"
 #include "io/nifti.h"
 #include "io/alloc.h"
@@ -23,7 +23,7 @@
 #include <string.h>
 
 const char export_help[] =
-    "usage: ctaug export --store DIR --format dicom|nifti|nnunet|png --out DIR\n"
+    "usage: ctaug export --store DIR --format dicom|nifti|nnunet|png --out DIR [--rtstruct]\n"
     "\n"
     "Writes every volume of a store, real or synthetic, for other programs.\n"
     "  --store DIR      a store: RUN/store or RUN/synthetic\n"
@@ -33,6 +33,7 @@ const char export_help[] =
     "                   labels in imagesTs\n"
     "           png     one picture of evenly spaced slices for each volume, structures tinted\n"
     "  --out DIR        new or empty\n"
+    "  --rtstruct       with dicom: the structures also as an RT Structure Set, rtstruct.dcm\n"
     "README.md and card.json in it say what the data are; the licence is yours to fill in.\n"
     "\n"
     "Synthetic volumes that the gate of their run (RUN/gate) does not let pass are exported with "
@@ -47,6 +48,7 @@ typedef struct exporter {
     output_folder folder;
     bool synthetic;
     gate_finding gate; /* on rank 0 */
+    bool rtstruct;     /* DICOM: an RT Structure Set, too */
 } exporter;
 
 /* Writes one volume to the temporary folder. Local. */
@@ -81,6 +83,7 @@ static status export_dicom(const exporter *e, const store_entry *entry, const vo
     who.deidentified = !e->synthetic;
     if (e->synthetic) snprintf(who.model, sizeof who.model, "%s", export_model(e->from));
     TRY(dicom_write_volume(path, &who, v, store_labels(e->from)));
+    if (e->rtstruct) TRY(dicom_write_rtstruct(path, &who, v, store_labels(e->from)));
 done:
     return st;
 }
@@ -289,8 +292,12 @@ status export_verb(const comm *c, int argc, char **argv) {
         {.name = "--store", .text = &directory, .required = true},
         {.name = "--format", .choice = &format, .choices = &formats, .required = true},
         {.name = "--out", .text = &out, .required = true},
+        {.name = "--rtstruct", .flag = &e.rtstruct},
         {0}};
     status st = verb_parse(argc, argv, options, NULL, 0, NULL);
+    if (st == ST_OK && e.rtstruct && FORMATS[format].write != export_dicom)
+        st =
+            status_fail(ST_USAGE, "--rtstruct is for --format dicom, not %s", FORMATS[format].name);
     if (st == ST_OK) st = store_open(directory, &e.from);
     TRY(comm_agree(c, st));
     e.synthetic = is_synthetic(e.from);

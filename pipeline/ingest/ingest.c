@@ -14,6 +14,7 @@
 #include "pipeline/ingest/findings.h"
 #include "pipeline/ingest/input_hashes.h"
 #include "pipeline/ingest/label_names.h"
+#include "pipeline/ingest/mask_labels.h"
 #include "pipeline/stage.h"
 
 #include <inttypes.h>
@@ -30,7 +31,7 @@ typedef struct ingest {
     const stage_context *stage;
     char directory[PATH_SIZE], fingerprint[SHA256_HEX];
     series_list list;
-    const char **paths; /* of all input files: the slices and SEG files of each series in turn */
+    const char **paths; /* of all input files: the slices and mask files of each series in turn */
     input_file *files;  /* of `paths` */
     int64_t file_count;
     pseudonym_key key;
@@ -40,11 +41,8 @@ typedef struct ingest {
     stored_counts stored;
     int64_t without_seg, voxels;
     label_set labels;
-    structure_names names; /* of segments; its label set is `labels` */
-    overlap_rule overlap;
-    const char *rules[STRUCTURES_MAX], *order[STRUCTURES_MAX]; /* texts of the study */
-    int64_t overlapped; /* voxels in two or more structures */
-    bool from_seg;
+    mask_labels masks;              /* labels from files; the label set of its names is `labels` */
+    bool from_seg;                  /* labels come from files: SEG, RT Structure Sets or NIfTI */
     uint8_t label_of_hu[HU_VALUES]; /* labels from thresholds only: label of h at h + HU_ZERO */
     int64_t label_voxels[LABELS_MAX];
 } ingest;
@@ -69,29 +67,6 @@ static status labels_from_thresholds(ingest *in) {
     return ST_OK;
 }
 
-/* Warns of names of the study that no segment has. Local. */
-static void warn_of_missing(const ingest *in) {
-    journal *log = in->stage->log;
-    const study *study = in->stage->study;
-    char name[LABEL_NAME];
-    if (in->names.renamed > 0)
-        log_warning(log,
-                    "%" PRId64 " labels of segments are neither in ingest.structures nor names "
-                    "that ctaug knows: they are called structure-N",
-                    in->names.renamed);
-    if (in->names.left_out > 0)
-        log_info(log, "%" PRId64 " labels of segments are not in ingest.structures: left out",
-                 in->names.left_out);
-    for (int i = 0; i < study->ingest.structures.count; i++) {
-        structure_rule_name(in->rules[i], name);
-        if (label_find(&in->labels, name) < 0)
-            log_warning(log, "ingest.structures: no segment is '%s'", name);
-    }
-    for (int i = 0; i < study->ingest.order.count; i++)
-        if (label_find(&in->labels, in->order[i]) < 0)
-            log_warning(log, "ingest.order: no segment is '%s'", in->order[i]);
-}
-
 /* Whether slice z is the first of a file; several frames of one file follow each other. */
 static bool begins_file(const series *one, int64_t z) {
     return z == 0 || strcmp(one->slices[z].path, one->slices[z - 1].path) != 0;
@@ -107,7 +82,7 @@ static int64_t file_count(const series *one) {
     return slice_file_count(one) + one->segmentation_count;
 }
 
-/* Lists the input files in an order that follows from their content and, for several SEG files of
+/* Lists the input files in an order that follows from their content and, for several mask files of
  * one series, from their names. Local. */
 static status list_files(ingest *in) {
     int64_t next = 0;
@@ -123,8 +98,8 @@ static status list_files(ingest *in) {
     return st;
 }
 
-/* SHA-256 over the content of all slices and SEG files. Paths and times are not included, so that a
- * copy of the archive has the same hash. Local. */
+/* SHA-256 over the content of all slices and mask files. Paths and times are not included, so that
+ * a copy of the archive has the same hash. Local. */
 static status input_hash(const ingest *in, char hex[SHA256_HEX]) {
     char *text = NULL;
     size_t length = 0;
@@ -204,28 +179,6 @@ static const char *file_at_fault(const series *one) {
     return one->slices[0].path;
 }
 
-/* Reads the segmentations of a volume that is not turned yet. ST_INPUT: *path is at fault. Local.
- */
-static status read_labels(ingest *in, const series *one, volume *v, const char **path) {
-    const seg_target to = {.space = &v->space,
-                           .frame_of_reference_uid = one->slices[0].frame_of_reference_uid,
-                           .fractional = in->stage->study->ingest.fractional};
-    masks *all = NULL;
-    int64_t overlapped = 0;
-    status st;
-    TRY(masks_new(&v->space, &all));
-    for (int64_t k = 0; k < one->segmentation_count; k++) {
-        *path = one->segmentations[k];
-        TRY(dicom_read_seg(*path, &to, &in->names, all));
-    }
-    st = masks_join(all, &in->overlap, &in->labels, v->labels, &overlapped);
-    if (st == ST_INPUT) TRY(status_fail(st, "%s: %s", *path, status_message()));
-    in->overlapped += overlapped;
-done:
-    masks_free(all);
-    return st;
-}
-
 /* Records that volume i, or only its labels, cannot be stored for the reason in status_message().
  * Local. */
 static status quarantine(ingest *in, store_writer *w, int64_t i, fault_scope scope,
@@ -253,7 +206,8 @@ static status read_volume(ingest *in, store_writer *w, int64_t i, volume *v) {
     status st = series_read(one, v);
     if (st == ST_INPUT) return quarantine(in, w, i, FAULT_SERIES, file_at_fault(one));
     TRY(st);
-    if (in->from_seg && !series_is_unlabelled(one)) st = read_labels(in, one, v, &path);
+    if (in->from_seg && !series_is_unlabelled(one))
+        st = mask_labels_read(&in->masks, one, v, &path);
     if (st == ST_INPUT) {
         st = quarantine(in, w, i, FAULT_SEG, path);
         memset(v->labels, 0, (size_t)(v->space.shape[0] * v->space.shape[1] * v->space.shape[2]));
@@ -317,7 +271,7 @@ static status write_volumes(ingest *in, store_writer *w) {
     TRY(comm_sum_i64(s->comm, in->label_voxels, in->labels.count));
     TRY(comm_sum_i64(s->comm, in->fates, in->list.count));
     TRY(series_share_faults(s->comm, &in->list, &in->late));
-    TRY(comm_sum_i64(s->comm, &in->overlapped, 1));
+    TRY(mask_labels_sum(s->comm, &in->masks));
 done:
     free(gathered);
     return st;
@@ -357,9 +311,9 @@ static status judge(const ingest *in) {
     const int64_t faults = findings_faults(&in->list.faults);
     if (in->stored.volumes == 0 && in->without_seg > 0)
         return status_fail(ST_INPUT,
-                           "nothing is left to store: no DICOM SEG that can be used refers to any "
-                           "of %" PRId64 " CT series; add some, or set ingest.labels to thresholds",
-                           in->without_seg);
+                           "nothing is left to store: no %s that can be used refers to any of "
+                           "%" PRId64 " CT series; add some, or set ingest.labels to thresholds",
+                           label_file_word(in->list.masks), in->without_seg);
     if (in->stored.volumes == 0)
         return status_fail(ST_INPUT,
                            "nothing is left to store: of %" PRId64 " files (%" PRId64
@@ -439,6 +393,9 @@ done:
 static status choose_series(ingest *in) {
     const bool first = comm_rank(in->stage->comm) == 0;
     const bool keep = in->stage->study->ingest.unlabelled == UNLABELLED_KEEP;
+    const char *word = label_file_word(in->list.masks);
+    char reason[64];
+    snprintf(reason, sizeof reason, "no %s refers to it", word);
     for (int64_t i = 0; i < in->list.count && in->from_seg; i++) {
         const series *one = &in->list.items[i];
         if (!series_is_unlabelled(one)) continue;
@@ -451,16 +408,15 @@ static status choose_series(ingest *in) {
                      .files = one->source.shape[0],
                      .text = {[FAULT_PATH] = one->slices[0].path,
                               [FAULT_UID] = one->series_uid,
-                              [FAULT_REASON] = one->faulty_labels
-                                                   ? "its segmentation cannot be used"
-                                                   : "no DICOM SEG refers to it",
+                              [FAULT_REASON] =
+                                  one->faulty_labels ? "its segmentation cannot be used" : reason,
                               [FAULT_ADVICE] = "segment it, or set ingest.unlabelled: keep"}});
         if (st != ST_OK) return st;
     }
     if (in->from_seg && !keep) series_keep_labelled(&in->list);
     if (first && in->without_seg > 0)
-        log_info(in->stage->log, "%" PRId64 " CT series that no DICOM SEG refers to %s",
-                 in->without_seg, keep ? "are stored as unlabelled" : "left out");
+        log_info(in->stage->log, "%" PRId64 " CT series that no %s refers to %s", in->without_seg,
+                 word, keep ? "are stored as unlabelled" : "left out");
     if (first && in->list.single_count > 0)
         log_info(in->stage->log, "%" PRId64 " CT series of a single slice left out",
                  in->list.single_count);
@@ -483,27 +439,24 @@ static void log_summary(const ingest *in) {
         if (k > 0 && in->label_voxels[k] == 0 && comm_rank(s->comm) == 0)
             log_warning(s->log, "label '%s' marks no voxel", in->labels.name[k]);
     }
-    log_event(s->log, "ingest",
-              json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:I, s:[f,f,f], "
-                        "s:[f,f,f]}",
-                        "fingerprint", in->fingerprint, "patients", (json_int_t)in->stored.patients,
- "patients_merged", (json_int_t)in->list.merges, "volumes", (json_int_t)in->stored.volumes,
-                        "slices", (json_int_t)in->stored.slices, "voxels", (json_int_t)in->voxels,
-                        "left_out", (json_int_t)in->list.others, "faults",
-                        (json_int_t)findings_faults(&in->list.faults), "single_slice_series",
-                        (json_int_t)in->list.single_count, "series_without_seg",
-                        (json_int_t)in->without_seg, "labels_from",
-                        named_table_name(&label_sources, s->study->ingest.labels), "label_voxels",
-                        counts, "overlapped_voxels", (json_int_t)in->overlapped, "spacing_min", low[0], low[1], low[2], "spacing_max", high[0],
-                        high[1], high[2]));
-    if (in->overlapped > 0 && comm_rank(s->comm) == 0)
-        log_warning(s->log,
-                    "%" PRId64 " voxels lie in two or more structures: overlaps are joined by "
-                    "ingest.overlap: %s",
-                    in->overlapped, in->overlap.kind == OVERLAP_ORDER ? "order" : "smaller-wins");
+    log_event(
+        s->log, "ingest",
+        json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:I, s:[f,f,f], "
+                  "s:[f,f,f]}",
+                  "fingerprint", in->fingerprint, "patients", (json_int_t)in->stored.patients,
+                  "patients_merged", (json_int_t)in->list.merges, "volumes",
+                  (json_int_t)in->stored.volumes, "slices", (json_int_t)in->stored.slices, "voxels",
+                  (json_int_t)in->voxels, "left_out", (json_int_t)in->list.others, "faults",
+                  (json_int_t)findings_faults(&in->list.faults), "single_slice_series",
+                  (json_int_t)in->list.single_count, "series_without_seg",
+                  (json_int_t)in->without_seg, "labels_from",
+                  named_table_name(&label_sources, s->study->ingest.labels), "label_voxels", counts,
+                  "overlapped_voxels", (json_int_t)in->masks.overlapped, "spacing_min", low[0],
+                  low[1], low[2], "spacing_max", high[0], high[1], high[2]));
+    mask_labels_warn(s->comm, s->log, &in->masks);
     if (in->list.others > 0)
-        log_info(s->log, "%" PRId64 " DICOM files are neither CT images nor SEG: left out",
-                 in->list.others);
+        log_info(s->log, "%" PRId64 " files are neither CT images nor %s: left out",
+                 in->list.others, label_file_word(in->list.masks));
     log_info(s->log,
              "store: %s: %" PRId64 " volumes of %" PRId64 " patients, %" PRId64
              " slices, %d structures",
@@ -519,17 +472,14 @@ static status plan(ingest *in) {
                                          .split_gaps = s->study->ingest.gaps == GAPS_SPLIT,
                                          .shear = s->study->ingest.tilt == TILT_SHEAR,
                                          .any_orientation =
-                                             s->study->ingest.orientation == ORIENTATION_ANY};
+                                             s->study->ingest.orientation == ORIENTATION_ANY,
+                                         .masks = in->masks.kind};
     status st;
     TRY(series_scan(s->comm, s->study->ingest.dicom, &policy, &in->list));
-    st = in->from_seg ? names_of_segs(s->comm, &in->list, in->rules,
-                                      s->study->ingest.structures.count, &in->names)
+    st = in->from_seg ? mask_labels_plan(s->comm, s->log, &in->list, &in->masks)
                       : labels_from_thresholds(in);
     TRY(comm_agree(s->comm, st));
-    if (in->from_seg) {
-        in->labels = in->names.set;
-        if (comm_rank(s->comm) == 0) warn_of_missing(in);
-    }
+    if (in->from_seg) in->labels = in->masks.names.set;
     st = choose_series(in);
     if (st == ST_OK)
         st = array_alloc(&in->fates, in->list.count, sizeof *in->fates, "the list of volumes");
@@ -603,13 +553,9 @@ status ingest_stage(const stage_context *s) {
         st = status_fail(ST_USAGE, "ingest.dicom is empty: name the folder with the CT series");
     TRY(comm_agree(s->comm, st));
     in->stage = s;
-    in->from_seg = s->study->ingest.labels == LABELS_FROM_SEG;
+    in->from_seg = s->study->ingest.labels != LABELS_FROM_THRESHOLDS;
     TRY(read_key(in));
-    study_texts_at(&s->study->ingest.structures, in->rules);
-    study_texts_at(&s->study->ingest.order, in->order);
-    in->overlap = (overlap_rule){.kind = s->study->ingest.overlap,
-                                 .order = in->order,
-                                 .order_count = s->study->ingest.order.count};
+    mask_labels_begin(s->study, &in->masks);
     TRY(plan(in));
     TRY(conclude_scan(in, &go));
     if (!go) goto done;
@@ -633,7 +579,7 @@ done:
         free(in->fates);
         free(in->paths);
         free(in->files);
-        structure_names_free(&in->names);
+        mask_labels_free(&in->masks);
     }
     free(in);
     return st;

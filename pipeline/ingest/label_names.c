@@ -1,6 +1,8 @@
 /* The names travel between the ranks; a segmentation that cannot be read costs its series. */
 #include "pipeline/ingest/label_names.h"
 
+#include "io/label_file.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -22,15 +24,16 @@ label_set label_background(void) {
     return set;
 }
 
-/* Adds the segment labels of a series to `mine`; a SEG that cannot be read is a fault, and then
- * none is added. Local. */
-static status series_texts(const series *one, structure_texts *mine, fault_list *found) {
+/* Adds the names in the segmentations of a series to `mine`; one that cannot be read is a fault,
+ * and then none is added. Local. */
+static status series_texts(const series *one, dicom_kind kind, structure_texts *mine,
+                           fault_list *found) {
     status st = ST_OK;
     structure_texts own = {0};
     bool sound = true;
     for (int64_t j = 0; j < one->segmentation_count; j++) {
         const char *path = one->segmentations[j];
-        st = dicom_seg_texts(path, &own);
+        st = label_file_texts(path, kind, &own);
         sound &= st == ST_OK;
         if (st == ST_INPUT)
             st = fault_add_message(found,
@@ -57,7 +60,7 @@ status names_of_segs(const comm *c, series_list *list, const char *const *rules,
     status st = ST_OK;
     for (int64_t i = comm_rank(c); i < list->count && st == ST_OK; i += comm_size(c))
         if (!series_is_unlabelled(&list->items[i]))
-            st = series_texts(&list->items[i], &mine, &found);
+            st = series_texts(&list->items[i], list->masks, &mine, &found);
     TRY(comm_agree(c, st));
     TRY(series_share_faults(c, list, &found));
     TRY(comm_all_gather(c, mine.at, mine.count * STRUCTURE_TEXT, &gathered, &bytes, NULL));

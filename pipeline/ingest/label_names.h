@@ -12,9 +12,9 @@ label_set label_background(void);
  */
 status label_add(label_set *set, const char *name, int *index);
 
-/* *out: names for the segment labels of all SEG files of the list, by the n rules of the study
- * (io/structures.h), so that a label's value does not depend on the order of the patients. A SEG
- * whose labels cannot be read is a fault of the list, and leaves its series without labels. The
+/* *out: names for the structures in all segmentations of the list, by the n rules of the study
+ * (io/structures.h), so that a label's value does not depend on the order of the patients. A file
+ * whose names cannot be read is a fault of the list, and leaves its series without labels. The
  * caller calls structure_names_free(), also after a failure. ST_INPUT if there are too many names.
  * Collective. */
 status names_of_segs(const comm *c, series_list *list, const char *const *rules, int64_t n,

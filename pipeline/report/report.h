@@ -54,6 +54,9 @@ const char *report_text(const report *r, const char *path);
 /* The number at "split.<part>.<what>"; NAN if there is none. */
 double report_split_number(const report *r, split_part part, const char *what);
 
+/* Where the label maps of the real volumes come from, in words. */
+const char *report_label_source(const report *r);
+
 /* Guidance and sampler steps of the synthetic store: those chosen, or of the study. */
 double report_guidance(const report *r);
 int64_t report_sampler_steps(const report *r);

@@ -81,7 +81,6 @@ static void partition_answer(document *d, const report *r) {
 /* The answers that follow from the run. `item` counts from 1. */
 static void item_answer(document *d, const report *r, int item) {
     bool sets = chapters_present(r->metrics);
-    bool thresholds = r->stage->study->ingest.labels == LABELS_FROM_THRESHOLDS;
     switch (item) {
     case 10:
         table_text(d, "%s of %s in the archive.",
@@ -93,7 +92,7 @@ static void item_answer(document *d, const report *r, int item) {
                    "Sizes and spacing: see Data. Scanners and protocols: only people can answer.");
         break;
     case 14:
-        table_text(d, "%s", thresholds ? "HU thresholds." : "DICOM Segmentation objects.");
+        table_text(d, "%s.", report_label_source(r));
         break;
     case 19:
         partition_answer(d, r);

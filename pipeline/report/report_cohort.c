@@ -68,6 +68,5 @@ void report_cohort(FILE *f, const report *r) {
                                : "The slices are split by patient",
             s->data.size, s->data.size);
     put_window(f, s->data.window);
-    fprintf(f, ". Labels come from %s.</p>\n",
-            s->ingest.labels == LABELS_FROM_THRESHOLDS ? "HU thresholds" : "DICOM Segmentation");
+    fprintf(f, ". Labels come from %s.</p>\n", report_label_source(r));
 }

@@ -24,6 +24,14 @@ static const json_t *provenance_of(const report *r, const char *key) {
                            key);
 }
 
+const char *report_label_source(const report *r) {
+    static const char *const words[] = {[LABELS_FROM_SEG] = "DICOM Segmentation objects",
+                                        [LABELS_FROM_THRESHOLDS] = "HU thresholds",
+                                        [LABELS_FROM_RTSTRUCT] = "RT Structure Sets",
+                                        [LABELS_FROM_NIFTI] = "NIfTI label maps"};
+    return words[r->stage->study->ingest.labels];
+}
+
 double report_guidance(const report *r) {
     const study *s = r->stage->study;
     return study_chooses_guidance(s) ? number_of(provenance_of(r, "guidance"))

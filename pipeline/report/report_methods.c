@@ -27,9 +27,8 @@ static void data_text(FILE *f, const report *r) {
         if (k > 1) fputs(", ", f);
         html_text(f, labels->name[k]);
     }
-    fprintf(f, ") came from %s. ",
-            s->ingest.labels == LABELS_FROM_THRESHOLDS ? "HU thresholds, without a reader"
-                                                       : "DICOM Segmentation objects");
+    fprintf(f, ") came from %s%s. ", report_label_source(r),
+            s->ingest.labels == LABELS_FROM_THRESHOLDS ? ", without a reader" : "");
     fputs("Slices were limited to ", f);
     put_window(f, s->data.window);
     fprintf(f, " and resampled to %" PRId64 " &times; %" PRId64 " pixels by area averaging. ",

@@ -22,7 +22,12 @@
 enum { STUDY_TEXT = 256, STUDY_LIST = 16, STUDY_POOL = 32768 };
 
 /* Choices of the study; those of the model are declared there. Their names are in study_table.c. */
-typedef enum label_source { LABELS_FROM_SEG, LABELS_FROM_THRESHOLDS } label_source;
+typedef enum label_source {
+    LABELS_FROM_SEG,
+    LABELS_FROM_THRESHOLDS,
+    LABELS_FROM_RTSTRUCT,
+    LABELS_FROM_NIFTI
+} label_source;
 typedef enum unlabelled_kind { UNLABELLED_DROP, UNLABELLED_KEEP } unlabelled_kind;
 typedef enum gap_kind { GAPS_REFUSE, GAPS_SPLIT } gap_kind;
 typedef enum tilt_kind { TILT_REFUSE, TILT_SHEAR } tilt_kind;

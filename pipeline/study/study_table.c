@@ -9,8 +9,10 @@
 #include <string.h>
 
 /* Names of the choices, by the values of their enums (pipeline/study/study.h). */
-static const char *const source_names[] = {
-    [LABELS_FROM_SEG] = "seg", [LABELS_FROM_THRESHOLDS] = "thresholds"};
+static const char *const source_names[] = {[LABELS_FROM_SEG] = "seg",
+                                           [LABELS_FROM_THRESHOLDS] = "thresholds",
+                                           [LABELS_FROM_RTSTRUCT] = "rtstruct",
+                                           [LABELS_FROM_NIFTI] = "nifti"};
 static const char *const unlabelled_names[] = {
     [UNLABELLED_DROP] = "drop", [UNLABELLED_KEEP] = "keep"};
 static const char *const gap_names[] = {[GAPS_REFUSE] = "refuse", [GAPS_SPLIT] = "split"};
@@ -109,7 +111,9 @@ const study_key study_keys[] = {
      */
     {PLACE(ingest, dicom), .kind = STUDY_STRING, .count = PATH_SIZE, .initial = "dicom",
      .inert = true, .help = "folder with CT series (and SEG), searched recursively"},
-    CHOICE(ingest, labels, label_sources, "seg", "label maps from DICOM SEG or from HU thresholds"),
+    CHOICE(ingest, labels, label_sources, "seg",
+           "label maps from DICOM SEG, RT Structure Sets, NIfTI files beside the series, or HU "
+           "thresholds"),
     {PLACE(ingest, thresholds), .kind = STUDY_THRESHOLDS, .count = STUDY_LIST, .low = HU_MIN,
      .high = HU_MAX, .initial = "[]",
      .help = "such as [\"bone: 300..3071\"], HU low..high; later entries take precedence"},

@@ -1,0 +1,21 @@
+/* Files that hold the label masks of a CT series, whatever their format: one door to the readers of
+ * DICOM SEG, RT Structure Set and NIfTI. */
+#ifndef CTAUG_IO_LABEL_FILE_H
+#define CTAUG_IO_LABEL_FILE_H
+
+#include "io/dicom_rtstruct.h"
+
+/* "DICOM SEG", "RT Structure Set" or "NIfTI mask". `kind` is DICOM_SEG, DICOM_RTSTRUCT or
+ * DICOM_NIFTI, here and below. Local. */
+const char *label_file_word(dicom_kind kind);
+
+/* Adds the names of the structures of the file, as they are written there, to a list. ST_INPUT as
+ * dicom_seg_texts(), dicom_rtstruct_texts() or nifti_label_texts(). Local. */
+status label_file_texts(const char *path, dicom_kind kind, structure_texts *texts);
+
+/* Adds the structures of the file to the masks of a volume, and contours to *tally. ST_INPUT as
+ * dicom_read_seg(), dicom_read_rtstruct() or nifti_read_labels(). Local. */
+status label_file_read(const char *path, dicom_kind kind, const seg_target *to,
+                       const structure_names *names, masks *out, rtstruct_tally *tally);
+
+#endif
