@@ -161,8 +161,8 @@ static status make_series_uid(dicom_header *out) {
 /* Nothing here must be there: Patient ID is of type 2, and anonymisers remove UIDs or write more
  * characters than allowed. */
 static status read_identity(DcmItem &item, dicom_header *out) {
-    status st = dicom_patient_id(item, out->patient_id, sizeof out->patient_id,
-                                 &out->patient_id_form);
+    status st =
+        dicom_patient_id(item, out->patient_id, sizeof out->patient_id, &out->patient_id_form);
     if (st != ST_OK) return st;
     copy_optional(item, DCM_StudyInstanceUID, out->study_uid);
     copy_optional(item, DCM_SeriesInstanceUID, out->series_uid);

@@ -175,8 +175,8 @@ status patients_find(dicom_header *headers, int64_t n, patient_merge **merges, i
     for (int64_t k = 0; k < g.link_count; k++) {
         const node *root = &g.nodes[root_of(&g, g.links[k].study)];
         dicom_header *h = &headers[g.links[k].header];
-        snprintf(h->person, sizeof h->person, "%s%s",
-                 root->is_study ? "study " : ID_PERSON, root->text);
+        snprintf(h->person, sizeof h->person, "%s%s", root->is_study ? "study " : ID_PERSON,
+                 root->text);
     }
     *merges = g.merges;
     *count = g.merge_count;

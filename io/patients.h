@@ -31,8 +31,8 @@ typedef struct patient_merge {
 } patient_merge;
 
 /* Sets `person` of the n headers: equal texts for one person. Headers of kind DICOM_OTHER and
- * DICOM_NIFTI have none and are left out. *merges lists every merge once, in an order that follows from the headers
- * (free()). The headers must have the same order on every rank. Local. */
+ * DICOM_NIFTI have none and are left out. *merges lists every merge once, in an order that follows
+ * from the headers (free()). The headers must have the same order on every rank. Local. */
 status patients_find(dicom_header *headers, int64_t n, patient_merge **merges, int64_t *count);
 
 /* What tells the patients of one series apart after patients_find(): the ID, or that of the person

@@ -19,10 +19,10 @@ static status print_header(const dicom_header *h) {
         h->patient_id, "study", h->study_uid, "series", h->series_uid, "sop", h->sop_uid, "frame",
         (json_int_t)h->frame, "frames", (json_int_t)h->frames, "acquisition",
         (json_int_t)h->acquisition_number, "instance", (json_int_t)h->instance_number, "temporal",
-        h->pass[0], "contrast", h->contrast, "picture", (int)h->picture, "position", h->position[0], h->position[1],
-        h->position[2], "orientation", h->orientation[0], h->orientation[1], h->orientation[2],
-        h->orientation[3], h->orientation[4], h->orientation[5], "spacing", h->pixel_spacing[0],
-        h->pixel_spacing[1]);
+        h->pass[0], "contrast", h->contrast, "picture", (int)h->picture, "position", h->position[0],
+        h->position[1], h->position[2], "orientation", h->orientation[0], h->orientation[1],
+        h->orientation[2], h->orientation[3], h->orientation[4], h->orientation[5], "spacing",
+        h->pixel_spacing[0], h->pixel_spacing[1]);
     if (!line) return status_memory("a line of JSON", 0);
     json_dumpf(line, stdout, JSON_ENSURE_ASCII);
     putchar('\n');

@@ -294,8 +294,7 @@ status distances_json(const all_results *all, const distances *results, json_t *
             for (int k = NETWORKS - 1; k >= 0; k--)
                 TRY(add_entries(all, (all->sizes - 1 - size) * all->sets + set, (network_kind)k,
                                 results, list));
-    if (json_object_set(metrics, "distribution", list) != 0)
-        st = status_memory("metrics.json", 0);
+    if (json_object_set(metrics, "distribution", list) != 0) st = status_memory("metrics.json", 0);
 done:
     json_decref(list);
     return st;

@@ -5,8 +5,8 @@ usage: seg_oracle.py DIR    writes DIR/good/NAME.dcm with NAME.labels (uint8), a
                             with NAME.reason, a part of the message
 
 The CT is oblique, of SHAPE voxels. A voxel has the value of the pixel whose centre is the nearest
-to its own, by solving for it in patient coordinates. Label k is segment LABELS[k - 1]; where segments
-overlap, the one with fewer voxels has the voxel.
+to its own, by solving for it in patient coordinates. Label k is segment LABELS[k - 1]; where
+segments overlap, the one with fewer voxels has the voxel.
 """
 import os
 import subprocess
