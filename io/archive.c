@@ -3,6 +3,7 @@
 #include "io/archive.h"
 
 #include "io/activity.h"
+#include "io/real_path.h"
 #include "io/nifti_read.h"
 
 #include <dirent.h>
@@ -47,8 +48,18 @@ static status add_unreadable(fault_list *faults, const char *path, const char *w
                                                [FAULT_ADVICE] = "make it readable, or remove it"}});
 }
 
-/* Appends the files below `directory`; `top`: a folder that cannot be listed is no mere fault. */
-static status walk(const char *directory, bool top, path_list *list, fault_list *faults) {
+/* Whether a link leads to something below `root`, a real path. Local. */
+static status stays_inside(const char *link, const char *root, bool *inside) {
+    char target[PATH_SIZE];
+    status st = real_path(link, target);
+    *inside = st == ST_OK && real_path_is_in(target, root);
+    return st;
+}
+
+/* Appends the files below `directory`. root: the real path of the archive; top: `directory` is the
+ * archive itself, and that it cannot be listed is no mere fault. */
+static status walk(const char *directory, const char *root, bool top, path_list *list,
+                   fault_list *faults) {
     status st = ST_OK;
     char path[PATH_SIZE];
     struct dirent **entries = NULL;
@@ -63,8 +74,17 @@ static status walk(const char *directory, bool top, path_list *list, fault_list 
             TRY(add_unreadable(faults, path, "cannot read", errno));
             continue;
         }
-        if (S_ISDIR(itself.st_mode)) TRY(walk(path, false, list, faults));
-        if (S_ISREG(target.st_mode)) TRY(path_list_add(list, path));
+        bool inside = true;
+        if (S_ISLNK(itself.st_mode)) TRY(stays_inside(path, root, &inside));
+        if (!inside)
+            TRY(fault_add(faults, &(fault){.scope = FAULT_FILE,
+                                           .files = 1,
+                                           .text = {[FAULT_PATH] = path,
+                                                    [FAULT_REASON] = "a link that leads out of the "
+                                                                     "archive: not followed",
+                                                    [FAULT_ADVICE] = "copy what it leads to"}}));
+        if (S_ISDIR(itself.st_mode)) TRY(walk(path, root, false, list, faults));
+        if (S_ISREG(target.st_mode) && inside) TRY(path_list_add(list, path));
     }
 done:
     for (int i = 0; i < n; i++) free(entries[i]);
@@ -77,8 +97,10 @@ static status list_files(const comm *c, const char *directory, path_list *list,
                          fault_list *faults) {
     status st = ST_OK;
     int64_t bytes = 0;
+    char root[PATH_SIZE];
     if (comm_rank(c) == 0) {
-        st = walk(directory, true, list, faults);
+        st = real_path(directory, root);
+        if (st == ST_OK) st = walk(directory, root, true, list, faults);
         if (st == ST_OK && list->count == 0)
             st = status_fail(ST_INPUT, "%s: the folder holds no files", directory);
         bytes = list->count * PATH_SIZE;

@@ -183,6 +183,13 @@ def archive(root):
         name = "J02" if folder == "conflict" else "I%02d" % victim
         findings["%s/%s" % (folder, name)] = "series"
 
+    # A link that leads out of the archive is not followed; one that stays in it is a copy.
+    outside = Series("outside", 10)
+    outside.write(os.path.dirname(root) + "/elsewhere")
+    for name in sorted(os.listdir(os.path.dirname(root) + "/elsewhere/outside")):
+        os.symlink(f"{os.path.dirname(root)}/elsewhere/outside/{name}", f"{root}/out-{name}")
+        findings[f"out-{name}"] = "file"
+
     for name, content in (("README.txt", b"hello\n"), ("Thumbs.db", bytes(600)), ("empty", b""),
                           ("a.log", b"x"), ("b.log", b"x"), ("c.log", b"x")):
         with open(os.path.join(root, name), "wb") as stream:
