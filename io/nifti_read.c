@@ -290,13 +290,12 @@ static bool name_of_file(const char *path, char name[LABEL_NAME]) {
 }
 
 /* The name of each value that occurs, "" for the others; `names` has room for LABELS_MAX. */
-static status name_values(const char *path, const bool occurs[LABELS_MAX],
-                          char (*names)[LABEL_NAME]) {
+static void name_values(const char *path, const bool occurs[LABELS_MAX],
+                        char (*names)[LABEL_NAME]) {
     int highest = 0;
     char name[LABEL_NAME];
     for (int value = 0; value < LABELS_MAX; value++)
         if (occurs[value]) highest = value;
-    if (highest == 0) return status_fail(ST_INPUT, "%s: the mask marks no voxel", path);
     const bool binary = highest == 1 && name_of_file(path, name);
     for (int value = 1; value <= highest; value++) {
         if (!occurs[value]) continue;
@@ -305,7 +304,6 @@ static status name_values(const char *path, const bool occurs[LABELS_MAX],
         else
             snprintf(names[value], LABEL_NAME, "structure-%d", value);
     }
-    return ST_OK;
 }
 
 /* Reads all voxels to see which values occur. */
@@ -329,7 +327,8 @@ done:
 static status read_names(const char *path, char (*names)[LABEL_NAME]) {
     bool occurs[LABELS_MAX] = {false};
     status st = find_values(path, occurs);
-    return st == ST_OK ? name_values(path, occurs, names) : st;
+    if (st == ST_OK) name_values(path, occurs, names);
+    return st;
 }
 
 status nifti_label_texts(const char *path, structure_texts *texts) {

@@ -22,7 +22,8 @@ bool nifti_is_name(const char *path);
 /* Adds the names of the structures that occur in the file to a list. ST_INPUT naming the file: not
  * NIfTI-1 in a single file; a type other than integers of 8 to 64 bits and floats of 32 and 64;
  * neither sform nor qform; more than three dimensions; cut off; values that are not whole, below 0
- * or above 255; no voxel marked. Local. */
+ * or above 255. A file that marks no voxel, as segmenters write it for an absent organ, has no
+ * structure. Local. */
 status nifti_label_texts(const char *path, structure_texts *texts);
 
 /* Adds the structures of the file to the masks of a volume of geometry `space`; `names` says what

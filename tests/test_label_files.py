@@ -307,7 +307,6 @@ def nifti_faults(place):
     refused("is no label", put(112, [1.0, -1.0], "<f4"))
     refused("is no label", labels=labels.astype(np.int16) * 200, variant=("i2",) + plain[1:])
     refused("is no label", labels=np.where(labels, np.nan, 0), variant=("f4",) + plain[1:])
-    refused("marks no voxel", labels=np.zeros_like(labels))
     refused("not read as labels", put(70, 128))  # RGB
     refused("not read as labels", put(72, 64))
     refused("more than three dimensions", put(40, [4, *SHAPE[::-1], 2]))

@@ -57,6 +57,28 @@ static void masks_come_back(void **state) {
     }
 }
 
+/* The mask of an absent organ has no structure, and marks nothing. */
+static void an_empty_mask_is_sound(void **state) {
+    (void)state;
+    uint8_t voxels[VOXELS] = {0}, labels[VOXELS] = {0};
+    const overlap_rule smaller = {OVERLAP_SMALLER_WINS, NULL, 0};
+    structure_texts texts = {0};
+    structure_names names = {0};
+    masks *all = NULL;
+    int64_t overlapped = 0;
+    assert_ok(nifti_write_u8(in_home("spleen.nii"), &mask_space, voxels, "test"));
+    assert_ok(nifti_label_texts(in_home("spleen.nii"), &texts));
+    assert_int_equal(texts.count, 0);
+    assert_ok(structure_names_make(&texts, NULL, 0, &names));
+    assert_ok(masks_new(&mask_space, &all));
+    assert_ok(nifti_read_labels(in_home("spleen.nii"), &mask_space, &names, all));
+    assert_ok(masks_join(all, &smaller, &names.set, labels, &overlapped));
+    for (int i = 0; i < VOXELS; i++) assert_int_equal(labels[i], 0);
+    masks_free(all);
+    structure_names_free(&names);
+    structure_texts_free(&texts);
+}
+
 /* What no rule has is left out; what was not there when the names were made is refused. */
 static void rules_choose_values(void **state) {
     (void)state;
@@ -121,6 +143,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_failure_leaves_no_temporary),
         cmocka_unit_test(masks_come_back),
+        cmocka_unit_test(an_empty_mask_is_sound),
         cmocka_unit_test(rules_choose_values),
         cmocka_unit_test(damaged_masks),
     };
