@@ -35,11 +35,12 @@ def export(store, form, out, ranks=0, code=0):
     return said
 
 
-def ingest(place, name, dicom, labels="seg"):
+def ingest(place, name, dicom, labels="seg", orientation="axial"):
     yaml = os.path.join(place, name + ".yaml")
     with open(yaml, "w") as stream:
         stream.write("name: %s\nout: %s/%s\ningest:\n  dicom: %s\n  labels: %s\n"
-                     "  thresholds: ['bone: 300..3071']\n" % (name, place, name, dicom, labels))
+                     "  thresholds: ['bone: 300..3071']\n  orientation: %s\n"
+                     % (name, place, name, dicom, labels, orientation))
     chain.run(0, "ingest", yaml)
     return os.path.join(place, name, "store")
 
@@ -189,7 +190,7 @@ def validate(out, name):
 
 
 def positions(place):
-    """Patient Position from the directions of the volume, by pydicom of phantoms turned around."""
+    """Patient Position of volumes that were turned when they were ingested."""
     turns = {"HFS": (1, 0, 0, 0, 1, 0), "HFP": (-1, 0, 0, 0, -1, 0), "FFS": (-1, 0, 0, 0, 1, 0),
              "FFP": (1, 0, 0, 0, -1, 0), "HFDL": (0, -1, 0, 1, 0, 0), "HFDR": (0, 1, 0, -1, 0, 0),
              "FFDL": (0, 1, 0, 1, 0, 0), "FFDR": (0, -1, 0, -1, 0, 0), "": (1, 0, 0, 0, 0, -1)}
@@ -202,15 +203,13 @@ def positions(place):
             ds.ImagePositionPatient = [f"{v:.6f}" for v in 2.5 * ds.InstanceNumber * normal]
             ds.ImageOrientationPatient = list(turn)
             ds.save_as(path)
-        store = ingest(place, f"turn{n}-run", folder, "thresholds")
+        store = ingest(place, f"turn{n}-run", folder, "thresholds", orientation="any")
         export(store, "dicom", f"{place}/turn{n}-out")
         for path in glob.glob(f"{place}/turn{n}-out/*/ct-*.dcm"):
-            # A store may turn volumes: what counts is what the exported directions say.
+            # The store turns volumes: whatever they were, they lie head first and supine.
             ds = pydicom.dcmread(path)
             kept = tuple(round(float(v)) for v in ds.ImageOrientationPatient)
-            assert ds.PatientPosition == {t: w for w, t in turns.items()}.get(kept, ""), kept
-            if kept == turn:
-                assert ds.PatientPosition == wanted
+            assert kept == turns["HFS"] and ds.PatientPosition == "HFS", (wanted, kept)
 
 
 def table_of_codes():
