@@ -113,6 +113,7 @@ static status check_segments(const char *path, const image_size *s, const unsign
         const int64_t marker = number(b + at, 2);
         if (marker == EOC) return ST_OK;
         if (marker == SOD) {
+            if (tile_end < at + 2) break; /* of no tile-part: the last one has ended */
             at = tile_end;
             continue;
         }

@@ -212,6 +212,9 @@ def jpeg2000_hostile():
     for k in range(many[style + 9] + 1):
         many[style + 14 + k] = 0x11
     refused(packed(slice_of(zeros), [bytes(many)], J2K), "precincts: refused")
+    # A start of data that is behind the end of its tile-part leads nowhere.
+    second = stream.index(b"\xff\x90\0\x0a", stream.index(b"\xff\x90\0\x0a") + 2)
+    refused(changed(second, b"\xff\x93"), "cut or damaged")
     for keep in list(range(2, len(stream) - 2, 211)):
         refused(packed(ds, [stream[:keep]], J2K), "JPEG 2000 codestream")
     fine = 0
