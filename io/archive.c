@@ -69,7 +69,10 @@ static status walk(const char *directory, const char *root, bool top, path_list 
         return status_fail(ST_INPUT, "%s: cannot list the folder: %s", directory, strerror(errno));
     for (int i = 0; i < n; i++) {
         struct stat itself, target;
-        TRY(path_join(path, directory, entries[i]->d_name));
+        if (path_join(path, directory, entries[i]->d_name) != ST_OK) {
+            TRY(add_unreadable(faults, directory, "a file in it", ENAMETOOLONG));
+            continue;
+        }
         if (lstat(path, &itself) != 0 || stat(path, &target) != 0) {
             TRY(add_unreadable(faults, path, "cannot read", errno));
             continue;

@@ -28,8 +28,10 @@ static bool has_value(DcmItem &item, const DcmTagKey &tag, const char *value) {
 /* Scanners and workstations also store dual-energy and other maps as CT; Rescale Type holds their
  * unit. "US" means unspecified, which in CT Image Storage is HU. */
 static bool is_in_hu(DcmItem &item) {
-    const std::string unit = dicom_text(item, DCM_RescaleType);
-    return unit.empty() || unit == "US" || unit.compare(0, 2, "HU") == 0;
+    std::string unit = dicom_text(item, DCM_RescaleType);
+    for (char &c : unit) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    return unit.empty() || unit == "US" || unit.compare(0, 2, "HU") == 0 ||
+           unit.compare(0, 10, "HOUNSFIELD") == 0;
 }
 
 bool dicom_is_enhanced(DcmItem &set) {
@@ -89,6 +91,32 @@ static status check_size(DcmDataset &data, int64_t content, dicom_header *out) {
     return dicom_check_claim(out->path, claim, content, syntax.isEncapsulated());
 }
 
+/* The words of a text in upper case. */
+static std::vector<std::string> words_of(const std::string &text) {
+    std::vector<std::string> words(1);
+    for (const char c : text) {
+        const unsigned char u = static_cast<unsigned char>(c);
+        if (std::isalnum(u) || (u & 0x80))
+            words.back() += static_cast<char>(std::toupper(u));
+        else if (!words.back().empty())
+            words.emplace_back();
+    }
+    if (words.size() > 1 && words.back().empty()) words.pop_back();
+    return words;
+}
+
+/* "No IV contrast", "kein KM", "contrast: none". */
+static bool denies_contrast(const std::string &text) {
+    static const char *const denials[] = {"NO", "NON", "NONE", "WITHOUT", "KEIN", "KEINE", "OHNE"};
+    static const char *const topics[] = {"CONTRAST", "IV", "KM", "CM", "KONTRASTMITTEL"};
+    const std::vector<std::string> words = words_of(text);
+    bool denied = false, topic = false;
+    for (const char *const one : denials) denied |= words.front() == one || words.back() == one;
+    for (const char *const one : topics)
+        topic |= std::find(words.begin(), words.end(), one) != words.end();
+    return denied && topic;
+}
+
 /* Whether a text names a contrast agent. People also write there that none was given. */
 static bool names_agent(const std::string &text) {
     static const char *const none[] = {"",       "NO",         "NONE",          "N",
@@ -101,7 +129,8 @@ static bool names_agent(const std::string &text) {
     for (const char c : text)
         if (std::isalnum(static_cast<unsigned char>(c)) || (c & 0x80))
             letters += static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-    return std::find(std::begin(none), std::end(none), letters) == std::end(none);
+    return !denies_contrast(text) &&
+           std::find(std::begin(none), std::end(none), letters) == std::end(none);
 }
 
 /* Enhanced CT names agents by codes. */

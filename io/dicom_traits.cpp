@@ -53,6 +53,16 @@ static bool is_one_of(const std::string &text, const char *const (&of)[N]) {
     return false;
 }
 
+/* Words are between blanks and underscores. */
+template <std::size_t N> static bool has_word(const std::string &text, const char *const (&of)[N]) {
+    for (std::size_t begin = 0; begin <= text.size();) {
+        const std::size_t end = std::min(text.find_first_of(" _", begin), text.size());
+        if (is_one_of(text.substr(begin, end - begin), of)) return true;
+        begin = end + 1;
+    }
+    return false;
+}
+
 template <std::size_t N> static bool has_part(const std::string &text, const char *const (&of)[N]) {
     for (const char *const one : of)
         if (text.find(one) != std::string::npos) return true;
@@ -62,18 +72,15 @@ template <std::size_t N> static bool has_part(const std::string &text, const cha
 /* What Image Type and Burned In Annotation say. Values 1 and 2 (ORIGINAL, PRIMARY) say nothing of
  * it: derived slices, such as resampled ones, are slices. */
 static dicom_picture picture_of(DcmItem &item, const DcmTagKey &type) {
-    static const char *const scouts[] = {"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW",
-                                         "CT_SOM5 TOP"};
-    static const char *const slabs[] = {
-        "MIP", "MAXIP", "MINIP", "MAX_IP",        "MIN_IP",           "AVERAGE_IP", "CPR",
-        "SSD", "VRT",   "MPVR",  "VOLUME_RENDER", "PROJECTION IMAGE", "PROJECTION"};
+    static const char *const scouts[] = {"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW"};
+    static const char *const slabs[] = {"MIP", "MAXIP", "MINIP", "CPR",
+                                        "SSD", "VRT",   "MPVR",  "PROJECTION"};
+    static const char *const whole_slabs[] = {"MAX_IP", "MIN_IP", "AVERAGE_IP", "VOLUME_RENDER"};
     static const char *const pages[] = {"PROT", "DOSE", "SCREEN", "REPORT", "POSDISP"};
     for (unsigned long i = 2; i < 16; i++) {
         const std::string value = plain(dicom_text(item, type, i));
-        if (is_one_of(value, scouts)) return PICTURE_SCOUT;
-        const bool is_slab = is_one_of(value, slabs) || value.compare(0, 4, "MIP_") == 0 ||
-                             value.find("CSA MIP") != std::string::npos;
-        if (is_slab) return PICTURE_PROJECTION;
+        if (value == "CT_SOM5 TOP" || has_word(value, scouts)) return PICTURE_SCOUT;
+        if (is_one_of(value, whole_slabs) || has_word(value, slabs)) return PICTURE_PROJECTION;
         if (has_part(value, pages)) return PICTURE_PAGE;
     }
     if (plain(dicom_text(item, DCM_BurnedInAnnotation)) == "YES") return PICTURE_ANNOTATED;

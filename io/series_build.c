@@ -115,7 +115,7 @@ static status add_volume(builder *b, const placed *slices, int64_t n, const stac
     char text[200];
     if (lie.from[0] != 0 && !b->policy->any_orientation)
         return add_record(b, FAULT_SERIES, &slices[0], n, "ImageOrientationPatient (0020,0037)",
-                          lie.from[0] == 1 ? "a coronal stack" : "a sagittal stack",
+                          lie.from[1] == 0 ? "a coronal stack" : "a sagittal stack",
                           "nothing, or ingest.orientation: any, which turns it");
     if (!form->upright) widen(&source, form->drift);
     st = check_payload(slices, n, &source);

@@ -6,6 +6,10 @@
 
 #include <string.h>
 
+void stage_works(const stage_context *s) {
+    if (s->worked) *s->worked = true;
+}
+
 status stage_should_stop(const stage_context *s, bool *stop) {
     status st = ST_OK;
     double asked = s->stop_requested && *s->stop_requested ? 1 : 0;

@@ -30,11 +30,15 @@ typedef struct stage_context {
     bool check;            /* ingest scans the archive and stores nothing */
     bool strict;           /* ingest stores nothing if anything is at fault */
     bool chained;          /* part of `ctaug run`: the next command need not be named */
+    bool *worked;          /* set by stage_works(), for pipeline/common/costs.h; may be NULL */
     /* Set by the signal thread of pipeline/cli/main.c (SIGTERM, SIGINT, SIGUSR1): the stage
      * finishes its unit of work, saves it and returns ST_STOPPED on all ranks. Read it through
      * stage_should_stop(). */
     const volatile int *stop_requested;
 } stage_context;
+
+/* Says that the stage has found something to make. Local. */
+void stage_works(const stage_context *s);
 
 /* Sets *stop if any rank was asked to stop. Collective. */
 status stage_should_stop(const stage_context *s, bool *stop);

@@ -154,13 +154,14 @@ def segmentations(dicom):
 
 
 def forge_hidden(place, out):
-    """Another archive whose segmentations of the patients with pseudo-labels are empty."""
+    """Another archive in which the segmentations of the patients with pseudo-labels are upside down.
+    The structures stay: the split deals them out."""
     dicom, hidden = f"{place.root}/forged", set(read_store(f"{out}/pseudo")[0])
     shutil.copytree(place.dicom, dicom)
     forged = 0
     for path, item, patient in segmentations(dicom):
         if any(v.startswith(patient) for v in hidden):
-            item.PixelData = bytes(len(item.PixelData))
+            item.PixelData = item.PixelData[::-1]
             item.save_as(path)
             forged += 1
     assert forged == 3, forged

@@ -447,7 +447,8 @@ def contrast():
     v = some()
     for agent, given in (("", 0), ("NONE", 0), ("none ", 0), ("No", 0), ("N/A", 0), ("W/O", 0),
                          ("No contrast", 0), ("-", 0), ("non-contrast", 0), ("Omnipaque 350", 1),
-                         ("APPLIED", 1), ("Iodine", 1), ("NO NAME 300", 1), ("& 100 ml", 1)):
+                         ("No contrast given", 0), ("Kein KM", 0), ("IV: none", 0),
+                         ("no iv contrast", 0), ("APPLIED", 1), ("Iodine", 1), ("NO NAME 300", 1), ("& 100 ml", 1)):
         ds = slice_of(v)
         ds.ContrastBolusAgent = agent
         assert check(whole(ds), v - 1024)["contrast"] == given, agent
@@ -478,6 +479,15 @@ def identity():
     assert check(whole(ds), v - 1024, "no Series", name="a/3.dcm")["series"] != one
     del ds.SOPClassUID
     check(data_set(ds), v - 1024, "by its Modality")
+    for value, picture in (("AXIAL", 0), ("CT_SOM5 SPI", 0), ("SCOUT VIEW", 1), ("CT_SOM5 TOP", 1),
+                           ("CT_SOM5 MIP", 2), ("THICK MIP", 2), ("MINIP_AXIAL", 2), ("MIPLESS", 0)):
+        ds = slice_of(v)
+        ds.ImageType = ["DERIVED", "SECONDARY", value]
+        assert check(whole(ds), v - 1024)["picture"] == picture, value
+    for unit, kind in (("hu", "ct"), ("Hounsfield", "ct"), ("US", "ct"), ("Z_EFF", "other")):
+        ds = slice_of(v)
+        ds.RescaleType = unit
+        assert read(whole(ds))[0][0]["kind"] == kind, unit
     ds = slice_of(v)
     ds.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
     (h,), _ = read(whole(ds))

@@ -84,7 +84,8 @@ def gaussian(place, out):
         for name in ("liver", "lung"):
             k = names.index(name)
             means = [h[m == k].mean() for h, m, _ in real.values()]
-            assert min(means) - 60 < hu[labels == k].mean() < max(means) + 60, name
+            assert min(means) - 60 < hu[labels == k].mean() < max(means) + 60, (
+                name, means, hu[labels == k].mean(), (labels == k).sum(), [(m == k).sum() for _, m, _ in real.values()])
         # Another draw for every slice: noise does not repeat.
         liver = names.index("liver")
         both = (labels[3] == liver) & (labels[4] == liver)

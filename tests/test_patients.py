@@ -2,6 +2,7 @@
 """One person under several patient IDs is one patient: IDs padded, in two character sets, missing,
 or two in one study. Different persons stay apart. Pseudonyms by Python's hmac; the key file."""
 
+import json
 import os
 import sys
 import tempfile
@@ -88,11 +89,13 @@ def patients(place):
     assert len({found[n] for n in apart}) == len(apart) == 4
     assert len(set(found.values())) == len({c[3] for c in CASES if c[3]}) + len(apart)
     # Every merge is said, with a file of both sides, and nothing else.
-    merges = [line for line in said.splitlines() if line.startswith("one patient: ")]
+    with open(f"{place}/run1/ingest.json") as f:
+        merges = ["%s %s" % (m["file"], m["reason"]) for m in json.load(f)["findings"]
+                  if "taken for one patient" in m["reason"]]
 
     def is_said(reason, *series):
         (line,) = [m for m in merges if reason in m and
-                   all(f"/dicom/{n:02d}/" in m for n in series)]
+                   all(f"{n:02d}/" in m for n in series)]
         merges.remove(line)
 
     is_said("in two ways", 3, 4)

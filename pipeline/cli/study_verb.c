@@ -168,6 +168,7 @@ static bool is_ours(const char *name) {
                                        "gate",
                                        "ingest-files.json",
                                        "ingest.json",
+                                       "costs.json",
                                        "fidelity",
                                        "guidance",
                                        "maps"};

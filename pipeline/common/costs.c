@@ -68,8 +68,11 @@ done:
 status costs_run(const stage_context *stage, const char *name,
                  status (*run)(const stage_context *)) {
     const double start = log_seconds();
-    status st = run(stage), added = ST_OK;
-    if (st != ST_OK && st != ST_STOPPED) return st;
+    bool worked = false;
+    stage_context watched = *stage;
+    watched.worked = &worked;
+    status st = run(&watched), added = ST_OK;
+    if ((st != ST_OK && st != ST_STOPPED) || !worked) return st;
     const double cores = (double)comm_size(stage->comm) * omp_get_max_threads();
     if (comm_rank(stage->comm) == 0) added = add(stage, name, (log_seconds() - start) * cores);
     return st == ST_OK ? comm_agree(stage->comm, added) : st;

@@ -11,7 +11,8 @@
 
 #include "pipeline/stage.h"
 
-/* Runs the stage and adds its time to the entry `name`, also if it is stopped. A damaged file is
+/* Runs the stage and adds its time to the entry `name`, also if it is stopped; a stage that finds
+ * its output current (no stage_works()) adds nothing. A damaged file is
  * begun anew with a warning. Collective. */
 status costs_run(const stage_context *stage, const char *name,
                  status (*run)(const stage_context *));

@@ -211,6 +211,7 @@ static status train(gan *g) {
         log_info(stage->log, "gan: %s is current (step %" PRId64 ")", g->generator, g->steps);
         goto done;
     }
+    stage_works(stage);
     log_info(stage->log,
              "gan: generator %.2f M parameters, discriminator %.2f M; %" PRId64
              " slices of %" PRId64 " patients; %d ranks, batch %" PRId64,

@@ -362,6 +362,7 @@ static status run_painter(generation *g, int kind, volume_set *set) {
     if (current) {
         log_info(stage->log, "generate: %s is current", g->output);
     } else {
+        stage_works(stage);
         if (!set->maps) TRY(maps_open(stage, &g->stores, &g->split, set->held_out, &set->maps));
         TRY(comm_agree(stage->comm, open_painting(g)));
         TRY(paint_all(g));

@@ -306,6 +306,7 @@ status pseudo_labels(const stage_context *stage, store *real, const split *sp) {
     if (current) {
         log_info(stage->log, "referee: %s is current", p.output);
     } else {
+        stage_works(stage);
         TRY(comm_agree(stage->comm, open_labelling(&p)));
         TRY(find_multiple(&p));
         TRY(label_all(&p));

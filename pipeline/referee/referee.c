@@ -175,10 +175,12 @@ status referee_stage(const stage_context *stage) {
     }
     TRY(comm_agree(stage->comm, open_store(&r)));
     TRY(stage_is_current(stage, r.output, REFEREE_KIND, r.fingerprint, &current));
-    if (current)
+    if (current) {
         log_info(stage->log, "referee: %s is current", r.output);
-    else
+    } else {
+        stage_works(stage);
         TRY(train_referee(&r));
+    }
     if (stage->study->train.pseudo_labels == SWITCH_ON)
         TRY(pseudo_labels(stage, r.store, &r.split));
     stage_log_next(stage, "train");

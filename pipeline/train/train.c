@@ -393,6 +393,7 @@ status train_stage(const stage_context *stage) {
         stage_log_next(stage, "generate");
         goto done;
     }
+    stage_works(stage);
     log_plan(&t);
     log_progress_begin(stage->log, "train", s->train.steps);
     log_progress_set(stage->log, trainer_step_count(t.trainer), "");
