@@ -62,6 +62,13 @@ def interrupted(place, out):
     assert not [name for name in os.listdir(other) if "parts" in name]
 
 
+def halved(slices):
+    """Slices at the working size, half of their own: where pixels are larger, more of a lung's lie
+    on its border."""
+    n, rows, columns = slices.shape
+    return slices.reshape(n, rows // 2, 2, columns // 2, 2).mean((2, 4))
+
+
 def gaussian(place, out):
     """The painter without a network paints the same maps, on any number of ranks alike, and needs
     no checkpoint. Grey values are near those of the training volumes."""
@@ -83,9 +90,9 @@ def gaussian(place, out):
         assert not numpy.array_equal(hu, sampled[key][0])
         for name in ("liver", "lung"):
             k = names.index(name)
-            means = [h[m == k].mean() for h, m, _ in real.values()]
-            assert min(means) - 60 < hu[labels == k].mean() < max(means) + 60, (
-                name, means, hu[labels == k].mean(), (labels == k).sum(), [(m == k).sum() for _, m, _ in real.values()])
+            means = [halved(h)[halved(m == k) > 0.5].mean() for h, m, _ in real.values()]
+            found_mean = hu[labels == k].mean()
+            assert min(means) - 60 < found_mean < max(means) + 60, (name, means, found_mean)
         # Another draw for every slice: noise does not repeat.
         liver = names.index("liver")
         both = (labels[3] == liver) & (labels[4] == liver)
