@@ -154,8 +154,8 @@ def segmentations(dicom):
 
 
 def forge_hidden(place, out):
-    """Another archive in which the segmentations of the patients with pseudo-labels are upside down.
-    The structures stay: the split deals them out."""
+    """Another archive in which the segmentations of the patients with pseudo-labels are upside
+    down. The structures stay: the split deals them out."""
     dicom, hidden = f"{place.root}/forged", set(read_store(f"{out}/pseudo")[0])
     shutil.copytree(place.dicom, dicom)
     forged = 0
