@@ -116,9 +116,10 @@ static void finds_order_and_geometry(void **state) {
     volume v, want = make_volume(DEPTH);
     write_examination("order", "P1", "order", DEPTH);
     /* Meaningless names and Instance Numbers, nested folders, a hidden file, links. */
-    shell("cd order && mkdir -p b/c && mv ct-0000.dcm zz && mv ct-0003.dcm b/c/aa && "
-          "mv ct-0005.dcm 1 && dcmodify -q -nb -m '(0020,0013)=77' zz 1 && echo x > .hidden && "
-          "mv ct-0002.dcm ../away && ln -s ../../away b/link && ln -s . b/loop");
+    shell(
+        "cd order && mkdir -p b/c && mv ct-0000.dcm zz && mv ct-0003.dcm b/c/aa && "
+        "mv ct-0005.dcm 1 && dcmodify -q -nb -m '(0020,0013)=77' zz 1 && echo x > .hidden && "
+        "mkdir .kept && mv ct-0002.dcm .kept/away && ln -s ../.kept/away b/link && ln -s . b/loop");
     assert_ok(series_scan(world, in_home("order"), &refuse, &list));
     assert_int_equal(list.others, 0);
     assert_int_equal(list.faults.count, 0);
