@@ -48,12 +48,11 @@ static status add_unreadable(fault_list *faults, const char *path, const char *w
                                                [FAULT_ADVICE] = "make it readable, or remove it"}});
 }
 
-/* Whether a link leads to something below `root`, a real path. Local. */
-static status stays_inside(const char *link, const char *root, bool *inside) {
+/* Whether a link leads to something below `root`, a real path; not if its target's path is too
+ * long. Local. */
+static bool stays_inside(const char *link, const char *root) {
     char target[PATH_SIZE];
-    status st = real_path(link, target);
-    *inside = st == ST_OK && real_path_is_in(target, root);
-    return st;
+    return real_path(link, target) == ST_OK && real_path_is_in(target, root);
 }
 
 /* Appends the files below `directory`. root: the real path of the archive; top: `directory` is the
@@ -77,8 +76,7 @@ static status walk(const char *directory, const char *root, bool top, path_list 
             TRY(add_unreadable(faults, path, "cannot read", errno));
             continue;
         }
-        bool inside = true;
-        if (S_ISLNK(itself.st_mode)) TRY(stays_inside(path, root, &inside));
+        const bool inside = !S_ISLNK(itself.st_mode) || stays_inside(path, root);
         if (!inside)
             TRY(fault_add(faults, &(fault){.scope = FAULT_FILE,
                                            .files = 1,
