@@ -37,7 +37,7 @@ phantom)
         settings+=(--set data.size=64 --set train.steps=1100 --set 'evaluate.labelled=[2, 4]'
             --set gate.steps=300 --set gate.slices=96)
     fi
-    make_archive() { run phantom --patients $patients --seed 2027 --size $size --slices 16 --out "$1"; }
+    make_archive() { run phantom --patients $patients --seed 2028 --size $size --slices 16 --out "$1"; }
     ;;
 sarcoma)
     [ -r "$folder/to_seg.py" ] || fail "$folder holds no to_seg.py"

@@ -2,6 +2,7 @@
  * reaches the prediction; sampling with classifier-free guidance of 1 and more. */
 #include "pipeline/common/denoiser.h"
 #include "model/rng.h"
+#include "pipeline/data/tissue.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -65,6 +66,61 @@ static void conditions_are_laid_into_their_channels(void **state) {
     assert_float_equal(position[0], 0.25, 0);
     assert_float_equal(position[1], -1, 0);
     assert_memory_equal(class, ((float[]){0, 1, 0, 0, 0, 1}), sizeof class);
+}
+
+/* Tissue is told by the mean of the neighbourhood, and only where there is no structure. */
+static void tissue_fills_what_the_labels_leave(void **state) {
+    (void)state;
+    enum { CHANNELS = LABELS + TISSUES };
+    const double hu[] = {-900, -100, 40, 400}; /* of the four quarters of the image's columns */
+    const tissue expected[] = {TISSUE_AIR, TISSUE_FAT, TISSUE_SOFT, TISSUE_DENSE};
+    float image[PIXELS], maps[PIXELS * CHANNELS] = {0};
+    uint8_t labels[PIXELS] = {0};
+    const denoiser_inputs in = {.labels = LABELS, .tissues = TISSUES, .window = {-1000, 1000}};
+    for (int i = 0; i < PIXELS; i++) image[i] = (float)(hu[i % SIZE / 4] / 1000);
+    for (int i = 0; i < SIZE; i++) labels[i] = 2;            /* the first row */
+    image[8 * SIZE + 9] = -1;                                /* one dark pixel of soft tissue: */
+    image[8 * SIZE + 10] = (float)((9 * 40 + 959.9) / 1000); /* its neighbour makes up for it */
+    slice_sample condition = {.image = image, .labels = labels};
+    denoiser_fill_map(&in, &condition, SIZE, maps, CHANNELS, 0);
+    for (int i = 0; i < PIXELS; i++) {
+        const int x = i % SIZE, y = i / SIZE;
+        if (x % 4 == 0 || x % 4 == 3 || (y >= 7 && y <= 9)) continue; /* a border is between */
+        assert_int_equal(tissue_at(image, SIZE, i, in.window), expected[x / 4]);
+        for (int c = 0; c < CHANNELS; c++) {
+            const bool label = c == (y == 0 ? 2 : 0);
+            const bool kind = y > 0 && c >= LABELS && c - LABELS == (int)expected[x / 4];
+            assert_float_equal(maps[i * CHANNELS + c], label || kind, 0);
+        }
+    }
+    assert_int_equal(tissue_at(image, SIZE, 8 * SIZE + 9, in.window), TISSUE_SOFT);
+    memset(maps, 0, sizeof maps);
+    condition.image = NULL;
+    denoiser_fill_map(&in, &condition, SIZE, maps, CHANNELS, 0);
+    for (int i = 0; i < PIXELS; i++)
+        for (int c = LABELS; c < CHANNELS; c++) assert_float_equal(maps[i * CHANNELS + c], 0, 0);
+}
+
+/* The tissue around the structures reaches the sample, if the study asks for it. */
+static void tissue_reaches_the_sample(void **state) {
+    (void)state;
+    uint8_t map[PIXELS] = {0};
+    float air[PIXELS], soft[PIXELS], out[2][PIXELS];
+    for (int i = 0; i < PIXELS; i++) {
+        air[i] = -1;
+        soft[i] = 0;
+    }
+    study s = make_study();
+    for (int on = 0; on < 2; on++) {
+        s.model.tissue = on ? SWITCH_ON : SWITCH_OFF;
+        denoiser *d = make(&s, 1);
+        slice_sample condition = {.image = air, .labels = map};
+        assert_int_equal(denoiser_sample(d, &condition, (uint64_t[]){5}, 1, out[0]), ST_OK);
+        condition.image = soft;
+        assert_int_equal(denoiser_sample(d, &condition, (uint64_t[]){5}, 1, out[1]), ST_OK);
+        assert_int_equal(memcmp(out[0], out[1], sizeof out[0]) != 0, on);
+        denoiser_close(d);
+    }
 }
 
 /* A sample for the given conditions, with index 5 under the study's seed. */
@@ -232,6 +288,8 @@ static void the_loss_is_the_error_of_the_prediction(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(conditions_are_laid_into_their_channels),
+        cmocka_unit_test(tissue_fills_what_the_labels_leave),
+        cmocka_unit_test(tissue_reaches_the_sample),
         cmocka_unit_test(every_condition_reaches_the_sample),
         cmocka_unit_test(guidance_and_steps_can_be_chosen),
         cmocka_unit_test(a_sample_does_not_know_its_neighbours),

@@ -4,10 +4,10 @@
  *
  * Inputs (a condition can be dropped for classifier-free guidance):
  *
- *   x         [size, size, 1 + labels]: the noised slice, then the one-hot label map (all 0:
- * dropped) t         [1,1,1]: diffusion time 0..T-1 position  [1,1,1]: slice position in the
- * volume, 0 (first) .. 1 (last); -1: dropped class     [1,1,classes + 1]: one-hot; the last
- * element: dropped
+ *   x         [size, size, 1 + labels]: the noised slice, then the one-hot maps (all 0: dropped)
+ *   t         [1,1,1]: diffusion time 0..T-1
+ *   position  [1,1,1]: slice position in the volume, 0 (first) .. 1 (last); -1: dropped
+ *   class     [1,1,classes + 1]: one-hot; the last element: dropped
  *
  * `position` and `class` exist only if the configuration asks for them.
  */
@@ -29,7 +29,7 @@ extern const named_table unet_kinds;
 
 typedef struct unet_config {
     int64_t size;    /* pixels along y and x */
-    int64_t labels;  /* one-hot channels of the label map; 0: none */
+    int64_t labels;  /* one-hot channels of labels and tissues; 0: none */
     int64_t classes; /* 0: no class input */
     bool position;   /* position input */
     int64_t base;    /* channels at the first level; the time embedding has 4 * base */

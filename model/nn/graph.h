@@ -84,8 +84,9 @@ node graph_mean(graph *g, node x);
 
 /* Mean over h*w*c of |d|, d^2 or Huber(d) (delta 1), d = predicted - target. */
 node graph_regression_loss(graph *g, node predicted, node target, node weight, loss_kind kind);
-/* Cross-entropy (mean over pixels) + 1 - mean over classes of soft Dice (Milletari et al. 2016,
- * with plain sums in the denominator and +1 above and below); logits [h,w,k], labels u8 [h,w,1]. */
+/* Cross-entropy (mean over pixels) + mean of -ln(soft Dice) over the classes that the labels hold
+ * (Milletari et al. 2016, with plain sums in the denominator and +1 above and below); logits
+ * [h,w,k], labels u8 [h,w,1]. */
 node graph_dice_ce_loss(graph *g, node logits, node labels, node weight);
 /* Hinge loss of a discriminator: mean over h*w*c of max(0, 1 - sign * score); sign [1,1,1] is 1 for
  * a real sample and -1 for a generated one. */

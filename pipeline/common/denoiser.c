@@ -4,6 +4,7 @@
 #include "io/activity.h"
 #include "io/alloc.h"
 #include "pipeline/common/grey_histogram.h"
+#include "pipeline/data/tissue.h"
 #include "model/rng.h"
 
 #include <inttypes.h>
@@ -20,22 +21,37 @@ status denoiser_config(const study *s, const label_set *labels, unet_config *out
                            s->data.size, named_table_name(&unet_kinds, s->model.net),
                            out->levels - 1, multiple);
     out->size = s->data.size;
-    out->labels = labels->count;
+    out->labels = labels->count + (s->model.tissue == SWITCH_ON ? TISSUES : 0);
     out->classes = 2; /* native, contrast */
     out->position = true;
     out->dropout = s->model.dropout;
     return ST_OK;
 }
 
-status denoiser_inputs_of(plan *pl, const unet_config *c, denoiser_inputs *out) {
+status denoiser_inputs_of(const study *s, plan *pl, const unet_config *c, denoiser_inputs *out) {
     status st = ST_OK;
+    *out = (denoiser_inputs){.tissues = s->model.tissue == SWITCH_ON ? TISSUES : 0,
+                             .window = {s->data.window[0], s->data.window[1]}};
     TRY(plan_input(pl, "x", &out->x));
     TRY(plan_input(pl, "t", &out->t));
     TRY(plan_input(pl, "position", &out->position));
     TRY(plan_input(pl, "class", &out->class));
-    out->labels = c->labels;
+    out->labels = c->labels - out->tissues;
 done:
     return st;
+}
+
+void denoiser_fill_map(const denoiser_inputs *in, const slice_sample *condition, int64_t size,
+                       float *to, int64_t channels, int64_t first) {
+    const bool tissues = in->tissues > 0 && condition->image;
+    for (int64_t i = 0; i < size * size; i++) {
+        const uint8_t label = condition->labels[i];
+        float *at = to + i * channels + first;
+        if (label < in->labels) at[label] = 1;
+        if (label != 0 || !tissues) continue;
+        const tissue kind = tissue_at(condition->image, size, i, in->window);
+        if (kind != TISSUE_AIR) at[in->labels + kind] = 1;
+    }
 }
 
 void denoiser_fill(const denoiser_inputs *in, int64_t b, const float *x_t, int64_t t,
@@ -46,11 +62,8 @@ void denoiser_fill(const denoiser_inputs *in, int64_t b, const float *x_t, int64
     float *class = (float *)in->class.at + b * classes;
     memset(x, 0, (size_t)(pixels * channels) * sizeof(float));
     memset(class, 0, (size_t)classes * sizeof(float));
-    for (int64_t i = 0; i < pixels; i++) {
-        x[i * channels] = x_t[i];
-        if (conditional && condition->labels[i] < in->labels)
-            x[i * channels + 1 + condition->labels[i]] = 1;
-    }
+    for (int64_t i = 0; i < pixels; i++) x[i * channels] = x_t[i];
+    if (conditional) denoiser_fill_map(in, condition, in->x.shape[1], x, channels, 1);
     ((float *)in->t.at)[b] = (float)(t - 1); /* the network counts from 0 */
     ((float *)in->position.at)[b] = conditional ? condition->position : -1;
     class[conditional ? condition->contrast : classes - 1] = 1;
@@ -104,7 +117,7 @@ status denoiser_open(const stage_context *stage, const label_set *labels, int64_
                             .outputs = &d->predicted,
                             .output_count = 1};
     TRY(plan_create(d->graph, d->params, &options, &d->plan));
-    TRY(denoiser_inputs_of(d->plan, &d->config, &d->in));
+    TRY(denoiser_inputs_of(s, d->plan, &d->config, &d->in));
     *out = d;
     d = NULL;
 done:
@@ -154,9 +167,9 @@ static void steer(void *context, int64_t b, float *x0) {
     denoiser *d = context;
     const uint8_t *labels = d->conditions[b < d->count ? b : d->count - 1].labels;
     int64_t pixels = d->config.size * d->config.size;
-    memset(d->structures, 0, (size_t)d->config.labels * sizeof *d->structures);
+    memset(d->structures, 0, (size_t)d->in.labels * sizeof *d->structures);
     grey_add(d->structures, labels, x0, d->config.size);
-    for (int64_t k = 0; k < d->config.labels; k++) {
+    for (int64_t k = 0; k < d->in.labels; k++) {
         double move = d->strength * (d->grey[k] - grey_value(&d->structures[k]));
         if (isnan(move)) continue;
         for (int64_t i = 0; i < pixels; i++)

@@ -11,22 +11,31 @@
 #include "pipeline/stage.h"
 
 /* Configures the network from model.net, model.dropout, data.size and the store's labels. It is
- * conditioned on the label map, the slice position and the contrast class. ST_USAGE if data.size
- * cannot be halved as often as the network does. Local. */
+ * conditioned on the label map, with model.tissue on the tissue outside of the structures, the
+ * slice position and the contrast class. ST_USAGE if data.size cannot be halved as often as the
+ * network does. Local. */
 status denoiser_config(const study *s, const label_set *labels, unet_config *out);
 
 /* The input tensors of a plan of this network. The plan owns their memory. */
 typedef struct denoiser_inputs {
     tensor x, t, position, class;
-    int64_t labels; /* label channels of x */
+    int64_t labels;   /* label channels of x, after the slice */
+    int64_t tissues;  /* tissue channels of x, after the labels */
+    double window[2]; /* HU low, high */
 } denoiser_inputs;
 
 /* Finds the inputs in a plan. Local. */
-status denoiser_inputs_of(plan *pl, const unet_config *c, denoiser_inputs *out);
+status denoiser_inputs_of(const study *s, plan *pl, const unet_config *c, denoiser_inputs *out);
 
-/* Writes sample b of the batch to the inputs: x_t [size*size] and the one-hot labels as channels of
- * x, the time step t (1..T), position and class. Without `conditional` all conditions are dropped
- * (classifier-free guidance). Local. */
+/* Writes the one-hot labels and tissues of a slice to channels `first`.. of
+ * to[size*size][channels], which are 0. The tissue is that of condition->image where the label is
+ * 0; without an image there is none. Local. */
+void denoiser_fill_map(const denoiser_inputs *in, const slice_sample *condition, int64_t size,
+                       float *to, int64_t channels, int64_t first);
+
+/* Writes sample b of the batch to the inputs: x_t [size*size] and denoiser_fill_map() as channels
+ * of x, the time step t (1..T), position and class. Without `conditional` all conditions are
+ * dropped (classifier-free guidance). Local. */
 void denoiser_fill(const denoiser_inputs *in, int64_t b, const float *x_t, int64_t t,
                    const slice_sample *condition, bool conditional);
 

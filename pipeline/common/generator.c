@@ -53,7 +53,7 @@ status generator_open(const stage_context *stage, const label_set *labels, int64
                             .outputs = &g->graph.image,
                             .output_count = 1};
     TRY(plan_create(g->graph.g, g->params, &options, &g->plan));
-    TRY(denoiser_inputs_of(g->plan, &g->config, &g->in));
+    TRY(denoiser_inputs_of(stage->study, g->plan, &g->config, &g->in));
     *out = g;
     g = NULL;
 done:

@@ -36,13 +36,13 @@ struct adversaries {
     int64_t *slots; /* [sampler_batch]: the discriminator's slot of each generated slice */
 };
 
-/* One-hot label map of a slice in slot b of an input [size, size, labels]. */
-static void fill_labels(const unet_config *c, tensor in, int64_t b, const uint8_t *labels) {
-    int64_t pixels = c->size * c->size;
-    float *at = (float *)in.at + b * pixels * c->labels;
-    memset(at, 0, (size_t)(pixels * c->labels) * sizeof *at);
-    for (int64_t i = 0; i < pixels; i++)
-        if (labels[i] < c->labels) at[i * c->labels + labels[i]] = 1;
+/* One-hot maps of the present slice, a->slice, in slot b of an input [size, size, labels]. */
+static void fill_labels(const adversaries *a, const denoiser_inputs *in, tensor labels, int64_t b) {
+    const unet_config *c = &a->config;
+    const int64_t values = c->size * c->size * c->labels;
+    float *at = (float *)labels.at + b * values;
+    memset(at, 0, (size_t)values * sizeof *at);
+    denoiser_fill_map(in, &a->slice, c->size, at, c->labels, 0);
 }
 
 /* Fills the generator's inputs in slot b for the present slice, a->slice. */
@@ -60,7 +60,7 @@ static status fill_generator(void *context, plan *pl, int64_t first, int64_t cou
     const int64_t pixels = a->config.size * a->config.size;
     denoiser_inputs in;
     tensor labels, target, weight, weight_l1;
-    TRY(denoiser_inputs_of(pl, &a->config, &in));
+    TRY(denoiser_inputs_of(a->stage->study, pl, &a->config, &in));
     TRY(plan_input(pl, "labels", &labels));
     TRY(plan_input(pl, "target", &target));
     TRY(plan_input(pl, "weight", &weight));
@@ -72,7 +72,7 @@ static status fill_generator(void *context, plan *pl, int64_t first, int64_t cou
     for (int64_t b = 0; b < count; b++) {
         TRY(slices_draw(a->train, (uint64_t)a->stage->study->seed, first + b, &a->slice));
         fill_conditions(a, &in, b, first + b, NOISE_GENERATOR);
-        fill_labels(&a->config, labels, b, a->slice.labels);
+        fill_labels(a, &in, labels, b);
         memcpy((float *)target.at + b * pixels, a->slice.image, (size_t)pixels * sizeof(float));
     }
 done:
@@ -99,7 +99,7 @@ static status fill_discriminator(void *context, plan *pl, int64_t first, int64_t
     int64_t fakes = 0, drawn = -1;
     denoiser_inputs in;
     tensor image, labels, sign;
-    TRY(denoiser_inputs_of(a->sampler, &a->config, &in));
+    TRY(denoiser_inputs_of(a->stage->study, a->sampler, &a->config, &in));
     TRY(plan_input(pl, "image", &image));
     TRY(plan_input(pl, "labels", &labels));
     TRY(plan_input(pl, "sign", &sign));
@@ -109,7 +109,7 @@ static status fill_discriminator(void *context, plan *pl, int64_t first, int64_t
         if (index != drawn)
             TRY(slices_draw(a->train, (uint64_t)a->stage->study->seed, index, &a->slice));
         drawn = index;
-        fill_labels(&a->config, labels, b, a->slice.labels);
+        fill_labels(a, &in, labels, b);
         ((float *)sign.at)[b] = real ? 1 : -1;
         if (real) {
             memcpy((float *)image.at + b * pixels, a->slice.image, (size_t)pixels * sizeof(float));

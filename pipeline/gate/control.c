@@ -21,7 +21,7 @@ typedef struct painting {
     slice_sample *conditions; /* [batch] */
     uint8_t *labels;          /* [batch][size * size] */
     uint64_t *index;          /* [batch] */
-    float *images;            /* [batch][size * size] */
+    float *sources, *images;  /* [batch][size * size] */
 } painting;
 
 int64_t control_batches(const gate_sets *g) {
@@ -63,9 +63,13 @@ static status open_batch(painting *p) {
     const int64_t pixels = p->sets->study->data.size * p->sets->study->data.size;
     TRY(array_alloc(&p->conditions, p->batch, sizeof *p->conditions, "conditions"));
     TRY(array_alloc(&p->labels, p->batch * pixels, 1, "label maps"));
+    TRY(array_alloc(&p->sources, p->batch * pixels, sizeof *p->sources, "source slices"));
     TRY(array_alloc(&p->index, p->batch, sizeof *p->index, "sample indices"));
     TRY(array_alloc(&p->images, p->batch * pixels, sizeof *p->images, "sampled slices"));
-    for (int64_t b = 0; b < p->batch; b++) p->conditions[b].labels = p->labels + b * pixels;
+    for (int64_t b = 0; b < p->batch; b++) {
+        p->conditions[b].labels = p->labels + b * pixels;
+        p->conditions[b].image = p->sources + b * pixels;
+    }
 done:
     return st;
 }
@@ -76,6 +80,7 @@ static void painting_free(painting *p, int64_t volumes) {
     free(p->slice);
     free(p->conditions);
     free(p->labels);
+    free(p->sources);
     free(p->index);
     free(p->images);
 }

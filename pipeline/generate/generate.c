@@ -180,12 +180,13 @@ static status paint_unit(generation *g, int64_t unit) {
     if (st == ST_OK) activity_saved(true);
     if (st != ST_INPUT && st != ST_INTEGRITY) goto done;
     if (st == ST_INTEGRITY) log_warning(g->stage->log, "%s: painted again", status_message());
+    const bool wants_source = g->by->wants_source || s->model.tissue == SWITCH_ON;
     const int64_t number = v + (g->set->held_out ? HELD_OUT_FIRST : 0);
     const uint8_t *labels = NULL;
     TRY(maps_labels(g->set->maps, v, &labels));
     for (int64_t b = 0; b < count; b++) {
         g->conditions[b].labels = NULL; /* they are not those of the deformation alone */
-        g->conditions[b].image = g->by->wants_source ? g->sources + b * pixels : NULL;
+        g->conditions[b].image = wants_source ? g->sources + b * pixels : NULL;
         TRY(deformed_condition(s, &g->stores, maps_plan(g->set->maps, v), first + b,
                                &g->conditions[b]));
         g->conditions[b].labels = g->labels + b * pixels;

@@ -22,7 +22,8 @@ typedef struct painter_inputs {
 
 typedef struct painter {
     const char *folder; /* of its store in the run directory */
-    /* Whether the conditions hold the image of the source slice, deformed like the labels. */
+    /* Whether the conditions must hold the image of the source slice, deformed like the labels.
+     * With model.tissue they do so for every painter. */
     bool wants_source;
 
     /* Finds the painter's model, and the fingerprint of the store that it would paint: over all
@@ -35,7 +36,7 @@ typedef struct painter {
 
     /* Paints `count` <= generate.batch neighbouring slices of one volume into
      * images[count][size][size], values in [-1, 1]. The conditions have labels, position and class,
-     * and the image if wants_source is set. index[count]: volume * 2^20 + slice, where held-out
+     * and perhaps the image. index[count]: volume * 2^20 + slice, where held-out
      * volumes follow from HELD_OUT_FIRST on (pipeline/common/held_out.h); they and the study's seed
      * determine all random numbers, and the bytes of a slice do not depend on the others. Local. */
     status (*paint)(void *self, const slice_sample *conditions, const uint64_t *index,

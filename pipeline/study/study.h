@@ -114,6 +114,7 @@ typedef struct study {
     struct {
         unet_kind net;
         double dropout;
+        switch_kind tissue;
     } model;
     struct {
         int64_t steps; /* T */

@@ -163,6 +163,8 @@ const study_key study_keys[] = {
 
     CHOICE(model, net, unet_kinds, "R32", "U-Net by its base width"),
     REAL(model, dropout, 0, 0.9, "0", "share of features dropped while training"),
+    CHOICE(model, tissue, switch_kinds, "on",
+           "condition slices on air, fat, soft and dense tissue outside of the structures, by HU"),
 
     INTEGER(diffusion, steps, 2, 10000, "1000", "noise levels T"),
     CHOICE(diffusion, schedule, schedule_kinds, "cosine", "how noise grows over the steps"),

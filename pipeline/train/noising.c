@@ -112,7 +112,7 @@ static status copy_to_slot(const noising *n, plan *pl, int64_t b, const noised_s
     int64_t pixels = n->config.size * n->config.size;
     denoiser_inputs in;
     tensor target;
-    TRY(denoiser_inputs_of(pl, &n->config, &in));
+    TRY(denoiser_inputs_of(n->study, pl, &n->config, &in));
     TRY(plan_input(pl, "target", &target));
     memcpy((float *)target.at + b * pixels, d->target, (size_t)pixels * sizeof(float));
     denoiser_fill(&in, b, d->x_t, d->t, &d->slice, d->conditional);

@@ -1,12 +1,14 @@
 /* Segmentation loss of a sample:
  *
- *     weight * (mean over pixels of the cross-entropy + 1 - mean of the soft Dice)
+ *     weight * (mean over pixels of the cross-entropy + mean over classes of -ln D)
  *
- * with soft Dice = (2 I + 1) / (P + Y + 1), I = sum of p*y, P = sum of p and Y = sum of y over the
- * pixels (Milletari et al. 2016, equation in section 3, with plain instead of squared sums in the
- * denominator). Its mean is over the classes that the truth of the sample holds; the others are
- * left to the cross-entropy. Their Dice would fall from 1 to 1/2 at one pixel, so that a small
- * structure, absent from most slices, would never be predicted. */
+ * with soft Dice D = (2 I + 1) / (P + Y + 1), I = sum of p*y, P = sum of p and Y = sum of y over
+ * the pixels (Milletari et al. 2016, equation in section 3, with plain instead of squared sums in
+ * the denominator). The logarithm gives a structure that is hardly found a larger slope than one
+ * that is found already (Wong et al. 2018, equation 2 with an exponent of 1). The mean is over the
+ * classes that the truth of the sample holds; the others are left to the cross-entropy. Their Dice
+ * would fall from 1 to 1/2 at one pixel, so that a small structure, absent from most slices, would
+ * never be predicted. */
 #include "model/nn/op.h"
 
 #include "io/alloc.h"
@@ -64,7 +66,7 @@ static status dice_ce_forward(op_run *r) {
     for (int64_t b = 0; b < r->batch; b++) {
         float *p = (float *)r->saved + b * pixels * classes;
         const uint8_t *truth = labels + b * pixels;
-        double entropy = 0, dice = 0;
+        double entropy = 0, surprise = 0;
         overlap o;
         for (int64_t i = 0; i < pixels; i++) {
             softmax(logits + (b * pixels + i) * classes, p + i * classes, classes);
@@ -72,8 +74,8 @@ static status dice_ce_forward(op_run *r) {
         }
         overlap_of(p, truth, pixels, classes, &o);
         for (int64_t k = 0; k < classes; k++)
-            if (o.truth[k] > 0) dice += dice_of_class(&o, k);
-        y[b] = (float)((double)weight[b] * (entropy / (double)pixels + 1 - dice / o.present));
+            if (o.truth[k] > 0) surprise -= log(dice_of_class(&o, k));
+        y[b] = (float)((double)weight[b] * (entropy / (double)pixels + surprise / o.present));
     }
     return ST_OK;
 }
@@ -88,18 +90,18 @@ static status dice_ce_backward(op_run *r) {
         const uint8_t *truth = labels + b * pixels;
         float *dx = (float *)r->grad_in[0] + b * pixels * classes;
         float factor = ((const float *)r->grad_out)[b] * weight[b];
-        float outside[CLASSES_MAX], inside[CLASSES_MAX]; /* d(1 - Dice)/dp where y = 0, 1 */
+        float outside[CLASSES_MAX], inside[CLASSES_MAX]; /* d(-ln D)/dp where y = 0, 1 */
         overlap o;
         overlap_of(p, truth, pixels, classes, &o);
         for (int64_t k = 0; k < classes; k++) {
             double below = o.predicted[k] + o.truth[k] + 1;
             double share = o.truth[k] > 0 ? 1 / o.present : 0;
-            outside[k] = (float)(share * dice_of_class(&o, k) / below);
-            inside[k] = outside[k] - (float)(share * 2 / below);
+            outside[k] = (float)(share / below);
+            inside[k] = outside[k] - (float)(share * 2 / (below * dice_of_class(&o, k)));
         }
         for (int64_t i = 0; i < pixels; i++) {
             const float *q = p + i * classes;
-            float mean = 0; /* of the Dice slopes, weighted by q: the Jacobian of the softmax */
+            float mean = 0; /* of these slopes, weighted by q: the Jacobian of the softmax */
             for (int64_t k = 0; k < classes; k++)
                 mean += q[k] * (k == truth[i] ? inside[k] : outside[k]);
             for (int64_t k = 0; k < classes; k++) {
