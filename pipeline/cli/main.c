@@ -6,6 +6,7 @@
 #include "pipeline/cli/study_verb.h"
 #include "pipeline/common/threads.h"
 #include "pipeline/cli/verb.h"
+#include "pipeline/sweep/sweep.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -116,6 +117,25 @@ static const char report_help[] = "usage: ctaug report STUDY.yaml [--set key=val
                                   "\n"
                                   "  ctaug report head.yaml\n";
 
+static const char sweep_help[] =
+    "usage: ctaug sweep STUDY.yaml [--set key=value ...] [--task K/N]\n"
+    "\n"
+    "Runs the study with several values of its keys, side by side. sweep.grid lists the values of\n"
+    "each key, all combinations of which are run; sweep.points adds points of their own;\n"
+    "sweep.seeds repeats each point:\n"
+    "\n"
+    "  sweep:\n"
+    "    grid: [\"train.lr: 1e-4 | 3e-5\", \"generate.steps: 50 | 100 | 200\"]\n"
+    "    seeds: [1, 2, 3]\n"
+    "\n"
+    "Each arm is a run of its own in <out>/arms. The archive is read once; arms that differ in\n"
+    "sampling alone share a training. An arm that diverges is noted and the others go on. A stopped\n"
+    "sweep resumes; arms that have ended are not run again. The comparison is in <out>/sweep:\n"
+    "sweep.html, sweep.json, sweep.csv.\n"
+    "\n"
+    "  mpirun -n 8 ctaug sweep jobs/sweep-tuning.yaml\n"
+    "  ctaug ingest sweep.yaml && sbatch --array=0-3 ... ctaug sweep sweep.yaml --task K/4\n";
+
 /* Either a stage, called with a study, or a verb with arguments of its own. */
 typedef struct verb {
     const char *name, *summary, *help;
@@ -136,6 +156,7 @@ static const verb verbs[] = {
     {"gate", "whether synthetic volumes give away training patients", gate_help, gate_first_stage,
      NULL},
     {"report", "write the HTML report", report_help, report_stage, NULL},
+    {"sweep", "run a study with several values of its keys", sweep_help, sweep_stage, NULL},
     {"phantom", "write phantom CT examinations with known labels", phantom_help, NULL,
      phantom_verb},
     {"export", "write a store as DICOM, NIfTI, for nnU-Net, or as PNG", export_help, NULL,

@@ -171,7 +171,9 @@ static bool is_ours(const char *name) {
                                        "costs.json",
                                        "fidelity",
                                        "guidance",
-                                       "maps"};
+                                       "maps",
+                                       "arms",
+                                       "sweep"};
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
         const size_t n = strlen(ours[i]);
         if (strncmp(name, ours[i], n) != 0) continue;
@@ -266,6 +268,7 @@ static status check_task(const study *s, const arguments *a, const char *verb) {
     bool known = false;
     if (a->tasks == 0) return ST_OK;
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) known |= strcmp(verb, verbs[i]) == 0;
+    if (strcmp(verb, "sweep") == 0) return ST_OK; /* tasks beyond its arms have nothing to do */
     if (!known) return status_fail(ST_USAGE, "%s: --task is for what is made for each set", verb);
     if (s->evaluate.labelled.count == 0)
         return status_fail(ST_USAGE,

@@ -142,6 +142,11 @@ static status check_between_keys(const study *s, const origin *o) {
     return ST_OK;
 }
 
+status study_check(const study *s) {
+    const origin nowhere = {.path = "sweep"};
+    return check_between_keys(s, &nowhere);
+}
+
 /* Applies one "key=value". */
 static status apply_override(study *s, const char *text, origin *o) {
     char path[3 * STUDY_PATH];

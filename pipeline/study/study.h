@@ -40,6 +40,15 @@ typedef enum wire_kind { WIRE_F32, WIRE_BF16 } wire_kind;
 typedef enum sharding_kind { SHARDING_AUTO, SHARDING_ON, SHARDING_OFF } sharding_kind;
 typedef enum release_kind { RELEASE_WARN, RELEASE_BLOCK } release_kind;
 
+/* What the best arm of a sweep is chosen by. */
+typedef enum sweep_measure {
+    SWEEP_BY_FID,
+    SWEEP_BY_KID,
+    SWEEP_BY_FIDELITY,
+    SWEEP_BY_DICE,
+    SWEEP_MEASURES
+} sweep_measure;
+
 /* What paints the label maps of synthetic volumes (pipeline/generate/painter.h). */
 typedef enum painter_kind {
     PAINTER_DIFFUSION,
@@ -48,7 +57,8 @@ typedef enum painter_kind {
     PAINTER_KINDS
 } painter_kind;
 
-extern const named_table label_sources, precision_kinds, painter_kinds, release_kinds;
+extern const named_table label_sources, precision_kinds, painter_kinds, release_kinds,
+    sweep_measures;
 
 /* "bone: 300..3071": voxels with low <= HU <= high get this label; a later entry takes precedence.
  */
@@ -182,6 +192,11 @@ typedef struct study {
         int64_t steps;
         int64_t slices; /* at most, of each kind */
     } gate;
+    struct { /* pipeline/study/sweep_plan.h */
+        study_texts grid, points;
+        study_integers seeds;
+        sweep_measure measure;
+    } sweep;
 } study;
 
 /* Reads `path`, applies n overrides "key=value" and checks everything. ST_USAGE with "file:line:
@@ -196,6 +211,9 @@ void study_texts_at(const study_texts *list, const char **at);
 bool study_has_arm(const study *s, evaluation_arm arm);
 int study_arm_count(const study *s);
 evaluation_arm study_arm(const study *s, int i);
+
+/* Checks the conditions between keys. ST_USAGE. Local. */
+status study_check(const study *s);
 
 /* A study with all defaults. Local. */
 void study_defaults(study *out);

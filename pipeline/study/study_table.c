@@ -4,6 +4,7 @@
 
 #include "io/nearest.h"
 #include "io/structures.h"
+#include "pipeline/study/sweep_plan.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -33,12 +34,17 @@ static const char *const painter_names[] = {
     [PAINTER_DIFFUSION] = "diffusion", [PAINTER_GAUSSIAN] = "gaussian", [PAINTER_GAN] = "gan"};
 static const char *const sharding_names[] = {
     [SHARDING_AUTO] = "auto", [SHARDING_ON] = "on", [SHARDING_OFF] = "off"};
+static const char *const measure_names[] = {[SWEEP_BY_FID] = "fid",
+                                            [SWEEP_BY_KID] = "kid",
+                                            [SWEEP_BY_FIDELITY] = "fidelity",
+                                            [SWEEP_BY_DICE] = "dice"};
 static const char *const release_names[] = {[RELEASE_WARN] = "warn", [RELEASE_BLOCK] = "block"};
 
 const named_table label_sources = NAMED_TABLE("source of labels", source_names);
 const named_table precision_kinds = NAMED_TABLE("precision", precision_names);
 const named_table painter_kinds = NAMED_TABLE("painter", painter_names);
 static const named_table unlabelled_kinds = NAMED_TABLE("treatment", unlabelled_names);
+const named_table sweep_measures = NAMED_TABLE("measure", measure_names);
 const named_table release_kinds = NAMED_TABLE("release", release_names);
 static const named_table gap_kinds = NAMED_TABLE("treatment", gap_names);
 static const named_table tilt_kinds = NAMED_TABLE("treatment", tilt_names);
@@ -273,6 +279,17 @@ const study_key study_keys[] = {
     INTEGER(gate, steps, 1, STEPS_MAX, "1000", "optimiser steps of the embedding"),
     INTEGER(gate, slices, 1, 1000000, "256",
             "synthetic slices measured at most; as many training and held-out ones for the losses"),
+
+    {PLACE(sweep, grid), .kind = STUDY_TEXTS, .count = STUDY_LIST, .check = sweep_grid_check,
+     .form = "key: value | value", .initial = "[]", .inert = true,
+     .help = "such as [\"train.lr: 1e-4 | 3e-5\"]: all combinations of these values"},
+    {PLACE(sweep, points), .kind = STUDY_TEXTS, .count = STUDY_LIST, .check = sweep_points_check,
+     .form = "key: value; key: value", .initial = "[]", .inert = true,
+     .help = "further points, each with its own values of its own keys"},
+    {PLACE(sweep, seeds), .kind = STUDY_INTEGERS, .count = STUDY_LIST, .low = 0,
+     .high = 9007199254740991.0, .initial = "[]", .inert = true,
+     .help = "every point with each of these seeds; []: with that of the study"},
+    INERT_CHOICE(sweep, measure, sweep_measures, "fid", "what the best point is chosen by"),
 };
 
 const int study_key_count = sizeof study_keys / sizeof *study_keys;
@@ -288,6 +305,7 @@ const study_section study_sections[] = {
     {"generate", "synthetic volumes from the model"},
     {"evaluate", "FID, and segmenters trained on real and on real + synthetic data"},
     {"gate", "whether the synthetic data give away training patients"},
+    {"sweep", "which values of which keys `ctaug sweep` compares"},
 };
 
 const int study_section_count = sizeof study_sections / sizeof *study_sections;

@@ -69,6 +69,9 @@ status study_key_unknown(const char *path);
 
 /* ---- values (pipeline/study/study_value.c) ---- */
 
+/* Copies [from, to) without surrounding blanks and quotes; false if it is too long. Local. */
+bool study_copy_trimmed(const char *from, const char *to, char *out, size_t size);
+
 /* Whether YAML writes the value as a list; as one that may be empty; as one whose entries are texts
  * in quotes. Local. */
 bool study_key_is_list(const study_key *key);

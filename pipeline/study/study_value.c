@@ -152,8 +152,7 @@ static status set_string(study *s, const study_key *key, const char *text) {
     return ST_OK;
 }
 
-/* Copies [from, to) without surrounding blanks and quotes; false if it is too long. */
-static bool copy_trimmed(const char *from, const char *to, char *out, size_t size) {
+bool study_copy_trimmed(const char *from, const char *to, char *out, size_t size) {
     while (from < to && strchr(" \t\"'", *from)) from++;
     while (from < to && strchr(" \t\"'", to[-1])) to--;
     if ((size_t)(to - from) >= size) return false;
@@ -168,9 +167,10 @@ static bool parse_threshold(const char *text, const study_key *key, study_thresh
     char low[NUMBER], high[NUMBER];
     int64_t from, to;
     memset(out, 0, sizeof *out);
-    if (!dots || !is_plain_line(text) || !copy_trimmed(text, colon, out->name, sizeof out->name) ||
-        !copy_trimmed(colon + 1, dots, low, sizeof low) ||
-        !copy_trimmed(dots + 2, text + strlen(text), high, sizeof high) || !*out->name ||
+    if (!dots || !is_plain_line(text) ||
+        !study_copy_trimmed(text, colon, out->name, sizeof out->name) ||
+        !study_copy_trimmed(colon + 1, dots, low, sizeof low) ||
+        !study_copy_trimmed(dots + 2, text + strlen(text), high, sizeof high) || !*out->name ||
         !parse_integer(low, &from) || !parse_integer(high, &to) || (double)from < key->low ||
         (double)to > key->high || from > to)
         return false;
@@ -212,8 +212,8 @@ static bool parse_range(const char *from, const char *to, const study_key *key, 
     char text[2][NUMBER];
     int64_t value[2];
     const char *dots = strstr(from, "..");
-    if (!dots || dots > to || !copy_trimmed(from, dots, text[0], NUMBER) ||
-        !copy_trimmed(dots + 2, to, text[1], NUMBER) || !parse_integer(text[0], &value[0]) ||
+    if (!dots || dots > to || !study_copy_trimmed(from, dots, text[0], NUMBER) ||
+        !study_copy_trimmed(dots + 2, to, text[1], NUMBER) || !parse_integer(text[0], &value[0]) ||
         !parse_integer(text[1], &value[1]) || (double)value[0] < key->low ||
         (double)value[1] > key->high || value[0] > value[1])
         return false;
@@ -238,11 +238,11 @@ static bool parse_insert(const char *text, const study_key *key, study_insert *o
     out->low = INSERT_LOW;
     out->high = INSERT_HIGH;
     return in && is_plain_line(text) &&
-           copy_trimmed(text, in, out->structure, sizeof out->structure) &&
-           copy_trimmed(in + 4, colon, out->host, sizeof out->host) && *out->structure &&
+           study_copy_trimmed(text, in, out->structure, sizeof out->structure) &&
+           study_copy_trimmed(in + 4, colon, out->host, sizeof out->host) && *out->structure &&
            *out->host && strcmp(out->structure, out->host) != 0 &&
            strcmp(out->structure, "background") != 0 &&
-           copy_trimmed(colon + 1, times ? times : end, share, NUMBER) &&
+           study_copy_trimmed(colon + 1, times ? times : end, share, NUMBER) &&
            parse_real(share, &out->share) && out->share >= 0 && out->share <= 1 &&
            (!times || parse_range(times + 1, end, key, &out->low, &out->high));
 }
@@ -333,7 +333,8 @@ status study_value_parse(study *s, const study_key *key, const char *text) {
     while (text < end) {
         const char *comma = memchr(text, ',', (size_t)(end - text));
         const char *stop = comma ? comma : end;
-        if (n == ENTRIES_MAX || !copy_trimmed(text, stop, entry[n], ENTRY)) return wrong(key, text);
+        if (n == ENTRIES_MAX || !study_copy_trimmed(text, stop, entry[n], ENTRY))
+            return wrong(key, text);
         texts[n] = entry[n];
         n++;
         text = comma ? comma + 1 : end;

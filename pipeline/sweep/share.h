@@ -1,0 +1,15 @@
+/* What the arms of a sweep have in common is made once: an arm gets it by hard links. */
+#ifndef CTAUG_PIPELINE_SWEEP_SHARE_H
+#define CTAUG_PIPELINE_SWEEP_SHARE_H
+
+#include "pipeline/sweep/arms.h"
+
+/* Makes the arm's run directory, unless it is there, with its study.yaml and the sweep's store.
+ * ST_STORAGE if the file system has no hard links. Local. */
+status share_store(const stage_context *sweep, const sweep_arm *a);
+
+/* Gives arm i what it lacks and another arm has: a referee and pseudo-labels of its fingerprints,
+ * and the checkpoints of the first arm of its group. Local. */
+status share_models(const stage_context *sweep, const sweep_groups *g, int64_t i);
+
+#endif
