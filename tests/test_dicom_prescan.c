@@ -314,12 +314,40 @@ static void inflation_is_bounded(void **state) {
     }
 }
 
+/* A value that is not there: as long as a cut file may claim, and longer; also of pixels, of a
+ * fragment, and of what is no element behind the pixels. */
+static void claims_are_bounded(void **state) {
+    (void)state;
+    const uint32_t small = DICOM_CLAIM_FREE, large = DICOM_CLAIM_FREE + 2;
+    for (int e = EXPLICIT; e <= BIG; e++) {
+        begin_file((encoding)e);
+        put_header((encoding)e, 0x00091010, "OB", small);
+        assert_ok(scan());
+        begin_file((encoding)e);
+        put_header((encoding)e, 0x00091010, "OB", large);
+        assert_int_equal(scan(), ST_INPUT);
+        assert_says("claims 268435458 bytes");
+        begin_file((encoding)e);
+        put_header((encoding)e, 0x7fe00010, "OW", large);
+        assert_int_equal(scan(), ST_INPUT);
+        begin_file((encoding)e);
+        put_header((encoding)e, 0x7fe00010, "OW", 4), put_number(0, 4, false);
+        put_header((encoding)e, 0x7fe10010, "OB", large);
+        assert_ok(scan());
+    }
+    begin_file(EXPLICIT);
+    put_header(EXPLICIT, 0x7fe00010, "OB", 0xffffffff);
+    put_tag(0xfffee000, false), put_number(large, 4, false);
+    assert_int_equal(scan(), ST_INPUT);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nesting_is_bounded),         cmocka_unit_test(deep_files_are_refused),
         cmocka_unit_test(lost_walks_are_bounded_too), cmocka_unit_test(sound_files_pass),
         cmocka_unit_test(inflation_is_bounded),       cmocka_unit_test(nothing_hides_from_the_walk),
         cmocka_unit_test(meta_information_is_plain),  cmocka_unit_test(elements_are_bounded),
+        cmocka_unit_test(claims_are_bounded),
     };
     if (!begin_scratch()) return 1;
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
