@@ -470,8 +470,12 @@ static status choose_encoding(source *in, walk *w, const char *uid, encoding *ch
     const bool sure = said.name == NULL || is_compressed_syntax(uid);
     const encoding *guess = sure ? &said : guess_encoding(in, uid[0] ? &said : NULL);
     if (in->fault != ST_OK) return in->fault;
-    if (!guess && !l->as_said && !uid[0])
-        return status_fail(ST_INPUT, "%s: not a DICOM file (no DICM prefix)", in->path);
+    if (!guess && !uid[0])
+        return status_fail(ST_INPUT, "%s: not a %s", in->path,
+                           l->as_said
+                               ? "readable DICOM file: no transfer syntax is named, and none "
+                                 "can be guessed"
+                               : "DICOM file (no DICM prefix)");
     *chosen = guess ? *guess : said;
     snprintf(l->syntax, sizeof l->syntax, "%s", guess && guess != &said ? guess->uid : uid);
     if (strcmp(l->syntax, uid) != 0) {

@@ -228,6 +228,16 @@ static void meta_information_is_plain(void **state) {
     used = 132;
     assert_int_equal(scan(), ST_INPUT);
     assert_says("is missing");
+    used = 132; /* DCMTK would take the missing name for one of its own */
+    put_header(EXPLICIT, 0x00020010, "UI", 0);
+    put_nested(EXPLICIT, 20);
+    assert_int_equal(scan(), ST_INPUT);
+    assert_says("valid transfer syntax");
+    used = 132;
+    put_header(EXPLICIT, 0x00020013, "SH", 2), put("1 ", 2);
+    put_header(EXPLICIT, 0x00180050, "DS", 2), put("1 ", 2);
+    assert_int_equal(scan(), ST_INPUT);
+    assert_says("no transfer syntax is named");
     begin_file(IMPLICIT); /* old programs */
     used = 132;
     put_header(IMPLICIT, 0x00020010, "UI", 18), put("1.2.840.10008.1.2", 18);

@@ -9,7 +9,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 export BUILD=${BUILD:-build-fuzz} CTAUG=${CTAUG:-build/ctaug}
 seconds=${FUZZ_SECONDS:-60}
-limits=(-rss_limit_mb=1024 -malloc_limit_mb=512 -timeout=20)
+limits=(-rss_limit_mb=1024 -malloc_limit_mb=512 -timeout=20 -report_slow_units=20)
 
 place=$(mktemp -d "$([ -w /dev/shm ] && echo /dev/shm || echo "${TMPDIR:-/tmp}")/ctaug-fuzz-XXXXXX") || exit 1
 trap 'rm -rf "$place"' EXIT

@@ -22,7 +22,7 @@ from pydicom.uid import JPEG2000Lossless
 
 HERE = pathlib.Path(__file__).resolve().parent
 DATA = HERE.parent / "data"
-LARGEST = 256 << 10  # bytes; larger files are too slow to try many changes of them
+LARGEST = 32 << 10  # bytes; larger files are too slow to try many changes of them
 CT = ("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1")
 KINDS = {**dict.fromkeys(CT, "ct"), "1.2.840.10008.5.1.4.1.1.66.4": "seg",
          "1.2.840.10008.5.1.4.1.1.66.7": "seg", "1.2.840.10008.5.1.4.1.1.481.3": "rtstruct"}
