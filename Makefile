@@ -80,6 +80,14 @@ asan: ## the C tests under the address and undefined-behaviour sanitizers (build
 	@ASAN_OPTIONS=fast_unwind_on_malloc=0 LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp:print_suppressions=0 \
 	    UBSAN_OPTIONS=print_stacktrace=1 BUILD=build-asan tests/run.sh build-asan/
 
+fuzz: ## libFuzzer on the readers, FUZZ_SECONDS=60 each; FUZZ="ct seg" chooses (build-fuzz)
+	@$(MAKE) --no-print-directory deps PACKAGES="$(CHECK_PACKAGES)"
+	@$(MAKE_ALL) all
+	@$(MAKE_ALL) BUILD=build-fuzz PLAIN=$(BUILD) CC=clang CXX=clang++ SRC="$(FUZZ_SRC)" \
+	    CFLAGS="$(SANITIZE) $(COVER)" CXXFLAGS="$(SANITIZE) $(COVER)" \
+	    LDFLAGS="$(SANITIZE) -fsanitize-link-c++-runtime" fuzz-programs
+	@CTAUG=$(BUILD)/ctaug BUILD=build-fuzz tests/fuzz/run.sh $(FUZZ)
+
 bench: ## speed of this machine: oneDNN, PyTorch, ctaug (wants it quiet; BENCH="--repeat 1 --net R32")
 	@$(MAKE) --no-print-directory deps PACKAGES="$(BUILD_PACKAGES) python3"
 	@$(MAKE) --no-print-directory deps PACKAGES="$(BENCH_PACKAGES)" || echo "bench: goes on without PyTorch"
@@ -87,7 +95,7 @@ bench: ## speed of this machine: oneDNN, PyTorch, ctaug (wants it quiet; BENCH="
 	@BUILD=$(BUILD) $(PYTHON) tests/bench/bench.py $(BENCH)
 
 clean: ## remove what was built (runs/ stays)
-	rm -rf $(BUILD) build-asan
+	rm -rf $(BUILD) build-asan build-fuzz
 
 deps: ## install missing Debian packages (as root or with sudo), or name them
 	@tests/deps.sh $(PACKAGES)
@@ -98,8 +106,14 @@ help: ## this list
 PACKAGES ?= $(CHECK_PACKAGES)
 LONG ?= all
 SANITIZE = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+COVER = -fsanitize=fuzzer-no-link
+# What is fuzzed; what it uses of the model comes from the ordinary build.
+FUZZ_SRC = $(filter io/% pipeline/study/%,$(SRC))
+FUZZ_PROGRAMS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 test-programs: $(TESTS)
+
+fuzz-programs: $(FUZZ_PROGRAMS)
 
 run-lint:
 	@$(PYTHON) tests/lint.py
@@ -130,6 +144,12 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.c.o $(BUILD)/libctaug.a
 	@echo "  LINK $@"
 	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ -o $@ -lcmocka $(ALL_LDLIBS)
 
+$(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.c.o $(BUILD)/libctaug.a
+	@echo "  LINK $@"
+	@mkdir -p $(@D)
+	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -fsanitize=fuzzer $^ $(PLAIN)/libctaug.a -o $@ $(ALL_LDLIBS)
+
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all demo check check-long lint asan bench clean deps help test-programs run-lint
+.PHONY: all demo check check-long lint asan fuzz bench clean deps help test-programs fuzz-programs \
+    run-lint
 .SECONDARY:

@@ -107,6 +107,22 @@ static outcome count_element(walk *w) {
     return REFUSED;
 }
 
+/* Passes over a value. One that is longer than the rest ends the walk. */
+static outcome skip_value(walk *w, int64_t length) {
+    enum { RATIO = 20 };
+    source *in = w->in;
+    const int64_t begin = source_position(in);
+    if (source_skip(in, length)) return GOES_ON;
+    const bool behind = w->pixels_end > 0 && w->pixels_end <= begin; /* no data element, perhaps */
+    if (in->fault != ST_OK || behind || length <= DICOM_CLAIM_FREE ||
+        length / RATIO <= in->file_bytes)
+        return ENDED;
+    in->fault = status_fail(
+        ST_INPUT, "%s: a value claims %" PRId64 " bytes in a file of %" PRId64 ": refused",
+        in->path, length, in->file_bytes);
+    return REFUSED;
+}
+
 /* ---- elements ---- */
 
 typedef enum vr_kind { VR_SHORT, VR_LONG, VR_SEQUENCE, VR_UNKNOWN, VR_FORBIDDEN } vr_kind;
@@ -218,7 +234,7 @@ static outcome walk_delimiter(walk *w, uint32_t tag) {
         if (top.is_item) return LOST;
         w->in->at += 8;
         if (count_element(w) == REFUSED) return REFUSED;
-        if (top.fragments) return source_skip(w->in, length) ? GOES_ON : ENDED;
+        if (top.fragments) return skip_value(w, length);
         return push(w, (level){.end = length == UNDEFINED ? -1 : source_position(w->in) + length,
                                .is_item = true,
                                .implicit = top.implicit});
@@ -252,7 +268,7 @@ static outcome walk_element(walk *w) {
                             .implicit = e.implicit,
                             .fragments = e.fragments,
                             .guessed = e.guessed});
-    return source_skip(w->in, e.length) ? GOES_ON : ENDED;
+    return skip_value(w, e.length);
 }
 
 static outcome walk_next(walk *w) {
@@ -454,8 +470,12 @@ static status choose_encoding(source *in, walk *w, const char *uid, encoding *ch
     const bool sure = said.name == NULL || is_compressed_syntax(uid);
     const encoding *guess = sure ? &said : guess_encoding(in, uid[0] ? &said : NULL);
     if (in->fault != ST_OK) return in->fault;
-    if (!guess && !l->as_said && !uid[0])
-        return status_fail(ST_INPUT, "%s: not a DICOM file (no DICM prefix)", in->path);
+    if (!guess && !uid[0])
+        return status_fail(ST_INPUT, "%s: not a %s", in->path,
+                           l->as_said
+                               ? "readable DICOM file: no transfer syntax is named, and none "
+                                 "can be guessed"
+                               : "DICOM file (no DICM prefix)");
     *chosen = guess ? *guess : said;
     snprintf(l->syntax, sizeof l->syntax, "%s", guess && guess != &said ? guess->uid : uid);
     if (strcmp(l->syntax, uid) != 0) {

@@ -22,6 +22,7 @@ enum {
     DICOM_ELEMENTS_FREE = 1000 * 1000,       /* elements and items that any data set may have */
     DICOM_ELEMENTS_MAX = 8 * 1000 * 1000,    /* and that none may exceed */
     DICOM_INFLATED_FREE = 256 * 1024 * 1024, /* bytes any deflated data set may inflate to */
+    DICOM_CLAIM_FREE = 256 * 1024 * 1024,    /* bytes any value may claim that is not there */
 };
 
 enum { DICOM_SYNTAX = 65, DICOM_EXPLICIT_ITEMS = 64 };
@@ -47,9 +48,11 @@ typedef struct dicom_layout {
 /* Walks over a file. A file without preamble or without file meta information passes if its first
  * elements are those of a data set. ST_INPUT naming the file if it cannot be opened, is no DICOM
  * file, has no valid file meta information, nests deeper than DICOM_NESTING_MAX, inflates to more
- * than DICOM_INFLATED_FREE bytes and 20 times its size, or holds more than DICOM_ELEMENTS_FREE
- * elements and one for each of its bytes, or more than DICOM_ELEMENTS_MAX. What is merely damaged
- * is left to the parser, unless its nesting cannot be bounded. Local. */
+ * than DICOM_INFLATED_FREE bytes and 20 times its size, has a value before the end of its pixels
+ * that claims more than DICOM_CLAIM_FREE bytes and 20 times its size (DCMTK allocates what is
+ * claimed), or holds more than DICOM_ELEMENTS_FREE elements and one for each of its bytes, or more
+ * than DICOM_ELEMENTS_MAX. What is merely damaged is left to the parser, unless its nesting cannot
+ * be bounded. Local. */
 status dicom_prescan(const char *path, dicom_layout *out);
 
 #ifdef __cplusplus

@@ -8,7 +8,7 @@
 #include <inttypes.h>
 #include <libdeflate.h>
 
-enum { CHECKSUM = 4, WIDTH_MAX = 2 };
+enum { WIDTH_MAX = 2 };
 
 void chunk_decoder_free(chunk_decoder *d) {
     free(d->raw);
@@ -31,7 +31,7 @@ static status ensure_capacity(uint8_t **buffer, int64_t *capacity, int64_t bytes
 static uint32_t fold(uint32_t sum) { return (sum & 0xffff) + (sum >> 16); }
 
 /* Fletcher's sums over big-endian 16-bit words, reduced as HDF5 does. */
-static uint32_t fletcher32(const uint8_t *data, int64_t bytes) {
+uint32_t chunk_checksum(const uint8_t *data, int64_t bytes) {
     enum { BLOCK = 360 }; /* words that can be added without overflow of 32 bits */
     int64_t words = bytes / 2;
     uint32_t a = 0, b = 0;
@@ -78,7 +78,7 @@ static status read_raw(chunk_decoder *d, hid_t dataset, int64_t z, int64_t max_b
     uint32_t skipped_filters = 0;
     TRY(hdf5_check(H5Dget_chunk_storage_size(dataset, at, &size), ST_INTEGRITY, where,
                    "find a slice"));
-    if (size <= CHECKSUM || size > (hsize_t)max_bytes)
+    if (size <= CHUNK_CHECKSUM || size > (hsize_t)max_bytes)
         TRY(refuse(where, z, size == 0 ? "it was never written" : "its size in the file is wrong"));
     TRY(ensure_capacity(&d->raw, &d->raw_capacity, (int64_t)size));
     TRY(hdf5_check(H5Dread_chunk(dataset, H5P_DEFAULT, at, &skipped_filters, d->raw), ST_INTEGRITY,
@@ -97,8 +97,8 @@ status chunk_read(chunk_decoder *d, hid_t dataset, int64_t z, int64_t n, int wid
         TRY(refuse(where, z, "it is too large"));
     /* Deflate expands incompressible data by far less than this bound. */
     TRY(read_raw(d, dataset, z, 2 * plain + 64, &raw, where));
-    raw -= CHECKSUM;
-    if (fletcher32(d->raw, raw) != stored_checksum(d->raw + raw))
+    raw -= CHUNK_CHECKSUM;
+    if (chunk_checksum(d->raw, raw) != stored_checksum(d->raw + raw))
         TRY(refuse(where, z, "its Fletcher32 checksum is wrong"));
     if (!d->inflate && !(d->inflate = libdeflate_alloc_decompressor()))
         TRY(status_memory("decompression", 0));

@@ -8,6 +8,11 @@
 
 #include "io/store_hdf5.h"
 
+enum { CHUNK_CHECKSUM = 4 }; /* bytes at the end of a chunk */
+
+/* Fletcher's sums as HDF5 has them. Local. */
+uint32_t chunk_checksum(const uint8_t *data, int64_t bytes);
+
 /* Buffers reused between chunks. Initialise with zeros; chunk_decoder_free() frees them. */
 typedef struct chunk_decoder {
     uint8_t *raw, *plain; /* a chunk as stored; decompressed, before the shuffle is undone */

@@ -275,25 +275,34 @@ static status make_space(int rank, const hsize_t *shape, const char *path, hid_t
     return hdf5_check(*space, ST_INTERNAL, path, "describe a shape");
 }
 
-status hdf5_write_dataset(hid_t at, const char *name, hid_t type, hid_t memory, int rank,
-                          const hsize_t *shape, const hsize_t *chunk, const void *data,
-                          const char *path) {
+status hdf5_make_dataset(hid_t at, const char *name, hid_t type, int rank, const hsize_t *shape,
+                         const hsize_t *chunk, const char *path, hid_t *dataset) {
     status st;
-    hid_t creation = -1, space = -1, dataset = -1;
+    hid_t creation = -1, space = -1;
+    *dataset = -1;
     TRY(make_without_times(H5P_DATASET_CREATE, path, &creation));
     if (chunk) TRY(set_chunks(creation, rank, chunk, path));
     TRY(make_space(rank, shape, path, &space));
-    TRY(hdf5_check(dataset = H5Dcreate2(at, name, type, space, H5P_DEFAULT, creation, H5P_DEFAULT),
+    TRY(hdf5_check(*dataset = H5Dcreate2(at, name, type, space, H5P_DEFAULT, creation, H5P_DEFAULT),
                    ST_STORAGE, path, "make a dataset"));
+done:
+    if (space >= 0) H5Sclose(space);
+    close_list(creation);
+    return st;
+}
+
+status hdf5_write_dataset(hid_t at, const char *name, hid_t type, hid_t memory, int rank,
+                          const hsize_t *shape, const void *data, const char *path) {
+    status st;
+    hid_t dataset = -1;
+    TRY(hdf5_make_dataset(at, name, type, rank, shape, NULL, path, &dataset));
     TRY(hdf5_check(H5Dwrite(dataset, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data), ST_STORAGE, path,
                    "write"));
     hid_t closing = dataset;
     dataset = -1;
-    TRY(hdf5_check(H5Dclose(closing), ST_STORAGE, path, "write")); /* flushes its chunks */
+    TRY(hdf5_check(H5Dclose(closing), ST_STORAGE, path, "write"));
 done:
     if (dataset >= 0) H5Dclose(dataset);
-    if (space >= 0) H5Sclose(space);
-    close_list(creation);
     return st;
 }
 
@@ -350,7 +359,7 @@ const char *store_library_version(void) {
     return text;
 }
 
-/* Whether the layout and filters are those of hdf5_write_dataset(). */
+/* Whether the layout and filters are those of hdf5_make_dataset(). */
 static bool layout_is(hid_t creation, int rank, const hsize_t *chunk) {
     static const H5Z_filter_t known[] = {H5Z_FILTER_SHUFFLE, H5Z_FILTER_DEFLATE,
                                          H5Z_FILTER_FLETCHER32};

@@ -12,7 +12,7 @@
  * mixture of two stores.
  */
 #include "io/store_detail.h"
-#include "io/store_hdf5.h"
+#include "io/store_chunk_write.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -277,20 +277,15 @@ static status put(store_writer *w, int64_t i, const volume *v) {
     status st;
     store_entry *e = &w->entries[i];
     char name[SHARD_NAME], path[PATH_SIZE], temporary[PATH_SIZE];
-    hsize_t shape[3], chunk[3];
     hid_t group = -1;
     TRY(check_volume(w, i, v));
-    for (int k = 0; k < 3; k++) chunk[k] = shape[k] = (hsize_t)e->space.shape[k];
-    chunk[0] = 1;
     if (e->shard != w->open_shard) TRY(open_shard(w, e->shard));
     store_shard_name(e->shard, name);
     TRY(make_paths(w, name, path, temporary));
     TRY(hdf5_make_group(w->volumes, e->id, temporary, &group));
     TRY(put_attributes(group, e, temporary));
-    TRY(hdf5_write_dataset(group, "ct", H5T_STD_I16LE, H5T_NATIVE_SHORT, 3, shape, chunk, v->hu,
-                           temporary));
-    TRY(hdf5_write_dataset(group, "labels", H5T_STD_U8LE, H5T_NATIVE_UCHAR, 3, shape, chunk,
-                           v->labels, temporary));
+    TRY(slices_write(group, "ct", e->space.shape, sizeof *v->hu, v->hu, temporary));
+    TRY(slices_write(group, "labels", e->space.shape, sizeof *v->labels, v->labels, temporary));
     find_structures(e, v->labels);
     w->next = i + 1;
 done:

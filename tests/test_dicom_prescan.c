@@ -228,6 +228,16 @@ static void meta_information_is_plain(void **state) {
     used = 132;
     assert_int_equal(scan(), ST_INPUT);
     assert_says("is missing");
+    used = 132; /* DCMTK would take the missing name for one of its own */
+    put_header(EXPLICIT, 0x00020010, "UI", 0);
+    put_nested(EXPLICIT, 20);
+    assert_int_equal(scan(), ST_INPUT);
+    assert_says("valid transfer syntax");
+    used = 132;
+    put_header(EXPLICIT, 0x00020013, "SH", 2), put("1 ", 2);
+    put_header(EXPLICIT, 0x00180050, "DS", 2), put("1 ", 2);
+    assert_int_equal(scan(), ST_INPUT);
+    assert_says("no transfer syntax is named");
     begin_file(IMPLICIT); /* old programs */
     used = 132;
     put_header(IMPLICIT, 0x00020010, "UI", 18), put("1.2.840.10008.1.2", 18);
@@ -314,12 +324,40 @@ static void inflation_is_bounded(void **state) {
     }
 }
 
+/* A value that is not there: as long as a cut file may claim, and longer; also of pixels, of a
+ * fragment, and of what is no element behind the pixels. */
+static void claims_are_bounded(void **state) {
+    (void)state;
+    const uint32_t small = DICOM_CLAIM_FREE, large = DICOM_CLAIM_FREE + 2;
+    for (int e = EXPLICIT; e <= BIG; e++) {
+        begin_file((encoding)e);
+        put_header((encoding)e, 0x00091010, "OB", small);
+        assert_ok(scan());
+        begin_file((encoding)e);
+        put_header((encoding)e, 0x00091010, "OB", large);
+        assert_int_equal(scan(), ST_INPUT);
+        assert_says("claims 268435458 bytes");
+        begin_file((encoding)e);
+        put_header((encoding)e, 0x7fe00010, "OW", large);
+        assert_int_equal(scan(), ST_INPUT);
+        begin_file((encoding)e);
+        put_header((encoding)e, 0x7fe00010, "OW", 4), put_number(0, 4, false);
+        put_header((encoding)e, 0x7fe10010, "OB", large);
+        assert_ok(scan());
+    }
+    begin_file(EXPLICIT);
+    put_header(EXPLICIT, 0x7fe00010, "OB", 0xffffffff);
+    put_tag(0xfffee000, false), put_number(large, 4, false);
+    assert_int_equal(scan(), ST_INPUT);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nesting_is_bounded),         cmocka_unit_test(deep_files_are_refused),
         cmocka_unit_test(lost_walks_are_bounded_too), cmocka_unit_test(sound_files_pass),
         cmocka_unit_test(inflation_is_bounded),       cmocka_unit_test(nothing_hides_from_the_walk),
         cmocka_unit_test(meta_information_is_plain),  cmocka_unit_test(elements_are_bounded),
+        cmocka_unit_test(claims_are_bounded),
     };
     if (!begin_scratch()) return 1;
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
