@@ -31,13 +31,14 @@ typedef enum dicom_kind {
     DICOM_NIFTI
 } dicom_kind;
 
-/* What a CT image shows, by Image Type and Burned In Annotation. */
+/* What a CT image shows, by Image Type, Burned In Annotation and Photometric Interpretation. */
 typedef enum dicom_picture {
     PICTURE_SLICE,
     PICTURE_SCOUT,      /* a localizer */
     PICTURE_PROJECTION, /* a MIP slab or another projection of several slices */
     PICTURE_PAGE,       /* a protocol, dose or screen page */
     PICTURE_ANNOTATED,  /* text is burned into the pixels */
+    PICTURE_COLOUR,     /* a page or screen in colours */
 } dicom_picture;
 
 /* Attributes whose values tell the passes and phases of one series apart, in this order. */
