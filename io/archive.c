@@ -131,7 +131,8 @@ static status add_refused(const char *path, dicom_kind masks, fault_list *faults
         f.text[FAULT_ADVICE] = "nothing, unless it should be a slice";
         return fault_add(faults, &f);
     }
-    const bool is_slice = left.torn || (left.has_pixels && left.has_place);
+    const bool is_slice =
+        h.picture == PICTURE_SLICE && (left.torn || (left.has_pixels && left.has_place));
     f.text[FAULT_UID] = h.series_uid;
     f.text[FAULT_ADVICE] = "export the file again";
     if (h.kind == DICOM_CT && is_slice && h.series_uid[0]) {

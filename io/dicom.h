@@ -31,13 +31,14 @@ typedef enum dicom_kind {
     DICOM_NIFTI
 } dicom_kind;
 
-/* What a CT image shows, by Image Type and Burned In Annotation. */
+/* What a CT image shows, by Image Type, Burned In Annotation and Photometric Interpretation. */
 typedef enum dicom_picture {
     PICTURE_SLICE,
     PICTURE_SCOUT,      /* a localizer */
     PICTURE_PROJECTION, /* a MIP slab or another projection of several slices */
     PICTURE_PAGE,       /* a protocol, dose or screen page */
     PICTURE_ANNOTATED,  /* text is burned into the pixels */
+    PICTURE_COLOUR,     /* a page or screen in colours */
 } dicom_picture;
 
 /* Attributes whose values tell the passes and phases of one series apart, in this order. */
@@ -50,7 +51,6 @@ typedef struct dicom_header {
     int64_t frame;  /* of the file, from 0 */
     int64_t frames; /* of the file; 1 for CT Image Storage */
     dicom_kind kind;
-    char sop_class[DICOM_UID];
     char patient_id[DICOM_ID]; /* UTF-8, trimmed (io/dicom_patient_id.hpp); may be empty */
     uint64_t patient_id_form;  /* how it is written in the file */
     char person[DICOM_PERSON]; /* set by patients_find() */
@@ -118,10 +118,12 @@ const char *dicom_pass_name(int key);
  * dicom_read_header(), and ST_INPUT if the file is no CT. Local. */
 status dicom_read_frames(const char *path, dicom_header **frames, int64_t *count);
 
-/* Decodes a CT slice, frame h->frame of the file, to HU, rounded and clamped to int16:
- * hu[rows*columns]. Pixels with the Pixel Padding Value are raised to at least -1024 HU, and set to
- * that if the value does not fit Bits Stored. ST_INPUT naming the file if the pixel array is
- * truncated, compressed with another number of rows or columns, or cannot be decoded. Local. */
+/* Decodes a CT slice, frame h->frame of the file, to HU, rounded: hu[rows*columns]. Pixels with the
+ * Pixel Padding Value are raised to at least -1024 HU, and set to that if the value does not fit
+ * Bits Stored or int16. ST_INPUT naming the file if the pixel array is truncated, compressed with
+ * another number of rows or columns, or cannot be decoded without a warning; if other pixels have
+ * HU that int16 does not hold; if High Bit is not Bits Stored - 1 and the pixels do not show it.
+ * Local. */
 status dicom_read_ct(const dicom_header *h, int16_t *hu);
 
 /* The CT that a SEG is laid upon. */

@@ -1,6 +1,7 @@
 /* Initialising DCMTK, and the functions through which io/dicom_*.cpp access files and attributes.
  */
 #include "io/dicom_common.hpp"
+#include "io/dicom_warnings.hpp"
 
 #include <dcmtk/dcmdata/dcostrmb.h>
 #include <dcmtk/dcmdata/dcrledrg.h>
@@ -18,6 +19,7 @@
 static bool start_once() {
     /* Faults are reported as statuses; DCMTK's log lines would repeat them. */
     OFLog::configure(OFLogger::OFF_LOG_LEVEL);
+    dicom_warnings_start();
     DcmRLEDecoderRegistration::registerCodecs();
     DJDecoderRegistration::registerCodecs();
     DJLSDecoderRegistration::registerCodecs();

@@ -6,6 +6,8 @@
  * stores, and is believed. No window, no lookup table, no display transformation.
  */
 #include "io/dicom_read.hpp"
+#include "io/dicom_rle.hpp"
+#include "io/dicom_warnings.hpp"
 #include "io/jpeg2000.h"
 
 #include <dcmtk/dcmdata/dcpxitem.h>
@@ -15,13 +17,14 @@
 #include <cmath>
 #include <vector>
 
-enum { PADDING_HU = -1024 };
+static constexpr double PADDING_HU = -1024;
 
 namespace {
 
 /* How a stored value is packed in its pixel cell, and how it maps to HU. */
 struct pixel_form {
     int64_t allocated, stored, high_bit, is_signed;
+    int64_t stream_bits; /* of the values in a JPEG stream; 0: it does not say */
     double slope, intercept;
     bool has_padding;
     bool padding_beyond;               /* it has bits beyond those that are stored */
@@ -99,40 +102,61 @@ static bool is_padding(const pixel_form &form, int32_t value) {
 }
 
 /* Scanners pad the area outside the round field of view with values far below air (-2000, -3024
- * HU): padding is raised to at least -1024 HU. What padding beyond the stored bits would be in HU
- * means nothing: it is -1024 HU. */
-static int16_t to_hu(const pixel_form &form, uint32_t cell) {
+ * HU): padding is raised to at least -1024 HU. What padding beyond the stored bits, or beyond
+ * int16, would be in HU means nothing: it is -1024 HU. */
+static double to_hu(const pixel_form &form, uint32_t cell) {
     const int32_t value = stored_value(form, cell);
-    double hu = std::floor(value * form.slope + form.intercept + 0.5);
-    if (is_padding(form, value))
-        hu = std::fmax(hu, PADDING_HU);
-    else if (form.padding_beyond && is_padding(form, sign_of_form(form, cell)))
-        hu = PADDING_HU;
-    return static_cast<int16_t>(std::fmin(std::fmax(hu, INT16_MIN), INT16_MAX));
+    const double hu = std::floor(value * form.slope + form.intercept + 0.5);
+    if (is_padding(form, value)) return hu > INT16_MAX ? PADDING_HU : std::fmax(hu, PADDING_HU);
+    if (form.padding_beyond && is_padding(form, sign_of_form(form, cell))) return PADDING_HU;
+    return hu;
 }
 
-static uint32_t little_endian_32(const Uint8 *at) {
-    return at[0] | at[1] << 8 | at[2] << 16 | static_cast<uint32_t>(at[3]) << 24;
-}
-
-/* Checks the RLE header (PS3.5 G.5: a count, then 15 offsets) before DCMTK uses it: DCMTK 3.6.7
- * adds its offsets in 32 bits and reads outside of the fragment if they wrap. */
-static bool rle_is_valid(const std::vector<Uint8> &data) {
-    enum { HEADER = 64, SEGMENTS_MAX = 15 };
-    if (data.size() < HEADER) return false;
-    const uint32_t segments = little_endian_32(data.data());
-    bool valid = segments >= 1 && segments <= SEGMENTS_MAX;
-    for (uint32_t i = 0, last = HEADER; valid && i < segments; i++) {
-        const uint32_t offset = little_endian_32(data.data() + 4 + 4 * i);
-        valid = offset >= last && offset < data.size();
-        last = offset;
+/* The HU of all cells. Tissue has no HU beyond int16: there the padding is not declared, or the
+ * rescale values are wrong. */
+static status convert(const char *path, const pixel_form &form, const std::vector<Uint16> &cells,
+                      int64_t n, int16_t *out) {
+    const uint8_t *const bytes = reinterpret_cast<const uint8_t *>(cells.data());
+    int64_t beyond = 0;
+    double low = HUGE_VAL, high = -HUGE_VAL;
+    for (int64_t i = 0; i < n; i++) {
+        const double hu = to_hu(form, form.allocated == 8 ? bytes[i] : cells[i]);
+        const bool fits = hu >= INT16_MIN && hu <= INT16_MAX;
+        out[i] = fits ? static_cast<int16_t>(hu) : 0;
+        beyond += !fits;
+        low = std::fmin(low, hu);
+        high = std::fmax(high, hu);
     }
-    return valid;
+    if (beyond == 0) return ST_OK;
+    return status_fail(ST_INPUT,
+                       "%s: %" PRId64 " of %" PRId64 " pixels are beyond %d to %d HU: they reach "
+                       "from %g to %g HU, and are no padding by %s",
+                       path, beyond, n, INT16_MIN, INT16_MAX, low, high,
+                       dicom_tag_name(DCM_PixelPaddingValue).c_str());
 }
 
-/* Whether a JPEG or JPEG-LS stream (T.81 B.1, T.87 C.1) says rows and columns in its frame header.
- * The decoder allocates by what is written there, and leaves pixels that it lacks as they are. */
-static bool jpeg_has_size(const std::vector<Uint8> &data, int64_t rows, int64_t columns) {
+/* High Bit may say that values lie further up in their cells, which the standard has given up.
+ * Some writers say so and do otherwise: the cells must show it, by bits above those of values that
+ * lie at the bottom, and none below. */
+static status check_high_bit(const char *path, const pixel_form &form,
+                             const std::vector<Uint16> &cells, int64_t n) {
+    const int64_t shift = form.high_bit + 1 - form.stored;
+    const uint8_t *const bytes = reinterpret_cast<const uint8_t *>(cells.data());
+    uint32_t any = 0;
+    if (shift == 0) return ST_OK;
+    for (int64_t i = 0; i < n; i++) any |= form.allocated == 8 ? bytes[i] : cells[i];
+    const uint32_t below = any & ((1u << shift) - 1), above = any >> form.stored;
+    if (any == 0 || (below == 0 && above != 0)) return ST_OK;
+    return status_fail(ST_INPUT,
+                       "%s: %s is %" PRId64 " where %" PRId64 " bits are stored, and the pixels "
+                       "do not show that they are shifted by %" PRId64 " bits",
+                       path, dicom_tag_name(DCM_HighBit).c_str(), form.high_bit, form.stored,
+                       shift);
+}
+
+/* Finds the frame header of a JPEG or JPEG-LS stream (T.81 B.1, T.87 C.1): its rows, columns and
+ * bits. False if there is none. */
+static bool read_jpeg_header(const std::vector<Uint8> &data, dicom_claim *stream) {
     std::size_t at = 2;
     if (data.size() < 4 || data[0] != 0xff || data[1] != 0xd8) return false;
     for (;;) {
@@ -143,27 +167,35 @@ static bool jpeg_has_size(const std::vector<Uint8> &data, int64_t rows, int64_t 
         if (marker == 0 || marker == 1 || (marker >= 0xd0 && marker <= 0xd7)) continue;
         if (marker == 0xd8 || marker == 0xd9 || marker == 0xda) return false;
         const bool tables = marker == 0xc4 || marker == 0xc8 || marker == 0xcc;
-        if ((marker >= 0xc0 && marker <= 0xcf && !tables) || marker == 0xf7)
-            return (data[at + 4] << 8 | data[at + 5]) == rows &&
-                   (data[at + 6] << 8 | data[at + 7]) == columns;
+        if ((marker >= 0xc0 && marker <= 0xcf && !tables) || marker == 0xf7) {
+            stream->bits = data[at + 3];
+            stream->rows = data[at + 4] << 8 | data[at + 5];
+            stream->columns = data[at + 6] << 8 | data[at + 7];
+            return true;
+        }
         at += 1 + (static_cast<std::size_t>(data[at + 1]) << 8 | data[at + 2]);
     }
 }
 
-/* Checks the compressed bytes of a frame before DCMTK sees them. */
-static status check_compressed(const char *path, E_TransferSyntax syntax, const dicom_claim &claim,
-                               const std::vector<Uint8> &data) {
-    status st = dicom_check_claim(path, claim, static_cast<int64_t>(data.size()), true);
+/* Cells of 16 bits from a frame in RLE. */
+static status decode_rle(const char *path, const dicom_claim &claim, const std::vector<Uint8> &data,
+                         pixel_form *form, std::vector<Uint16> *cells) {
+    const int64_t pixels = claim.rows * claim.columns, length = static_cast<int64_t>(data.size());
+    const uint32_t segments = static_cast<uint32_t>(form->allocated / 8);
+    std::vector<Uint8> part;
+    bool valid = true;
+    status st = dicom_check_claim(path, claim, length, true);
     if (st != ST_OK) return st;
-    if (syntax == EXS_RLELossless)
-        return rle_is_valid(data)
-                   ? ST_OK
-                   : status_fail(ST_INPUT, "%s: the RLE header of the pixels is damaged", path);
-    if (jpeg_has_size(data, claim.rows, claim.columns)) return ST_OK;
-    return status_fail(ST_INPUT,
-                       "%s: the compressed pixels are damaged, or not %" PRId64 " x %" PRId64
-                       " as the header says (rows x columns)",
-                       path, claim.rows, claim.columns);
+    cells->assign(static_cast<std::size_t>(pixels), 0);
+    for (uint32_t s = 0; s < segments && valid; s++) {
+        valid = dicom_rle_segment(data.data(), length, segments, s, pixels, &part) &&
+                static_cast<int64_t>(part.size()) == pixels;
+        for (int64_t i = 0; i < pixels && valid; i++)
+            (*cells)[i] = static_cast<Uint16>((*cells)[i] << 8 | part[i]);
+    }
+    form->allocated = 16;
+    if (valid) return ST_OK;
+    return status_fail(ST_INPUT, "%s: the RLE data of the pixels are cut or damaged", path);
 }
 
 static bool is_jpeg2000(E_TransferSyntax syntax) {
@@ -173,9 +205,11 @@ static bool is_jpeg2000(E_TransferSyntax syntax) {
 /* Takes depth and sign from the codestream. One that is unsigned may hold the two's complement of
  * values that the header calls signed: of as many bits as the header says if no value has more. */
 static void believe_codestream(const jpeg2000_form &stream, bool header_fits, pixel_form *form) {
+    const bool shifted = form->high_bit + 1 > form->stored && form->high_bit < stream.bits;
+    form->allocated = 16;
+    if (shifted) return; /* check_high_bit() looks at it */
     if (stream.is_signed || !form->is_signed || !header_fits || form->stored > stream.bits)
         form->stored = stream.bits;
-    form->allocated = 16;
     form->high_bit = form->stored - 1;
     form->is_signed = form->is_signed || stream.is_signed;
 }
@@ -202,7 +236,8 @@ done:
     return st;
 }
 
-/* Cells of a frame that DCMTK decodes. `fragment`: where its compressed bytes begin. */
+/* Cells of a frame that DCMTK decodes. `fragment`: where its compressed bytes begin. What the
+ * decoder only warns of is a fault: it has invented pixels. */
 static status decode_by_dcmtk(const char *path, DcmDataset &set, DcmPixelData &pixels,
                               int64_t frame, Uint32 fragment, int64_t bytes,
                               std::vector<Uint16> *cells) {
@@ -210,19 +245,63 @@ static status decode_by_dcmtk(const char *path, DcmDataset &set, DcmPixelData &p
     Uint32 size = 0;
     OFCondition decoded = pixels.getUncompressedFrameSize(&set, size);
     if (decoded.good() && size < bytes) decoded = EC_CorruptedData;
+    dicom_warnings_take();
     if (decoded.good()) {
         cells->resize(size / 2 + 1);
         decoded =
             pixels.getUncompressedFrame(&set, static_cast<Uint32>(frame), fragment, cells->data(),
                                         static_cast<Uint32>(cells->size() * 2), colours);
     }
-    if (decoded.good()) return ST_OK;
+    const std::string warning = dicom_warnings_take();
+    if (decoded.good() && warning.empty()) return ST_OK;
     return status_fail(ST_INPUT, "%s: the pixels (%s) cannot be decoded: %s", path,
-                       DcmXfer(set.getOriginalXfer()).getXferName(), decoded.text());
+                       DcmXfer(set.getOriginalXfer()).getXferName(),
+                       decoded.good() ? warning.c_str() : decoded.text());
+}
+
+/* Predictions that follow damage leave the range of a JPEG stream. And one of fewer bits than the
+ * header says may hold the two's complement of its own bits: a value with the highest of them may
+ * be negative or not. */
+static status check_range(const char *path, const pixel_form &form,
+                          const std::vector<Uint16> &cells, int64_t n) {
+    const bool fewer = form.is_signed && form.stream_bits > 0 && form.stream_bits < form.stored;
+    const uint8_t *const bytes = reinterpret_cast<const uint8_t *>(cells.data());
+    uint32_t any = 0;
+    for (int64_t i = 0; i < n && form.stream_bits > 0; i++)
+        any |= form.allocated == 8 ? bytes[i] : cells[i];
+    if (any >> form.stream_bits)
+        return status_fail(ST_INPUT,
+                           "%s: the compressed pixels are damaged: they have values of more than "
+                           "%" PRId64 " bits",
+                           path, form.stream_bits);
+    if (!fewer || !(any >> (form.stream_bits - 1))) return ST_OK;
+    return status_fail(ST_INPUT,
+                       "%s: the compressed pixels have %" PRId64 " bits, where the header has "
+                       "%" PRId64 " with a sign",
+                       path, form.stream_bits, form.stored);
+}
+
+/* What a JPEG or JPEG-LS stream says of itself must be what the header says, before DCMTK sees the
+ * stream: the decoder allocates by it. If it stores as many bits as the header says, they lie at
+ * the bottom of the cell, whatever High Bit says. */
+static status check_jpeg(const char *path, const dicom_claim &claim, const std::vector<Uint8> &data,
+                         pixel_form *form) {
+    dicom_claim stream = {1, 0, 0, 0};
+    status st = dicom_check_claim(path, claim, static_cast<int64_t>(data.size()), true);
+    if (st != ST_OK) return st;
+    if (!read_jpeg_header(data, &stream) || stream.rows != claim.rows ||
+        stream.columns != claim.columns)
+        return status_fail(ST_INPUT,
+                           "%s: the compressed pixels are damaged, or not %" PRId64 " x %" PRId64
+                           " as the header says (rows x columns)",
+                           path, claim.rows, claim.columns);
+    form->stream_bits = stream.bits;
+    if (stream.bits == form->stored) form->high_bit = form->stored - 1;
+    return ST_OK;
 }
 
 /* Decompresses frame h->frame into cells of 8 or 16 bits in the byte order of the machine, as
- * *form says; for JPEG 2000 *form is made to say it. */
+ * *form says, or is made to say. */
 static status decode_cells(const dicom_header *h, DcmDataset &set, pixel_form *form,
                            std::vector<Uint16> *cells) {
     status st = ST_OK;
@@ -245,13 +324,18 @@ static status decode_cells(const dicom_header *h, DcmDataset &set, pixel_form *f
             TRY(decode_jpeg2000(path, claim, data, form, cells));
             goto done;
         }
-        TRY(check_compressed(path, syntax, claim, data));
+        if (syntax == EXS_RLELossless) {
+            TRY(decode_rle(path, claim, data, form, cells));
+            goto done;
+        }
+        TRY(check_jpeg(path, claim, data, form));
     } else if (pixels->getLength(syntax) / (h->frame + 1) < bytes) {
         TRY(status_fail(ST_INPUT, "%s: the pixel array is cut: %lu bytes of %" PRId64, path,
                         static_cast<unsigned long>(pixels->getLength(syntax)),
                         bytes * (h->frame + 1)));
     }
     TRY(decode_by_dcmtk(path, set, *pixels, h->frame, fragment, bytes, cells));
+    TRY(check_range(path, *form, *cells, h->rows * h->columns));
 done:
     return st;
 }
@@ -264,7 +348,6 @@ status dicom_read_ct(const dicom_header *h, int16_t *hu) {
         dicom_header now = {};
         pixel_form form = {};
         std::vector<Uint16> cells;
-        const uint8_t *bytes = NULL;
         const int64_t pixels = h->rows * h->columns;
         int64_t content = 0;
         TRY(dicom_load(h->path, DCM_UndefinedTagKey, file, &content));
@@ -277,9 +360,8 @@ status dicom_read_ct(const dicom_header *h, int16_t *hu) {
         TRY(read_form(h->path, set, h->frame, &form));
         TRY(decode_cells(&now, set, &form, &cells));
         read_padding(set, &form);
-        bytes = reinterpret_cast<const uint8_t *>(cells.data());
-        for (int64_t i = 0; i < pixels; i++)
-            hu[i] = to_hu(form, form.allocated == 8 ? bytes[i] : cells[i]);
+        TRY(check_high_bit(h->path, form, cells, pixels));
+        TRY(convert(h->path, form, cells, pixels, hu));
     done:
         return st;
     });

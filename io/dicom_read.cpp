@@ -236,7 +236,6 @@ static void classify(DcmFileFormat &file, dicom_header *out) {
         dicom_note(out, "no SOP Class UID: a CT image by its Modality");
     }
     set.putAndInsertOFStringArray(DCM_SOPClassUID, sop_class.c_str());
-    std::snprintf(out->sop_class, sizeof out->sop_class, "%s", sop_class.c_str());
     out->kind = DICOM_OTHER;
     if (sop_class == UID_SegmentationStorage || sop_class == DICOM_LABEL_MAP_SEG)
         out->kind = DICOM_SEG;

@@ -4,11 +4,13 @@
  * need not begin at a byte boundary. In RLE (PS3.5 annex G) a frame is a fragment of its own; bits
  * are packed for each frame, and some writers store a byte for each of them.
  */
+#include "io/dicom_rle.hpp"
 #include "io/dicom_seg.hpp"
 
 #include <dcmtk/dcmdata/dcpixseq.h>
 #include <dcmtk/dcmdata/dcpxitem.h>
 
+#include <algorithm>
 #include <cinttypes>
 
 std::string seg_frame_text(const char *path, int64_t k) {
@@ -67,41 +69,13 @@ done:
 
 /* ---- RLE ---- */
 
-static uint32_t little_endian_32(const Uint8 *at) {
-    return at[0] | at[1] << 8 | at[2] << 16 | static_cast<uint32_t>(at[3]) << 24;
-}
-
-/* Unpacks PackBits (PS3.5 G.3.2) until `room` bytes are there or the input ends. */
-static void unpack(const Uint8 *from, const Uint8 *end, int64_t room, std::vector<Uint8> *out) {
-    out->clear();
-    while (end - from >= 2 && static_cast<int64_t>(out->size()) < room) {
-        const int code = *from++;
-        const int64_t left = room - static_cast<int64_t>(out->size());
-        if (code < 128) {
-            const int64_t have = end - from, copied = code + 1 < have ? code + 1 : have;
-            out->insert(out->end(), from, from + (copied < left ? copied : left));
-            from += copied;
-        } else if (code > 128) {
-            out->insert(out->end(), static_cast<std::size_t>(257 - code < left ? 257 - code : left),
-                        *from++);
-        }
-    }
-}
-
-/* Segment s of a frame in RLE; empty if the header is damaged or has not `segments` segments. */
-static std::vector<Uint8> rle_segment(const Uint8 *bytes, int64_t length, uint32_t segments,
-                                      uint32_t s, int64_t room) {
-    enum { HEADER = 64 };
-    std::vector<Uint8> out;
-    if (length < HEADER || little_endian_32(bytes) != segments) return out;
-    const int64_t begin = little_endian_32(bytes + 4 + 4 * s);
-    const int64_t end = s + 1 < segments ? little_endian_32(bytes + 8 + 4 * s) : length;
-    if (begin < HEADER || begin > end || end > length) return out;
-    unpack(bytes + begin, bytes + end, room, &out);
-    return out;
-}
-
 static uint16_t bit_of(const Uint8 *bytes, int64_t bit) { return bytes[bit >> 3] >> (bit & 7) & 1; }
+
+/* Zeros behind the pixels are padding. */
+static bool is_whole(const std::vector<Uint8> &part, int64_t bytes) {
+    return static_cast<int64_t>(part.size()) >= bytes &&
+           std::all_of(part.begin() + bytes, part.end(), [](Uint8 byte) { return byte == 0; });
+}
 
 status seg_pixels::read_rle(int64_t k, std::vector<uint16_t> *cells) {
     DcmPixelItem *fragment = nullptr;
@@ -110,10 +84,11 @@ status seg_pixels::read_rle(int64_t k, std::vector<uint16_t> *cells) {
     const uint32_t segments = form.bits == 16 ? 2 : 1;
     bool valid = fragments->getItem(fragment, static_cast<unsigned long>(k + 1)).good() &&
                  fragment->getUint8Array(bytes).good() && bytes;
+    std::vector<Uint8> part;
     for (uint32_t s = 0; s < segments && valid; s++) { /* the more significant bytes come first */
-        const auto part = rle_segment(bytes, fragment->getLength(), segments, s, pixels);
+        valid = dicom_rle_segment(bytes, fragment->getLength(), segments, s, pixels, &part);
         const bool packed = form.bits == 1 && static_cast<int64_t>(part.size()) < pixels;
-        valid = static_cast<int64_t>(part.size()) >= (packed ? (pixels + 7) / 8 : pixels);
+        valid = valid && is_whole(part, packed ? (pixels + 7) / 8 : pixels);
         if (s == 0) cells->assign(static_cast<std::size_t>(pixels), 0);
         for (int64_t i = 0; i < pixels && valid; i++) {
             const unsigned byte = packed ? bit_of(part.data(), i) : part[i];

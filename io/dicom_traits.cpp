@@ -87,6 +87,13 @@ static dicom_picture picture_of(DcmItem &item, const DcmTagKey &type) {
     return PICTURE_SLICE;
 }
 
+static bool is_coloured(DcmItem &set) {
+    static const char *const grey[] = {"", "MONOCHROME1", "MONOCHROME2"};
+    Uint16 samples = 1;
+    set.findAndGetUint16(DCM_SamplesPerPixel, samples);
+    return samples > 1 || !is_one_of(plain(dicom_text(set, DCM_PhotometricInterpretation)), grey);
+}
+
 /* Digits behind the point of a decimal string: 2 for "1.25", 3 for "12.5E-2", 0 for "7". */
 static int digits_of(const std::string &text) {
     enum { MOST = 15 };
@@ -111,6 +118,7 @@ void dicom_read_traits(DcmItem &set, dicom_header *out) {
     DcmItem &content = dicom_frame_item(set, out->frame, DCM_FrameContentSequence);
     out->picture = picture_of(set, DCM_ImageType);
     if (out->picture == PICTURE_SLICE) out->picture = picture_of(type, DCM_FrameType);
+    if (is_coloured(set)) out->picture = PICTURE_COLOUR;
     for (unsigned long i = 0; i < 3; i++)
         out->position_digits[i] = digits_of(dicom_text(plane, DCM_ImagePositionPatient, i));
     for (unsigned long i = 0; i < 6; i++)

@@ -308,7 +308,15 @@ static const char *const picture_names[] = {
     [PICTURE_SCOUT] = "a scout by its Image Type",
     [PICTURE_PROJECTION] = "a projection of several slices (MIP) by its Image Type",
     [PICTURE_PAGE] = "a page of text by its Image Type",
-    [PICTURE_ANNOTATED] = "text is burned into its pixels"};
+    [PICTURE_ANNOTATED] = "text is burned into its pixels",
+    [PICTURE_COLOUR] = "a picture in colours"};
+
+/* The attribute that tells a kind of picture. */
+static const char *picture_tag(dicom_picture picture) {
+    return picture == PICTURE_ANNOTATED ? "BurnedInAnnotation (0028,0301)"
+           : picture == PICTURE_COLOUR  ? "PhotometricInterpretation (0028,0004)"
+                                        : "ImageType (0008,0008)";
+}
 
 /* Leaves n pictures out, `scope` telling whether they are a whole series. */
 static status add_picture(builder *b, fault_scope scope, const placed *at, int64_t n,
@@ -318,9 +326,7 @@ static status add_picture(builder *b, fault_scope scope, const placed *at, int64
     const bool named = picture == PICTURE_SLICE && tag;
     snprintf(reason, sizeof reason, "%s%s%s", picture_names[picture], named ? ", by its " : "",
              named ? tag : "");
-    if (!tag)
-        tag = picture == PICTURE_ANNOTATED ? "BurnedInAnnotation (0028,0301)"
-                                           : "ImageType (0008,0008)";
+    if (!tag) tag = picture_tag(picture);
     return fault_add(&b->out->faults,
                      &(fault){.scope = scope,
                               .ordinary = picture != PICTURE_ANNOTATED && picture != PICTURE_SLICE,
@@ -393,6 +399,11 @@ static status build_beside(builder *b, const placed *at, int64_t n, const placed
             TRY(build_plane(b, odd, next - i));
             stored = b->out->count > now.items && !has_failed(b, now);
         }
+        if (stored && strcmp(tag, STACK_FRAME_TAG) == 0)
+            TRY(add_record(b, FAULT_NOTE, odd, 0, tag,
+                           "slices in another frame of reference than the others of their series: "
+                           "a volume of their own",
+                           ""));
         if (stored) continue;
         take_back(b, now);
         TRY(add_picture(b, FAULT_FILE, odd, next - i, tag));
@@ -417,8 +428,12 @@ static status build_patient(builder *b, const placed *at, int64_t n) {
         most = next - i;
         stack = &at[i];
     }
-    if (most == 0 || (most == 1 && slices > 1))
-        return blame(b, at, n, "ImageOrientationPatient (0020,0037)", "plane");
+    if (most == 0 || (most == 1 && slices > 1)) {
+        const char *tag = stack_difference(at[0].header, at[slices - 1].header);
+        const bool frames = tag && strcmp(tag, STACK_FRAME_TAG) == 0;
+        return blame(b, at, n, frames ? tag : "ImageOrientationPatient (0020,0037)",
+                     frames ? "frame of reference" : "plane");
+    }
     TRY(build_plane(b, stack, most));
     st = build_beside(b, at, n, stack, most, before);
 done:
@@ -433,6 +448,7 @@ static int by_kind(const void *left, const void *right) {
     if (order == 0) order = (int)a->picture - (int)b->picture;
     /* Those that are written to most digits first: the others are compared with them. */
     if (order == 0) order = b->orientation_digits - a->orientation_digits;
+    if (order == 0) order = !*a->frame_of_reference_uid - !*b->frame_of_reference_uid;
     return order ? order : dicom_by_path(a, b);
 }
 

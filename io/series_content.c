@@ -58,7 +58,8 @@ static bool is_same_series(const placed *a, const placed *b) {
 }
 
 static bool share_place(const placed *a, const placed *b) {
-    return is_same_series(a, b) && build_same_place(a, b);
+    return is_same_series(a, b) && a->header->picture == PICTURE_SLICE &&
+           b->header->picture == PICTURE_SLICE && build_same_place(a, b);
 }
 
 status content_of_shared_places(const comm *c, placed *slices, int64_t n, fault_list *faults) {

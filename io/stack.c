@@ -29,6 +29,9 @@ const char *stack_difference(const dicom_header *a, const dicom_header *b) {
     for (int i = 0; i < 2; i++)
         if (fabs(a->pixel_spacing[i] - b->pixel_spacing[i]) > 1e-4 * b->pixel_spacing[i])
             return "PixelSpacing (0028,0030)";
+    if (*a->frame_of_reference_uid && *b->frame_of_reference_uid &&
+        strcmp(a->frame_of_reference_uid, b->frame_of_reference_uid) != 0)
+        return STACK_FRAME_TAG;
     return NULL;
 }
 

@@ -36,7 +36,10 @@ typedef struct stack_form {
     bool steady;       /* the drift grows evenly, as that of a tilted gantry */
 } stack_form;
 
-/* What two slices have not in common: a tag name such as "Rows (0028,0010)", or NULL. Local. */
+#define STACK_FRAME_TAG "FrameOfReferenceUID (0020,0052)"
+
+/* What two slices have not in common: a tag name such as "Rows (0028,0010)", or NULL. A missing
+ * Frame of Reference UID is not another one. Local. */
 const char *stack_difference(const dicom_header *a, const dicom_header *b);
 
 /* Row direction x column direction. Local. */

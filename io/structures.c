@@ -50,6 +50,10 @@ status structure_texts_add(structure_texts *list, const char *text) {
     return ST_OK;
 }
 
+bool structure_is_new(const structure_texts *list, const char *text) {
+    return !is_at(list, place_of(list, text), text) && strcasecmp(text, background) != 0;
+}
+
 void structure_texts_free(structure_texts *list) {
     free(list->at);
     *list = (structure_texts){0};

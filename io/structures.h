@@ -23,6 +23,10 @@ typedef struct structure_texts {
 /* Adds a text that is not in the list. ST_INPUT, without showing it, if it is longer than
  * STRUCTURE_TEXT - 1 bytes. Local. */
 status structure_texts_add(structure_texts *list, const char *text);
+
+/* Whether a text would need a name more by structure_names_make() without rules: it is neither in
+ * the list nor "background". Local. */
+bool structure_is_new(const structure_texts *list, const char *text);
 void structure_texts_free(structure_texts *list);
 
 /* Rules of a study: "liver: Liver|LIVER|hepar", a name and the texts that get it, exactly as they

@@ -390,7 +390,7 @@ static void wild_rle_offset(void **state) {
         memcpy(header + sizeof begin, &offsets[i], 4);
         put_file(in_home("rle.dcm"), data, bytes);
         assert_int_equal(read_all(in_home("rle.dcm"), hu), ST_INPUT);
-        assert_says("rle.dcm: the RLE header of the pixels is damaged");
+        assert_says("rle.dcm: the RLE data of the pixels are cut or damaged");
     }
     free(data);
 }

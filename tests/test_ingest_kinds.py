@@ -148,15 +148,39 @@ def archive(root):
     pictures = sound("pictures", 16)
     scout = pictures.slice(0, "scout")
     scout.ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
-    mip, page, text, hollow = (pictures.slice(3, n) for n in ("mip", "page", "text", "hollow"))
+    mip, page, text, hollow, colour, palette = (
+        pictures.slice(3, n) for n in ("mip", "page", "text", "hollow", "colour", "palette"))
     mip.ImageType = ["DERIVED", "SECONDARY", "AXIAL", "MIP"]
     page.ImageType = ["DERIVED", "SECONDARY", "OTHER", "CT_SOM5 PROT"]
     text.BurnedInAnnotation = "YES"
     del hollow.PixelData, hollow.ImagePositionPatient, hollow.ImageOrientationPatient
-    pictures.slices += [scout, mip, page, text, hollow]
+    colour.SamplesPerPixel, colour.PhotometricInterpretation = 3, "RGB"
+    colour.BitsAllocated, colour.BitsStored, colour.HighBit, colour.PlanarConfiguration = 8, 8, 7, 0
+    colour.PixelRepresentation, colour.PixelData = 0, bytes(3 * 20 * 24)
+    palette.PhotometricInterpretation = "PALETTE COLOR"
+    del palette.RescaleSlope, palette.RescaleIntercept
+    pictures.slices += [scout, mip, page, text, hollow, colour, palette]
     pictures.write(root)
     findings.update({"pictures/scout00": "file", "pictures/mip03": "file", "pictures/page03": "file",
-                     "pictures/text03": "file", "pictures/hollow03": "file"})
+                     "pictures/text03": "file", "pictures/hollow03": "file",
+                     "pictures/colour03": "file", "pictures/palette03": "file"})
+
+    # Frames of reference: two blocks, a missing one, and one slice in another.
+    blocks = Series("frames", 17)
+    for z, ds in enumerate(blocks.slices):
+        ds.FrameOfReferenceUID = small_dicom.uid("frame", z // 5)
+    volumes += [(blocks.hu[:5], 0), (blocks.hu[5:], 0)]
+    blocks.write(root)
+    lacking = sound("lacking", 18)
+    for ds in lacking.slices[2:6]:
+        ds.FrameOfReferenceUID = small_dicom.uid("frame", 2)
+    lacking.write(root)
+    for folder, odd in (("frame", range(4, 5)), ("frame-each", range(8))):
+        series = Series(folder, 19)
+        for z, ds in enumerate(series.slices):
+            ds.FrameOfReferenceUID = small_dicom.uid("frame", z if z in odd else 3)
+        series.write(root)
+    findings.update({"frame/I04": "series", "frame-each/I00": "series"})
 
     # Contrast agents.
     for k, agent in enumerate(("NONE", "none ", "NON-IONIC 300")):
@@ -251,7 +275,7 @@ def main():
             report = check_report(out, findings, len(volumes))
             assert [f["file"] for f in report["findings"] if f["late"]] == ["cut/I02"]
             notes = [f["file"] for f in report["findings"] if f["left_out"] == "nothing"]
-            assert sorted(notes) == ["mixed/I07", "passes/I00", "phases/I00"], notes
+            assert sorted(notes) == ["frames/I05", "mixed/I07", "passes/I00", "phases/I00"], notes
             check_store(out, volumes)
             chain.run(0, "verify", out + "/store")
             bytes_of[ranks] = chain.hashes(out + "/store")
@@ -264,8 +288,8 @@ def main():
         left = {f["file"] for f in report["findings"] if f["left_out"] == "series"}
         left = {k for k in left if not k.startswith("again/")}
         assert left == {k for k, v in findings.items() if v == "series"} - {
-            "gap/I04", "step/I05", "tilt/I07", "coronal/I00"}, left
-        assert report["stored"]["volumes"] == len(volumes) + 2 + 2 + 1 + 1, report["stored"]
+            "gap/I04", "frame/I04", "step/I05", "tilt/I07", "coronal/I00"}, left
+        assert report["stored"]["volumes"] == len(volumes) + 2 + 2 + 2 + 1 + 1, report["stored"]
         (note,) = [f["reason"] for f in report["findings"] if f["file"].startswith("tilt/")]
         assert "by 0 and 7 mm" in note, note
         coronal = Series("coronal", 15, iop=(1, 0, 0, 0, 0, -1)).hu

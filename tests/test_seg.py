@@ -152,12 +152,35 @@ def fractions(place):
         assert (found[2] == (share >= least)).all(), least
 
 
+def too_many(place):
+    """Segmentations whose names do not fit into a store are left out, and cost no others."""
+    dicom = place + "/many"
+    many = ["rib %d" % k for k in range(250)]
+    for number, structures in ((0, ("liver", "bone", "lesion", *many)), (1, small_dicom.STRUCTURES),
+                               (2, ("spleen", "bone", "lesion", "heart", "lung"))):
+        labels = small_dicom.write_patient(dicom + "/%d" % number, number, SHAPE, seg=False)[1]
+        small_dicom.write_seg(dicom + "/%d/seg" % number, number, labels, structures=structures)
+    for ranks in (0, 2):
+        said, found, names, _ = ingest(place, "many-%d" % ranks, dicom, ranks=ranks)
+        assert sorted(found) == [1, 2] and "spleen" in names and "rib 7" not in names, names
+        assert "its 253 names of structures" in said, said
+    # Five names fewer: all fit. By a rule they fit, too.
+    labels = small_dicom.voxels(0, SHAPE)[1]
+    small_dicom.write_seg(dicom + "/0/seg", 0, labels,
+                          structures=("liver", "bone", "lesion", *many[:-5]))
+    said, found, names, _ = ingest(place, "fitting", dicom)
+    assert sorted(found) == [0, 1, 2] and len(names) <= 256, names
+    small_dicom.write_seg(dicom + "/0/seg", 0, labels, structures=("liver", "bone", "lesion", *many))
+    assert sorted(ingest(place, "ruled", dicom, "structures:", '  - "bone: bone"')[1]) == [0, 1, 2]
+
+
 def main():
     with tempfile.TemporaryDirectory(prefix="ctaug-seg-") as place:
         dicom, masks, labels = archive(place)
         overlaps(place, dicom, masks)
         maps(place, dicom, masks, labels)
         fractions(place)
+        too_many(place)
 
 
 main()

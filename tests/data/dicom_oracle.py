@@ -73,7 +73,7 @@ def write_cts(out):
         hu = np.floor(values * float(ds.RescaleSlope) + float(ds.RescaleIntercept) + 0.5)
         if floor is not None:
             hu = np.where(floor, np.maximum(hu, -1024), hu)
-        np.clip(hu, -32768, 32767).astype("<i2").tofile(os.path.join(out, name + ".hu"))
+        hu.astype("<i2").tofile(os.path.join(out, name + ".hu"))
 
     for name, syntax in (("explicit", ExplicitVRLittleEndian), ("implicit", ImplicitVRLittleEndian),
                          ("bigendian", ExplicitVRBigEndian),
@@ -103,9 +103,9 @@ def write_cts(out):
     form(ds, 16, 12, 11, False, 0.5, -3.25)
     put("fraction", ds, v.astype(np.uint16), v)
 
-    ds, v = base(0), random.randint(0, 65536, pixels)
-    form(ds, 16, 16, 15, False, 3, -70000)
-    put("clamped", ds, v.astype(np.uint16), v)
+    ds, v = base(0), random.randint(0, 21845, pixels)
+    form(ds, 16, 16, 15, False, 3, -32768)
+    put("widest", ds, v.astype(np.uint16), v)
 
     for name, syntax in (("padding", ExplicitVRLittleEndian), ("padimplicit", ImplicitVRLittleEndian)):
         ds, v = base(0), random.randint(-2100, 3000, pixels)
