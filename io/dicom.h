@@ -156,6 +156,11 @@ status dicom_seg_texts(const char *path, structure_texts *texts);
 status dicom_seg_fits(const char *path, const geometry *space, const char *frame_of_reference_uid,
                       bool *fits);
 
+/* The grid of a SEG that lies on no CT: that of its frames, with the slices between them that have
+ * none. Pixels are not read. ST_INPUT: frames of different planes or pixels, at uneven distances,
+ * or too many slices; the file's form or frames are at fault. Local. */
+status dicom_seg_grid(const char *path, geometry *space);
+
 /* Identity of a written examination. UIDs (2.25.<hash>) are derived from `seed_text` alone, so that
  * writing twice gives the same bytes. */
 typedef struct dicom_identity {

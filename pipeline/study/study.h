@@ -149,7 +149,8 @@ typedef struct study {
     } gan;
     struct {
         int64_t volumes, held_out;
-        uint32_t painters; /* bit k: painter_kind k */
+        char masks[PATH_SIZE]; /* "": none; fingerprints cover the content */
+        uint32_t painters;     /* bit k: painter_kind k */
         sampler_kind sampler;
         int64_t steps;
         double guidance; /* 0: auto */
