@@ -11,6 +11,7 @@
 
 #include "io/file.h"
 #include "io/masks.h"
+#include "io/structure_codes.h"
 #include "io/structures.h"
 #include "io/volume.h"
 
@@ -167,10 +168,11 @@ typedef struct dicom_identity {
     char patient_id[DICOM_TEXT];
     char description[DICOM_TEXT]; /* Series Description, e.g. "ctaug phantom" */
     char seed_text[256];
-    const char *version;    /* of ctaug; NULL: not written */
-    bool synthetic;         /* no real patient is shown */
-    bool deidentified;      /* a real patient's examination, under a pseudonym */
-    char model[SHA256_HEX]; /* SHA-256 of what painted a synthetic volume; "": none */
+    const char *version;          /* of ctaug; NULL: not written */
+    bool synthetic;               /* no real patient is shown */
+    bool deidentified;            /* a real patient's examination, under a pseudonym */
+    char model[SHA256_HEX];       /* SHA-256 of what painted a synthetic volume; "": none */
+    const structure_codes *codes; /* of the study; NULL: those of the table alone; borrowed */
 } dicom_identity;
 
 /* Writes directory/ct-0000.dcm ... (one file per slice, Explicit VR Little Endian, int16, slope 1,

@@ -129,7 +129,7 @@ def spoil(root):
     ds.save_as(f"{root}/x/uneven")
     with open(f"{root}/x/README", "w") as f:
         f.write("not a mask")
-    return {"x/RS": "CT series", "x/torn_labels.nii.gz": "cut off", "x/text.nii": "not a NIfTI",
+    return {"x/RS": "a series that is not here", "x/torn_labels.nii.gz": "cut off", "x/text.nii": "not a NIfTI",
             "x/flat_labels.nii.gz": "not square", "x/y/liver.nii.gz": "other values",
             "x/none_labels.nii.gz": "no voxel", "x/skew_labels.nii.gz": "right angles",
             "x/SEG": "PlanePositionSequence", "x/uneven": "uneven"}

@@ -267,23 +267,36 @@ static status put_volumes(generation *g, store_writer *w) {
     return st;
 }
 
-/* The provenance entry of the store's manifest. New reference; NULL: out of memory. Local. */
-static json_t *provenance(generation *g) {
-    json_t *list = json_array(), *model = g->by->provenance(g->painter);
+/* What the volumes are painted on, for the provenance. *out: new reference, also after a failure.
+ * Local. */
+static status list_volumes(const generation *g, json_t **out) {
+    status st = ST_OK;
+    *out = json_array();
+    for (int64_t v = 0; v < volumes_of(g) && st == ST_OK; v++) {
+        json_t *one = NULL;
+        st = maps_describe(g->set->maps, v, &one);
+        if (json_array_append_new(*out, one) != 0 && st == ST_OK)
+            st = status_memory("provenance", 0);
+    }
+    return st;
+}
+
+/* The provenance entry of the store's manifest. *out: new reference, also after a failure. Local.
+ */
+static status provenance(generation *g, json_t **out) {
+    status st;
+    json_t *list = NULL, *model = g->by->provenance(g->painter);
     const own_masks *own = origin_of(g, g->set).own;
     int failed = 0;
     if (own && model) failed = json_object_set_new(model, "masks", json_string(own->fingerprint));
     if (g->set->held_out && model) failed = json_object_set_new(model, "held_out", json_true());
-    for (int64_t v = 0; v < volumes_of(g); v++)
-        failed |= json_array_append_new(list, maps_json(g->set->maps, v));
-    json_t *all =
+    st = list_volumes(g, &list);
+    *out =
         json_pack("{s:b, s:s, s:s, s:o}", "synthetic", 1, "painter", g->name, "store_fingerprint",
                   store_manifest(g->stores.real)->fingerprint, "volumes", list);
-    bool complete = !failed && model && json_object_update(all, model) == 0;
+    failed |= !model || json_object_update(*out, model) != 0;
     json_decref(model);
-    if (complete) return all;
-    json_decref(all);
-    return NULL;
+    return st == ST_OK && failed ? status_memory("provenance", 0) : st;
 }
 
 /* Writes and publishes the synthetic store. Collective. */
@@ -292,9 +305,9 @@ static status write_store(generation *g) {
     int64_t n = volumes_of(g);
     store_entry *entries = NULL;
     store_writer *w = NULL;
-    json_t *from = provenance(g);
-    st = from ? array_alloc(&entries, n, sizeof *entries, "store entries")
-              : status_memory("provenance", 0);
+    json_t *from = NULL;
+    st = provenance(g, &from);
+    if (st == ST_OK) st = array_alloc(&entries, n, sizeof *entries, "store entries");
     TRY(comm_agree(g->stage->comm, st));
     for (int64_t v = 0; v < n; v++) entries[v] = *maps_entry(g->set->maps, v);
     store_plan plan = {.directory = g->output,
@@ -355,10 +368,9 @@ static status finish(const generation *g) {
     TRY(stage_path(g->stage, name, sheet));
     TRY(contact_sheet_write(g->output, g->stage->study->data.window, sheet));
     TRY(file_remove_tree(g->units));
-    log_info(g->stage->log,
-             "generate: %" PRId64 " %s volumes by painter %s in %s, contact sheet %s",
-             store_count(made), g->set->held_out ? "held-out" : "synthetic", g->name, g->output,
-             sheet);
+    log_info(
+        g->stage->log, "generate: %" PRId64 " %s volumes by painter %s in %s, contact sheet %s",
+        store_count(made), g->set->held_out ? "held-out" : "synthetic", g->name, g->output, sheet);
 done:
     store_close(made);
     return st;

@@ -226,15 +226,12 @@ done:
     return st;
 }
 
-json_t *maps_json(const maps *m, int64_t v) {
-    if (m->own) return own_maps_json(m->own, v);
-    json_t *told = deformed_json(&m->plans[v], m->from.stores.real);
-    if (told && m->from.held_out) return told;
-    if (told &&
-        label_map_describe(m->stage->study, m->from.stores.real, &m->records[v], told) == ST_OK)
-        return told;
-    json_decref(told);
-    return NULL;
+status maps_describe(const maps *m, int64_t v, json_t **out) {
+    if (m->own) return own_maps_describe(m->own, v, out);
+    *out = deformed_json(&m->plans[v], m->from.stores.real);
+    if (!*out) return status_memory("provenance", 0);
+    if (m->from.held_out) return ST_OK;
+    return label_map_describe(m->stage->study, m->from.stores.real, &m->records[v], *out);
 }
 
 status maps_remove(const stage_context *stage, const maps_origin *from) {

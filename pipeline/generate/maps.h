@@ -37,8 +37,8 @@ status maps_condition(maps *m, int64_t v, int64_t k, slice_sample *out);
 /* Its labels[slices][size][size], valid until the next call. Local. */
 status maps_labels(maps *m, int64_t v, const uint8_t **labels);
 
-/* Its entry in the provenance of a store. New reference; NULL: out of memory. Local. */
-json_t *maps_json(const maps *m, int64_t v);
+/* Its entry in the provenance of a store. *out: new reference, also after a failure. Local. */
+status maps_describe(const maps *m, int64_t v, json_t **out);
 
 /* Removes the files of the maps of this origin, if there are any. Local. */
 status maps_remove(const stage_context *stage, const maps_origin *from);

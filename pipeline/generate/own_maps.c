@@ -1,4 +1,5 @@
-/* Two files for each mask: its record, and its slices, whose size follows from the record. */
+/* Three files for each mask: its record, its slices, whose size follows from the record, and once
+ * more the list of source slices, which is all of it that the provenance needs. */
 #include "pipeline/generate/own_maps.h"
 
 #include "io/activity.h"
@@ -58,12 +59,18 @@ done:
     return st;
 }
 
-/* Writes the slices before the record. Local. */
+static int64_t list_bytes(const own_record *about) {
+    return about->space.shape[0] * (int64_t)sizeof(int64_t);
+}
+
+/* Writes the record last. Local. */
 static status write_parts(own_maps *m, int64_t i, const own_map *made) {
     status st;
     char path[PATH_SIZE];
     TRY(part_path(m, i, "slices", path));
     TRY(part_write(path, m->fingerprint, made->block, made->bytes));
+    TRY(part_path(m, i, "sources", path));
+    TRY(part_write(path, m->fingerprint, made->slices, list_bytes(&made->about)));
     TRY(part_path(m, i, "record", path));
     TRY(part_write(path, m->fingerprint, &made->about, sizeof made->about));
     m->records[i] = made->about;
@@ -254,14 +261,33 @@ status own_maps_condition(own_maps *m, int64_t v, int64_t k, slice_sample *out) 
     return ST_OK;
 }
 
-json_t *own_maps_json(const own_maps *m, int64_t v) {
+/* The source slices of mask i as a list. Local. */
+static status list_sources(const own_maps *m, int64_t i, json_t *out) {
+    status st;
+    const own_record *about = &m->records[i];
+    char path[PATH_SIZE];
+    int64_t *slices = NULL;
+    TRY(array_alloc(&slices, about->space.shape[0], sizeof *slices, "a list of slices"));
+    TRY(part_path(m, i, "sources", path));
+    TRY(part_read(path, m->fingerprint, slices, list_bytes(about)));
+    for (int64_t k = 0; k < about->space.shape[0]; k++)
+        json_array_append_new(out, json_integer(slices[k]));
+done:
+    free(slices);
+    return st;
+}
+
+status own_maps_describe(const own_maps *m, int64_t v, json_t **out) {
+    status st;
     const int64_t i = m->sound[v % m->sound_count];
     const own_mask *item = &m->masks->items[i];
     const own_record *about = &m->records[i];
-    json_t *hashes = json_array();
+    json_t *hashes = json_array(), *slices = json_array();
     for (int64_t k = 0; k < item->count; k++)
         json_array_append_new(hashes, json_string(m->masks->files[item->files[k]].sha256));
-    return json_pack("{s:s, s:o, s:s, s:s}", "id", m->entries[v].id, "mask", hashes, "source",
-                     store_at(m->from.real, about->source)->id, "image",
+    st = list_sources(m, i, slices);
+    *out = json_pack("{s:s, s:o, s:s, s:o, s:s}", "id", m->entries[v].id, "mask", hashes, "source",
+                     store_at(m->from.real, about->source)->id, "source_slices", slices, "image",
                      about->own_image ? "series" : "source");
+    return st != ST_OK ? st : *out ? ST_OK : status_memory("provenance", 0);
 }

@@ -33,8 +33,9 @@ status own_maps_labels(own_maps *m, int64_t v, const uint8_t **labels);
 status own_maps_condition(own_maps *m, int64_t v, int64_t k, slice_sample *out);
 
 /* The record of the volume for the provenance of the store: the SHA-256 of its mask files, the
- * training volume that is most like it, and whether the tissue around the structures is taken from
- * there or from the series of the mask. New reference; NULL: out of memory. Local. */
-json_t *own_maps_json(const own_maps *m, int64_t v);
+ * training volume that is most like it and its slices next to those of the mask, and whether the
+ * tissue around the structures is taken from there or from the series of the mask. *out: new
+ * reference, also after a failure. Local. */
+status own_maps_describe(const own_maps *m, int64_t v, json_t **out);
 
 #endif

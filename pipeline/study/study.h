@@ -183,6 +183,9 @@ typedef struct study {
         int64_t steps;
         int64_t slices; /* at most, of each kind */
     } gate;
+    struct {
+        study_texts codes; /* rules of io/structure_codes.h */
+    } export;
 } study;
 
 /* Reads `path`, applies n overrides "key=value" and checks everything. ST_USAGE with "file:line:

@@ -3,6 +3,7 @@
 #include "pipeline/study/study_table.h"
 
 #include "io/nearest.h"
+#include "io/structure_codes.h"
 #include "io/structures.h"
 
 #include <stdio.h>
@@ -277,6 +278,12 @@ const study_key study_keys[] = {
     INTEGER(gate, steps, 1, STEPS_MAX, "1000", "optimiser steps of the embedding"),
     INTEGER(gate, slices, 1, 1000000, "256",
             "synthetic slices measured at most; as many training and held-out ones for the losses"),
+
+    /* Inert because an export is no stage: it reads the study of its run. */
+    {PLACE(export, codes), .kind = STUDY_TEXTS, .count = STRUCTURES_MAX, .inert = true,
+     .check = structure_codes_check, .form = "name: VALUE SCHEME meaning", .initial = "[]",
+     .help = "such as [\"hepar: 10200004 SCT Liver\"]: codes of structures in DICOM beside those "
+             "that are known; \" | VALUE SCHEME meaning\" behind it is the category"},
 };
 
 const int study_key_count = sizeof study_keys / sizeof *study_keys;
@@ -292,6 +299,7 @@ const study_section study_sections[] = {
     {"generate", "synthetic volumes from the model"},
     {"evaluate", "FID, and segmenters trained on real and on real + synthetic data"},
     {"gate", "whether the synthetic data give away training patients"},
+    {"export", "data sets for other programs"},
 };
 
 const int study_section_count = sizeof study_sections / sizeof *study_sections;
