@@ -23,7 +23,7 @@ DEMO_PACKAGES = $(BUILD_PACKAGES) python3-numpy python3-pydicom invesalius-examp
 BENCH_PACKAGES = $(BUILD_PACKAGES) python3-torch
 LINT_PACKAGES = $(BUILD_PACKAGES) libcmocka-dev python3 clang clang-format cppcheck libomp-dev
 CHECK_PACKAGES = $(DEMO_PACKAGES) $(LINT_PACKAGES) python3-h5py python3-scipy dcmtk libopenjp2-tools slurm-wlm munge \
-    chromium poppler-utils dicom3tools python3-nibabel
+    chromium poppler-utils dicom3tools dcm2niix python3-nibabel
 
 # gcc and clang share libgomp: a second OpenMP run-time would compete for the cores with that of
 # oneDNN and OpenBLAS. clang then compiles our own parallel loops as serial ones.

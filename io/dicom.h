@@ -11,6 +11,7 @@
 
 #include "io/file.h"
 #include "io/masks.h"
+#include "io/structure_codes.h"
 #include "io/structures.h"
 #include "io/volume.h"
 
@@ -158,16 +159,22 @@ status dicom_seg_texts(const char *path, structure_texts *texts);
 status dicom_seg_fits(const char *path, const geometry *space, const char *frame_of_reference_uid,
                       bool *fits);
 
+/* The grid of a SEG that lies on no CT: that of its frames, with the slices between them that have
+ * none. Pixels are not read. ST_INPUT: frames of different planes or pixels, at uneven distances,
+ * or too many slices; the file's form or frames are at fault. Local. */
+status dicom_seg_grid(const char *path, geometry *space);
+
 /* Identity of a written examination. UIDs (2.25.<hash>) are derived from `seed_text` alone, so that
  * writing twice gives the same bytes. */
 typedef struct dicom_identity {
     char patient_id[DICOM_TEXT];
     char description[DICOM_TEXT]; /* Series Description, e.g. "ctaug phantom" */
     char seed_text[256];
-    const char *version;    /* of ctaug; NULL: not written */
-    bool synthetic;         /* no real patient is shown */
-    bool deidentified;      /* a real patient's examination, under a pseudonym */
-    char model[SHA256_HEX]; /* SHA-256 of what painted a synthetic volume; "": none */
+    const char *version;          /* of ctaug; NULL: not written */
+    bool synthetic;               /* no real patient is shown */
+    bool deidentified;            /* a real patient's examination, under a pseudonym */
+    char model[SHA256_HEX];       /* SHA-256 of what painted a synthetic volume; "": none */
+    const structure_codes *codes; /* of the study; NULL: those of the table alone; borrowed */
 } dicom_identity;
 
 /* Writes directory/ct-0000.dcm ... (one file per slice, Explicit VR Little Endian, int16, slope 1,

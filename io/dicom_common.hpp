@@ -22,6 +22,7 @@ extern "C" {
 #include "io/alloc.h"
 #include "io/file.h"
 #include "io/masks.h"
+#include "io/structure_codes.h"
 #include "io/structures.h"
 #include "io/volume.h"
 }

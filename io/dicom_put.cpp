@@ -42,6 +42,10 @@ void dicom_put_code(DcmItem &item, const DcmTagKey &sequence, const char *value,
     dicom_put(code, DCM_CodeMeaning, meaning);
 }
 
+void dicom_put_code(DcmItem &item, const DcmTagKey &sequence, const coded_concept &code) {
+    dicom_put_code(item, sequence, code.value, code.scheme, code.meaning);
+}
+
 std::string dicom_uid(const dicom_identity *who, const std::string &what) {
     const std::string text = std::string(who->seed_text) + "\n" + what;
     char hex[SHA256_HEX];

@@ -21,6 +21,9 @@ DcmItem &dicom_put_item(DcmItem &item, const DcmTagKey &sequence);
 void dicom_put_code(DcmItem &item, const DcmTagKey &sequence, const char *value, const char *scheme,
                     const char *meaning);
 
+/* The same of a structure. */
+void dicom_put_code(DcmItem &item, const DcmTagKey &sequence, const coded_concept &code);
+
 /* Refers to slice k of the CT. */
 void dicom_put_reference(DcmItem &item, const dicom_identity *who, int64_t k);
 

@@ -82,6 +82,17 @@ static void put_references(DcmItem &data, const dicom_identity *who, const volum
         dicom_put_reference(dicom_put_item(series, DCM_ContourImageSequence), who, k);
 }
 
+/* What the ROI is, by its name (PS3.3 C.8.8.8). */
+static void put_codes(DcmItem &observation, const dicom_identity *who, const char *label) {
+    structure_code code;
+    structure_code_find(who->codes, label, &code);
+    dicom_put_code(observation, DCM_SegmentedPropertyCategoryCodeSequence, code.category);
+    dicom_put_code(observation, DCM_RTROIIdentificationCodeSequence, code.type);
+    DcmItem *type = dicom_item(observation, DCM_RTROIIdentificationCodeSequence);
+    if (type && code.side.value[0])
+        dicom_put_code(*type, DCM_SegmentedPropertyTypeModifierCodeSequence, code.side);
+}
+
 static void put_names(DcmItem &data, const dicom_identity *who, const label_set *set, int label) {
     DcmItem &roi = dicom_put_item(data, DCM_StructureSetROISequence);
     dicom_put(roi, DCM_ROINumber, label);
@@ -91,6 +102,7 @@ static void put_names(DcmItem &data, const dicom_identity *who, const label_set 
     DcmItem &observation = dicom_put_item(data, DCM_RTROIObservationsSequence);
     dicom_put(observation, DCM_ObservationNumber, label);
     dicom_put(observation, DCM_ReferencedROINumber, label);
+    put_codes(observation, who, set->name[label]);
     dicom_put(observation, DCM_RTROIInterpretedType, "");
     dicom_put(observation, DCM_ROIInterpreter, "");
 }

@@ -5,9 +5,6 @@
  * become frames. Frames are ordered by segment, then slice, as the dimension indices state.
  */
 #include "io/dicom_put.hpp"
-extern "C" {
-#include "io/structure_codes.h"
-}
 
 #include <algorithm>
 #include <vector>
@@ -78,21 +75,18 @@ static void put_image(DcmItem &item, const dicom_identity *who, const volume *v)
 }
 
 /* What the segment is, by its label. */
-static void put_codes(DcmItem &segment, const char *label) {
+static void put_codes(DcmItem &segment, const dicom_identity *who, const char *label) {
     structure_code code;
-    structure_code_find(label, &code);
-    dicom_put_code(segment, DCM_SegmentedPropertyCategoryCodeSequence, code.category.value, "SCT",
-                   code.category.meaning);
-    dicom_put_code(segment, DCM_SegmentedPropertyTypeCodeSequence, code.type.value, "SCT",
-                   code.type.meaning);
+    structure_code_find(who->codes, label, &code);
+    dicom_put_code(segment, DCM_SegmentedPropertyCategoryCodeSequence, code.category);
+    dicom_put_code(segment, DCM_SegmentedPropertyTypeCodeSequence, code.type);
     DcmItem *type = dicom_item(segment, DCM_SegmentedPropertyTypeCodeSequence);
-    if (type && code.side.value)
-        dicom_put_code(*type, DCM_SegmentedPropertyTypeModifierCodeSequence, code.side.value, "SCT",
-                       code.side.meaning);
+    if (type && code.side.value[0])
+        dicom_put_code(*type, DCM_SegmentedPropertyTypeModifierCodeSequence, code.side);
 }
 
-static void put_segments(DcmItem &item, const std::vector<mask_frame> &frames,
-                         const label_set *set) {
+static void put_segments(DcmItem &item, const dicom_identity *who,
+                         const std::vector<mask_frame> &frames, const label_set *set) {
     int64_t last = 0;
     for (const mask_frame &frame : frames) {
         if (frame.segment == last) continue;
@@ -102,7 +96,7 @@ static void put_segments(DcmItem &item, const std::vector<mask_frame> &frames,
         dicom_put(segment, DCM_SegmentLabel, set->name[frame.label]);
         dicom_put(segment, DCM_SegmentAlgorithmType, "AUTOMATIC");
         dicom_put(segment, DCM_SegmentAlgorithmName, "ctaug");
-        put_codes(segment, set->name[frame.label]);
+        put_codes(segment, who, set->name[frame.label]);
     }
 }
 
@@ -185,7 +179,7 @@ status dicom_write_seg(const char *directory, const dicom_identity *who, const v
                         path, bits.size()));
     dicom_put_common(data, who, UID_SegmentationStorage, "segmentation");
     put_image(data, who, v);
-    put_segments(data, frames, set);
+    put_segments(data, who, frames, set);
     put_referenced_series(data, who, v);
     put_dimensions(data, who);
     put_shared_groups(data, &v->space);

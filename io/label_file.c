@@ -14,6 +14,15 @@ status label_file_texts(const char *path, dicom_kind kind, structure_texts *text
     return dicom_seg_texts(path, texts);
 }
 
+status label_file_grid(const char *path, dicom_kind kind, geometry *space) {
+    if (kind == DICOM_NIFTI) return nifti_grid(path, space);
+    if (kind == DICOM_SEG) return dicom_seg_grid(path, space);
+    return status_fail(ST_INPUT,
+                       "%s: contours have no grid of their own: the series that they were drawn on "
+                       "has to lie beside them",
+                       path);
+}
+
 status label_file_read(const char *path, dicom_kind kind, const seg_target *to,
                        const structure_names *names, masks *out, rtstruct_tally *tally) {
     if (kind == DICOM_RTSTRUCT) return dicom_read_rtstruct(path, to->space, names, out, tally);

@@ -13,6 +13,10 @@ const char *label_file_word(dicom_kind kind);
  * dicom_seg_texts(), dicom_rtstruct_texts() or nifti_label_texts(). Local. */
 status label_file_texts(const char *path, dicom_kind kind, structure_texts *texts);
 
+/* The grid of a file that lies beside no CT. ST_INPUT as dicom_seg_grid() or nifti_grid(), and for
+ * an RT Structure Set, which has none. Local. */
+status label_file_grid(const char *path, dicom_kind kind, geometry *space);
+
 /* Adds the structures of the file to the masks of a volume, and contours to *tally. ST_INPUT as
  * dicom_read_seg(), dicom_read_rtstruct() or nifti_read_labels(). Local. */
 status label_file_read(const char *path, dicom_kind kind, const seg_target *to,

@@ -34,6 +34,9 @@ enum {
     AT_MAGIC = 344
 };
 
+/* Cosine of the angle between two axes, at most: rounded cosines. */
+static const double SKEW_MAX = 0.005;
+
 typedef enum number_kind { NUMBER_UNSIGNED, NUMBER_SIGNED, NUMBER_FLOAT } number_kind;
 
 static const struct voxel_type {
@@ -425,6 +428,33 @@ static status match_grid(const nifti_file *f, const geometry *space, axis_map *m
                        "not fit the CT's %" PRId64 " x %" PRId64 " x %" PRId64 " (z y x)",
                        f->path, f->shape[0], f->shape[1], f->shape[2], origin[0], origin[1],
                        origin[2], space->shape[0], space->shape[1], space->shape[2]);
+}
+
+status nifti_grid(const char *path, geometry *space) {
+    status st;
+    nifti_file f;
+    bool right = true;
+    TRY(open_file(path, &f));
+    for (int axis = 0; axis < 3; axis++) {
+        const int j = 2 - axis;
+        double *along = space->direction + 3 * axis, length = 0;
+        for (int i = 0; i < 3; i++) length += f.affine[i][j] * f.affine[i][j];
+        space->shape[axis] = f.shape[j];
+        space->spacing[axis] = sqrt(length);
+        space->origin[axis] = f.affine[axis][3];
+        right &= isnormal(length);
+        for (int i = 0; i < 3; i++) along[i] = f.affine[i][j] / space->spacing[axis];
+        for (int before = 0; before < axis && right; before++) {
+            const double *other = space->direction + 3 * before;
+            right &=
+                fabs(along[0] * other[0] + along[1] * other[1] + along[2] * other[2]) < SKEW_MAX;
+        }
+    }
+    if (!right)
+        TRY(status_fail(ST_INPUT, "%s: the axes of its voxels are not at right angles", path));
+done:
+    close_file(&f);
+    return st;
 }
 
 /* Adds a label map of geometry `space` to its masks, slice by slice. */

@@ -26,6 +26,10 @@ bool nifti_is_name(const char *path);
  * structure. Local. */
 status nifti_label_texts(const char *path, structure_texts *texts);
 
+/* The grid of the file: its axes z y x are those of the file in reverse order. ST_INPUT as
+ * nifti_label_texts(), and if the axes are not at right angles. Voxels are not read. Local. */
+status nifti_grid(const char *path, geometry *space);
+
 /* Adds the structures of the file to the masks of a volume of geometry `space`; `names` says what
  * they are called, and which are left out. ST_INPUT as nifti_label_texts(), and if the grid is not
  * that of `space`, or a name is not in `names`. Local. */

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Nothing that identifies a patient gets out: unique strings stand in every text-like attribute of
 the archive, in private and nested ones, in segment labels, names of folders and files. After all
-stages and exports no file that ctaug wrote has one of them, nor a UID of the archive, but the
-records that only the owner can read."""
+stages and exports, with masks of one's own too, no file that ctaug wrote has one of them, nor a UID
+of the archive, but the records that only the owner can read."""
 
 import glob
 import gzip
@@ -11,6 +11,8 @@ import re
 import subprocess
 import sys
 
+import nibabel
+import numpy as np
 import pydicom
 from pydicom.datadict import DicomDictionary
 from pydicom.dataset import Dataset
@@ -64,6 +66,26 @@ def poison(path, renamed, uids):
     ds.save_as(renamed)
 
 
+def make_masks(folder, archive):
+    """Masks of one's own, with strings in the names of folders and files and in their headers."""
+    seg = [p for p in glob.glob(f"{archive}/*/*") if pydicom.dcmread(p).Modality == "SEG"][0]
+    os.makedirs(f"{folder}/CANpatientARY")
+    ds = pydicom.dcmread(seg)
+    liver = [s for s in ds.SegmentSequence if "CAN" not in s.SegmentLabel]
+    assert liver, "no label of this SEG is left"
+    ds.save_as(f"{folder}/CANpatientARY/CANsegARY")
+    labels = np.zeros((32, 32, 6), np.uint8)
+    labels[8:20, 6:24, 1:5] = 1
+    labels[22:26, 6:24, 1:5] = 2
+    for name in ("CANmapARY_labels.nii.gz", "CANtornARY_labels.nii.gz"):
+        image = nibabel.Nifti1Image(labels, np.diag([-10, -10, 5, 1]))
+        image.header["descrip"] = b"CANdescripARY"
+        image.header["db_name"] = b"CANdbARY"
+        nibabel.save(image, f"{folder}/{name}")
+    with open(f"{folder}/{name}", "r+b") as f:
+        f.truncate(os.path.getsize(f.name) // 2)
+
+
 def texts(path):
     """What a reader of the file gets to see."""
     with open(path, "rb") as f:
@@ -106,12 +128,25 @@ def main():
         exports = f"{place.root}/exports"
         for store in ("store", "synthetic"):
             for form in ("dicom", "nifti", "nnunet", "png"):
+                more = ("--rtstruct",) if form == "dicom" else ()
                 chain.run(1, "export", "--store", f"{out}/{store}", "--format", form, "--out",
-                          f"{exports}/{store}-{form}")
+                          f"{exports}/{store}-{form}", *more)
         chain.run(0, "compare", out, out, "--out", f"{exports}/compare.html")
         assert "structure-1" in chain.read_store(f"{out}/store")[1]
         assert len(uids) > 30 and os.path.getsize(f"{out}/report/report.pdf") > 1000
-        found = sorted(set(leaks(out, uids)) | set(leaks(exports, uids)))
+        found = set(leaks(out, uids)) | set(leaks(exports, uids))
+
+        # The same run with masks of one's own, which take the place of deformed ones.
+        masks = f"{place.root}/CANmasksARY"
+        make_masks(masks, archive)
+        said = chain.run(2, "run", study, "--set", f"generate.masks={masks}", timeout=500)
+        assert "CANtornARY" in said and "CANlabelARY" in said  # people are told
+        for form in ("dicom", "nnunet"):
+            more = ("--rtstruct",) if form == "dicom" else ()
+            chain.run(1, "export", "--store", f"{out}/synthetic", "--format", form, "--out",
+                      f"{exports}/masks-{form}", *more)
+        assert len(glob.glob(f"{exports}/masks-dicom/*/rtstruct.dcm")) == 3
+        found = sorted(found | set(leaks(out, uids)) | set(leaks(exports, uids)))
         for path, text in found[:40]:
             print(f"{os.path.relpath(path, place.root)}: {text}")
         sys.exit(len(found) > 0)

@@ -221,7 +221,7 @@ def table_of_codes():
         for value, about in named.items():
             meanings.setdefault(value, set()).add(about[0].lower())
     with open(os.path.join(HERE, "..", "io", "structure_codes.c")) as f:
-        pairs = re.findall(r'\{"(\d{6,})", "([^"]+)"\}', f.read())
+        pairs = re.findall(r'\{"(\d{6,})", "([^"]+)", "SCT"\}', f.read())
     assert len(pairs) > 100
     for value, meaning in pairs:
         assert meaning.lower() in meanings[value], (value, meaning, meanings.get(value))

@@ -21,9 +21,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 const char export_help[] =
     "usage: ctaug export --store DIR --format dicom|nifti|nnunet|png --out DIR [--rtstruct]\n"
+    "       [--share]\n"
     "\n"
     "Writes every volume of a store, real or synthetic, for other programs.\n"
     "  --store DIR      a store: RUN/store or RUN/synthetic\n"
@@ -34,6 +36,7 @@ const char export_help[] =
     "           png     one picture of evenly spaced slices for each volume, structures tinted\n"
     "  --out DIR        new or empty\n"
     "  --rtstruct       with dicom: the structures also as an RT Structure Set, rtstruct.dcm\n"
+    "  --share          files are made with your umask instead of for you alone (0600)\n"
     "README.md and card.json in it say what the data are; the licence is yours to fill in.\n"
     "\n"
     "Synthetic volumes that the gate of their run (RUN/gate) does not let pass are exported with "
@@ -47,8 +50,11 @@ typedef struct exporter {
     store *from;
     output_folder folder;
     bool synthetic;
-    gate_finding gate; /* on rank 0 */
-    bool rtstruct;     /* DICOM: an RT Structure Set, too */
+    gate_finding gate;                 /* on rank 0 */
+    bool rtstruct;                     /* DICOM: an RT Structure Set, too */
+    study *study;                      /* of the run; NULL: there is none beside the store */
+    const char *rules[STRUCTURES_MAX]; /* texts of export.codes */
+    structure_codes codes;
 } exporter;
 
 /* Writes one volume to the temporary folder. Local. */
@@ -81,6 +87,7 @@ static status export_dicom(const exporter *e, const store_entry *entry, const vo
     who.version = CTAUG_VERSION;
     who.synthetic = e->synthetic;
     who.deidentified = !e->synthetic;
+    who.codes = &e->codes;
     if (e->synthetic) snprintf(who.model, sizeof who.model, "%s", export_model(e->from));
     TRY(dicom_write_volume(path, &who, v, store_labels(e->from)));
     if (e->rtstruct) TRY(dicom_write_rtstruct(path, &who, v, store_labels(e->from)));
@@ -238,39 +245,31 @@ static bool is_synthetic(const store *s) {
     return json_is_true(json_object_get(origin, "synthetic"));
 }
 
-/* The study's gate.release of the run directory; warn if there is no study. Collective. */
-static status wanted_release(const comm *c, const char *run, release_kind *out) {
+/* Reads the study of the run directory `run`, if there is one. Collective. */
+static status read_study(const comm *c, const char *run, exporter *e) {
     status st = ST_OK;
     char path[PATH_SIZE];
-    study *s = NULL;
     int64_t found = 0;
-    *out = RELEASE_WARN;
-    st = path_join(path, run, "study.yaml");
-    if (st == ST_OK) st = array_alloc(&s, 1, sizeof *s, "the study");
-    TRY(comm_agree(c, st));
+    TRY(comm_agree(c, path_join(path, run, "study.yaml")));
     found = comm_rank(c) == 0 && file_exists(path);
     TRY(comm_sum_i64(c, &found, 1));
     if (!found) goto done;
-    TRY(study_read(c, path, NULL, 0, s));
-    *out = s->gate.release;
+    TRY(comm_agree(c, array_alloc(&e->study, 1, sizeof *e->study, "the study")));
+    TRY(study_read(c, path, NULL, 0, e->study));
+    study_texts_at(&e->study->export.codes, e->rules);
+    e->codes = (structure_codes){e->rules, e->study->export.codes.count};
 done:
-    free(s);
     return st;
 }
 
 /* Refuses a synthetic store that its run's gate blocks, and warns of one that it does not let pass.
  * Collective. */
-static status check_gate(const comm *c, exporter *e, const char *directory) {
+static status check_gate(const comm *c, exporter *e, const char *run) {
     status st = ST_OK;
-    char run[PATH_SIZE + 4], path[PATH_SIZE] = "";
-    release_kind wanted;
+    char path[PATH_SIZE] = "";
+    const release_kind wanted = e->study ? e->study->gate.release : RELEASE_WARN;
     release found = {0};
-    snprintf(run, sizeof run, "%s/..", directory);
-    st = real_path(run, path);
-    if (st == ST_OK) snprintf(run, sizeof run, "%s", path);
-    if (st == ST_OK) st = path_join(path, run, "gate");
-    TRY(comm_agree(c, st));
-    TRY(wanted_release(c, run, &wanted));
+    TRY(comm_agree(c, path_join(path, run, "gate")));
     if (comm_rank(c) == 0) st = release_read(path, store_manifest(e->from)->seal, wanted, &found);
     if (st == ST_OK && comm_rank(c) == 0) st = release_check(&found);
     TRY(comm_agree(c, st));
@@ -284,24 +283,39 @@ done:
     return st;
 }
 
+/* What the run of the store says of it: its study and its gate. Collective. */
+static status ask_run(const comm *c, exporter *e, const char *directory) {
+    status st = ST_OK;
+    char above[PATH_SIZE + 4], run[PATH_SIZE];
+    snprintf(above, sizeof above, "%s/..", directory);
+    TRY(comm_agree(c, real_path(above, run)));
+    TRY(read_study(c, run, e));
+    if (e->synthetic) TRY(check_gate(c, e, run));
+done:
+    return st;
+}
+
 status export_verb(const comm *c, int argc, char **argv) {
     const char *directory = "", *out = "";
     int format = 0;
+    bool share = false;
     exporter e = {0};
     const verb_option options[] = {
         {.name = "--store", .text = &directory, .required = true},
         {.name = "--format", .choice = &format, .choices = &formats, .required = true},
         {.name = "--out", .text = &out, .required = true},
         {.name = "--rtstruct", .flag = &e.rtstruct},
+        {.name = "--share", .flag = &share},
         {0}};
     status st = verb_parse(argc, argv, options, NULL, 0, NULL);
     if (st == ST_OK && e.rtstruct && FORMATS[format].write != export_dicom)
         st =
             status_fail(ST_USAGE, "--rtstruct is for --format dicom, not %s", FORMATS[format].name);
+    if (!share) umask(077); /* as in a run directory: most stores show patients */
     if (st == ST_OK) st = store_open(directory, &e.from);
     TRY(comm_agree(c, st));
     e.synthetic = is_synthetic(e.from);
-    if (e.synthetic) TRY(check_gate(c, &e, directory));
+    TRY(ask_run(c, &e, directory));
     TRY(output_folder_open(c, out, &e.folder));
     st = comm_rank(c) == 0 && FORMATS[format].write == export_nnunet ? make_nnunet_folders(&e)
                                                                      : ST_OK;
@@ -313,5 +327,6 @@ status export_verb(const comm *c, int argc, char **argv) {
                    e.folder.out);
 done:
     store_close(e.from);
+    free(e.study);
     return st;
 }

@@ -17,8 +17,13 @@ static const char *const CLAIMS_REAL[] = {
     "Not anonymous: a face or an unusual finding may identify a patient. Passing the data on needs "
     "the permission that the archive needs.",
 };
-static const char *const CLAIMS_SYNTHETIC[] = {
+static const char *const PAINTED[] = {
     "CT that a model painted on deformed label maps of real patients; no volume shows a patient.",
+    "CT that a model painted on label maps of its user; they, and the tissue around them if their "
+    "CT "
+    "was at hand, may show persons.",
+};
+static const char *const CLAIMS_SYNTHETIC[] = {
     "Meant as additional training data for segmentation, not for diagnosis or test sets.",
     "That it improves a segmenter may be said of a study only as far as its report shows it.",
 };
@@ -50,9 +55,12 @@ static json_t *claims_of(const store *s, gate_finding gate) {
                             "they may copy slices of training patients."};
     json_t *claims = json_array();
     const bool synthetic = is_synthetic(s);
+    const json_t *origin = json_object_get(store_manifest(s)->detail, "provenance");
+    const bool own = json_object_get(origin, "masks") != NULL;
     const char *const *list = synthetic ? CLAIMS_SYNTHETIC : CLAIMS_REAL;
     const size_t n = synthetic ? sizeof CLAIMS_SYNTHETIC / sizeof *CLAIMS_SYNTHETIC
                                : sizeof CLAIMS_REAL / sizeof *CLAIMS_REAL;
+    if (synthetic) json_array_append_new(claims, json_string(PAINTED[own]));
     for (size_t i = 0; i < n; i++) json_array_append_new(claims, json_string(list[i]));
     if (synthetic && gates[gate]) json_array_append_new(claims, json_string(gates[gate]));
     return claims;

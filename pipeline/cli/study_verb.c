@@ -122,27 +122,32 @@ done:
     return st;
 }
 
-/* Refuses a run directory inside the archive, whose files would be read as input, and an archive
- * inside the run directory. An archive that is not there is no fault here: only ingest needs it.
- * Local. */
-static status check_place(const study *s) {
+/* Refuses a run directory inside the input folder `folder` of this key, whose files would be read
+ * as input, and a folder inside the run directory. One that is not there is no fault here: only its
+ * stage needs it. Local. */
+static status check_apart(const study *s, const char *key, const char *folder) {
     status st = ST_OK;
-    char archive[PATH_SIZE], out[PATH_SIZE];
-    if (!s->ingest.dicom[0] || !file_exists(s->ingest.dicom)) goto done;
+    char input[PATH_SIZE], out[PATH_SIZE];
+    if (!folder[0] || !file_exists(folder)) goto done;
     TRY(real_path(s->out, out));
-    TRY(real_path(s->ingest.dicom, archive));
-    const bool inside = real_path_is_in(out, archive), around = real_path_is_in(archive, out);
+    TRY(real_path(folder, input));
+    const bool inside = real_path_is_in(out, input), around = real_path_is_in(input, out);
     if (inside || around)
         TRY(status_fail(ST_USAGE,
-                        "out, %s, %s ingest.dicom, %s: the files of a run must lie outside the "
-                        "archive; name another folder",
+                        "out, %s, %s %s, %s: the files of a run must lie outside of it; name "
+                        "another folder",
                         s->out,
                         inside && around ? "is also"
                         : inside         ? "is inside"
                                          : "contains",
-                        s->ingest.dicom));
+                        key, folder));
 done:
     return st;
+}
+
+static status check_place(const study *s) {
+    status st = check_apart(s, "ingest.dicom", s->ingest.dicom);
+    return st == ST_OK ? check_apart(s, "generate.masks", s->generate.masks) : st;
 }
 
 /* Whether a stage makes a file or folder of this name in the run directory, or one that is named

@@ -92,6 +92,12 @@ status fingerprint_of_held_out(const study *s, const char *made, char hex[SHA256
     return study_fingerprint(s, NULL, 0, upstream, hex);
 }
 
+status fingerprint_of_own_masks(const char *made, const char *masks, char hex[SHA256_HEX]) {
+    char text[2 * SHA256_HEX + 16];
+    const int bytes = snprintf(text, sizeof text, "%s own masks %s", made, masks);
+    return bytes_sha256(text, bytes, hex);
+}
+
 status fingerprint_of_metrics(const study *s, const char *real, const char *synthetic,
                               char hex[SHA256_HEX]) {
     static const char *const sections[] = {"seed", "engine", "data", "evaluate"};
@@ -119,6 +125,7 @@ static status check_painted(const study *s, const store *real, const store *synt
     const json_t *from = json_object_get(store_manifest(synthetic)->detail, "provenance");
     const char *checkpoint = json_string_value(json_object_get(from, "checkpoint"));
     const char *guidance = json_string_value(json_object_get(from, "guidance_record"));
+    const char *masks = json_string_value(json_object_get(from, "masks"));
     const char *by = json_string_value(json_object_get(from, "painter"));
     bool gaussian = by && strcmp(by, named_table_name(&painter_kinds, PAINTER_GAUSSIAN)) == 0;
     bool gan = by && strcmp(by, named_table_name(&painter_kinds, PAINTER_GAN)) == 0;
@@ -130,8 +137,10 @@ static status check_painted(const study *s, const store *real, const store *synt
     else
         TRY(fingerprint_of_synthetic(s, training, checkpoint ? checkpoint : "",
                                      guidance ? guidance : "", expected));
+    if (masks && !held_out) TRY(fingerprint_of_own_masks(expected, masks, expected));
     if (held_out) TRY(fingerprint_of_held_out(s, expected, expected));
-    if (strcmp(expected, store_manifest(synthetic)->fingerprint) != 0)
+    const bool own = s->generate.masks[0] != 0 && !held_out;
+    if (own != (masks != NULL) || strcmp(expected, store_manifest(synthetic)->fingerprint) != 0)
         st = status_fail(ST_INPUT,
                          "%s/synthetic%s%s was generated from another store or study: run ctaug "
                          "train and ctaug generate first",

@@ -45,6 +45,10 @@ status fingerprint_of_held_out(const study *s, const char *made, char hex[SHA256
  * train.pseudo_labels also from its pseudo-labels. Local. */
 status fingerprint_of_maps(const study *s, const char *store, char hex[SHA256_HEX]);
 
+/* Fingerprint of what has the fingerprint `made`, the store of a painter or the maps, if it is made
+ * on the user's own masks (generate.masks) with the fingerprint `masks`. Local. */
+status fingerprint_of_own_masks(const char *made, const char *masks, char hex[SHA256_HEX]);
+
 /* Fingerprint of the metrics of a real store and synthetic stores; synthetic: their seals, in one
  * text. Local. */
 status fingerprint_of_metrics(const study *s, const char *real, const char *synthetic,

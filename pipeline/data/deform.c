@@ -25,9 +25,7 @@ static int64_t nth_volume(const split *sp, split_part part, int64_t n, int64_t *
     return found;
 }
 
-/* The geometry of working slices: they cover the field of view of the source, extended to a square
- * with the same centre. */
-static geometry working_geometry(const geometry *from, int64_t size, int64_t slices) {
+geometry working_geometry(const geometry *from, int64_t size, int64_t slices) {
     geometry g = *from;
     int64_t side = from->shape[1] > from->shape[2] ? from->shape[1] : from->shape[2];
     g.shape[0] = slices;

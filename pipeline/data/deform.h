@@ -30,6 +30,10 @@ typedef struct deformed {
     int64_t pseudo_volume;
 } deformed;
 
+/* The geometry of `slices` working slices: they cover the field of view of `from`, extended to a
+ * square with the same centre. Local. */
+geometry working_geometry(const geometry *from, int64_t size, int64_t slices);
+
 /* The number of volumes with slices in a part of the split. Local. */
 int64_t deformed_sources(const split *sp, split_part part);
 

@@ -1,6 +1,6 @@
-/* The generation stage: paints synthetic volumes for deformed label maps of the real store, with
- * each painter of generate.painters in turn, and writes a store for each; then the held-out volumes
- * (pipeline/common/held_out.h) in the same way.
+/* The generation stage: paints synthetic volumes for deformed label maps of the real store, or for
+ * the user's own masks (generate.masks), with each painter of generate.painters in turn, and writes
+ * a store for each; then the held-out volumes (pipeline/common/held_out.h) in the same way.
  *
  * The unit of work is a batch of neighbouring slices of one volume. Which slices a unit has does
  * not depend on the number of ranks. The units are distributed over the ranks, and each is written
@@ -35,6 +35,7 @@ typedef struct generation {
     const stage_context *stage;
     map_stores stores;
     split split;
+    own_masks own;         /* if generate.masks is set */
     painter_inputs inputs; /* of every painter */
     volume_set sets[2];    /* the synthetic volumes, the held-out ones */
     volume_set *set;       /* that is painted now */
@@ -88,6 +89,12 @@ done:
     return st;
 }
 
+/* What the maps of a set follow from: the held-out ones are those of patients in any case. */
+static maps_origin origin_of(generation *g, const volume_set *set) {
+    const bool own = g->stage->study->generate.masks[0] && !set->held_out;
+    return (maps_origin){g->stores, &g->split, set->held_out, own ? &g->own : NULL};
+}
+
 /* Sets the painter at work; computes g->fingerprint, g->output and g->units, and checks whether the
  * output is there already. Collective. */
 static status check_current(generation *g, int kind, bool *current) {
@@ -97,6 +104,8 @@ static status check_current(generation *g, int kind, bool *current) {
     g->by = painters[kind];
     g->name = named_table_name(&painter_kinds, kind);
     TRY(g->by->find(&g->inputs, &g->painter, g->fingerprint));
+    const own_masks *own = origin_of(g, g->set).own;
+    if (own) st = fingerprint_of_own_masks(g->fingerprint, own->fingerprint, g->fingerprint);
     if (g->set->held_out) st = fingerprint_of_held_out(s->study, g->fingerprint, g->fingerprint);
     snprintf(g->folder, sizeof g->folder, "%s%s", g->by->folder, g->set->held_out ? HELD_OUT : "");
     snprintf(name, sizeof name, "%s.parts-%.16s", g->folder, g->fingerprint);
@@ -108,11 +117,7 @@ done:
     return st;
 }
 
-/* The number of volumes of the set, whose maps need not be open. */
-static int64_t volumes_of(const generation *g) {
-    const study *s = g->stage->study;
-    return g->set->held_out ? s->generate.held_out : s->generate.volumes;
-}
+static int64_t volumes_of(const generation *g) { return maps_count(g->set->maps); }
 
 /* Divides the volumes of the set into units. Local. */
 static status plan_units(generation *g) {
@@ -122,7 +127,7 @@ static status plan_units(generation *g) {
     const int64_t volumes = volumes_of(g);
     TRY(array_alloc(&set->first_unit, volumes, sizeof *set->first_unit, "work units"));
     for (int64_t v = 0; v < volumes; v++) {
-        int64_t slices = maps_plan(set->maps, v)->entry.space.shape[0];
+        int64_t slices = maps_entry(set->maps, v)->space.shape[0];
         set->first_unit[v] = set->unit_count;
         set->unit_count += (slices + s->generate.batch - 1) / s->generate.batch;
     }
@@ -164,7 +169,7 @@ static int64_t slices_of(const generation *g, int64_t unit, int64_t *v, int64_t 
     int64_t batch = g->stage->study->generate.batch;
     *v = volume_of(g, unit);
     *first = (unit - g->set->first_unit[*v]) * batch;
-    int64_t left = maps_plan(g->set->maps, *v)->entry.space.shape[0] - *first;
+    int64_t left = maps_entry(g->set->maps, *v)->space.shape[0] - *first;
     return left < batch ? left : batch;
 }
 
@@ -187,8 +192,7 @@ static status paint_unit(generation *g, int64_t unit) {
     for (int64_t b = 0; b < count; b++) {
         g->conditions[b].labels = NULL; /* they are not those of the deformation alone */
         g->conditions[b].image = wants_source ? g->sources + b * pixels : NULL;
-        TRY(deformed_condition(s, &g->stores, maps_plan(g->set->maps, v), first + b,
-                               &g->conditions[b]));
+        TRY(maps_condition(g->set->maps, v, first + b, &g->conditions[b]));
         g->conditions[b].labels = g->labels + b * pixels;
         memcpy(g->conditions[b].labels, labels + (first + b) * pixels, (size_t)pixels);
         g->index[b] = ((uint64_t)number << 20) + (uint64_t)(first + b);
@@ -231,12 +235,12 @@ done:
 static status assemble_volume(generation *g, int64_t v, volume *out) {
     status st = ST_OK;
     const study *s = g->stage->study;
-    const deformed *d = maps_plan(g->set->maps, v);
+    const store_entry *entry = maps_entry(g->set->maps, v);
     const uint8_t *labels = NULL;
-    int64_t pixels = s->data.size * s->data.size, slices = d->entry.space.shape[0];
+    int64_t pixels = s->data.size * s->data.size, slices = entry->space.shape[0];
     char path[PATH_SIZE];
-    *out = (volume){.space = d->entry.space, .contrast = d->entry.contrast};
-    snprintf(out->id, sizeof out->id, "%s", d->entry.id);
+    *out = (volume){.space = entry->space, .contrast = entry->contrast};
+    snprintf(out->id, sizeof out->id, "%s", entry->id);
     TRY(volume_alloc(out));
     for (int64_t first = 0; first < slices; first += s->generate.batch) {
         int64_t left = slices - first, count = left < s->generate.batch ? left : s->generate.batch;
@@ -263,21 +267,36 @@ static status put_volumes(generation *g, store_writer *w) {
     return st;
 }
 
-/* The provenance entry of the store's manifest. New reference; NULL: out of memory. Local. */
-static json_t *provenance(const generation *g) {
-    json_t *list = json_array(), *model = g->by->provenance(g->painter);
+/* What the volumes are painted on, for the provenance. *out: new reference, also after a failure.
+ * Local. */
+static status list_volumes(const generation *g, json_t **out) {
+    status st = ST_OK;
+    *out = json_array();
+    for (int64_t v = 0; v < volumes_of(g) && st == ST_OK; v++) {
+        json_t *one = NULL;
+        st = maps_describe(g->set->maps, v, &one);
+        if (json_array_append_new(*out, one) != 0 && st == ST_OK)
+            st = status_memory("provenance", 0);
+    }
+    return st;
+}
+
+/* The provenance entry of the store's manifest. *out: new reference, also after a failure. Local.
+ */
+static status provenance(generation *g, json_t **out) {
+    status st;
+    json_t *list = NULL, *model = g->by->provenance(g->painter);
+    const own_masks *own = origin_of(g, g->set).own;
     int failed = 0;
+    if (own && model) failed = json_object_set_new(model, "masks", json_string(own->fingerprint));
     if (g->set->held_out && model) failed = json_object_set_new(model, "held_out", json_true());
-    for (int64_t v = 0; v < volumes_of(g); v++)
-        failed |= json_array_append_new(list, maps_json(g->set->maps, v));
-    json_t *all =
+    st = list_volumes(g, &list);
+    *out =
         json_pack("{s:b, s:s, s:s, s:o}", "synthetic", 1, "painter", g->name, "store_fingerprint",
                   store_manifest(g->stores.real)->fingerprint, "volumes", list);
-    bool complete = !failed && model && json_object_update(all, model) == 0;
+    failed |= !model || json_object_update(*out, model) != 0;
     json_decref(model);
-    if (complete) return all;
-    json_decref(all);
-    return NULL;
+    return st == ST_OK && failed ? status_memory("provenance", 0) : st;
 }
 
 /* Writes and publishes the synthetic store. Collective. */
@@ -286,11 +305,11 @@ static status write_store(generation *g) {
     int64_t n = volumes_of(g);
     store_entry *entries = NULL;
     store_writer *w = NULL;
-    json_t *from = provenance(g);
-    st = from ? array_alloc(&entries, n, sizeof *entries, "store entries")
-              : status_memory("provenance", 0);
+    json_t *from = NULL;
+    st = provenance(g, &from);
+    if (st == ST_OK) st = array_alloc(&entries, n, sizeof *entries, "store entries");
     TRY(comm_agree(g->stage->comm, st));
-    for (int64_t v = 0; v < n; v++) entries[v] = maps_plan(g->set->maps, v)->entry;
+    for (int64_t v = 0; v < n; v++) entries[v] = *maps_entry(g->set->maps, v);
     store_plan plan = {.directory = g->output,
                        .fingerprint = g->fingerprint,
                        .labels = store_labels(g->stores.real),
@@ -323,6 +342,7 @@ static void close_generation(generation *g) {
         maps_close(g->sets[k].maps);
         free(g->sets[k].first_unit);
     }
+    own_masks_free(&g->own);
     split_free(&g->split);
     store_close(g->stores.real);
     store_close(g->stores.pseudo);
@@ -340,16 +360,19 @@ static void close_generation(generation *g) {
 static status finish(const generation *g) {
     status st = ST_OK;
     char sheet[PATH_SIZE], name[64];
+    store *made = NULL;
+    TRY(store_open(g->output, &made));
     TRY(stage_path(g->stage, "previews", sheet));
     TRY(file_make_dirs(sheet));
     snprintf(name, sizeof name, "previews/%s.png", g->folder);
     TRY(stage_path(g->stage, name, sheet));
     TRY(contact_sheet_write(g->output, g->stage->study->data.window, sheet));
     TRY(file_remove_tree(g->units));
-    log_info(g->stage->log,
-             "generate: %" PRId64 " %s volumes by painter %s in %s, contact sheet %s",
-             volumes_of(g), g->set->held_out ? "held-out" : "synthetic", g->name, g->output, sheet);
+    log_info(
+        g->stage->log, "generate: %" PRId64 " %s volumes by painter %s in %s, contact sheet %s",
+        store_count(made), g->set->held_out ? "held-out" : "synthetic", g->name, g->output, sheet);
 done:
+    store_close(made);
     return st;
 }
 
@@ -364,7 +387,8 @@ static status run_painter(generation *g, int kind, volume_set *set) {
         log_info(stage->log, "generate: %s is current", g->output);
     } else {
         stage_works(stage);
-        if (!set->maps) TRY(maps_open(stage, &g->stores, &g->split, set->held_out, &set->maps));
+        const maps_origin from = origin_of(g, set);
+        if (!set->maps) TRY(maps_open(stage, &from, &set->maps));
         TRY(comm_agree(stage->comm, open_painting(g)));
         TRY(paint_all(g));
         TRY(write_store(g));
@@ -385,11 +409,15 @@ status generate_stage(const stage_context *stage) {
     generation g = {.stage = stage, .sets = {{.held_out = false}, {.held_out = true}}};
     const int sets = stage->study->generate.held_out > 0 ? 2 : 1;
     TRY(comm_agree(stage->comm, open_inputs(&g)));
+    if (stage->study->generate.masks[0])
+        TRY(own_masks_find(stage, store_labels(g.stores.real), &g.own));
     for (int k = 0; k < sets; k++)
         for (int kind = 0; kind < PAINTER_KINDS; kind++)
             if (stage->study->generate.painters >> kind & 1) TRY(run_painter(&g, kind, &g.sets[k]));
-    for (int k = 0; k < sets && comm_rank(stage->comm) == 0 && st == ST_OK; k++)
-        st = maps_remove(stage, g.stores.real, g.sets[k].held_out);
+    for (int k = 0; k < sets && comm_rank(stage->comm) == 0 && st == ST_OK; k++) {
+        const maps_origin from = origin_of(&g, &g.sets[k]);
+        st = maps_remove(stage, &from);
+    }
     TRY(comm_agree(stage->comm, st));
     stage_log_next(stage, "evaluate");
 done:

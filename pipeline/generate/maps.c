@@ -5,6 +5,7 @@
 #include "io/alloc.h"
 #include "io/part_file.h"
 #include "pipeline/common/fingerprint.h"
+#include "pipeline/generate/own_maps.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,9 +13,8 @@
 
 struct maps {
     const stage_context *stage;
-    map_stores from;
-    const split *split;
-    bool held_out;
+    maps_origin from;
+    own_maps *own; /* NULL unless from.own is set: they are then all that is used */
     int64_t count;
     char fingerprint[SHA256_HEX];
     char folder[PATH_SIZE];
@@ -26,12 +26,13 @@ struct maps {
 };
 
 /* Fingerprint and folder of the maps of a study. */
-static status locate(const stage_context *stage, const store *real, bool held_out,
+static status locate(const stage_context *stage, const maps_origin *from,
                      char fingerprint[SHA256_HEX], char folder[PATH_SIZE]) {
     status st = ST_OK;
     char name[64];
-    TRY(fingerprint_of_maps(stage->study, store_manifest(real)->seal, fingerprint));
-    if (held_out) TRY(fingerprint_of_held_out(stage->study, fingerprint, fingerprint));
+    TRY(fingerprint_of_maps(stage->study, store_manifest(from->stores.real)->seal, fingerprint));
+    if (from->own) TRY(fingerprint_of_own_masks(fingerprint, from->own->fingerprint, fingerprint));
+    if (from->held_out) TRY(fingerprint_of_held_out(stage->study, fingerprint, fingerprint));
     snprintf(name, sizeof name, "maps.parts-%.16s", fingerprint);
     TRY(stage_path(stage, name, folder));
 done:
@@ -55,8 +56,8 @@ static status map_path(const maps *m, int64_t v, char path[PATH_SIZE]) {
 static status plan_volume(maps *m, int64_t v) {
     const study *s = m->stage->study;
     deformed *d = &m->plans[v];
-    if (!m->held_out) return deformed_plan(s, m->from.real, m->split, v, d);
-    status st = deformed_plan_part(s, m->from.real, m->split, SPLIT_TEST, v, d);
+    if (!m->from.held_out) return deformed_plan(s, m->from.stores.real, m->from.split, v, d);
+    status st = deformed_plan_part(s, m->from.stores.real, m->from.split, SPLIT_TEST, v, d);
     if (st == ST_OK) snprintf(d->entry.id, sizeof d->entry.id, "heldout%05" PRId64 "-0", v);
     return st;
 }
@@ -66,9 +67,8 @@ static status prepare(maps *m) {
     status st = ST_OK;
     const study *s = m->stage->study;
     int64_t largest = 0;
-    m->count = m->held_out ? s->generate.held_out : s->generate.volumes;
-    TRY(insert_check(s, store_labels(m->from.real)));
-    TRY(locate(m->stage, m->from.real, m->held_out, m->fingerprint, m->folder));
+    m->count = m->from.held_out ? s->generate.held_out : s->generate.volumes;
+    TRY(insert_check(s, store_labels(m->from.stores.real)));
     TRY(file_make_dirs(m->folder));
     TRY(array_alloc(&m->plans, m->count, sizeof *m->plans, "synthetic volumes"));
     TRY(array_alloc(&m->records, m->count, sizeof *m->records, "synthetic volumes"));
@@ -93,11 +93,13 @@ static status make_map(maps *m, int64_t v, label_limits *limits) {
     if (st == ST_INTEGRITY) log_warning(m->stage->log, "%s: made again", status_message());
     if (st == ST_INPUT || st == ST_INTEGRITY) {
         st = ST_OK;
-        if (m->held_out) {
-            TRY(deformed_labels(s, &m->from, &m->plans[v], labels_of(m)));
+        if (m->from.held_out) {
+            TRY(deformed_labels(s, &m->from.stores, &m->plans[v], labels_of(m)));
         } else {
-            if (limits->labels == 0) TRY(label_limits_measure(s, m->from.real, m->split, limits));
-            TRY(label_map_make(s, &m->from, m->split, limits, v, labels_of(m), &m->records[v]));
+            if (limits->labels == 0)
+                TRY(label_limits_measure(s, m->from.stores.real, m->from.split, limits));
+            TRY(label_map_make(s, &m->from.stores, m->from.split, limits, v, labels_of(m),
+                               &m->records[v]));
         }
         memcpy(m->content, &m->records[v], sizeof *m->records);
         TRY(part_write(path, m->fingerprint, m->content, bytes));
@@ -133,7 +135,7 @@ static status share_records(maps *m) {
     const study *s = m->stage->study;
     TRY(comm_sum_i64(m->stage->comm, (int64_t *)m->records,
                      m->count * (int64_t)(sizeof *m->records / sizeof(int64_t))));
-    for (int64_t v = 0; v < m->count && !m->held_out; v++)
+    for (int64_t v = 0; v < m->count && !m->from.held_out; v++)
         deformed_draw(s, v, label_map_draw(&m->records[v]), &m->plans[v]);
 done:
     return st;
@@ -141,7 +143,7 @@ done:
 
 /* "liver too small", one line for each fault and structure. Local; called on rank 0. */
 static void log_faults(const maps *m) {
-    const label_set *names = store_labels(m->from.real);
+    const label_set *names = store_labels(m->from.stores.real);
     int64_t volumes = m->count, plain = 0, again = 0;
     for (int64_t v = 0; v < volumes; v++) {
         plain += m->records[v].rejected == LABEL_MAP_DRAWS;
@@ -164,17 +166,22 @@ static void log_faults(const maps *m) {
         }
 }
 
-status maps_open(const stage_context *stage, const map_stores *from, const split *sp, bool held_out,
-                 maps **out) {
+status maps_open(const stage_context *stage, const maps_origin *from, maps **out) {
     status st = ST_OK;
     maps *m = NULL;
     st = array_alloc(&m, 1, sizeof *m, "label maps");
     *out = m;
     if (m) {
-        *m = (maps){.stage = stage, .from = *from, .split = sp, .held_out = held_out, .held = -1};
-        st = prepare(m);
+        *m = (maps){.stage = stage, .from = *from, .held = -1};
+        st = locate(stage, from, m->fingerprint, m->folder);
     }
+    if (st == ST_OK && !from->own) st = prepare(m);
     TRY(comm_agree(stage->comm, st));
+    if (from->own) {
+        TRY(own_maps_open(from->own, &from->stores, from->split, m->folder, m->fingerprint,
+                          &m->own));
+        goto done;
+    }
     TRY(make_all(m));
     TRY(share_records(m));
     if (comm_rank(stage->comm) == 0) log_faults(m);
@@ -184,6 +191,7 @@ done:
 
 void maps_close(maps *m) {
     if (!m) return;
+    own_maps_close(m->own);
     for (int64_t v = 0; m->plans && v < m->count; v++) deformed_free(&m->plans[v]);
     free(m->plans);
     free(m->records);
@@ -191,11 +199,21 @@ void maps_close(maps *m) {
     free(m);
 }
 
-const deformed *maps_plan(const maps *m, int64_t v) { return &m->plans[v]; }
+int64_t maps_count(const maps *m) { return m->own ? own_maps_count(m->own) : m->count; }
+
+const store_entry *maps_entry(const maps *m, int64_t v) {
+    return m->own ? own_maps_entry(m->own, v) : &m->plans[v].entry;
+}
+
+status maps_condition(maps *m, int64_t v, int64_t k, slice_sample *out) {
+    if (m->own) return own_maps_condition(m->own, v, k, out);
+    return deformed_condition(m->stage->study, &m->from.stores, &m->plans[v], k, out);
+}
 
 status maps_labels(maps *m, int64_t v, const uint8_t **labels) {
     status st = ST_OK;
     char path[PATH_SIZE];
+    if (m->own) return own_maps_labels(m->own, v, labels);
     if (m->held != v) {
         m->held = -1;
         TRY(map_path(m, v, path));
@@ -208,19 +226,18 @@ done:
     return st;
 }
 
-json_t *maps_json(const maps *m, int64_t v) {
-    json_t *told = deformed_json(&m->plans[v], m->from.real);
-    if (told && m->held_out) return told;
-    if (told && label_map_describe(m->stage->study, m->from.real, &m->records[v], told) == ST_OK)
-        return told;
-    json_decref(told);
-    return NULL;
+status maps_describe(const maps *m, int64_t v, json_t **out) {
+    if (m->own) return own_maps_describe(m->own, v, out);
+    *out = deformed_json(&m->plans[v], m->from.stores.real);
+    if (!*out) return status_memory("provenance", 0);
+    if (m->from.held_out) return ST_OK;
+    return label_map_describe(m->stage->study, m->from.stores.real, &m->records[v], *out);
 }
 
-status maps_remove(const stage_context *stage, const store *real, bool held_out) {
+status maps_remove(const stage_context *stage, const maps_origin *from) {
     status st = ST_OK;
     char fingerprint[SHA256_HEX], folder[PATH_SIZE];
-    TRY(locate(stage, real, held_out, fingerprint, folder));
+    TRY(locate(stage, from, fingerprint, folder));
     if (file_exists(folder)) TRY(file_remove_tree(folder));
 done:
     return st;

@@ -1,30 +1,46 @@
 /* The label maps of all synthetic volumes of a study, or of the held-out ones
- * (pipeline/common/held_out.h), which all painters paint. They are made once, divided over the
- * ranks, and kept in files until all painters are done. */
+ * (pipeline/common/held_out.h), which all painters paint: deformed ones, or the user's own masks
+ * (pipeline/generate/own_maps.h). They are made once, divided over the ranks, and kept in files
+ * until all painters are done. */
 #ifndef CTAUG_PIPELINE_GENERATE_MAPS_H
 #define CTAUG_PIPELINE_GENERATE_MAPS_H
 
 #include "pipeline/data/label_map.h"
+#include "pipeline/generate/own_masks.h"
 #include "pipeline/stage.h"
 
 typedef struct maps maps;
 
-/* Makes the maps, or takes those of an earlier run that was stopped. maps_close() frees *out, also
- * after a failure. Collective. */
-status maps_open(const stage_context *stage, const map_stores *from, const split *sp, bool held_out,
-                 maps **out);
+/* What the maps follow from. */
+typedef struct maps_origin {
+    map_stores stores;
+    const split *split; /* of the real store */
+    bool held_out;
+    own_masks *own; /* NULL: maps of patients */
+} maps_origin;
+
+/* Makes the maps, or takes those of an earlier run that was stopped. What `from` points to must
+ * outlive *out. maps_close() frees *out, also after a failure. Collective. */
+status maps_open(const stage_context *stage, const maps_origin *from, maps **out);
 void maps_close(maps *m);
 
-/* The plan of synthetic volume v. Local. */
-const deformed *maps_plan(const maps *m, int64_t v);
+/* The number of volumes. Local. */
+int64_t maps_count(const maps *m);
+
+/* Id, geometry and class of synthetic volume v. Local. */
+const store_entry *maps_entry(const maps *m, int64_t v);
+
+/* Slice k of volume v as deformed_condition() gives it; `out` must have no buffer for labels.
+ * Local. */
+status maps_condition(maps *m, int64_t v, int64_t k, slice_sample *out);
 
 /* Its labels[slices][size][size], valid until the next call. Local. */
 status maps_labels(maps *m, int64_t v, const uint8_t **labels);
 
-/* Its entry in the provenance of a store. New reference; NULL: out of memory. Local. */
-json_t *maps_json(const maps *m, int64_t v);
+/* Its entry in the provenance of a store. *out: new reference, also after a failure. Local. */
+status maps_describe(const maps *m, int64_t v, json_t **out);
 
-/* Removes the files of the maps of this study, if there are any. Local. */
-status maps_remove(const stage_context *stage, const store *real, bool held_out);
+/* Removes the files of the maps of this origin, if there are any. Local. */
+status maps_remove(const stage_context *stage, const maps_origin *from);
 
 #endif

@@ -156,9 +156,11 @@ static void data_card(document *d, const report *r) {
                show_count(report_number(r, "synthetic.slices"), "slice", "slices").text,
                s->data.size, s->data.size);
     table_text(d, "Made from");
-    table_text(d, "%s of %s, on deformed label maps of training patients",
+    table_text(d, "%s of %s, on %s",
                show_count(report_number(r, "split.train.slices"), "real slice", "real slices").text,
-               show_count(report_number(r, "split.train.patients"), "patient", "patients").text);
+               show_count(report_number(r, "split.train.patients"), "patient", "patients").text,
+               s->generate.masks[0] ? "masks of its user"
+                                    : "deformed label maps of training patients");
     row(d, "Meant for", "training and testing of methods of segmentation, beside real data");
     row(d, "Not meant for", "diagnosis, evidence about patients, validation in place of real data");
     row(d, "Patients",

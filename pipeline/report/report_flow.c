@@ -113,7 +113,9 @@ void report_flow(FILE *f, const report *r) {
     fputs(", ", f);
     put_count(f, report_number(r, "synthetic.slices"), "slice", "slices");
     next_line(f, RIGHT, 2);
-    fputs("on deformed training label maps", f);
+    fputs(r->stage->study->generate.masks[0] ? "on masks of its user"
+                                             : "on deformed training label maps",
+          f);
     end_box(f);
     segmenter_box(f, r, RIGHT, 88, WIDE);
     evaluation_box(f, r, RIGHT, 174, WIDE);

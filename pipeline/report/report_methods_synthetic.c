@@ -27,6 +27,13 @@ void report_methods_unlabelled(FILE *f, const report *r) {
 /* How the label maps were made. */
 static void maps_text(FILE *f, const report *r) {
     const study *s = r->stage->study;
+    if (s->generate.masks[0]) {
+        fputs("Label maps were masks of its user, as they are. The tissue around their structures "
+              "followed the CT series of the mask or, without one, the training volume whose label "
+              "map is most like it. ",
+              f);
+        return;
+    }
     fprintf(f,
             "Label maps of training volumes were deformed (rotation up to %g&deg;, zoom up to "
             "%g%%, shift up to %g%%, and a cubic B-spline displacement up to %g%% of the field of "

@@ -2,8 +2,9 @@
  *
  * A synthetic slice is sampled for the deformed label map of one training slice
  * (pipeline/data/deform.h). The page shows this training slice above it, so that a reader can see
- * what the deformation changed and whether the model copied the slice. The slices are evenly spaced
- * in the volume, not selected.
+ * what the deformation changed and whether the model copied the slice. Above a slice that is drawn
+ * on a mask of the user (generate.masks) it shows the one of the training volume that is most like
+ * the mask. The slices are evenly spaced in the volume, not selected.
  */
 #include "pipeline/common/pseudo_store.h"
 #include "pipeline/data/deform.h"
@@ -14,6 +15,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { EXAMPLES = 2, COLUMNS = 6 };
 
@@ -53,6 +55,28 @@ done:
     return st;
 }
 
+/* The training volume and its slices that the provenance of synthetic volume v names, which is
+ * drawn on a mask of the user; all others are 0. The caller calls deformed_free(). Local. */
+static status read_source(const report *r, int64_t v, deformed *d) {
+    const json_t *origin = json_object_get(store_manifest(r->synthetic)->detail, "provenance");
+    const json_t *told = json_array_get(json_object_get(origin, "volumes"), (size_t)v);
+    const json_t *slices = json_object_get(told, "source_slices");
+    const char *source = json_string_value(json_object_get(told, "source"));
+    const int64_t count = (int64_t)json_array_size(slices);
+    status st = array_alloc(&d->slices, count, sizeof *d->slices, "a list of slices");
+    if (st != ST_OK) return st;
+    d->source = -1;
+    for (int64_t i = 0; source && i < store_count(r->real); i++)
+        if (strcmp(store_at(r->real, i)->id, source) == 0) d->source = i;
+    const int64_t depth = d->source < 0 ? 0 : store_at(r->real, d->source)->space.shape[0];
+    d->entry.space.shape[0] = count;
+    for (int64_t k = 0; k < count; k++) {
+        d->slices[k] = json_integer_value(json_array_get(slices, (size_t)k));
+        if (d->slices[k] < 0 || d->slices[k] >= depth) d->entry.space.shape[0] = 0;
+    }
+    return ST_OK;
+}
+
 /* Writes the figure of synthetic volume v: real and synthetic slices, plain and with labels. Local.
  */
 static status put_example(FILE *f, const report *r, shown_slice *s, int64_t v) {
@@ -63,7 +87,8 @@ static status put_example(FILE *f, const report *r, shown_slice *s, int64_t v) {
     const store_entry *entry = store_at(r->synthetic, v);
     int64_t depth = entry->space.shape[0];
     int columns = depth < COLUMNS ? (int)depth : COLUMNS;
-    TRY(deformed_plan(&r->first.study, r->real, &r->split, v, &d));
+    const bool own = r->first.study.generate.masks[0] != 0;
+    TRY(own ? read_source(r, v, &d) : deformed_plan(&r->first.study, r->real, &r->split, v, &d));
     if (d.entry.space.shape[0] != depth) {
         st = status_fail(ST_INTEGRITY,
                          "synthetic volume %s has %" PRId64 " slices, its plan %" PRId64
@@ -88,8 +113,13 @@ static status put_example(FILE *f, const report *r, shown_slice *s, int64_t v) {
     html_text(f, entry->id);
     fputs("</code> below the training slices of <code>", f);
     html_text(f, store_at(r->real, d.source)->id);
-    fprintf(f, "</code> whose %s, deformed, it was drawn on.</figcaption>\n</figure>\n",
-            d.pseudo ? "pseudo-labels" : "label maps");
+    if (own)
+        fputs("</code> whose label maps are most like the mask of its user that it was drawn on.",
+              f);
+    else
+        fprintf(f, "</code> whose %s, deformed, it was drawn on.",
+                d.pseudo ? "pseudo-labels" : "label maps");
+    fputs("</figcaption>\n</figure>\n", f);
 done:
     store_close(pseudo);
     deformed_free(&d);

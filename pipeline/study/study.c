@@ -128,6 +128,11 @@ static status check_between_keys(const study *s, const origin *o) {
                               "data.labelled hides, and neither is set");
         return LOCATED(o, "evaluate.arms");
     }
+    if (s->generate.masks[0] && (s->generate.mixture > 0 || s->generate.insert_count > 0)) {
+        status_fail(ST_USAGE, "generate.masks are painted as they are: generate.mixture and "
+                              "generate.insert cannot change them");
+        return LOCATED(o, "generate.masks");
+    }
     if (s->ingest.overlap == OVERLAP_ORDER && s->ingest.order.count == 0) {
         status_fail(ST_USAGE, "ingest.overlap is order, but ingest.order is empty; name the "
                               "structures, those on top first");

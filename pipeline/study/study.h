@@ -159,7 +159,8 @@ typedef struct study {
     } gan;
     struct {
         int64_t volumes, held_out;
-        uint32_t painters; /* bit k: painter_kind k */
+        char masks[PATH_SIZE]; /* "": none; fingerprints cover the content */
+        uint32_t painters;     /* bit k: painter_kind k */
         sampler_kind sampler;
         int64_t steps;
         double guidance; /* 0: auto */
@@ -197,6 +198,9 @@ typedef struct study {
         study_integers seeds;
         sweep_measure measure;
     } sweep;
+    struct {
+        study_texts codes; /* rules of io/structure_codes.h */
+    } export;
 } study;
 
 /* Reads `path`, applies n overrides "key=value" and checks everything. ST_USAGE with "file:line:

@@ -3,6 +3,7 @@
 #include "pipeline/study/study_table.h"
 
 #include "io/nearest.h"
+#include "io/structure_codes.h"
 #include "io/structures.h"
 #include "pipeline/study/sweep_plan.h"
 
@@ -219,6 +220,10 @@ const study_key study_keys[] = {
     /* Inert because they have stores of their own, whose fingerprints have it. */
     INERT(generate, held_out, 0, 1000000, "0",
           "volumes painted for label maps of test patients, for measures of distributions alone"),
+    {PLACE(generate, masks), .kind = STUDY_STRING, .count = PATH_SIZE, .initial = "",
+     .inert = true,
+     .help = "folder with masks of your own (SEG, RTSTRUCT, NIfTI) to paint as they are, each at "
+             "least once; \"\": deformed maps of training volumes"},
     /* Inert because each painter has a store of its own, which the others do not change. */
     {PLACE(generate, painters), .kind = STUDY_CHOICES, .choices = &painter_kinds,
      .initial = "[diffusion]", .inert = true,
@@ -290,6 +295,11 @@ const study_key study_keys[] = {
      .high = 9007199254740991.0, .initial = "[]", .inert = true,
      .help = "every point with each of these seeds; []: with that of the study"},
     INERT_CHOICE(sweep, measure, sweep_measures, "fid", "what the best point is chosen by"),
+    /* Inert because an export is no stage: it reads the study of its run. */
+    {PLACE(export, codes), .kind = STUDY_TEXTS, .count = STRUCTURES_MAX, .inert = true,
+     .check = structure_codes_check, .form = "name: VALUE SCHEME meaning", .initial = "[]",
+     .help = "such as [\"hepar: 10200004 SCT Liver\"]: codes of structures in DICOM beside those "
+             "that are known; \" | VALUE SCHEME meaning\" behind it is the category"},
 };
 
 const int study_key_count = sizeof study_keys / sizeof *study_keys;
@@ -306,6 +316,7 @@ const study_section study_sections[] = {
     {"evaluate", "FID, and segmenters trained on real and on real + synthetic data"},
     {"gate", "whether the synthetic data give away training patients"},
     {"sweep", "which values of which keys `ctaug sweep` compares"},
+    {"export", "data sets for other programs"},
 };
 
 const int study_section_count = sizeof study_sections / sizeof *study_sections;
