@@ -1,7 +1,7 @@
 /* The names travel between the ranks; a segmentation that cannot be read costs its series. */
 #include "pipeline/ingest/label_names.h"
 
-#include "io/label_file.h"
+#include "io/decoder.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -33,7 +33,7 @@ static status series_texts(const series *one, dicom_kind kind, structure_texts *
     bool sound = true;
     for (int64_t j = 0; j < one->segmentation_count; j++) {
         const char *path = one->segmentations[j];
-        st = label_file_texts(path, kind, &own);
+        st = decoder_label_texts(path, kind, &own);
         sound &= st == ST_OK;
         if (st == ST_INPUT)
             st = fault_add_message(found,
