@@ -3,6 +3,7 @@
 #include "io/archive.h"
 
 #include "io/activity.h"
+#include "io/decoder.h"
 #include "io/real_path.h"
 #include "io/nifti_read.h"
 
@@ -122,9 +123,13 @@ static status add_refused(const char *path, dicom_kind masks, fault_list *faults
     dicom_header h;
     dicom_remains left;
     snprintf(message, sizeof message, "%s", status_message());
-    status st = dicom_salvage(path, &h, &left);
-    if (st != ST_OK) return st;
     fault f = {.scope = FAULT_FILE, .files = 1, .text = {[FAULT_PATH] = path}};
+    status st = decoder_salvage(path, &h, &left);
+    if (st == ST_INPUT) { /* not even that */
+        f.text[FAULT_ADVICE] = "remove this file";
+        return fault_add_message(faults, &f);
+    }
+    if (st != ST_OK) return st;
     if (!left.is_dicom) {
         ++*not_dicom;
         f.text[FAULT_REASON] = "not a DICOM file";
@@ -149,27 +154,29 @@ static status add_refused(const char *path, dicom_kind masks, fault_list *faults
     return fault_add_message(faults, &f);
 }
 
-static status read_header(const char *path, dicom_header *out) {
-    if (!nifti_is_name(path)) return dicom_read_header(path, out);
-    *out = (dicom_header){.kind = DICOM_NIFTI, .frames = 1};
-    return path_join(out->path, "", path);
+static status read_headers(const char *path, dicom_header **out, int64_t *count) {
+    if (!nifti_is_name(path)) return decoder_read_headers(path, out, count);
+    status st = array_alloc(out, 1, sizeof **out, "a header");
+    if (st != ST_OK) return st;
+    **out = (dicom_header){.kind = DICOM_NIFTI, .frames = 1};
+    *count = 1;
+    return path_join((*out)->path, "", path);
 }
 
 /* Appends the headers of a file: one for each frame of Enhanced CT, one for any other. Local. */
 static status append_headers(const char *path, archive *to, int64_t *capacity) {
     status st;
-    int64_t frames = 1, bytes = 0;
-    dicom_header one, *all = NULL;
-    TRY(read_header(path, &one));
-    if (one.kind == DICOM_CT && one.frames > 1) TRY(dicom_read_frames(path, &all, &frames));
+    int64_t frames = 0, bytes = 0;
+    dicom_header *all = NULL;
+    TRY(read_headers(path, &all, &frames));
     if (to->count + frames > *capacity) {
         void *grown = NULL;
         *capacity = 2 * *capacity + frames + 64;
-        if (size_mul(*capacity, sizeof one, &bytes)) grown = realloc(to->headers, (size_t)bytes);
+        if (size_mul(*capacity, sizeof *all, &bytes)) grown = realloc(to->headers, (size_t)bytes);
         if (!grown) TRY(status_memory("DICOM headers", bytes));
         to->headers = grown;
     }
-    memcpy(to->headers + to->count, all ? all : &one, (size_t)frames * sizeof one);
+    memcpy(to->headers + to->count, all, (size_t)frames * sizeof *all);
     to->count += frames;
 done:
     free(all);

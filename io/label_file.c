@@ -1,4 +1,5 @@
-/* The choice of the reader by the kind of the file. */
+/* The choice of the reader by the kind of the file. Masks of all files of a volume are collected,
+ * then joined by the rule for overlaps. */
 #include "io/label_file.h"
 #include "io/nifti_read.h"
 
@@ -28,4 +29,21 @@ status label_file_read(const char *path, dicom_kind kind, const seg_target *to,
     if (kind == DICOM_RTSTRUCT) return dicom_read_rtstruct(path, to->space, names, out, tally);
     if (kind == DICOM_NIFTI) return nifti_read_labels(path, to->space, names, out);
     return dicom_read_seg(path, to, names, out);
+}
+
+status label_files_read(const label_files *files, const seg_target *to,
+                        const structure_names *names, uint8_t *labels, label_tally *tally) {
+    masks *all = NULL;
+    status st;
+    *tally = (label_tally){0};
+    TRY(masks_new(to->space, &all));
+    for (int64_t k = 0; k < files->count; k++) {
+        tally->file = k;
+        TRY(label_file_read(files->paths[k], files->kind, to, names, all, &tally->contours));
+    }
+    st = masks_join(all, &files->overlap, &names->set, labels, &tally->overlapped);
+    if (st == ST_INPUT) TRY(status_fail(st, "%s: %s", files->paths[tally->file], status_message()));
+done:
+    masks_free(all);
+    return st;
 }

@@ -22,4 +22,24 @@ status label_file_grid(const char *path, dicom_kind kind, geometry *space);
 status label_file_read(const char *path, dicom_kind kind, const seg_target *to,
                        const structure_names *names, masks *out, rtstruct_tally *tally);
 
+/* The files of one volume. */
+typedef struct label_files {
+    const char (*paths)[PATH_SIZE]; /* borrowed, as the names in `overlap` */
+    int64_t count;
+    dicom_kind kind;
+    overlap_rule overlap;
+} label_files;
+
+/* What was found beside the labels. */
+typedef struct label_tally {
+    int64_t file;       /* the last one that was begun: that of a failure */
+    int64_t overlapped; /* voxels in two or more structures */
+    rtstruct_tally contours;
+} label_tally;
+
+/* Reads the structures of all files into the whole label map of a volume, z y x. ST_INPUT, naming
+ * the file, as label_file_read() and masks_join(). Local. */
+status label_files_read(const label_files *files, const seg_target *to,
+                        const structure_names *names, uint8_t *labels, label_tally *tally);
+
 #endif

@@ -9,6 +9,7 @@
 
 #include "io/activity.h"
 #include "io/archive.h"
+#include "io/decoder.h"
 #include "io/series_build.h"
 #include "io/series_content.h"
 
@@ -92,7 +93,7 @@ static status add_unmatched(series_list *list, const dicom_header *seg) {
 static status belongs(const series *s, const dicom_header *seg, bool *yes) {
     *yes = strcmp(s->series_uid, seg->referenced_series_uid) == 0;
     if (seg->referenced_series_uid[0] || !is_of_patient(s, seg)) return ST_OK;
-    return dicom_seg_fits(seg->path, &s->source, s->slices[0].frame_of_reference_uid, yes);
+    return decoder_seg_fits(seg->path, &s->source, s->slices[0].frame_of_reference_uid, yes);
 }
 
 /* The series of a SEG, NULL if there is none, and in *volumes how many it could be. ST_INPUT if the
@@ -394,7 +395,7 @@ static status read_sheared(const series *s, volume *out) {
             const double grown = all < 0 ? ceil(-all) : 0; /* pixels before the first column */
             shift[axis] = grown + all * (double)z / last;
         }
-        TRY(dicom_read_ct(&s->slices[z], slice));
+        TRY(decoder_read_ct(&s->slices[z], slice));
         straighten(slice, &s->slices[z], shift, grid,
                    out->hu + z * grid->shape[1] * grid->shape[2]);
         activity_progress();
@@ -415,7 +416,7 @@ status series_read(const series *s, volume *out) {
         goto done;
     }
     for (int64_t z = 0; z < s->source.shape[0]; z++) {
-        TRY(dicom_read_ct(&s->slices[z], out->hu + z * pixels));
+        TRY(decoder_read_ct(&s->slices[z], out->hu + z * pixels));
         activity_progress();
     }
 done:

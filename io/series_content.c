@@ -3,6 +3,7 @@
 #include "io/series_content.h"
 
 #include "io/activity.h"
+#include "io/decoder.h"
 #include "io/series_build.h"
 
 #include <math.h>
@@ -17,7 +18,7 @@ static status hash_slice(const dicom_header *h, uint64_t *content, fault_list *f
     int64_t pixels = 0;
     if (!size_mul(h->rows, h->columns, &pixels)) pixels = -1;
     TRY(array_alloc(&hu, pixels, sizeof *hu, "a slice"));
-    st = dicom_read_ct(h, hu);
+    st = decoder_read_ct(h, hu);
     if (st == ST_INPUT && !faults) {
         st = ST_OK; /* content 0: unlike any other */
         goto done;

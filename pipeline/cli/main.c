@@ -1,6 +1,8 @@
 /* The main program: finds the verb, starts MPI, runs the verb, and turns the returned status into
- * one message and the exit code. No other file prints a failure or exits.
+ * one message and the exit code. No other file prints a failure or exits. With one hidden verb it
+ * is the decoder of another process (io/decoder.h), before there is any MPI.
  */
+#include "io/decoder.h"
 #include "io/nearest.h"
 #include "io/printable.h"
 #include "pipeline/cli/study_verb.h"
@@ -279,6 +281,7 @@ int main(int argc, char **argv) {
         print_help(stderr);
         return ST_USAGE;
     }
+    if (decoder_is_wanted(argc, argv)) return decoder_serve();
     if (answer_without_ranks(argc, argv)) return fflush(stdout) == 0 ? ST_OK : ST_STORAGE;
     if (verb_find(argv[1], &v) == ST_OK && v->stage) st = start_signal_thread();
     if (st == ST_OK) st = comm_start(&argc, &argv, &c);

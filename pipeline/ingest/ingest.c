@@ -8,6 +8,7 @@
  * pseudonyms, geometry and voxels only; patient names and file paths are not written to it.
  */
 #include "io/activity.h"
+#include "io/decoder.h"
 #include "io/printable.h"
 #include "io/series.h"
 #include "io/store.h"
@@ -555,6 +556,7 @@ status ingest_stage(const stage_context *s) {
     in->stage = s;
     in->from_seg = s->study->ingest.labels != LABELS_FROM_THRESHOLDS;
     TRY(read_key(in));
+    TRY(comm_agree(s->comm, decoder_begin()));
     mask_labels_begin(s->study, &in->masks);
     TRY(plan(in));
     TRY(conclude_scan(in, &go));
@@ -572,6 +574,7 @@ status ingest_stage(const stage_context *s) {
     }
     stage_log_next(s, study_needs_referee(s->study) ? "referee" : "train");
 done:
+    decoder_end();
     if (in) {
         pseudonym_key_forget(&in->key);
         series_list_free(&in->list);

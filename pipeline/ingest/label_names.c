@@ -1,7 +1,7 @@
 /* The names travel between the ranks; a segmentation that cannot be read costs its series. */
 #include "pipeline/ingest/label_names.h"
 
-#include "io/label_file.h"
+#include "io/decoder.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -69,7 +69,7 @@ static status series_texts(const series_list *list, int64_t i, used_texts *mine,
     bool sound = true;
     for (int64_t j = 0; j < one->segmentation_count; j++) {
         const char *path = one->segmentations[j];
-        st = label_file_texts(path, list->masks, &own);
+        st = decoder_label_texts(path, list->masks, &own);
         sound &= st == ST_OK;
         if (st == ST_INPUT)
             st = fault_add_message(found,

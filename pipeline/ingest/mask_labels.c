@@ -1,6 +1,7 @@
-/* Masks of all files of a volume are collected, then joined by the rule for overlaps. */
+/* What the study says of labels, for the decoder, and what the decoder counts. */
 #include "pipeline/ingest/mask_labels.h"
 
+#include "io/decoder.h"
 #include "pipeline/ingest/label_names.h"
 
 #include <inttypes.h>
@@ -55,24 +56,17 @@ status mask_labels_read(mask_labels *m, const series *one, volume *v, const char
     const seg_target to = {.space = &v->space,
                            .frame_of_reference_uid = one->slices[0].frame_of_reference_uid,
                            .fractional = m->study->ingest.fractional};
-    rtstruct_tally contours = {0};
-    masks *all = NULL;
-    int64_t overlapped = 0;
-    status st;
-    TRY(masks_new(&v->space, &all));
-    for (int64_t k = 0; k < one->segmentation_count; k++) {
-        *path = one->segmentations[k];
-        TRY(label_file_read(*path, m->kind, &to, &m->names, all, &contours));
-    }
-    st = masks_join(all, &m->overlap, &m->names.set, v->labels, &overlapped);
-    if (st == ST_INPUT) TRY(status_fail(st, "%s: %s", *path, status_message()));
-    m->overlapped += overlapped;
-    m->contours.painted += contours.painted;
-    m->contours.not_closed += contours.not_closed;
-    m->contours.off_slices += contours.off_slices;
-done:
-    masks_free(all);
-    return st;
+    const label_files files = {(const char(*)[PATH_SIZE])one->segmentations,
+                               one->segmentation_count, m->kind, m->overlap};
+    label_tally found;
+    status st = decoder_read_labels(&files, &to, &m->names, v->labels, &found);
+    *path = one->segmentations[found.file];
+    if (st != ST_OK) return st;
+    m->overlapped += found.overlapped;
+    m->contours.painted += found.contours.painted;
+    m->contours.not_closed += found.contours.not_closed;
+    m->contours.off_slices += found.contours.off_slices;
+    return ST_OK;
 }
 
 status mask_labels_sum(const comm *c, mask_labels *m) {

@@ -1,0 +1,221 @@
+/* The parent: starts the child, waits for its replies, and says why there is none. */
+#include "io/helper.h"
+
+#include "io/activity.h"
+#include "io/alloc.h"
+#include "io/helper_wire.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { VERB = 32 };
+
+/* A reply is never larger; a child that has gone wild may claim anything. */
+static const int64_t REPLY_MAX = INT64_C(1) << 32;
+
+struct helper {
+    char verb[VERB];
+    pid_t child; /* 0: there is none */
+    int socket;  /* to it */
+    int memory;  /* the shared memory */
+    void *shared;
+    int64_t shared_bytes; /* its size and that of the file behind it */
+};
+
+/* ---- starting and ending ---- */
+
+static status cannot(const char *what, int reason) {
+    return status_fail(ST_INTERNAL, "a child process: cannot %s: %s", what, strerror(reason));
+}
+
+/* What the child inherits: its end of the socket and the shared memory, and nothing else. Messages
+ * of libraries about damaged files go nowhere, except those of the sanitizers. */
+static int add_actions(posix_spawn_file_actions_t *a, int socket, int memory) {
+    int fault = posix_spawn_file_actions_addopen(a, 0, "/dev/null", O_RDONLY, 0);
+    if (!fault) fault = posix_spawn_file_actions_addopen(a, 1, "/dev/null", O_WRONLY, 0);
+#ifndef __SANITIZE_ADDRESS__
+    if (!fault) fault = posix_spawn_file_actions_addopen(a, 2, "/dev/null", O_WRONLY, 0);
+#endif
+    if (!fault) fault = posix_spawn_file_actions_adddup2(a, socket, HELPER_SOCKET);
+    if (!fault) fault = posix_spawn_file_actions_adddup2(a, memory, HELPER_MEMORY);
+    if (!fault) fault = posix_spawn_file_actions_addclosefrom_np(a, HELPER_MEMORY + 1);
+    return fault;
+}
+
+/* A copy of a descriptor with a number beyond those of the child, so that they cannot collide. */
+static int move_away(int *fd) {
+    const int moved = fcntl(*fd, F_DUPFD_CLOEXEC, HELPER_MEMORY + 1);
+    if (moved < 0) return errno;
+    close(*fd);
+    *fd = moved;
+    return 0;
+}
+
+static status start_child(helper *h) {
+    status st = ST_OK;
+    int pair[2] = {-1, -1}, fault;
+    char *const argv[] = {(char *)"ctaug", h->verb, NULL};
+    posix_spawn_file_actions_t actions;
+    if (posix_spawn_file_actions_init(&actions) != 0) return cannot("prepare it", ENOMEM);
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+        TRY(cannot("make a socket pair", errno));
+    fault = move_away(&pair[0]);
+    if (!fault) fault = move_away(&pair[1]);
+    if (!fault) fault = add_actions(&actions, pair[1], h->memory);
+    if (!fault) fault = posix_spawn(&h->child, "/proc/self/exe", &actions, NULL, argv, environ);
+    if (fault) {
+        h->child = 0;
+        TRY(cannot("start it", fault));
+    }
+    h->socket = pair[0];
+    pair[0] = -1;
+done:
+    posix_spawn_file_actions_destroy(&actions);
+    if (pair[0] >= 0) close(pair[0]);
+    if (pair[1] >= 0) close(pair[1]);
+    return st;
+}
+
+/* Ends the child, by force if `force`. *how: what waitpid() says of its end. */
+static void end_child(helper *h, bool force, int *how) {
+    *how = 0;
+    if (h->child == 0) return;
+    if (force) kill(h->child, SIGKILL);
+    close(h->socket); /* for the child, the end */
+    while (waitpid(h->child, how, 0) < 0 && errno == EINTR) {
+    }
+    h->child = 0;
+    h->socket = -1;
+}
+
+status helper_start(const char *verb, helper **out) {
+    status st;
+    helper *h = NULL;
+    *out = NULL;
+    TRY(array_alloc(&h, 1, sizeof *h, "a child process"));
+    h->socket = h->memory = -1;
+    snprintf(h->verb, sizeof h->verb, "%s", verb);
+    h->memory = memfd_create("ctaug", MFD_CLOEXEC);
+    if (h->memory < 0) TRY(cannot("share memory with it", errno));
+    if (move_away(&h->memory) != 0) TRY(cannot("share memory with it", errno));
+    TRY(start_child(h));
+    *out = h;
+    h = NULL;
+done:
+    helper_stop(h);
+    return st;
+}
+
+void helper_stop(helper *h) {
+    int how;
+    if (!h) return;
+    end_child(h, false, &how);
+    if (h->shared) munmap(h->shared, (size_t)h->shared_bytes);
+    if (h->memory >= 0) close(h->memory);
+    free(h);
+}
+
+/* ---- asking ---- */
+
+status helper_share(helper *h, int64_t bytes, void **shared) {
+    *shared = h->shared;
+    if (bytes == h->shared_bytes) return ST_OK;
+    if (h->shared) munmap(h->shared, (size_t)h->shared_bytes);
+    h->shared = *shared = NULL;
+    h->shared_bytes = 0;
+    if (ftruncate(h->memory, bytes) != 0) return status_memory("shared memory", bytes);
+    if (bytes == 0) return ST_OK;
+    void *at = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_SHARED, h->memory, 0);
+    if (at == MAP_FAILED) return status_memory("shared memory", bytes);
+    h->shared = *shared = at;
+    h->shared_bytes = bytes;
+    return ST_OK;
+}
+
+static int64_t now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec;
+}
+
+/* Whether the child replies, or ends, within so many seconds. This process is not hung meanwhile.
+ */
+static bool wait_for_reply(const helper *h, int64_t seconds) {
+    struct pollfd p = {.fd = h->socket, .events = POLLIN};
+    for (const int64_t end = now() + seconds; now() <= end; activity_progress())
+        if (poll(&p, 1, 1000) > 0) return true;
+    return false;
+}
+
+/* Why there is no reply; *again: another attempt may give one. */
+static status no_reply(int how, const helper_limits *limits, bool late, bool *again) {
+    *again = false;
+    if (late) return status_fail(ST_INPUT, "did not end within %" PRId64 " s", limits->patience);
+    if (WIFSIGNALED(how) && WTERMSIG(how) == SIGXCPU)
+        return status_fail(ST_INPUT, "took longer than %" PRId64 " s of processor time",
+                           limits->seconds);
+    *again = true;
+    if (WIFSIGNALED(how))
+        return status_fail(ST_INPUT, "crashed (signal %d, %s)", WTERMSIG(how),
+                           strsignal(WTERMSIG(how)));
+    return status_fail(ST_INPUT, "ended by itself (exit code %d)", WEXITSTATUS(how));
+}
+
+/* Receives the reply; false if there is none or it is none. */
+static bool receive(const helper *h, wire_reply *head, helper_reply *reply) {
+    if (!wire_receive(h->socket, head, sizeof *head)) return false;
+    head->message[sizeof head->message - 1] = '\0';
+    if (head->bytes < 0 || head->bytes > REPLY_MAX) return false;
+    if (head->bytes == 0) return true;
+    reply->data = malloc((size_t)head->bytes);
+    reply->bytes = head->bytes;
+    return reply->data && wire_receive(h->socket, reply->data, reply->bytes);
+}
+
+/* One request and its reply. *again: there is none, but another attempt may give one. */
+static status attempt(helper *h, const helper_request *request, helper_reply *reply, bool *again) {
+    status st = ST_OK;
+    wire_reply head;
+    const wire_request ask = {request->job, request->bytes, h->shared_bytes, request->limits};
+    bool late = false;
+    int how;
+    *again = false;
+    *reply = (helper_reply){0};
+    if (h->child == 0) TRY(start_child(h));
+    if (wire_send(h->socket, &ask, sizeof ask) &&
+        wire_send(h->socket, request->data, request->bytes))
+        late = !wait_for_reply(h, request->limits.patience);
+    reply->ended = !late && receive(h, &head, reply);
+    if (reply->ended && head.status == ST_INTERNAL) {
+        end_child(h, true, &how); /* what earlier requests left behind may be in the way */
+        *again = true;
+    }
+    if (reply->ended && head.status != ST_OK)
+        TRY(status_fail((status)head.status, "%s", head.message));
+    if (!reply->ended) {
+        free(reply->data);
+        *reply = (helper_reply){0};
+        end_child(h, true, &how);
+        TRY(no_reply(how, &request->limits, late, again));
+    }
+done:
+    return st;
+}
+
+status helper_ask(helper *h, const helper_request *request, helper_reply *reply) {
+    bool again = false;
+    const status st = attempt(h, request, reply, &again);
+    if (!again) return st;
+    free(reply->data);
+    return attempt(h, request, reply, &again);
+}
