@@ -53,15 +53,15 @@ static void conditions_are_laid_into_their_channels(void **state) {
         map[i] = (uint8_t)(i % LABELS);
     }
     slice_sample condition = {.labels = map, .position = 0.25f, .contrast = 1};
-    denoiser_fill(&in, 0, noised, 1, &condition, true);
-    denoiser_fill(&in, 1, noised, 1000, &condition, false);
+    denoiser_fill(&in, 0, noised, &(noise_level){.scale = 1, .time = 0}, &condition, true);
+    denoiser_fill(&in, 1, noised, &(noise_level){.scale = 0.5, .time = 999}, &condition, false);
     for (int i = 0; i < PIXELS; i++)
         for (int c = 0; c < CHANNELS; c++) {
             float given = c == 0 ? (float)i : (float)(i % LABELS == c - 1);
             assert_float_equal(x[i * CHANNELS + c], given, 0);
-            assert_float_equal(x[(PIXELS + i) * CHANNELS + c], c == 0 ? (float)i : 0, 0);
+            assert_float_equal(x[(PIXELS + i) * CHANNELS + c], c == 0 ? 0.5f * (float)i : 0, 0);
         }
-    assert_float_equal(t[0], 0, 0); /* times 1..T become 0..T-1 */
+    assert_float_equal(t[0], 0, 0);
     assert_float_equal(t[1], 999, 0);
     assert_float_equal(position[0], 0.25, 0);
     assert_float_equal(position[1], -1, 0);

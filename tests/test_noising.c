@@ -26,6 +26,7 @@ static void open_problem(problem *p) {
     p->study.train.condition_drop = 0.2;
     p->study.train.unlabelled = 0.1 * MIXED;
     p->study.model.net = UNET_R16;
+    p->study.model.tissue = SWITCH_OFF; /* is_null() counts channels of labels */
     assert_int_equal(write_store(in_home("s"), SMALL), ST_OK);
     assert_int_equal(store_open(in_home("s"), &p->store), ST_OK);
     const slice_source labelled = {p->store, p->labelled, 2}, other = {p->store, p->unlabelled, 1};

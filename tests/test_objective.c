@@ -1,5 +1,5 @@
 /* epsilon, x0 and v predictions describe the same point: every conversion can be inverted. */
-#include "model/diffusion/objective.h"
+#include "model/diffusion/process.h"
 #include "model/rng.h"
 
 #include <math.h>
@@ -17,12 +17,18 @@ static const double bars[] = {1 - 1e-7, 0.9999, 0.9, 0.5, 0.1, 1e-4, 1e-7, 2.4e-
 
 static float x0[N], eps[N], x_t[N], target[N], x0_back[N], eps_back[N];
 
+/* Ho et al. 2020, eq. 4. */
+static void diffuse(double alpha_bar, const float *data, const float *noise, float *mixed) {
+    const noise_level at = {.alpha = sqrt(alpha_bar), .sigma = sqrt(1 - alpha_bar)};
+    process_diffuse(&at, data, noise, mixed, N);
+}
+
 static void draw(double alpha_bar) {
     rng_stream r = rng_open(1, RNG_NOISE, 0, 0);
     rng_fill_uniform(&r, x0, N);
     rng_fill_normal(&r, eps, N);
     for (int i = 0; i < N; i++) x0[i] = 2 * x0[i] - 1;
-    diffuse(alpha_bar, x0, eps, x_t, N);
+    diffuse(alpha_bar, x0, eps, x_t);
 }
 
 /* x_t and the prediction are rounded to f32. The inversion amplifies these errors by the factor
@@ -61,7 +67,7 @@ static void split_of_any_prediction_mixes_to_x_t(void **state) {
             rng_stream r = rng_open(2, RNG_NOISE, 0, 0);
             rng_fill_normal(&r, target, N);
             o->split(bars[b], x_t, target, x0_back, eps_back, N);
-            diffuse(bars[b], x0_back, eps_back, mixed, N);
+            diffuse(bars[b], x0_back, eps_back, mixed);
             for (int i = 0; i < N; i++) assert_true(fabsf(mixed[i] - x_t[i]) < 5e-6f);
         }
     }

@@ -19,32 +19,31 @@ static const double MEAN = 0.3, SPREAD = 0.5; /* of the data */
 
 /* The denoiser: the distribution of the data, and the kind of prediction expected. */
 typedef struct oracle {
-    const schedule *schedule;
-    const objective *objective;
+    const process *process;
     int64_t count, calls[2], times[4096];
     double push;   /* added to conditional predictions */
     double points; /* not NAN: all data have this value */
     status fault;
 } oracle;
 
-static status oracle_denoise(void *context, const float *x_t, int64_t t, int conditional,
-                             float *predicted) {
+static status oracle_denoise(void *context, const float *x_t, const noise_level *at,
+                             int conditional, float *predicted) {
     oracle *o = context;
-    double bar = schedule_alpha_bar(o->schedule, t), alpha = sqrt(bar);
+    double bar = at->signal, alpha = sqrt(bar);
     double gain = alpha * SPREAD * SPREAD / (bar * SPREAD * SPREAD + 1 - bar);
-    if (o->calls[1] < 4096) o->times[o->calls[1]] = t;
+    if (o->calls[1] < 4096) o->times[o->calls[1]] = (int64_t)at->t;
     o->calls[conditional != 0]++;
     for (int64_t i = 0; i < o->count; i++) {
         float x0 = (float)(isnan(o->points) ? MEAN + gain * (x_t[i] - alpha * MEAN) : o->points);
         float eps = (float)((x_t[i] - alpha * x0) / sqrt(1 - bar));
-        o->objective->target(bar, &x0, &eps, &predicted[i], 1);
+        process_target(o->process, at, &x0, &eps, &predicted[i], 1);
         if (conditional) predicted[i] += (float)o->push;
     }
     return o->fault;
 }
 
 typedef struct set_up {
-    schedule schedule;
+    process process;
     oracle oracle;
     sampling how;
     uint64_t index[BATCH];
@@ -53,16 +52,16 @@ typedef struct set_up {
 
 static void prepare(set_up *s, schedule_kind noise, int64_t most, objective_kind objective,
                     sampler_kind sampler, int64_t steps, double eta) {
-    assert_int_equal(schedule_create(noise, most, &s->schedule), ST_OK);
-    s->oracle = (oracle){.schedule = &s->schedule, .count = BATCH * N, .points = NAN};
-    s->oracle.objective = objective_of(objective);
+    const process_settings set = {.schedule = noise, .steps = most, .objective = objective};
+    assert_int_equal(process_open(&set, &s->process), ST_OK);
+    s->oracle = (oracle){.process = &s->process, .count = BATCH * N, .points = NAN};
     s->how = (sampling){.sampler = sampler,
                         .steps = steps,
                         .eta = eta,
                         .guidance = 1,
+                        .interval = {0, 1},
                         .seed = 5,
-                        .schedule = &s->schedule,
-                        .objective = s->oracle.objective};
+                        .process = &s->process};
     for (int b = 0; b < BATCH; b++) s->index[b] = (uint64_t)(100 + b * b);
 }
 
@@ -84,8 +83,8 @@ static void expect(const oracle *o, double eta, double *mean, double *variance) 
     *mean = 0, *variance = 1;
     for (int64_t k = 0; k < o->calls[1]; k++) {
         int64_t t = o->times[k], to = k + 1 < o->calls[1] ? o->times[k + 1] : 0;
-        double bar = schedule_alpha_bar(o->schedule, t),
-               bar_to = schedule_alpha_bar(o->schedule, to);
+        double bar = schedule_alpha_bar(&o->process->schedule, t),
+               bar_to = schedule_alpha_bar(&o->process->schedule, to);
         double gain = sqrt(bar) * SPREAD * SPREAD / (bar * SPREAD * SPREAD + 1 - bar);
         double sigma2 = eta * eta * (1 - bar_to) / (1 - bar) * (1 - bar / bar_to);
         double through = sqrt(fmax(0, 1 - bar_to - sigma2)) / sqrt(1 - bar);
@@ -119,7 +118,7 @@ static void few_steps_follow_the_recursion(void **state) {
             moments_of(s->x, BATCH * N, &mean, &variance);
             assert_true(fabs(mean - mean_true) < 4 * sqrt(variance_true / (BATCH * N)));
             assert_true(fabs(variance / variance_true - 1) < 4 * sqrt(2.0 / (BATCH * N)));
-            schedule_free(&s->schedule);
+            process_free(&s->process);
         }
     }
 }
@@ -137,7 +136,7 @@ static void all_steps_give_the_data_back(void **state) {
         moments_of(s->x, BATCH * N, &mean, &variance);
         assert_true(fabs(mean - MEAN) < 4 * SPREAD / sqrt(BATCH * N) + 3e-3);
         assert_true(fabs(variance / (SPREAD * SPREAD) - 1) < 4 * sqrt(2.0 / (BATCH * N)) + 2e-2);
-        schedule_free(&s->schedule);
+        process_free(&s->process);
     }
 }
 
@@ -152,7 +151,7 @@ static void ddpm_is_ddim_with_eta_1(void **state) {
     s->how.sampler = SAMPLER_DDIM, s->how.eta = 1;
     assert_int_equal(run(s), ST_OK);
     for (int i = 0; i < BATCH * N; i++) assert_true(fabsf(s->x[i] - ddpm[i]) < 1e-3f);
-    schedule_free(&s->schedule);
+    process_free(&s->process);
 }
 
 /* eta = 0: the output is a function of x_T. For data at a single point it is that point. */
@@ -179,7 +178,7 @@ static void ddim_without_eta_is_deterministic(void **state) {
         assert_int_equal(run(s), ST_OK);
         for (int i = 0; i < BATCH * N; i++) assert_true(fabsf(s->x[i] - 0.625f) < 1e-4f);
     }
-    schedule_free(&s->schedule);
+    process_free(&s->process);
 }
 
 static void bytes_do_not_depend_on_the_batch(void **state) {
@@ -198,7 +197,7 @@ static void bytes_do_not_depend_on_the_batch(void **state) {
         assert_int_equal(
             sampler_run(&s->how, oracle_denoise, &s->oracle, &s->index[0], 1, N, alone), ST_OK);
         assert_memory_not_equal(alone, s->x, sizeof alone);
-        schedule_free(&s->schedule);
+        process_free(&s->process);
     }
 }
 
@@ -225,7 +224,64 @@ static void guidance(void **state) {
     s->how.guidance = 1, s->oracle.push = 0;
     assert_int_equal(run(s), ST_OK);
     for (int i = 0; i < BATCH * N; i++) assert_true(fabsf(guided[i] - s->x[i]) < 1e-4f);
-    schedule_free(&s->schedule);
+    process_free(&s->process);
+}
+
+/* With the bounds of an interval the network is called without conditions where the share of noise
+ * lies between them; outside the sample is that without guidance. */
+static void guidance_on_an_interval(void **state) {
+    set_up *s = *state;
+    static float plain[BATCH * N];
+    int64_t expected = 0;
+    prepare(s, SCHEDULE_LINEAR, 1000, OBJECTIVE_V, SAMPLER_DDIM, 20, 0);
+    s->oracle.push = 0.125;
+    assert_int_equal(run(s), ST_OK);
+    memcpy(plain, s->x, sizeof plain);
+    for (int64_t k = 0; k < 20; k++) {
+        const noise_level at = process_level(&s->process, (double)s->oracle.times[k]);
+        const double share = at.sigma / (at.alpha + at.sigma);
+        expected += share >= 0.3 && share <= 0.7;
+    }
+    assert_in_range(expected, 3, 17);
+    s->how.guidance = 2, s->how.interval[0] = 0.3, s->how.interval[1] = 0.7;
+    s->oracle.calls[1] = 0;
+    assert_int_equal(run(s), ST_OK);
+    assert_int_equal(s->oracle.calls[0], expected);
+    assert_int_equal(s->oracle.calls[1], 20);
+    assert_memory_not_equal(plain, s->x, sizeof plain);
+    s->how.interval[0] = s->how.interval[1] = 0; /* noise is never 0 */
+    assert_int_equal(run(s), ST_OK);
+    assert_int_equal(s->oracle.calls[0], expected);
+    assert_memory_equal(plain, s->x, sizeof plain);
+    process_free(&s->process);
+}
+
+/* Predictions c and u = c / 2, guided with w = 3: c + 2 (c - u) = 2 c. Rescaled in full it has the
+ * standard deviation of c again, so that the samples are those of c; by half, those of 1.5 c. */
+static status halves(void *context, const float *x_t, const noise_level *at, int conditional,
+                     float *predicted) {
+    const double factor = *(const double *)context;
+    (void)at;
+    for (int64_t i = 0; i < 2 * N; i++)
+        predicted[i] = (float)(factor * (conditional ? 1 : 0.5) * sin(3 * (double)x_t[i]));
+    return ST_OK;
+}
+
+static void rescaled_guidance_keeps_the_spread(void **state) {
+    set_up *s = *state;
+    static float expected[2 * N];
+    static const double rescale[] = {0, 0.5, 1}, factor[] = {2, 1.5, 1};
+    double one = 1;
+    prepare(s, SCHEDULE_LINEAR, 1000, OBJECTIVE_V, SAMPLER_DDIM, 5, 0);
+    for (int k = 0; k < 3; k++) {
+        double alone = factor[k];
+        s->how.guidance = 1, s->how.rescale = 0;
+        assert_int_equal(sampler_run(&s->how, halves, &alone, s->index, 2, N, expected), ST_OK);
+        s->how.guidance = 3, s->how.rescale = rescale[k];
+        assert_int_equal(sampler_run(&s->how, halves, &one, s->index, 2, N, s->x), ST_OK);
+        for (int i = 0; i < 2 * N; i++) assert_float_equal(s->x[i], expected[i], 1e-4);
+    }
+    process_free(&s->process);
 }
 
 /* For every number of steps: T first, 1 last, strictly decreasing, gaps equal to within one. */
@@ -247,7 +303,7 @@ static void times_are_even(void **state) {
                 assert_true(times[k] < times[k - 1]);
                 assert_true(fabs((double)(times[k - 1] - times[k]) - gap) < 1);
             }
-            schedule_free(&s->schedule);
+            process_free(&s->process);
         }
     }
 }
@@ -270,7 +326,7 @@ static void clamp_tames_the_far_end(void **state) {
             assert_int_equal(run(s), ST_OK);
             for (int i = 0; i < BATCH * N; i++) assert_true(s->x[i] == 2.5f * (float)side);
         }
-        schedule_free(&s->schedule);
+        process_free(&s->process);
     }
 }
 
@@ -287,17 +343,19 @@ static void faults_are_passed_on(void **state) {
         assert_int_equal(run(s), ST_DIVERGED);
     }
     s->oracle.push = 0;
-    sampling wrong[6];
-    for (int k = 0; k < 6; k++) wrong[k] = good;
+    sampling wrong[10];
+    for (int k = 0; k < 10; k++) wrong[k] = good;
     wrong[0].steps = 0, wrong[1].steps = 101, wrong[2].eta = 1.5;
     wrong[3].eta = NAN, wrong[4].guidance = INFINITY, wrong[5].clip = -1;
-    for (int k = 0; k < 6; k++) {
+    wrong[6].interval[1] = 1.5, wrong[7].interval[0] = NAN, wrong[8].rescale = -1;
+    wrong[9].rescale = NAN;
+    for (int k = 0; k < 10; k++) {
         s->how = wrong[k];
         assert_int_equal(run(s), ST_USAGE);
     }
     s->how = good;
     assert_int_equal(run(s), ST_OK);
-    schedule_free(&s->schedule);
+    process_free(&s->process);
 }
 
 /* x_0 becomes 2 for the first sample alone. */
@@ -318,7 +376,7 @@ static void a_correction_of_x0_is_followed(void **state) {
     assert_int_equal(run(s), ST_OK);
     for (int64_t i = 0; i < N; i++) assert_float_equal(s->x[i], 2, 1e-5);
     for (int64_t i = N; i < BATCH * N; i++) assert_float_equal(s->x[i], free[i], 1e-4);
-    schedule_free(&s->schedule);
+    process_free(&s->process);
 }
 
 int main(void) {
@@ -331,6 +389,8 @@ int main(void) {
         cmocka_unit_test_prestate(ddim_without_eta_is_deterministic, state),
         cmocka_unit_test_prestate(bytes_do_not_depend_on_the_batch, state),
         cmocka_unit_test_prestate(guidance, state),
+        cmocka_unit_test_prestate(guidance_on_an_interval, state),
+        cmocka_unit_test_prestate(rescaled_guidance_keeps_the_spread, state),
         cmocka_unit_test_prestate(times_are_even, state),
         cmocka_unit_test_prestate(clamp_tames_the_far_end, state),
         cmocka_unit_test_prestate(faults_are_passed_on, state),

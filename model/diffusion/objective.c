@@ -26,10 +26,6 @@ static void combine(weights w, const float *a, const float *b, float *out, int64
 static double alpha_of(double alpha_bar) { return sqrt(alpha_bar); }
 static double sigma_of(double alpha_bar) { return sqrt(1 - alpha_bar); }
 
-void diffuse(double alpha_bar, const float *x0, const float *eps, float *x_t, int64_t n) {
-    combine((weights){alpha_of(alpha_bar), sigma_of(alpha_bar)}, x0, eps, x_t, n);
-}
-
 static void eps_target(double alpha_bar, const float *x0, const float *eps, float *target,
                        int64_t n) {
     (void)alpha_bar, (void)x0;

@@ -28,7 +28,4 @@ typedef struct objective {
 /* The row of an objective; static storage. Local. */
 const objective *objective_of(objective_kind kind);
 
-/* x_t = sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) eps (Ho et al. 2020, eq. 4), n values. Local. */
-void diffuse(double alpha_bar, const float *x0, const float *eps, float *x_t, int64_t n);
-
 #endif

@@ -1,123 +1,63 @@
-/* The sampling loop and the table of samplers.
- *
- * The loop is the same for all samplers: get the network's prediction, convert it to x_0 and eps,
- * clamp x_0, and step from time t to the next smaller time by
- *
- *     x_to = a x_0 + b x_t + c eps + d noise.
- *
- * A sampler is a rule for the four coefficients.
- *
- * Where x_0 is clamped, eps is recomputed from x_t and the clamped x_0, so that the two remain
- * consistent with x_t. The clamp also bounds x_0 near t = T, where an objective that divides by
- * sqrt(alpha_bar) (objective.c) can give values of any size; with clip = 0 nothing bounds them.
- */
+/* The table of samplers and the loop that they share: the levels of a time grid from noise to data,
+ * one step between two neighbours. The steps are in sampler_line.c, sampler_slope.c and
+ * sampler_exponential.c, the evaluation of the network in sampler_evaluate.c. */
 #include "model/diffusion/sampler.h"
 #include "io/alloc.h"
+#include "model/diffusion/sampler_step.h"
 #include "model/rng.h"
 
 #include <inttypes.h>
 #include <math.h>
-#include <stdbool.h>
 #include <string.h>
 
-typedef struct step_rule {
-    double x0, x_t, eps, noise;
-} step_rule;
-
-/* Ho et al. 2020, algorithm 2: a draw from the posterior q(x_to | x_t, x_0), with its variance
- * ("beta tilde"). */
-static step_rule ddpm(const sampling *how, int64_t t, int64_t to) {
-    step_rule rule = {0};
-    double variance;
-    schedule_posterior(how->schedule, t, to, &rule.x0, &rule.x_t, &variance);
-    rule.noise = sqrt(variance);
-    return rule;
-}
-
-/* Song et al. 2021: eq. 16 for sigma, eq. 12 for the step. */
-static step_rule ddim(const sampling *how, int64_t t, int64_t to) {
-    double bar = schedule_alpha_bar(how->schedule, t),
-           bar_to = schedule_alpha_bar(how->schedule, to);
-    double sigma = how->eta * sqrt((1 - bar_to) / (1 - bar)) * sqrt(1 - bar / bar_to);
-    double rest = 1 - bar_to - sigma * sigma;
-    return (step_rule){.x0 = sqrt(bar_to), .eps = rest > 0 ? sqrt(rest) : 0, .noise = sigma};
-}
+enum { DDPM = 1 << PROCESS_DDPM, EDM = 1 << PROCESS_EDM, FLOW = 1 << PROCESS_FLOW };
 
 static const struct row {
     const char *name;
-    step_rule (*rule)(const sampling *how, int64_t t, int64_t to);
-} TABLE[] = {[SAMPLER_DDPM] = {"ddpm", ddpm}, [SAMPLER_DDIM] = {"ddim", ddim}};
+    sampler_step step;
+    int kept; /* arrays of sampler_state.kept */
+    int fits; /* bit k: process_kind k */
+} TABLE[] = {
+    [SAMPLER_DDPM] = {"ddpm", sampler_ddpm, 0, DDPM},
+    [SAMPLER_DDIM] = {"ddim", sampler_ddim, 0, DDPM},
+    [SAMPLER_EULER] = {"euler", sampler_euler, 0, DDPM | EDM | FLOW},
+    [SAMPLER_EULER_ANCESTRAL] = {"euler-ancestral", sampler_euler_ancestral, 0, DDPM | EDM},
+    [SAMPLER_HEUN] = {"heun", sampler_heun, 1, DDPM | EDM | FLOW},
+    [SAMPLER_MIDPOINT] = {"midpoint", sampler_midpoint, 2, DDPM | EDM | FLOW},
+    [SAMPLER_PLMS] = {"plms", sampler_plms, SAMPLER_KEPT, DDPM | EDM},
+    [SAMPLER_DPM_2M] = {"dpm-solver++-2m", sampler_dpm_2m, 1, DDPM | EDM},
+    [SAMPLER_DPM_2M_SDE] = {"dpm-solver++-2m-sde", sampler_dpm_2m_sde, 1, DDPM | EDM},
+    [SAMPLER_UNIPC_2] = {"unipc-2", sampler_unipc_2, 3, DDPM | EDM},
+};
 
 const named_table sampler_kinds = NAMED_TABLE("sampler", TABLE);
 
+bool sampler_fits(sampler_kind kind, process_kind process) {
+    return TABLE[kind].fits >> process & 1;
+}
+
 static status check(const sampling *how) {
     status st = ST_OK;
-    if (how->steps < 1 || how->steps > how->schedule->steps)
-        TRY(status_fail(ST_USAGE,
-                        "%" PRId64 " sampling steps: the number must be 1 to %" PRId64
-                        ", the steps of the schedule the network was trained with",
-                        how->steps, how->schedule->steps));
+    const double *interval = how->interval;
+    const process_kind process = how->process->set.kind;
+    if (!sampler_fits(how->sampler, process))
+        TRY(status_fail(ST_USAGE, "sampler %s does not fit process %s", TABLE[how->sampler].name,
+                        named_table_name(&process_kinds, (int)process)));
     if (!(how->eta >= 0 && how->eta <= 1))
         TRY(status_fail(ST_USAGE, "eta %g: it must be between 0 and 1", how->eta));
     if (!isfinite(how->guidance))
         TRY(status_fail(ST_USAGE, "guidance %g: it must be a finite number", how->guidance));
+    if (!(interval[0] >= 0 && interval[0] <= interval[1] && interval[1] <= 1))
+        TRY(status_fail(ST_USAGE,
+                        "guidance between noise levels %g and %g: they must be 0 to 1, the lower "
+                        "one first",
+                        interval[0], interval[1]));
+    if (!(how->rescale >= 0 && how->rescale <= 1))
+        TRY(status_fail(ST_USAGE, "rescale %g: it must be between 0 and 1", how->rescale));
     if (!(how->clip >= 0))
         TRY(status_fail(ST_USAGE, "clip %g: it must be positive, or 0 for no clamping", how->clip));
 done:
     return st;
-}
-
-/* The k-th time in descending order, k = 0..steps-1, from T to 1; k = steps: 0. */
-static int64_t time_at(const sampling *how, int64_t k) {
-    int64_t last = how->schedule->steps, steps = how->steps;
-    if (k == 0) return last;
-    if (k == steps) return 0;
-    return 1 + llround((double)(last - 1) * (double)(steps - 1 - k) / (double)(steps - 1));
-}
-
-/* The prediction with guidance. `unconditional`: buffer for the prediction without conditions;
- * NULL: no guidance. At a given x_t, x_0, eps and v are affine functions of each other, so that
- * extrapolating one of them extrapolates all. */
-static status predict(const sampling *how, denoise_fn denoise, void *context, int64_t t,
-                      int64_t count, const float *x, float *predicted, float *unconditional) {
-    status st = ST_OK;
-    TRY(denoise(context, x, t, 1, predicted));
-    if (unconditional) {
-        TRY(denoise(context, x, t, 0, unconditional));
-        for (int64_t i = 0; i < count; i++)
-            predicted[i] += (float)(how->guidance - 1) * (predicted[i] - unconditional[i]);
-    }
-done:
-    return st;
-}
-
-/* Clamps x_0 to [-clip, clip] and recomputes eps where it was clamped. The comparisons let a NaN
- * pass, which fmin and fmax would replace. */
-static void clamp(double alpha_bar, double clip, const float *x_t, float *x0, float *eps,
-                  int64_t n) {
-    double alpha = sqrt(alpha_bar), sigma = sqrt(1 - alpha_bar);
-    float limit = (float)clip;
-    for (int64_t i = 0; i < n; i++) {
-        if (!(x0[i] < -limit || x0[i] > limit)) continue;
-        x0[i] = x0[i] < 0 ? -limit : limit;
-        eps[i] = (float)((x_t[i] - alpha * x0[i]) / sigma);
-    }
-}
-
-/* Lets how->correct change x_0, and recomputes eps. */
-static void correct(const sampling *how, void *context, int64_t b, double alpha_bar,
-                    const float *x_t, float *x0, float *eps, int64_t n) {
-    double alpha = sqrt(alpha_bar), sigma = sqrt(1 - alpha_bar);
-    how->correct(context, b, x0);
-    for (int64_t i = 0; i < n; i++) eps[i] = (float)((x_t[i] - alpha * x0[i]) / sigma);
-}
-
-static void take_step(const step_rule *rule, const float *x0, const float *eps, const float *noise,
-                      float *x, int64_t n) {
-    for (int64_t i = 0; i < n; i++) {
-        double mean = rule->x0 * x0[i] + rule->x_t * x[i] + rule->eps * eps[i];
-        x[i] = (float)(mean + rule->noise * noise[i]);
-    }
 }
 
 /* Noise of one sample: k = 0 for x_T, k + 1 for step k. */
@@ -126,51 +66,99 @@ static void draw_normal(const sampling *how, uint64_t index, int64_t k, float *o
     rng_fill_normal(&r, out, n);
 }
 
-static status check_finite(const float *x, int64_t count, int64_t t) {
-    for (int64_t i = 0; i < count; i++)
-        if (!isfinite(x[i]))
+void sampler_draw(sampler_state *s) {
+    for (int64_t b = 0; b < s->batch; b++)
+        draw_normal(s->how, s->index[b], s->step + 1, s->noise + b * s->n, s->n);
+}
+
+void sampler_sum(const sampler_state *s, const sampler_term *terms, int n, float *out) {
+    for (int64_t i = 0; i < s->count; i++) {
+        double sum = 0;
+        for (int k = 0; k < n; k++) sum += terms[k].factor * (double)terms[k].array[i];
+        out[i] = (float)sum;
+    }
+}
+
+void sampler_line(const sampler_state *s, const noise_level *at, float *out) {
+    const sampler_term terms[] = {{at->alpha, s->x0}, {at->sigma, s->eps}};
+    sampler_sum(s, terms, 2, out);
+}
+
+static status check_finite(const sampler_state *s) {
+    for (int64_t i = 0; i < s->count; i++)
+        if (!isfinite(s->x[i]))
             return status_fail(ST_DIVERGED,
-                               "sampling produced a value that is not finite at t = %" PRId64
-                               "; the network's parameters are not usable",
-                               t);
+                               "sampling produced a value that is not finite at t = %g; the "
+                               "network's parameters are not usable",
+                               s->at.t);
     return ST_OK;
+}
+
+/* Allocates the arrays; the caller frees them with state_free(), also after a failure. */
+static status state_open(sampler_state *s) {
+    status st = ST_OK;
+    if (!size_mul(s->batch, s->n, &s->count))
+        TRY(status_fail(ST_USAGE,
+                        "a batch of %" PRId64 " samples of %" PRId64 " values is too large",
+                        s->batch, s->n));
+    float **arrays[] = {&s->predicted, &s->x0, &s->eps, &s->noise};
+    for (size_t k = 0; k < sizeof arrays / sizeof *arrays; k++)
+        TRY(array_alloc(arrays[k], s->count, sizeof(float), "sampling"));
+    if (s->how->guidance != 1)
+        TRY(array_alloc(&s->unconditional, s->count, sizeof(float), "sampling"));
+    for (int k = 0; k < TABLE[s->how->sampler].kept; k++)
+        TRY(array_alloc(&s->kept[k], s->count, sizeof(float), "sampling"));
+done:
+    return st;
+}
+
+static void state_free(sampler_state *s) {
+    free(s->predicted);
+    free(s->unconditional);
+    free(s->x0);
+    free(s->eps);
+    free(s->noise);
+    for (int k = 0; k < SAMPLER_KEPT; k++) free(s->kept[k]);
+}
+
+/* x at the first level: noise, of standard deviation 1 where alpha and sigma are on a circle or a
+ * line between data and noise, and sigma where noise is added to data. */
+static void begin(sampler_state *s, const noise_level *first) {
+    const double spread = s->how->process->set.kind == PROCESS_EDM ? first->sigma : 1;
+    for (int64_t b = 0; b < s->batch; b++)
+        draw_normal(s->how, s->index[b], 0, s->x + b * s->n, s->n);
+    for (int64_t i = 0; spread != 1 && i < s->count; i++)
+        s->x[i] = (float)(spread * (double)s->x[i]);
 }
 
 status sampler_run(const sampling *how, denoise_fn denoise, void *context, const uint64_t *index,
                    int64_t batch, int64_t n, float *x) {
     status st = ST_OK;
-    int64_t count = 0;
-    float *predicted = NULL, *unconditional = NULL, *work = NULL;
+    double *times = NULL;
+    const process *p = how->process;
+    sampler_state s = {.how = how,
+                       .denoise = denoise,
+                       .context = context,
+                       .index = index,
+                       .batch = batch,
+                       .n = n,
+                       .x = x};
     TRY(check(how));
-    if (!size_mul(batch, n, &count))
-        TRY(status_fail(ST_USAGE,
-                        "a batch of %" PRId64 " samples of %" PRId64 " values is too large", batch,
-                        n));
-    TRY(array_alloc(&predicted, count, sizeof *predicted, "predictions"));
-    if (how->guidance != 1)
-        TRY(array_alloc(&unconditional, count, sizeof *unconditional, "predictions"));
-    TRY(array_alloc(&work, n, 3 * sizeof *work, "sampling"));
-    float *x0 = work, *eps = work + n, *noise = work + 2 * n;
-
-    for (int64_t b = 0; b < batch; b++) draw_normal(how, index[b], 0, x + b * n, n);
-    for (int64_t k = 0; k < how->steps; k++) {
-        int64_t t = time_at(how, k), to = time_at(how, k + 1);
-        double alpha_bar = schedule_alpha_bar(how->schedule, t);
-        step_rule rule = TABLE[how->sampler].rule(how, t, to);
-        TRY(predict(how, denoise, context, t, count, x, predicted, unconditional));
-        for (int64_t b = 0; b < batch; b++) {
-            float *x_t = x + b * n;
-            how->objective->split(alpha_bar, x_t, predicted + b * n, x0, eps, n);
-            if (how->correct) correct(how, context, b, alpha_bar, x_t, x0, eps, n);
-            if (how->clip > 0) clamp(alpha_bar, how->clip, x_t, x0, eps, n);
-            if (rule.noise > 0) draw_normal(how, index[b], k + 1, noise, n);
-            take_step(&rule, x0, eps, noise, x_t, n);
-        }
-        TRY(check_finite(x, count, t));
+    TRY(array_alloc(&times, how->steps >= 0 ? how->steps + 1 : 1, sizeof *times, "times"));
+    TRY(time_grid_fill(p, how->grid, how->steps, times));
+    TRY(state_open(&s));
+    s.to = process_level(p, times[0]);
+    begin(&s, &s.to);
+    for (; s.step < how->steps; s.step++) {
+        s.earlier = s.before;
+        s.before = s.at;
+        s.at = s.to;
+        s.to = process_level(p, times[s.step + 1]);
+        TRY(TABLE[how->sampler].step(&s));
+        TRY(check_finite(&s));
     }
 done:
-    free(predicted);
-    free(unconditional);
-    free(work);
+    free(times);
+    state_free(&s);
     return st;
 }

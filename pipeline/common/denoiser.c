@@ -5,6 +5,7 @@
 #include "io/alloc.h"
 #include "pipeline/common/grey_histogram.h"
 #include "pipeline/data/tissue.h"
+#include "pipeline/trainer/trainer.h"
 #include "model/rng.h"
 
 #include <inttypes.h>
@@ -54,7 +55,7 @@ void denoiser_fill_map(const denoiser_inputs *in, const slice_sample *condition,
     }
 }
 
-void denoiser_fill(const denoiser_inputs *in, int64_t b, const float *x_t, int64_t t,
+void denoiser_fill(const denoiser_inputs *in, int64_t b, const float *x_t, const noise_level *at,
                    const slice_sample *condition, bool conditional) {
     int64_t pixels = in->x.shape[1] * in->x.shape[2], channels = in->x.shape[3];
     int64_t classes = in->class.shape[3];
@@ -62,11 +63,23 @@ void denoiser_fill(const denoiser_inputs *in, int64_t b, const float *x_t, int64
     float *class = (float *)in->class.at + b * classes;
     memset(x, 0, (size_t)(pixels * channels) * sizeof(float));
     memset(class, 0, (size_t)classes * sizeof(float));
-    for (int64_t i = 0; i < pixels; i++) x[i * channels] = x_t[i];
+    for (int64_t i = 0; i < pixels; i++) x[i * channels] = (float)(at->scale * x_t[i]);
     if (conditional) denoiser_fill_map(in, condition, in->x.shape[1], x, channels, 1);
-    ((float *)in->t.at)[b] = (float)(t - 1); /* the network counts from 0 */
+    ((float *)in->t.at)[b] = (float)at->time;
     ((float *)in->position.at)[b] = conditional ? condition->position : -1;
     class[conditional ? condition->contrast : classes - 1] = 1;
+}
+
+status denoiser_process(const study *s, double sigma_data, process *out) {
+    const process_settings set = {.kind = s->diffusion.process,
+                                  .schedule = s->diffusion.schedule,
+                                  .steps = s->diffusion.steps,
+                                  .objective = s->diffusion.objective,
+                                  .weight = s->diffusion.weight,
+                                  .sigma_data = sigma_data,
+                                  .times = s->diffusion.times,
+                                  .shift = s->diffusion.shift};
+    return process_open(&set, out);
 }
 
 struct denoiser {
@@ -77,8 +90,7 @@ struct denoiser {
     plan *plan;
     node predicted;
     denoiser_inputs in;
-    schedule schedule;
-    const objective *objective;
+    process process;
     int64_t batch;
     float *x;        /* [batch][size][size]: the slices that are being sampled */
     uint64_t *index; /* [batch]: global sample indices */
@@ -105,8 +117,7 @@ status denoiser_open(const stage_context *stage, const label_set *labels, int64_
     TRY(graph_create(&d->graph));
     d->predicted = unet_build(d->graph, &d->config);
     TRY(params_create(d->graph, &d->params));
-    TRY(schedule_create(s->diffusion.schedule, s->diffusion.steps, &d->schedule));
-    d->objective = objective_of(s->diffusion.objective);
+    TRY(denoiser_process(s, 1, &d->process));
     TRY(array_alloc(&d->x, batch * d->config.size * d->config.size, sizeof(float),
                     "a batch of slices"));
     TRY(array_alloc(&d->index, batch, sizeof *d->index, "sample indices"));
@@ -130,7 +141,7 @@ void denoiser_close(denoiser *d) {
     plan_destroy(d->plan);
     params_destroy(d->params);
     graph_destroy(d->graph);
-    schedule_free(&d->schedule);
+    process_free(&d->process);
     free(d->x);
     free(d->index);
     free(d->structures);
@@ -141,13 +152,36 @@ params *denoiser_params(denoiser *d) { return d->params; }
 
 void denoiser_params_changed(denoiser *d) { plan_params_changed(d->plan); }
 
+status denoiser_load(denoiser *d, const char *directory, int64_t step) {
+    status st = ST_OK;
+    double sigma_data = 0;
+    TRY(trainer_load_ema(directory, step, d->params));
+    plan_params_changed(d->plan);
+    if (d->process.set.kind != PROCESS_EDM) goto done;
+    TRY(trainer_load_sigma_data(directory, step, &sigma_data));
+    TRY(denoiser_set_sigma_data(d, sigma_data));
+done:
+    return st;
+}
+
+status denoiser_set_sigma_data(denoiser *d, double sigma_data) {
+    status st = ST_OK;
+    process changed = {0};
+    if (d->process.set.kind != PROCESS_EDM) goto done;
+    TRY(denoiser_process(d->study, sigma_data, &changed));
+    process_free(&d->process);
+    d->process = changed;
+done:
+    return st;
+}
+
 /* Callback of the sampler: one forward pass. Slots beyond count repeat the last condition. */
-static status predict(void *context, const float *x_t, int64_t t, int conditional,
+static status predict(void *context, const float *x_t, const noise_level *at, int conditional,
                       float *predicted) {
     denoiser *d = context;
     int64_t pixels = d->config.size * d->config.size;
     for (int64_t b = 0; b < d->batch; b++)
-        denoiser_fill(&d->in, b, x_t + b * pixels, t,
+        denoiser_fill(&d->in, b, x_t + b * pixels, at,
                       &d->conditions[b < d->count ? b : d->count - 1], conditional != 0);
     status st = plan_forward(d->plan, NULL);
     activity_progress();
@@ -192,14 +226,16 @@ status denoiser_sample(denoiser *d, const slice_sample *conditions, const uint64
                        int64_t count, float *out) {
     int64_t pixels = d->config.size * d->config.size;
     sampling how = {.sampler = d->study->generate.sampler,
+                    .grid = d->study->generate.grid,
                     .steps = d->steps > 0 ? d->steps : d->study->generate.steps,
                     .eta = d->study->generate.eta,
                     .guidance = guidance_of(d),
+                    .interval = {d->study->generate.interval[0], d->study->generate.interval[1]},
+                    .rescale = d->study->generate.rescale,
                     .clip = 1.0,
                     .correct = d->grey ? steer : NULL,
                     .seed = (uint64_t)d->study->seed,
-                    .schedule = &d->schedule,
-                    .objective = d->objective};
+                    .process = &d->process};
     d->conditions = conditions;
     d->count = count;
     for (int64_t b = 0; b < d->batch; b++) d->index[b] = index[b < count ? b : count - 1];
@@ -208,11 +244,15 @@ status denoiser_sample(denoiser *d, const slice_sample *conditions, const uint64
     return st;
 }
 
-status denoiser_loss(denoiser *d, const slice_sample *samples, int64_t t, uint64_t noise,
+double denoiser_time(const denoiser *d, double share) {
+    return process_quantile(&d->process, share);
+}
+
+status denoiser_loss(denoiser *d, const slice_sample *samples, double t, uint64_t noise,
                      int64_t count, double *loss) {
     status st = ST_OK;
     const int64_t pixels = d->config.size * d->config.size;
-    const double alpha_bar = schedule_alpha_bar(&d->schedule, t);
+    const noise_level at = process_level(&d->process, t);
     float *epsilon = NULL, *target = NULL;
     TRY(array_alloc(&epsilon, pixels, sizeof *epsilon, "noise"));
     TRY(array_alloc(&target, d->batch * pixels, sizeof *target, "targets"));
@@ -220,9 +260,9 @@ status denoiser_loss(denoiser *d, const slice_sample *samples, int64_t t, uint64
     rng_fill_normal(&r, epsilon, pixels);
     for (int64_t b = 0; b < d->batch; b++) {
         const slice_sample *s = &samples[b < count ? b : count - 1];
-        d->objective->target(alpha_bar, s->image, epsilon, target + b * pixels, pixels);
-        diffuse(alpha_bar, s->image, epsilon, d->x, pixels);
-        denoiser_fill(&d->in, b, d->x, t, s, true);
+        process_target(&d->process, &at, s->image, epsilon, target + b * pixels, pixels);
+        process_diffuse(&at, s->image, epsilon, d->x, pixels);
+        denoiser_fill(&d->in, b, d->x, &at, s, true);
     }
     TRY(plan_forward(d->plan, NULL));
     activity_progress();

@@ -33,17 +33,21 @@ status denoiser_inputs_of(const study *s, plan *pl, const unet_config *c, denois
 void denoiser_fill_map(const denoiser_inputs *in, const slice_sample *condition, int64_t size,
                        float *to, int64_t channels, int64_t first);
 
-/* Writes sample b of the batch to the inputs: x_t [size*size] and denoiser_fill_map() as channels
- * of x, the time step t (1..T), position and class. Without `conditional` all conditions are
- * dropped (classifier-free guidance). Local. */
-void denoiser_fill(const denoiser_inputs *in, int64_t b, const float *x_t, int64_t t,
+/* Writes sample b of the batch to the inputs: x_t [size*size] at its noise level and
+ * denoiser_fill_map() as channels of x, the time, position and class. Without `conditional` all
+ * conditions are dropped (classifier-free guidance). Local. */
+void denoiser_fill(const denoiser_inputs *in, int64_t b, const float *x_t, const noise_level *at,
                    const slice_sample *condition, bool conditional);
+
+/* The diffusion process of a study. sigma_data: standard deviation of its data, for process edm.
+ * The caller frees it with process_free(). Local. */
+status denoiser_process(const study *s, double sigma_data, process *out);
 
 /* A network that samples a batch of fixed size. */
 typedef struct denoiser denoiser;
 
-/* The parameters start at zero: the caller fills denoiser_params() (from an EMA or a checkpoint)
- * and calls denoiser_params_changed() before sampling. Local. */
+/* The parameters start at zero and sigma_data at 1: before sampling the caller loads a checkpoint
+ * or fills denoiser_params() and calls denoiser_params_changed(). Local. */
 status denoiser_open(const stage_context *stage, const label_set *labels, int64_t batch,
                      denoiser **out);
 void denoiser_close(denoiser *d);
@@ -51,6 +55,13 @@ params *denoiser_params(denoiser *d);
 
 /* Must be called after every change of the parameters. Local. */
 void denoiser_params_changed(denoiser *d);
+
+/* Loads the EMA of the parameters and sigma_data from the checkpoint at `step`. Local. */
+status denoiser_load(denoiser *d, const char *directory, int64_t step);
+
+/* The standard deviation of the data from now on, for process edm. ST_USAGE unless positive. Local.
+ */
+status denoiser_set_sigma_data(denoiser *d, double sigma_data);
 
 /* From now on, samples are steered: in each step the grey value of every structure in x_0
  * (common/grey_histogram.h) is moved towards grey[labels], by the share `strength` (0..1) of the
@@ -69,10 +80,13 @@ void denoiser_choose(denoiser *d, int64_t steps, double guidance);
 status denoiser_sample(denoiser *d, const slice_sample *conditions, const uint64_t *index,
                        int64_t count, float *out);
 
+/* The time of the process below which is this share (0..1) of its training times. Local. */
+double denoiser_time(const denoiser *d, double share);
+
 /* loss[count]: mean over pixels of the squared error of the network's prediction for each of
- * `count` <= batch slices at time step t (1..T), under their own conditions. The noise is the same
- * for all slices: it depends on the study's seed and `noise` alone. Local. */
-status denoiser_loss(denoiser *d, const slice_sample *samples, int64_t t, uint64_t noise,
+ * `count` <= batch slices at time t of the process, under their own conditions. The noise is the
+ * same for all slices: it depends on the study's seed and `noise` alone. Local. */
+status denoiser_loss(denoiser *d, const slice_sample *samples, double t, uint64_t noise,
                      int64_t count, double *loss);
 
 #endif

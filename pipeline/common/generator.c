@@ -7,8 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* t is an input of the U-Net for which the generator has no use: the first timestep. */
-enum { NO_TIME = 1 };
+const noise_level generator_level = {.scale = 1};
 
 struct generator {
     unet_config config;
@@ -82,7 +81,7 @@ status generator_sample(generator *g, const slice_sample *conditions, const floa
      * bytes of a slice do not depend on count. */
     for (int64_t b = 0; b < g->batch; b++) {
         int64_t from = b < count ? b : count - 1;
-        denoiser_fill(&g->in, b, noise + from * pixels, NO_TIME, &conditions[from], true);
+        denoiser_fill(&g->in, b, noise + from * pixels, &generator_level, &conditions[from], true);
     }
     status st = plan_forward(g->plan, NULL);
     activity_progress();

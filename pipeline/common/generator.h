@@ -14,6 +14,9 @@ status generator_config(const study *s, const label_set *labels, unet_config *ou
 status generator_checkpoints(const stage_context *stage, const char *fingerprint,
                              char generator[PATH_SIZE], char discriminator[PATH_SIZE]);
 
+/* A generator has no use for the time, an input of the U-Net: it is 0. */
+extern const noise_level generator_level;
+
 typedef struct generator generator;
 
 /* The parameters start at zero: the caller fills generator_params() and calls

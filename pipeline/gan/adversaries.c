@@ -50,7 +50,7 @@ static void fill_conditions(adversaries *a, const denoiser_inputs *in, int64_t b
                             uint32_t purpose) {
     rng_stream r = rng_open((uint64_t)a->stage->study->seed, RNG_GAN, (uint64_t)index, purpose);
     rng_fill_normal(&r, a->noise, a->config.size * a->config.size);
-    denoiser_fill(in, b, a->noise, 1, &a->slice, true);
+    denoiser_fill(in, b, a->noise, &generator_level, &a->slice, true);
 }
 
 /* `fill` of the generator's trainer. */

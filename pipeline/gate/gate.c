@@ -79,8 +79,7 @@ static status open_denoiser(gate *g) {
                         " that painted the synthetic volumes: run ctaug generate first",
                         g->checkpoints, g->step));
     st = denoiser_open(s, store_labels(g->real), s->study->generate.batch, &g->denoiser);
-    if (st == ST_OK) st = trainer_load_ema(g->checkpoints, g->step, denoiser_params(g->denoiser));
-    if (st == ST_OK) denoiser_params_changed(g->denoiser);
+    if (st == ST_OK) st = denoiser_load(g->denoiser, g->checkpoints, g->step);
     TRY(comm_agree(s->comm, st));
     if (study_chooses_guidance(s->study))
         denoiser_choose(g->denoiser, json_integer_value(json_object_get(from, "sampler_steps")),

@@ -10,7 +10,7 @@
 
 enum { TIMES = 4, NOISES = 2, LOSSES = TIMES * NOISES, RESAMPLES = 2000 };
 
-/* Shares of the noise levels T: where the loss tells members best lies among the low ones. */
+/* Shares of the noise levels of the training: where the loss tells members best lies among the low ones. */
 static const double times[TIMES] = {0.05, 0.1, 0.2, 0.4};
 static const double LEVEL = 0.95;
 
@@ -90,13 +90,12 @@ done:
 static status measure_batch(losses *l, int64_t first, int64_t count) {
     status st = ST_OK;
     const gate_sets *g = l->sets;
-    const int64_t steps = g->study->diffusion.steps;
     double *loss = NULL;
     TRY(array_alloc(&loss, count, sizeof *loss, "losses"));
     for (int64_t b = 0; b < count; b++)
         TRY(slices_get(g->reference, l->slice[first + b], &l->samples[b]));
     for (int k = 0; k < LOSSES; k++) {
-        const int64_t t = 1 + (int64_t)(times[k / NOISES] * (double)(steps - 1));
+        const double t = denoiser_time(l->denoiser, times[k / NOISES]);
         TRY(denoiser_loss(l->denoiser, l->samples, t, (uint64_t)k, count, loss));
         for (int64_t b = 0; b < count; b++) l->loss[(first + b) * LOSSES + k] = loss[b];
     }

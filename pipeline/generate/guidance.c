@@ -168,8 +168,7 @@ static status measure_units(search *g, const candidate *c) {
     status st = ST_OK;
     const comm *ranks = g->in->stage->comm;
     if (g->loaded != c->kept) {
-        TRY(trainer_load_ema(g->directory, g->kept[c->kept].step, denoiser_params(g->denoiser)));
-        denoiser_params_changed(g->denoiser);
+        TRY(denoiser_load(g->denoiser, g->directory, g->kept[c->kept].step));
         g->loaded = c->kept;
     }
     denoiser_choose(g->denoiser, c->steps, c->guidance);

@@ -80,8 +80,7 @@ static status open_denoiser(void *self) {
     diffusion_painter *p = self;
     const stage_context *s = p->in->stage;
     TRY(denoiser_open(s, store_labels(p->in->stores.real), s->study->generate.batch, &p->denoiser));
-    TRY(trainer_load_ema(p->checkpoints, p->step, denoiser_params(p->denoiser)));
-    denoiser_params_changed(p->denoiser);
+    TRY(denoiser_load(p->denoiser, p->checkpoints, p->step));
     denoiser_choose(p->denoiser, p->steps, p->guidance);
     if (s->study->generate.appearance > 0) TRY(appearances_measure(p->in, &p->looks));
 done:

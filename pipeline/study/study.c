@@ -69,6 +69,62 @@ static status located(const origin *o, const char *const *keys, int n) {
     located(o, (const char *const[]){__VA_ARGS__},                                                 \
             sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
 
+/* The names of the rows that fit a process. */
+static void fitting(char *text, size_t size, const named_table *rows, process_kind process,
+                    bool (*fits)(int row, process_kind process)) {
+    size_t used = 0;
+    *text = 0;
+    for (int k = 0; k < rows->count && used < size; k++)
+        if (fits(k, process))
+            used += (size_t)snprintf(text + used, size - used, "%s%s", used ? ", " : "",
+                                     named_table_name(rows, k));
+}
+
+static bool fits_sampler(int row, process_kind process) {
+    return sampler_fits((sampler_kind)row, process);
+}
+
+static bool fits_grid(int row, process_kind process) {
+    return time_grid_fits((time_grid_kind)row, process);
+}
+
+/* Checks what depends on the process. */
+static status check_process(const study *s, const origin *o) {
+    const process_kind process = s->diffusion.process;
+    const char *name = named_table_name(&process_kinds, (int)process);
+    char known[256];
+    if (process != PROCESS_DDPM && s->diffusion.weight != WEIGHT_UNIFORM) {
+        status_fail(ST_USAGE, "diffusion.weight min-snr is for process ddpm, not %s", name);
+        return LOCATED(o, "diffusion.weight", "diffusion.process");
+    }
+    if (!sampler_fits(s->generate.sampler, process)) {
+        fitting(known, sizeof known, &sampler_kinds, process, fits_sampler);
+        status_fail(ST_USAGE, "generate.sampler %s does not fit diffusion.process %s; take one of "
+                              "%s",
+                    named_table_name(&sampler_kinds, (int)s->generate.sampler), name, known);
+        return LOCATED(o, "generate.sampler", "diffusion.process");
+    }
+    if (!time_grid_fits(s->generate.grid, process)) {
+        fitting(known, sizeof known, &time_grid_kinds, process, fits_grid);
+        status_fail(ST_USAGE, "generate.grid %s does not fit diffusion.process %s; take one of %s",
+                    named_table_name(&time_grid_kinds, (int)s->generate.grid), name, known);
+        return LOCATED(o, "generate.grid", "diffusion.process");
+    }
+    if (process == PROCESS_DDPM && s->generate.grid == GRID_UNIFORM &&
+        s->generate.steps > s->diffusion.steps) {
+        status_fail(ST_USAGE,
+                    "generate.steps is %" PRId64 "; it may be at most diffusion.steps, %" PRId64,
+                    s->generate.steps, s->diffusion.steps);
+        return LOCATED(o, "generate.steps", "diffusion.steps");
+    }
+    if (!(s->generate.interval[0] <= s->generate.interval[1])) {
+        status_fail(ST_USAGE, "generate.interval is [%g, %g]; the low end comes first",
+                    s->generate.interval[0], s->generate.interval[1]);
+        return LOCATED(o, "generate.interval");
+    }
+    return ST_OK;
+}
+
 /* Checks the conditions between keys. */
 static status check_between_keys(const study *s, const origin *o) {
     const double *w = s->data.window, *share = s->data.split;
@@ -92,12 +148,7 @@ static status check_between_keys(const study *s, const origin *o) {
                     s->train.warmup, s->train.steps);
         return LOCATED(o, "train.warmup", "train.steps");
     }
-    if (s->generate.steps > s->diffusion.steps) {
-        status_fail(ST_USAGE,
-                    "generate.steps is %" PRId64 "; it may be at most diffusion.steps, %" PRId64,
-                    s->generate.steps, s->diffusion.steps);
-        return LOCATED(o, "generate.steps", "diffusion.steps");
-    }
+    if (check_process(s, o) != ST_OK) return ST_USAGE;
     if (s->evaluate.base % 8 != 0) {
         status_fail(ST_USAGE, "evaluate.base is %" PRId64 "; it must be a multiple of 8",
                     s->evaluate.base);
@@ -198,13 +249,18 @@ done:
     return st;
 }
 
+/* The default as study_value_text() writes it; the caller frees *out. */
+static status default_text(const study_key *key, char **out) {
+    study defaults;
+    study_defaults(&defaults);
+    return study_value_text(&defaults, key, out);
+}
+
 /* Writes "# help (range)", and the default if the value differs from it. */
 static status write_help(const study_key *key, FILE *f, int column, const char *value) {
     char range[256];
     char *initial = NULL;
-    study defaults;
-    study_defaults(&defaults);
-    status st = study_value_text(&defaults, key, &initial);
+    status st = default_text(key, &initial);
     if (st != ST_OK) return st;
     study_value_range(key, range, sizeof range);
     fprintf(f, "%*s# %s", column < HELP_COLUMN ? HELP_COLUMN - column : 1, "", key->help);
@@ -279,18 +335,21 @@ static bool is_covered(const study_key *key, const char *const *sections, int64_
 
 /* Writes "section.name=value" lines of the covered keys, the text under a fingerprint. */
 static status write_canonical(const study *s, const char *const *sections, int64_t n, FILE *f) {
+    status st = ST_OK;
     char path[STUDY_PATH];
-    char *value;
-    for (int i = 0; i < study_key_count; i++) {
+    for (int i = 0; i < study_key_count && st == ST_OK; i++) {
         const study_key *key = &study_keys[i];
+        char *value = NULL, *initial = NULL;
         if (key->inert || !is_covered(key, sections, n)) continue;
-        status st = study_value_text(s, key, &value);
-        if (st != ST_OK) return st;
+        st = study_value_text(s, key, &value);
+        if (st == ST_OK && key->later) st = default_text(key, &initial);
         study_key_path(key, path);
-        fprintf(f, "%s=%s\n", path, value);
+        if (st == ST_OK && !(initial && strcmp(value, initial) == 0))
+            fprintf(f, "%s=%s\n", path, value);
         free(value);
+        free(initial);
     }
-    return ST_OK;
+    return st;
 }
 
 status study_fingerprint(const study *s, const char *const *sections, int64_t n,

@@ -127,10 +127,14 @@ typedef struct study {
         switch_kind tissue;
     } model;
     struct {
-        int64_t steps; /* T */
+        process_kind process;
+        int64_t steps; /* T; this and the next two: process ddpm */
         schedule_kind schedule;
         objective_kind objective;
         loss_kind loss;
+        level_weight weight;
+        flow_times times; /* this and the next: process flow */
+        double shift;
     } diffusion;
     struct {
         int64_t steps;
@@ -162,8 +166,10 @@ typedef struct study {
         char masks[PATH_SIZE]; /* "": none; fingerprints cover the content */
         uint32_t painters;     /* bit k: painter_kind k */
         sampler_kind sampler;
+        time_grid_kind grid;
         int64_t steps;
         double guidance; /* 0: auto */
+        double interval[2], rescale; /* of guidance (model/diffusion/sampler.h) */
         double eta;
         double appearance;
         int64_t batch;                       /* the bytes of the output depend on it */

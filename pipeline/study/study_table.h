@@ -42,6 +42,8 @@ typedef struct study_key {
     const char *initial;                                  /* the default, as YAML writes it */
     const char *word; /* how the value 0 of a STUDY_REAL is written; NULL: as a number */
     bool inert;       /* changes no result: left out of fingerprints */
+    bool later; /* came when there were runs without it: its default is left out of fingerprints, so
+                   that their outputs stay current */
     const char *help;
 } study_key;
 

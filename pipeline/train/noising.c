@@ -1,4 +1,4 @@
-/* Draws timesteps and noise for slices: random ones for training, fixed ones for validation. */
+/* Draws times and noise for slices: random ones for training, fixed ones for validation. */
 #include "pipeline/train/noising.h"
 
 #include "io/alloc.h"
@@ -28,14 +28,14 @@ static void sample_free(noised_sample *d) {
     free(d->target);
 }
 
-/* Draws the noise of d from the stream, and computes d->x_t and d->target for d->slice at timestep
- * d->t. Local. */
-static void add_noise(const noising *n, noised_sample *d, rng_stream *r) {
+/* Draws the noise of d from the stream, and computes d->x_t and d->target for d->slice at time t.
+ * Local. */
+static void add_noise(const noising *n, noised_sample *d, double t, rng_stream *r) {
     int64_t pixels = n->config.size * n->config.size;
-    double alpha_bar = schedule_alpha_bar(&n->schedule, d->t);
+    d->at = process_level(&n->process, t);
     rng_fill_normal(r, d->x_t, pixels);
-    n->objective->target(alpha_bar, d->slice.image, d->x_t, d->target, pixels);
-    diffuse(alpha_bar, d->slice.image, d->x_t, d->x_t, pixels);
+    process_target(&n->process, &d->at, d->slice.image, d->x_t, d->target, pixels);
+    process_diffuse(&d->at, d->slice.image, d->x_t, d->x_t, pixels);
 }
 
 /* Prepares training sample `index` in a slot (a prefetch_make function). Runs on the prefetch
@@ -49,11 +49,11 @@ static status make_sample(void *context, int64_t index, int64_t slot) {
     rng_stream drop = rng_open(seed, RNG_CONDITION, (uint64_t)index, 0);
     int64_t number;
     const bool unlabelled = mixture_at(&n->mixture, index, &number);
-    d->t = 1 + (int64_t)rng_below(&time, (uint64_t)n->schedule.steps);
+    const double t = process_draw(&n->process, &time);
     d->conditional =
         rng_uniform(&drop) >= n->study->train.condition_drop && !(unlabelled && n->unconditional);
     status st = slices_draw(unlabelled ? n->unlabelled : n->train, seed, number, &d->slice);
-    if (st == ST_OK) add_noise(n, d, &noise);
+    if (st == ST_OK) add_noise(n, d, t, &noise);
     return st;
 }
 
@@ -65,8 +65,7 @@ status noising_open(const study *s, const label_set *labels, slices *train, slic
     n->mixture = mixture_of(s->train.batch, s->train.steps, 0, 0);
     int64_t size = s->data.size, pixels = size * size;
     TRY(denoiser_config(s, labels, &n->config));
-    TRY(schedule_create(s->diffusion.schedule, s->diffusion.steps, &n->schedule));
-    n->objective = objective_of(s->diffusion.objective);
+    TRY(denoiser_process(s, 1, &n->process));
     TRY(graph_create(&n->graph));
     node predicted = unet_build(n->graph, &n->config);
     node target = graph_input(n->graph, "target", TYPE_F32, size, size, 1);
@@ -81,6 +80,11 @@ status noising_open(const study *s, const label_set *labels, slices *train, slic
 done:
     if (st != ST_OK) noising_close(n);
     return st;
+}
+
+status noising_set_sigma_data(noising *n, double sigma_data) {
+    process_free(&n->process);
+    return denoiser_process(n->study, sigma_data, &n->process);
 }
 
 status noising_add_unlabelled(noising *n, slices *unlabelled, bool pseudo_labels) {
@@ -99,23 +103,26 @@ status noising_add_unlabelled(noising *n, slices *unlabelled, bool pseudo_labels
 void noising_close(noising *n) {
     prefetch_close(n->prefetch);
     graph_destroy(n->graph);
-    schedule_free(&n->schedule);
+    process_free(&n->process);
     for (int64_t i = 0; i < n->slot_count; i++) sample_free(&n->slots[i]);
     free(n->slots);
     sample_free(&n->validation_sample);
     *n = (noising){0};
 }
 
-/* Copies d into slot b of the plan's inputs. Local. */
+/* Copies d into slot b of the plan's inputs; its weight is multiplied by that of its level. Local.
+ */
 static status copy_to_slot(const noising *n, plan *pl, int64_t b, const noised_sample *d) {
     status st = ST_OK;
     int64_t pixels = n->config.size * n->config.size;
     denoiser_inputs in;
-    tensor target;
+    tensor target, weight;
     TRY(denoiser_inputs_of(n->study, pl, &n->config, &in));
     TRY(plan_input(pl, "target", &target));
+    TRY(plan_input(pl, "weight", &weight));
+    ((float *)weight.at)[b] *= (float)process_weight(&n->process, &d->at);
     memcpy((float *)target.at + b * pixels, d->target, (size_t)pixels * sizeof(float));
-    denoiser_fill(&in, b, d->x_t, d->t, &d->slice, d->conditional);
+    denoiser_fill(&in, b, d->x_t, &d->at, &d->slice, d->conditional);
 done:
     return st;
 }
@@ -177,7 +184,7 @@ void validator_close(validator *v) {
 
 /* Adds the losses of the validation samples [first, first + count) to *sum. Sample k of `total` has
  * the k-th of `total` evenly spaced slices and the middle of the k-th of `total` equal parts of
- * 1..T as its timestep. Local. */
+ * the training times. Local. */
 static status run_batch(validator *v, int64_t first, int64_t count, int64_t total, double *sum) {
     status st = ST_OK;
     noising *n = v->noising;
@@ -188,12 +195,10 @@ static status run_batch(validator *v, int64_t first, int64_t count, int64_t tota
     for (int64_t b = 0; b < count; b++) {
         int64_t k = first + b;
         noised_sample *d = &n->validation_sample;
-        d->t = 1 + (2 * k + 1) * n->schedule.steps / (2 * total);
-        if (d->t > n->schedule.steps) d->t = n->schedule.steps;
         d->conditional = true;
         rng_stream noise = rng_open((uint64_t)n->study->seed, RNG_VALIDATE, (uint64_t)k, 0);
         TRY(slices_get(n->validation, k * slice_total / total, &d->slice));
-        add_noise(n, d, &noise);
+        add_noise(n, d, process_spread(&n->process, k, total), &noise);
         TRY(copy_to_slot(n, v->plan, b, d));
     }
     TRY(plan_forward(v->plan, NULL));

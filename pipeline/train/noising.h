@@ -1,4 +1,4 @@
-/* Samples of the diffusion training problem: a slice, a timestep and noise give the denoiser's
+/* Samples of the diffusion training problem: a slice, a time and noise give the denoiser's
  * inputs and its target. Training and validation share one graph (network and loss). A prefetch
  * thread (pipeline/data/prefetch.h) prepares the training samples; the caller's thread copies them
  * into the plan.
@@ -14,7 +14,7 @@
 typedef struct noised_sample {
     slice_sample slice;
     float *x_t, *target; /* size*size */
-    int64_t t;           /* timestep, 1..T */
+    noise_level at;      /* of x_t */
     bool conditional;    /* false: all conditions are dropped */
 } noised_sample;
 
@@ -27,8 +27,7 @@ typedef struct noising {
     unet_config config;
     graph *graph;
     node loss;
-    schedule schedule;
-    const objective *objective;
+    process process;
     prefetch *prefetch; /* fills the slots; from an announcement on it alone draws from train */
     noised_sample *slots;
     int64_t slot_count;
@@ -36,11 +35,15 @@ typedef struct noising {
 } noising;
 
 /* Builds the graph of network and loss and starts the prefetch thread. train and validation must
- * outlive *out, and *out must not be moved while it is open: the thread holds its address. Local.
- */
+ * outlive *out, and *out must not be moved while it is open: the thread holds its address.
+ * sigma_data of process edm is 1 until it is set. Local. */
 status noising_open(const study *s, const label_set *labels, slices *train, slices *validation,
                     noising *out);
 void noising_close(noising *n);
+
+/* The standard deviation of the data, for process edm. ST_USAGE unless positive. To be called
+ * before the first sample is made. Local. */
+status noising_set_sigma_data(noising *n, double sigma_data);
 
 /* Mixes slices of unlabelled patients into the training: train.unlabelled of each batch.
  * pseudo_labels: they have labels, else they are trained without conditions. ST_USAGE if no
@@ -48,14 +51,14 @@ void noising_close(noising *n);
 status noising_add_unlabelled(noising *n, slices *unlabelled, bool pseudo_labels);
 
 /* The functions `fill` and `ahead` of a trainer_feed (pipeline/trainer/trainer.h) whose context is
- * a noising. They handle the training samples with the global indices first..first+count-1;
- * timestep, noise and dropping of conditions depend on (seed, global index) alone. From an
- * announcement to the next fill or close nothing else may use the slices `train`. Local. */
+ * a noising. They handle the training samples with the global indices first..first+count-1; time,
+ * noise and dropping of conditions depend on (seed, global index) alone. The weight of a noise level
+ * is multiplied into the weights that the trainer has set. From an announcement to the next fill or close nothing else may use the slices `train`. Local. */
 status noising_fill(void *context, plan *pl, int64_t first, int64_t count);
 void noising_announce(void *context, int64_t first, int64_t count);
 
-/* Computes the validation loss on fixed slices with fixed noise and with timesteps spread evenly
- * over 1..T, so that the losses of different training steps are comparable. */
+/* Computes the validation loss on fixed slices with fixed noise and with times spread evenly over
+ * the training times, so that the losses of different training steps are comparable. */
 typedef struct validator validator;
 
 /* n and stage must outlive it. Local. */

@@ -28,7 +28,7 @@ done:
 }
 
 status preview_write(const stage_context *stage, const label_set *labels, slices *held,
-                     const float *ema, int64_t step, const history *h) {
+                     const float *ema, double sigma_data, int64_t step, const history *h) {
     status st = ST_OK;
     denoiser *d = NULL;
     char folder[PATH_SIZE], path[PATH_SIZE], name[64];
@@ -39,6 +39,7 @@ status preview_write(const stage_context *stage, const label_set *labels, slices
     TRY(denoiser_open(stage, labels, PREVIEW_SLICES, &d));
     memcpy(denoiser_params(d)->value, ema, (size_t)denoiser_params(d)->total * sizeof(float));
     denoiser_params_changed(d);
+    TRY(denoiser_set_sigma_data(d, sigma_data));
     TRY(preview_sheet_write(stage, held, sample, d, path));
     TRY(write_curve(folder, h));
 done:

@@ -10,6 +10,6 @@
  * evenly spaced slices of `held`; row 1 shows them plain, row 2 with their labels, and row 3 shows
  * slices sampled for these labels with the parameters `ema`. Local; called on rank 0. */
 status preview_write(const stage_context *stage, const label_set *labels, slices *held,
-                     const float *ema, int64_t step, const history *h);
+                     const float *ema, double sigma_data, int64_t step, const history *h);
 
 #endif

@@ -8,6 +8,7 @@
 #include "pipeline/train/preview.h"
 #include "pipeline/common/history.h"
 #include "pipeline/train/noising.h"
+#include "pipeline/train/sigma_data.h"
 #include "pipeline/common/precision.h"
 #include "pipeline/common/pseudo_store.h"
 #include "pipeline/common/fingerprint.h"
@@ -33,6 +34,7 @@ typedef struct training {
     slices *train, *validation;
     slices *unlabelled; /* NULL: there are none */
     noising noising;
+    double sigma_data; /* of process edm; 0: another process */
     trainer *trainer;
     validator *validator;
     history history;
@@ -88,6 +90,17 @@ done:
     return st;
 }
 
+/* Measures what process edm needs of the data. Collective. */
+static status measure_data(training *t) {
+    status st = ST_OK;
+    const study *s = t->stage->study;
+    if (s->diffusion.process != PROCESS_EDM) goto done;
+    TRY(sigma_data_measure(t->stage->comm, t->train, s->data.size, &t->sigma_data));
+    TRY(comm_agree(t->stage->comm, noising_set_sigma_data(&t->noising, t->sigma_data)));
+done:
+    return st;
+}
+
 static sharding sharding_of(const study *s) {
     static const sharding of[] = {[SHARDING_AUTO] = SHARDED_IN_NODE,
                                   [SHARDING_ON] = SHARDED_YES,
@@ -110,6 +123,7 @@ static status open_trainer(training *t) {
                             .clip = s->train.clip,
                             .keep_ema = true,
                             .ema = s->train.ema,
+                            .sigma_data = t->sigma_data,
                             .seed = (uint64_t)s->seed,
                             .precision = precision,
                             .recompute = s->train.recompute == RECOMPUTE_BLOCKS,
@@ -317,7 +331,7 @@ static status preview(training *t) {
     const float *ema = trainer_ema(t->trainer);
     if (comm_rank(t->stage->comm) == 0)
         st = preview_write(t->stage, store_labels(t->store), t->validation, ema,
-                           trainer_step_count(t->trainer), &t->history);
+                           t->sigma_data, trainer_step_count(t->trainer), &t->history);
     return comm_agree(t->stage->comm, st);
 }
 
@@ -376,6 +390,8 @@ static void log_plan(training *t) {
                  " unlabelled patients (%" PRId64 " slices), %s",
                  t->noising.mixture.synthetic, s->train.batch, patients[SPLIT_UNLABELLED],
                  slices[SPLIT_UNLABELLED], t->pseudo ? "with pseudo-labels" : "without conditions");
+    if (t->sigma_data > 0)
+        log_info(stage->log, "train: standard deviation of the training data %.4f", t->sigma_data);
     if (trainer_step_count(t->trainer) > 0)
         log_info(stage->log, "train: resuming from step %" PRId64, trainer_step_count(t->trainer));
 }
@@ -385,6 +401,7 @@ status train_stage(const stage_context *stage) {
     training t = {.stage = stage};
     const study *s = stage->study;
     TRY(comm_agree(stage->comm, open_data(&t)));
+    TRY(measure_data(&t));
     TRY(open_trainer(&t));
     TRY(restore(&t));
     if (trainer_step_count(t.trainer) >= s->train.steps) {

@@ -26,6 +26,7 @@ typedef struct trainer_settings {
     double beta1; /* of AdamW; 0: 0.9 */
     bool keep_ema;
     double ema;            /* with keep_ema: the decay at the end of its ramp-up */
+    double sigma_data;     /* kept in checkpoints for those who use the network; 0: none */
     uint64_t seed;         /* initialisation and dropout */
     tensor_type precision; /* compute type; with bf16 the loss is scaled (model/loss_scale.h) */
     bool recompute;        /* activations inside blocks are recomputed in the backward pass */
@@ -128,5 +129,8 @@ status trainer_arrays(const params *p, const char *group, float *flat, checkpoin
 
 /* Reads the EMA of a checkpoint into the values of p. Local. */
 status trainer_load_ema(const char *directory, int64_t step, params *p);
+
+/* Reads settings.sigma_data of the training that wrote a checkpoint. Local. */
+status trainer_load_sigma_data(const char *directory, int64_t step, double *sigma_data);
 
 #endif

@@ -12,6 +12,7 @@
 #include <string.h>
 
 enum { SCALARS = 5 };
+#define SIGMA_DATA "sigma_data" /* beside them, if there is one */
 
 /* The state as whole arrays, as checkpoints hold it. The pointers are those of the trainer, except
  * on rank 0 of a sharded trainer. */
@@ -126,11 +127,12 @@ status trainer_save(trainer *t, const char *directory, const char *fingerprint, 
     whole_state w = {0};
     checkpoint_array *arrays = NULL;
     int64_t n = 0;
-    const checkpoint_scalar scalars[SCALARS] = {{"step", (double)t->step},
-                                                {"skips", (double)t->skips},
-                                                {"loss_scale", loss_scale_saved(&t->scale)},
-                                                {"loss_scale_good", (double)t->scale.good},
-                                                {"bf16", t->set.precision == TYPE_BF16}};
+    const checkpoint_scalar scalars[SCALARS + 1] = {{"step", (double)t->step},
+                                                    {"skips", (double)t->skips},
+                                                    {"loss_scale", loss_scale_saved(&t->scale)},
+                                                    {"loss_scale_good", (double)t->scale.good},
+                                                    {"bf16", t->set.precision == TYPE_BF16},
+                                                    {SIGMA_DATA, t->set.sigma_data}};
     TRY(comm_agree(t->comm, open_whole(t, &w)));
     gather(t, t->m, w.m);
     gather(t, t->v, w.v);
@@ -138,8 +140,8 @@ status trainer_save(trainer *t, const char *directory, const char *fingerprint, 
     if (comm_rank(t->comm) == 0) {
         st = all_arrays(t, &w, &arrays, &n);
         if (st == ST_OK)
-            st = checkpoint_write(directory, t->step, fingerprint, arrays, n, scalars, SCALARS,
-                                  keep);
+            st = checkpoint_write(directory, t->step, fingerprint, arrays, n, scalars,
+                                  SCALARS + (t->set.sigma_data > 0), keep);
         if (st == ST_OK) activity_saved(true); /* it counts before the others know of it */
     }
     st = comm_agree(t->comm, st);
@@ -270,5 +272,14 @@ status trainer_load_ema(const char *directory, int64_t step, params *p) {
     TRY(checkpoint_read(directory, step, arrays, p->count, NULL, 0));
 done:
     free(arrays);
+    return st;
+}
+
+status trainer_load_sigma_data(const char *directory, int64_t step, double *sigma_data) {
+    status st = ST_OK;
+    checkpoint_scalar scalar = {.name = SIGMA_DATA};
+    TRY(checkpoint_read(directory, step, NULL, 0, &scalar, 1));
+    *sigma_data = scalar.value;
+done:
     return st;
 }
