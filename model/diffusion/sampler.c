@@ -24,13 +24,15 @@ typedef struct step_rule {
     double x0, x_t, eps, noise;
 } step_rule;
 
-/* Ho et al. 2020, algorithm 2: a draw from the posterior q(x_to | x_t, x_0), with its variance
- * ("beta tilde"). */
+/* Ho et al. 2020, algorithm 2: a draw from the posterior q(x_to | x_t, x_0) with one of the
+ * variances; the last step has no noise. A learned one is in the noise itself (scale_noise()). */
 static step_rule ddpm(const sampling *how, int64_t t, int64_t to) {
     step_rule rule = {0};
     double variance;
     schedule_posterior(how->schedule, t, to, &rule.x0, &rule.x_t, &variance);
-    rule.noise = sqrt(variance);
+    if (how->variance == VARIANCE_FIXED_LARGE && to > 0)
+        variance = exp(variance_range_of(how->schedule, t, to).log_large);
+    rule.noise = how->variance == VARIANCE_LEARNED ? to > 0 : sqrt(variance);
     return rule;
 }
 
@@ -126,6 +128,14 @@ static void draw_normal(const sampling *how, uint64_t index, int64_t k, float *o
     rng_fill_normal(&r, out, n);
 }
 
+/* Multiplies the noise of a sample by the learned standard deviation of the step from t to `to`. */
+static void scale_noise(const sampling *how, int64_t t, int64_t to, const float *output,
+                        float *noise, int64_t n) {
+    const variance_range range = variance_range_of(how->schedule, t, to);
+    for (int64_t i = 0; i < n; i++)
+        noise[i] *= (float)exp(variance_log(how->variance, range, (double)output[i]) / 2);
+}
+
 static status check_finite(const float *x, int64_t count, int64_t t) {
     for (int64_t i = 0; i < count; i++)
         if (!isfinite(x[i]))
@@ -151,6 +161,7 @@ status sampler_run(const sampling *how, denoise_fn denoise, void *context, const
         TRY(array_alloc(&unconditional, count, sizeof *unconditional, "predictions"));
     TRY(array_alloc(&work, n, 3 * sizeof *work, "sampling"));
     float *x0 = work, *eps = work + n, *noise = work + 2 * n;
+    const bool learned = how->sampler == SAMPLER_DDPM && how->variance == VARIANCE_LEARNED;
 
     for (int64_t b = 0; b < batch; b++) draw_normal(how, index[b], 0, x + b * n, n);
     for (int64_t k = 0; k < how->steps; k++) {
@@ -164,6 +175,7 @@ status sampler_run(const sampling *how, denoise_fn denoise, void *context, const
             if (how->correct) correct(how, context, b, alpha_bar, x_t, x0, eps, n);
             if (how->clip > 0) clamp(alpha_bar, how->clip, x_t, x0, eps, n);
             if (rule.noise > 0) draw_normal(how, index[b], k + 1, noise, n);
+            if (rule.noise > 0 && learned) scale_noise(how, t, to, how->output + b * n, noise, n);
             take_step(&rule, x0, eps, noise, x_t, n);
         }
         TRY(check_finite(x, count, t));

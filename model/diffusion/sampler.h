@@ -10,6 +10,7 @@
 
 #include "model/diffusion/objective.h"
 #include "model/diffusion/schedule.h"
+#include "model/diffusion/variance.h"
 
 /* Fills predicted[batch*n] for x_t[batch*n], all samples at time t (1..T). conditional 0: with the
  * conditions dropped (needed for classifier-free guidance). */
@@ -35,8 +36,12 @@ typedef struct sampling {
     /* Classifier-free guidance (Ho & Salimans 2022): cond + (w - 1)(cond - uncond). With w = 1 the
      * network is called once a step, otherwise twice. */
     double guidance;
-    double clip;        /* x_0 is clamped to [-clip, clip]; 0: no clamping */
-    correct_fn correct; /* with the context of `denoise`; NULL: none */
+    double clip;            /* x_0 is clamped to [-clip, clip]; 0: no clamping */
+    correct_fn correct;     /* with the context of `denoise`; NULL: none */
+    variance_kind variance; /* of DDPM's steps; DDIM has its own */
+    /* With VARIANCE_LEARNED: the network's second outputs, [batch*n], which a conditional `denoise`
+     * fills. */
+    const float *output;
     uint64_t seed;
     const schedule *schedule;
     const objective *objective;

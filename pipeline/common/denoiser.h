@@ -69,6 +69,12 @@ void denoiser_choose(denoiser *d, int64_t steps, double guidance);
 status denoiser_sample(denoiser *d, const slice_sample *conditions, const uint64_t *index,
                        int64_t count, float *out);
 
+/* One pass of the network for `count` <= batch noised slices x_t[count*size*size], at the time
+ * steps t[count] (1..T) and under their own conditions: predicted[count*size*size], and with a
+ * learned variance the second outputs, in output[count*size*size] (otherwise untouched). Local. */
+status denoiser_predict(denoiser *d, const slice_sample *samples, const float *x_t,
+                        const int64_t *t, int64_t count, float *predicted, float *output);
+
 /* loss[count]: mean over pixels of the squared error of the network's prediction for each of
  * `count` <= batch slices at time step t (1..T), under their own conditions. The noise is the same
  * for all slices: it depends on the study's seed and `noise` alone. Local. */

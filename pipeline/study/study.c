@@ -277,7 +277,7 @@ static status write_canonical(const study *s, const char *const *sections, int64
         status st = study_value_text(s, key, &value);
         if (st != ST_OK) return st;
         study_key_path(key, path);
-        fprintf(f, "%s=%s\n", path, value);
+        if (!key->later || strcmp(value, key->initial) != 0) fprintf(f, "%s=%s\n", path, value);
         free(value);
     }
     return ST_OK;

@@ -33,6 +33,8 @@ static const char *const painter_names[] = {
     [PAINTER_DIFFUSION] = "diffusion", [PAINTER_GAUSSIAN] = "gaussian", [PAINTER_GAN] = "gan"};
 static const char *const sharding_names[] = {
     [SHARDING_AUTO] = "auto", [SHARDING_ON] = "on", [SHARDING_OFF] = "off"};
+static const char *const timestep_names[] = {
+    [TIMESTEPS_UNIFORM] = "uniform", [TIMESTEPS_IMPORTANCE] = "importance"};
 static const char *const release_names[] = {[RELEASE_WARN] = "warn", [RELEASE_BLOCK] = "block"};
 
 const named_table label_sources = NAMED_TABLE("source of labels", source_names);
@@ -48,6 +50,7 @@ static const named_table flip_kinds = NAMED_TABLE("flip", flip_names);
 static const named_table recompute_kinds = NAMED_TABLE("recomputation", recompute_names);
 static const named_table switch_kinds = NAMED_TABLE("switch", switch_names);
 static const named_table wire_kinds = NAMED_TABLE("number type", wire_names);
+static const named_table timestep_kinds = NAMED_TABLE("drawing of time steps", timestep_names);
 static const named_table sharding_kinds = NAMED_TABLE("sharding", sharding_names);
 
 /* Initialisers of rows. The member of struct study has the name of the key; an INERT key changes no
@@ -91,6 +94,12 @@ static const named_table sharding_kinds = NAMED_TABLE("sharding", sharding_names
     {                                                                                              \
         ENUM_PLACE(s, n), .kind = STUDY_CHOICE, .choices = &table, .initial = start,               \
                           .inert = true, .help = text                                              \
+    }
+/* A key that a later version has added to a section with outputs. */
+#define LATER_CHOICE(s, n, table, start, text)                                                     \
+    {                                                                                              \
+        ENUM_PLACE(s, n), .kind = STUDY_CHOICE, .choices = &table, .initial = start,               \
+                          .later = true, .help = text                                              \
     }
 #define TOP(n) .section = "", .name = #n, .offset = offsetof(study, n)
 
@@ -170,6 +179,9 @@ const study_key study_keys[] = {
     CHOICE(diffusion, schedule, schedule_kinds, "cosine", "how noise grows over the steps"),
     CHOICE(diffusion, objective, objective_kinds, "v", "what the network predicts"),
     CHOICE(diffusion, loss, loss_kinds, "l2", "how its error is measured"),
+    LATER_CHOICE(diffusion, variance, variance_kinds, "fixed-small",
+                 "of a step of the reverse process: beta tilde, beta, or learned by the network as "
+                 "a second output; sampler ddpm uses it"),
 
     INTEGER(train, steps, 1, STEPS_MAX, "20000", "optimiser steps"),
     INTEGER(train, batch, 1, BATCH_MAX, "16", "slices a step, over all ranks together"),
@@ -183,6 +195,8 @@ const study_key study_keys[] = {
     REAL(train, clip, 1e-6, 1e6, "1", "maximum of the gradient norm"),
     REAL(train, ema, 0, 0.999999, "0.999", "decay of the EMA weights that generate uses"),
     REAL(train, condition_drop, 0, 1, "0.1", "share of samples trained without conditions"),
+    LATER_CHOICE(train, t_sampling, timestep_kinds, "uniform",
+                 "time steps of the samples; importance: more often those with large losses"),
     CHOICE(train, pseudo_labels, switch_kinds, "off",
            "label unlabelled patients by a segmenter trained on the labelled ones"),
     REAL(train, unlabelled, 0, 1, "0.7",

@@ -42,6 +42,7 @@ typedef struct study_key {
     const char *initial;                                  /* the default, as YAML writes it */
     const char *word; /* how the value 0 of a STUDY_REAL is written; NULL: as a number */
     bool inert;       /* changes no result: left out of fingerprints */
+    bool later;       /* so it does at its default: outputs from before the key stay current */
     const char *help;
 } study_key;
 
