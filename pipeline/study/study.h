@@ -179,6 +179,7 @@ typedef struct study {
         char inception[PATH_SIZE]; /* fingerprints cover the content of this file */
         double share;              /* synthetic slices of a batch, 0..1 */
         double real_only_last;     /* part of the steps, 0..1 */
+        int64_t bound_slices, bound_times;
     } evaluate;
     struct {
         release_kind release;

@@ -95,7 +95,12 @@ static const named_table sharding_kinds = NAMED_TABLE("sharding", sharding_names
         ENUM_PLACE(s, n), .kind = STUDY_CHOICE, .choices = &table, .initial = start,               \
                           .inert = true, .help = text                                              \
     }
-/* A key that a later version has added to a section with outputs. */
+/* Keys that a later version has added to a section with outputs. */
+#define LATER(s, n, from, to, start, text)                                                         \
+    {                                                                                              \
+        PLACE(s, n), .kind = STUDY_INTEGER, .count = 1, .low = from, .high = to, .initial = start, \
+                     .later = true, .help = text                                                   \
+    }
 #define LATER_CHOICE(s, n, table, start, text)                                                     \
     {                                                                                              \
         ENUM_PLACE(s, n), .kind = STUDY_CHOICE, .choices = &table, .initial = start,               \
@@ -279,6 +284,10 @@ const study_key study_keys[] = {
     REAL(evaluate, share, 0, 1, "0.75", "synthetic part of each batch of the arm that has them"),
     REAL(evaluate, real_only_last, 0, 1, "0.33",
          "its last part of the steps, with real slices alone"),
+    LATER(evaluate, bound_slices, 0, 1000000, "0",
+          "real test slices whose bits per pixel under the model are measured at most; 0: none"),
+    LATER(evaluate, bound_times, 1, 64, "32",
+          "noise levels at which the network is run for each of them, besides the first"),
 
     INERT_CHOICE(gate, release, release_kinds, "warn",
                  "block: data that give away training patients are not exported; warn: only said"),
