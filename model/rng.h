@@ -39,7 +39,9 @@ typedef enum rng_purpose {
     RNG_GAN,    /* noise of a GAN in training; index: sample, step: 0 discriminator, 1 generator */
     RNG_EMBED,  /* intensities of a slice that trains the embedding of the gate */
     RNG_COPIES, /* patients that slices are compared with; index: volume, step: draw, side */
-    RNG_MEMBERSHIP /* noise of membership losses; index: number of the loss */
+    RNG_MEMBERSHIP, /* noise of membership losses; index: number of the loss */
+    RNG_BOUND /* times and noise of the variational bound; index: test slice, step: group of times
+               */
 } rng_purpose;
 
 typedef struct rng_stream {

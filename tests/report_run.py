@@ -140,6 +140,16 @@ def distribution():
             {**one, "generator": "gan", "fid": 6.5, "recall": 0.31, "kid": None}]
 
 
+def likelihood():
+    def bits(value):
+        return {"value": value, "low": value - 0.01 * value, "high": value + 0.01 * value}
+    curve = [{"from": 2, "to": 2, **bits(0.5)}, {"from": 3, "to": 40, **bits(0.0125)},
+             {"from": 41, "to": 1000, **bits(0.0003)}]
+    return [{"labelled": 4, "set": 1, "variance": "learned", "n_patients": 60, "n_slices": 240,
+             **bits(3.1), "terms": {"prior": bits(0.0002), "steps": bits(1.2), "decoder": bits(1.9)},
+             "curve": curve}]
+
+
 def with_sets(pairs=()):
     """METRICS with the members of schema 2 (pipeline/report/METRICS.md)."""
     metrics = copy.deepcopy(METRICS)
@@ -165,7 +175,7 @@ def with_sets(pairs=()):
                           "medians_outside": 17,
                           "noise_synthetic": 12.1, "noise_real": 12.9}
                          for name, ratio in ((FIRST, 0.98), (SECOND, 0.87))]},
-        "distribution": distribution(),
+        "distribution": distribution(), "likelihood": likelihood(),
         "gate": {"release": "block", "passed": True, "copy_rate": 0.0, "copy_low": 0,
                  "copy_high": 0.0096, "n": 384, "auc": 0.51, "auc_low": 0.47, "auc_high": 0.55,
                  "tpr_at_1_fpr": 0.012, "pairs": list(pairs)},

@@ -245,6 +245,61 @@ static void steering_moves_structures_to_their_grey_values(void **state) {
     denoiser_close(d);
 }
 
+/* Copies the parameters of a denoiser without a variance to one with it: those of the last layer
+ * are its first output's, and the second output is `bias` everywhere. */
+static void copy_without_variance(const params *from, params *to, float bias) {
+    for (int64_t i = 0; i < to->count; i++) {
+        const param *a = &from->list[i], *b = &to->list[i];
+        assert_string_equal(a->name, b->name);
+        memset(to->value + b->offset, 0, (size_t)b->count * sizeof(float));
+        memcpy(to->value + b->offset, from->value + a->offset, (size_t)a->count * sizeof(float));
+        if (strcmp(b->name, "oc.bias") == 0) to->value[b->offset + 1] = bias;
+    }
+}
+
+/* DDIM takes the first output of the network alone. DDPM takes the second one: -1 gives the fixed
+ * small variance, up to the rounding of the noise's factor, and +1 the fixed large one. */
+static void a_learned_variance_is_sampled_with(void **state) {
+    (void)state;
+    uint8_t map[PIXELS] = {0};
+    float truth[PIXELS], out[PIXELS], predicted[2 * PIXELS], output[2 * PIXELS];
+    const slice_sample condition = {.labels = map, .position = 0.5f};
+    const struct {
+        sampler_kind sampler;
+        variance_kind variance;
+        float bias;
+        double near;
+    } cases[] = {{SAMPLER_DDIM, VARIANCE_FIXED_SMALL, 0.3f, 1e-5},
+                 {SAMPLER_DDPM, VARIANCE_FIXED_SMALL, -1, 1e-4},
+                 {SAMPLER_DDPM, VARIANCE_FIXED_LARGE, 1, 1e-4}};
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        study s = make_study(), with = s;
+        s.generate.sampler = with.generate.sampler = cases[k].sampler;
+        s.generate.guidance = with.generate.guidance = 1.5;
+        s.diffusion.variance = cases[k].variance;
+        with.diffusion.variance = VARIANCE_LEARNED;
+        denoiser *plain = make(&s, 2), *learned = make(&with, 2);
+        copy_without_variance(denoiser_params(plain), denoiser_params(learned), cases[k].bias);
+        denoiser_params_changed(learned);
+        assert_int_equal(denoiser_sample(plain, &condition, (uint64_t[]){5}, 1, truth), ST_OK);
+        assert_int_equal(denoiser_sample(learned, &condition, (uint64_t[]){5}, 1, out), ST_OK);
+        for (int i = 0; i < PIXELS; i++) assert_float_equal(out[i], truth[i], cases[k].near);
+        const slice_sample two[2] = {condition, condition};
+        float x_t[2 * PIXELS], single[PIXELS];
+        for (int i = 0; i < 2 * PIXELS; i++) x_t[i] = (float)sin(i);
+        assert_int_equal(
+            denoiser_predict(learned, two, x_t, (int64_t[]){3, 700}, 2, predicted, output), ST_OK);
+        assert_int_equal(
+            denoiser_predict(plain, two, x_t + PIXELS, (int64_t[]){700}, 1, single, NULL), ST_OK);
+        for (int i = 0; i < PIXELS; i++) {
+            assert_float_equal(predicted[PIXELS + i], single[i], 1e-4);
+            assert_float_equal(output[i], cases[k].bias, 1e-6);
+        }
+        denoiser_close(plain);
+        denoiser_close(learned);
+    }
+}
+
 static void sizes_that_cannot_be_halved_are_refused(void **state) {
     (void)state;
     study s = make_study();
@@ -294,6 +349,7 @@ int main(void) {
         cmocka_unit_test(guidance_and_steps_can_be_chosen),
         cmocka_unit_test(a_sample_does_not_know_its_neighbours),
         cmocka_unit_test(steering_moves_structures_to_their_grey_values),
+        cmocka_unit_test(a_learned_variance_is_sampled_with),
         cmocka_unit_test(sizes_that_cannot_be_halved_are_refused),
         cmocka_unit_test(the_loss_is_the_error_of_the_prediction),
     };

@@ -1,6 +1,7 @@
 /* Training samples of labelled and unlabelled patients: the share of each batch is the same in
  * every step; without pseudo-labels unlabelled slices have null conditions, with them they have
- * labels and lose their conditions as often as the others. */
+ * labels and lose their conditions as often as the others. Time steps by importance, and what a
+ * learned variance needs. */
 #include "pipeline/train/noising.h"
 #include "tests/store_sample.h"
 
@@ -16,6 +17,16 @@ typedef struct problem {
     plan *plan;
 } problem;
 
+/* Changes the study of a problem; NULL: none. */
+static void (*defaults)(study *s);
+
+static void importance_of_8(study *s) {
+    s->diffusion.steps = 8;
+    s->train.t_sampling = TIMESTEPS_IMPORTANCE;
+}
+
+static void learned_variance(study *s) { s->diffusion.variance = VARIANCE_LEARNED; }
+
 static void open_problem(problem *p) {
     const kernels *engine = kernels_of(ENGINE_REFERENCE);
     *p = (problem){.labelled = {{0, 0, 2}, {1, 0, 3}}, .unlabelled = {{2, 0, 4}}};
@@ -27,6 +38,8 @@ static void open_problem(problem *p) {
     p->study.train.unlabelled = 0.1 * MIXED;
     p->study.model.net = UNET_R16;
     p->study.model.tissue = SWITCH_OFF; /* is_null() counts channels of labels */
+    if (defaults) defaults(&p->study);
+    defaults = NULL;
     assert_int_equal(write_store(in_home("s"), SMALL), ST_OK);
     assert_int_equal(store_open(in_home("s"), &p->store), ST_OK);
     const slice_source labelled = {p->store, p->labelled, 2}, other = {p->store, p->unlabelled, 1};
@@ -111,6 +124,69 @@ static void with_pseudo_labels(void **state) {
     close_problem(&p);
 }
 
+static float *input_of(const problem *p, const char *name) {
+    tensor t;
+    assert_int_equal(plan_input(p->plan, name, &t), ST_OK);
+    return t.at;
+}
+
+/* The sample's loss that the tests below pretend: large at one time step. */
+static double pretended_loss(int64_t t) { return t == 5 ? 40 : 1; }
+
+/* Losses of 1 at seven time steps and 40 at one: once all have ten losses, that one is drawn 40
+ * times as often, and counts so much less. */
+static void importance_follows_the_losses(void **state) {
+    (void)state;
+    enum { TIMES = 8, LONG = 60, WARM = 30 };
+    problem p;
+    int64_t drawn[TIMES] = {0}, total = 0;
+    defaults = importance_of_8;
+    open_problem(&p);
+    noising_announce(&p.noising, 0, BATCH);
+    for (int64_t step = 0; step < LONG; step++) {
+        double losses[BATCH];
+        for (int b = 0; b < BATCH; b++) input_of(&p, "weight")[b] = 0.5f;
+        assert_int_equal(noising_fill(&p.noising, p.plan, step * BATCH, BATCH), ST_OK);
+        noising_announce(&p.noising, (step + 1) * BATCH, BATCH);
+        for (int b = 0; b < BATCH; b++) {
+            const int64_t t = (int64_t)input_of(&p, "t")[b] + 1;
+            const double factor = (double)input_of(&p, "weight")[b] / 0.5;
+            losses[b] = pretended_loss(t) * factor;
+            if (step >= WARM) {
+                const double p_t = 0.999 * pretended_loss(t) / 47 + 0.001 / TIMES;
+                assert_float_equal(factor, 1 / (TIMES * p_t), 1e-4);
+                drawn[t - 1]++;
+                total++;
+            } else if (step < 5)
+                assert_float_equal(factor, 1, 1e-6);
+        }
+        noising_learn(&p.noising, step * BATCH, losses, BATCH);
+    }
+    assert_int_equal(total, (LONG - WARM) * BATCH);
+    assert_in_range(drawn[4], 230, 275); /* 300 at 0.85: mean 255, standard deviation 6.2 */
+    close_problem(&p);
+}
+
+/* Beside the target the loss gets x_0, and what it must know of the time step. */
+static void a_learned_variance_needs_slice_and_step(void **state) {
+    (void)state;
+    problem p;
+    defaults = learned_variance;
+    open_problem(&p);
+    assert_int_equal(noising_fill(&p.noising, p.plan, 0, BATCH), ST_OK);
+    for (int b = 0; b < BATCH; b++) {
+        const noised_sample *d = &p.noising.slots[b];
+        float step[HYBRID_STEP];
+        hybrid_step(&p.noising.bound, p.noising.process.objective, (int64_t)d->at.t, step);
+        assert_memory_equal(step, input_of(&p, "step") + b * HYBRID_STEP, sizeof step);
+        for (int i = 0; i < SIZE * SIZE; i++) {
+            const float *target = input_of(&p, "target") + 2 * (b * SIZE * SIZE + i);
+            assert_true(target[0] == d->target[i] && target[1] == d->slice.image[i]);
+        }
+    }
+    close_problem(&p);
+}
+
 static void a_batch_needs_a_labelled_slice(void **state) {
     (void)state;
     problem p;
@@ -125,6 +201,8 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(without_pseudo_labels, clear),
         cmocka_unit_test_setup(with_pseudo_labels, clear),
+        cmocka_unit_test_setup(importance_follows_the_losses, clear),
+        cmocka_unit_test_setup(a_learned_variance_needs_slice_and_step, clear),
         cmocka_unit_test_setup(a_batch_needs_a_labelled_slice, clear),
     };
     if (!begin_tests(&argc, &argv)) return 1;

@@ -43,7 +43,7 @@ def with_sets(place):
         "alarm.")
     heads = [re.sub("<.*?>", "", h) for h in re.findall(r"<h2>(.*?)</h2>", source)]
     order = ["Protocol", "Fidelity", "What does it look like? Real and synthetic slices", "Arms",
-             "Structures", "Statistics", "Distribution", "Gate", "Costs", "Data",
+             "Structures", "Statistics", "Distribution", "Likelihood", "Gate", "Costs", "Data",
              "Scorecard of the synthetic data", "Data-set card", "Model card",
              "Appendix: checklist for a paper"]
     assert [h for h in heads if h in order] == order, heads
@@ -75,6 +75,9 @@ def check_set_tables(page):
             "0.0004"] in page.cells
     assert ["domain", "gan, set 1", "held-out maps", "4", "383", "0.71 (0.83)", "0.31 (0.79)", "0.81 (0.99)", "0.66 (0.92)",
             "0.41 (0.36)"] in page.cells
+    assert ["4", "1", "learned", "60", "240", "3.1000[3.0690, 3.1310]", "1.9000[1.8810, 1.9190]",
+            "1.2000[1.1880, 1.2120]", "0.0002[0.0002, 0.0002]"] in page.cells
+    assert "t 3 to 40: 0.012500 [0.012375, 0.012625] bits" in page.text
     assert ["Share of copied slices", "0.000[0.000, 0.010]", "0"] in page.cells
     assert [FIRST, "0.910", "0.930", "0.98", "101", "103", "6.1", "17", "12.1",
             "12.9"] in page.cells

@@ -379,6 +379,57 @@ static void a_correction_of_x0_is_followed(void **state) {
     process_free(&s->process);
 }
 
+/* The output of DDPM with a variance, and its recursion in f64: a step to a time above 0 has the
+ * variance beta^v beta_tilde^(1 - v). */
+static void check_ddpm_variance(set_up *s, variance_kind kind, double v) {
+    double mean, variance, mean_true = 0, variance_true = 1;
+    static float output[BATCH * N];
+    for (int i = 0; i < BATCH * N; i++) output[i] = (float)(2 * v - 1);
+    prepare(s, SCHEDULE_COSINE, 1000, OBJECTIVE_V, SAMPLER_DDPM, 7, 0);
+    s->how.variance = kind;
+    s->how.output = output;
+    assert_int_equal(run(s), ST_OK);
+    for (int64_t k = 0; k < 7; k++) {
+        const int64_t t = s->oracle.times[k], to = k < 6 ? s->oracle.times[k + 1] : 0;
+        const double bar = schedule_alpha_bar(&s->process.schedule, t),
+                     bar_to = schedule_alpha_bar(&s->process.schedule, to), beta = 1 - bar / bar_to;
+        const double gain = sqrt(bar) * SPREAD * SPREAD / (bar * SPREAD * SPREAD + 1 - bar);
+        const double a = sqrt(bar_to) * beta / (1 - bar);
+        const double b = sqrt(1 - beta) * (1 - bar_to) / (1 - bar);
+        const double tilde = beta * (1 - bar_to) / (1 - bar);
+        mean_true = (a * gain + b) * mean_true + a * MEAN * (1 - gain * sqrt(bar));
+        variance_true = (a * gain + b) * (a * gain + b) * variance_true +
+                        (to > 0 ? pow(beta, v) * pow(tilde, 1 - v) : 0);
+    }
+    moments_of(s->x, BATCH * N, &mean, &variance);
+    assert_true(fabs(mean - mean_true) < 4 * sqrt(variance_true / (BATCH * N)));
+    assert_true(fabs(variance / variance_true - 1) < 4 * sqrt(2.0 / (BATCH * N)));
+    process_free(&s->process);
+}
+
+/* Between the ends the variances of these few steps differ by far more than the Monte Carlo error.
+ */
+static void ddpm_has_the_variance_asked_for(void **state) {
+    check_ddpm_variance(*state, VARIANCE_FIXED_SMALL, 0);
+    check_ddpm_variance(*state, VARIANCE_FIXED_LARGE, 1);
+    for (int k = -1; k <= 5; k++) check_ddpm_variance(*state, VARIANCE_LEARNED, k / 4.0);
+}
+
+static void ddim_ignores_the_variance(void **state) {
+    set_up *s = *state;
+    static float plain[BATCH * N], output[BATCH * N];
+    prepare(s, SCHEDULE_COSINE, 100, OBJECTIVE_V, SAMPLER_DDIM, 7, 0.5);
+    assert_int_equal(run(s), ST_OK);
+    memcpy(plain, s->x, sizeof plain);
+    s->how.output = output;
+    for (int k = 0; k < variance_kinds.count; k++) {
+        s->how.variance = (variance_kind)k;
+        assert_int_equal(run(s), ST_OK);
+        assert_memory_equal(plain, s->x, sizeof plain);
+    }
+    process_free(&s->process);
+}
+
 int main(void) {
     static set_up s;
     void *state = &s;
@@ -391,6 +442,8 @@ int main(void) {
         cmocka_unit_test_prestate(guidance, state),
         cmocka_unit_test_prestate(guidance_on_an_interval, state),
         cmocka_unit_test_prestate(rescaled_guidance_keeps_the_spread, state),
+        cmocka_unit_test_prestate(ddpm_has_the_variance_asked_for, state),
+        cmocka_unit_test_prestate(ddim_ignores_the_variance, state),
         cmocka_unit_test_prestate(times_are_even, state),
         cmocka_unit_test_prestate(clamp_tames_the_far_end, state),
         cmocka_unit_test_prestate(faults_are_passed_on, state),

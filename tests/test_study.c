@@ -247,6 +247,19 @@ static void fingerprints_of_single_keys(void **state) {
     assert_string_not_equal(one, two);
 }
 
+/* Keys that came later leave the fingerprints of older outputs as they were. */
+static void later_keys_leave_old_fingerprints(void **state) {
+    (void)state;
+    static const char old[] = "diffusion.steps=1000\ndiffusion.schedule=cosine\n"
+                              "diffusion.objective=v\ndiffusion.loss=l2\nupstream=\n";
+    char one[SHA256_HEX], two[SHA256_HEX];
+    study s;
+    study_defaults(&s);
+    fingerprint_of(&s, "diffusion", "", one);
+    assert_int_equal(bytes_sha256(old, (int64_t)strlen(old), two), ST_OK);
+    assert_string_equal(one, two);
+}
+
 static void fingerprints_follow_from_what_matters(void **state) {
     (void)state;
     study a, b;
@@ -441,6 +454,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(ranges_hold_at_their_ends),
         cmocka_unit_test(fingerprints_follow_from_what_matters),
         cmocka_unit_test(fingerprints_of_single_keys),
+        cmocka_unit_test(later_keys_leave_old_fingerprints),
         cmocka_unit_test(lists_of_texts_end_where_the_key_says),
         cmocka_unit_test(a_word_stands_for_one_value),
         cmocka_unit_test(distances_count_slips),

@@ -5,37 +5,15 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 
-import h5py
 import numpy
 
 import chain
+from checkpoints import arrays, kill_when, newest, same
 
 
 # Enough steps for an interruption, and a trainer that other numbers of ranks can resume.
 SET = ("--set", "train.steps=120", "--set", "train.reproducible=on")
-
-
-def newest(out):
-    steps = sorted(d for d in os.listdir(f"{out}/checkpoints")
-                   if d.startswith("step-") and ".tmp." not in d)
-    return f"{out}/checkpoints/{steps[-1]}" if steps else None
-
-
-def arrays(path):
-    found = {}
-    with h5py.File(f"{path}/state.h5", "r") as f:
-        f.visititems(lambda name, item: found.update({name: item[()]})
-                     if isinstance(item, h5py.Dataset) else None)
-    return found
-
-
-def same(a, b):
-    a, b = arrays(a), arrays(b)
-    assert a.keys() == b.keys() and len(a) > 100, (len(a), len(b))
-    for name in a:
-        assert numpy.array_equal(a[name], b[name]), name
 
 
 def gradient_is_the_same_on_1_2_and_4_ranks(place, study):
@@ -48,17 +26,6 @@ def gradient_is_the_same_on_1_2_and_4_ranks(place, study):
         off = numpy.linalg.norm(grads[-1] - grads[0]) / numpy.linalg.norm(grads[0])
         print(f"gradient on {ranks} ranks: relative difference {off:.2e}")
         assert numpy.linalg.norm(grads[0]) > 0 and off < 1e-5, off
-
-
-def kill_when(process, condition, sign):
-    """Sends the signal to all processes of the job as soon as the condition holds."""
-    for _ in range(2400):
-        if condition() or process.poll() is not None:
-            break
-        time.sleep(0.05)
-    assert process.poll() is None, "the training ended before it could be interrupted"
-    os.killpg(process.pid, sign)
-    return process.wait(timeout=60)
 
 
 def interrupted(place, store, sign):

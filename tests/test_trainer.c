@@ -37,6 +37,9 @@ done:
     return st;
 }
 
+/* Arrays of the caller for the next trainer; NULL: none, nor losses of samples. */
+static const checkpoint_array *extra_arrays;
+
 static trainer *make_of(graph **g, int64_t micro_batch, tensor_type precision) {
     trainer *t = NULL;
     const kernels *engine = NULL;
@@ -55,7 +58,10 @@ static trainer *make_of(graph **g, int64_t micro_batch, tensor_type precision) {
                             .keep_ema = true,
                             .ema = 0.9,
                             .seed = 1,
-                            .precision = precision};
+                            .precision = precision,
+                            .sample_losses = extra_arrays != NULL,
+                            .extra = extra_arrays,
+                            .extra_count = extra_arrays != NULL};
     engine = kernels_of(ENGINE_ONEDNN);
     assert_int_equal(trainer_create(ranks, &set, *g, loss, engine, &t), ST_OK);
     return t;
@@ -191,6 +197,35 @@ static void the_scale_is_in_the_checkpoint(void **state) {
     }
 }
 
+/* Their mean is the loss of the step; arrays of the caller come back with a checkpoint. */
+static void losses_of_samples_and_arrays_of_the_caller(void **state) {
+    (void)state;
+    graph *g = NULL;
+    float kept[6] = {1, 2, 3, 4, 5, 6};
+    const checkpoint_array extra = {.name = "mine/kept", .rank = 2, .shape = {2, 3}, .at = kept};
+    extra_arrays = &extra;
+    trainer *t = make_of(&g, 2, TYPE_BF16);
+    extra_arrays = NULL;
+    const poison p = {0};
+    for (int step = 0; step < 3; step++) {
+        trainer_report r;
+        double sum = 0;
+        assert_int_equal(one_step(t, &p, &r), ST_OK);
+        const double *losses = trainer_sample_losses(t);
+        for (int i = 0; i < BATCH; i++) {
+            assert_true(losses[i] > 0);
+            sum += losses[i];
+        }
+        assert_float_equal(sum / BATCH, r.loss, 1e-9 * r.loss);
+    }
+    assert_int_equal(trainer_save(t, in_home("extra"), "a study", 1), ST_OK);
+    memset(kept, 0, sizeof kept);
+    assert_int_equal(trainer_restore(t, in_home("extra"), 3), ST_OK);
+    for (int i = 0; i < 6; i++) assert_true(kept[i] == (float)(i + 1));
+    trainer_destroy(t);
+    graph_destroy(g);
+}
+
 /* A checkpoint with a right hash that no training wrote: each scalar in turn. */
 static void forged_scalars_are_refused(void **state) {
     (void)state;
@@ -238,6 +273,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_scale_that_overflows_is_halved),
         cmocka_unit_test(what_no_scale_repairs_ends_the_training),
         cmocka_unit_test(the_scale_is_in_the_checkpoint),
+        cmocka_unit_test(losses_of_samples_and_arrays_of_the_caller),
         cmocka_unit_test(forged_scalars_are_refused),
     };
     if (!begin_scratch() || comm_start(&argc, &argv, &ranks) != ST_OK) return 1;

@@ -10,6 +10,7 @@
 
 #include "model/diffusion/process.h"
 #include "model/diffusion/time_grid.h"
+#include "model/diffusion/variance.h"
 
 /* Fills predicted[batch*n] for x_t[batch*n], all samples at this level. conditional 0: with the
  * conditions dropped (needed for classifier-free guidance). */
@@ -55,8 +56,12 @@ typedef struct sampling {
     /* 0..1: the guided prediction is scaled towards the standard deviation of the conditional one,
      * over a sample (Lin et al. 2023, section 3.4). */
     double rescale;
-    double clip;        /* x_0 is clamped to [-clip, clip]; 0: no clamping */
-    correct_fn correct; /* with the context of `denoise`; NULL: none */
+    double clip;            /* x_0 is clamped to [-clip, clip]; 0: no clamping */
+    correct_fn correct;     /* with the context of `denoise`; NULL: none */
+    variance_kind variance; /* of the steps of SAMPLER_DDPM; the others have their own */
+    /* With VARIANCE_LEARNED: the network's second outputs, [batch*n], which a conditional `denoise`
+     * fills. */
+    const float *output;
     uint64_t seed;
     const process *process;
 } sampling;

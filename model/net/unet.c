@@ -164,5 +164,5 @@ node unet_build(graph *g, const unet_config *c) {
         if (level > 0) h = resample(&b, "up", up++, graph_upsample(g, h), channels, 1);
     }
     h = graph_norm(g, "on", h, GROUPS, NODE_NONE, true);
-    return graph_conv(g, "oc", h, 1, 3, 1, INIT_ZERO);
+    return graph_conv(g, "oc", h, c->spread ? 2 : 1, 3, 1, INIT_ZERO);
 }

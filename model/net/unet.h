@@ -39,13 +39,14 @@ typedef struct unet_config {
     int64_t attention[UNET_LEVELS]; /* heights with attention, in pixels; 0 ends the list */
     int64_t head;                   /* channels an attention head */
     double dropout;                 /* probability, before the second convolution of a block */
+    bool spread;                    /* a second output: the variance (model/diffusion/variance.h) */
 } unet_config;
 
 /* The configuration of a kind of network; size, conditions and dropout are 0. Local. */
 unet_config unet_config_of(unet_kind kind);
 
-/* Describes the network in g; returns the prediction [size, size, 1]. Errors are reported by
- * graph_check(). Local. */
+/* Describes the network in g; returns the prediction [size, size, 1], with `spread` [size, size,
+ * 2]. Errors are reported by graph_check(). Local. */
 node unet_build(graph *g, const unet_config *c);
 
 #endif

@@ -84,6 +84,21 @@ node graph_mean(graph *g, node x);
 
 /* Mean over h*w*c of |d|, d^2 or Huber(d) (delta 1), d = predicted - target. */
 node graph_regression_loss(graph *g, node predicted, node target, node weight, loss_kind kind);
+/* The same of the first channel of predicted [h,w,2] against that of target [h,w,2], plus a term of
+ * the variational bound for the second channel (model/nn/ops/op_hybrid_loss.c). The target's second
+ * channel is x_0. step [1,1,HYBRID_STEP] describes the time step of each sample. */
+enum {
+    HYBRID_LOG_SMALL, /* ln of the variance for output -1 and +1 (model/diffusion/variance.h) */
+    HYBRID_LOG_LARGE,
+    HYBRID_ERROR,  /* x_0 - its prediction = this times (target - predicted) */
+    HYBRID_MEAN,   /* factor of x_0 in the mean */
+    HYBRID_HALF,   /* half the distance of two levels of x_0 */
+    HYBRID_FIRST,  /* 1: the term L_0; 0: a divergence */
+    HYBRID_WEIGHT, /* of the mean of the term over the pixels, in nats */
+    HYBRID_STEP
+};
+node graph_hybrid_loss(graph *g, node predicted, node target, node step, node weight,
+                       loss_kind kind);
 /* Cross-entropy (mean over pixels) + mean of -ln(soft Dice) over the classes that the labels hold
  * (Milletari et al. 2016, with plain sums in the denominator and +1 above and below); logits
  * [h,w,k], labels u8 [h,w,1]. */

@@ -26,6 +26,7 @@ status denoiser_config(const study *s, const label_set *labels, unet_config *out
     out->classes = 2; /* native, contrast */
     out->position = true;
     out->dropout = s->model.dropout;
+    out->spread = s->diffusion.variance == VARIANCE_LEARNED;
     return ST_OK;
 }
 
@@ -94,6 +95,7 @@ struct denoiser {
     int64_t batch;
     float *x;        /* [batch][size][size]: the slices that are being sampled */
     uint64_t *index; /* [batch]: global sample indices */
+    float *output;   /* [batch][size][size]: second outputs; NULL: the network has none */
     /* Arguments of the current denoiser_sample() call, for predict(). */
     const slice_sample *conditions;
     int64_t count;
@@ -120,6 +122,9 @@ status denoiser_open(const stage_context *stage, const label_set *labels, int64_
     TRY(denoiser_process(s, 1, &d->process));
     TRY(array_alloc(&d->x, batch * d->config.size * d->config.size, sizeof(float),
                     "a batch of slices"));
+    if (d->config.spread)
+        TRY(array_alloc(&d->output, batch * d->config.size * d->config.size, sizeof(float),
+                        "a batch of variances"));
     TRY(array_alloc(&d->index, batch, sizeof *d->index, "sample indices"));
     TRY(array_alloc(&d->structures, d->config.labels, sizeof *d->structures, "grey values"));
     plan_options options = {.engine = stage->engine,
@@ -144,6 +149,7 @@ void denoiser_close(denoiser *d) {
     process_free(&d->process);
     free(d->x);
     free(d->index);
+    free(d->output);
     free(d->structures);
     free(d);
 }
@@ -175,6 +181,22 @@ done:
     return st;
 }
 
+/* Runs the network and copies its predictions for the first `count` samples of the batch, and its
+ * second outputs if it has any and output is not NULL. */
+static status run_network(denoiser *d, int64_t count, float *predicted, float *output) {
+    const int64_t values = count * d->config.size * d->config.size;
+    status st = plan_forward(d->plan, NULL);
+    activity_progress();
+    if (st != ST_OK) return st;
+    const float *y = plan_output(d->plan, d->predicted).at;
+    if (!d->config.spread) memcpy(predicted, y, (size_t)values * sizeof(float));
+    for (int64_t i = 0; d->config.spread && i < values; i++) {
+        predicted[i] = y[2 * i];
+        if (output) output[i] = y[2 * i + 1];
+    }
+    return ST_OK;
+}
+
 /* Callback of the sampler: one forward pass. Slots beyond count repeat the last condition. */
 static status predict(void *context, const float *x_t, const noise_level *at, int conditional,
                       float *predicted) {
@@ -183,12 +205,7 @@ static status predict(void *context, const float *x_t, const noise_level *at, in
     for (int64_t b = 0; b < d->batch; b++)
         denoiser_fill(&d->in, b, x_t + b * pixels, at,
                       &d->conditions[b < d->count ? b : d->count - 1], conditional != 0);
-    status st = plan_forward(d->plan, NULL);
-    activity_progress();
-    if (st == ST_OK)
-        memcpy(predicted, plan_output(d->plan, d->predicted).at,
-               (size_t)(d->batch * pixels) * sizeof(float));
-    return st;
+    return run_network(d, d->batch, predicted, conditional ? d->output : NULL);
 }
 
 void denoiser_steer(denoiser *d, const float *grey, double strength) {
@@ -234,6 +251,8 @@ status denoiser_sample(denoiser *d, const slice_sample *conditions, const uint64
                     .rescale = d->study->generate.rescale,
                     .clip = 1.0,
                     .correct = d->grey ? steer : NULL,
+                    .variance = d->study->diffusion.variance,
+                    .output = d->output,
                     .seed = (uint64_t)d->study->seed,
                     .process = &d->process};
     d->conditions = conditions;
@@ -248,14 +267,26 @@ double denoiser_time(const denoiser *d, double share) {
     return process_quantile(&d->process, share);
 }
 
+status denoiser_predict(denoiser *d, const slice_sample *samples, const float *x_t,
+                        const int64_t *t, int64_t count, float *predicted, float *output) {
+    const int64_t pixels = d->config.size * d->config.size;
+    for (int64_t b = 0; b < d->batch; b++) {
+        const int64_t k = b < count ? b : count - 1;
+        const noise_level at = process_level(&d->process, (double)t[k]);
+        denoiser_fill(&d->in, b, x_t + k * pixels, &at, &samples[k], true);
+    }
+    return run_network(d, count, predicted, output);
+}
+
 status denoiser_loss(denoiser *d, const slice_sample *samples, double t, uint64_t noise,
                      int64_t count, double *loss) {
     status st = ST_OK;
     const int64_t pixels = d->config.size * d->config.size;
     const noise_level at = process_level(&d->process, t);
-    float *epsilon = NULL, *target = NULL;
+    float *epsilon = NULL, *target = NULL, *predicted = NULL;
     TRY(array_alloc(&epsilon, pixels, sizeof *epsilon, "noise"));
     TRY(array_alloc(&target, d->batch * pixels, sizeof *target, "targets"));
+    TRY(array_alloc(&predicted, d->batch * pixels, sizeof *predicted, "predictions"));
     rng_stream r = rng_open((uint64_t)d->study->seed, RNG_MEMBERSHIP, noise, 0);
     rng_fill_normal(&r, epsilon, pixels);
     for (int64_t b = 0; b < d->batch; b++) {
@@ -264,9 +295,7 @@ status denoiser_loss(denoiser *d, const slice_sample *samples, double t, uint64_
         process_diffuse(&at, s->image, epsilon, d->x, pixels);
         denoiser_fill(&d->in, b, d->x, &at, s, true);
     }
-    TRY(plan_forward(d->plan, NULL));
-    activity_progress();
-    const float *predicted = plan_output(d->plan, d->predicted).at;
+    TRY(run_network(d, count, predicted, NULL));
     for (int64_t b = 0; b < count; b++) {
         double sum = 0;
         for (int64_t i = b * pixels; i < (b + 1) * pixels; i++) {
@@ -278,5 +307,6 @@ status denoiser_loss(denoiser *d, const slice_sample *samples, double t, uint64_
 done:
     free(epsilon);
     free(target);
+    free(predicted);
     return st;
 }

@@ -83,6 +83,13 @@ status denoiser_sample(denoiser *d, const slice_sample *conditions, const uint64
 /* The time of the process below which is this share (0..1) of its training times. Local. */
 double denoiser_time(const denoiser *d, double share);
 
+/* One pass of the network for `count` <= batch noised slices x_t[count*size*size], at the times
+ * t[count] (whole ones of process ddpm) and under their own conditions: predicted[count*size*size],
+ * and with a learned variance the second outputs, in output[count*size*size] (otherwise untouched).
+ * Local. */
+status denoiser_predict(denoiser *d, const slice_sample *samples, const float *x_t,
+                        const int64_t *t, int64_t count, float *predicted, float *output);
+
 /* loss[count]: mean over pixels of the squared error of the network's prediction for each of
  * `count` <= batch slices at time t of the process, under their own conditions. The noise is the
  * same for all slices: it depends on the study's seed and `noise` alone. Local. */

@@ -21,6 +21,7 @@ struct generator {
 status generator_config(const study *s, const label_set *labels, unet_config *out) {
     status st = denoiser_config(s, labels, out);
     out->dropout = 0;
+    out->spread = false;
     return st;
 }
 

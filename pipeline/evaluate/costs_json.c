@@ -33,7 +33,7 @@ done:
 }
 
 status costs_json(const stage_context *stage, const all_results *all, const distances *results,
-                  json_t *metrics) {
+                  const likelihood *likelihoods, json_t *metrics) {
     static const struct {
         const char *entry, *what;
     } parts[] = {{"referee", "referee"},
@@ -54,6 +54,9 @@ status costs_json(const stage_context *stage, const all_results *all, const dist
     seconds = 0;
     for (int64_t i = 0; i < distances_count(all->study); i++) seconds += results[i].seconds;
     TRY(append(list, "distributions", seconds));
+    seconds = 0;
+    for (int64_t i = 0; i < likelihood_count(all->study); i++) seconds += likelihoods[i].seconds;
+    TRY(append(list, "bits per pixel", seconds));
     if (json_object_set(metrics, "costs", list) != 0) st = status_memory("metrics.json", 0);
 done:
     json_decref(list);

@@ -3,13 +3,14 @@
 #define CTAUG_PIPELINE_EVALUATE_COSTS_JSON_H
 
 #include "pipeline/evaluate/distances.h"
+#include "pipeline/evaluate/likelihood.h"
 #include "pipeline/evaluate/statistics.h"
 #include "pipeline/stage.h"
 
 /* Sets "costs" of `metrics`: core hours of the generators of all cells (pipeline/common/costs.h),
- * of the segmenters and of the distributions; results: of all pieces. A damaged record of a
- * generator is left out with a warning. Local. */
+ * of the segmenters, the distributions and the likelihoods; results, likelihoods: of all pieces. A
+ * damaged record of a generator is left out with a warning. Local. */
 status costs_json(const stage_context *stage, const all_results *all, const distances *results,
-                  json_t *metrics);
+                  const likelihood *likelihoods, json_t *metrics);
 
 #endif

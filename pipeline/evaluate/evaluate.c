@@ -2,13 +2,15 @@
  * metrics.csv.
  *
  * Segmenters are trained for every labelled set, arm and seed (pipeline/evaluate/comparison.h), and
- * the generators' slices compared with real ones (pipeline/evaluate/distances.h). These pieces of
- * work are independent, except that the domain network may be one of the segmenters: groups of
- * ranks take them from two queues, the second of which holds the comparisons in that network, and
- * each piece leaves a result. When all are there, their statistics are published.
+ * the generators' slices compared with real ones (pipeline/evaluate/distances.h), and bits per
+ * pixel of real slices measured (pipeline/evaluate/likelihood.h). These pieces of work are
+ * independent, except that the domain network may be one of the segmenters: groups of ranks take
+ * them from two queues, the second of which holds the comparisons in that network, and each piece
+ * leaves a result. When all are there, their statistics are published.
  */
 #include "pipeline/common/work_queue.h"
 #include "pipeline/evaluate/comparison.h"
+#include "pipeline/evaluate/likelihood.h"
 #include "pipeline/evaluate/metrics_json.h"
 #include "pipeline/evaluate/protocol_json.h"
 
@@ -21,12 +23,14 @@
 #include <string.h>
 
 /* Pieces of work are numbered: comparisons of distributions that need no training, then trainings,
- * then the other comparisons. */
+ * then the other comparisons, then likelihoods, one a cell. */
 typedef struct evaluation {
     const stage_context *stage;
     comparison first; /* the cell whose data, split and FID metrics.json describes */
     all_results all;
     distances *distances;       /* [comparisons] */
+    likelihood *likelihoods;    /* [bounds] */
+    int64_t bounds;             /* likelihoods */
     int64_t comparisons, early; /* of distributions; those that need no training */
     int64_t trainings;          /* of all cells, arms and seeds */
     int64_t pieces;
@@ -52,17 +56,30 @@ static result *result_slot(const evaluation *e, training_id t) {
     return results_of(&e->all, e->all.sizes - 1 - t.cell / sets, t.cell % sets, t.arm, t.seed);
 }
 
-/* Whether piece i is a training; *index: its number among these, or among the comparisons. */
-static bool is_training(const evaluation *e, int64_t i, int64_t *index) {
+typedef enum piece_kind { PIECE_TRAINING, PIECE_DISTANCES, PIECE_LIKELIHOOD } piece_kind;
+
+/* What piece i is; *index: its number among those of its kind. */
+static piece_kind kind_of(const evaluation *e, int64_t i, int64_t *index) {
+    const int64_t others = e->trainings + e->comparisons;
     const bool training = i >= e->early && i < e->early + e->trainings;
-    *index = training ? i - e->early : i < e->early ? i : i - e->trainings;
-    return training;
+    *index = training       ? i - e->early
+             : i < e->early ? i
+             : i < others   ? i - e->trainings
+                            : i - others;
+    return training ? PIECE_TRAINING : i < others ? PIECE_DISTANCES : PIECE_LIKELIHOOD;
 }
 
 static int64_t cell_of(const evaluation *e, int64_t i) {
     int64_t index;
-    if (is_training(e, i, &index)) return training_at(e->stage->study, index).cell;
-    return distances_at(e->stage->study, index).cell;
+    switch (kind_of(e, i, &index)) {
+    case PIECE_TRAINING:
+        return training_at(e->stage->study, index).cell;
+    case PIECE_DISTANCES:
+        return distances_at(e->stage->study, index).cell;
+    case PIECE_LIKELIHOOD:
+        break;
+    }
+    return index;
 }
 
 /* Reads the result of piece i of the open cell. Local. */
@@ -70,13 +87,16 @@ static status read_piece(evaluation *e, const comparison *c, int64_t i) {
     status st = ST_OK;
     const study *s = e->stage->study;
     int64_t index;
-    if (is_training(e, i, &index)) {
+    const piece_kind kind = kind_of(e, i, &index);
+    if (kind == PIECE_TRAINING) {
         const training_id t = training_at(s, index);
         result *r = result_slot(e, t);
         if (!r->value) TRY(comparison_result_alloc(c, r));
         st = comparison_result_read(c, study_arm(s, t.arm), t.seed, r);
-    } else {
+    } else if (kind == PIECE_DISTANCES) {
         st = distances_read(c, distances_at(s, index), &e->distances[index]);
+    } else {
+        st = likelihood_read(c, &e->likelihoods[index]);
     }
     e->missing[i] = st == ST_INPUT || st == ST_INTEGRITY;
     if (e->missing[i]) st = ST_OK;
@@ -139,9 +159,11 @@ static status open_evaluation(evaluation *e) {
     e->trainings = cells_count(s) * study_arm_count(s) * s->evaluate.seeds;
     e->comparisons = distances_count(s);
     e->early = distances_early(s);
-    e->pieces = e->trainings + e->comparisons;
+    e->bounds = likelihood_count(s);
+    e->pieces = e->trainings + e->comparisons + e->bounds;
     TRY(array_alloc(&e->missing, e->pieces, sizeof *e->missing, "pieces of work"));
     TRY(array_alloc(&e->distances, e->comparisons, sizeof *e->distances, "results"));
+    TRY(array_alloc(&e->likelihoods, e->bounds, sizeof *e->likelihoods, "results"));
     TRY(array_alloc(&all->result, e->trainings, sizeof *all->result, "results"));
     all->study = s;
     all->labels = store_labels(e->first.real);
@@ -167,6 +189,7 @@ static void close_evaluation(evaluation *e) {
     free(e->all.result);
     free(e->missing);
     free(e->distances);
+    free(e->likelihoods);
     comparison_close(&e->first);
     metrics_free(&e->metrics);
 }
@@ -193,7 +216,8 @@ static status run_piece(const evaluation *e, const stage_context *group, int64_t
     status st = ST_OK;
     int64_t index;
     TRY(open_cell_of(e, group, i, open));
-    if (is_training(e, i, &index)) {
+    const piece_kind kind = kind_of(e, i, &index);
+    if (kind == PIECE_TRAINING) {
         const training_id t = training_at(group->study, index);
         TRY(comm_agree(group->comm, comparison_open_slices(&open->of)));
         TRY(comparison_run(&open->of, study_arm(group->study, t.arm), t.seed, base));
@@ -201,7 +225,8 @@ static status run_piece(const evaluation *e, const stage_context *group, int64_t
         bool stop = false;
         TRY(stage_should_stop(group, &stop));
         if (stop) TRY(status_fail(ST_STOPPED, "stopped; run again to resume"));
-        TRY(distances_run(&open->of, distances_at(group->study, index)));
+        TRY(kind == PIECE_LIKELIHOOD ? likelihood_run(&open->of)
+                                     : distances_run(&open->of, distances_at(group->study, index)));
     }
 done:
     return st;
@@ -273,6 +298,7 @@ static status publish(evaluation *e) {
                              .checkpoint_step = e->first.checkpoint_step,
                              .all = &e->all,
                              .distances = e->distances,
+                             .likelihoods = e->likelihoods,
                              .fidelity = e->first.fidelity};
     snprintf(m.fingerprint, sizeof m.fingerprint, "%s", e->metrics.fingerprint);
     TRY(metrics_json(&e->metrics, &about, &text));
@@ -293,7 +319,18 @@ done:
     return st;
 }
 
-/* Logs FID, Dice and an event. Local. */
+/* Local. */
+static void log_likelihood(const evaluation *e, const likelihood *l) {
+    const estimate *bits = l->bits;
+    log_info(e->stage->log,
+             "evaluate: %.4f [%.4f, %.4f] bits per pixel of %" PRId64 " held-out real slices of "
+             "%" PRId64 " patient%s (L_T %.4f, L_1 .. L_{T-1} %.4f, L_0 %.4f)",
+             bits[LIKELIHOOD_TOTAL].value, bits[LIKELIHOOD_TOTAL].low, bits[LIKELIHOOD_TOTAL].high,
+             l->slices, l->patients, l->patients == 1 ? "" : "s", bits[LIKELIHOOD_PRIOR].value,
+             bits[LIKELIHOOD_STEPS].value, bits[LIKELIHOOD_DECODER].value);
+}
+
+/* Logs FID, bits per pixel, Dice and an event. Local. */
 static void log_summary(const evaluation *e) {
     const metrics *v = &e->metrics;
     const distribution *fid = &v->fid->measured;
@@ -302,6 +339,7 @@ static void log_summary(const evaluation *e) {
              "evaluate: FID %.3f (floor %.3f) of %" PRId64 " synthetic against %" PRId64
              " held-out real slices",
              fid->fid, fid->fid_floor, fid->n_synthetic, fid->n_real);
+    if (e->bounds > 0) log_likelihood(e, &e->likelihoods[cells_first(e->all.study)]);
     for (int64_t size = 0; size < e->all.sizes; size++)
         for (int arm = 0; arm < e->all.arms; arm++) {
             estimate mean;

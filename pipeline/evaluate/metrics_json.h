@@ -5,6 +5,7 @@
 #include "pipeline/study/evaluation_arms.h"
 #include "pipeline/data/split.h"
 #include "pipeline/evaluate/distances.h"
+#include "pipeline/evaluate/likelihood.h"
 #include "pipeline/evaluate/statistics.h"
 #include "pipeline/stage.h"
 
@@ -38,8 +39,9 @@ int64_t metrics_dice_patients(const metrics *e, int label);
 typedef struct metrics_context {
     const stage_context *stage, *first; /* of the study; of its first cell, the one described */
     const all_results *all;
-    const distances *distances; /* of all pieces */
-    const json_t *fidelity;     /* of the first cell; NULL: not measured */
+    const distances *distances;    /* of all pieces */
+    const likelihood *likelihoods; /* of all cells, if they are measured */
+    const json_t *fidelity;        /* of the first cell; NULL: not measured */
     const store *real, *synthetic;
     const split *split;
     int64_t checkpoint_step; /* of the checkpoint that the synthetic store was sampled with */

@@ -9,14 +9,13 @@
  * The finding itself is no failure. gate.release says what follows from it at the end of `ctaug
  * run` and in `ctaug export` (pipeline/common/release.h).
  */
-#include "pipeline/common/denoiser.h"
 #include "pipeline/common/fingerprint.h"
 #include "pipeline/common/release.h"
+#include "pipeline/common/sampled_denoiser.h"
 #include "pipeline/gate/control.h"
 #include "pipeline/gate/gate_json.h"
 #include "pipeline/gate/pairs.h"
 #include "pipeline/stage.h"
-#include "pipeline/trainer/trainer.h"
 
 #include "io/manifest.h"
 
@@ -27,13 +26,11 @@
 typedef struct gate {
     const stage_context *stage;
     store *real, *synthetic;
-    int64_t step; /* of the checkpoint that the synthetic store was sampled with */
     gate_sets sets;
     embedding embedding;
     denoiser *denoiser;
     gate_findings findings;
     char fingerprint[SHA256_HEX];
-    char checkpoints[PATH_SIZE];
     char parts[PATH_SIZE]; /* checkpoints of the embedding */
     char output[PATH_SIZE];
 } gate;
@@ -42,50 +39,18 @@ typedef struct gate {
 static status open_stores(gate *g) {
     status st = ST_OK;
     char path[PATH_SIZE];
+    int64_t step;
     TRY(stage_path(g->stage, "store", path));
     TRY(store_open(path, &g->real));
     TRY(stage_path(g->stage, "synthetic", path));
     TRY(store_open(path, &g->synthetic));
-    TRY(fingerprint_check_synthetic(g->stage->study, g->real, g->synthetic, &g->step));
+    TRY(fingerprint_check_synthetic(g->stage->study, g->real, g->synthetic, &step));
     TRY(fingerprint_of_gate(g->stage->study, store_manifest(g->real)->seal,
                             store_manifest(g->synthetic)->seal, g->fingerprint));
-    TRY(stage_path(g->stage, "checkpoints", g->checkpoints));
     TRY(stage_path(g->stage, "gate", g->output));
     snprintf(path, sizeof path, "gate.parts-%.16s", g->fingerprint);
     TRY(stage_path(g->stage, path, g->parts));
 done:
-    return st;
-}
-
-/* Opens the denoiser with the EMA parameters of the checkpoint that painted the synthetic slices.
- * ST_INPUT if it is not there any more. Collective. */
-static status open_denoiser(gate *g) {
-    status st = ST_OK;
-    const stage_context *s = g->stage;
-    char training[SHA256_HEX];
-    checkpoint_kept *kept = NULL;
-    int64_t count = 0;
-    bool there = false;
-    const json_t *from = json_object_get(store_manifest(g->synthetic)->detail, "provenance");
-    const char *seal = json_string_value(json_object_get(from, "checkpoint"));
-    TRY(comm_agree(s->comm,
-                   fingerprint_of_training(s->study, store_manifest(g->real)->seal, training)));
-    TRY(trainer_kept(s->comm, g->checkpoints, training, &kept, &count));
-    for (int64_t k = 0; k < count && seal; k++)
-        there |= kept[k].step == g->step && strcmp(kept[k].seal, seal) == 0;
-    if (!there)
-        TRY(status_fail(ST_INPUT,
-                        "%s lacks the checkpoint of step %" PRId64
-                        " that painted the synthetic volumes: run ctaug generate first",
-                        g->checkpoints, g->step));
-    st = denoiser_open(s, store_labels(g->real), s->study->generate.batch, &g->denoiser);
-    if (st == ST_OK) st = denoiser_load(g->denoiser, g->checkpoints, g->step);
-    TRY(comm_agree(s->comm, st));
-    if (study_chooses_guidance(s->study))
-        denoiser_choose(g->denoiser, json_integer_value(json_object_get(from, "sampler_steps")),
-                        json_number_value(json_object_get(from, "guidance")));
-done:
-    free(kept);
     return st;
 }
 
@@ -95,7 +60,7 @@ static status measure(gate *g) {
     const stage_context *s = g->stage;
     const int64_t steps = s->study->gate.steps, batches = control_batches(&g->sets);
     log_progress_begin(s->log, "gate", steps + batches + membership_batches(&g->sets));
-    TRY(open_denoiser(g));
+    TRY(sampled_denoiser_open(s, g->real, g->synthetic, s->study->generate.batch, &g->denoiser));
     TRY(embedding_open(s, g->sets.exemplars.count, &g->embedding));
     TRY(comm_agree(s->comm, file_make_dirs(g->parts)));
     TRY(embedding_train(&g->embedding, &g->sets.exemplars, g->parts, g->fingerprint));

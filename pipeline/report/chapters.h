@@ -31,6 +31,7 @@ void chapter_structures(document *d, const json_t *metrics);   /* chapter_struct
 void chapter_statistics(document *d, const json_t *metrics);   /* chapter_statistics.c */
 void chapter_fidelity(document *d, const json_t *metrics);     /* chapter_fidelity.c */
 void chapter_distribution(document *d, const json_t *metrics); /* chapter_distribution.c */
+void chapter_likelihood(document *d, const json_t *metrics);   /* chapter_likelihood.c */
 void chapter_gate(document *d, const json_t *metrics);         /* chapter_gate.c */
 void chapter_costs(document *d, const json_t *metrics);        /* chapter_gate.c */
 

@@ -84,6 +84,14 @@ static void training_text(FILE *f, const report *r) {
         targets[s->diffusion.objective], named_table_name(&schedule_kinds, s->diffusion.schedule),
         s->diffusion.schedule == SCHEDULE_COSINE ? " (Nichol and Dhariwal 2021)" : "",
         s->diffusion.steps, losses[s->diffusion.loss]);
+    if (s->diffusion.variance == VARIANCE_LEARNED)
+        fputs("It also predicted the variance of each step, trained on the variational bound "
+              "(L<sub>hybrid</sub> of Nichol and Dhariwal 2021). ",
+              f);
+    if (s->train.t_sampling == TIMESTEPS_IMPORTANCE)
+        fputs("Time steps were drawn in proportion to the root mean square of their last ten "
+              "losses (Nichol and Dhariwal 2021). ",
+              f);
     fprintf(
         f,
         "AdamW (Loshchilov and Hutter 2019; peak learning rate %g, %" PRId64
@@ -160,7 +168,8 @@ void report_methods(FILE *f, const report *r) {
         "<li>Loshchilov I, Hutter F. Decoupled weight decay regularization. ICLR 2019.</li>\n",
         f);
     fprintf(f, "%s\n%s\n%s\n",
-            s->diffusion.schedule == SCHEDULE_COSINE
+            s->diffusion.schedule == SCHEDULE_COSINE || s->diffusion.variance == VARIANCE_LEARNED ||
+                    s->train.t_sampling == TIMESTEPS_IMPORTANCE
                 ? "<li>Nichol A, Dhariwal P. Improved denoising diffusion probabilistic models. "
                   "ICML 2021.</li>"
                 : "",

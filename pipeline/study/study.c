@@ -88,11 +88,24 @@ static bool fits_grid(int row, process_kind process) {
     return time_grid_fits((time_grid_kind)row, process);
 }
 
+/* The variational bound is that of the Markov chain. */
+static status check_chain(const study *s, const origin *o) {
+    const char *key = NULL;
+    if (s->diffusion.variance != VARIANCE_FIXED_SMALL) key = "diffusion.variance";
+    if (s->train.t_sampling != TIMESTEPS_UNIFORM) key = "train.t_sampling";
+    if (s->evaluate.bound_slices > 0) key = "evaluate.bound_slices";
+    if (!key || s->diffusion.process == PROCESS_DDPM) return ST_OK;
+    status_fail(ST_USAGE, "%s is for process ddpm, not %s", key,
+                named_table_name(&process_kinds, (int)s->diffusion.process));
+    return LOCATED(o, key, "diffusion.process");
+}
+
 /* Checks what depends on the process. */
 static status check_process(const study *s, const origin *o) {
     const process_kind process = s->diffusion.process;
     const char *name = named_table_name(&process_kinds, (int)process);
     char known[256];
+    if (check_chain(s, o) != ST_OK) return ST_USAGE;
     if (process != PROCESS_DDPM && s->diffusion.weight != WEIGHT_UNIFORM) {
         status_fail(ST_USAGE, "diffusion.weight min-snr is for process ddpm, not %s", name);
         return LOCATED(o, "diffusion.weight", "diffusion.process");

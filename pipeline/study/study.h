@@ -13,6 +13,7 @@
 #include "io/masks.h"
 #include "io/volume.h"
 #include "model/diffusion/sampler.h"
+#include "model/diffusion/variance.h"
 #include "model/net/unet.h"
 #include "model/nn/kernels.h"
 #include "pipeline/study/evaluation_arms.h"
@@ -38,6 +39,7 @@ typedef enum recompute_kind { RECOMPUTE_NONE, RECOMPUTE_BLOCKS } recompute_kind;
 typedef enum switch_kind { SWITCH_OFF, SWITCH_ON } switch_kind;
 typedef enum wire_kind { WIRE_F32, WIRE_BF16 } wire_kind;
 typedef enum sharding_kind { SHARDING_AUTO, SHARDING_ON, SHARDING_OFF } sharding_kind;
+typedef enum timestep_kind { TIMESTEPS_UNIFORM, TIMESTEPS_IMPORTANCE } timestep_kind;
 typedef enum release_kind { RELEASE_WARN, RELEASE_BLOCK } release_kind;
 
 /* What the best arm of a sweep is chosen by. */
@@ -135,6 +137,7 @@ typedef struct study {
         level_weight weight;
         flow_times times; /* this and the next: process flow */
         double shift;
+        variance_kind variance;
     } diffusion;
     struct {
         int64_t steps;
@@ -146,6 +149,7 @@ typedef struct study {
         double clip; /* of the norm of the gradient */
         double ema;  /* the decay at the end of its ramp-up */
         double condition_drop;
+        timestep_kind t_sampling;
         switch_kind pseudo_labels;
         double unlabelled;        /* slices of unlabelled patients in a batch, 0..1 */
         precision_kind precision; /* stages compute in stage_context.precision */
@@ -192,6 +196,7 @@ typedef struct study {
         char inception[PATH_SIZE]; /* fingerprints cover the content of this file */
         double share;              /* synthetic slices of a batch, 0..1 */
         double real_only_last;     /* part of the steps, 0..1 */
+        int64_t bound_slices, bound_times;
     } evaluate;
     struct {
         release_kind release;

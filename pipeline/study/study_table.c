@@ -39,6 +39,8 @@ static const char *const measure_names[] = {[SWEEP_BY_FID] = "fid",
                                             [SWEEP_BY_KID] = "kid",
                                             [SWEEP_BY_FIDELITY] = "fidelity",
                                             [SWEEP_BY_DICE] = "dice"};
+static const char *const timestep_names[] = {
+    [TIMESTEPS_UNIFORM] = "uniform", [TIMESTEPS_IMPORTANCE] = "importance"};
 static const char *const release_names[] = {[RELEASE_WARN] = "warn", [RELEASE_BLOCK] = "block"};
 
 const named_table label_sources = NAMED_TABLE("source of labels", source_names);
@@ -55,6 +57,7 @@ static const named_table flip_kinds = NAMED_TABLE("flip", flip_names);
 static const named_table recompute_kinds = NAMED_TABLE("recomputation", recompute_names);
 static const named_table switch_kinds = NAMED_TABLE("switch", switch_names);
 static const named_table wire_kinds = NAMED_TABLE("number type", wire_names);
+static const named_table timestep_kinds = NAMED_TABLE("drawing of time steps", timestep_names);
 static const named_table sharding_kinds = NAMED_TABLE("sharding", sharding_names);
 
 /* Initialisers of rows. The member of struct study has the name of the key; an INERT key changes no
@@ -98,6 +101,17 @@ static const named_table sharding_kinds = NAMED_TABLE("sharding", sharding_names
     {                                                                                              \
         ENUM_PLACE(s, n), .kind = STUDY_CHOICE, .choices = &table, .initial = start,               \
                           .inert = true, .help = text                                              \
+    }
+/* Keys that a later version has added to a section with outputs. */
+#define LATER(s, n, from, to, start, text)                                                         \
+    {                                                                                              \
+        PLACE(s, n), .kind = STUDY_INTEGER, .count = 1, .low = from, .high = to, .initial = start, \
+                     .later = true, .help = text                                                   \
+    }
+#define LATER_CHOICE(s, n, table, start, text)                                                     \
+    {                                                                                              \
+        ENUM_PLACE(s, n), .kind = STUDY_CHOICE, .choices = &table, .initial = start,               \
+                          .later = true, .help = text                                              \
     }
 #define TOP(n) .section = "", .name = #n, .offset = offsetof(study, n)
 
@@ -188,6 +202,9 @@ const study_key study_keys[] = {
     {PLACE(diffusion, shift), .kind = STUDY_REAL, .count = 1, .low = 0.01, .high = 100,
      .initial = "1", .later = true,
      .help = "process flow: times t become s t / (1 + (s - 1) t), more noise for larger images"},
+    LATER_CHOICE(diffusion, variance, variance_kinds, "fixed-small",
+                 "of a step of the reverse process: beta tilde, beta, or learned by the network as "
+                 "a second output; sampler ddpm uses it"),
 
     INTEGER(train, steps, 1, STEPS_MAX, "20000", "optimiser steps"),
     INTEGER(train, batch, 1, BATCH_MAX, "16", "slices a step, over all ranks together"),
@@ -201,6 +218,8 @@ const study_key study_keys[] = {
     REAL(train, clip, 1e-6, 1e6, "1", "maximum of the gradient norm"),
     REAL(train, ema, 0, 0.999999, "0.999", "decay of the EMA weights that generate uses"),
     REAL(train, condition_drop, 0, 1, "0.1", "share of samples trained without conditions"),
+    LATER_CHOICE(train, t_sampling, timestep_kinds, "uniform",
+                 "time steps of the samples; importance: more often those with large losses"),
     CHOICE(train, pseudo_labels, switch_kinds, "off",
            "label unlabelled patients by a segmenter trained on the labelled ones"),
     REAL(train, unlabelled, 0, 1, "0.7",
@@ -297,6 +316,10 @@ const study_key study_keys[] = {
     REAL(evaluate, share, 0, 1, "0.75", "synthetic part of each batch of the arm that has them"),
     REAL(evaluate, real_only_last, 0, 1, "0.33",
          "its last part of the steps, with real slices alone"),
+    LATER(evaluate, bound_slices, 0, 1000000, "0",
+          "real test slices whose bits per pixel under the model are measured at most; 0: none"),
+    LATER(evaluate, bound_times, 1, 64, "32",
+          "noise levels at which the network is run for each of them, besides the first"),
 
     INERT_CHOICE(gate, release, release_kinds, "warn",
                  "block: data that give away training patients are not exported; warn: only said"),

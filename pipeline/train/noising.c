@@ -28,12 +28,20 @@ static void sample_free(noised_sample *d) {
     free(d->target);
 }
 
-/* Draws the noise of d from the stream, and computes d->x_t and d->target for d->slice at time t.
- * Local. */
-static void add_noise(const noising *n, noised_sample *d, double t, rng_stream *r) {
+static bool has_importance(const noising *n) {
+    return n->study->train.t_sampling == TIMESTEPS_IMPORTANCE;
+}
+
+/* The timestep of training sample `index` by the losses so far; see timesteps_at(). */
+static int64_t draw_timestep(const noising *n, int64_t index, double *factor) {
+    rng_stream time = rng_open((uint64_t)n->study->seed, RNG_TIMESTEP, (uint64_t)index, 0);
+    return timesteps_at(&n->timesteps, rng_uniform(&time), factor);
+}
+
+/* Computes d->x_t, which is the noise, and d->target for d->slice at time t. Local. */
+static void add_noise(const noising *n, noised_sample *d, double t) {
     int64_t pixels = n->config.size * n->config.size;
     d->at = process_level(&n->process, t);
-    rng_fill_normal(r, d->x_t, pixels);
     process_target(&n->process, &d->at, d->slice.image, d->x_t, d->target, pixels);
     process_diffuse(&d->at, d->slice.image, d->x_t, d->x_t, pixels);
 }
@@ -49,12 +57,28 @@ static status make_sample(void *context, int64_t index, int64_t slot) {
     rng_stream drop = rng_open(seed, RNG_CONDITION, (uint64_t)index, 0);
     int64_t number;
     const bool unlabelled = mixture_at(&n->mixture, index, &number);
-    const double t = process_draw(&n->process, &time);
+    const double t = has_importance(n) ? 0 : process_draw(&n->process, &time);
+    d->at = (noise_level){0};
     d->conditional =
         rng_uniform(&drop) >= n->study->train.condition_drop && !(unlabelled && n->unconditional);
     status st = slices_draw(unlabelled ? n->unlabelled : n->train, seed, number, &d->slice);
-    if (st == ST_OK) add_noise(n, d, t, &noise);
+    rng_fill_normal(&noise, d->x_t, n->config.size * n->config.size);
+    if (st == ST_OK && !has_importance(n)) add_noise(n, d, t);
     return st;
+}
+
+/* Appends the loss to the graph; with a learned variance that of graph_hybrid_loss(). */
+static void add_loss(noising *n, node predicted) {
+    const loss_kind kind = n->study->diffusion.loss;
+    const int64_t size = n->config.size;
+    node target = graph_input(n->graph, "target", TYPE_F32, size, size, n->config.spread ? 2 : 1);
+    node weight = graph_input(n->graph, "weight", TYPE_F32, 1, 1, 1);
+    if (!n->config.spread) {
+        n->loss = graph_regression_loss(n->graph, predicted, target, weight, kind);
+        return;
+    }
+    node step = graph_input(n->graph, "step", TYPE_F32, 1, 1, HYBRID_STEP);
+    n->loss = graph_hybrid_loss(n->graph, predicted, target, step, weight, kind);
 }
 
 status noising_open(const study *s, const label_set *labels, slices *train, slices *validation,
@@ -68,10 +92,12 @@ status noising_open(const study *s, const label_set *labels, slices *train, slic
     TRY(denoiser_process(s, 1, &n->process));
     TRY(graph_create(&n->graph));
     node predicted = unet_build(n->graph, &n->config);
-    node target = graph_input(n->graph, "target", TYPE_F32, size, size, 1);
-    node weight = graph_input(n->graph, "weight", TYPE_F32, 1, 1, 1);
-    n->loss = graph_regression_loss(n->graph, predicted, target, weight, s->diffusion.loss);
+    n->bound = (bound){.schedule = &n->process.schedule,
+                       .variance = s->diffusion.variance,
+                       .level = bound_level(s->data.window[0], s->data.window[1])};
+    add_loss(n, predicted);
     TRY(graph_check(n->graph));
+    if (has_importance(n)) TRY(timesteps_create(s->diffusion.steps, &n->timesteps));
     TRY(sample_alloc(pixels, &n->validation_sample));
     TRY(array_alloc(&n->slots, s->train.micro_batch, sizeof *n->slots, "samples"));
     for (; n->slot_count < s->train.micro_batch; n->slot_count++)
@@ -104,6 +130,7 @@ void noising_close(noising *n) {
     prefetch_close(n->prefetch);
     graph_destroy(n->graph);
     process_free(&n->process);
+    timesteps_free(&n->timesteps);
     for (int64_t i = 0; i < n->slot_count; i++) sample_free(&n->slots[i]);
     free(n->slots);
     sample_free(&n->validation_sample);
@@ -116,14 +143,35 @@ static status copy_to_slot(const noising *n, plan *pl, int64_t b, const noised_s
     status st = ST_OK;
     int64_t pixels = n->config.size * n->config.size;
     denoiser_inputs in;
-    tensor target, weight;
+    tensor target, weight, step;
     TRY(denoiser_inputs_of(n->study, pl, &n->config, &in));
     TRY(plan_input(pl, "target", &target));
     TRY(plan_input(pl, "weight", &weight));
     ((float *)weight.at)[b] *= (float)process_weight(&n->process, &d->at);
-    memcpy((float *)target.at + b * pixels, d->target, (size_t)pixels * sizeof(float));
+    if (n->config.spread) {
+        TRY(plan_input(pl, "step", &step));
+        hybrid_step(&n->bound, n->process.objective, (int64_t)d->at.t,
+                    (float *)step.at + b * HYBRID_STEP);
+        float *to = (float *)target.at + 2 * b * pixels;
+        for (int64_t i = 0; i < pixels; i++) {
+            to[2 * i] = d->target[i];
+            to[2 * i + 1] = d->slice.image[i];
+        }
+    } else
+        memcpy((float *)target.at + b * pixels, d->target, (size_t)pixels * sizeof(float));
     denoiser_fill(&in, b, d->x_t, &d->at, &d->slice, d->conditional);
 done:
+    return st;
+}
+
+/* Gives sample `index` in slot b of the plan its timestep, and its weight the factor of it. */
+static status choose_timestep(const noising *n, plan *pl, int64_t b, int64_t index,
+                              noised_sample *d) {
+    double factor = 1;
+    tensor weight;
+    status st = plan_input(pl, "weight", &weight);
+    add_noise(n, d, (double)draw_timestep(n, index, &factor));
+    if (st == ST_OK) ((float *)weight.at)[b] *= (float)factor;
     return st;
 }
 
@@ -133,8 +181,10 @@ status noising_fill(void *context, plan *pl, int64_t first, int64_t count) {
     for (int64_t b = 0; b < count;) { /* the batch of the plan may exceed the number of slots */
         int64_t part = count - b < n->slot_count ? count - b : n->slot_count;
         TRY(prefetch_take(n->prefetch, first + b, part));
-        for (int64_t slot = 0; slot < part; slot++, b++)
+        for (int64_t slot = 0; slot < part; slot++, b++) {
+            if (has_importance(n)) TRY(choose_timestep(n, pl, b, first + b, &n->slots[slot]));
             TRY(copy_to_slot(n, pl, b, &n->slots[slot]));
+        }
     }
 done:
     return st;
@@ -143,6 +193,32 @@ done:
 void noising_announce(void *context, int64_t first, int64_t count) {
     noising *n = context;
     prefetch_announce(n->prefetch, first, count < n->slot_count ? count : n->slot_count);
+}
+
+void noising_learn(noising *n, int64_t first, const double *losses, int64_t count) {
+    double factor;
+    if (!has_importance(n)) return;
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t t = draw_timestep(n, first + i, &factor);
+        timesteps_add(&n->timesteps, t, losses[i] / factor);
+    }
+    timesteps_update(&n->timesteps);
+}
+
+int64_t noising_state(noising *n, checkpoint_array arrays[NOISING_ARRAYS]) {
+    const int64_t steps = n->timesteps.steps;
+    if (!has_importance(n)) return 0;
+    arrays[0] = (checkpoint_array){.name = "timesteps/loss",
+                                   .rank = 2,
+                                   .shape = {steps, TIMESTEP_LOSSES},
+                                   .at = n->timesteps.loss};
+    arrays[1] = (checkpoint_array){
+        .name = "timesteps/count", .rank = 1, .shape = {steps}, .at = n->timesteps.count};
+    return NOISING_ARRAYS;
+}
+
+status noising_restored(noising *n) {
+    return has_importance(n) ? timesteps_restore(&n->timesteps) : ST_OK;
 }
 
 struct validator {
@@ -198,7 +274,8 @@ static status run_batch(validator *v, int64_t first, int64_t count, int64_t tota
         d->conditional = true;
         rng_stream noise = rng_open((uint64_t)n->study->seed, RNG_VALIDATE, (uint64_t)k, 0);
         TRY(slices_get(n->validation, k * slice_total / total, &d->slice));
-        add_noise(n, d, process_spread(&n->process, k, total), &noise);
+        rng_fill_normal(&noise, d->x_t, n->config.size * n->config.size);
+        add_noise(n, d, process_spread(&n->process, k, total));
         TRY(copy_to_slot(n, v->plan, b, d));
     }
     TRY(plan_forward(v->plan, NULL));

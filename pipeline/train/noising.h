@@ -6,6 +6,9 @@
 #ifndef CTAUG_PIPELINE_TRAIN_NOISING_H
 #define CTAUG_PIPELINE_TRAIN_NOISING_H
 
+#include "model/diffusion/hybrid.h"
+#include "model/diffusion/timesteps.h"
+#include "io/checkpoint.h"
 #include "pipeline/common/denoiser.h"
 #include "pipeline/data/mixture.h"
 #include "pipeline/data/prefetch.h"
@@ -14,7 +17,7 @@
 typedef struct noised_sample {
     slice_sample slice;
     float *x_t, *target; /* size*size */
-    noise_level at;      /* of x_t */
+    noise_level at;      /* of x_t; t 0: not drawn yet, x_t is the noise */
     bool conditional;    /* false: all conditions are dropped */
 } noised_sample;
 
@@ -28,7 +31,9 @@ typedef struct noising {
     graph *graph;
     node loss;
     process process;
-    prefetch *prefetch; /* fills the slots; from an announcement on it alone draws from train */
+    bound bound;         /* of the loss, with a learned variance */
+    timesteps timesteps; /* with train.t_sampling: importance */
+    prefetch *prefetch;  /* fills the slots; from an announcement on it alone draws from train */
     noised_sample *slots;
     int64_t slot_count;
     noised_sample validation_sample;
@@ -56,6 +61,17 @@ status noising_add_unlabelled(noising *n, slices *unlabelled, bool pseudo_labels
  * is multiplied into the weights that the trainer has set. From an announcement to the next fill or close nothing else may use the slices `train`. Local. */
 status noising_fill(void *context, plan *pl, int64_t first, int64_t count);
 void noising_announce(void *context, int64_t first, int64_t count);
+
+/* With train.t_sampling: importance, takes the losses of the samples first..first+count-1, all
+ * those of a step, whose time steps then count for the next one. The same on all ranks. Local. */
+void noising_learn(noising *n, int64_t first, const double *losses, int64_t count);
+
+/* The state of that in checkpoints (trainer_settings.extra): fills arrays[NOISING_ARRAYS] and
+ * returns their number, 0 without it. noising_restored() takes what was restored; ST_INTEGRITY if
+ * it makes no sense. Local. */
+enum { NOISING_ARRAYS = 2 };
+int64_t noising_state(noising *n, checkpoint_array arrays[NOISING_ARRAYS]);
+status noising_restored(noising *n);
 
 /* Computes the validation loss on fixed slices with fixed noise and with times spread evenly over
  * the training times, so that the losses of different training steps are comparable. */

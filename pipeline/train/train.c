@@ -37,6 +37,7 @@ typedef struct training {
     double sigma_data; /* of process edm; 0: another process */
     trainer *trainer;
     validator *validator;
+    checkpoint_array extra[NOISING_ARRAYS];
     history history;
     char checkpoints[PATH_SIZE], history_path[PATH_SIZE];
     char fingerprint[SHA256_HEX];
@@ -129,7 +130,10 @@ static status open_trainer(training *t) {
                             .recompute = s->train.recompute == RECOMPUTE_BLOCKS,
                             .sharded = sharding_of(s),
                             .bf16_wire = s->train.gradient_wire == WIRE_BF16,
-                            .reproducible = s->train.reproducible == SWITCH_ON};
+                            .reproducible = s->train.reproducible == SWITCH_ON,
+                            .extra = t->extra,
+                            .extra_count = noising_state(&t->noising, t->extra)};
+    set.sample_losses = set.extra_count > 0;
     TRY(trainer_create(c, &set, t->noising.graph, t->noising.loss, t->stage->engine, &t->trainer));
     TRY(comm_agree(c, validator_open(&t->noising, t->stage, &t->validator)));
     if (trainer_lacks_shared_memory(t->trainer))
@@ -229,7 +233,10 @@ static status restore(training *t) {
         TRY(comm_agree(c, comm_rank(c) == 0 ? choose_checkpoints(t, &found) : ST_OK));
         TRY(trainer_find(c, t->checkpoints, t->fingerprint, t->stage->log, &found));
     }
-    if (found.step >= 0) TRY(trainer_restore(t->trainer, t->checkpoints, found.step));
+    if (found.step >= 0) {
+        TRY(trainer_restore(t->trainer, t->checkpoints, found.step));
+        TRY(comm_agree(c, noising_restored(&t->noising)));
+    }
     if (trainer_changed_precision(t->trainer))
         log_warning(t->stage->log,
                     "the checkpoint was not trained in %s, which train.precision: %s "
@@ -353,6 +360,9 @@ static status run_steps(training *t) {
     while (trainer_step_count(t->trainer) < s->train.steps) {
         trainer_report report;
         TRY(trainer_step(t->trainer, &feed, *t->stage->stop_requested != 0, &report));
+        if (!report.skipped)
+            noising_learn(&t->noising, (trainer_step_count(t->trainer) - 1) * s->train.batch,
+                          trainer_sample_losses(t->trainer), s->train.batch);
         activity_step(trainer_step_count(t->trainer));
         TRY(log_step(t, &report));
         if (trainer_step_count(t->trainer) % CHECK_EVERY == 0) TRY(trainer_check_equal(t->trainer));

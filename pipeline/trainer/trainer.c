@@ -92,6 +92,10 @@ static status open_state(trainer *t) {
     TRY(array_alloc(&t->keys, s->micro_batch, sizeof *t->keys, "sample indices"));
     TRY(array_alloc(&t->losses, micro_batches, sizeof *t->losses, "losses"));
     t->shared_count = SHARED_LOSS + comm_size(t->comm);
+    if (s->sample_losses) {
+        TRY(array_alloc(&t->sample_losses, s->batch, sizeof *t->sample_losses, "losses"));
+        t->shared_count += s->batch;
+    }
     TRY(array_alloc(&t->shared, t->shared_count, sizeof *t->shared, "sums of a step"));
     if (s->reproducible && micro_batches > 1)
         TRY(sum_stack_create(t->params->total, micro_batches, &t->partial));
@@ -143,6 +147,7 @@ void trainer_destroy(trainer *t) {
     free(t->ema);
     free(t->keys);
     free(t->losses);
+    free(t->sample_losses);
     free(t->shared);
     free(t);
 }
@@ -184,6 +189,8 @@ static status accumulate(trainer *t, const trainer_feed *feed, int64_t first, in
     tensor y = plan_output(t->plan, t->loss);
     *loss = 0;
     for (int64_t b = 0; b < count; b++) *loss += (double)((float *)y.at)[b];
+    for (int64_t b = 0; t->sample_losses && b < count; b++)
+        t->sample_losses[first - t->step * t->set.batch + b] = (double)((float *)y.at)[b];
     activity_progress();
     TRY(plan_backward(t->plan, last ? reduction_ready : NULL, t->reduction));
     if (t->partial && !last) sum_stack_push(t->partial, t->params->grad);
@@ -204,6 +211,8 @@ static status compute_gradient(trainer *t, const trainer_feed *feed, double *los
         plan_params_changed(t->plan);
     }
     memset(t->params->grad, 0, (size_t)t->params->total * sizeof(float));
+    if (t->sample_losses)
+        memset(t->sample_losses, 0, (size_t)t->set.batch * sizeof *t->sample_losses);
     if (t->partial) sum_stack_clear(t->partial);
     reduction_begin(t->reduction, t->params->grad, t->partial);
     for (int64_t i = low; i < high && st == ST_OK; i += micro, k++) {
@@ -230,6 +239,11 @@ static void add_squares(trainer *t) {
     }
 }
 
+/* The samples' losses are the last elements of trainer.shared. */
+static double *shared_losses(const trainer *t) {
+    return t->shared + SHARED_LOSS + comm_size(t->comm);
+}
+
 /* Shares loss, gradient norm, stop requests and the learning rate of rank 0: the cosine of another
  * processor's libm may differ in the last bit, and the parameters of the ranks would diverge.
  * Collective. */
@@ -241,6 +255,8 @@ static status share_numbers(trainer *t, double loss, bool stop_requested, traine
     if (comm_rank(t->comm) == 0)
         t->shared[SHARED_RATE] = learning_rate(t->step, t->set.warmup, t->set.steps, t->set.lr);
     t->shared[SHARED_LOSS + comm_rank(t->comm)] = loss;
+    if (t->sample_losses)
+        memcpy(shared_losses(t), t->sample_losses, (size_t)t->set.batch * sizeof(double));
     add_squares(t);
     report->update += log_seconds() - began;
     began = log_seconds();
@@ -248,6 +264,8 @@ static status share_numbers(trainer *t, double loss, bool stop_requested, traine
     report->exposed += log_seconds() - began;
     for (int p = 0; p < GRADIENT_PARTS; p++) square += t->shared[SHARED_PARTS + p];
     report->scale = t->scale.scale;
+    for (int64_t i = 0; t->sample_losses && i < t->set.batch; i++)
+        t->sample_losses[i] = shared_losses(t)[i] * (double)t->set.batch / report->scale;
     report->loss = tree_sum_f64(t->shared + SHARED_LOSS, comm_size(t->comm)) / report->scale;
     report->gradient_norm = sqrt(square) / report->scale;
     report->stop = t->shared[SHARED_STOP] > 0;
@@ -334,6 +352,7 @@ done:
 bool trainer_lacks_shared_memory(const trainer *t) {
     return reduction_lacks_shared_memory(t->reduction);
 }
+const double *trainer_sample_losses(const trainer *t) { return t->sample_losses; }
 int64_t trainer_step_count(const trainer *t) { return t->step; }
 params *trainer_params(trainer *t) { return t->params; }
 const plan *trainer_plan(const trainer *t) { return t->plan; }

@@ -32,9 +32,14 @@ typedef struct trainer_settings {
     bool recompute;        /* activations inside blocks are recomputed in the backward pass */
     sharding sharded;      /* a rank stores moments and EMA of its part only, and updates it */
     bool bf16_wire;        /* gradients are sent between nodes in bf16 */
-    bool reproducible; /* micro-batches are summed in a fixed tree: the same bits for every number
-                          of ranks that is a power of two, with equal threads */
-    int together;      /* max ranks that share memory; 0: all of a node */
+    bool reproducible;  /* micro-batches are summed in a fixed tree: the same bits for every number
+                           of ranks that is a power of two, with equal threads */
+    int together;       /* max ranks that share memory; 0: all of a node */
+    bool sample_losses; /* trainer_sample_losses() are wanted */
+    /* Arrays of the caller that belong to the state, equal on all ranks: they are written to
+     * checkpoints and restored from them. Borrowed. */
+    const checkpoint_array *extra;
+    int64_t extra_count;
 } trainer_settings;
 
 /* The source of samples. The callbacks are Local. */
@@ -84,6 +89,10 @@ void trainer_destroy(trainer *t); /* Collective */
  * fall do not count. Collective. */
 status trainer_step(trainer *t, const trainer_feed *feed, bool stop_requested,
                     trainer_report *report);
+
+/* The losses of the last step's samples, [batch], as their mean is in the report; on every rank,
+ * with the same bits. Valid until the next step, with settings->sample_losses. Local. */
+const double *trainer_sample_losses(const trainer *t);
 
 /* ST_INTERNAL unless the parameters of all ranks have the same bits. Collective. */
 status trainer_check_equal(const trainer *t);

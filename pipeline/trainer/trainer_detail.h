@@ -23,6 +23,8 @@ struct trainer {
     double *losses;     /* of this rank's micro-batches */
     double *shared;     /* [shared_count]: what a step sums over ranks besides the gradient */
     int64_t shared_count;
+    double *sample_losses; /* [batch], 0 for those of other ranks until they are summed; NULL: not
+                              wanted */
     loss_scale scale;
     int64_t step;
     int64_t skips; /* skipped steps in a row */

@@ -78,12 +78,14 @@ static void name_arrays(const params *p, const char *group, float *flat, checkpo
 static status all_arrays(const trainer *t, const whole_state *w, checkpoint_array **arrays,
                          int64_t *n) {
     *n = 0;
-    status st = array_alloc(arrays, 4 * t->params->count, sizeof **arrays, "checkpoint arrays");
+    const int64_t most = 4 * t->params->count + t->set.extra_count;
+    status st = array_alloc(arrays, most, sizeof **arrays, "checkpoint arrays");
     if (st != ST_OK) return st;
     name_arrays(t->params, "parameters", t->params->value, *arrays, n);
     name_arrays(t->params, "adam_m", w->m, *arrays, n);
     name_arrays(t->params, "adam_v", w->v, *arrays, n);
     if (w->ema) name_arrays(t->params, "ema", w->ema, *arrays, n);
+    for (int64_t i = 0; i < t->set.extra_count; i++) (*arrays)[(*n)++] = t->set.extra[i];
     return ST_OK;
 }
 
@@ -181,6 +183,19 @@ done:
     return st;
 }
 
+/* Gives all ranks the arrays of the caller. Collective. */
+static status share_extra(const trainer *t) {
+    status st = ST_OK;
+    for (int64_t i = 0; i < t->set.extra_count; i++) {
+        const checkpoint_array *a = &t->set.extra[i];
+        int64_t bytes = sizeof(float);
+        for (int k = 0; k < a->rank; k++) bytes *= a->shape[k];
+        TRY(comm_broadcast(t->comm, a->at, bytes, 0));
+    }
+done:
+    return st;
+}
+
 /* The scalars of a checkpoint, in the order of the file. */
 enum { STEP, SKIPS, LOSS_SCALE, LOSS_SCALE_GOOD, BF16 };
 
@@ -244,6 +259,7 @@ status trainer_restore(trainer *t, const char *directory, int64_t step) {
     TRY(scatter(t, w.ema, t->ema)); /* first: the others use the gradient buffer, where it is */
     TRY(scatter(t, w.m, t->m));
     TRY(scatter(t, w.v, t->v));
+    TRY(share_extra(t));
     t->step = step;
     t->skips = (int64_t)scalars[SKIPS].value;
     loss_scale_restore(&t->scale, scalars[LOSS_SCALE].value,

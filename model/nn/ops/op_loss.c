@@ -1,38 +1,14 @@
-/* Regression losses: weight * mean over a sample of |d|, d^2 or Huber(d), d = predicted - target
- * (Huber 1964 with delta = 1: d^2 / 2 for |d| <= 1, else |d| - 1/2). */
+/* Regression losses: weight * mean over a sample of the penalty (model/nn/ops/penalty.h) of
+ * predicted - target. */
 #include "model/nn/op.h"
+#include "model/nn/ops/penalty.h"
 
-#include <math.h>
 #include <string.h>
 
 static const char *const loss_names[] = {
     [LOSS_L1] = "l1", [LOSS_L2] = "l2", [LOSS_HUBER] = "huber"};
 
 const named_table loss_kinds = NAMED_TABLE("loss", loss_names);
-
-static double penalty(loss_kind kind, double d) {
-    switch (kind) {
-    case LOSS_L1:
-        return fabs(d);
-    case LOSS_L2:
-        return d * d;
-    case LOSS_HUBER:
-        return fabs(d) <= 1 ? d * d / 2 : fabs(d) - 0.5;
-    }
-    return 0;
-}
-
-static float slope(loss_kind kind, float d) {
-    switch (kind) {
-    case LOSS_L1:
-        return (float)((d > 0) - (d < 0));
-    case LOSS_L2:
-        return 2 * d;
-    case LOSS_HUBER:
-        return d > 1 ? 1 : d < -1 ? -1 : d;
-    }
-    return 0;
-}
 
 static status loss_forward(op_run *r) {
     int64_t n = tensor_sample(&r->in[0]);
@@ -58,7 +34,7 @@ static status loss_backward(op_run *r) {
     for (int64_t b = 0; b < r->batch; b++) {
         float factor = ((const float *)r->grad_out)[b] * weight[b] / (float)n;
         for (int64_t i = b * n; i < (b + 1) * n; i++)
-            dx[i] = factor * slope(kind, predicted[i] - target[i]);
+            dx[i] = factor * penalty_slope(kind, predicted[i] - target[i]);
     }
     return ST_OK;
 }

@@ -1,0 +1,38 @@
+"""What the tests of trainings share: checkpoints as arrays, and jobs that are killed."""
+import os
+import time
+
+import h5py
+import numpy
+
+
+def newest(out):
+    steps = sorted(d for d in os.listdir(f"{out}/checkpoints")
+                   if d.startswith("step-") and ".tmp." not in d)
+    return f"{out}/checkpoints/{steps[-1]}" if steps else None
+
+
+def arrays(path):
+    found = {}
+    with h5py.File(f"{path}/state.h5", "r") as f:
+        f.visititems(lambda name, item: found.update({name: item[()]})
+                     if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
+def same(a, b):
+    a, b = arrays(a), arrays(b)
+    assert a.keys() == b.keys() and len(a) > 100, (len(a), len(b))
+    for name in a:
+        assert numpy.array_equal(a[name], b[name]), name
+
+
+def kill_when(process, condition, sign):
+    """Sends the signal to all processes of the job as soon as the condition holds."""
+    for _ in range(2400):
+        if condition() or process.poll() is not None:
+            break
+        time.sleep(0.05)
+    assert process.poll() is None, "the training ended before it could be interrupted"
+    os.killpg(process.pid, sign)
+    return process.wait(timeout=60)
