@@ -1,5 +1,5 @@
-"""With a learned variance and importance sampling a training ends in the same bits on 1 and 2 ranks,
-and after it was killed, though the losses decide which time steps are drawn."""
+"""With a learned variance and importance sampling a training ends in the same bits on 1 and 2
+ranks, and after it was killed, though the losses decide which time steps are drawn."""
 import json
 import os
 import shutil

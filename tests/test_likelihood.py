@@ -1,5 +1,5 @@
-"""Bits per pixel of held-out slices: a network that has learnt nothing predicts v = 0, so that every
-term of the bound is an integral over one normal variable a pixel, which numpy computes from the
+"""Bits per pixel of held-out slices: a network that has learnt nothing predicts v = 0, so that
+every term of the bound is an integral over one normal variable a pixel, which numpy computes from the
 store. The same numbers on 1 and 2 ranks; the terms add up; sampling with the learned variance."""
 import itertools
 import json
@@ -32,7 +32,7 @@ def schedule():
 
 
 def expected(hu, counts, variance):
-    """L_T, L_0 and L_1 .. L_{T-1} in bits per pixel of pixels with these HU, each counted so often."""
+    """L_T, L_0 and L_1 .. L_{T-1} in bits per pixel of pixels with these HU, so many of each."""
     beta, tilde, bar, before = schedule()
     x0 = -1 + 2 * (hu - LOW) / (HIGH - LOW)
     share = counts / counts.sum()
@@ -59,8 +59,8 @@ def expected(hu, counts, variance):
 
 
 def check_terms(found, store, variance):
-    """The measured terms are those of two of the patients. L_T has no noise; the noise of the others
-    is averaged over 16 slices of 1024 pixels, a fourth of which are not air."""
+    """The measured terms are those of two of the patients. L_T has no noise; the noise of the
+    others is averaged over 16 slices of 1024 pixels, a fourth of which are not air."""
     volumes, _ = chain.read_store(store)
     of_patient = []
     for hu, _, _ in volumes.values():

@@ -321,13 +321,16 @@ done:
 
 /* Local. */
 static void log_likelihood(const evaluation *e, const likelihood *l) {
-    const estimate *bits = l->bits;
+    const estimate *bits = l->bits, *total = &bits[LIKELIHOOD_TOTAL];
+    char interval[64] = "";
+    if (!isnan(total->low))
+        snprintf(interval, sizeof interval, " [%.4f, %.4f]", total->low, total->high);
     log_info(e->stage->log,
-             "evaluate: %.4f [%.4f, %.4f] bits per pixel of %" PRId64 " held-out real slices of "
+             "evaluate: %.4f%s bits per pixel of %" PRId64 " held-out real slices of "
              "%" PRId64 " patient%s (L_T %.4f, L_1 .. L_{T-1} %.4f, L_0 %.4f)",
-             bits[LIKELIHOOD_TOTAL].value, bits[LIKELIHOOD_TOTAL].low, bits[LIKELIHOOD_TOTAL].high,
-             l->slices, l->patients, l->patients == 1 ? "" : "s", bits[LIKELIHOOD_PRIOR].value,
-             bits[LIKELIHOOD_STEPS].value, bits[LIKELIHOOD_DECODER].value);
+             total->value, interval, l->slices, l->patients, l->patients == 1 ? "" : "s",
+             bits[LIKELIHOOD_PRIOR].value, bits[LIKELIHOOD_STEPS].value,
+             bits[LIKELIHOOD_DECODER].value);
 }
 
 /* Logs FID, bits per pixel, Dice and an event. Local. */

@@ -4,6 +4,8 @@
 
 #include <math.h>
 
+enum { CURVES = 5 }; /* at most, in one chart */
+
 static interval term(const json_t *e, const char *name) {
     return figure_interval(json_object_get(json_object_get(e, "terms"), name), "value");
 }
@@ -89,17 +91,37 @@ static void draw_entry(drawing *g, int series, const json_t *e, const scale *x, 
     }
 }
 
+/* Entry `nth` of those that are drawn: the first of each number of labelled patients; NULL: there
+ * are no more. Borrowed. */
+static const json_t *drawn_entry(const json_t *list, int nth) {
+    double last = NAN;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *e = json_array_get(list, i);
+        const double labelled = figure_number(e, "labelled");
+        if (i > 0 && labelled == last) continue;
+        last = labelled;
+        if (nth-- == 0) return e;
+    }
+    return NULL;
+}
+
 static void draw_curve(document *d, const json_t *list) {
+    const json_t *e;
     scale x = {.high = 0.1, .first = 90, .last = DRAWING_WIDTH - 14};
     scale y = {.low = INFINITY, .high = -INFINITY, .first = 280, .last = 30};
-    for (size_t i = 0; i < json_array_size(list); i++) extend(json_array_get(list, i), &x, &y);
+    for (int k = 0; k < CURVES && (e = drawn_entry(list, k)) != NULL; k++) extend(e, &x, &y);
     if (!isfinite(y.low) || !isfinite(y.high) || !isfinite(x.high)) return;
     y.low -= 0.2;
     y.high += 0.2;
     drawing *g = document_drawing(d, "Bits per pixel by time step", 334);
     draw_axes(g, &x, &y);
-    for (size_t i = 0; i < json_array_size(list); i++)
-        draw_entry(g, (int)(i % DRAWING_SERIES), json_array_get(list, i), &x, &y);
+    for (int k = 0; k < CURVES && (e = drawn_entry(list, k)) != NULL; k++) {
+        const double at = 340 + 96 * k;
+        draw_entry(g, k, e, &x, &y);
+        draw_symbol(g, k, at, 12, "%s labelled", show(figure_number(e, "labelled"), 0).text);
+        draw_text(g, INK_TEXT, ANCHOR_START, at + 12, 16, "%s labelled",
+                  show(figure_number(e, "labelled"), 0).text);
+    }
 }
 
 void chapter_likelihood(document *d, const json_t *m) {
@@ -119,6 +141,7 @@ void chapter_likelihood(document *d, const json_t *m) {
     draw_curve(d, list);
     document_text(d, BLOCK_NOTE,
                   "Values of another window, size or set of conditions cannot be compared. "
-                  "Intervals: 95 %%, over patients. The curve has L_0 at t = 1 and the mean "
-                  "L_(t-1) of groups of time steps behind it.");
+                  "Intervals: 95 %%, over patients. A curve has L_0 at t = 1 and the mean L_(t-1) "
+                  "of groups of time steps behind it, for the first set of each number of labelled "
+                  "patients.");
 }

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Makes bound.h: the variational bound of normally distributed data in closed form, and masses of the
-normal distribution by scipy, for tests/test_bound.c.
+"""Makes bound.h: the variational bound of normally distributed data in closed form, and masses of
+the normal distribution by scipy, for tests/test_bound.c.
 
 The data are N(m, C) in four dimensions, C = Q diag(lambda) Q. Given x_t, x_0 is normal with mean
 m + G (x_t - alpha m) and covariance P = C - alpha G C, G = alpha C (alpha^2 C + (1 - alpha^2))^-1.
-The exact denoiser predicts the mean, so its squared error has the expectation diag(P). With that the
-expectation of each divergence is a closed form; that of L_0 is an integral over one error a pixel.
+The exact denoiser predicts the mean, so its squared error has the expectation diag(P). With that
+the expectation of each divergence is a closed form; that of L_0 is an integral over one error a pixel.
 Written from Ho et al. 2020 and Nichol & Dhariwal 2021, without the code under test.
 Run from the top: python3 tests/golden/bound.py > tests/golden/bound.h
 """
@@ -87,7 +87,7 @@ print("static const double golden_mass[][3] = {")
 for low, high in [(-0.5, 0.5), (-1, 3), (0, 1e-3), (5, 5.001), (-8.3, -8.2), (20, 21), (24.9, 25.3),
                   (25.1, 25.2), (30, 30.001), (-40.5, -40), (100, 101), (1000, 1000.01), (-3, -2.999),
                   (-0.0004, 0.0006)]:
-    a, b = (-high, -low) if low > 0 else (low, high)  # the lower tail, where log_ndtr has its digits
+    a, b = (-high, -low) if low > 0 else (low, high)  # where log_ndtr has its digits
     mass = log_ndtr(b) + numpy.log1p(-numpy.exp(log_ndtr(a) - log_ndtr(b)))
     print(f"    {{{low!r}, {high!r}, {mass:.14g}}},")
 print("};")

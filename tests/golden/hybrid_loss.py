@@ -3,8 +3,8 @@
 tests/test_hybrid_loss.c.
 
 A term of L_vlb is torch.distributions' divergence of two normal distributions, or -log of a
-difference of their cdf; the prediction of x_0 is detached in it. Values follow from formulas that the
-test repeats. Run from the top: python3 tests/golden/hybrid_loss.py > tests/golden/hybrid_loss.h
+difference of their cdf; the prediction of x_0 is detached in it. Values follow from formulas that
+the test repeats. Run from the top: python3 tests/golden/hybrid_loss.py > tests/golden/hybrid_loss.h
 """
 import math
 
