@@ -247,6 +247,23 @@ static void fingerprints_of_single_keys(void **state) {
     assert_string_not_equal(one, two);
 }
 
+/* Keys that came later are in a fingerprint only if they differ from their defaults: that of an
+ * older run is the hash of the text that was made without them. */
+static void later_keys_leave_old_fingerprints(void **state) {
+    (void)state;
+    static const char old[] = "diffusion.steps=1000\ndiffusion.schedule=cosine\n"
+                              "diffusion.objective=v\ndiffusion.loss=l2\nupstream=u\n";
+    char expected[SHA256_HEX], found[SHA256_HEX];
+    study a;
+    study_defaults(&a);
+    assert_int_equal(bytes_sha256(old, (int64_t)strlen(old), expected), ST_OK);
+    fingerprint_of(&a, "diffusion", "u", found);
+    assert_string_equal(found, expected);
+    a.diffusion.shift = 2;
+    fingerprint_of(&a, "diffusion", "u", found);
+    assert_string_not_equal(found, expected);
+}
+
 static void fingerprints_follow_from_what_matters(void **state) {
     (void)state;
     study a, b;
@@ -441,6 +458,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(ranges_hold_at_their_ends),
         cmocka_unit_test(fingerprints_follow_from_what_matters),
         cmocka_unit_test(fingerprints_of_single_keys),
+        cmocka_unit_test(later_keys_leave_old_fingerprints),
         cmocka_unit_test(lists_of_texts_end_where_the_key_says),
         cmocka_unit_test(a_word_stands_for_one_value),
         cmocka_unit_test(distances_count_slips),
