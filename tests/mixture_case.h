@@ -11,19 +11,29 @@ enum { DIM = 8, PARTS = 3 };
 
 static const double part_weight[PARTS] = {0.5, 0.3, 0.2};
 
-static double part_mean(int k, int i) { return 0.9 * sin(1 + 2.1 * k + 0.8 * i); }
-static double part_variance(int k, int i) { return 0.3 + 0.2 * cos(2 + 1.3 * k + 0.9 * i); }
+static double part_mean[PARTS][DIM], part_variance[PARTS][DIM];
+
+/* Sets the means and the variances; to be called first. */
+static void mixture_set_up(void) {
+    for (int k = 0; k < PARTS; k++)
+        for (int i = 0; i < DIM; i++) {
+            part_mean[k][i] = 0.9 * sin(1 + 2.1 * k + 0.8 * i);
+            part_variance[k][i] = 0.3 + 0.2 * cos(2 + 1.3 * k + 0.9 * i);
+        }
+}
 
 /* E[x_0 | x_t = x] and E[e | x_t = x]. */
 static void mixture_denoise(double alpha, double sigma, const double *x, double *x0, double *eps) {
     double log_part[PARTS], most = -INFINITY, total = 0;
     for (int k = 0; k < PARTS; k++) {
-        log_part[k] = log(part_weight[k]);
+        double volume = 1, square = 0; /* the product of eight variances stays finite */
         for (int i = 0; i < DIM; i++) {
-            const double v = alpha * alpha * part_variance(k, i) + sigma * sigma;
-            const double d = x[i] - alpha * part_mean(k, i);
-            log_part[k] -= (log(v) + d * d / v) / 2;
+            const double v = alpha * alpha * part_variance[k][i] + sigma * sigma;
+            const double d = x[i] - alpha * part_mean[k][i];
+            volume *= v;
+            square += d * d / v;
         }
+        log_part[k] = log(part_weight[k]) - (log(volume) + square) / 2;
         most = fmax(most, log_part[k]);
     }
     memset(x0, 0, DIM * sizeof *x0);
@@ -32,9 +42,9 @@ static void mixture_denoise(double alpha, double sigma, const double *x, double 
     for (int k = 0; k < PARTS; k++) {
         const double part = exp(log_part[k] - most) / total;
         for (int i = 0; i < DIM; i++) {
-            const double c = part_variance(k, i), v = alpha * alpha * c + sigma * sigma;
-            const double d = x[i] - alpha * part_mean(k, i);
-            x0[i] += part * (part_mean(k, i) + alpha * c / v * d);
+            const double c = part_variance[k][i], v = alpha * alpha * c + sigma * sigma;
+            const double d = x[i] - alpha * part_mean[k][i];
+            x0[i] += part * (part_mean[k][i] + alpha * c / v * d);
             eps[i] += part * sigma / v * d;
         }
     }
@@ -42,15 +52,15 @@ static void mixture_denoise(double alpha, double sigma, const double *x, double 
 
 static double mixture_mean(int i) {
     double sum = 0;
-    for (int k = 0; k < PARTS; k++) sum += part_weight[k] * part_mean(k, i);
+    for (int k = 0; k < PARTS; k++) sum += part_weight[k] * part_mean[k][i];
     return sum;
 }
 
 static double mixture_covariance(int i, int j) {
     double sum = 0;
     for (int k = 0; k < PARTS; k++)
-        sum += part_weight[k] * (part_mean(k, i) * part_mean(k, j) +
-                                 (i == j ? part_variance(k, i) : 0));
+        sum += part_weight[k] *
+               (part_mean[k][i] * part_mean[k][j] + (i == j ? part_variance[k][i] : 0));
     return sum - mixture_mean(i) * mixture_mean(j);
 }
 

@@ -116,8 +116,8 @@ static void split_undoes_target(void **state) {
     rng_fill_normal(&r, x0, N);
     rng_fill_normal(&r, e, N);
     for (int kind = 0; kind <= PROCESS_FLOW; kind++) {
-        process p = open_process(
-            (process_settings){.kind = (process_kind)kind, .objective = OBJECTIVE_V});
+        process p =
+            open_process((process_settings){.kind = (process_kind)kind, .objective = OBJECTIVE_V});
         for (int k = 0; k < 4; k++) {
             const noise_level at = process_level(&p, times[kind][k]);
             process_diffuse(&at, x0, e, x_t, N);

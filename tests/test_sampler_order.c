@@ -162,9 +162,9 @@ static double order_of(const process *p, sampler_kind sampler, time_grid_kind gr
 static const struct {
     sampler_kind sampler;
     double low, high;
-} deterministic[] = {{SAMPLER_EULER, 0.75, 1.25},    {SAMPLER_DDIM, 0.75, 1.25},
-                     {SAMPLER_HEUN, 1.75, 2.25},     {SAMPLER_MIDPOINT, 1.75, 2.25},
-                     {SAMPLER_PLMS, 1.75, 4.25},     {SAMPLER_DPM_2M, 1.75, 2.25},
+} deterministic[] = {{SAMPLER_EULER, 0.75, 1.25},  {SAMPLER_DDIM, 0.75, 1.25},
+                     {SAMPLER_HEUN, 1.75, 2.25},   {SAMPLER_MIDPOINT, 1.75, 2.25},
+                     {SAMPLER_PLMS, 1.75, 4.25},   {SAMPLER_DPM_2M, 1.75, 2.25},
                      {SAMPLER_UNIPC_2, 2.75, 3.25}};
 
 /* The range of noise levels is narrow enough for 8 steps to be in the range where the leading term
@@ -214,9 +214,8 @@ static void check_moments(const sampling *how) {
             double sum = 0;
             for (int64_t b = 0; b < MANY; b++)
                 sum += ((double)x[b * DIM + i] - mean[i]) * ((double)x[b * DIM + j] - mean[j]);
-            const double spread = sqrt((mixture_covariance(i, i) * mixture_covariance(j, j) +
-                                        expected * expected) /
-                                       MANY);
+            const double spread = sqrt(
+                (mixture_covariance(i, i) * mixture_covariance(j, j) + expected * expected) / MANY);
             assert_float_equal(sum / (MANY - 1), expected, 5 * spread + 0.01);
         }
     }
@@ -330,5 +329,6 @@ int main(void) {
         cmocka_unit_test(evaluations_are_counted),
         cmocka_unit_test(what_does_not_fit_is_refused),
     };
+    mixture_set_up();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

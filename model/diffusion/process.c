@@ -45,7 +45,8 @@ static double log_ratio(const schedule *s, int64_t t) {
 /* alpha_bar at t = 1..T, and 1 at t = 0. */
 static double alpha_bar_at(const schedule *s, double t) {
     const int64_t below = (int64_t)floor(t);
-    if ((double)below == t || below < 1) return schedule_alpha_bar(s, below < 1 && t > 0 ? 1 : below);
+    if ((double)below == t || below < 1)
+        return schedule_alpha_bar(s, below < 1 && t > 0 ? 1 : below);
     const double along = t - (double)below;
     const double ratio = (1 - along) * log_ratio(s, below) + along * log_ratio(s, below + 1);
     return 1 / (1 + exp(-2 * ratio));
@@ -148,8 +149,8 @@ static noise_level flow_level(const process *p, double t) {
 }
 
 static double flow_quantile(const process *p, double share) {
-    const double t = p->set.times == FLOW_LOGIT_NORMAL ? 1 / (1 + exp(-normal_quantile(share)))
-                                                       : share;
+    const double t =
+        p->set.times == FLOW_LOGIT_NORMAL ? 1 / (1 + exp(-normal_quantile(share))) : share;
     return process_shifted(p, t);
 }
 
@@ -206,8 +207,8 @@ static const struct row {
 };
 
 static const char *const WEIGHTS[] = {[WEIGHT_UNIFORM] = "uniform", [WEIGHT_MIN_SNR] = "min-snr"};
-static const char *const TIMES[] = {[FLOW_UNIFORM] = "uniform",
-                                    [FLOW_LOGIT_NORMAL] = "logit-normal"};
+static const char *const TIMES[] = {
+    [FLOW_UNIFORM] = "uniform", [FLOW_LOGIT_NORMAL] = "logit-normal"};
 
 const named_table process_kinds = NAMED_TABLE("process", TABLE);
 const named_table level_weights = NAMED_TABLE("weight", WEIGHTS);

@@ -62,8 +62,7 @@ static void clamp(const noise_level *at, double clip, const float *x_t, float *x
 static void correct(const sampler_state *s, int64_t b, const noise_level *at, const float *x_t,
                     float *x0, float *eps) {
     s->how->correct(s->context, b, x0);
-    for (int64_t i = 0; i < s->n; i++)
-        eps[i] = (float)((x_t[i] - at->alpha * x0[i]) / at->sigma);
+    for (int64_t i = 0; i < s->n; i++) eps[i] = (float)((x_t[i] - at->alpha * x0[i]) / at->sigma);
 }
 
 status sampler_evaluate(sampler_state *s, const noise_level *at, const float *x) {

@@ -2,8 +2,8 @@
  *
  *     x_to = (sigma_to / sigma) x - alpha_to (e^-h - 1) D,
  *
- * where D is x_0, extrapolated from the evaluations of this step and of the one before it. A step to
- * data (h infinite) ends in x_0.
+ * where D is x_0, extrapolated from the evaluations of this step and of the one before it. A step
+ * to data (h infinite) ends in x_0.
  */
 #include "model/diffusion/sampler_step.h"
 

@@ -71,8 +71,7 @@ status sampler_ddim(sampler_state *s) {
     const double bar = s->at.signal, bar_to = s->to.signal;
     double sigma = s->how->eta * sqrt((1 - bar_to) / (1 - bar)) * sqrt(1 - bar / bar_to);
     double rest = 1 - bar_to - sigma * sigma;
-    const step_rule rule = {
-        .x0 = sqrt(bar_to), .eps = rest > 0 ? sqrt(rest) : 0, .noise = sigma};
+    const step_rule rule = {.x0 = sqrt(bar_to), .eps = rest > 0 ? sqrt(rest) : 0, .noise = sigma};
     return take_step(s, &rule, NULL);
 }
 

@@ -1,10 +1,11 @@
 /* Methods for ordinary differential equations in the straight coordinates of the process
  * (process_frame): dz / du = d = slope x_0 + e.
  *
- * An Euler step with d ends on the line of the evaluation, alpha x_0 + sigma e. Other methods take a
- * mean derivative d' and differ from it by scale (u_to - u) (d' - d); written so, large terms do not
- * cancel. A step to data (sigma 0) is an Euler step: its weight in the error falls with the square
- * of the step or, where the last level is fixed, it is a map that all numbers of steps share.
+ * An Euler step with d ends on the line of the evaluation, alpha x_0 + sigma e. Other methods take
+ * a mean derivative d' and differ from it by scale (u_to - u) (d' - d); written so, large terms do
+ * not cancel. A step to data (sigma 0) is an Euler step: its weight in the error falls with the
+ * square of the step or, where the last level is fixed, it is a map that all numbers of steps
+ * share.
  */
 #include "model/diffusion/sampler_step.h"
 
@@ -30,8 +31,7 @@ static status finish_heun(sampler_state *s, const float *first) {
     const double half = step_length(s) / 2, slope = process_frame_of(s->how->process, &s->at).slope;
     sampler_line(s, &s->to, s->x);
     TRY(sampler_evaluate(s, &s->to, s->x));
-    const sampler_term terms[] = {
-        {1, s->x}, {half * slope, s->x0}, {half, s->eps}, {-half, first}};
+    const sampler_term terms[] = {{1, s->x}, {half * slope, s->x0}, {half, s->eps}, {-half, first}};
     sampler_sum(s, terms, 4, s->x);
 done:
     return st;

@@ -14,14 +14,14 @@ typedef struct sampler_state {
     void *context;
     const uint64_t *index; /* [batch] */
     int64_t batch, n, count;
-    float *x;                          /* the samples at the level `at` */
-    float *x0, *eps;                   /* of the last evaluation */
-    float *predicted, *unconditional;  /* scratch of an evaluation */
-    float *noise;                      /* of the present step */
-    float *kept[SAMPLER_KEPT];         /* those that the sampler asks for: its own */
-    int64_t step;                      /* 0, 1, ... */
-    noise_level at, to;                /* the ends of this step */
-    noise_level before, earlier;       /* `at` of the last step, and of the one before it */
+    float *x;                         /* the samples at the level `at` */
+    float *x0, *eps;                  /* of the last evaluation */
+    float *predicted, *unconditional; /* scratch of an evaluation */
+    float *noise;                     /* of the present step */
+    float *kept[SAMPLER_KEPT];        /* those that the sampler asks for: its own */
+    int64_t step;                     /* 0, 1, ... */
+    noise_level at, to;               /* the ends of this step */
+    noise_level before, earlier;      /* `at` of the last step, and of the one before it */
 } sampler_state;
 
 /* One step: x at s->at becomes x at s->to. */

@@ -13,15 +13,14 @@ static double from_1_to_0(int64_t k, int64_t steps) {
 }
 
 /* A flow ends at t = 0 itself: its points fall evenly from 1 to 0 at k = steps. */
-static double flow_along(int64_t k, int64_t steps) {
-    return (double)(steps - k) / (double)steps;
-}
+static double flow_along(int64_t k, int64_t steps) { return (double)(steps - k) / (double)steps; }
 
 static double uniform(const process *p, int64_t k, int64_t steps) {
     if (p->set.kind == PROCESS_FLOW) return process_shifted(p, flow_along(k, steps));
     const int64_t last = p->schedule.steps;
     if (k == 0) return (double)last;
-    return (double)(1 + llround((double)(last - 1) * (double)(steps - 1 - k) / (double)(steps - 1)));
+    return (double)(1 +
+                    llround((double)(last - 1) * (double)(steps - 1 - k) / (double)(steps - 1)));
 }
 
 /* (sigma / alpha)^(1 / rho) falls evenly. */
@@ -65,7 +64,8 @@ status time_grid_fill(const process *p, time_grid_kind kind, int64_t steps, doub
     if (!time_grid_fits(kind, p->set.kind))
         return status_fail(ST_USAGE, "time grid %s does not fit process %s", TABLE[kind].name,
                            named_table_name(&process_kinds, (int)p->set.kind));
-    if (steps < 1) return status_fail(ST_USAGE, "%" PRId64 " sampling steps: take 1 or more", steps);
+    if (steps < 1)
+        return status_fail(ST_USAGE, "%" PRId64 " sampling steps: take 1 or more", steps);
     if (kind == GRID_UNIFORM && p->set.kind == PROCESS_DDPM && steps > p->schedule.steps)
         return status_fail(ST_USAGE,
                            "%" PRId64 " sampling steps: the number must be 1 to %" PRId64

@@ -1,5 +1,5 @@
-/* Time grids: the times at which a sampler calls the network, from noise to data. A grid is a row of
- * the table in time_grid.c. */
+/* Time grids: the times at which a sampler calls the network, from noise to data. A grid is a row
+ * of the table in time_grid.c. */
 #ifndef CTAUG_MODEL_DIFFUSION_TIME_GRID_H
 #define CTAUG_MODEL_DIFFUSION_TIME_GRID_H
 

@@ -48,10 +48,16 @@ status fingerprint_of_gan(const study *s, const char *training, char hex[SHA256_
 }
 
 status fingerprint_of_guidance(const study *s, const char *upstream, char hex[SHA256_HEX]) {
-    static const char *const keys[] = {
-        "seed",         "generate.sampler",    "generate.steps", "generate.guidance",
-        "generate.eta", "generate.appearance", "generate.batch", "generate.grid", "generate.interval",
-        "generate.rescale"};
+    static const char *const keys[] = {"seed",
+                                       "generate.sampler",
+                                       "generate.steps",
+                                       "generate.guidance",
+                                       "generate.eta",
+                                       "generate.appearance",
+                                       "generate.batch",
+                                       "generate.grid",
+                                       "generate.interval",
+                                       "generate.rescale"};
     return study_fingerprint(s, keys, sizeof keys / sizeof *keys, upstream, hex);
 }
 

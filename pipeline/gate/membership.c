@@ -10,7 +10,8 @@
 
 enum { TIMES = 4, NOISES = 2, LOSSES = TIMES * NOISES, RESAMPLES = 2000 };
 
-/* Shares of the noise levels of the training: where the loss tells members best lies among the low ones. */
+/* Shares of the noise levels of the training: where the loss tells members best lies among the low
+ * ones. */
 static const double times[TIMES] = {0.05, 0.1, 0.2, 0.4};
 static const double LEVEL = 0.95;
 

@@ -88,6 +88,11 @@ void report_run(FILE *f, const report *r);         /* report_run.c */
 void report_repeat(FILE *f, const report *r);      /* report_run.c */
 void report_citation(FILE *f, const report *r);    /* report_run.c */
 void report_methods(FILE *f, const report *r);     /* report_methods.c */
+/* Sentences on the diffusion process, on the sampler (without its end), and the references of both
+ * (report_methods_process.c). */
+void report_process_text(FILE *f, const study *s);
+void report_sampler_text(FILE *f, const report *r);
+void report_process_references(FILE *f, const report *r);
 /* The parts of the methods on synthetic data and on training with unlabelled patients, and the
  * references of both (report_methods_synthetic.c). */
 void report_methods_synthetic(FILE *f, const report *r);

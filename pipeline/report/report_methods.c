@@ -74,24 +74,7 @@ static void net_text(FILE *f, const report *r) {
 
 static void training_text(FILE *f, const report *r) {
     const study *s = r->stage->study;
-    static const char *const targets[] = {[OBJECTIVE_EPS] = "the noise",
-                                          [OBJECTIVE_X0] = "the image",
-                                          [OBJECTIVE_V] = "the velocity v (Salimans and Ho 2022)"};
-    static const char *const losses[] = {
-        [LOSS_L1] = "L1", [LOSS_L2] = "squared", [LOSS_HUBER] = "Huber"};
-    fprintf(
-        f, "It predicted %s under a %s noise schedule%s of %" PRId64 " steps with the %s loss. ",
-        targets[s->diffusion.objective], named_table_name(&schedule_kinds, s->diffusion.schedule),
-        s->diffusion.schedule == SCHEDULE_COSINE ? " (Nichol and Dhariwal 2021)" : "",
-        s->diffusion.steps, losses[s->diffusion.loss]);
-    if (s->diffusion.variance == VARIANCE_LEARNED)
-        fputs("It also predicted the variance of each step, trained on the variational bound "
-              "(L<sub>hybrid</sub> of Nichol and Dhariwal 2021). ",
-              f);
-    if (s->train.t_sampling == TIMESTEPS_IMPORTANCE)
-        fputs("Time steps were drawn in proportion to the root mean square of their last ten "
-              "losses (Nichol and Dhariwal 2021). ",
-              f);
+    report_process_text(f, s);
     fprintf(
         f,
         "AdamW (Loshchilov and Hutter 2019; peak learning rate %g, %" PRId64
@@ -153,7 +136,6 @@ static void evaluation_text(FILE *f, const report *r) {
 }
 
 void report_methods(FILE *f, const report *r) {
-    const study *s = r->stage->study;
     data_text(f, r);
     net_text(f, r);
     training_text(f, r);
@@ -167,20 +149,7 @@ void report_methods(FILE *f, const report *r) {
         "<li>Ho J, Jain A, Abbeel P. Denoising diffusion probabilistic models. NeurIPS 2020.</li>\n"
         "<li>Loshchilov I, Hutter F. Decoupled weight decay regularization. ICLR 2019.</li>\n",
         f);
-    fprintf(f, "%s\n%s\n%s\n",
-            s->diffusion.schedule == SCHEDULE_COSINE || s->diffusion.variance == VARIANCE_LEARNED ||
-                    s->train.t_sampling == TIMESTEPS_IMPORTANCE
-                ? "<li>Nichol A, Dhariwal P. Improved denoising diffusion probabilistic models. "
-                  "ICML 2021.</li>"
-                : "",
-            s->diffusion.objective == OBJECTIVE_V
-                ? "<li>Salimans T, Ho J. Progressive distillation for fast sampling of "
-                  "diffusion models. ICLR 2022.</li>"
-                : "",
-            s->generate.sampler == SAMPLER_DDIM
-                ? "<li>Song J, Meng C, Ermon S. Denoising diffusion implicit models. "
-                  "ICLR 2021.</li>"
-                : "");
+    report_process_references(f, r);
     fputs("<li>Ronneberger O, Fischer P, Brox T. U-Net: convolutional networks for "
           "biomedical image segmentation. MICCAI 2015.</li>\n"
           "<li>Dice LR. Measures of the amount of ecologic association between species. "

@@ -77,15 +77,9 @@ static void painters_text(FILE *f, const study *s) {
 
 void report_methods_synthetic(FILE *f, const report *r) {
     const study *s = r->stage->study;
-    bool ddim = s->generate.sampler == SAMPLER_DDIM;
     fputs("<p><b>Synthetic data.</b> ", f);
     maps_text(f, r);
-    fprintf(f, "Slices were sampled on these maps with %s in %" PRId64 " steps",
-            ddim ? "DDIM (Song et al. 2021)" : "ancestral sampling (Ho et al. 2020)",
-            report_sampler_steps(r));
-    if (ddim) fprintf(f, " (&eta; = %g)", s->generate.eta);
-    if (report_guidance(r) != 1)
-        fprintf(f, " with classifier-free guidance of scale %g", report_guidance(r));
+    report_sampler_text(f, r);
     if (study_chooses_guidance(s))
         fputs(", the guidance, checkpoint and number of steps of the best of several candidates on "
               "label maps of validation patients, by the Dice of a segmenter of real slices and by "

@@ -112,8 +112,9 @@ static status check_process(const study *s, const origin *o) {
     }
     if (!sampler_fits(s->generate.sampler, process)) {
         fitting(known, sizeof known, &sampler_kinds, process, fits_sampler);
-        status_fail(ST_USAGE, "generate.sampler %s does not fit diffusion.process %s; take one of "
-                              "%s",
+        status_fail(ST_USAGE,
+                    "generate.sampler %s does not fit diffusion.process %s; take one of "
+                    "%s",
                     named_table_name(&sampler_kinds, (int)s->generate.sampler), name, known);
         return LOCATED(o, "generate.sampler", "diffusion.process");
     }

@@ -172,7 +172,7 @@ typedef struct study {
         sampler_kind sampler;
         time_grid_kind grid;
         int64_t steps;
-        double guidance; /* 0: auto */
+        double guidance;             /* 0: auto */
         double interval[2], rescale; /* of guidance (model/diffusion/sampler.h) */
         double eta;
         double appearance;

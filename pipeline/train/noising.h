@@ -57,8 +57,9 @@ status noising_add_unlabelled(noising *n, slices *unlabelled, bool pseudo_labels
 
 /* The functions `fill` and `ahead` of a trainer_feed (pipeline/trainer/trainer.h) whose context is
  * a noising. They handle the training samples with the global indices first..first+count-1; time,
- * noise and dropping of conditions depend on (seed, global index) alone. The weight of a noise level
- * is multiplied into the weights that the trainer has set. From an announcement to the next fill or close nothing else may use the slices `train`. Local. */
+ * noise and dropping of conditions depend on (seed, global index) alone. The weight of a noise
+ * level is multiplied into the weights that the trainer has set. From an announcement to the next
+ * fill or close nothing else may use the slices `train`. Local. */
 status noising_fill(void *context, plan *pl, int64_t first, int64_t count);
 void noising_announce(void *context, int64_t first, int64_t count);
 

@@ -337,8 +337,8 @@ static status preview(training *t) {
     status st = ST_OK;
     const float *ema = trainer_ema(t->trainer);
     if (comm_rank(t->stage->comm) == 0)
-        st = preview_write(t->stage, store_labels(t->store), t->validation, ema,
-                           t->sigma_data, trainer_step_count(t->trainer), &t->history);
+        st = preview_write(t->stage, store_labels(t->store), t->validation, ema, t->sigma_data,
+                           trainer_step_count(t->trainer), &t->history);
     return comm_agree(t->stage->comm, st);
 }
 

@@ -1,0 +1,129 @@
+/* The methods' words for diffusion process and sampler, and their references. */
+#include "pipeline/report/report.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static const char *const LOSSES[] = {
+    [LOSS_L1] = "L1", [LOSS_L2] = "squared", [LOSS_HUBER] = "Huber"};
+
+static void ddpm_text(FILE *f, const study *s) {
+    static const char *const targets[] = {[OBJECTIVE_EPS] = "the noise",
+                                          [OBJECTIVE_X0] = "the image",
+                                          [OBJECTIVE_V] = "the velocity v (Salimans and Ho 2022)"};
+    fprintf(f, "It predicted %s under a %s noise schedule%s of %" PRId64 " steps with the %s loss",
+            targets[s->diffusion.objective],
+            named_table_name(&schedule_kinds, s->diffusion.schedule),
+            s->diffusion.schedule == SCHEDULE_COSINE ? " (Nichol and Dhariwal 2021)" : "",
+            s->diffusion.steps, LOSSES[s->diffusion.loss]);
+    if (s->diffusion.weight == WEIGHT_MIN_SNR)
+        fputs(", weighted by the signal-to-noise ratio up to 5 (Hang et al. 2023)", f);
+    fputs(". ", f);
+    if (s->diffusion.variance == VARIANCE_LEARNED)
+        fputs("It also predicted the variance of each step, trained on the variational bound "
+              "(L<sub>hybrid</sub> of Nichol and Dhariwal 2021). ",
+              f);
+    if (s->train.t_sampling == TIMESTEPS_IMPORTANCE)
+        fputs("Time steps were drawn in proportion to the root mean square of their last ten "
+              "losses (Nichol and Dhariwal 2021). ",
+              f);
+}
+
+static void flow_text(FILE *f, const study *s) {
+    fprintf(f,
+            "It predicted the velocity of a rectified flow (Liu et al. 2023) with the %s loss at "
+            "times drawn from a %s distribution%s",
+            LOSSES[s->diffusion.loss], named_table_name(&flow_times_kinds, (int)s->diffusion.times),
+            s->diffusion.times == FLOW_LOGIT_NORMAL ? " (Esser et al. 2024)" : "");
+    if (s->diffusion.shift != 1) fprintf(f, ", shifted towards noise by %g", s->diffusion.shift);
+    fputs(". ", f);
+}
+
+void report_process_text(FILE *f, const study *s) {
+    if (s->diffusion.process == PROCESS_DDPM)
+        ddpm_text(f, s);
+    else if (s->diffusion.process == PROCESS_FLOW)
+        flow_text(f, s);
+    else
+        fprintf(f,
+                "Noise levels, scaling of input and output and weights of the %s loss were those "
+                "of EDM (Karras et al. 2022). ",
+                LOSSES[s->diffusion.loss]);
+}
+
+static const struct {
+    const char *text, *reference;
+} SAMPLERS[] = {
+    [SAMPLER_DDPM] = {"ancestral sampling (Ho et al. 2020)", NULL},
+    [SAMPLER_DDIM] = {"DDIM (Song et al. 2021)",
+                      "Song J, Meng C, Ermon S. Denoising diffusion implicit models. ICLR 2021."},
+    [SAMPLER_EULER] = {"Euler's method", NULL},
+    [SAMPLER_EULER_ANCESTRAL] = {"Euler's method with noise (ancestral sampling)", NULL},
+    [SAMPLER_HEUN] = {"Heun's method", NULL},
+    [SAMPLER_MIDPOINT] = {"the midpoint rule", NULL},
+    [SAMPLER_PLMS] = {"PNDM (Liu et al. 2022)",
+                      "Liu L, Ren Y, Lin Z, Zhao Z. Pseudo numerical methods for diffusion models "
+                      "on manifolds. ICLR 2022."},
+    [SAMPLER_DPM_2M] = {"DPM-Solver++(2M) (Lu et al. 2022)",
+                        "Lu C et al. DPM-Solver++: fast solver for guided sampling of diffusion "
+                        "probabilistic models. arXiv:2211.01095, 2022."},
+    [SAMPLER_DPM_2M_SDE] = {"SDE-DPM-Solver++(2M) (Lu et al. 2022)",
+                            "Lu C et al. DPM-Solver++: fast solver for guided sampling of "
+                            "diffusion probabilistic models. arXiv:2211.01095, 2022."},
+    [SAMPLER_UNIPC_2] = {"UniPC-2 (Zhao et al. 2023)",
+                         "Zhao W et al. UniPC: a unified predictor-corrector framework for fast "
+                         "sampling of diffusion models. NeurIPS 2023."},
+};
+
+void report_sampler_text(FILE *f, const report *r) {
+    const study *s = r->stage->study;
+    const double *interval = s->generate.interval;
+    fprintf(f, "Slices were sampled on these maps with %s in %" PRId64 " steps",
+            SAMPLERS[s->generate.sampler].text, report_sampler_steps(r));
+    if (s->generate.grid != GRID_UNIFORM)
+        fprintf(f, " on a %s grid", named_table_name(&time_grid_kinds, (int)s->generate.grid));
+    if (s->generate.sampler == SAMPLER_DDIM) fprintf(f, " (&eta; = %g)", s->generate.eta);
+    if (report_guidance(r) == 1) return;
+    fprintf(f, " with classifier-free guidance of scale %g", report_guidance(r));
+    if (interval[0] > 0 || interval[1] < 1)
+        fprintf(f, " where the share of noise was %g to %g (Kynk&auml;&auml;nniemi et al. 2024)",
+                interval[0], interval[1]);
+    if (s->generate.rescale > 0)
+        fprintf(f, ", rescaled by %g (Lin et al. 2023)", s->generate.rescale);
+}
+
+static void item(FILE *f, bool wanted, const char *reference) {
+    if (wanted) fprintf(f, "<li>%s</li>\n", reference);
+}
+
+void report_process_references(FILE *f, const report *r) {
+    const study *s = r->stage->study;
+    const bool ddpm = s->diffusion.process == PROCESS_DDPM;
+    const bool flow = s->diffusion.process == PROCESS_FLOW, guided = report_guidance(r) != 1;
+    item(f, ddpm && (s->diffusion.schedule == SCHEDULE_COSINE ||
+                     s->diffusion.variance == VARIANCE_LEARNED ||
+                     s->train.t_sampling == TIMESTEPS_IMPORTANCE),
+         "Nichol A, Dhariwal P. Improved denoising diffusion probabilistic models. ICML 2021.");
+    item(f, ddpm && s->diffusion.objective == OBJECTIVE_V,
+         "Salimans T, Ho J. Progressive distillation for fast sampling of diffusion models. ICLR "
+         "2022.");
+    item(f, s->diffusion.weight == WEIGHT_MIN_SNR,
+         "Hang T et al. Efficient diffusion training via min-SNR weighting strategy. ICCV 2023.");
+    item(f, s->diffusion.process == PROCESS_EDM,
+         "Karras T et al. Elucidating the design space of diffusion-based generative models. "
+         "NeurIPS 2022.");
+    item(f, flow,
+         "Liu X, Gong C, Liu Q. Flow straight and fast: learning to generate and transfer data "
+         "with rectified flow. ICLR 2023.");
+    item(f, flow && s->diffusion.times == FLOW_LOGIT_NORMAL,
+         "Esser P et al. Scaling rectified flow transformers for high-resolution image synthesis. "
+         "ICML 2024.");
+    item(f, SAMPLERS[s->generate.sampler].reference != NULL,
+         SAMPLERS[s->generate.sampler].reference);
+    item(f, guided && (s->generate.interval[0] > 0 || s->generate.interval[1] < 1),
+         "Kynk&auml;&auml;nniemi T et al. Applying guidance in a limited interval improves sample "
+         "and distribution quality in diffusion models. NeurIPS 2024.");
+    item(f, guided && s->generate.rescale > 0,
+         "Lin S et al. Common diffusion noise schedules and sample steps are flawed. "
+         "arXiv:2305.08891, 2023.");
+}
