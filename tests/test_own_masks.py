@@ -197,6 +197,61 @@ def air_is_where_the_series_has_it(root, hu, volumes, about):
         assert painted[air].mean() < -800 and painted[soft].mean() > -100
 
 
+def whom_networks_are_tested_on(place, first):
+    """Segmentations of the archive, as masks: those of validation and test patients are left out,
+    with a NIfTI mask beside their series."""
+    trained = {v["source"].rpartition("-")[0] for v in provenance(f"{first}/synthetic")["volumes"]}
+    root = f"{place.root}/of-archive"
+    kept, left = [], []
+    os.makedirs(root)
+    for k, (path, _, patient) in enumerate(chain.segmentations(place.dicom)):
+        (kept if patient[:-1] in trained else left).append(f"{root}/{k}.dcm")
+        shutil.copy(path, f"{root}/{k}.dcm")
+        if f"{root}/{k}.dcm" in left and not os.path.exists(f"{root}/beside"):
+            shutil.copytree(os.path.dirname(path), f"{root}/beside")
+            os.remove(f"{root}/beside/{os.path.basename(path)}")
+            save_nifti(f"{root}/beside/liver.nii", np.ones((8, 32, 32), np.uint8), (5, 12, 12))
+    assert kept and left
+    left.append(f"{root}/beside/liver.nii")
+    words = "--set", f"generate.masks={root}", "--set", "generate.painters=[gaussian]"
+    said, out = generate(place, first, "tested", 2, *words)
+    for path in left:
+        assert f"left out: {path}: of a patient in the validation or the test part" in said, said
+    hashes = {h for v in provenance(f"{out}/synthetic-gaussian")["volumes"] for h in v["mask"]}
+    assert hashes == {sha256(path) for path in kept}
+    said, _ = generate(place, first, "tested", 2, *words, "--set",
+                       f"ingest.key={place.root}/no.key")
+    assert "would not be noticed" in said and not os.path.exists(f"{place.root}/no.key"), said
+
+
+def the_nearest_volume_is_laid_upon_a_mask(place, first):
+    """The map of a training volume, moved in its slices and with an empty slice before it, is most
+    like that volume; the tissue around is that of the volume, moved alike."""
+    real, names = read_store(f"{first}/store")
+    root = f"{place.root}/moved-map"
+    source = provenance(f"{first}/synthetic")["volumes"][0]["source"]
+    hu, labels, _ = real[source]
+    down, left = 3, 2
+    assert not labels[:, -down:].any() and not labels[:, :, :left].any()
+    moved = np.concatenate([np.zeros_like(labels[:1]), np.roll(labels, (down, -left), (1, 2))])
+    save_nifti(f"{root}/own_labels.nii.gz", moved, (5, 12, 12))
+    _, out = generate(place, first, "nearest", 2, "--set", f"generate.masks={root}", "--set",
+                      "generate.painters=[gaussian]")
+    store = f"{out}/synthetic-gaussian"
+    for told in provenance(store)["volumes"]:
+        assert told["source"] == source and told["source_slices"] == [0, *range(len(labels))], told
+        painted, found, space = read_store(store)[0][told["id"]]
+        assert np.array_equal(found, moved) and space["contrast"] == real[source][2]["contrast"]
+        image = np.roll(hu, (down, -left), (1, 2))
+        inside = np.zeros(image.shape, bool)
+        inside[:, down:, :-left] = True
+        inside &= moved[1:] == 0
+        agree = ((painted[1:] < -500) == (image < -500))[inside].mean()
+        plain = ((painted[1:] < -500) == (hu < -500))[inside].mean()
+        assert agree > 0.97 and plain < agree - 0.03, (agree, plain)
+        assert (painted[0] < -500).any() and (painted[0] > -200).any()  # the first slice again
+
+
 def main():
     with chain.Place() as place:
         study, out = place.study("first")
@@ -248,6 +303,10 @@ def main():
         (volume,) = [v for v in told if sha256(f"{root}/b/liver.nii.gz") in v["mask"]]
         labels = read_store(f"{ruled}/synthetic-gaussian")[0][volume["id"]][1]
         assert (labels == names.index("aorta")).any() and (labels > 0).all()
+
+        chain.run(2, "generate", study)
+        the_nearest_volume_is_laid_upon_a_mask(place, out)
+        whom_networks_are_tested_on(place, out)
 
         # The whole chain takes the store; one with masks is not one without.
         chain.run(2, "run", study, *words[:2])

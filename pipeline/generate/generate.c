@@ -410,7 +410,7 @@ status generate_stage(const stage_context *stage) {
     const int sets = stage->study->generate.held_out > 0 ? 2 : 1;
     TRY(comm_agree(stage->comm, open_inputs(&g)));
     if (stage->study->generate.masks[0])
-        TRY(own_masks_find(stage, store_labels(g.stores.real), &g.own));
+        TRY(own_masks_find(stage, g.stores.real, &g.split, &g.own));
     for (int k = 0; k < sets; k++)
         for (int kind = 0; kind < PAINTER_KINDS; kind++)
             if (stage->study->generate.painters >> kind & 1) TRY(run_painter(&g, kind, &g.sets[k]));

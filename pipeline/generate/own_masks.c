@@ -7,6 +7,7 @@
 #include "io/nifti_read.h"
 #include "io/printable.h"
 #include "pipeline/generate/own_names.h"
+#include "pipeline/generate/own_patients.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -169,8 +170,9 @@ done:
 
 /* ---- volumes ---- */
 
-/* The series that a mask was assigned to; NULL: none. */
-static const series *series_of(const own_masks *m, const dicom_header *h) {
+const series *own_masks_series(const own_masks *m, int64_t i) {
+    const dicom_header *h = &m->found.headers[i];
+    if (!is_mask(h)) return NULL;
     const series_list *list = &m->lists[place_of_kind(h->kind)];
     for (int64_t i = 0; i < list->count; i++)
         for (int64_t k = 0; k < list->items[i].segmentation_count; k++)
@@ -237,7 +239,7 @@ static status group_files(own_masks *m) {
     for (int64_t i = 0; i < m->found.count; i++) {
         const dicom_header *h = &m->found.headers[i];
         if (!is_mask(h)) continue;
-        const series *beside = series_of(m, h);
+        const series *beside = own_masks_series(m, i);
         if (!beside && h->kind == DICOM_RTSTRUCT && !m->files[i].faulty) TRY(add_unplaced(m, i));
         TRY(place_file(m, beside, i));
     }
@@ -356,12 +358,14 @@ static status add_series_faults(own_masks *m) {
     return st;
 }
 
-status own_masks_find(const stage_context *stage, const label_set *labels, own_masks *out) {
+status own_masks_find(const stage_context *stage, const store *real, const split *sp,
+                      own_masks *out) {
     status st = ST_OK;
     int64_t beside = 0;
     *out = (own_masks){.stage = stage};
     TRY(scan(out));
-    TRY(read_files(out, labels));
+    TRY(read_files(out, store_labels(real)));
+    TRY(own_patients_leave_out(out, real, sp));
     st = add_series_faults(out);
     if (st == ST_OK) st = group_files(out);
     TRY(comm_agree(stage->comm, st));

@@ -6,7 +6,8 @@
  * by the rules of ingest (io/series.h) makes one volume with it. Otherwise a SEG is a volume, and
  * so is a NIfTI label map; NIfTI files of one folder that are called after structures
  * ("liver.nii.gz") are one together. An RT Structure Set needs its series. A file that is at fault
- * costs its volume and no other one.
+ * costs its volume and no other one, as one of a patient whom the networks are tested on does
+ * (pipeline/generate/own_patients.h).
  */
 #ifndef CTAUG_PIPELINE_GENERATE_OWN_MASKS_H
 #define CTAUG_PIPELINE_GENERATE_OWN_MASKS_H
@@ -14,6 +15,7 @@
 #include "io/archive.h"
 #include "io/series.h"
 #include "io/structures.h"
+#include "pipeline/data/split.h"
 #include "pipeline/stage.h"
 
 /* What is known of a file of masks. Only what ranks can add up as int64_t. */
@@ -44,15 +46,19 @@ typedef struct own_masks {
     char fingerprint[SHA256_HEX]; /* over all that their label maps and images follow from */
 } own_masks;
 
-/* Finds the masks below study.generate.masks and reads what they are called; labels: of the store.
+/* Finds the masks below study.generate.masks and reads what they are called in the store `real`.
  * Rank 0 warns of what is left out. ST_INPUT if nothing is left, or if anything is at fault and
  * --strict or ingest.strict is given. The caller calls own_masks_free(), also after a failure.
  * Collective. */
-status own_masks_find(const stage_context *stage, const label_set *labels, own_masks *out);
+status own_masks_find(const stage_context *stage, const store *real, const split *sp,
+                      own_masks *out);
 void own_masks_free(own_masks *m);
 
 /* The names for a file of this kind. Local. */
 const structure_names *own_masks_names(const own_masks *m, dicom_kind kind);
+
+/* The series that file i of m->found, a mask, was assigned to; NULL: none, or no mask. Local. */
+const series *own_masks_series(const own_masks *m, int64_t i);
 
 /* Warns on rank 0 of the faults from number `from` on; ST_INPUT if there are any and they are to be
  * none. The same on all ranks. Local. */
