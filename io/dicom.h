@@ -132,10 +132,10 @@ typedef struct seg_target {
 } seg_target;
 
 /* Adds the segments of a SEG to the masks of a volume: BINARY, FRACTIONAL and LABELMAP
- * (Segmentation and Label Map Segmentation Storage), uncompressed, deflated or in RLE. Frames come
- * in any order; slices without a frame are not marked. Voxels take the nearest pixel, so that a
- * frame may be cut, mirrored, turned in its plane, finer or coarser. `names` says what a segment is
- * called, and which are left out.
+ * (Segmentation and Label Map Segmentation Storage), uncompressed, deflated, in RLE or JPEG 2000.
+ * Frames come in any order; slices without a frame are not marked. Voxels take the nearest pixel,
+ * so that a frame may be cut, mirrored, turned in its plane, finer or coarser. `names` says what a
+ * segment is called, and which are left out.
  *
  * ST_INPUT naming the file and the fault, and showing no label: no frames; another Frame of
  * Reference UID than the CT's (a missing one is accepted); a plane that is not that of the slices
