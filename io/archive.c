@@ -9,6 +9,8 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -154,6 +156,33 @@ static status add_refused(const char *path, dicom_kind masks, fault_list *faults
     return fault_add_message(faults, &f);
 }
 
+/* The axis that a direction is nearest to, with its sign: 1, 2, 3 or -1, -2, -3. */
+static int axis_of(const double direction[3]) {
+    int axis = 0;
+    for (int k = 1; k < 3; k++)
+        if (fabs(direction[k]) > fabs(direction[axis])) axis = k;
+    return direction[axis] < 0 ? -1 - axis : 1 + axis;
+}
+
+/* A Series Instance UID for a header that has none. Local. */
+static status name_series(const char *directory, dicom_header *h) {
+    char seed[PATH_SIZE + 3 * DICOM_UID + 128], hash[SHA256_HEX];
+    const size_t root = strlen(directory);
+    const char *inside = strncmp(h->path, directory, root) == 0 ? h->path + root : h->path;
+    inside += strspn(inside, "/");
+    const char *slash = strrchr(inside, '/');
+    const bool numbered = h->series_number >= 0;
+    if (h->series_uid[0] || h->kind == DICOM_NIFTI || h->kind == DICOM_OTHER) return ST_OK;
+    snprintf(seed, sizeof seed, "%.*s\n%s\n%s\n%s %" PRId64 "\n%" PRId64 " %" PRId64 "\n%d %d",
+             slash ? (int)(slash - inside) : 0, inside, h->study_uid, h->frame_of_reference_uid,
+             numbered ? "series" : "acquisition",
+             numbered ? h->series_number : h->acquisition_number, h->rows, h->columns,
+             axis_of(h->orientation), axis_of(h->orientation + 3));
+    status st = bytes_sha256(seed, (int64_t)strlen(seed), hash);
+    if (st == ST_OK) snprintf(h->series_uid, sizeof h->series_uid, "folder-%.32s", hash);
+    return st;
+}
+
 static status read_headers(const char *path, dicom_header **out, int64_t *count) {
     if (!nifti_is_name(path)) return decoder_read_headers(path, out, count);
     status st = array_alloc(out, 1, sizeof **out, "a header");
@@ -164,7 +193,8 @@ static status read_headers(const char *path, dicom_header **out, int64_t *count)
 }
 
 /* Appends the headers of a file: one for each frame of Enhanced CT, one for any other. Local. */
-static status append_headers(const char *path, archive *to, int64_t *capacity) {
+static status append_headers(const char *directory, const char *path, archive *to,
+                             int64_t *capacity) {
     status st;
     int64_t frames = 0, bytes = 0;
     dicom_header *all = NULL;
@@ -177,6 +207,7 @@ static status append_headers(const char *path, archive *to, int64_t *capacity) {
         to->headers = grown;
     }
     memcpy(to->headers + to->count, all, (size_t)frames * sizeof *all);
+    for (int64_t k = 0; k < frames; k++) TRY(name_series(directory, &to->headers[to->count + k]));
     to->count += frames;
 done:
     free(all);
@@ -184,11 +215,11 @@ done:
 }
 
 /* Reads this rank's headers to `mine`. Local. */
-static status read_own(const comm *c, const path_list *files, dicom_kind masks, archive *mine,
-                       fault_list *faults) {
+static status read_own(const comm *c, const char *directory, const path_list *files,
+                       dicom_kind masks, archive *mine, fault_list *faults) {
     int64_t capacity = 0;
     for (int64_t i = comm_rank(c); i < files->count; i += comm_size(c)) {
-        status st = append_headers(files->at[i], mine, &capacity);
+        status st = append_headers(directory, files->at[i], mine, &capacity);
         if (st == ST_INPUT) st = add_refused(files->at[i], masks, faults, &mine->not_dicom);
         if (st != ST_OK) return st;
         activity_progress();
@@ -239,7 +270,7 @@ status archive_scan(const comm *c, const char *directory, dicom_kind masks, arch
     int64_t bytes = 0;
     *out = (archive){0};
     TRY(list_files(c, directory, &files, faults));
-    TRY(comm_agree(c, read_own(c, &files, masks, &mine, faults)));
+    TRY(comm_agree(c, read_own(c, directory, &files, masks, &mine, faults)));
     TRY(comm_all_gather(c, mine.headers, mine.count * size, (void **)&out->headers, &bytes, NULL));
     TRY(faults_gather(c, faults));
     out->count = bytes / size;

@@ -17,6 +17,10 @@ typedef struct archive {
  * in it), distributes the reading of headers over the ranks, and returns the same on every rank;
  * archive_free() frees *out. masks: the kind of the files that are taken as segmentations.
  *
+ * A header without Series Instance UID gets one, "folder-" and a hash: equal for the files of a
+ * folder, wherever the archive lies, that agree in study, frame of reference, Series Number (or
+ * Acquisition Number, if they have none), size, and axes of rows and columns.
+ *
  * Adds to `faults`: files that are not DICOM; DICOM files that dicom_read_header() refuses, or that
  * end the decoder (io/decoder.h); links
  * that lead nowhere or out of the directory; folders that cannot be listed. A faulty slice whose

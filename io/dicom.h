@@ -56,12 +56,11 @@ typedef struct dicom_header {
     uint64_t patient_id_form;  /* how it is written in the file */
     char person[DICOM_PERSON]; /* set by patients_find() */
     char study_uid[DICOM_UID];
-    char series_uid[DICOM_UID]; /* "folder-" and a hash if the file has none; see dicom_read_header
-                                 */
+    char series_uid[DICOM_UID]; /* if the file has none, archive_scan() makes one */
     char sop_uid[DICOM_UID];
     char frame_of_reference_uid[DICOM_UID]; /* empty: not given */
     char referenced_series_uid[DICOM_UID];  /* SEG, RTSTRUCT; empty: it names none */
-    int64_t acquisition_number, instance_number;
+    int64_t acquisition_number, instance_number, series_number;
     int64_t rows, columns;
     double position[3];      /* ImagePositionPatient, mm */
     double orientation[6];   /* ImageOrientationPatient: row, then column direction */
@@ -96,8 +95,7 @@ const char *dicom_library_version(void);
 
 /* Reads a header without decoding pixels; of Enhanced CT what is common to its frames, and the
  * geometry of frame 0. Other SOP classes, localizers and maps whose Rescale Type is not HU succeed
- * with kind DICOM_OTHER. A missing Study or SOP Instance UID is left empty; a missing Series
- * Instance UID is made of the folder, Frame of Reference UID and Acquisition Number. Files without
+ * with kind DICOM_OTHER. Missing UIDs are left empty and noted. Files without
  * preamble or file meta information, and those whose transfer syntax is not the one that they name,
  * are read and noted. ST_INPUT, naming the file: it is not DICOM; its compression is not supported
  * (by name); a CT without position, orientation, spacing or rescale values (naming the tag). Local.
@@ -135,10 +133,10 @@ typedef struct seg_target {
 } seg_target;
 
 /* Adds the segments of a SEG to the masks of a volume: BINARY, FRACTIONAL and LABELMAP
- * (Segmentation and Label Map Segmentation Storage), uncompressed, deflated or in RLE. Frames come
- * in any order; slices without a frame are not marked. Voxels take the nearest pixel, so that a
- * frame may be cut, mirrored, turned in its plane, finer or coarser. `names` says what a segment is
- * called, and which are left out.
+ * (Segmentation and Label Map Segmentation Storage), uncompressed, deflated, in RLE or JPEG 2000.
+ * Frames come in any order; slices without a frame are not marked. Voxels take the nearest pixel,
+ * so that a frame may be cut, mirrored, turned in its plane, finer or coarser. `names` says what a
+ * segment is called, and which are left out.
  *
  * ST_INPUT naming the file and the fault, and showing no label: no frames; another Frame of
  * Reference UID than the CT's (a missing one is accepted); a plane that is not that of the slices

@@ -1,8 +1,9 @@
 /* The Patient ID of a file as UTF-8 text, however it was written. */
 #include "io/dicom_patient_id.hpp"
 
+#include "io/dicom_characters.hpp"
+
 #include <cstdio>
-#include <dcmtk/dcmdata/dcspchrs.h>
 
 static bool is_padding(char c) { return c == ' ' || c == '\0' || (c >= '\t' && c <= '\r'); }
 
@@ -17,22 +18,11 @@ static std::string trimmed(std::string text) {
     return text;
 }
 
-static bool is_ascii(const std::string &text) {
-    for (const char c : text)
-        if (static_cast<unsigned char>(c) >= 0x80 || c == '\x1b') return false;
-    return true;
-}
-
-/* Converts by the Specific Character Set of the file, without delimiters: a backslash may be the
- * second byte of a character, and is part of an ID elsewhere. Text of a character set that is not
- * known, or not the one that was said, stays as it is: equal bytes are still equal. */
+/* Text of a character set that is not known, or not the one that was said, stays as it is: equal
+ * bytes are still equal. */
 static std::string to_utf8(DcmItem &item, const std::string &text) {
-    DcmSpecificCharacterSet converter;
-    OFString converted;
-    if (is_ascii(text)) return text;
-    if (converter.selectCharacterSet(item).bad()) return text;
-    if (converter.convertString(text.data(), text.size(), converted, "").bad()) return text;
-    return std::string(converted.data(), converted.size());
+    std::string utf8;
+    return dicom_to_utf8(item, text, &utf8) ? utf8 : text;
 }
 
 /* FNV-1a of the bytes as they stand in the file, but for the blanks that even out their length. */
@@ -45,13 +35,7 @@ static uint64_t form_of(std::string raw) {
 }
 
 status dicom_patient_id(DcmItem &item, char *out, std::size_t size, uint64_t *form) {
-    DcmElement *element = NULL;
-    char *value = NULL;
-    Uint32 length = 0;
-    std::string raw;
-    if (item.findAndGetElement(DCM_PatientID, element).good() &&
-        element->getString(value, length).good() && value)
-        raw.assign(value, length);
+    const std::string raw = dicom_raw_text(item, DCM_PatientID);
     const std::string id = trimmed(to_utf8(item, trimmed(raw)));
     *form = form_of(raw);
     if (id.size() < size) {

@@ -172,21 +172,6 @@ static int64_t optional_number(DcmItem &item, const DcmTagKey &tag) {
     return value;
 }
 
-/* A series UID for a file that has none: equal in the files of a folder that have the same frame of
- * reference and the same Acquisition Number. */
-static status make_series_uid(dicom_header *out) {
-    char seed[PATH_SIZE + DICOM_UID + 32], hash[SHA256_HEX];
-    const char *slash = std::strrchr(out->path, '/');
-    std::snprintf(seed, sizeof seed, "%.*s\n%s\n%" PRId64,
-                  slash ? static_cast<int>(slash - out->path) : 0, out->path,
-                  out->frame_of_reference_uid, out->acquisition_number);
-    status st = bytes_sha256(seed, static_cast<int64_t>(std::strlen(seed)), hash);
-    if (st != ST_OK) return st;
-    std::snprintf(out->series_uid, sizeof out->series_uid, "folder-%.32s", hash);
-    dicom_note(out, "no Series Instance UID: the files of a folder are taken as a series");
-    return ST_OK;
-}
-
 /* Nothing here must be there: Patient ID is of type 2, and anonymisers remove UIDs or write more
  * characters than allowed. */
 static status read_identity(DcmItem &item, dicom_header *out) {
@@ -199,9 +184,13 @@ static status read_identity(DcmItem &item, dicom_header *out) {
     copy_optional(item, DCM_FrameOfReferenceUID, out->frame_of_reference_uid);
     out->acquisition_number = optional_number(item, DCM_AcquisitionNumber);
     out->instance_number = optional_number(item, DCM_InstanceNumber);
+    out->series_number = optional_number(item, DCM_SeriesNumber);
     if (!out->study_uid[0]) dicom_note(out, "no Study Instance UID");
     if (!out->sop_uid[0]) dicom_note(out, "no SOP Instance UID");
-    return out->series_uid[0] ? ST_OK : make_series_uid(out);
+    if (!out->series_uid[0])
+        dicom_note(out, "no Series Instance UID: files of a folder that have one Series Number, "
+                        "size and direction are taken as a series");
+    return ST_OK;
 }
 
 static status read_seg_header(DcmItem &item, dicom_header *out) {
@@ -291,7 +280,7 @@ static status read_common(const char *path, DcmFileFormat &file, dicom_header *o
     DcmDataset &set = *file.getDataset();
     *out = dicom_header();
     out->frames = 1;
-    out->acquisition_number = out->instance_number = DICOM_NO_NUMBER;
+    out->acquisition_number = out->instance_number = out->series_number = DICOM_NO_NUMBER;
     TRY(path_join(out->path, "", path));
     TRY(dicom_load_any(path, DCM_PixelData, file, &layout));
     classify(file, out);

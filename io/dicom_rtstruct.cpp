@@ -4,12 +4,11 @@
  * of a contour are one decimal string, x\y\z\x\y\z..., which may be megabytes long: it is parsed in
  * one pass. Writers of explicit VR give strings beyond 64 KiB the VR UN.
  */
+#include "io/dicom_characters.hpp"
 #include "io/dicom_patient_id.hpp"
 
 #include "io/contour.h"
 #include "io/dicom_rtstruct.h"
-
-#include <dcmtk/dcmdata/dcspchrs.h>
 
 #include <algorithm>
 #include <cinttypes>
@@ -45,16 +44,11 @@ using roi_map = std::map<int64_t, roi>;
 /* The name of an ROI in UTF-8; "ROI N" if it has none, since its attribute may be empty. */
 static status read_name(const char *path, DcmDataset &data, DcmItem &item, int64_t number,
                         std::string *name) {
-    DcmSpecificCharacterSet converter;
-    OFString utf8;
-    const std::string raw = dicom_text(item, DCM_ROIName);
-    OFCondition done = converter.selectCharacterSet(data);
-    if (done.good()) done = converter.convertString(OFString(raw.c_str()), utf8);
-    if (done.bad())
+    if (!dicom_text_in_utf8(item, data, DCM_ROIName, name))
         return status_fail(ST_INPUT, "%s: %s of ROI %" PRId64 " is no text in the %s of the file",
                            path, dicom_tag_name(DCM_ROIName).c_str(), number,
                            dicom_tag_name(DCM_SpecificCharacterSet).c_str());
-    *name = utf8.empty() ? "ROI " + std::to_string(number) : std::string(utf8.c_str());
+    if (name->empty()) *name = "ROI " + std::to_string(number);
     return ST_OK;
 }
 

@@ -1,9 +1,8 @@
 /* Reading Segmentation Storage (PS3.3 A.51) into masks: segments and their labels, and the pixels
  * of each frame, laid upon the grid of the CT.
  */
+#include "io/dicom_characters.hpp"
 #include "io/dicom_seg.hpp"
-
-#include <dcmtk/dcmdata/dcspchrs.h>
 
 #include <algorithm>
 #include <cinttypes>
@@ -22,19 +21,13 @@ static std::string segment_text(const char *path, long index) {
  * C.12.1.1.2): names from several archives are compared. */
 static status read_label(const std::string &where, DcmDataset &data, DcmItem &item,
                          std::string *label) {
-    DcmSpecificCharacterSet converter;
-    OFString utf8;
-    const std::string raw = dicom_text(item, DCM_SegmentLabel);
-    OFCondition done = converter.selectCharacterSet(data);
-    if (done.good()) done = converter.convertString(OFString(raw.c_str()), utf8);
-    if (done.bad())
+    if (!dicom_text_in_utf8(item, data, DCM_SegmentLabel, label))
         return status_fail(ST_INPUT, "%s: %s is no text in the %s of the file", where.c_str(),
                            dicom_tag_name(DCM_SegmentLabel).c_str(),
                            dicom_tag_name(DCM_SpecificCharacterSet).c_str());
-    if (utf8.empty())
+    if (label->empty())
         return status_fail(ST_INPUT, "%s: %s is missing or empty", where.c_str(),
                            dicom_tag_name(DCM_SegmentLabel).c_str());
-    *label = utf8.c_str();
     return ST_OK;
 }
 

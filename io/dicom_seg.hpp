@@ -61,13 +61,17 @@ class seg_pixels {
     status read(int64_t k, std::vector<uint16_t> *cells);
 
   private:
-    status find_native(DcmPixelData &pixels);
+    status find_native();
+    status find_fragments(E_TransferSyntax syntax);
     status read_rle(int64_t k, std::vector<uint16_t> *cells);
+    status read_jpeg2000(int64_t k, std::vector<uint16_t> *cells);
 
     const char *path = nullptr;
     seg_form form = {};
-    const Uint8 *native = nullptr;         /* all frames in a row */
-    DcmPixelSequence *fragments = nullptr; /* or one fragment a frame */
+    const Uint8 *native = nullptr;  /* all frames in a row */
+    DcmPixelData *pixels = nullptr; /* or compressed, of this syntax */
+    E_TransferSyntax syntax = EXS_Unknown;
+    DcmPixelSequence *fragments = nullptr; /* in RLE one a frame, behind the table of offsets */
 };
 
 /* How messages name frame k of a file: "path: frame 3". */

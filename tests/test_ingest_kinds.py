@@ -144,6 +144,17 @@ def archive(root):
     Series("coronal", 15, iop=(1, 0, 0, 0, 0, -1)).write(root)
     findings["coronal/I00"] = "series"
 
+    # Without Series Instance UIDs: two stacks in one place, which the Series Number tells apart; two
+    # of other sizes; one whose acquisitions are numbered slice by slice.
+    for k, (number, side) in enumerate(((1, 20), (2, 20), (2, 16), (3, 16))):
+        series = sound("stacks", 50 + k, shape=(8, 24, side))
+        for z, ds in enumerate(series.slices):
+            ds.filename = "stacks/%d-%02d" % (k, z)
+            ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = small_dicom.uid(k, z)
+            ds.SeriesNumber, ds.AcquisitionNumber = number, z if number == 3 else 1
+            del ds.SeriesInstanceUID
+        series.write(root)
+
     # Pictures that are no slices, in a series that is whole without them.
     pictures = sound("pictures", 16)
     scout = pictures.slice(0, "scout")
@@ -262,6 +273,9 @@ def main():
         yaml, bytes_of = place + "/study.yaml", {}
         for ranks in (0, 2):
             out = place + "/run%d" % ranks
+            # Where the archive lies is of no consequence.
+            os.rename(dicom, place + "/moved%d" % ranks)
+            dicom = place + "/moved%d" % ranks
             with open(yaml, "w") as stream:
                 stream.write("name: kinds\nout: %s\ningest: {dicom: %s, labels: thresholds, thresholds: "
                              '["bone: 300..3071"], shard_mib: 1}\n' % (out, dicom))
@@ -275,10 +289,12 @@ def main():
             report = check_report(out, findings, len(volumes))
             assert [f["file"] for f in report["findings"] if f["late"]] == ["cut/I02"]
             notes = [f["file"] for f in report["findings"] if f["left_out"] == "nothing"]
-            assert sorted(notes) == ["frames/I05", "mixed/I07", "passes/I00", "phases/I00"], notes
+            assert sorted(notes) == ["frames/I05", "mixed/I07", "passes/I00", "phases/I00", *(
+                "stacks/%d-00" % k for k in range(4))], notes
             check_store(out, volumes)
             chain.run(0, "verify", out + "/store")
-            bytes_of[ranks] = chain.hashes(out + "/store")
+            bytes_of[ranks] = {k: v for k, v in chain.hashes(out + "/store").items()
+                               if k.endswith(".h5")}  # the fingerprint has the path of the archive
         assert bytes_of[0] == bytes_of[2]
 
         # Policies: gaps are split, tilts are resampled, other orientations are turned.

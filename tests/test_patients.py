@@ -54,6 +54,17 @@ CASES = [
     (b"NEW", "1.13", None, "NEW"),
     (b"OLD", "1.14", None, "NEW"),  # ... in the other studies of either ID, too
     (b"NEW", "1.15", None, "NEW"),
+    ("山田77".encode("iso2022_jp"), "1.18", "\\ISO 2022 IR 87", "山田77"),
+    ("山田77".encode("utf-8"), "1.19", "ISO_IR 192", "山田77"),
+    ("仝七九".encode("iso2022_jp"), "1.20", "ISO 2022 IR 6\\ISO 2022 IR 87", "仝七九"),  # a "\\" in it
+    (b"\xd4\xcf\xc0\xde \x1b$B;3\x1b(J9", "1.21", "ISO 2022 IR 13\\ISO 2022 IR 87", "ﾔﾏﾀﾞ 山9"),
+    ("丂2".encode("iso2022_jp_2"), "1.22", "\\ISO 2022 IR 159", "丂2"),
+    (b"\x1b$)C" + "김 5".encode("euc_kr"), "1.23", "\\ISO 2022 IR 149", "김 5"),
+    (b"\x1b$)A" + "张3".encode("gb2312"), "1.24", "\\ISO 2022 IR 58", "张3"),
+    ("张4".encode("gb18030"), "1.25", "GB18030", "张4"),
+    ("นาย".encode("tis_620"), "1.26", "ISO_IR 166", "นาย"),
+    (b"\x1b-F" + "Δ1".encode("iso8859_7") + b"\x1b-A\xfc", "1.27", "ISO 2022 IR 100\\ISO 2022 IR 126",
+     "Δ1ü"),
     (b"x" * 400, "1.16", None, None),
     (b"x" * 399 + b"y", "1.17", None, None),
 ]
@@ -101,6 +112,7 @@ def patients(place):
     is_said("in two ways", 3, 4)
     is_said("no patient ID", 11, 12)
     is_said("two patient IDs", 13, 14)
+    is_said("in two ways", 17, 18)
     assert len(merges) == 2 and all("in two ways" in m for m in merges), merges  # PAD 1, three ways
     for text in ("OLD", "NEW", "LOST", "PAD 1"):
         assert text not in said.replace(f"{place}", ""), said

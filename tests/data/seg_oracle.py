@@ -9,8 +9,10 @@ to its own, by solving for it in patient coordinates. Label k is segment LABELS[
 segments overlap, the one with fewer voxels has the voxel.
 """
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -18,12 +20,13 @@ from pydicom.encaps import encapsulate
 from pydicom.pixel_data_handlers.rle_handler import rle_encode_frame
 from pydicom.sequence import Sequence
 from pydicom.uid import (DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian,
-                         ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless,
+                         ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless, RLELossless,
                          SegmentationStorage, generate_uid)
 
 SHAPE, SPACING = (6, 21, 19), np.array((2.5, 0.8, 0.7))
 LABELS = ("liver", "kidney", "lesion")
 LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"
+J2K = [("jpeg2000", JPEG2000Lossless)] if shutil.which("opj_compress") else []
 CT_FRAME = "1.2.3.4"  # the Frame of Reference UID that the test gives to the CT
 ORIGIN = np.array([-40.5, 12.25, 300.0])
 A, B = np.deg2rad(12), np.deg2rad(-20)
@@ -90,6 +93,19 @@ def rle_of_bits(frame):
     return head.tobytes() + runs + b"\0" * (len(runs) % 2)
 
 
+def jpeg2000(frame, bits, sign="u"):
+    """The codestream of a frame, by OpenJPEG's encoder."""
+    with tempfile.TemporaryDirectory() as place:
+        raw, out = place + "/in.rawl", place + "/out.j2k"
+        bits = max(bits, 8)  # the encoder has none of one bit
+        np.asarray(frame).astype("<u2" if bits > 8 else np.uint8).tofile(raw)
+        subprocess.run(["opj_compress", "-i", raw, "-o", out, "-n", "2", "-F",
+                        "%d,%d,1,%d,%s" % (*frame.shape[::-1], bits, sign)], check=True,
+                       stdout=subprocess.DEVNULL)
+        with open(out, "rb") as stream:
+            return stream.read()
+
+
 def segmentation(frames, grid=CT, kind="BINARY", bits=None, numbers=(1, 2, 3), shuffle=None,
                  labels=LABELS):
     """frames: (slice of the grid, segment number or None, pixels)."""
@@ -136,6 +152,10 @@ def save(ds, path, syntax=ExplicitVRLittleEndian):
                    rle_encode_frame(f.astype(np.uint16 if ds.BitsAllocated == 16 else np.uint8))
                    for f in pixels]
         ds.PixelData = encapsulate(encoded)
+        ds["PixelData"].VR, ds["PixelData"].is_undefined_length = "OB", True
+    if syntax == JPEG2000Lossless and pixels is not None:
+        ds.PixelData = encapsulate([jpeg2000(f, ds.BitsAllocated) for f in pixels],
+                                   fragments_per_frame=1 + len(pixels) % 2)
         ds["PixelData"].VR, ds["PixelData"].is_undefined_length = "OB", True
     if syntax == ExplicitVRBigEndian and ds.BitsAllocated == 16:
         ds.PixelData = np.frombuffer(ds.PixelData, "<u2").astype(">u2").tobytes()
@@ -207,6 +227,10 @@ def kinds(w):
                          ("deflated", DeflatedExplicitVRLittleEndian), ("rle-bits", RLELossless)):
         w.good("binary-" + name, segmentation(frames_of(masks), shuffle=3), truth, syntax)
     w.good("binary-bytes", segmentation(frames_of(masks), bits=8, shuffle=4), truth)
+    for name, syntax in J2K:
+        for bits in (1, 8):
+            w.good("binary-%s-%d" % (name, bits),
+                   segmentation(frames_of(masks), bits=bits, shuffle=4), truth, syntax)
     w.good("binary-rle", segmentation(frames_of(masks), bits=8, shuffle=4), truth, RLELossless)
     # 0.5 of 200: 100 counts, 99 does not.
     random = np.random.RandomState(5)
@@ -214,7 +238,7 @@ def kinds(w):
     shares[:, :, 0] = (99, 100, 101) * 6 + (0,)
     shares = shares * (random.rand(3, *SHAPE) < [[[[0.9]]], [[[0.5]]], [[[0.2]]]])
     for name, syntax in (("plain", ExplicitVRLittleEndian), ("rle", RLELossless),
-                         ("deflated", DeflatedExplicitVRLittleEndian)):
+                         ("deflated", DeflatedExplicitVRLittleEndian), *J2K):
         w.good("fractional-" + name, segmentation(frames_of(shares), kind="FRACTIONAL", shuffle=6),
                joined(shares >= 100), syntax)
     ds = segmentation(frames_of(masks), kind="FRACTIONAL")
@@ -228,7 +252,7 @@ def label_maps(w):
         stored = np.array([0, *numbers])[truth]
         for name, syntax in (("plain", ExplicitVRLittleEndian), ("rle", RLELossless),
                              ("deflated", DeflatedExplicitVRLittleEndian),
-                             ("big-endian", ExplicitVRBigEndian)):
+                             ("big-endian", ExplicitVRBigEndian), *J2K):
             ds = segmentation([(z, None, stored[z]) for z in range(SHAPE[0])], kind="LABELMAP",
                               bits=bits, numbers=numbers, shuffle=8)
             w.good("map-%d-%s" % (bits, name), ds, truth, syntax)
@@ -416,6 +440,23 @@ def faults(w):
         ds["PixelData"].VR, ds["PixelData"].is_undefined_length = "OB", True
         w.bad("rle-" + name, ds, "RLE data have 17" if change is None else
               "frame 4: its RLE data are damaged", RLELossless)
+    # JPEG 2000: cut, damaged within, of another size, with a sign, a frame too few.
+    for name, syntax in J2K:
+        ds = plain(bits=8)
+        frames = [jpeg2000(f, 8) for f in ds.pixels]
+        at = len(frames[3]) // 2
+        small = jpeg2000(ds.pixels[3][:-1], 8)
+        for fault, frame, reason in (
+                ("cut", frames[3][:at], "frame 4: the JPEG 2000 codestream is cut or damaged"),
+                ("hole", frames[3][:at - 9] + bytes(18) + frames[3][at + 9:], "frame 4: the JPEG 2000"),
+                ("size", small, "frame 4: the JPEG 2000 codestream has 20 x 19 pixels"),
+                ("sign", jpeg2000(ds.pixels[3], 8, "s"), "frame 4: its codestream has values of 8 bits with a sign"),
+                ("fewer", None, "has 18 frames, but its JPEG 2000 data have 17")):
+            ds = plain(bits=8)
+            del ds.pixels
+            ds.PixelData = encapsulate([f for f in (*frames[:3], frame, *frames[4:]) if f])
+            ds["PixelData"].VR, ds["PixelData"].is_undefined_length = "OB", True
+            w.bad("%s-%s" % (name, fault), ds, reason, syntax)
     # A compression that is not read is named.
     save(plain(bits=8), w.root + "/plain.dcm")
     subprocess.run(["dcmcjpls", "+el", w.root + "/plain.dcm", w.root + "/bad/jpeg-ls.dcm"],
