@@ -21,6 +21,7 @@ BUILD_PACKAGES = build-essential pkg-config libopenmpi-dev openmpi-bin libhdf5-d
     libpng-dev libssl-dev libdeflate-dev libcairo2-dev libopenjp2-7-dev
 DEMO_PACKAGES = $(BUILD_PACKAGES) python3-numpy python3-pydicom invesalius-examples
 BENCH_PACKAGES = $(BUILD_PACKAGES) python3-torch
+BENCH_INGEST_PACKAGES = $(BUILD_PACKAGES) python3-numpy python3-pydicom python3-h5py python3-gdcm dcmtk dcm2niix
 LINT_PACKAGES = $(BUILD_PACKAGES) libcmocka-dev python3 clang clang-format cppcheck libomp-dev
 CHECK_PACKAGES = $(DEMO_PACKAGES) $(LINT_PACKAGES) python3-h5py python3-scipy dcmtk libopenjp2-tools slurm-wlm munge \
     chromium poppler-utils dicom3tools dcm2niix python3-nibabel
@@ -94,6 +95,11 @@ bench: ## speed of this machine: oneDNN, PyTorch, ctaug (wants it quiet; BENCH="
 	@$(MAKE_ALL) all
 	@BUILD=$(BUILD) $(PYTHON) tests/bench/bench.py $(BENCH)
 
+bench-ingest: ## slices a second of ingest beside dcm2niix and pydicom + h5py (BENCH_SLICES=2000)
+	@$(MAKE) --no-print-directory deps PACKAGES="$(BENCH_INGEST_PACKAGES)"
+	@$(MAKE_ALL) all
+	@BUILD=$(BUILD) $(PYTHON) tests/bench/ingest.py
+
 clean: ## remove what was built (runs/ stays)
 	rm -rf $(BUILD) build-asan build-fuzz
 
@@ -150,6 +156,6 @@ $(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.c.o $(BUILD)/libctaug.a
 	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -fsanitize=fuzzer $^ $(PLAIN)/libctaug.a -o $@ $(ALL_LDLIBS)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all demo check check-long lint asan fuzz bench clean deps help test-programs fuzz-programs \
+.PHONY: all demo check check-long lint asan fuzz bench bench-ingest clean deps help test-programs fuzz-programs \
     run-lint
 .SECONDARY:

@@ -63,6 +63,10 @@ std::string dicom_tag_name(const DcmTagKey &tag);
 status dicom_load_any(const char *path, const DcmTagKey &stop, DcmFileFormat &file,
                       dicom_layout *layout);
 
+/* Whether DCMTK parses a file as dicom_prescan() has walked it: it is as it says, and DCMTK knows
+ * its transfer syntax and does not guess another. */
+bool dicom_reads_unaided(const dicom_layout &layout);
+
 /* dicom_load_any() and dicom_check_syntax(). *content: bytes that nothing in the file exceeds. */
 status dicom_load(const char *path, const DcmTagKey &stop, DcmFileFormat &file, int64_t *content);
 

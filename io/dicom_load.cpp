@@ -66,12 +66,15 @@ static status load_mended(const char *path, const DcmTagKey &stop, const dicom_l
     return status_fail(ST_INPUT, "%s: not a readable DICOM file: %s", path, read.text());
 }
 
+bool dicom_reads_unaided(const dicom_layout &layout) {
+    return layout.as_said && (!layout.syntax[0] || DcmXfer(layout.syntax).getXfer() != EXS_Unknown);
+}
+
 status dicom_load_any(const char *path, const DcmTagKey &stop, DcmFileFormat &file,
                       dicom_layout *layout) {
     status st = dicom_prescan(path, layout);
     if (st != ST_OK) return st;
-    if (!layout->as_said || (layout->syntax[0] && DcmXfer(layout->syntax).getXfer() == EXS_Unknown))
-        return load_mended(path, stop, *layout, *file.getDataset());
+    if (!dicom_reads_unaided(*layout)) return load_mended(path, stop, *layout, *file.getDataset());
     OFCondition read = file.loadFileUntilTag(path, EXS_Unknown, EGL_noChange, DCM_MaxReadLength,
                                              ERM_fileOnly, stop);
     if (read.good()) return ST_OK;

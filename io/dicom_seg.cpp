@@ -95,6 +95,7 @@ struct seg_reader {
     std::vector<uint16_t> cells;  /* of the present frame, as stored */
     std::vector<uint8_t> marked;  /* label values of the present frame */
     std::vector<uint8_t> plane;   /* those of a part of a slice */
+    std::vector<int64_t> next[2]; /* rows and columns of the pixels next to a row of voxels */
     int64_t from[2], to_pixel[2]; /* rows and columns that are marked: first and last */
     int64_t pixels, voxels;       /* marked ones of all frames */
 };
@@ -106,73 +107,121 @@ static status unknown_segment(const seg_reader &r, int64_t k, int64_t number) {
                        seg_frame_text(r.path, k).c_str(), number);
 }
 
-/* Stored values of a label map are Segment Numbers. */
-static status mark_map(seg_reader &r, int64_t k) {
-    for (std::size_t i = 0; i < r.cells.size(); i++) {
-        const int64_t number = r.cells[i];
-        r.marked[i] = 0;
+/* What the cells of a frame mean: a cell of at least `least` marks `value`; in a label map it is a
+ * Segment Number. */
+namespace {
+
+struct seg_meaning {
+    int least;
+    uint8_t value;
+};
+
+} // namespace
+
+static status find_meaning(const seg_reader &r, int64_t k, seg_meaning *meaning) {
+    if (r.form.kind == seg_kind::label_map) return ST_OK;
+    const auto value = r.values.find(r.frames[k].segment);
+    if (value == r.values.end()) return unknown_segment(r, k, r.frames[k].segment);
+    const double from = r.form.kind == seg_kind::fractional
+                            ? r.to->fractional * static_cast<double>(r.form.fractional_max)
+                            : 0;
+    *meaning = {std::max(1, static_cast<int>(std::ceil(from))), value->second};
+    return ST_OK;
+}
+
+/* Row i of the cells of frame k as label values. */
+static status mark_row(seg_reader &r, int64_t k, int64_t i, const seg_meaning &meaning) {
+    const int64_t columns = r.form.columns;
+    const uint16_t *cells = r.cells.data() + i * columns;
+    uint8_t *marked = r.marked.data() + i * columns;
+    for (int64_t j = 0; j < columns; j++) {
+        const int64_t number = cells[j];
+        if (r.form.kind != seg_kind::label_map) {
+            marked[j] = number >= meaning.least ? meaning.value : 0;
+            continue;
+        }
         if (number == 0 || number == r.form.padding) continue;
         const auto value = r.values.find(number);
         if (value == r.values.end()) return unknown_segment(r, k, number);
-        r.marked[i] = value->second;
+        marked[j] = value->second;
     }
     return ST_OK;
 }
 
-/* Turns the cells of frame k into label values, and finds the part that is marked. False in *any:
- * nothing is. */
-static status mark_frame(seg_reader &r, int64_t k, bool *any) {
-    const int64_t columns = r.form.columns;
-    r.marked.resize(r.cells.size());
-    *any = false;
-    if (r.form.kind == seg_kind::label_map) {
-        const status st = mark_map(r, k);
-        if (st != ST_OK) return st;
-    } else {
-        const auto value = r.values.find(r.frames[k].segment);
-        if (value == r.values.end()) return unknown_segment(r, k, r.frames[k].segment);
-        const double from = r.form.kind == seg_kind::fractional
-                                ? r.to->fractional * static_cast<double>(r.form.fractional_max)
-                                : 0;
-        for (std::size_t i = 0; i < r.cells.size(); i++)
-            r.marked[i] = r.cells[i] > 0 && r.cells[i] >= from ? value->second : 0;
+/* Widens the part of the frame that is marked by row i. */
+static void note_row(seg_reader &r, int64_t i, bool *any) {
+    const uint8_t *marked = r.marked.data() + i * r.form.columns;
+    for (int64_t j = 0; j < r.form.columns; j++) {
+        if (!marked[j]) continue;
+        r.pixels++;
+        r.from[0] = *any ? std::min(r.from[0], i) : i;
+        r.from[1] = *any ? std::min(r.from[1], j) : j;
+        r.to_pixel[0] = *any ? std::max(r.to_pixel[0], i) : i;
+        r.to_pixel[1] = *any ? std::max(r.to_pixel[1], j) : j;
+        *any = true;
     }
-    for (int64_t i = 0; i < r.form.rows; i++)
-        for (int64_t j = 0; j < columns; j++) {
-            if (!r.marked[i * columns + j]) continue;
-            r.pixels++;
-            r.from[0] = *any ? std::min(r.from[0], i) : i;
-            r.from[1] = *any ? std::min(r.from[1], j) : j;
-            r.to_pixel[0] = *any ? std::max(r.to_pixel[0], i) : i;
-            r.to_pixel[1] = *any ? std::max(r.to_pixel[1], j) : j;
-            *any = true;
-        }
-    return ST_OK;
+}
+
+/* Whether all n > 0 cells are 0: the first is, and each equals the one before it. */
+static bool is_empty(const uint16_t *cells, int64_t n) {
+    return cells[0] == 0 &&
+           std::memcmp(cells, cells + 1, static_cast<std::size_t>(n - 1) * sizeof *cells) == 0;
+}
+
+/* Turns the cells of frame k into label values, and finds the part that is marked. False in *any:
+ * nothing is. Most rows are empty. */
+static status mark_frame(seg_reader &r, int64_t k, bool *any) {
+    status st;
+    seg_meaning meaning = {};
+    r.marked.assign(r.cells.size(), 0);
+    *any = false;
+    TRY(find_meaning(r, k, &meaning));
+    for (int64_t i = 0; i < r.form.rows; i++) {
+        if (is_empty(r.cells.data() + i * r.form.columns, r.form.columns)) continue;
+        TRY(mark_row(r, k, i, meaning));
+        note_row(r, i, any);
+    }
+done:
+    return st;
 }
 
 /* The nearest whole number; of two equally near ones always the same, whatever the rounding of
  * coordinates. */
 static double nearest(double value) { return std::floor(value + 0.5 + 1e-6); }
 
+/* The row (a = 0) or column (a = 1) of the pixel next to each voxel in row y of a box; -1 if there
+ * is none. What is the same in all voxels, or as in the row before, is not computed again. */
+static void find_next(const seg_place &place, const mask_box &box, int64_t y, int a, int64_t size,
+                      std::vector<int64_t> *next) {
+    if (y > 0 && place.per_y[a] == 0) return;
+    next->resize(static_cast<std::size_t>(box.columns));
+    for (int64_t x = 0; x < box.columns; x++) {
+        if (x > 0 && place.per_x[a] == 0) {
+            (*next)[x] = (*next)[0];
+            continue;
+        }
+        const double at = nearest(place.at[a] + static_cast<double>(box.y0 + y) * place.per_y[a] +
+                                  static_cast<double>(box.x0 + x) * place.per_x[a]);
+        (*next)[x] = at >= 0 && at < static_cast<double>(size) ? static_cast<int64_t>(at) : -1;
+    }
+}
+
 /* Lays frame k upon its slice. */
 static status lay(seg_reader &r, int64_t k, masks *out) {
     const seg_place &place = r.places[k];
     const mask_box box = seg_box(r.frames[k], place, r.to->space, r.from, r.to_pixel);
-    const auto last_row = static_cast<double>(r.form.rows - 1);
-    const auto last_column = static_cast<double>(r.form.columns - 1);
     r.plane.assign(static_cast<std::size_t>(box.rows * box.columns), 0);
-    for (int64_t y = 0; y < box.rows; y++)
+    for (int64_t y = 0; y < box.rows; y++) {
+        find_next(place, box, y, 0, r.form.rows, &r.next[0]);
+        find_next(place, box, y, 1, r.form.columns, &r.next[1]);
         for (int64_t x = 0; x < box.columns; x++) {
-            const auto at_y = static_cast<double>(box.y0 + y);
-            const auto at_x = static_cast<double>(box.x0 + x);
-            const double i = nearest(place.at[0] + at_y * place.per_y[0] + at_x * place.per_x[0]);
-            const double j = nearest(place.at[1] + at_y * place.per_y[1] + at_x * place.per_x[1]);
-            if (!(i >= 0 && i <= last_row && j >= 0 && j <= last_column)) continue;
-            const uint8_t value =
-                r.marked[static_cast<int64_t>(i) * r.form.columns + static_cast<int64_t>(j)];
+            const int64_t i = r.next[0][x], j = r.next[1][x];
+            if (i < 0 || j < 0) continue;
+            const uint8_t value = r.marked[i * r.form.columns + j];
             r.plane[y * box.columns + x] = value;
             r.voxels += value != 0;
         }
+    }
     return masks_add(out, &box, r.plane.data());
 }
 

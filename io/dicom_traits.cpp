@@ -168,7 +168,7 @@ status dicom_salvage(const char *path, dicom_header *out, dicom_remains *remains
             remains->torn = remains->is_dicom;
             return ST_OK;
         }
-        remains->torn = layout.as_said
+        remains->torn = dicom_reads_unaided(layout)
                             ? file.loadFile(path).bad()
                             : dicom_load_any(path, DCM_PixelData, file, &layout) != ST_OK;
         DcmDataset &set = *file.getDataset();

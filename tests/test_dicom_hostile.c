@@ -348,6 +348,26 @@ static void not_dicom(void **state) {
 }
 
 /* Nothing is read from a truncated slice, wherever it is cut, compressed or not. */
+/* A transfer syntax that nobody knows, over elements in implicit VR: DCMTK would guess that, and
+ * allocate the 1.4 GB that the patient's ID claims. The walk before it has seen explicit VR. */
+static void unknown_syntaxes_are_not_guessed(void **state) {
+    (void)state;
+    static const char head[] = "DICM\x02\0\x10\0UI\x14\0"
+                               "1.2.840.10008.3.2   "
+                               "\x08\0\x16\0\x1a\0\0\0"
+                               "1.2.840.10008.5.1.4.1.1.2\0"
+                               "\x10\0\x20\0\x08\0IMPLICIT";
+    unsigned char file[128 + sizeof head - 1] = {0};
+    dicom_header h;
+    dicom_remains remains;
+    memcpy(file + 128, head, sizeof head - 1);
+    put_file(in_home("syntax.dcm"), file, sizeof file);
+    assert_int_equal(dicom_read_header(in_home("syntax.dcm"), &h), ST_INPUT);
+    assert_ok(dicom_salvage(in_home("syntax.dcm"), &h, &remains));
+    assert_true(remains.torn);
+    assert_int_equal(h.kind, DICOM_OTHER);
+}
+
 static void cut_slices(void **state) {
     (void)state;
     static const char *tools[] = {"cp", "dcmcrle", "dcmcjpeg +e1", "dcmcjpls +el"};
@@ -534,6 +554,7 @@ int main(void) {
         cmocka_unit_test(inflation_is_refused),
         cmocka_unit_test(other_kinds),
         cmocka_unit_test(not_dicom),
+        cmocka_unit_test(unknown_syntaxes_are_not_guessed),
         cmocka_unit_test(cut_slices),
         cmocka_unit_test(wild_rle_offset),
         cmocka_unit_test(lacking_segmentations),
