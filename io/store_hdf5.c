@@ -275,26 +275,56 @@ static status make_space(int rank, const hsize_t *shape, const char *path, hid_t
     return hdf5_check(*space, ST_INTERNAL, path, "describe a shape");
 }
 
+/* A new dataset without content. */
+static status make_dataset(hid_t at, const char *name, hid_t type, int rank, const hsize_t *shape,
+                           const hsize_t *chunk, const char *path, hid_t *dataset) {
+    status st;
+    hid_t creation = -1, space = -1;
+    *dataset = -1;
+    TRY(make_without_times(H5P_DATASET_CREATE, path, &creation));
+    if (chunk) TRY(set_chunks(creation, rank, chunk, path));
+    TRY(make_space(rank, shape, path, &space));
+    TRY(hdf5_check(*dataset = H5Dcreate2(at, name, type, space, H5P_DEFAULT, creation, H5P_DEFAULT),
+                   ST_STORAGE, path, "make a dataset"));
+done:
+    if (space >= 0) H5Sclose(space);
+    close_list(creation);
+    return st;
+}
+
+/* Closes it, which flushes its chunks, whatever `st`. */
+static status close_dataset(hid_t dataset, status st, const char *path) {
+    if (dataset >= 0 && H5Dclose(dataset) < 0 && st == ST_OK)
+        st = hdf5_check(-1, ST_STORAGE, path, "write");
+    return st;
+}
+
 status hdf5_write_dataset(hid_t at, const char *name, hid_t type, hid_t memory, int rank,
                           const hsize_t *shape, const hsize_t *chunk, const void *data,
                           const char *path) {
     status st;
-    hid_t creation = -1, space = -1, dataset = -1;
-    TRY(make_without_times(H5P_DATASET_CREATE, path, &creation));
-    if (chunk) TRY(set_chunks(creation, rank, chunk, path));
-    TRY(make_space(rank, shape, path, &space));
-    TRY(hdf5_check(dataset = H5Dcreate2(at, name, type, space, H5P_DEFAULT, creation, H5P_DEFAULT),
-                   ST_STORAGE, path, "make a dataset"));
+    hid_t dataset = -1;
+    TRY(make_dataset(at, name, type, rank, shape, chunk, path, &dataset));
     TRY(hdf5_check(H5Dwrite(dataset, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data), ST_STORAGE, path,
                    "write"));
-    hid_t closing = dataset;
-    dataset = -1;
-    TRY(hdf5_check(H5Dclose(closing), ST_STORAGE, path, "write")); /* flushes its chunks */
 done:
-    if (dataset >= 0) H5Dclose(dataset);
-    if (space >= 0) H5Sclose(space);
-    close_list(creation);
-    return st;
+    return close_dataset(dataset, st, path);
+}
+
+status hdf5_write_packed(hid_t at, const char *name, hid_t type, int rank, const hsize_t *shape,
+                         const hsize_t *chunk, const int64_t *sizes, const uint8_t *bytes,
+                         const char *path) {
+    status st;
+    hid_t dataset = -1;
+    hsize_t offset[RANK_MAX] = {0};
+    TRY(make_dataset(at, name, type, rank, shape, chunk, path, &dataset));
+    for (hsize_t k = 0; k < shape[0]; bytes += sizes[k++]) {
+        offset[0] = k;
+        TRY(hdf5_check(H5Dwrite_chunk(dataset, H5P_DEFAULT, 0, offset, (size_t)sizes[k], bytes),
+                       ST_STORAGE, path, "write"));
+    }
+done:
+    return close_dataset(dataset, st, path);
 }
 
 status hdf5_put_attribute(hid_t object, const char *name, hid_t type, hid_t memory, int rank,

@@ -51,6 +51,12 @@ status hdf5_write_dataset(hid_t at, const char *name, hid_t type, hid_t memory, 
                           const hsize_t *shape, const hsize_t *chunk, const void *data,
                           const char *path);
 
+/* The same from slices that are already packed (io/store_pack.h): chunk k, of sizes[k] bytes, holds
+ * index k of the first axis. Local. */
+status hdf5_write_packed(hid_t at, const char *name, hid_t type, int rank, const hsize_t *shape,
+                         const hsize_t *chunk, const int64_t *sizes, const uint8_t *bytes,
+                         const char *path);
+
 /* Attributes (rank 0: a scalar). Reading fails with ST_INTEGRITY if the shape differs. Local. */
 status hdf5_put_attribute(hid_t object, const char *name, hid_t type, hid_t memory, int rank,
                           const hsize_t *shape, const void *data, const char *path);
