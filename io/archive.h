@@ -21,13 +21,12 @@ typedef struct archive {
  * folder, wherever the archive lies, that agree in study, frame of reference, Series Number (or
  * Acquisition Number, if they have none), size, and axes of rows and columns.
  *
- * Adds to `faults`: files that are not DICOM; DICOM files that dicom_read_header() refuses, or that
- * end the decoder (io/decoder.h); links
- * that lead nowhere or out of the directory; folders that cannot be listed. A faulty slice whose
- * series is known makes a record of that series (FAULT_SERIES), a faulty segmentation one of scope
- * FAULT_SEG. Files named .nii and .nii.gz get the kind DICOM_NIFTI unread. A picture without pixels
- * or without a place, or of another kind by its Image Type or colours, is no slice: a record of the
- * file alone.
+ * Adds to `faults`: files that are not DICOM; DICOM files that dicom_read_header() refuses, or on
+ * which the decoder ends (io/decoder.h); links that lead nowhere or out of the directory; folders
+ * that cannot be listed. A faulty slice whose series is known makes a record of that series
+ * (FAULT_SERIES), a faulty segmentation one of scope FAULT_SEG. Files named .nii and .nii.gz get
+ * the kind DICOM_NIFTI unread. A picture without pixels or without a place, or of another kind by
+ * its Image Type or colours, is no slice: a record of the file alone.
  *
  * ST_INPUT if the directory cannot be listed or holds no file. Collective. */
 status archive_scan(const comm *c, const char *directory, dicom_kind masks, archive *out,

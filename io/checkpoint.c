@@ -86,8 +86,8 @@ static status write_array(hid_t file, const checkpoint_array *a, const char *pat
     TRY(check_array(a, path));
     TRY(make_groups(file, a->name, path));
     shape_of(a, shape);
-    TRY(hdf5_write_dataset(file, a->name, H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, a->rank, shape, a->at,
-                           path));
+    TRY(hdf5_write_dataset(file, a->name, H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, a->rank, shape, NULL,
+                           a->at, path));
 done:
     return st;
 }

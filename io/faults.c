@@ -100,8 +100,7 @@ static int by_path(const void *left, const void *right) {
     return order ? order : (int)a->scope - (int)b->scope;
 }
 
-/* The records as bytes, which the caller frees. */
-static status encode(const fault_list *list, char **bytes, int64_t *length) {
+status faults_encode(const fault_list *list, char **bytes, int64_t *length) {
     size_t size = 0;
     FILE *stream = open_memstream(bytes, &size);
     if (!stream) return status_memory("the list of faults", 0);
@@ -126,7 +125,7 @@ static const char *next_text(const char **at, const char *end) {
     return text;
 }
 
-static status decode(fault_list *list, const char *bytes, int64_t length) {
+status faults_decode(fault_list *list, const char *bytes, int64_t length) {
     const char *at = bytes, *end = bytes + length;
     while (at < end) {
         fault f = {0};
@@ -138,7 +137,7 @@ static status decode(fault_list *list, const char *bytes, int64_t length) {
             whole &= text != NULL;
         }
         for (int k = 0; k < FAULT_TEXTS; k++) whole &= (f.text[k] = next_text(&at, end)) != NULL;
-        if (!whole) return status_fail(ST_INTERNAL, "the ranks' lists of faults are cut");
+        if (!whole) return status_fail(ST_INTERNAL, "a list of faults is cut");
         f.scope = (fault_scope)numbers[0];
         f.ordinary = numbers[1] != 0;
         f.files = numbers[2];
@@ -153,10 +152,10 @@ status faults_gather(const comm *c, fault_list *list) {
     void *all = NULL;
     int64_t length = 0, total = 0;
     status st;
-    TRY(comm_agree(c, encode(list, &mine, &length)));
+    TRY(comm_agree(c, faults_encode(list, &mine, &length)));
     TRY(comm_all_gather(c, mine, length, &all, &total, NULL));
     faults_cut(list, 0);
-    st = decode(list, all, total);
+    st = faults_decode(list, all, total);
     if (st == ST_OK && list->count > 1)
         qsort(list->items, (size_t)list->count, sizeof *list->items, by_path);
     TRY(comm_agree(c, st));

@@ -52,6 +52,10 @@ status fault_add_message(fault_list *list, const fault *what);
 void faults_cut(fault_list *list, int64_t count);
 void faults_free(fault_list *list);
 
+/* The records as bytes: *bytes (free()), *length of them; and back, appended to a list. Local. */
+status faults_encode(const fault_list *list, char **bytes, int64_t *length);
+status faults_decode(fault_list *list, const char *bytes, int64_t length);
+
 /* Replaces each rank's records by those of all ranks, sorted by path and reason. Collective. */
 status faults_gather(const comm *c, fault_list *list);
 

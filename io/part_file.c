@@ -45,21 +45,36 @@ static status damaged(const char *path, const char *why) {
     return status_fail(ST_INTEGRITY, "%s: %s", path, why);
 }
 
-status part_read(const char *path, const char fingerprint[SHA256_HEX], void *data, int64_t bytes) {
+status part_load(const char *path, const char fingerprint[SHA256_HEX], void **data,
+                 int64_t *bytes) {
     status st;
     char hex[SHA256_HEX], *all = NULL;
-    int64_t size = 0, got = 0;
-    if (!size_add(bytes, HEADER, &size)) TRY(status_memory(path, bytes));
+    int64_t got = 0;
+    *data = NULL;
+    *bytes = 0;
     if (!file_exists(path)) TRY(status_fail(ST_INPUT, "%s: not there", path));
-    if (file_read(path, size, &all, &got) != ST_OK || got != size)
+    if (file_read(path, INT64_MAX - 1, &all, &got) != ST_OK || got < HEADER)
         TRY(damaged(path, "not as long as it was written"));
     if (memcmp(all, magic, MAGIC) != 0) TRY(damaged(path, "not a part file"));
     if (memcmp(all + MAGIC, fingerprint, HEX) != 0) TRY(damaged(path, "belongs to other inputs"));
-    TRY(hash_of(path, all + HEADER, bytes, hex));
+    TRY(hash_of(path, all + HEADER, got - HEADER, hex));
     if (memcmp(all + MAGIC + HEX, hex, HEX) != 0)
         TRY(damaged(path, "was changed after it was written"));
-    memcpy(data, all + HEADER, (size_t)bytes);
+    *bytes = got - HEADER;
+    memmove(all, all + HEADER, (size_t)*bytes);
+    *data = all;
+    all = NULL;
 done:
     free(all);
+    return st;
+}
+
+status part_read(const char *path, const char fingerprint[SHA256_HEX], void *data, int64_t bytes) {
+    void *content = NULL;
+    int64_t got = 0;
+    status st = part_load(path, fingerprint, &content, &got);
+    if (st == ST_OK && got != bytes) st = damaged(path, "not as long as it was written");
+    if (st == ST_OK) memcpy(data, content, (size_t)bytes);
+    free(content);
     return st;
 }

@@ -17,4 +17,7 @@ status part_write(const char *path, const char fingerprint[SHA256_HEX], const vo
  * recomputed. Local. */
 status part_read(const char *path, const char fingerprint[SHA256_HEX], void *data, int64_t bytes);
 
+/* The same for content of any length: *data (free()) and *bytes. Local. */
+status part_load(const char *path, const char fingerprint[SHA256_HEX], void **data, int64_t *bytes);
+
 #endif

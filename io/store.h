@@ -50,6 +50,8 @@ typedef struct store_plan {
     const store_entry
         *entries; /* id, space, contrast, unlabelled of the volumes, in the order of the store */
     int64_t count;
+    const char *parts;   /* a directory for volumes that are finished, until the store is; see
+                            store_writer_take(); NULL: none */
     int64_t shard_bytes; /* target size of a shard: bytes of HU and labels before compression */
 } store_plan;
 
@@ -64,6 +66,11 @@ bool store_writer_is_mine(const store_writer *w, int64_t i);
  * Local. */
 status store_writer_put(store_writer *w, int64_t i, const volume *v);
 
+/* Writes volume i as an earlier store_writer_put() did that had the same `parts` and fingerprint:
+ * *taken; false if there is no such part, or not a whole one. Made of the same part, the store has
+ * the same bytes, whoever wrote which volume when. Local. */
+status store_writer_take(store_writer *w, int64_t i, bool *taken);
+
 /* Leaves volume i, which must belong to this rank and is not written, out of the store. Local. */
 status store_writer_drop(store_writer *w, int64_t i);
 
@@ -75,9 +82,9 @@ status store_writer_unlabel(store_writer *w, int64_t i);
 /* Replaces the provenance of the plan; the same on all ranks. Copies it. Local. */
 status store_writer_describe(store_writer *w, const json_t *provenance);
 
-/* Closes, hashes and publishes the shards, then the index, the manifest last; frees w. Shards
- * without a volume do not count. If `local` is a failure on any rank, nothing is published,
- * temporaries are removed, and that failure is returned. Collective. */
+/* Closes, hashes and publishes the shards, then the index, the manifest last, and removes the parts;
+ * frees w. Shards without a volume do not count. If `local` is a failure on any rank, nothing is
+ * published, temporaries are removed, the parts stay, and that failure is returned. Collective. */
 status store_writer_finish(store_writer *w, status local);
 
 /* ---- reading ---- */

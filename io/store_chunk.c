@@ -1,6 +1,6 @@
-/* Undoes the filters of a chunk in reverse order: Fletcher32 (HDF5 File Format Specification,
- * "Filter Pipeline"), deflate, shuffle. Every length is checked before use; the Fletcher32 checksum
- * and that of the zlib stream are compared.
+/* The filters of a chunk: shuffle, deflate, Fletcher32 (HDF5 File Format Specification, "Filter
+ * Pipeline"). They are undone in reverse order. Every length is checked before use; the Fletcher32
+ * checksum and that of the zlib stream are compared.
  */
 #include "io/store_chunk.h"
 #include "io/alloc.h"
@@ -8,7 +8,8 @@
 #include <inttypes.h>
 #include <libdeflate.h>
 
-enum { WIDTH_MAX = 2 };
+/* LEVEL: files as small as those of zlib's 4. */
+enum { CHECKSUM = 4, WIDTH_MAX = 2, LEVEL = 4, ZLIB_MARGIN = 64 };
 
 void chunk_decoder_free(chunk_decoder *d) {
     free(d->raw);
@@ -31,7 +32,7 @@ static status ensure_capacity(uint8_t **buffer, int64_t *capacity, int64_t bytes
 static uint32_t fold(uint32_t sum) { return (sum & 0xffff) + (sum >> 16); }
 
 /* Fletcher's sums over big-endian 16-bit words, reduced as HDF5 does. */
-uint32_t chunk_checksum(const uint8_t *data, int64_t bytes) {
+static uint32_t fletcher32(const uint8_t *data, int64_t bytes) {
     enum { BLOCK = 360 }; /* words that can be added without overflow of 32 bits */
     int64_t words = bytes / 2;
     uint32_t a = 0, b = 0;
@@ -78,7 +79,7 @@ static status read_raw(chunk_decoder *d, hid_t dataset, int64_t z, int64_t max_b
     uint32_t skipped_filters = 0;
     TRY(hdf5_check(H5Dget_chunk_storage_size(dataset, at, &size), ST_INTEGRITY, where,
                    "find a slice"));
-    if (size <= CHUNK_CHECKSUM || size > (hsize_t)max_bytes)
+    if (size <= CHECKSUM || size > (hsize_t)max_bytes)
         TRY(refuse(where, z, size == 0 ? "it was never written" : "its size in the file is wrong"));
     TRY(ensure_capacity(&d->raw, &d->raw_capacity, (int64_t)size));
     TRY(hdf5_check(H5Dread_chunk(dataset, H5P_DEFAULT, at, &skipped_filters, d->raw), ST_INTEGRITY,
@@ -97,8 +98,8 @@ status chunk_read(chunk_decoder *d, hid_t dataset, int64_t z, int64_t n, int wid
         TRY(refuse(where, z, "it is too large"));
     /* Deflate expands incompressible data by far less than this bound. */
     TRY(read_raw(d, dataset, z, 2 * plain + 64, &raw, where));
-    raw -= CHUNK_CHECKSUM;
-    if (chunk_checksum(d->raw, raw) != stored_checksum(d->raw + raw))
+    raw -= CHECKSUM;
+    if (fletcher32(d->raw, raw) != stored_checksum(d->raw + raw))
         TRY(refuse(where, z, "its Fletcher32 checksum is wrong"));
     if (!d->inflate && !(d->inflate = libdeflate_alloc_decompressor()))
         TRY(status_memory("decompression", 0));
@@ -107,6 +108,46 @@ status chunk_read(chunk_decoder *d, hid_t dataset, int64_t z, int64_t n, int wid
                                    (size_t)plain, NULL) != LIBDEFLATE_SUCCESS)
         TRY(refuse(where, z, "its compressed data are damaged"));
     if (width > 1) unshuffle(d->plain, n, out);
+done:
+    return st;
+}
+
+/* ---- making ---- */
+
+void chunk_encoder_free(chunk_encoder *e) {
+    free(e->shuffled);
+    if (e->deflate) libdeflate_free_compressor(e->deflate);
+    *e = (chunk_encoder){0};
+}
+
+/* Deflate stores what does not compress with 5 bytes for each block of at least 10,000. */
+int64_t chunk_bound(int64_t n, int width) {
+    return n * width + n * width / 1000 + ZLIB_MARGIN + CHECKSUM;
+}
+
+static void shuffle(const int16_t *in, int64_t n, uint8_t *out) {
+    uint8_t *low = out, *high = out + n;
+    for (int64_t i = 0; i < n; i++) {
+        low[i] = (uint8_t)in[i];
+        high[i] = (uint8_t)((uint16_t)in[i] >> 8);
+    }
+}
+
+status chunk_encode(chunk_encoder *e, const void *values, int64_t n, int width, uint8_t *out,
+                    int64_t *bytes) {
+    status st = ST_OK;
+    const int64_t plain = n * width, room = chunk_bound(n, width) - CHECKSUM;
+    if (!e->deflate && !(e->deflate = libdeflate_alloc_compressor(LEVEL)))
+        TRY(status_memory("compression", 0));
+    if (width > 1) {
+        TRY(ensure_capacity(&e->shuffled, &e->capacity, plain));
+        shuffle(values, n, e->shuffled);
+    }
+    *bytes = (int64_t)libdeflate_zlib_compress(e->deflate, width > 1 ? e->shuffled : values,
+                                               (size_t)plain, out, (size_t)room);
+    if (*bytes == 0) TRY(status_fail(ST_INTERNAL, "a slice could not be compressed"));
+    const uint32_t sum = fletcher32(out, *bytes);
+    for (int k = 0; k < CHECKSUM; k++) out[(*bytes)++] = (uint8_t)(sum >> 8 * k);
 done:
     return st;
 }

@@ -1,4 +1,4 @@
-/* Reading one chunk (a slice) of a dataset with this program's own decoder.
+/* Reading and making one chunk (a slice) of a dataset with this program's own code.
  *
  * Private to io/store_*.c. The filter pipeline of HDF5 is 4 times slower (see
  * tests/bench/README.md): it uses zlib and allocates, grows and copies buffers for each chunk.
@@ -7,11 +7,6 @@
 #define CTAUG_IO_STORE_CHUNK_H
 
 #include "io/store_hdf5.h"
-
-enum { CHUNK_CHECKSUM = 4 }; /* bytes at the end of a chunk */
-
-/* Fletcher's sums as HDF5 has them. Local. */
-uint32_t chunk_checksum(const uint8_t *data, int64_t bytes);
 
 /* Buffers reused between chunks. Initialise with zeros; chunk_decoder_free() frees them. */
 typedef struct chunk_decoder {
@@ -27,5 +22,22 @@ void chunk_decoder_free(chunk_decoder *d);
  * message. Local. */
 status chunk_read(chunk_decoder *d, hid_t dataset, int64_t z, int64_t n, int width, void *out,
                   const char *where);
+
+/* The same for making chunks; chunk_encoder_free() frees them. */
+typedef struct chunk_encoder {
+    uint8_t *shuffled;
+    int64_t capacity; /* bytes */
+    struct libdeflate_compressor *deflate;
+} chunk_encoder;
+
+void chunk_encoder_free(chunk_encoder *e);
+
+/* The most bytes of a chunk of n values of `width` bytes. Local. */
+int64_t chunk_bound(int64_t n, int width);
+
+/* Encodes n values (uint8_t or int16_t) as HDF5's filters shuffle, deflate and Fletcher32 do:
+ * *bytes bytes, at most chunk_bound(). Local. */
+status chunk_encode(chunk_encoder *e, const void *values, int64_t n, int width, uint8_t *out,
+                    int64_t *bytes);
 
 #endif

@@ -275,8 +275,9 @@ static status make_space(int rank, const hsize_t *shape, const char *path, hid_t
     return hdf5_check(*space, ST_INTERNAL, path, "describe a shape");
 }
 
-status hdf5_make_dataset(hid_t at, const char *name, hid_t type, int rank, const hsize_t *shape,
-                         const hsize_t *chunk, const char *path, hid_t *dataset) {
+/* A new dataset without content. */
+static status make_dataset(hid_t at, const char *name, hid_t type, int rank, const hsize_t *shape,
+                           const hsize_t *chunk, const char *path, hid_t *dataset) {
     status st;
     hid_t creation = -1, space = -1;
     *dataset = -1;
@@ -291,19 +292,39 @@ done:
     return st;
 }
 
+/* Closes it, which flushes its chunks, whatever `st`. */
+static status close_dataset(hid_t dataset, status st, const char *path) {
+    if (dataset >= 0 && H5Dclose(dataset) < 0 && st == ST_OK)
+        st = hdf5_check(-1, ST_STORAGE, path, "write");
+    return st;
+}
+
 status hdf5_write_dataset(hid_t at, const char *name, hid_t type, hid_t memory, int rank,
-                          const hsize_t *shape, const void *data, const char *path) {
+                          const hsize_t *shape, const hsize_t *chunk, const void *data,
+                          const char *path) {
     status st;
     hid_t dataset = -1;
-    TRY(hdf5_make_dataset(at, name, type, rank, shape, NULL, path, &dataset));
+    TRY(make_dataset(at, name, type, rank, shape, chunk, path, &dataset));
     TRY(hdf5_check(H5Dwrite(dataset, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data), ST_STORAGE, path,
                    "write"));
-    hid_t closing = dataset;
-    dataset = -1;
-    TRY(hdf5_check(H5Dclose(closing), ST_STORAGE, path, "write"));
 done:
-    if (dataset >= 0) H5Dclose(dataset);
-    return st;
+    return close_dataset(dataset, st, path);
+}
+
+status hdf5_write_packed(hid_t at, const char *name, hid_t type, int rank, const hsize_t *shape,
+                         const hsize_t *chunk, const int64_t *sizes, const uint8_t *bytes,
+                         const char *path) {
+    status st;
+    hid_t dataset = -1;
+    hsize_t offset[RANK_MAX] = {0};
+    TRY(make_dataset(at, name, type, rank, shape, chunk, path, &dataset));
+    for (hsize_t k = 0; k < shape[0]; bytes += sizes[k++]) {
+        offset[0] = k;
+        TRY(hdf5_check(H5Dwrite_chunk(dataset, H5P_DEFAULT, 0, offset, (size_t)sizes[k], bytes),
+                       ST_STORAGE, path, "write"));
+    }
+done:
+    return close_dataset(dataset, st, path);
 }
 
 status hdf5_put_attribute(hid_t object, const char *name, hid_t type, hid_t memory, int rank,
@@ -359,7 +380,7 @@ const char *store_library_version(void) {
     return text;
 }
 
-/* Whether the layout and filters are those of hdf5_make_dataset(). */
+/* Whether the layout and filters are those of hdf5_write_dataset(). */
 static bool layout_is(hid_t creation, int rank, const hsize_t *chunk) {
     static const H5Z_filter_t known[] = {H5Z_FILTER_SHUFFLE, H5Z_FILTER_DEFLATE,
                                          H5Z_FILTER_FLETCHER32};

@@ -46,13 +46,16 @@ status hdf5_finish(hid_t *file, const char *path);
 status hdf5_make_group(hid_t at, const char *name, const char *path, hid_t *group);
 
 /* A new dataset without times: contiguous, or (chunk not NULL) in chunks with shuffle, deflate and
- * Fletcher32. `type` is the type in the file. The caller calls H5Dclose(). Local. */
-status hdf5_make_dataset(hid_t at, const char *name, hid_t type, int rank, const hsize_t *shape,
-                         const hsize_t *chunk, const char *path, hid_t *dataset);
-
-/* Makes, writes and closes a contiguous one; `memory` is the type of `data`. Local. */
+ * Fletcher32. `type` is the type in the file, `memory` that of `data`. Local. */
 status hdf5_write_dataset(hid_t at, const char *name, hid_t type, hid_t memory, int rank,
-                          const hsize_t *shape, const void *data, const char *path);
+                          const hsize_t *shape, const hsize_t *chunk, const void *data,
+                          const char *path);
+
+/* The same from slices that are already packed (io/store_pack.h): chunk k, of sizes[k] bytes, holds
+ * index k of the first axis. Local. */
+status hdf5_write_packed(hid_t at, const char *name, hid_t type, int rank, const hsize_t *shape,
+                         const hsize_t *chunk, const int64_t *sizes, const uint8_t *bytes,
+                         const char *path);
 
 /* Attributes (rank 0: a scalar). Reading fails with ST_INTEGRITY if the shape differs. Local. */
 status hdf5_put_attribute(hid_t object, const char *name, hid_t type, hid_t memory, int rank,
@@ -61,7 +64,7 @@ status hdf5_get_attribute(hid_t object, const char *name, hid_t memory, int rank
                           const hsize_t *shape, void *data, const char *path);
 
 /* Checks an open dataset before anything is allocated or read: type in the file, shape, and the
- * layout that hdf5_make_dataset() gives (no external or virtual storage, no other filter).
+ * layout that hdf5_write_dataset() produces (no external or virtual storage, no other filter).
  * ST_INTEGRITY otherwise. Local. */
 status hdf5_check_dataset(hid_t dataset, const char *name, hid_t type, int rank,
                           const hsize_t *shape, const hsize_t *chunk, const char *path);

@@ -11,8 +11,10 @@
  * A run that is killed in between leaves the older store or a directory without a manifest, never a
  * mixture of two stores.
  */
+#include "io/activity.h"
 #include "io/store_detail.h"
-#include "io/store_chunk_write.h"
+#include "io/store_hdf5.h"
+#include "io/store_pack.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -24,6 +26,7 @@ enum { FATE_AS_PLANNED, FATE_DROPPED, FATE_UNLABELLED };
 struct store_writer {
     const comm *comm;
     char directory[PATH_SIZE], fingerprint[SHA256_HEX];
+    char parts[PATH_SIZE]; /* "": none */
     label_set labels;
     json_t *provenance;
     store_entry *entries; /* with their shards */
@@ -76,6 +79,7 @@ static status writer_prepare(const comm *c, const store_plan *plan, store_writer
     TRY(array_alloc(&w, 1, sizeof *w, "a store writer"));
     *w = (store_writer){.comm = c, .open_shard = -1, .file = -1, .volumes = -1};
     TRY(path_join(w->directory, "", plan->directory));
+    if (plan->parts) TRY(path_join(w->parts, "", plan->parts));
     snprintf(w->fingerprint, sizeof w->fingerprint, "%s", plan->fingerprint);
     w->labels = *plan->labels;
     w->count = plan->count;
@@ -132,6 +136,8 @@ status store_writer_open(const comm *c, const store_plan *plan, store_writer **o
     if (local == ST_OK && comm_rank(c) == 0) {
         local = file_make_dirs(plan->directory);
         if (local == ST_OK) local = file_remove_temporaries(plan->directory);
+        if (local == ST_OK && plan->parts) local = file_make_dirs(plan->parts);
+        if (local == ST_OK && plan->parts) local = file_remove_temporaries(plan->parts);
     }
     TRY(comm_agree(c, local));
     TRY(check_same_plan(w));
@@ -248,15 +254,6 @@ done:
     return st;
 }
 
-/* Notes the labels that occur. */
-static void find_structures(store_entry *e, const uint8_t *labels) {
-    const int64_t voxels = e->space.shape[0] * e->space.shape[1] * e->space.shape[2];
-    bool occurs[LABELS_MAX] = {false};
-    for (int64_t k = 0; k < voxels; k++) occurs[labels[k]] = true;
-    for (int k = 1; k < LABELS_MAX; k++)
-        if (occurs[k]) e->structures[k / 64] |= UINT64_C(1) << (k % 64);
-}
-
 /* Every rank knows the structures of its own volumes. Collective. */
 static status share_structures(store_writer *w) {
     enum { WORDS = LABELS_MAX / 64 };
@@ -273,20 +270,27 @@ done:
     return st;
 }
 
-static status put(store_writer *w, int64_t i, const volume *v) {
+/* Writes a packed volume i into its shard. */
+static status put(store_writer *w, int64_t i, const packed_volume *p) {
     status st;
     store_entry *e = &w->entries[i];
     char name[SHARD_NAME], path[PATH_SIZE], temporary[PATH_SIZE];
+    hsize_t shape[3], chunk[3];
     hid_t group = -1;
-    TRY(check_volume(w, i, v));
+    const uint8_t *labels = p->bytes;
+    for (int64_t k = 0; k < p->slices; k++) labels += p->sizes[k];
+    for (int k = 0; k < 3; k++) chunk[k] = shape[k] = (hsize_t)e->space.shape[k];
+    chunk[0] = 1;
     if (e->shard != w->open_shard) TRY(open_shard(w, e->shard));
     store_shard_name(e->shard, name);
     TRY(make_paths(w, name, path, temporary));
     TRY(hdf5_make_group(w->volumes, e->id, temporary, &group));
     TRY(put_attributes(group, e, temporary));
-    TRY(slices_write(group, "ct", e->space.shape, sizeof *v->hu, v->hu, temporary));
-    TRY(slices_write(group, "labels", e->space.shape, sizeof *v->labels, v->labels, temporary));
-    find_structures(e, v->labels);
+    TRY(hdf5_write_packed(group, "ct", H5T_STD_I16LE, 3, shape, chunk, p->sizes, p->bytes,
+                          temporary));
+    TRY(hdf5_write_packed(group, "labels", H5T_STD_U8LE, 3, shape, chunk, p->sizes + p->slices,
+                          labels, temporary));
+    memcpy(e->structures, p->structures, sizeof e->structures);
     w->next = i + 1;
 done:
     if (group >= 0 && H5Gclose(group) < 0 && st == ST_OK)
@@ -294,10 +298,50 @@ done:
     return st;
 }
 
+static status part_path(const store_writer *w, int64_t i, char out[PATH_SIZE]) {
+    char name[32];
+    snprintf(name, sizeof name, "volume-%08" PRId64, i);
+    return path_join(out, w->parts, name);
+}
+
 status store_writer_put(store_writer *w, int64_t i, const volume *v) {
+    status st;
+    char path[PATH_SIZE];
+    packed_volume packed = {0};
+    TRY(check_volume(w, i, v));
+    TRY(pack_volume(v, w->entries[i].unlabelled, &packed));
     hdf5_lock();
-    status st = put(w, i, v);
+    st = put(w, i, &packed);
     hdf5_unlock();
+    TRY(st);
+    if (w->parts[0]) {
+        TRY(part_path(w, i, path));
+        TRY(pack_save(path, w->fingerprint, &packed));
+        activity_saved(true);
+    }
+done:
+    pack_free(&packed);
+    return st;
+}
+
+status store_writer_take(store_writer *w, int64_t i, bool *taken) {
+    status st;
+    char path[PATH_SIZE];
+    packed_volume packed = {0};
+    *taken = false;
+    if (!w->parts[0]) return ST_OK;
+    TRY(part_path(w, i, path));
+    st = pack_load(path, w->fingerprint, w->entries[i].space.shape[0], &packed);
+    if (st == ST_INPUT || st == ST_INTEGRITY) return ST_OK; /* to be made again */
+    TRY(st);
+    if (packed.unlabelled && !w->entries[i].unlabelled) TRY(store_writer_unlabel(w, i));
+    hdf5_lock();
+    st = put(w, i, &packed);
+    hdf5_unlock();
+    TRY(st);
+    *taken = true;
+done:
+    pack_free(&packed);
     return st;
 }
 
@@ -468,6 +512,8 @@ status store_writer_finish(store_writer *w, status local) {
         local = publish_manifest(w, shards, bytes / (int64_t)sizeof *w->finished);
         shards = NULL;
     }
+    TRY(comm_agree(w->comm, local));
+    if (first && w->parts[0]) local = file_remove_tree(w->parts);
     TRY(comm_agree(w->comm, local));
 done:
     free(shards);

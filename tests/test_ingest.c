@@ -1,5 +1,5 @@
 /* A request to stop that reaches one rank of three stops all three: nothing is published, no rank
- * waits for another, and the next run ingests everything. (For the rest see tests/test_ingest.py.)
+ * waits for another, and the next run ingests the rest. (For the rest see tests/test_ingest.py.)
  *
  * The program starts itself again under mpirun.
  */

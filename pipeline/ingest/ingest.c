@@ -2,51 +2,21 @@
  *
  * Every rank gets the headers of all series. The ranks agree on the label set and on the
  * fingerprint of the output; then each rank reads, labels and writes the volumes that the store
- * assigns to it. Volumes are processed in rounds: in round k every rank handles its k-th volume,
- * then all ranks agree on the status and check for a stop request. Ranks own different numbers of
- * volumes; the rounds ensure that every rank enters every Collective call. The store gets
- * pseudonyms, geometry and voxels only; patient names and file paths are not written to it.
+ * assigns to it (volumes.c). The store gets pseudonyms, geometry and voxels only; patient names and
+ * file paths are not written to it.
  */
-#include "io/activity.h"
-#include "io/decoder.h"
-#include "io/printable.h"
-#include "io/series.h"
-#include "io/store.h"
-#include "pipeline/ingest/findings.h"
-#include "pipeline/ingest/input_hashes.h"
-#include "pipeline/ingest/label_names.h"
-#include "pipeline/ingest/mask_labels.h"
-#include "pipeline/stage.h"
+#include "pipeline/ingest/ingest.h"
 
+#include "io/decoder.h"
+#include "pipeline/ingest/label_names.h"
+
+#include <dirent.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { HU_VALUES = 65536, HU_ZERO = 32768 };
-
-/* What became of a volume. */
-enum { STORED_AS_PLANNED, STORED_UNLABELLED, LEFT_OUT };
-
-typedef struct ingest {
-    const stage_context *stage;
-    char directory[PATH_SIZE], fingerprint[SHA256_HEX];
-    series_list list;
-    const char **paths; /* of all input files: the slices and mask files of each series in turn */
-    input_file *files;  /* of `paths` */
-    int64_t file_count;
-    pseudonym_key key;
-    fault_list late; /* what this rank finds while it decodes */
-    int64_t *fates;  /* of the volumes of the list; on all ranks after write_volumes() */
-    int64_t scanned; /* findings of the scan; the late ones follow them */
-    stored_counts stored;
-    int64_t without_seg, voxels;
-    label_set labels;
-    mask_labels masks;              /* labels from files; the label set of its names is `labels` */
-    bool from_seg;                  /* labels come from files: SEG, RT Structure Sets or NIfTI */
-    uint8_t label_of_hu[HU_VALUES]; /* labels from thresholds only: label of h at h + HU_ZERO */
-    int64_t label_voxels[LABELS_MAX];
-} ingest;
+#define PARTS ".parts-" /* behind the name of the store */
 
 /* Label set and look-up table for labels from HU ranges. Where ranges overlap, the later one takes
  * precedence. Local. */
@@ -68,31 +38,17 @@ static status labels_from_thresholds(ingest *in) {
     return ST_OK;
 }
 
-/* Whether slice z is the first of a file; several frames of one file follow each other. */
-static bool begins_file(const series *one, int64_t z) {
-    return z == 0 || strcmp(one->slices[z].path, one->slices[z - 1].path) != 0;
-}
-
-static int64_t slice_file_count(const series *one) {
-    int64_t count = 0;
-    for (int64_t z = 0; z < one->source.shape[0]; z++) count += begins_file(one, z);
-    return count;
-}
-
-static int64_t file_count(const series *one) {
-    return slice_file_count(one) + one->segmentation_count;
-}
-
 /* Lists the input files in an order that follows from their content and, for several mask files of
  * one series, from their names. Local. */
 static status list_files(ingest *in) {
     int64_t next = 0;
-    for (int64_t i = 0; i < in->list.count; i++) in->file_count += file_count(&in->list.items[i]);
+    for (int64_t i = 0; i < in->list.count; i++)
+        in->file_count += ingest_file_count(&in->list.items[i]);
     status st = array_alloc(&in->paths, in->file_count, sizeof *in->paths, "the input files");
     for (int64_t i = 0; i < in->list.count && st == ST_OK; i++) {
         const series *one = &in->list.items[i];
         for (int64_t z = 0; z < one->source.shape[0]; z++)
-            if (begins_file(one, z)) in->paths[next++] = one->slices[z].path;
+            if (ingest_begins_file(one, z)) in->paths[next++] = one->slices[z].path;
         for (int64_t j = 0; j < one->segmentation_count; j++)
             in->paths[next++] = one->segmentations[j];
     }
@@ -109,7 +65,7 @@ static status input_hash(const ingest *in, char hex[SHA256_HEX]) {
     if (!stream) return status_memory("the list of input files", 0);
     for (int64_t i = 0; i < in->list.count; i++) {
         const series *one = &in->list.items[i];
-        const int64_t slice_files = slice_file_count(one), files = file_count(one);
+        const int64_t files = ingest_file_count(one), slice_files = files - one->segmentation_count;
         fprintf(stream, "series %s\n", one->pseudonym);
         for (int64_t k = 0; k < files; k++, next++)
             fprintf(stream, "%s %s\n", k < slice_files ? "slice" : "seg", next->sha256);
@@ -121,6 +77,40 @@ static status input_hash(const ingest *in, char hex[SHA256_HEX]) {
     if (st == ST_OK) st = bytes_sha256(text, (int64_t)length, hex);
     free(text);
     return st;
+}
+
+/* Removes the parts of earlier archives and studies beside the store. Local. */
+static status remove_old_parts(const ingest *in) {
+    status st = ST_OK;
+    char folder[PATH_SIZE], path[PATH_SIZE];
+    struct dirent *entry;
+    TRY(path_join(folder, "", in->directory));
+    char *slash = strrchr(folder, '/');
+    if (!slash) goto done; /* never: it lies in the run directory */
+    *slash = '\0';
+    const char *ours = strrchr(in->parts, '/') + 1;
+    const size_t length = strlen(slash + 1);
+    DIR *d = opendir(folder);
+    while (d && st == ST_OK && (entry = readdir(d)))
+        if (strncmp(entry->d_name, slash + 1, length) == 0 &&
+            strncmp(entry->d_name + length, PARTS, strlen(PARTS)) == 0 &&
+            strcmp(entry->d_name, ours) != 0 &&
+            (st = path_join(path, folder, entry->d_name)) == ST_OK)
+            st = file_remove_tree(path);
+    if (d) closedir(d);
+done:
+    return st;
+}
+
+/* Names in->parts after the fingerprint. Local. */
+static status name_parts(ingest *in) {
+    char name[32];
+    snprintf(name, sizeof name, PARTS "%.16s", in->fingerprint);
+    if (strlen(in->directory) + strlen(name) >= PATH_SIZE)
+        return status_fail(ST_USAGE, "%s: the path is too long", in->directory);
+    strcpy(in->parts, in->directory);
+    strcat(in->parts, name);
+    return comm_rank(in->stage->comm) == 0 ? remove_old_parts(in) : ST_OK;
 }
 
 /* Computes in->fingerprint of the output and checks whether the published store already has it.
@@ -135,22 +125,11 @@ static status is_current(ingest *in, bool *current) {
     st = input_hash(in, upstream);
     if (st == ST_OK)
         st = study_fingerprint(in->stage->study, sections, 1, upstream, in->fingerprint);
+    if (st == ST_OK) st = name_parts(in);
     TRY(comm_agree(c, st)); /* ranks may differ only in lack of memory */
     TRY(stage_is_current(in->stage, in->directory, "store", in->fingerprint, current));
 done:
     return st;
-}
-
-/* That the files of series i are still those that were hashed. Local. */
-static status check_files(const ingest *in, int64_t i) {
-    int64_t first = 0;
-    for (int64_t k = 0; k < i; k++) first += file_count(&in->list.items[k]);
-    const int64_t end = first + file_count(&in->list.items[i]);
-    for (int64_t k = first; k < end; k++) {
-        status st = input_file_check(&in->files[k], in->paths[k]);
-        if (st != ST_OK) return st;
-    }
-    return ST_OK;
 }
 
 /* The provenance entry of the store's manifest. NULL if out of memory. New reference. Local. */
@@ -167,115 +146,6 @@ static json_t *provenance(const ingest *in) {
                      (json_int_t)in->stored.patients, "series", (json_int_t)in->stored.volumes,
                      "labels", named_table_name(&label_sources, study->ingest.labels), "thresholds",
                      ranges);
-}
-
-/* The file of a series that status_message() begins with, or its first slice. Local. */
-static const char *file_at_fault(const series *one) {
-    const char *message = status_message();
-    for (int64_t z = 0; z < one->source.shape[0]; z++) {
-        const char *path = one->slices[z].path;
-        const size_t length = strlen(path);
-        if (strncmp(message, path, length) == 0 && message[length] == ':') return path;
-    }
-    return one->slices[0].path;
-}
-
-/* Records that volume i, or only its labels, cannot be stored for the reason in status_message().
- * Local. */
-static status quarantine(ingest *in, store_writer *w, int64_t i, fault_scope scope,
-                         const char *path) {
-    const series *one = &in->list.items[i];
-    const bool keep = scope == FAULT_SEG && in->stage->study->ingest.unlabelled == UNLABELLED_KEEP;
-    status st = fault_add_message(
-        &in->late,
-        &(fault){.scope = scope,
-                 .files = scope == FAULT_SEG ? 1 : one->source.shape[0],
-                 .text = {[FAULT_PATH] = path,
-                          [FAULT_UID] = one->series_uid,
-                          [FAULT_ADVICE] = scope == FAULT_SEG ? "correct the segmentation"
-                                                              : "export the series again"}});
-    if (st != ST_OK) return st;
-    in->fates[i] = keep ? STORED_UNLABELLED : LEFT_OUT;
-    return keep ? store_writer_unlabel(w, i) : store_writer_drop(w, i);
-}
-
-/* Decodes volume i and its labels. What is at fault is recorded; in->fates[i] says what is left.
- * Local. */
-static status read_volume(ingest *in, store_writer *w, int64_t i, volume *v) {
-    const series *one = &in->list.items[i];
-    const char *path = NULL;
-    status st = series_read(one, v);
-    if (st == ST_INPUT) return quarantine(in, w, i, FAULT_SERIES, file_at_fault(one));
-    TRY(st);
-    if (in->from_seg && !series_is_unlabelled(one))
-        st = mask_labels_read(&in->masks, one, v, &path);
-    if (st == ST_INPUT) {
-        st = quarantine(in, w, i, FAULT_SEG, path);
-        memset(v->labels, 0, (size_t)(v->space.shape[0] * v->space.shape[1] * v->space.shape[2]));
-    }
-    TRY(st);
-    st = check_files(in, i);
-    if (st == ST_INPUT) st = quarantine(in, w, i, FAULT_SERIES, file_at_fault(one));
-done:
-    return st;
-}
-
-/* Reads, labels and writes volume i, unless it is at fault; adds to in->label_voxels. Local. */
-static status ingest_volume(ingest *in, store_writer *w, int64_t i) {
-    volume v = {0};
-    int64_t voxels = 0;
-    status st;
-    TRY(read_volume(in, w, i, &v));
-    if (in->fates[i] != LEFT_OUT) {
-        TRY(geometry_voxels(&v.space, &voxels));
-        for (int64_t k = 0; !in->from_seg && k < voxels; k++)
-            v.labels[k] = in->label_of_hu[v.hu[k] + HU_ZERO];
-        TRY(series_turn(&in->list.items[i], &v));
-        for (int64_t k = 0; k < voxels; k++) in->label_voxels[v.labels[k]]++;
-        TRY(store_writer_put(w, i, &v));
-    }
-    activity_step(i);
-done:
-    volume_free(&v);
-    return st;
-}
-
-/* Writes all volumes in rounds (see the first comment). A stop request is checked before each
- * round. A stopped ingest keeps nothing, since a store is published only when it is complete.
- * Collective. */
-static status write_volumes(ingest *in, store_writer *w) {
-    const stage_context *s = in->stage;
-    int64_t mine = 0, bytes = 0, rounds = 0, finished = 0, next = 0;
-    void *gathered = NULL;
-    status st = ST_OK;
-    for (int64_t i = 0; i < in->list.count; i++) mine += store_writer_is_mine(w, i);
-    TRY(comm_all_gather(s->comm, &mine, sizeof mine, &gathered, &bytes, NULL));
-    const int64_t *owned = gathered;
-    for (int r = 0; r < comm_size(s->comm); r++) rounds = owned[r] > rounds ? owned[r] : rounds;
-    for (int64_t round = 0; round < rounds; round++) {
-        bool stop = false;
-        TRY(stage_should_stop(s, &stop));
-        if (stop)
-            TRY(status_fail(ST_STOPPED,
-                            "stopped after %" PRId64 " of %" PRId64
-                            " volumes; an incomplete store is not kept: run again",
-                            finished, in->list.count));
-        status local = ST_OK;
-        if (round < mine) {
-            while (!store_writer_is_mine(w, next)) next++;
-            local = ingest_volume(in, w, next++);
-        }
-        TRY(comm_agree(s->comm, local));
-        for (int r = 0; r < comm_size(s->comm); r++) finished += round < owned[r];
-        log_progress_set(s->log, finished, "volumes");
-    }
-    TRY(comm_sum_i64(s->comm, in->label_voxels, in->labels.count));
-    TRY(comm_sum_i64(s->comm, in->fates, in->list.count));
-    TRY(series_share_faults(s->comm, &in->list, &in->late));
-    TRY(mask_labels_sum(s->comm, &in->masks));
-done:
-    free(gathered);
-    return st;
 }
 
 /* Counts what is stored. Series are sorted by pseudonym, hence those of one patient are neighbours.
@@ -371,13 +241,14 @@ static status write_store(ingest *in) {
     }
     store_plan plan = {.directory = in->directory,
                        .fingerprint = in->fingerprint,
+                       .parts = in->parts,
                        .labels = &in->labels,
                        .entries = entries,
                        .count = in->list.count,
                        .shard_bytes = s->study->ingest.shard_mib * 1024 * 1024};
     TRY(store_writer_open(s->comm, &plan, &w));
     log_progress_begin(s->log, "ingest", in->list.count);
-    st = write_volumes(in, w);
+    st = ingest_volumes(in, w);
     if (st == ST_OK) st = count_stored(in);
     if (st == ST_OK) st = conclude(in);
     if (st == ST_OK) st = describe(in, w);
@@ -443,7 +314,7 @@ static void log_summary(const ingest *in) {
     log_event(
         s->log, "ingest",
         json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:I, s:[f,f,f], "
-                  "s:[f,f,f]}",
+                  "s:[f,f,f], s:I}",
                   "fingerprint", in->fingerprint, "patients", (json_int_t)in->stored.patients,
                   "patients_merged", (json_int_t)in->list.merges, "volumes",
                   (json_int_t)in->stored.volumes, "slices", (json_int_t)in->stored.slices, "voxels",
@@ -453,7 +324,11 @@ static void log_summary(const ingest *in) {
                   (json_int_t)in->without_seg, "labels_from",
                   named_table_name(&label_sources, s->study->ingest.labels), "label_voxels", counts,
                   "overlapped_voxels", (json_int_t)in->masks.overlapped, "spacing_min", low[0],
-                  low[1], low[2], "spacing_max", high[0], high[1], high[2]));
+                  low[1], low[2], "spacing_max", high[0], high[1], high[2], "decoded",
+                  (json_int_t)in->decoded));
+    if (in->decoded < in->list.count)
+        log_info(s->log, "%" PRId64 " of %" PRId64 " volumes were decoded before the run stopped",
+                 in->list.count - in->decoded, in->list.count);
     mask_labels_warn(s->comm, s->log, &in->masks);
     if (in->list.others > 0)
         log_info(s->log, "%" PRId64 " files are neither CT images nor %s: left out",
@@ -565,6 +440,7 @@ status ingest_stage(const stage_context *s) {
     if (current) {
         TRY(findings_recall(s, in->fingerprint, &in->list.faults));
         TRY(recount(in));
+        TRY(comm_agree(s->comm, comm_rank(s->comm) == 0 ? file_remove_tree(in->parts) : ST_OK));
         TRY(conclude(in));
         log_info(s->log, "store: %s is current", in->directory);
     } else {

@@ -1,0 +1,53 @@
+/* What the files of the ingest stage share. */
+#ifndef CTAUG_PIPELINE_INGEST_INGEST_H
+#define CTAUG_PIPELINE_INGEST_INGEST_H
+
+#include "io/series.h"
+#include "io/store.h"
+#include "pipeline/ingest/findings.h"
+#include "pipeline/ingest/input_hashes.h"
+#include "pipeline/ingest/mask_labels.h"
+
+enum { HU_VALUES = 65536, HU_ZERO = 32768 };
+
+/* What became of a volume. */
+enum { STORED_AS_PLANNED, STORED_UNLABELLED, LEFT_OUT };
+
+typedef struct ingest {
+    const stage_context *stage;
+    char directory[PATH_SIZE], fingerprint[SHA256_HEX];
+    char parts[PATH_SIZE]; /* directory of the finished volumes of an unfinished store */
+    series_list list;
+    const char **paths; /* of all input files: the slices and mask files of each series in turn */
+    input_file *files;  /* of `paths` */
+    int64_t file_count;
+    pseudonym_key key;
+    fault_list late; /* what this rank finds while it decodes */
+    int64_t *fates;  /* of the volumes of the list; on all ranks after ingest_volumes() */
+    int64_t scanned; /* findings of the scan; the late ones follow them */
+    int64_t decoded; /* volumes; the others were taken from parts */
+    stored_counts stored;
+    int64_t without_seg, voxels;
+    label_set labels;
+    mask_labels masks;              /* labels from files; the label set of its names is `labels` */
+    bool from_seg;                  /* labels come from files: SEG, RT Structure Sets or NIfTI */
+    uint8_t label_of_hu[HU_VALUES]; /* labels from thresholds only: label of h at h + HU_ZERO */
+    int64_t label_voxels[LABELS_MAX];
+} ingest;
+
+/* Whether slice z is the first of a file; several frames of one file follow each other. Local. */
+bool ingest_begins_file(const series *one, int64_t z);
+
+/* The number of files of a series, with its masks. Local. */
+int64_t ingest_file_count(const series *one);
+
+/* Decodes and labels volume i of the list (volume_free()), and adds to the counts. A fault is
+ * recorded in in->late; in->fates[i] says what can be stored. One that is STORED_UNLABELLED
+ * beforehand gets no labels. Local. */
+status ingest_read_volume(ingest *in, int64_t i, volume *v);
+
+/* Writes all volumes of the list, those of a stopped run from its parts. ST_STOPPED on request.
+ * Afterwards the counts, fates and late faults are those of all ranks. Collective. */
+status ingest_volumes(ingest *in, store_writer *w);
+
+#endif
