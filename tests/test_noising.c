@@ -27,6 +27,11 @@ static void importance_of_8(study *s) {
 
 static void learned_variance(study *s) { s->diffusion.variance = VARIANCE_LEARNED; }
 
+static void learned_variance_min_snr(study *s) {
+    s->diffusion.variance = VARIANCE_LEARNED;
+    s->diffusion.weight = WEIGHT_MIN_SNR;
+}
+
 static void open_problem(problem *p) {
     const kernels *engine = kernels_of(ENGINE_REFERENCE);
     *p = (problem){.labelled = {{0, 0, 2}, {1, 0, 3}}, .unlabelled = {{2, 0, 4}}};
@@ -187,6 +192,29 @@ static void a_learned_variance_needs_slice_and_step(void **state) {
     close_problem(&p);
 }
 
+/* A weight of the level is one of L_simple: that of L_vlb stays what it is without. */
+static void min_snr_leaves_the_bound_alone(void **state) {
+    (void)state;
+    problem p;
+    defaults = learned_variance_min_snr;
+    open_problem(&p);
+    for (int b = 0; b < BATCH; b++) input_of(&p, "weight")[b] = 0.5f;
+    assert_int_equal(noising_fill(&p.noising, p.plan, 0, BATCH), ST_OK);
+    int lowered = 0;
+    for (int b = 0; b < BATCH; b++) {
+        const double weight = (double)input_of(&p, "weight")[b];
+        const float *step = input_of(&p, "step") + b * HYBRID_STEP;
+        float plain[HYBRID_STEP];
+        hybrid_step(&p.noising.bound, p.noising.process.objective, (int64_t)p.noising.slots[b].at.t,
+                    plain);
+        assert_float_equal(weight * (double)step[HYBRID_WEIGHT], 0.5 * (double)plain[HYBRID_WEIGHT],
+                           1e-6 * (double)plain[HYBRID_WEIGHT]);
+        lowered += weight < 0.49;
+    }
+    assert_true(lowered > 0);
+    close_problem(&p);
+}
+
 static void a_batch_needs_a_labelled_slice(void **state) {
     (void)state;
     problem p;
@@ -203,6 +231,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test_setup(with_pseudo_labels, clear),
         cmocka_unit_test_setup(importance_follows_the_losses, clear),
         cmocka_unit_test_setup(a_learned_variance_needs_slice_and_step, clear),
+        cmocka_unit_test_setup(min_snr_leaves_the_bound_alone, clear),
         cmocka_unit_test_setup(a_batch_needs_a_labelled_slice, clear),
     };
     if (!begin_tests(&argc, &argv)) return 1;

@@ -137,8 +137,8 @@ void noising_close(noising *n) {
     *n = (noising){0};
 }
 
-/* Copies d into slot b of the plan's inputs; its weight is multiplied by that of its level. Local.
- */
+/* Copies d into slot b of the plan's inputs; its weight is multiplied by that of its level, which
+ * is one of L_simple and leaves L_vlb as it is. Local. */
 static status copy_to_slot(const noising *n, plan *pl, int64_t b, const noised_sample *d) {
     status st = ST_OK;
     int64_t pixels = n->config.size * n->config.size;
@@ -147,11 +147,13 @@ static status copy_to_slot(const noising *n, plan *pl, int64_t b, const noised_s
     TRY(denoiser_inputs_of(n->study, pl, &n->config, &in));
     TRY(plan_input(pl, "target", &target));
     TRY(plan_input(pl, "weight", &weight));
-    ((float *)weight.at)[b] *= (float)process_weight(&n->process, &d->at);
+    const float of_level = (float)process_weight(&n->process, &d->at);
+    ((float *)weight.at)[b] *= of_level;
     if (n->config.spread) {
         TRY(plan_input(pl, "step", &step));
-        hybrid_step(&n->bound, n->process.objective, (int64_t)d->at.t,
-                    (float *)step.at + b * HYBRID_STEP);
+        float *at = (float *)step.at + b * HYBRID_STEP;
+        hybrid_step(&n->bound, n->process.objective, (int64_t)d->at.t, at);
+        at[HYBRID_WEIGHT] /= of_level;
         float *to = (float *)target.at + 2 * b * pixels;
         for (int64_t i = 0; i < pixels; i++) {
             to[2 * i] = d->target[i];
