@@ -275,7 +275,7 @@ static void fingerprints_follow_from_what_matters(void **state) {
         } else if (key->kind == STUDY_INSERTS) {
             other = "[a in b: 0.5]";
         } else if (key->kind == STUDY_TEXTS) {
-            other = "[a: b|c]";
+            other = "[a: 1 99LOCAL b]";
         } else if (key->kind == STUDY_INTEGERS) {
             other = "[2, 4]";
         }
