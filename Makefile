@@ -71,6 +71,7 @@ check-long: ## attacks on whole runs: flipped bits, kills, full disks (tests/lon
 	@$(MAKE) --no-print-directory deps PACKAGES="$(CHECK_PACKAGES)"
 	@$(MAKE_ALL) all
 	@BUILD=$(BUILD) CTAUG=$(BUILD)/ctaug $(PYTHON) tests/long/attacks.py $(LONG)
+	@BUILD=$(BUILD) CTAUG=$(BUILD)/ctaug $(PYTHON) tests/test_ingest_stop.py all
 
 lint: ## format, cppcheck, warnings of gcc and clang, headers alone, rules for includes
 	@$(MAKE) --no-print-directory deps PACKAGES="$(LINT_PACKAGES)"
