@@ -21,7 +21,8 @@ BUILD_PACKAGES = build-essential pkg-config libopenmpi-dev openmpi-bin libhdf5-d
     libpng-dev libssl-dev libdeflate-dev libcairo2-dev libopenjp2-7-dev
 DEMO_PACKAGES = $(BUILD_PACKAGES) python3-numpy python3-pydicom invesalius-examples
 BENCH_PACKAGES = $(BUILD_PACKAGES) python3-torch
-BENCH_INGEST_PACKAGES = $(BUILD_PACKAGES) python3-numpy python3-pydicom python3-h5py python3-gdcm dcmtk dcm2niix
+BENCH_INGEST_PACKAGES = $(BUILD_PACKAGES) python3-numpy python3-pydicom python3-h5py python3-gdcm \
+    dcmtk dcm2niix
 LINT_PACKAGES = $(BUILD_PACKAGES) libcmocka-dev python3 clang clang-format cppcheck libomp-dev
 CHECK_PACKAGES = $(DEMO_PACKAGES) $(LINT_PACKAGES) python3-h5py python3-scipy dcmtk libopenjp2-tools slurm-wlm munge \
     chromium poppler-utils dicom3tools dcm2niix python3-nibabel
@@ -70,6 +71,7 @@ check-long: ## attacks on whole runs: flipped bits, kills, full disks (tests/lon
 	@$(MAKE) --no-print-directory deps PACKAGES="$(CHECK_PACKAGES)"
 	@$(MAKE_ALL) all
 	@BUILD=$(BUILD) CTAUG=$(BUILD)/ctaug $(PYTHON) tests/long/attacks.py $(LONG)
+	@BUILD=$(BUILD) CTAUG=$(BUILD)/ctaug $(PYTHON) tests/test_ingest_stop.py all
 
 lint: ## format, cppcheck, warnings of gcc and clang, headers alone, rules for includes
 	@$(MAKE) --no-print-directory deps PACKAGES="$(LINT_PACKAGES)"
@@ -156,6 +158,6 @@ $(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.c.o $(BUILD)/libctaug.a
 	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -fsanitize=fuzzer $^ $(PLAIN)/libctaug.a -o $@ $(ALL_LDLIBS)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all demo check check-long lint asan fuzz bench bench-ingest clean deps help test-programs fuzz-programs \
-    run-lint
+.PHONY: all demo check check-long lint asan fuzz bench bench-ingest clean deps help test-programs \
+    fuzz-programs run-lint
 .SECONDARY:

@@ -6,7 +6,8 @@
 
 /* Converts the bytes of a text by the Specific Character Set of `item` (PS3.3 C.12.1.1.2; PS3.5
  * chapter 6): sets of one byte, the Japanese, Korean and Chinese ones with and without code
- * extensions, GB18030, GBK and UTF-8. False if the set is not known or the text is none of it. */
+ * extensions, GB18030, GBK and UTF-8. False if the text has bytes beyond ASCII and the set is not
+ * known, or they are none of it. */
 bool dicom_to_utf8(DcmItem &item, const std::string &text, std::string *utf8);
 
 /* The whole value of an attribute, backslashes and all, as it is in the file; empty if missing or

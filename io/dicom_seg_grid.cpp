@@ -12,6 +12,7 @@
 #include <cmath>
 
 enum { SLICES_MAX = 4096, SIDE_MAX = 8192 };
+static const double FAR = 1e7; /* mm */
 
 static double dot(const double *a, const double *b) {
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
@@ -41,7 +42,7 @@ static double thickness(DcmDataset &data, const seg_frame &frame) {
     return frame.spacing[0];
 }
 
-/* Origin step and number of the slices, from the heights of the frames. */
+/* Step and number of the slices, from the heights of the frames. */
 static status stack_frames(const char *path, std::vector<double> heights, geometry *space) {
     static const double same = 1e-3; /* mm */
     double step = 0;
@@ -114,6 +115,8 @@ static status grid_of(const char *path, DcmDataset &data, const seg_form &form,
         if (!is_alike(frame, first))
             TRY(status_fail(ST_INPUT, "%s: its frames have different planes or pixels", path));
         heights.push_back(dot(frame.position, space->direction));
+        if (!(std::fabs(heights.back()) < FAR))
+            TRY(status_fail(ST_INPUT, "%s: its frames are far from everything", path));
     }
     space->spacing[0] = thickness(data, first);
     space->spacing[1] = first.spacing[0];

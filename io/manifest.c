@@ -156,25 +156,31 @@ done:
     return st;
 }
 
-static status check_sizes(const manifest *m, const char *directory) {
-    status st = ST_OK;
+status manifest_check_size(const manifest *m, const char *directory, int64_t index) {
+    status st;
     char path[PATH_SIZE];
-    for (int64_t i = 0; i < m->count; i++) {
-        const manifest_file *f = &m->files[i];
-        int64_t bytes = 0;
-        TRY(path_join(path, directory, f->name));
-        TRY(file_refuse_link(path));
-        if (file_size(path, &bytes) != ST_OK)
-            TRY(status_fail(ST_INTEGRITY, "%s, which is in the manifest", status_message()));
-        if (bytes != f->bytes)
-            TRY(status_fail(ST_INTEGRITY, "%s: %" PRId64 " bytes, but %" PRId64 " in the manifest",
-                            path, bytes, f->bytes));
-    }
+    const manifest_file *f = &m->files[index];
+    int64_t bytes = 0;
+    TRY(path_join(path, directory, f->name));
+    TRY(file_refuse_link(path));
+    if (file_size(path, &bytes) != ST_OK)
+        TRY(status_fail(ST_INTEGRITY, "%s, which is in the manifest", status_message()));
+    if (bytes != f->bytes)
+        TRY(status_fail(ST_INTEGRITY, "%s: %" PRId64 " bytes, but %" PRId64 " in the manifest",
+                        path, bytes, f->bytes));
 done:
     return st;
 }
 
 status manifest_read(const char *directory, const char *kind, manifest *out) {
+    status st = manifest_read_alone(directory, kind, out);
+    for (int64_t i = 0; i < out->count && st == ST_OK; i++)
+        st = manifest_check_size(out, directory, i);
+    if (st != ST_OK) manifest_free(out);
+    return st;
+}
+
+status manifest_read_alone(const char *directory, const char *kind, manifest *out) {
     status st;
     char path[PATH_SIZE], *text = NULL;
     int64_t bytes = 0;
@@ -197,7 +203,6 @@ status manifest_read(const char *directory, const char *kind, manifest *out) {
     TRY(seal_check_text(object, FORMAT, text, bytes, path));
     if (kind && strcmp(m.kind, kind) != 0)
         TRY(status_fail(ST_INPUT, "%s: holds a %s, not a %s", directory, m.kind, kind));
-    TRY(check_sizes(&m, directory));
     *out = m;
     m = (manifest){0};
 done:

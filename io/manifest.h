@@ -45,6 +45,12 @@ status manifest_remove(const char *directory);
  * ST_INTEGRITY if it is damaged or a size differs. Local. */
 status manifest_read(const char *directory, const char *kind, manifest *out);
 
+/* The same without a look at the files. Local. */
+status manifest_read_alone(const char *directory, const char *kind, manifest *out);
+
+/* That file `index` is there with its size, and no link; ST_INTEGRITY naming it. Local. */
+status manifest_check_size(const manifest *m, const char *directory, int64_t index);
+
 /* Compares the hash of file `index`; ST_INTEGRITY naming it. Local. */
 status manifest_check_file(const manifest *m, const char *directory, int64_t index);
 

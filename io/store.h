@@ -82,10 +82,30 @@ status store_writer_unlabel(store_writer *w, int64_t i);
 /* Replaces the provenance of the plan; the same on all ranks. Copies it. Local. */
 status store_writer_describe(store_writer *w, const json_t *provenance);
 
-/* Closes, hashes and publishes the shards, then the index, the manifest last, and removes the parts;
- * frees w. Shards without a volume do not count. If `local` is a failure on any rank, nothing is
- * published, temporaries are removed, the parts stay, and that failure is returned. Collective. */
+/* Closes, hashes and publishes the shards, then the index, the manifest last, and removes the
+ * parts; frees w. Shards without a volume do not count. If `local` is a failure on any rank,
+ * nothing is published, temporaries are removed, the parts stay, and that failure is returned.
+ * Collective. */
 status store_writer_finish(store_writer *w, status local);
+
+/* ---- mending ---- */
+
+/* Opens the damaged shards of a published store to be written again. *damaged: the number of files
+ * that are missing or not as the manifest says; if it is 0, nothing is to be written. The caller
+ * puts the volumes for which store_writer_is_mine() holds, as they were; store_mend_finish() frees
+ * *out. ST_INTEGRITY if the manifest is damaged; ST_INPUT if it has another fingerprint.
+ * Collective. */
+status store_mend_open(const comm *c, const char *directory, const char *fingerprint,
+                       store_writer **out, int64_t *damaged);
+
+/* The volumes of the store, owned by the writer. Local. */
+int64_t store_writer_count(const store_writer *w);
+const store_entry *store_writer_at(const store_writer *w, int64_t i);
+
+/* Puts the shards in their place, and the index if it is damaged; frees w. ST_INTEGRITY, naming the
+ * shard, if one is not what the manifest vouches for; the others are put in their place. If `local`
+ * is a failure on any rank, nothing is changed, and that failure is returned. Collective. */
+status store_mend_finish(store_writer *w, status local);
 
 /* ---- reading ---- */
 

@@ -12,35 +12,15 @@
  * mixture of two stores.
  */
 #include "io/activity.h"
-#include "io/store_detail.h"
-#include "io/store_hdf5.h"
 #include "io/store_pack.h"
+#include "io/store_writer.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { FATE_AS_PLANNED, FATE_DROPPED, FATE_UNLABELLED };
-
-struct store_writer {
-    const comm *comm;
-    char directory[PATH_SIZE], fingerprint[SHA256_HEX];
-    char parts[PATH_SIZE]; /* "": none */
-    label_set labels;
-    json_t *provenance;
-    store_entry *entries; /* with their shards */
-    int64_t count, shards;
-    int64_t *fates;          /* what became of each volume of this rank: FATE_... */
-    int64_t planned;         /* shards before volumes were left out */
-    int64_t next;            /* volumes before this one are written or belong to another rank */
-    int64_t open_shard;      /* -1: none */
-    hid_t file, volumes;     /* of the open shard: the file and its group "volumes" */
-    manifest_file *finished; /* closed shards of this rank, under their planned names */
-    int64_t n_finished;
-};
-
-static void writer_free(store_writer *w) {
+void store_writer_free(store_writer *w) {
     if (!w) return;
     hdf5_lock();
     if (w->volumes >= 0) H5Gclose(w->volumes);
@@ -49,6 +29,7 @@ static void writer_free(store_writer *w) {
     json_decref(w->provenance);
     free(w->entries);
     free(w->fates);
+    free(w->wanted);
     free(w->finished);
     free(w);
 }
@@ -73,7 +54,7 @@ static void plan_shards(store_writer *w, int64_t shard_bytes) {
 /* The rank that writes a shard. */
 static int owner(const store_writer *w, int64_t shard) { return (int)(shard % comm_size(w->comm)); }
 
-static status writer_prepare(const comm *c, const store_plan *plan, store_writer **out) {
+status store_writer_prepare(const comm *c, const store_plan *plan, store_writer **out) {
     status st;
     store_writer *w = NULL;
     TRY(array_alloc(&w, 1, sizeof *w, "a store writer"));
@@ -102,12 +83,11 @@ static status writer_prepare(const comm *c, const store_plan *plan, store_writer
     *out = w;
     w = NULL;
 done:
-    writer_free(w);
+    store_writer_free(w);
     return st;
 }
 
-/* Ranks with different plans would write an inconsistent store. */
-static status check_same_plan(const store_writer *w) {
+status store_writer_check_same(const store_writer *w) {
     status st, local;
     json_t *detail = NULL;
     char *text = NULL, hex[SHA256_HEX] = "";
@@ -132,7 +112,7 @@ status store_writer_open(const comm *c, const store_plan *plan, store_writer **o
     status st, local;
     store_writer *w = NULL;
     *out = NULL;
-    local = writer_prepare(c, plan, &w);
+    local = store_writer_prepare(c, plan, &w);
     if (local == ST_OK && comm_rank(c) == 0) {
         local = file_make_dirs(plan->directory);
         if (local == ST_OK) local = file_remove_temporaries(plan->directory);
@@ -140,21 +120,21 @@ status store_writer_open(const comm *c, const store_plan *plan, store_writer **o
         if (local == ST_OK && plan->parts) local = file_remove_temporaries(plan->parts);
     }
     TRY(comm_agree(c, local));
-    TRY(check_same_plan(w));
+    TRY(store_writer_check_same(w));
     *out = w;
     w = NULL;
 done:
-    writer_free(w);
+    store_writer_free(w);
     return st;
 }
 
 bool store_writer_is_mine(const store_writer *w, int64_t i) {
-    return owner(w, w->entries[i].shard) == comm_rank(w->comm);
+    const int64_t shard = w->entries[i].shard;
+    return owner(w, shard) == comm_rank(w->comm) && (!w->wanted || w->wanted[shard]);
 }
 
-/* The published path of a file of the store, and its temporary path. */
-static status make_paths(const store_writer *w, const char *name, char path[PATH_SIZE],
-                         char temporary[PATH_SIZE]) {
+status store_writer_paths(const store_writer *w, const char *name, char path[PATH_SIZE],
+                          char temporary[PATH_SIZE]) {
     status st;
     char tagged[sizeof((manifest_file *)0)->name + 32];
     snprintf(tagged, sizeof tagged, "%s.tmp.%ld", name, (long)getpid());
@@ -188,7 +168,7 @@ static status close_shard(store_writer *w) {
     if (w->open_shard < 0) return ST_OK;
     store_shard_name(w->open_shard, name);
     w->open_shard = -1;
-    TRY(make_paths(w, name, path, temporary));
+    TRY(store_writer_paths(w, name, path, temporary));
     hid_t group = w->volumes;
     w->volumes = -1;
     TRY(hdf5_check(H5Gclose(group), ST_STORAGE, temporary, "write"));
@@ -206,7 +186,7 @@ static status open_shard(store_writer *w, int64_t shard) {
     char name[SHARD_NAME], path[PATH_SIZE], temporary[PATH_SIZE];
     TRY(close_shard(w));
     store_shard_name(shard, name);
-    TRY(make_paths(w, name, path, temporary));
+    TRY(store_writer_paths(w, name, path, temporary));
     TRY(hdf5_create(temporary, &w->file));
     w->open_shard = shard;
     TRY(make_volumes_group(w->file, &w->labels, temporary, &w->volumes));
@@ -283,7 +263,7 @@ static status put(store_writer *w, int64_t i, const packed_volume *p) {
     chunk[0] = 1;
     if (e->shard != w->open_shard) TRY(open_shard(w, e->shard));
     store_shard_name(e->shard, name);
-    TRY(make_paths(w, name, path, temporary));
+    TRY(store_writer_paths(w, name, path, temporary));
     TRY(hdf5_make_group(w->volumes, e->id, temporary, &group));
     TRY(put_attributes(group, e, temporary));
     TRY(hdf5_write_packed(group, "ct", H5T_STD_I16LE, 3, shape, chunk, p->sizes, p->bytes,
@@ -365,8 +345,7 @@ status store_writer_describe(store_writer *w, const json_t *provenance) {
     return ST_OK;
 }
 
-/* Checks that all volumes of this rank were written, and closes its last shard. */
-static status end_shards(store_writer *w) {
+status store_writer_end_shards(store_writer *w) {
     for (int64_t i = w->next; i < w->count; i++)
         if (store_writer_is_mine(w, i) && w->fates[i] != FATE_DROPPED)
             return status_fail(ST_INTERNAL, "%s: volume %s was never written", w->directory,
@@ -406,7 +385,7 @@ static status rename_shards(store_writer *w, const int64_t *now) {
         char name[SHARD_NAME];
         store_shard_name(s, name);
         if (strcmp(name, w->finished[k].name) != 0) continue;
-        TRY(make_paths(w, name, planned, temporary));
+        TRY(store_writer_paths(w, name, planned, temporary));
         store_shard_name(now[s], name);
         TRY(path_join(path, w->directory, name));
         TRY(file_publish(temporary, path));
@@ -416,12 +395,12 @@ done:
     return st;
 }
 
-static status write_index(const store_writer *w) {
+status store_writer_index(const store_writer *w) {
     status st;
     char name[SHARD_NAME], target[VOLUME_ID + 16], path[PATH_SIZE], temporary[PATH_SIZE];
     hid_t file = -1, volumes = -1;
     hdf5_lock();
-    TRY(make_paths(w, STORE_INDEX, path, temporary));
+    TRY(store_writer_paths(w, STORE_INDEX, path, temporary));
     TRY(hdf5_create(temporary, &file));
     TRY(make_volumes_group(file, &w->labels, temporary, &volumes));
     for (int64_t i = 0; i < w->count; i++) {
@@ -474,7 +453,7 @@ static status publish_manifest(const store_writer *w, manifest_file *shards, int
     manifest m = {.kind = STORE_KIND, .files = shards, .count = count};
     snprintf(m.fingerprint, sizeof m.fingerprint, "%s", w->fingerprint);
     qsort(m.files, (size_t)m.count, sizeof *m.files, compare_files);
-    TRY(write_index(w));
+    TRY(store_writer_index(w));
     TRY(manifest_add_file(&m, w->directory, STORE_INDEX));
     TRY(remove_stale_shards(w));
     TRY(store_detail_make(w->entries, w->count, &w->labels, w->provenance, &m.detail));
@@ -484,11 +463,11 @@ done:
     return st;
 }
 
-static void remove_own_temporaries(const store_writer *w) {
+void store_writer_drop_temporaries(const store_writer *w) {
     char name[SHARD_NAME], path[PATH_SIZE], temporary[PATH_SIZE];
     for (int64_t s = comm_rank(w->comm); s < w->planned; s += comm_size(w->comm)) {
         store_shard_name(s, name);
-        if (make_paths(w, name, path, temporary) == ST_OK) unlink(temporary);
+        if (store_writer_paths(w, name, path, temporary) == ST_OK) unlink(temporary);
     }
 }
 
@@ -497,7 +476,7 @@ status store_writer_finish(store_writer *w, status local) {
     void *shards = NULL;
     int64_t bytes = 0, *now = NULL;
     bool first = comm_rank(w->comm) == 0;
-    if (local == ST_OK) local = end_shards(w);
+    if (local == ST_OK) local = store_writer_end_shards(w);
     if (local == ST_OK) local = array_alloc(&now, w->shards, sizeof *now, "shards");
     TRY(comm_agree(w->comm, local));
     TRY(settle(w, now));
@@ -518,7 +497,7 @@ status store_writer_finish(store_writer *w, status local) {
 done:
     free(shards);
     free(now);
-    if (st != ST_OK) remove_own_temporaries(w);
-    writer_free(w);
+    if (st != ST_OK) store_writer_drop_temporaries(w);
+    store_writer_free(w);
     return st;
 }

@@ -69,6 +69,10 @@ status evaluate_stage(const stage_context *s);
 status gate_stage(const stage_context *s);
 status report_stage(const stage_context *s);
 
+/* Makes the damaged shards of the store again, with the bytes that its manifest vouches for.
+ * ST_INPUT if archive or study have changed since. Collective. */
+status repair_stage(const stage_context *s);
+
 /* These stages for each labelled set of the study (pipeline/stages.c). Collective. */
 status referee_sets_stage(const stage_context *s);
 status train_sets_stage(const stage_context *s);

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Ingest is stopped, killed, or refused by the file system at a step of writing: what is left vouches
-for nothing that is not whole, and the same command then ends with the bytes of an undisturbed run,
+"""Ingest is stopped, killed, or refused by the file system (disk full, input/output error) at a step
+of writing: what is left vouches for nothing that is not whole, and the same command then ends with the bytes of an undisturbed run,
 without decoding again what had been finished.
 
 The steps are the system calls that change something at the store, counted by a library that is loaded
@@ -107,11 +107,13 @@ class Site:
         self.old = f"{place.root}/old"
         os.rename(self.out, self.old)
 
-    def attack(self, number, way):
-        """Ingests over the older store, with a fault at a step: (exit code, whether it came)."""
-        shutil.rmtree(self.out, ignore_errors=True)
-        shutil.copytree(self.old, self.out)
-        done = subprocess.run([chain.CTAUG, "ingest", self.study], capture_output=True, text=True,
+    def attack(self, number, way, verb="ingest"):
+        """Ingests over the older store, with a fault at a step: (exit code, output). Another verb
+        finds what is there."""
+        if verb == "ingest":
+            shutil.rmtree(self.out, ignore_errors=True)
+            shutil.copytree(self.old, self.out)
+        done = subprocess.run([chain.CTAUG, verb, self.study], capture_output=True, text=True,
                               timeout=240, check=False,
                               env=dict(chain.ENV, LD_PRELOAD=self.library, FAULT=way,
                                        FAULT_AT=str(number), FAULT_PLACE=f"{self.out}/store"))
@@ -202,6 +204,25 @@ def damaged_parts_are_made_again(site):
     assert site.decoded() == VOLUMES - kept + 2, (site.decoded(), parts)
 
 
+def repairs_go_on(site, stride):
+    """A repair is attacked: a shard is as it was before it or as it should be, and all others are
+    untouched; another repair mends the rest."""
+    chain.run(0, "ingest", site.study)
+    number, code = 1, -1
+    while code != 0:
+        for name in ("shard-00001.h5", "index.h5"):
+            os.truncate(f"{site.out}/store/{name}", 100)
+        damaged = chain.hashes(f"{site.out}/store")
+        code, said = site.attack(number, ("kill", "full", "broken")[number % 3], "repair")
+        assert code in (-9, 4, 0), (number, code, said)
+        for name, text in chain.hashes(f"{site.out}/store").items():
+            assert ".tmp." in name or text in (damaged[name], site.wanted[name]), (number, name)
+        chain.run(0, "repair", site.study)
+        assert chain.hashes(f"{site.out}/store") == site.wanted, number
+        number += stride
+    print(f"{number} steps of a repair, every {stride}: same bytes")
+
+
 with chain.Place(1) as place:
     place.dicom = f"{place.root}/larger"  # two volumes to a shard
     chain.run(0, "phantom", "--patients", str(VOLUMES), "--seed", "1", "--size", "128", "--slices",
@@ -210,3 +231,4 @@ with chain.Place(1) as place:
     other_ranks_go_on(site)
     damaged_parts_are_made_again(site)
     every_step(site, 1 if "all" in sys.argv else STRIDE)
+    repairs_go_on(site, 1 if "all" in sys.argv else STRIDE)

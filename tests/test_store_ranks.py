@@ -40,11 +40,12 @@ def check_content(directory, manifest):
         for i, entry in enumerate(manifest["detail"]["volumes"]):
             assert entry["id"] == f"p-{i * 37 % 101:04d}"
             volume = group[entry["id"]]
-            shape = (3 + i % 4, 17 + i % 3, 20)
+            shape = (3 + i % 4, 37 + i % 3, 40)
             k = np.arange(np.prod(shape), dtype=np.int64)
             ct, labels = volume["ct"], volume["labels"]
             assert ct.dtype == np.int16 and labels.dtype == np.uint8
-            assert np.array_equal(ct, ((i * 7919 + k * 104729) % 4096 - 1024).reshape(shape))
+            hu = (i * 7919 + k * 104729) % 65536 - 32768  # all of int16
+            assert np.array_equal(ct, hu.reshape(shape))
             assert np.array_equal(labels, ((i + k // 4) % 3).reshape(shape))
             for data in (ct, labels):
                 assert data.chunks == (1, *shape[1:])

@@ -292,7 +292,9 @@ static void fingerprints_follow_from_what_matters(void **state) {
         } else if (key->kind == STUDY_INSERTS) {
             other = "[a in b: 0.5]";
         } else if (key->kind == STUDY_TEXTS) {
-            other = strcmp(key->section, "sweep") == 0 ? "[data.zoom: 0.1]" : "[a: b|c]";
+            other = strcmp(key->section, "sweep") == 0    ? "[data.zoom: 0.1]"
+                    : strcmp(key->section, "export") == 0 ? "[hepar: 10200004 SCT Liver]"
+                                                          : "[a: b|c]";
         } else if (key->kind == STUDY_INTEGERS) {
             other = "[2, 4]";
         }

@@ -10,7 +10,7 @@
 enum { MANY = 100 };
 
 static store_entry entry(int64_t i) {
-    store_entry e = {.space = {.shape = {3 + i % 4, 17 + i % 3, 20},
+    store_entry e = {.space = {.shape = {3 + i % 4, 37 + i % 3, 40},
                                .spacing = {1.5 + 0.1 * i, 0.957, 0.957},
                                .origin = {-100.5, 0.25 * i, 1e-3 / 3},
                                .direction = {0, 0, 1, 0, 1, 0, 1, 0, 0}},
@@ -26,7 +26,7 @@ static status put(store_writer *w, int64_t i, const store_entry *e) {
     TRY(volume_alloc(&v));
     int64_t n = v.space.shape[0] * v.space.shape[1] * v.space.shape[2];
     for (int64_t k = 0; k < n; k++) {
-        v.hu[k] = (int16_t)((i * 7919 + k * 104729) % 4096 - 1024);
+        v.hu[k] = (int16_t)((i * 7919 + k * 104729) % 65536 - 32768);
         v.labels[k] = (uint8_t)((i + k / 4) % 3);
     }
     TRY(store_writer_put(w, i, &v));

@@ -55,6 +55,16 @@ static const char ingest_help[] =
     "\n"
     "  mpirun -n 4 ctaug ingest head.yaml --set ingest.dicom=/data/ct\n";
 
+static const char repair_help[] =
+    "usage: ctaug repair STUDY.yaml [--set key=value ...]\n"
+    "\n"
+    "Makes the damaged files of <out>/store again from the archive: only the volumes in damaged\n"
+    "shards are decoded. The files are byte by byte what they were, so that nothing else has to\n"
+    "be made again. Archive and study must be those of the ingest. `ctaug verify` says what is\n"
+    "damaged.\n"
+    "\n"
+    "  ctaug repair runs/my-study/study.yaml\n";
+
 static const char referee_help[] =
     "usage: ctaug referee STUDY.yaml [--set key=value ...]\n"
     "\n"
@@ -165,6 +175,7 @@ static const verb verbs[] = {
      export_verb},
     {"compare", "results of several runs in one page", compare_help, NULL, compare_verb},
     {"verify", "check every published file against its hash", verify_help, NULL, verify_verb},
+    {"repair", "make damaged files of the store again", repair_help, repair_stage, NULL},
     {"bench", "measure the training speed of this machine", bench_help, NULL, bench_verb},
 };
 enum { VERBS = sizeof verbs / sizeof *verbs };

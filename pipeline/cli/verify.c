@@ -32,10 +32,37 @@ const char verify_help[] =
     "sizes and SHA-256 of all files against their manifest, and that every volume of a store can\n"
     "be read. In a run directory also the loss curve, the chain of events.jsonl, and that no "
     "output\n"
-    "is missing before later ones. Ends with exit code 5 and the name of the file if something is\n"
-    "damaged or missing.\n"
+    "is missing before later ones. Lists everything that is damaged or missing with the command\n"
+    "that mends it, and ends with exit code 5 and the name of the first such file.\n"
     "\n"
     "  ctaug verify runs/my-study\n";
+
+/* An output of a stage. */
+typedef struct output {
+    const char *name, *kind, *verb;
+    bool below;
+    bool in_sets;  /* with labelled sets, each of them has one */
+    bool optional; /* only some studies have it */
+} output;
+
+/* In the order in which stages make them. */
+static const output outputs[] = {
+    {"store", "store", "ingest", false, false, false},
+    {"referee", "referee", "referee", false, true, true},
+    {"pseudo", "store", "referee", false, true, true},
+    {"checkpoints", "checkpoint", "train", true, true, false},
+    {"guidance", "guidance", "generate", false, true, true},
+    {"synthetic", "store", "generate", false, true, false},
+    {"synthetic-gaussian", "store", "generate", false, true, true},
+    {"synthetic-gan", "store", "generate", false, true, true},
+    {"synthetic-heldout", "store", "generate", false, true, true},
+    {"synthetic-gaussian-heldout", "store", "generate", false, true, true},
+    {"synthetic-gan-heldout", "store", "generate", false, true, true},
+    {"fidelity", "fidelity", "evaluate", false, true, true},
+    {"metrics", "metrics", "evaluate", false, false, false},
+    {"gate", "gate", "gate", false, true, true},
+    {"report", "report", "report", false, false, false}};
+enum { OUTPUTS = sizeof outputs / sizeof *outputs };
 
 /* Counts of the walk, and the first damage. */
 typedef struct tally {
@@ -66,16 +93,20 @@ static void keep_fault(tally *t, const char *path, status st) {
     snprintf(t->message, sizeof t->message, "%s", status_message());
 }
 
-static status check_files(const manifest *m, const char *directory, tally *t) {
-    status st = ST_OK;
+/* Every file on its own, so that all damage is shown. *good: there is none. */
+static void check_files(const manifest *m, const char *directory, tally *t, bool *good) {
+    char path[PATH_SIZE];
     for (int64_t i = 0; i < m->count; i++) {
-        TRY(manifest_check_file(m, directory, i));
-        t->files++;
-        t->bytes += m->files[i].bytes;
+        status st = manifest_check_size(m, directory, i);
+        if (st == ST_OK) st = manifest_check_file(m, directory, i);
+        if (st == ST_OK) {
+            t->files++;
+            t->bytes += m->files[i].bytes;
+            continue;
+        }
+        *good = false;
+        if (path_join(path, directory, m->files[i].name) == ST_OK) keep_fault(t, path, st);
     }
-    if (strcmp(m->kind, "store") == 0) TRY(store_verify(directory));
-done:
-    return st;
 }
 
 static const char *base_name(const char *path) {
@@ -93,14 +124,36 @@ static status check_place(const manifest *m, const char *directory) {
     return status_fail(ST_INTEGRITY, "%s: holds the checkpoint %s", directory, wanted);
 }
 
+/* Prints the command that mends a damaged directory of a run: repair for the archive's store whose
+ * manifest is whole, else the stage that makes it. */
+static void print_mend(const char *directory, bool manifest_good) {
+    char run[PATH_SIZE], study[PATH_SIZE], name[PATH_SIZE];
+    if (path_join(run, "", directory) != ST_OK) return;
+    for (char *slash; (slash = strrchr(run, '/')) && slash > run;) {
+        snprintf(name, sizeof name, "%s", slash + 1);
+        *slash = '\0';
+        if (path_join(study, run, "study.yaml") != ST_OK || !file_exists(study)) continue;
+        const char *verb = "run";
+        for (int i = 0; i < OUTPUTS; i++)
+            if (strcmp(outputs[i].name, name) == 0) verb = outputs[i].verb;
+        if (strcmp(verb, "ingest") == 0 && manifest_good) verb = "repair";
+        print_line(directory, "to mend it: ctaug %s %s", verb, study);
+        return;
+    }
+}
+
 /* Checks a directory that has a manifest.json. */
 static void check_directory(const char *directory, tally *t) {
     manifest m = {0};
-    status st = manifest_read(directory, NULL, &m);
+    bool good = true;
+    status st = manifest_read_alone(directory, NULL, &m);
+    const bool manifest_good = st == ST_OK;
     if (st == ST_OK) st = check_place(&m, directory);
-    if (st == ST_OK) st = check_files(&m, directory, t);
-    if (st != ST_OK)
-        keep_fault(t, directory, st);
+    if (st == ST_OK) check_files(&m, directory, t, &good);
+    if (st == ST_OK && good && strcmp(m.kind, "store") == 0) st = store_verify(directory);
+    if (st != ST_OK) keep_fault(t, directory, st);
+    if (st != ST_OK || !good)
+        print_mend(directory, manifest_good);
     else
         print_line(directory, "%s, %" PRId64 " file%s, good", m.kind, m.count,
                    m.count == 1 ? "" : "s");
@@ -181,36 +234,10 @@ static bool has_output(const char *run, const char *name, const char *kind, bool
     return found;
 }
 
-/* An output of a stage. */
-typedef struct output {
-    const char *name, *kind, *verb;
-    bool below;
-    bool in_sets;  /* with labelled sets, each of them has one */
-    bool optional; /* only some studies have it */
-} output;
-
 /* Which outputs a directory should have. */
 typedef enum output_choice { OUTPUTS_ALL, OUTPUTS_OF_SETS, OUTPUTS_OUTSIDE_SETS } output_choice;
 
-/* Outputs in the order in which stages make them. */
 static void check_outputs(const char *run, output_choice choice, tally *t) {
-    static const output outputs[] = {
-        {"store", "store", "ingest", false, false, false},
-        {"referee", "referee", "referee", false, true, true},
-        {"pseudo", "store", "referee", false, true, true},
-        {"checkpoints", "checkpoint", "train", true, true, false},
-        {"guidance", "guidance", "generate", false, true, true},
-        {"synthetic", "store", "generate", false, true, false},
-        {"synthetic-gaussian", "store", "generate", false, true, true},
-        {"synthetic-gan", "store", "generate", false, true, true},
-        {"synthetic-heldout", "store", "generate", false, true, true},
-        {"synthetic-gaussian-heldout", "store", "generate", false, true, true},
-        {"synthetic-gan-heldout", "store", "generate", false, true, true},
-        {"fidelity", "fidelity", "evaluate", false, true, true},
-        {"metrics", "metrics", "evaluate", false, false, false},
-        {"gate", "gate", "gate", false, true, true},
-        {"report", "report", "report", false, false, false}};
-    enum { OUTPUTS = sizeof outputs / sizeof *outputs };
     char path[PATH_SIZE];
     int last = -1;
     for (int i = 0; i < OUTPUTS; i++)

@@ -37,18 +37,19 @@ static const dicom_header *file_at(const own_masks *masks, const own_mask *item,
 
 /* ---- reading ---- */
 
-/* The grid of masks that lie alone: that of the first file. */
-static status alone_grid(const dicom_header *file, geometry *space) {
+/* The grid of masks that lie alone: that of the first file; size: of the working slices. */
+static status alone_grid(const dicom_header *file, int64_t size, geometry *space) {
     status st = ST_OK;
     int64_t voxels = 0;
     TRY(label_file_grid(file->path, file->kind, space));
     st = geometry_voxels(space, &voxels);
     if (st != ST_OK) TRY(status_fail(st, "%s: %s", file->path, status_message()));
-    if (voxels > VOXELS_MAX)
-        TRY(status_fail(ST_INPUT, "%s: a mask of %" PRId64 " voxels is too large", file->path,
-                        voxels));
     const turn t = turn_to_lps(space);
     const geometry turned = turn_geometry(&t, space);
+    if (voxels > VOXELS_MAX || turned.shape[0] > VOXELS_MAX / (size * size))
+        TRY(status_fail(ST_INPUT,
+                        "%s: a mask of %" PRId64 " voxels in %" PRId64 " slices is too large",
+                        file->path, voxels, turned.shape[0]));
     if (fabs(turned.spacing[1] / turned.spacing[2] - 1) > SQUARE)
         TRY(status_fail(ST_INPUT, "%s: its axial pixels are not square (%g x %g mm): resample it",
                         file->path, turned.spacing[1], turned.spacing[2]));
@@ -93,7 +94,7 @@ static status read_item(const own_masks *masks, const own_mask *item, volume *v,
         TRY(read_labels(masks, item, v, about));
         TRY(series_turn(item->beside, v));
     } else {
-        TRY(alone_grid(file_at(masks, item, 0), &v->space));
+        TRY(alone_grid(file_at(masks, item, 0), masks->stage->study->data.size, &v->space));
         TRY(volume_alloc(v));
         TRY(read_labels(masks, item, v, about));
         const turn t = turn_to_lps(&v->space);

@@ -113,9 +113,7 @@ static status name_parts(ingest *in) {
     return comm_rank(in->stage->comm) == 0 ? remove_old_parts(in) : ST_OK;
 }
 
-/* Computes in->fingerprint of the output and checks whether the published store already has it.
- * Collective. */
-static status is_current(ingest *in, bool *current) {
+status ingest_fingerprint(ingest *in) {
     static const char *const sections[] = {"ingest"};
     const comm *c = in->stage->comm;
     char upstream[SHA256_HEX];
@@ -127,7 +125,6 @@ static status is_current(ingest *in, bool *current) {
         st = study_fingerprint(in->stage->study, sections, 1, upstream, in->fingerprint);
     if (st == ST_OK) st = name_parts(in);
     TRY(comm_agree(c, st)); /* ranks may differ only in lack of memory */
-    TRY(stage_is_current(in->stage, in->directory, "store", in->fingerprint, current));
 done:
     return st;
 }
@@ -420,10 +417,10 @@ done:
     return st;
 }
 
-status ingest_stage(const stage_context *s) {
+status ingest_open(const stage_context *s, ingest **out) {
     ingest *in = NULL;
-    bool current = false, go = false;
     status st = array_alloc(&in, 1, sizeof *in, "ingest");
+    *out = in;
     if (st == ST_OK) st = stage_path(s, "store", in->directory);
     if (st == ST_OK && s->study->ingest.dicom[0] == 0)
         st = status_fail(ST_USAGE, "ingest.dicom is empty: name the folder with the CT series");
@@ -434,9 +431,32 @@ status ingest_stage(const stage_context *s) {
     TRY(comm_agree(s->comm, decoder_begin()));
     mask_labels_begin(s->study, &in->masks);
     TRY(plan(in));
+done:
+    return st;
+}
+
+void ingest_close(ingest *in) {
+    decoder_end();
+    if (!in) return;
+    pseudonym_key_forget(&in->key);
+    series_list_free(&in->list);
+    faults_free(&in->late);
+    free(in->fates);
+    free(in->paths);
+    free(in->files);
+    mask_labels_free(&in->masks);
+    free(in);
+}
+
+status ingest_stage(const stage_context *s) {
+    ingest *in = NULL;
+    bool current = false, go = false;
+    status st;
+    TRY(ingest_open(s, &in));
     TRY(conclude_scan(in, &go));
     if (!go) goto done;
-    TRY(is_current(in, &current));
+    TRY(ingest_fingerprint(in));
+    TRY(stage_is_current(s, in->directory, "store", in->fingerprint, &current));
     if (current) {
         TRY(findings_recall(s, in->fingerprint, &in->list.faults));
         TRY(recount(in));
@@ -450,16 +470,6 @@ status ingest_stage(const stage_context *s) {
     }
     stage_log_next(s, study_needs_referee(s->study) ? "referee" : "train");
 done:
-    decoder_end();
-    if (in) {
-        pseudonym_key_forget(&in->key);
-        series_list_free(&in->list);
-        faults_free(&in->late);
-        free(in->fates);
-        free(in->paths);
-        free(in->files);
-        mask_labels_free(&in->masks);
-    }
-    free(in);
+    ingest_close(in);
     return st;
 }

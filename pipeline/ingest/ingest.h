@@ -35,6 +35,15 @@ typedef struct ingest {
     int64_t label_voxels[LABELS_MAX];
 } ingest;
 
+/* Scans the archive and plans what to store and with which labels. The caller calls ingest_close(),
+ * also after a failure. Collective. */
+status ingest_open(const stage_context *s, ingest **out);
+void ingest_close(ingest *in);
+
+/* Computes in->fingerprint, that of the archive and the keys of the study, and names in->parts.
+ * Collective. */
+status ingest_fingerprint(ingest *in);
+
 /* Whether slice z is the first of a file; several frames of one file follow each other. Local. */
 bool ingest_begins_file(const series *one, int64_t z);
 

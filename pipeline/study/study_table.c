@@ -250,8 +250,7 @@ const study_key study_keys[] = {
     /* Inert because they have stores of their own, whose fingerprints have it. */
     INERT(generate, held_out, 0, 1000000, "0",
           "volumes painted for label maps of test patients, for measures of distributions alone"),
-    {PLACE(generate, masks), .kind = STUDY_STRING, .count = PATH_SIZE, .initial = "",
-     .inert = true,
+    {PLACE(generate, masks), .kind = STUDY_STRING, .count = PATH_SIZE, .initial = "", .inert = true,
      .help = "folder with masks of your own (SEG, RTSTRUCT, NIfTI) to paint as they are, each at "
              "least once; \"\": deformed maps of training volumes"},
     /* Inert because each painter has a store of its own, which the others do not change. */

@@ -12,15 +12,15 @@
 
 enum { METRICS_MAX = 64 << 20 };
 
-const sweep_column_kind sweep_columns[COLUMNS] = {
-    [COLUMN_FID] = {"fid", "#FID", 2},
-    [COLUMN_FID_FLOOR] = {"fid_floor", "#Floor", 2},
-    [COLUMN_KID] = {"kid", "#KID", 4},
-    [COLUMN_FIDELITY] = {"fidelity", "#Label fidelity", 3},
-    [COLUMN_DICE] = {"dice", "#Dice, real + synthetic", 3},
-    [COLUMN_DICE_REAL] = {"dice_real", "#Dice, real", 3},
-    [COLUMN_SECONDS] = {"seconds_a_slice", "#Core s a slice", 3},
-    [COLUMN_HOURS] = {"core_hours", "#Core hours", 2}};
+const sweep_column_kind sweep_columns[COLUMNS] = {[COLUMN_FID] = {"fid", 2},
+                                                  [COLUMN_FID_FLOOR] = {"fid_floor", 2},
+                                                  [COLUMN_KID] = {"kid", 4},
+                                                  [COLUMN_FIDELITY] = {"fidelity", 3},
+                                                  [COLUMN_DICE] = {"dice", 3},
+                                                  [COLUMN_DICE_REAL] = {"dice_real", 3},
+                                                  [COLUMN_BITS] = {"bits_per_pixel", 3},
+                                                  [COLUMN_SECONDS] = {"seconds_a_slice", 3},
+                                                  [COLUMN_HOURS] = {"core_hours", 2}};
 
 bool sweep_smaller_is_better(sweep_column c) {
     return c != COLUMN_FIDELITY && c != COLUMN_DICE && c != COLUMN_DICE_REAL;
@@ -99,6 +99,7 @@ static void read_values(const json_t *m, double value[COLUMNS]) {
     value[COLUMN_FIDELITY] = mean_of(figure_at(m, "fidelity.structures"), "ratio");
     value[COLUMN_DICE] = mean_of(json_object_get(m, "dice"), "real+synthetic");
     value[COLUMN_DICE_REAL] = mean_of(json_object_get(m, "dice"), "real");
+    value[COLUMN_BITS] = figure_number(m, "likelihood.0.value");
     value[COLUMN_SECONDS] = cost_of(m, "sampling") * 3600 / slices;
     value[COLUMN_HOURS] = own_hours(m);
 }

@@ -116,7 +116,7 @@ def spoilt():
         del ds.ROIContourSequence
 
     def odd_character_set(ds):
-        ds.SpecificCharacterSet = "ISO_IR 999"
+        ds.StructureSetROISequence[0].ROIName = "liver\x1b-Zx"  # an escape to no set
 
     one = [(1, "liver", [square(1)])]
     text = one[0][2][0].ContourData

@@ -11,7 +11,9 @@ export BUILD=${BUILD:-build-fuzz} CTAUG=${CTAUG:-build/ctaug}
 seconds=${FUZZ_SECONDS:-60}
 limits=(-rss_limit_mb=1024 -malloc_limit_mb=512 -timeout=20 -report_slow_units=20)
 
-place=$(mktemp -d "$([ -w /dev/shm ] && echo /dev/shm || echo "${TMPDIR:-/tmp}")/ctaug-fuzz-XXXXXX") || exit 1
+base=${TMPDIR:-/tmp}
+[ -w /dev/shm ] && base=/dev/shm # inputs are files
+place=$(mktemp -d "$base/ctaug-fuzz-XXXXXX") || exit 1
 trap 'rm -rf "$place"' EXIT
 trap 'exit 130' INT TERM
 mkdir -p "$place/tmp" "$BUILD/findings"
@@ -38,7 +40,8 @@ for t in "${targets[@]}"; do
     options=("${limits[@]}" -artifact_prefix="$BUILD/findings/$t-" -print_final_stats=1)
     "$program" "${options[@]}" -merge=1 "$corpus" "$place/seeds/$t" > "$log" 2>&1
     merged=$?
-    "$program" "${options[@]}" -dict="$place/seeds/$t.dict" -max_total_time="$seconds" "$corpus" >> "$log" 2>&1
+    "$program" "${options[@]}" -dict="$place/seeds/$t.dict" -max_total_time="$seconds" \
+        "$corpus" >> "$log" 2>&1
     code=$?
     inputs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -n 1)
     reached=$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$log" | tail -n 1)
@@ -48,7 +51,8 @@ for t in "${targets[@]}"; do
         continue
     fi
     failed=1
-    grep -E -A 12 '^==[0-9]+==|ERROR: |runtime error|promised' "$log" | head -n 40 | sed 's/^/      /'
+    grep -E -A 12 '^==[0-9]+==|ERROR: |runtime error|promised' "$log" | head -n 40 |
+        sed 's/^/      /'
     if [ -e "${found[0]}" ]; then
         echo "fuzz: $t: FINDING ${found[0]}; see $log, and next: $program ${found[0]}"
     else

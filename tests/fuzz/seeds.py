@@ -57,8 +57,8 @@ def jpeg2000(source, out, *options):
 def cts(ctaug, out):
     """CT slices of the phantom in every compression, and those of the oracle."""
     phantom = out.parent / "phantom"
-    run(ctaug, "phantom", "--patients", "1", "--seed", "1", "--size", "24", "--slices", "4", "--out",
-        phantom)
+    run(ctaug, "phantom", "--patients", "1", "--seed", "1", "--size", "24", "--slices", "4",
+        "--out", phantom)
     plain = out / "plain.dcm"
     shutil.copy(phantom / "patient-0000" / "ct-0001.dcm", plain)
     for name, command in {"rle": ("dcmcrle",), "lossless": ("dcmcjpeg",),
