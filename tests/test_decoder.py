@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Files on which a library crashes or takes all memory cost themselves and their series, in the scan
-of headers and in the decoding of pixels and segmentations; all other volumes are stored as without
-them, with the same bytes on 1 and 2 ranks.
+"""Files on which a library crashes or takes all memory cost themselves and their series, in the
+scan of headers and in the decoding of pixels and segmentations; all other volumes are stored as
+without them, with the same bytes on 1 and 2 ranks.
 
 The faults are those of a library that is loaded before all others and waits for files of certain
 names to be opened: ctaug itself has no switch for it."""

@@ -1,11 +1,12 @@
 #!/usr/bin/python3
-"""Ingest is stopped, killed, or refused by the file system (disk full, input/output error) at a step
-of writing: what is left vouches for nothing that is not whole, and the same command then ends with the bytes of an undisturbed run,
-without decoding again what had been finished.
+"""Ingest is stopped, killed, or refused by the file system (disk full, input/output error) at a
+step of writing: what is left vouches for nothing that is not whole, and the same command then ends
+with the bytes of an undisturbed run, without decoding again what had been finished. The same for
+repair.
 
-The steps are the system calls that change something at the store, counted by a library that is loaded
-before all others. Every few steps are tried, each in one way; with the argument `all` every step in
-every way (make check-long)."""
+The steps are the system calls that change something at the store, counted by a library that is
+loaded before all others. Every few steps are tried, each in one way; with the argument `all` every
+step in every way (make check-long)."""
 import glob
 import json
 import os
