@@ -73,7 +73,7 @@ static void stem_of(const char *path, char stem[PATH_SIZE]) {
 /* Reads the texts of a file into `own`, hashes it, and says how a NIfTI file is called. Local. */
 static status read_file(own_masks *m, const label_set *labels, int64_t i, structure_texts *own) {
     const dicom_header *h = &m->found.headers[i];
-    char stem[PATH_SIZE], hex[SHA256_HEX];
+    char stem[PATH_SIZE] = "", hex[SHA256_HEX];
     status st = ST_OK;
     int called = 0;
     if (h->kind == DICOM_NIFTI) {
