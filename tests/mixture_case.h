@@ -14,7 +14,7 @@ static const double part_weight[PARTS] = {0.5, 0.3, 0.2};
 static double part_mean[PARTS][DIM], part_variance[PARTS][DIM];
 
 /* Sets the means and the variances; to be called first. */
-static void mixture_set_up(void) {
+static inline void mixture_set_up(void) {
     for (int k = 0; k < PARTS; k++)
         for (int i = 0; i < DIM; i++) {
             part_mean[k][i] = 0.9 * sin(1 + 2.1 * k + 0.8 * i);
@@ -23,7 +23,8 @@ static void mixture_set_up(void) {
 }
 
 /* E[x_0 | x_t = x] and E[e | x_t = x]. */
-static void mixture_denoise(double alpha, double sigma, const double *x, double *x0, double *eps) {
+static inline void mixture_denoise(double alpha, double sigma, const double *x, double *x0,
+                                   double *eps) {
     double log_part[PARTS], most = -INFINITY, total = 0;
     for (int k = 0; k < PARTS; k++) {
         double volume = 1, square = 0; /* the product of eight variances stays finite */
@@ -50,13 +51,13 @@ static void mixture_denoise(double alpha, double sigma, const double *x, double 
     }
 }
 
-static double mixture_mean(int i) {
+static inline double mixture_mean(int i) {
     double sum = 0;
     for (int k = 0; k < PARTS; k++) sum += part_weight[k] * part_mean[k][i];
     return sum;
 }
 
-static double mixture_covariance(int i, int j) {
+static inline double mixture_covariance(int i, int j) {
     double sum = 0;
     for (int k = 0; k < PARTS; k++)
         sum += part_weight[k] *

@@ -70,11 +70,12 @@ def main():
             p.grad = None
         value = loss(data, noise)
         value.backward()
-        rows = ",\n".join(
-            f"                 {{{p.grad.norm().item():.12g}, "
+        head = f"static const golden_process golden_{name} = {{"
+        begin = " " * len(head) + ".gradient = {"
+        rows = (",\n" + " " * len(begin)).join(
+            f"{{{p.grad.norm().item():.12g}, "
             f"{(p.grad * wave(5, *p.shape)).sum().item():.12g}}}" for p in params.values())
-        print(f"static const golden_process golden_{name} = {{\n    .loss = {value.item():.12g},\n"
-              f"    .gradient = {{\n{rows}}}}};")
+        print(f"{head}.loss = {value.item():.12g},\n{begin}{rows}}}}};")
 
 
 main()
