@@ -237,24 +237,36 @@ static int by_note(const void *left, const void *right) {
     return order ? order : by_path(a, b);
 }
 
-/* One record for what was read otherwise than it is written, for each series and kind. Local. */
+static bool same_note(const dicom_header *a, const dicom_header *b) {
+    return strcmp(a->series_uid, b->series_uid) == 0 && strcmp(a->note, b->note) == 0;
+}
+
+/* One record for what was read otherwise than it is written, for each series and kind; and one for
+ * those that are no slices though they are stored as CT. Local. */
 static status add_notes(const archive *a, fault_list *faults) {
     status st;
     const dicom_header **noted = NULL;
     int64_t n = 0;
     TRY(array_alloc(&noted, a->count, sizeof *noted, "headers"));
     for (int64_t i = 0; i < a->count; i++)
-        if (a->headers[i].kind != DICOM_OTHER && a->headers[i].note[0]) noted[n++] = &a->headers[i];
+        if (a->headers[i].note[0] &&
+            (a->headers[i].kind != DICOM_OTHER || a->headers[i].ct_class))
+            noted[n++] = &a->headers[i];
     if (n > 1) qsort(noted, (size_t)n, sizeof *noted, by_note);
-    for (int64_t i = 0; i < n; i++) {
-        const dicom_header *h = noted[i], *before = i > 0 ? noted[i - 1] : NULL;
-        if (before && strcmp(h->series_uid, before->series_uid) == 0 &&
-            strcmp(h->note, before->note) == 0)
-            continue;
-        TRY(fault_add(faults, &(fault){.scope = FAULT_NOTE,
-                                       .text = {[FAULT_PATH] = h->path,
-                                                [FAULT_UID] = h->series_uid,
-                                                [FAULT_REASON] = h->note}}));
+    for (int64_t i = 0, next; i < n; i = next) {
+        const dicom_header *h = noted[i];
+        const bool other = h->kind == DICOM_OTHER;
+        for (next = i + 1; next < n && same_note(h, noted[next]);) next++;
+        TRY(fault_add(faults,
+                      &(fault){.scope = other ? FAULT_FILE : FAULT_NOTE,
+                               .ordinary = other,
+                               .files = other ? next - i : 0,
+                               .text = {[FAULT_PATH] = h->path,
+                                        [FAULT_UID] = h->series_uid,
+                                        [FAULT_REASON] = h->note,
+                                        [FAULT_ADVICE] = other ? "nothing: it is no slice in "
+                                                                 "HU"
+                                                               : ""}}));
     }
 done:
     free(noted);

@@ -52,6 +52,7 @@ typedef struct dicom_header {
     int64_t frame;  /* of the file, from 0 */
     int64_t frames; /* of the file; 1 for CT Image Storage */
     dicom_kind kind;
+    bool ct_class; /* stored as CT, though it may be DICOM_OTHER: a localizer, or not in HU */
     char patient_id[DICOM_ID]; /* UTF-8, trimmed (io/dicom_patient_id.hpp); may be empty */
     uint64_t patient_id_form;  /* how it is written in the file */
     char person[DICOM_PERSON]; /* set by patients_find() */

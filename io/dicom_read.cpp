@@ -16,13 +16,16 @@
 
 /* ---- header ---- */
 
-/* Whether one of the values of an attribute is `value`. */
+/* Whether one of the first values of an attribute is `value`. There may be thousands, each of which
+ * DCMTK finds by going through those before it. */
 static bool has_value(DcmItem &item, const DcmTagKey &tag, const char *value) {
-    for (unsigned long i = 0;; i++) {
+    enum { VALUES_MAX = 16 };
+    for (unsigned long i = 0; i < VALUES_MAX; i++) {
         const std::string text = dicom_text(item, tag, i);
         if (text.empty()) return false;
         if (text == value) return true;
     }
+    return false;
 }
 
 /* Scanners and workstations also store dual-energy and other maps as CT; Rescale Type holds their
@@ -284,6 +287,8 @@ static status read_common(const char *path, DcmFileFormat &file, dicom_header *o
     TRY(path_join(out->path, "", path));
     TRY(dicom_load_any(path, DCM_PixelData, file, &layout));
     classify(file, out);
+    out->ct_class = out->kind == DICOM_CT;
+    if (out->ct_class) copy_optional(set, DCM_SeriesInstanceUID, out->series_uid);
     if (out->kind == DICOM_CT && !dicom_is_enhanced(set) && !is_slice(set, 0, out))
         out->kind = DICOM_OTHER;
     if (out->kind == DICOM_RTSTRUCT) TRY(dicom_rtstruct_header(set, out));

@@ -136,8 +136,10 @@ static status note_other_frame(series_list *list, const series *s, const dicom_h
                                                         "same"}});
 }
 
-/* Assigns a segmentation to its series; *matched: that there is one, or that it is at fault. */
-static status add_segmentation(series_list *list, const dicom_header *seg, bool *matched) {
+/* Assigns a segmentation to its series; *matched: that there is one, or that it is at fault. One
+ * that several volumes may be the series of is at fault, unless `several`: then it says so. */
+static status add_segmentation(series_list *list, const dicom_header *seg, bool *matched,
+                               bool *several) {
     series *found = NULL;
     int64_t volumes = 0;
     status st = ST_OK;
@@ -154,6 +156,8 @@ static status add_segmentation(series_list *list, const dicom_header *seg, bool 
                 .files = 1,
                 .text = {[FAULT_PATH] = seg->path, [FAULT_ADVICE] = "correct the segmentation"}});
     if (st != ST_OK || volumes == 0) return st;
+    if (several) *several = volumes > 1;
+    if (volumes > 1 && several) return ST_OK;
     if (volumes > 1)
         return add_seg_fault(list, seg, false, "several volumes can be the segmented one",
                              "export the passes as series of their own");
@@ -164,16 +168,18 @@ static status add_segmentation(series_list *list, const dicom_header *seg, bool 
     memcpy(found->segmentations[found->segmentation_count++], seg->path, PATH_SIZE);
     st = note_other_frame(list, found, seg);
     if (st != ST_OK) return st;
-    if (found->shear[0] == 0 && found->shear[1] == 0) return ST_OK;
+    /* The others lie by their positions, which hold on any grid. */
+    if (seg->kind != DICOM_NIFTI || (found->shear[0] == 0 && found->shear[1] == 0)) return ST_OK;
     found->faulty_labels = true;
     return add_seg_fault(list, seg, false,
-                         "the series is resampled to a straight grid, its segmentation is not",
-                         "segment the resampled series");
+                         "the series is resampled to a straight grid, its mask is not",
+                         "segment the resampled series, or use SEG or RT Structure Sets");
 }
 
 /* Assigns all segmentations: first those that match, then the others are judged. Series whose
- * segmentation could not be read have no known labels. */
-static status add_segmentations(series_list *list, const archive *files) {
+ * segmentation could not be read have no known labels. open[i]: several volumes may be the series
+ * of file i. */
+static status add_segmentations(series_list *list, const archive *files, bool *open) {
     status st = ST_OK;
     bool *matched = NULL;
     TRY(array_alloc(&matched, files->count, sizeof *matched, "segmentations"));
@@ -185,12 +191,21 @@ static status add_segmentations(series_list *list, const archive *files) {
     }
     for (int64_t i = 0; i < files->count; i++)
         if (files->headers[i].kind == list->masks)
-            TRY(add_segmentation(list, &files->headers[i], &matched[i]));
+            TRY(add_segmentation(list, &files->headers[i], &matched[i], &open[i]));
     for (int64_t i = 0; i < files->count; i++)
         if (files->headers[i].kind == list->masks && !matched[i])
             TRY(add_unmatched(list, &files->headers[i]));
 done:
     free(matched);
+    return st;
+}
+
+/* Assigns those that were left open, after copies of series were dropped. */
+static status add_open(series_list *list, const archive *files, const bool *open) {
+    status st = ST_OK;
+    bool matched = false;
+    for (int64_t i = 0; i < files->count && st == ST_OK; i++)
+        if (open[i]) st = add_segmentation(list, &files->headers[i], &matched, NULL);
     return st;
 }
 
@@ -295,6 +310,7 @@ status series_scan(const comm *c, const char *directory, const series_policy *po
     status st;
     archive files = {0};
     placed *slices = NULL;
+    bool *open = NULL;
     int64_t count = 0;
     *out = (series_list){.masks = policy->masks};
     TRY(archive_scan(c, directory, policy->masks, &files, &out->faults));
@@ -306,10 +322,13 @@ status series_scan(const comm *c, const char *directory, const series_policy *po
     TRY(comm_agree(c, place_slices(&files, &slices, &count)));
     TRY(content_of_shared_places(c, slices, count, &out->faults));
     st = build_all(policy, slices, count, out);
-    if (st == ST_OK) st = add_segmentations(out, &files);
+    if (st == ST_OK) st = array_alloc(&open, files.count, sizeof *open, "segmentations");
+    if (st == ST_OK) st = add_segmentations(out, &files, open);
     TRY(comm_agree(c, st)); /* ranks may differ only in lack of memory */
     TRY(content_drop_copies(c, out));
+    TRY(comm_agree(c, add_open(out, &files, open)));
 done:
+    free(open);
     if (st != ST_OK) series_list_free(out);
     free(slices);
     archive_free(&files);

@@ -152,8 +152,8 @@ static const char position_tag[] = "ImagePositionPatient (0020,0032)";
 static status refuse_form(builder *b, const placed *slices, int64_t n, const stack_form *form) {
     char reason[400], about[80];
     const char *advice = "export the missing slices, or set ingest.gaps: split";
-    snprintf(about, sizeof about, "%g mm to the slice before, where the series has %g mm",
-             form->gap, form->usual);
+    snprintf(about, sizeof about, "%g mm to the slice %s, where the series has %g mm", form->gap,
+             form->at > 0 ? "before" : "after", form->usual);
     switch (form->fault) {
     case STACK_CONFLICT:
         snprintf(reason, sizeof reason,

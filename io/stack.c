@@ -1,7 +1,8 @@
 /* Rounding. A number that is written with d digits behind the point is known to half of 10^-d.
  * Writers drop zeros at the end, so that d is the largest of a series. A step counts as even if
  * one straight line goes through all positions within what is known of them, and if this is little
- * beside the step: positions in whole millimetres say nothing of a step of 1 mm.
+ * beside the step: positions in whole millimetres say nothing of a step of 1 mm. A couch that
+ * trembles by a hundredth of the step is even, too.
  */
 #include "io/stack.h"
 
@@ -138,6 +139,8 @@ static void name_fault(const double *gaps, int64_t count, int64_t first, stack_f
         out->fault = STACK_PLACE;
     else if (multiples)
         out->fault = STACK_GAP;
+    else if (odd == 1 && first == 0)
+        out->at = 0;
 }
 
 /* The usual gap is the smaller median: a missing slice does not change it. */
@@ -158,7 +161,8 @@ static status measure_gaps(const placed *slices, int64_t n, double error, stack_
     int64_t first = 0;
     while (first < n - 1 && is_near(gaps[first], out->usual)) first++;
     if (first == n - 1) goto done;
-    const double slope = fit_slope(slices, n, 1.01 * error + 1e-6);
+    const double allowed = fmax(1.01 * error + 1e-6, 0.01 * out->usual + 0.005);
+    const double slope = fit_slope(slices, n, allowed);
     if (slope > 0 && 2 * error <= 0.35 * slope) {
         out->spacing = slope;
         goto done;

@@ -23,13 +23,13 @@ typedef enum stack_fault {
     STACK_GAP,      /* slices are missing before slice `at` */
     STACK_STEP,     /* the step changes at slice `at` */
     STACK_PLACE,    /* slice `at` lies beside its place */
-    STACK_UNEVEN    /* no rule in it */
+    STACK_UNEVEN    /* no rule in it; `at` 0: the first slice stands apart from all others */
 } stack_fault;
 
 typedef struct stack_form {
     stack_fault fault;
     int64_t at;
-    double gap, usual; /* mm from slice at - 1 to `at`, and the median of the series */
+    double gap, usual; /* mm from slice at - 1 to `at` (0: to 1), and the median of the series */
     double spacing;    /* mm between slices; if even */
     double drift[2];   /* mm from the first to the last slice along rows and along columns */
     bool upright;      /* neither drift is more than a pixel */

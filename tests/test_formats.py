@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 
 import numpy as np
 import pydicom
@@ -618,6 +619,10 @@ def too_long():
     long = b"\x20\x00\x32\x00UT\0\0" + struct.pack("<I", 4 << 20) + b"1\\" * (2 << 20)
     refused(content[:at] + long + content[end:],
             "ImagePositionPatient (0020,0032) is 4194304 bytes")
+    ds.ImageType = ["ORIGINAL", "PRIMARY"] + ["A"] * 30000
+    begin = time.monotonic()
+    check(whole(ds), v - 1024)
+    assert time.monotonic() - begin < 5
     tiny = b"\x09\x00\x10\x10LO\0\0"
     pixels = content.index(b"\xe0\x7f\x10\x00OW")
     refused(content[:at] + tiny * 8000001 + content[pixels:], "more than 8000000 elements")

@@ -193,6 +193,28 @@ def archive(root):
         series.write(root)
     findings.update({"frame/I04": "series", "frame-each/I00": "series"})
 
+    # A couch that trembles; a first slice that stands apart, and is the one to look at.
+    couch = sound("couch", 60, step=1.0)
+    for z, ds in enumerate(couch.slices):
+        ds.ImagePositionPatient = [-8, -9, "%.2f" % (40 + z + 0.02 * (z % 2))]
+    couch.write(root)
+    apart = Series("apart", 61)
+    apart.place(apart.slices[0], -1.7)
+    apart.write(root)
+    findings["apart/I00"] = "series"
+
+    # Stored as CT, and no slices in HU.
+    zeff, scouts = Series("zeff", 62), Series("scouts", 63)
+    for ds in zeff.slices:
+        ds.RescaleType = "Z_EFF"
+    for ds in scouts.slices[:2]:
+        ds.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    scouts.slices = scouts.slices[:2]
+    del scouts.slices[1].SeriesInstanceUID
+    zeff.write(root)
+    scouts.write(root)
+    findings.update({"zeff/I00": "file", "scouts/I00": "file", "scouts/I01": "file"})
+
     # Contrast agents.
     for k, agent in enumerate(("NONE", "none ", "NON-IONIC 300")):
         series = Series("agent%d" % k, 20 + k)
@@ -255,6 +277,8 @@ def check_report(out, findings, stored):
     assert copied in ("again/I00", "again/S00") and got.pop(copied) == "series"
     assert got == findings, {k: (got.get(k), findings.get(k)) for k in set(got) ^ set(findings)}
     assert all(f["reason"] for f in report["findings"])
+    (zeff,) = [f for f in report["findings"] if f["file"] == "zeff/I00"]
+    assert zeff["files"] == 8 and zeff["ordinary"] and "Rescale Type is not HU" in zeff["reason"]
     assert report["stored"]["volumes"] == stored and report["not_dicom"] == 6
     series = [f for f in findings.values() if f == "series"]
     assert report["left_out"]["series"] == len(series) + 1, report["left_out"]
@@ -284,6 +308,7 @@ def main():
             said = chain.run(ranks, "ingest", "--check", yaml)
             check_report(out, early, len(volumes) + 1)
             assert not os.path.exists(out + "/store")
+            assert "nothing (" not in said
             assert len(re.findall(r"^  (?:series|file)", said, re.M)) <= 20 and "more: see" in said
             chain.run(ranks, "ingest", yaml)
             report = check_report(out, findings, len(volumes))
@@ -304,8 +329,8 @@ def main():
         left = {f["file"] for f in report["findings"] if f["left_out"] == "series"}
         left = {k for k in left if not k.startswith("again/")}
         assert left == {k for k, v in findings.items() if v == "series"} - {
-            "gap/I04", "frame/I04", "step/I05", "tilt/I07", "coronal/I00"}, left
-        assert report["stored"]["volumes"] == len(volumes) + 2 + 2 + 2 + 1 + 1, report["stored"]
+            "gap/I04", "frame/I04", "apart/I00", "step/I05", "tilt/I07", "coronal/I00"}, left
+        assert report["stored"]["volumes"] == len(volumes) + 2 + 2 + 2 + 1 + 1 + 1, report["stored"]
         (note,) = [f["reason"] for f in report["findings"] if f["file"].startswith("tilt/")]
         assert "by 0 and 7 mm" in note, note
         coronal = Series("coronal", 15, iop=(1, 0, 0, 0, 0, -1)).hu

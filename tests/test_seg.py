@@ -174,6 +174,68 @@ def too_many(place):
     assert sorted(ingest(place, "ruled", dicom, "structures:", '  - "bone: bone"')[1]) == [0, 1, 2]
 
 
+def tilted(place):
+    """The slices of a tilted gantry, shifted by a pixel each: the straight grid is exact, and so are
+    segmentations that lie by their positions."""
+    dicom = place + "/tilted"
+    hu, labels = small_dicom.write_patient(dicom + "/2", 2, SHAPE)
+    shift = small_dicom.SPACING[2] * np.array(small_dicom.geometry(2)[1])
+    normal = np.array(small_dicom.geometry(2)[3])
+    origin = small_dicom.geometry(2)[0]
+
+    def moved(position):
+        z = np.rint((np.array(position, float) - origin) @ normal / small_dicom.SPACING[0])
+        return ["%.8f" % v for v in np.array(position, float) + z * shift]
+
+    for path in glob.glob(dicom + "/2/*"):
+        ds = pydicom.dcmread(path)
+        if "ImagePositionPatient" in ds:
+            ds.ImagePositionPatient = moved(ds.ImagePositionPatient)
+        for frame in ds.get("PerFrameFunctionalGroupsSequence", []):
+            plane = frame.PlanePositionSequence[0]
+            plane.ImagePositionPatient = moved(plane.ImagePositionPatient)
+        ds.save_as(path)
+    ingest(place, "tilted-refused", dicom, expect=3)
+    chain.run(0, "ingest", study(place, "sheared", dicom, "tilt: shear"))
+    (found,) = read_store(place + "/sheared/store")[0].values()
+    depth, rows, columns = SHAPE
+    want_hu = np.full((depth, rows, columns + depth - 1), -1024, np.int16)
+    want = np.zeros(want_hu.shape, np.uint8)
+    place_of = {1: 3, 2: 2, 3: 1}  # "aorta", "bone", "liver"
+    for z in range(depth):
+        want_hu[z, :, z:z + columns] = hu[z]
+        want[z, :, z:z + columns] = np.vectorize(lambda v: place_of.get(v, 0))(labels[z])
+    for got, expected in ((found[0], want_hu), (found[1], want)):
+        sides = [np.flip(expected, axes) for axes in ((), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2),
+                                                      (0, 1, 2))]
+        assert any(np.array_equal(got, side) for side in sides)
+
+
+def copied(place):
+    """A segmentation without reference to its series, which is there twice."""
+    dicom = place + "/copied"
+    labels = small_dicom.write_patient(dicom + "/2", 2, SHAPE)[1]
+    ds = pydicom.dcmread(dicom + "/2/SEG")
+    del ds.ReferencedSeriesSequence
+    ds.save_as(dicom + "/2/SEG")
+    os.makedirs(dicom + "/again")
+    for path in glob.glob(dicom + "/2/I*"):
+        ds = pydicom.dcmread(path)
+        ds.SeriesInstanceUID = generate_uid(entropy_srcs=["again"])
+        ds.SOPInstanceUID = generate_uid(entropy_srcs=["again", path])
+        ds.save_as(dicom + "/again/" + os.path.basename(path))
+    for ranks in (0, 2):
+        said, found, _, _ = ingest(place, "copied-%d" % ranks, dicom, ranks=ranks)
+        assert np.count_nonzero(found[2]) == np.count_nonzero(labels)
+        assert "a copy of another series" in said and "several volumes" not in said, said
+    # Another reconstruction is no copy: then nobody knows.
+    for path in glob.glob(dicom + "/again/I*"):
+        ds = pydicom.dcmread(path)
+        ds.PixelData = bytes(len(ds.PixelData))
+        ds.save_as(path)
+    assert "several volumes can be" in ingest(place, "not-copied", dicom, expect=3)[0]
+
+
 def main():
     with tempfile.TemporaryDirectory(prefix="ctaug-seg-") as place:
         dicom, masks, labels = archive(place)
@@ -181,6 +243,8 @@ def main():
         maps(place, dicom, masks, labels)
         fractions(place)
         too_many(place)
+        tilted(place)
+        copied(place)
 
 
 main()

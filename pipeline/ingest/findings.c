@@ -41,9 +41,12 @@ static void print_row(const stage_context *s, const fault *f) {
     printable(f->text[FAULT_PATH], 0, path, sizeof path);
     printable(f->text[FAULT_REASON], 0, reason, sizeof reason);
     printable(f->text[FAULT_ADVICE], 0, advice, sizeof advice);
-    snprintf(what, sizeof what, "%s", f->scope == FAULT_NOTE ? "note" : scope_names[f->scope]);
-    if (f->files > 1)
-        snprintf(what, sizeof what, "%s (%" PRId64 " files)", scope_names[f->scope], f->files);
+    const char *word = f->scope == FAULT_NOTE ? "note" : scope_names[f->scope];
+    snprintf(what, sizeof what, "%s", word);
+    if (f->files > 1 && f->scope == FAULT_FILE)
+        snprintf(what, sizeof what, "%" PRId64 " files", f->files);
+    else if (f->files > 1)
+        snprintf(what, sizeof what, "%s (%" PRId64 " files)", word, f->files);
     /* The reason of a reader names the tag itself. */
     const bool named = f->text[FAULT_TAG][0] && !strstr(reason, f->text[FAULT_TAG]);
     log_info(s->log, "  %-18s %s: %s%s%s%s%s", what, path, named ? f->text[FAULT_TAG] : "",

@@ -116,6 +116,7 @@ def spoilt():
         del ds.ROIContourSequence
 
     def odd_character_set(ds):
+        ds.SpecificCharacterSet = "ISO 2022 IR 100"
         ds.StructureSetROISequence[0].ROIName = "liver\x1b-Zx"  # an escape to no set
 
     one = [(1, "liver", [square(1)])]
