@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""`ctaug export` as others meet it: dcm2niix makes the voxels and the geometry of the store from the
+"""`ctaug export` as others meet it: dcm2niix makes voxels and geometry of the store from the
 exported slices; codes of the study stand in SEG and RT Structure Set; files are for their owner
 alone unless --share."""
 import glob
