@@ -175,8 +175,8 @@ def too_many(place):
 
 
 def tilted(place):
-    """The slices of a tilted gantry, shifted by a pixel each: the straight grid is exact, and so are
-    segmentations that lie by their positions."""
+    """The slices of a tilted gantry, shifted by a pixel each: the straight grid is exact, and so
+    are segmentations that lie by their positions."""
     dicom = place + "/tilted"
     hu, labels = small_dicom.write_patient(dicom + "/2", 2, SHAPE)
     shift = small_dicom.SPACING[2] * np.array(small_dicom.geometry(2)[1])
