@@ -249,8 +249,7 @@ static status add_notes(const archive *a, fault_list *faults) {
     int64_t n = 0;
     TRY(array_alloc(&noted, a->count, sizeof *noted, "headers"));
     for (int64_t i = 0; i < a->count; i++)
-        if (a->headers[i].note[0] &&
-            (a->headers[i].kind != DICOM_OTHER || a->headers[i].ct_class))
+        if (a->headers[i].note[0] && (a->headers[i].kind != DICOM_OTHER || a->headers[i].ct_class))
             noted[n++] = &a->headers[i];
     if (n > 1) qsort(noted, (size_t)n, sizeof *noted, by_note);
     for (int64_t i = 0, next; i < n; i = next) {

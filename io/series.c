@@ -70,6 +70,10 @@ static bool has_identity(const series *s, const dicom_header *seg) {
     return strcmp(patient_identity(&s->slices[0]), patient_identity(seg)) == 0;
 }
 
+static bool has_frame(const series *s, const dicom_header *seg) {
+    return strcmp(s->slices[0].frame_of_reference_uid, seg->frame_of_reference_uid) == 0;
+}
+
 /* A segmentation of a series that is not in the list. It is a fault if it leaves a patient without
  * any, which segmentations of other series (that were not exported) do not. Nobody knows whose a
  * NIfTI mask is. */
@@ -112,6 +116,11 @@ static status match_seg(const series_list *list, const dicom_header *seg, series
         /* One UID used by two patients: the patient ID decides. */
         if (found && has_identity(found, seg) != has_identity(s, seg)) {
             found = has_identity(s, seg) ? s : found;
+            continue;
+        }
+        /* One series in two frames of reference. */
+        if (found && has_frame(found, seg) != has_frame(s, seg)) {
+            found = has_frame(s, seg) ? s : found;
             continue;
         }
         found = s;

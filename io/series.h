@@ -58,6 +58,7 @@ typedef struct series_policy {
  * more than a pixel from first to last slice, unless it is steady and `shear`; coronal and sagittal
  * stacks, unless any_orientation; two different slices at one place that nothing parts into whole
  * passes; a patient ID that differs within the series, unless each patient's slices are whole;
+ * slices in another frame of reference that are no stack of their own;
  * compressed slices that claim more voxels than 1 GiB and 200 times their bytes can hold; a single
  * slice. Left out by file: copies of slices; scouts and other pictures that the series is whole
  * without. Left out by segmentation: what refers to no series here, or to one of several volumes.
@@ -69,7 +70,7 @@ void series_list_free(series_list *list);
 
 /* The series of the list that an RT Structure Set or a NIfTI mask belongs to; NULL if there is
  * none, or more than one by the first rule that holds for any, which is *count:
- * - RT Structure Set: the series that it refers to, rather of its patient;
+ * - RT Structure Set: the series that it refers to, rather of its frame of reference and patient;
  * - RT Structure Set: a series of the same patient and frame of reference;
  * - NIfTI: the series in its folder; the series in the folders below.
  * Local. */

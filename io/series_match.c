@@ -25,6 +25,7 @@ static bool same_frame(const series *s, const dicom_header *mask) {
 
 /* The ways of matching, in the order in which they are tried. */
 typedef enum match_rule {
+    BY_SERIES_IN_FRAME,
     BY_SERIES_OF_PATIENT,
     BY_SERIES,
     BY_FRAME,
@@ -36,6 +37,8 @@ typedef enum match_rule {
 static bool matches(const series *s, const dicom_header *mask, match_rule rule) {
     const bool nifti = mask->kind == DICOM_NIFTI;
     switch (rule) {
+    case BY_SERIES_IN_FRAME:
+        return !nifti && refers_to(s, mask) && same_patient(s, mask) && same_frame(s, mask);
     case BY_SERIES_OF_PATIENT:
         return !nifti && refers_to(s, mask) && same_patient(s, mask);
     case BY_SERIES:
@@ -53,7 +56,7 @@ static bool matches(const series *s, const dicom_header *mask, match_rule rule) 
 }
 
 series *series_match(const series_list *list, const dicom_header *mask, int64_t *count) {
-    for (match_rule rule = BY_SERIES_OF_PATIENT; rule < MATCH_RULES; rule++) {
+    for (match_rule rule = BY_SERIES_IN_FRAME; rule < MATCH_RULES; rule++) {
         series *found = NULL;
         *count = 0;
         for (int64_t i = 0; i < list->count; i++)

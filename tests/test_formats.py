@@ -4,148 +4,24 @@ into them: JPEG 2000 (encoded by opj_compress), Enhanced CT, files that are not 
 loosely written numbers, odd padding; and hostile ones, which are refused by name."""
 
 import copy
-import json
 import os
-import shutil
 import struct
 import subprocess
 import sys
-import tempfile
 import time
 
 import numpy as np
-import pydicom
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate, generate_pixel_data_frame
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_dataset, write_file_meta_info
+from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.uid import generate_uid
 
-TOOL = os.path.join(os.environ.get("BUILD", "build"), "tests", "tool_dicom")
-IMPLICIT, EXPLICIT, BIG = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
-JPEG, RLE = "1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.5"
-J2K_LOSSLESS, J2K = "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"
-HTJ2K = "1.2.840.10008.1.2.4.201"
-CT, ENHANCED = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1"
-ROWS, COLUMNS = 21, 34
-INPUT = 3
-ENCODER = shutil.which("opj_compress") is not None
-random = np.random.RandomState(3)
-place = None
-
-
-# ---- files ----
-
-def uid(what):
-    return generate_uid(entropy_srcs=["test_formats", what])
-
-
-def slice_of(values, stored=12, signed=False, slope=1, intercept=-1024):
-    """A data set of CT Image Storage with these stored values."""
-    ds = Dataset()
-    ds.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
-    ds.SOPClassUID, ds.SOPInstanceUID = CT, uid("sop")
-    ds.Modality, ds.PatientID = "CT", "FORMATS"
-    ds.StudyInstanceUID, ds.SeriesInstanceUID = uid("study"), uid("series")
-    ds.FrameOfReferenceUID = uid("frame")
-    ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
-    ds.Rows, ds.Columns = values.shape[-2:]
-    ds.BitsAllocated, ds.BitsStored, ds.HighBit = 16, stored, stored - 1
-    ds.PixelRepresentation = int(signed)
-    ds.ImagePositionPatient, ds.ImageOrientationPatient = [1.5, -2.5, 30.5], [1, 0, 0, 0, 1, 0]
-    ds.PixelSpacing = [0.75, 0.5]
-    ds.RescaleSlope, ds.RescaleIntercept = slope, intercept
-    ds.add_new(0x7FE00010, "OW", np.asarray(values).astype("<i4").astype("<u2").tobytes())
-    return ds
-
-
-def data_set(ds, syntax=EXPLICIT):
-    """The bytes of a data set without file meta information."""
-    out = DicomBytesIO()
-    out.is_little_endian, out.is_implicit_VR = syntax != BIG, syntax == IMPLICIT
-    if syntax == BIG:
-        ds = copy.deepcopy(ds)
-        ds.PixelData = np.frombuffer(ds.PixelData, "<u2").astype(">u2").tobytes()
-    ds.is_little_endian, ds.is_implicit_VR = out.is_little_endian, out.is_implicit_VR
-    write_dataset(out, ds)
-    return out.getvalue()
-
-
-def head(syntax):
-    """Preamble and file meta information."""
-    out = DicomBytesIO()
-    out.is_little_endian, out.is_implicit_VR = True, False
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = CT, "2.25.1"
-    meta.TransferSyntaxUID = syntax
-    write_file_meta_info(out, meta, enforce_standard=True)
-    return b"\0" * 128 + b"DICM" + out.getvalue()
-
-
-def whole(ds, syntax=EXPLICIT):
-    return head(syntax) + data_set(ds, syntax)
-
-
-def packed(ds, frames, syntax, **how):
-    """A file with encapsulated frames."""
-    ds = copy.deepcopy(ds)
-    ds.add_new(0x7FE00010, "OB", encapsulate(frames, **how))
-    ds["PixelData"].is_undefined_length = True
-    return head(syntax) + data_set(ds)
-
-
-def read(content, expect=0, name="file.dcm"):
-    """Headers and HU of the frames; or, if another exit code is expected, the message."""
-    path, out = os.path.join(place, name), os.path.join(place, "hu")
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "wb") as stream:
-        stream.write(content)
-    ran = subprocess.run([TOOL, path, out], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                         timeout=60, check=False)
-    said = ran.stderr.decode("utf-8", "replace")
-    assert ran.returncode == expect, (ran.returncode, said, ran.stdout[:2000])
-    if expect:
-        assert path in said, said
-        return said
-    headers = [json.loads(line) for line in ran.stdout.splitlines()]
-    return headers, np.fromfile(out, "<i2")
-
-
-def check(content, hu, note=None, name="file.dcm"):
-    """One slice with these HU, and a note that says `note` (None: no note at all)."""
-    (header,), got = read(content, name=name)
-    assert header["kind"] == "ct"
-    np.testing.assert_array_equal(got, np.asarray(hu).ravel())
-    assert header["position"] == [1.5, -2.5, 30.5] and header["spacing"] == [0.75, 0.5]
-    assert header["orientation"] == [1, 0, 0, 0, 1, 0]
-    assert (note in header["note"]) if note else not header["note"], header["note"]
-    return header
-
-
-def refused(content, *reasons):
-    said = read(content, INPUT)
-    for reason in reasons:
-        assert reason in said, said
-    return said
-
-
-def some(low=0, high=4096, shape=(ROWS, COLUMNS)):
-    return random.randint(low, high, shape)
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "data"))
+from ct_files import (BIG, COLUMNS, CT, ENCODER, ENHANCED, EXPLICIT, HTJ2K, IMPLICIT, INPUT, J2K,
+                      J2K_LOSSLESS, JPEG, RLE, ROWS, TOOL, check, data_set, head, j2k, packed,
+                      random, read, refused, run_tests, scratch, slice_of, some, whole)
 
 
 # ---- JPEG 2000 ----
-
-def j2k(values, bits, signed, *options, suffix="j2k"):
-    """A codestream by OpenJPEG's own encoder, of another program than the decoder's."""
-    raw, out = os.path.join(place, "in.rawl"), os.path.join(place, "out." + suffix)
-    values.astype("<i4").astype("<u2").tofile(raw)
-    subprocess.run(["opj_compress", "-i", raw, "-o", out, "-F",
-                    "%d,%d,1,%d,%s" % (values.shape[1], values.shape[0], bits, "us"[signed]),
-                    "-n", "3", *options], check=True, stdout=subprocess.DEVNULL)
-    with open(out, "rb") as stream:
-        return stream.read()
-
 
 def jpeg2000_forms():
     v = some()
@@ -178,7 +54,7 @@ def jpeg2000_lossy():
     """Lossy codestreams as opj_decompress decodes them, which must be near what went in."""
     v = (np.add.outer(np.arange(ROWS), np.arange(COLUMNS)) * 40) % 4096
     stream = j2k(v, 12, False, "-I", "-r", "4")
-    path = os.path.join(place, "lossy.j2k")
+    path = scratch("lossy.j2k")
     with open(path, "wb") as out:
         out.write(stream)
     subprocess.run(["opj_decompress", "-i", path, "-o", path + ".rawl"], check=True,
@@ -226,116 +102,14 @@ def jpeg2000_hostile():
         spoilt = bytearray(stream)
         for _ in range(random.randint(1, 6)):
             spoilt[random.randint(0, len(spoilt))] = random.randint(0, 256)
-        path = os.path.join(place, "spoilt.dcm")
+        path = scratch("spoilt.dcm")
         with open(path, "wb") as out:
             out.write(packed(ds, [bytes(spoilt)], J2K))
-        ran = subprocess.run([TOOL, path, os.path.join(place, "hu")], stderr=subprocess.PIPE,
+        ran = subprocess.run([TOOL, path, scratch("hu")], stderr=subprocess.PIPE,
                              stdout=subprocess.DEVNULL, timeout=60, check=False)
         assert ran.returncode in (0, INPUT), (ran.returncode, ran.stderr)
         fine += ran.returncode == 0
     assert fine < 60
-
-
-# ---- damage in compressed pixels ----
-
-def phantom(side=128):
-    """A disc with noise: what codes well, and differs from pixel to pixel."""
-    y, x = np.mgrid[:side, :side]
-    inside = (y - side / 2) ** 2 + (x - side / 2) ** 2 < (0.4 * side) ** 2
-    return np.where(inside, 1000 + random.randint(0, 64, y.shape) + x, random.randint(0, 8, y.shape))
-
-
-def by_dcmtk(values, tool):
-    """The frame of a slice that a program of DCMTK compressed, and its transfer syntax."""
-    path = os.path.join(place, "native.dcm")
-    with open(path, "wb") as out:
-        out.write(whole(slice_of(values)))
-    subprocess.run([*tool, path, path + ".packed"], check=True)
-    ds = pydicom.dcmread(path + ".packed")
-    return next(generate_pixel_data_frame(ds.PixelData, 1)), ds.file_meta.TransferSyntaxUID
-
-
-def damaged_frames():
-    """A frame that is cut, or has lost a part, is refused, however its end looks."""
-    v = phantom()
-    ds = slice_of(v)
-    frames = [by_dcmtk(v, t) for t in (["dcmcrle"], ["dcmcjpeg", "+e1"], ["dcmcjpeg", "+ee"],
-                                       ["dcmcjpls", "+el"])]
-    frames += [(j2k(v, 12, False, *o), J2K) for o in ((), ("-t", "64,64"), ("-I", "-r", "6"))]
-    for frame, syntax in frames:
-        read(packed(ds, [frame], syntax))
-        n = len(frame)
-        for at in range(n // 4, n - 700, n // 9):
-            for spoilt in (frame[:at], frame[:at] + frame[-2:], frame[:at] + bytes(n - at),
-                           frame[:at] + b"\xff" * (n - at), frame[:at] + bytes(600) + frame[at + 600:],
-                           frame[:at] + frame[at + 37:]):
-                refused(packed(ds, [spoilt], syntax))
-    # RLE that ends between two runs, or whose last run is too long.
-    runs = struct.pack("<16I", 2, 64, 66 + 2, *[0] * 13)
-    tiny = slice_of(np.full((8, 16), 0x0301))
-    for high, low, fine in ((b"\x81\3", b"\x81\1", True), (b"\x81\3", b"\x82\1", False),
-                            (b"\x81\3", b"\x7f\1", False), (b"\xc1\3", b"\x81\1", False)):
-        content = packed(tiny, [runs + high + b"\0\0" + low], RLE)
-        if fine:
-            check(content, np.full((8, 16), 0x0301 - 1024))
-        else:
-            refused(content, "RLE data of the pixels are cut or damaged")
-
-
-def damaged_bits():
-    """A byte within a code block of JPEG 2000 spoils the block and nothing that frames it: nearly
-    all of that is noticed. So is what leaves the range of a lossless JPEG."""
-    v = phantom()
-    ds = slice_of(v)
-    for (frame, syntax), most in (((j2k(v, 12, False), J2K), 6),
-                                  (by_dcmtk(v, ["dcmcjpls", "+el"]), 4)):
-        wrong = 0
-        for at in range(len(frame) // 8, len(frame) - 64, len(frame) // 40):
-            spoilt = bytearray(frame)
-            spoilt[at] ^= 0x55
-            path, hu = os.path.join(place, "spoilt.dcm"), os.path.join(place, "hu")
-            with open(path, "wb") as out:
-                out.write(packed(ds, [bytes(spoilt)], syntax))
-            ran = subprocess.run([TOOL, path, hu], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
-                                 timeout=60, check=False)
-            assert ran.returncode in (0, INPUT), ran
-            same = ran.returncode == 0 and (np.fromfile(hu, "<i2") == v.ravel() - 1024).all()
-            wrong += ran.returncode == 0 and not same
-        assert wrong <= most, (syntax, wrong)
-
-
-def high_bit():
-    """High Bit above Bits Stored - 1 is believed if the pixels show it."""
-    v = some(1, 4096) | 1
-    for sign in (False, True):
-        stored = v - 2048 if sign else v
-        intercept = 0 if sign else -1024
-        for high in (12, 15):
-            ds = slice_of(stored << (high - 11), 12, sign, intercept=intercept)
-            ds.HighBit = high
-            check(whole(ds), stored + intercept)
-            path = os.path.join(place, "native.dcm")
-            with open(path, "wb") as out:
-                out.write(whole(ds))
-            subprocess.run(["dcmcrle", path, path + ".packed"], check=True)
-            with open(path + ".packed", "rb") as stream:
-                check(stream.read(), stored + intercept)
-            ds = slice_of(stored & 0xFFF, 12, sign, intercept=intercept)  # says so, and does not
-            ds.HighBit = high
-            refused(whole(ds), "HighBit (0028,0102) is %d where 12 bits are stored" % high)
-    ds = slice_of(np.full((ROWS, COLUMNS), 0x0800), 12)
-    ds.HighBit = 15
-    refused(whole(ds), "HighBit (0028,0102)")  # 2048, or 128?
-    # Streams that say themselves how many bits they have.
-    frame, syntax = by_dcmtk(v, ["dcmcjpls", "+el", "+pc"])
-    ds = slice_of(v)
-    ds.HighBit = 15
-    for content in (packed(ds, [frame], syntax),
-                    *([packed(ds, [j2k(v, 12, False)], J2K)] if ENCODER else [])):
-        check(content, v - 1024)
-    if ENCODER:
-        check(packed(ds, [j2k(v << 4, 16, False)], J2K), v - 1024)
-        refused(packed(ds, [j2k(v, 16, False)], J2K), "HighBit (0028,0102)")
 
 
 # ---- Enhanced CT ----
@@ -399,7 +173,7 @@ def enhanced_ct():
     for table in (True, False):
         check_frames(packed(ds, streams, J2K, has_bot=table), v - 1024, [0, 1, 2, 3, 4])
     check_frames(packed(ds, streams, J2K, fragments_per_frame=2), v - 1024, [0, 1, 2, 3, 4])
-    path = os.path.join(place, "native.dcm")
+    path = scratch("native.dcm")
     with open(path, "wb") as out:
         out.write(whole(ds))
     for tool in (["dcmcrle"], ["dcmcjpeg", "+e1"], ["dcmcjpls", "+el"]):
@@ -629,18 +403,11 @@ def too_long():
 
 
 def main():
-    global place
     tests = [other_encodings, explicit_items_of_unknown_sequences, decimal_commas,
-             rescale_and_padding, high_bit, contrast, identity, too_long]
-    with_encoder = [jpeg2000_forms, jpeg2000_lossy, jpeg2000_hostile, damaged_frames, damaged_bits,
-                    enhanced_ct, enhanced_hostile, bytes_after_the_pixels]
-    words = sys.argv[1:]
-    for test in tests + (with_encoder if ENCODER else []):
-        if words and test.__name__ not in words:
-            continue
-        with tempfile.TemporaryDirectory() as place:
-            test()
-        print("passed:", test.__name__)
+             rescale_and_padding, contrast, identity, too_long]
+    with_encoder = [jpeg2000_forms, jpeg2000_lossy, jpeg2000_hostile, enhanced_ct,
+                    enhanced_hostile, bytes_after_the_pixels]
+    run_tests(tests + (with_encoder if ENCODER else []), sys.argv[1:])
     if not ENCODER:
         print("opj_compress is not installed (libopenjp2-tools)")
         sys.exit(77)

@@ -144,8 +144,8 @@ def archive(root):
     Series("coronal", 15, iop=(1, 0, 0, 0, 0, -1)).write(root)
     findings["coronal/I00"] = "series"
 
-    # Without Series Instance UIDs: two stacks in one place, which the Series Number tells apart; two
-    # of other sizes; one whose acquisitions are numbered slice by slice.
+    # Without Series Instance UIDs: two stacks in one place, which the Series Number tells apart;
+    # two of other sizes; one whose acquisitions are numbered slice by slice.
     for k, (number, side) in enumerate(((1, 20), (2, 20), (2, 16), (3, 16))):
         series = sound("stacks", 50 + k, shape=(8, 24, side))
         for z, ds in enumerate(series.slices):

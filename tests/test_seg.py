@@ -175,8 +175,8 @@ def too_many(place):
 
 
 def tilted(place):
-    """The slices of a tilted gantry, shifted by a pixel each: the straight grid is exact, and so are
-    segmentations that lie by their positions."""
+    """The slices of a tilted gantry, shifted by a pixel each: the straight grid is exact, and so
+    are segmentations that lie by their positions."""
     dicom = place + "/tilted"
     hu, labels = small_dicom.write_patient(dicom + "/2", 2, SHAPE)
     shift = small_dicom.SPACING[2] * np.array(small_dicom.geometry(2)[1])
@@ -236,6 +236,27 @@ def copied(place):
     assert "several volumes can be" in ingest(place, "not-copied", dicom, expect=3)[0]
 
 
+def frames(place):
+    """A series in two frames of reference is two volumes; that of the segmentation says which."""
+    dicom = place + "/frames"
+    labels = small_dicom.write_patient(dicom + "/2", 2, (6, 32, 40), seg=False)[1]
+    other = generate_uid(entropy_srcs=["other"])
+    for path in glob.glob(dicom + "/2/I*"):
+        ds = pydicom.dcmread(path)
+        if ds.ImagePositionPatient[2] > 200 + 2.5 * 2.5:
+            ds.FrameOfReferenceUID = other
+            ds.save_as(path)
+    labels[:3] = 0
+    small_dicom.write_seg(dicom + "/2/SEG", 2, labels)
+    ds = pydicom.dcmread(dicom + "/2/SEG")
+    ds.FrameOfReferenceUID = other
+    ds.save_as(dicom + "/2/SEG")
+    chain.run(0, "ingest", study(place, "two-frames", dicom))
+    (found,) = read_store(place + "/two-frames/store")[0].values()
+    assert found[0].shape[0] == 3
+    assert np.count_nonzero(found[1]) == np.count_nonzero(labels)
+
+
 def main():
     with tempfile.TemporaryDirectory(prefix="ctaug-seg-") as place:
         dicom, masks, labels = archive(place)
@@ -245,6 +266,7 @@ def main():
         too_many(place)
         tilted(place)
         copied(place)
+        frames(place)
 
 
 main()
