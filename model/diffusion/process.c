@@ -11,7 +11,7 @@
 static const double P_MEAN = -1.2, P_STD = 1.2, EDM_LOW = 0.002, EDM_HIGH = 80;
 
 /* Samplers that choose levels by sigma / alpha begin no higher than here: where ln(alpha / sigma)
- * is -5.1, as DPM-Solver does for the cosine schedule (Lu et al. 2022, appendix D). */
+ * is -5.1, as implementations of DPM-Solver do for the cosine schedule (Lu et al. 2022). */
 static const double LOG_SNR_LOW = -5.1;
 
 static const double GAMMA = 5;
