@@ -46,10 +46,10 @@ static status link_entry(const char *from, const char *to, int depth) {
 status link_tree(const char *from, const char *to) {
     status st = ST_OK;
     char part[PATH_SIZE + 8];
-    if (file_exists(to)) return ST_OK;
     snprintf(part, sizeof part, "%s.part", to);
     TRY(file_remove_tree(part));
     TRY(link_folder(from, part, 0));
+    TRY(file_remove_tree(to));
     TRY(file_publish(part, to));
 done:
     return st;

@@ -4,9 +4,9 @@
 
 #include "io/status.h"
 
-/* Makes the folder `to` with the folders of `from` and hard links to its regular files; it appears
- * complete or not at all. Does nothing if `to` exists. Other kinds of files are refused with
- * ST_INTEGRITY. ST_STORAGE, also if both are on different file systems. Local. */
+/* Makes the folder `to` with the folders of `from` and hard links to its regular files, in place of
+ * an older `to`. Other kinds of files are refused with ST_INTEGRITY. ST_STORAGE, also if both are
+ * on different file systems. Local. */
 status link_tree(const char *from, const char *to);
 
 #endif

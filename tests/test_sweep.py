@@ -132,6 +132,17 @@ with chain.Place() as place:
     said = chain.run(0, "sweep", study5, "--set", "sweep.seeds=[3, 4, 5]", "--set", points)
     assert said.count("has failed before") == 3, said
 
+    # Other settings, another store: arms follow, and still share; what they had is kept.
+    again = ("--set", "train.steps=8", "--set", "ingest.shard_mib=2")
+    chain.run(0, "sweep", study2, "--set", GRID, *again)
+    for arm in ("p00-s0", "p01-s0"):
+        assert inode(out2, arm, "store/manifest.json") == os.stat(
+            f"{out2}/store/manifest.json").st_ino
+        assert os.path.exists(f"{out2}/arms/{arm}/checkpoints.earlier-1/step-00000012")
+    last = "checkpoints/step-00000008/state.h5"
+    assert inode(out2, "p00-s0", last) == inode(out2, "p01-s0", last)
+    assert all(a["fid"] != b["fid"] for a, b in zip(table(out2), table(out)))
+
     # What a sweep cannot vary is said before anything is run.
     for what, why in (("sweep.grid=[ingest.labels: seg]", "the same in all arms"),
                       ("sweep.grid=[train.lrr: 1]", "train.lr"),

@@ -8,6 +8,9 @@
 #ifndef CTAUG_MODEL_NET_SEGNET_H
 #define CTAUG_MODEL_NET_SEGNET_H
 
+/* Names the loss (nn/ops/op_dice_ce.c) in fingerprints of trainings: another loss, another word. */
+#define SEGNET_LOSS "cross-entropy - ln Dice"
+
 #include "model/nn/graph.h"
 
 typedef struct segnet_config {

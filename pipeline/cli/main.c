@@ -43,7 +43,8 @@ static const char run_help[] =
 static const char ingest_help[] =
     "usage: ctaug ingest STUDY.yaml [--set key=value ...]\n"
     "\n"
-    "Reads the CT series below ingest.dicom, with label maps from DICOM SEG or HU thresholds,\n"
+    "Reads the CT series below ingest.dicom, with label maps from DICOM SEG, RT Structure Sets,\n"
+    "NIfTI or HU thresholds,\n"
     "into the store <out>/store. It is current if every file has the content it had; files of the\n"
     "same size and time are trusted unless --rehash is given.\n"
     "\n"
@@ -141,9 +142,10 @@ static const char sweep_help[] =
     "    seeds: [1, 2, 3]\n"
     "\n"
     "Each arm is a run of its own in <out>/arms. The archive is read once; arms that differ in\n"
-    "sampling alone share a training. An arm that diverges is noted and the others go on. A stopped\n"
-    "sweep resumes; arms that have ended are not run again. The comparison is in <out>/sweep:\n"
-    "sweep.html, sweep.json, sweep.csv.\n"
+    "sampling alone share a training (not with evaluate.labelled). An arm that diverges is noted "
+    "and\n"
+    "the others go on. A stopped sweep resumes; arms that have ended are not run again. The\n"
+    "comparison is in <out>/sweep: sweep.html, sweep.json, sweep.csv.\n"
     "\n"
     "  mpirun -n 8 ctaug sweep jobs/sweep-tuning.yaml\n"
     "  ctaug ingest sweep.yaml && sbatch --array=0-3 ... ctaug sweep sweep.yaml --task K/4\n";

@@ -133,7 +133,7 @@ static void print_mend(const char *directory, bool manifest_good) {
         snprintf(name, sizeof name, "%s", slash + 1);
         *slash = '\0';
         if (path_join(study, run, "study.yaml") != ST_OK || !file_exists(study)) continue;
-        const char *verb = "run";
+        const char *verb = strcmp(name, "sweep") == 0 ? "sweep" : "run";
         for (int i = 0; i < OUTPUTS; i++)
             if (strcmp(outputs[i].name, name) == 0) verb = outputs[i].verb;
         if (strcmp(verb, "ingest") == 0 && manifest_good) verb = "repair";

@@ -2,6 +2,8 @@
  * Each includes those it follows from. */
 #include "pipeline/common/fingerprint.h"
 
+#include "model/net/segnet.h"
+
 #include "pipeline/common/held_out.h"
 
 #include <inttypes.h>
@@ -13,8 +15,8 @@ status fingerprint_of_referee(const study *s, const char *store, char hex[SHA256
     static const char *const keys[] = {"seed",           "engine",         "data",
                                        "evaluate.steps", "evaluate.batch", "evaluate.lr",
                                        "evaluate.base"};
-    char upstream[SHA256_HEX + 16];
-    snprintf(upstream, sizeof upstream, "referee %s", store);
+    char upstream[SHA256_HEX + 64];
+    snprintf(upstream, sizeof upstream, "referee %s loss %s", store, SEGNET_LOSS);
     return study_fingerprint(s, keys, sizeof keys / sizeof *keys, upstream, hex);
 }
 

@@ -179,7 +179,7 @@ done:
 status comparison_fingerprint(const comparison *c, evaluation_arm arm, int64_t seed,
                               char hex[SHA256_HEX]) {
     static const char *const sections[] = {"seed", "engine", "data", "evaluate"};
-    char upstream[4 * SHA256_HEX];
+    char upstream[5 * SHA256_HEX];
     const arm_source source = evaluation_arm_mixture(arm).source;
     study s = c->cell.study, defaults;
     study_defaults(&defaults);
@@ -189,11 +189,11 @@ status comparison_fingerprint(const comparison *c, evaluation_arm arm, int64_t s
     s.evaluate.margin = defaults.evaluate.margin;
     s.evaluate.fidelity = defaults.evaluate.fidelity; /* the record's seal covers it */
     const store *from = c->stores[source];
-    snprintf(upstream, sizeof upstream, "%s %s %s %" PRId64 " %s %" PRId64,
+    snprintf(upstream, sizeof upstream, "%s %s %s %" PRId64 " %s %" PRId64 " loss %s",
              store_manifest(c->real)->seal, from ? store_manifest(from)->seal : "",
              from && from == c->stores[SOURCE_SYNTHETIC] ? c->fidelity_seal : "",
              source == SOURCE_HIDDEN ? hidden_runs(c, NULL) : 0,
-             named_table_name(&evaluation_arms, (int)arm), seed);
+             named_table_name(&evaluation_arms, (int)arm), seed, SEGNET_LOSS);
     return study_fingerprint(&s, sections, sizeof sections / sizeof *sections, upstream, hex);
 }
 

@@ -47,6 +47,7 @@ static status scan(own_masks *m) {
     for (int k = 0; k < OWN_KINDS && series > 0; k++) {
         const series_policy policy = {.key = &no_key,
                                       .split_gaps = s->study->ingest.gaps == GAPS_SPLIT,
+                                      .shear = s->study->ingest.tilt == TILT_SHEAR,
                                       .any_orientation = true,
                                       .masks = kinds[k]};
         if (masks[k] > 0) TRY(series_scan(s->comm, folder, &policy, &m->lists[k]));

@@ -67,8 +67,11 @@ static void net_text(FILE *f, const report *r) {
     attention_text(f, &net, s->data.size);
     fputs(") ", f);
     fprintf(f,
-            "was conditioned on the label map, the position of the slice and contrast "
+            "was conditioned on the label map, %sthe position of the slice and contrast "
             "enhancement; conditions were dropped for %g%% of the samples. ",
+            s->model.tissue == SWITCH_ON
+                ? "the tissue outside of its structures (air, fat, soft, dense; by HU), "
+                : "",
             100 * s->train.condition_drop);
 }
 
@@ -103,7 +106,9 @@ static void training_text(FILE *f, const report *r) {
 static void evaluation_text(FILE *f, const report *r) {
     fputs("<p><b>Evaluation.</b> Two-dimensional U-Net segmenters (Ronneberger et al. 2015; ", f);
     put_number(f, report_number(r, "segmenter.parameters"), 0);
-    fputs(" parameters) were trained with Dice and cross-entropy loss on real slices alone and on "
+    fputs(" parameters) were trained with the negative logarithm of soft Dice (Wong et al. 2018) "
+          "and cross-entropy "
+          "on real slices alone and on "
           "real and synthetic slices together, for ",
           f);
     put_number(f, report_number(r, "segmenter.steps"), 0);
@@ -150,6 +155,10 @@ void report_methods(FILE *f, const report *r) {
         "<li>Loshchilov I, Hutter F. Decoupled weight decay regularization. ICLR 2019.</li>\n",
         f);
     report_process_references(f, r);
+    fputs("<li>Wong KCL, Moradi M, Tang H, Syeda-Mahmood T. 3D segmentation with exponential "
+          "logarithmic "
+          "loss for highly unbalanced object sizes. MICCAI 2018.</li>\n",
+          f);
     fputs("<li>Ronneberger O, Fischer P, Brox T. U-Net: convolutional networks for "
           "biomedical image segmentation. MICCAI 2015.</li>\n"
           "<li>Dice LR. Measures of the amount of ecologic association between species. "

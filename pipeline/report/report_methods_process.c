@@ -100,9 +100,10 @@ void report_process_references(FILE *f, const report *r) {
     const study *s = r->stage->study;
     const bool ddpm = s->diffusion.process == PROCESS_DDPM;
     const bool flow = s->diffusion.process == PROCESS_FLOW, guided = report_guidance(r) != 1;
-    item(f, ddpm && (s->diffusion.schedule == SCHEDULE_COSINE ||
-                     s->diffusion.variance == VARIANCE_LEARNED ||
-                     s->train.t_sampling == TIMESTEPS_IMPORTANCE),
+    item(f,
+         ddpm && (s->diffusion.schedule == SCHEDULE_COSINE ||
+                  s->diffusion.variance == VARIANCE_LEARNED ||
+                  s->train.t_sampling == TIMESTEPS_IMPORTANCE),
          "Nichol A, Dhariwal P. Improved denoising diffusion probabilistic models. ICML 2021.");
     item(f, ddpm && s->diffusion.objective == OBJECTIVE_V,
          "Salimans T, Ho J. Progressive distillation for fast sampling of diffusion models. ICLR "

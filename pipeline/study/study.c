@@ -94,6 +94,13 @@ static status check_chain(const study *s, const origin *o) {
     if (s->diffusion.variance != VARIANCE_FIXED_SMALL) key = "diffusion.variance";
     if (s->train.t_sampling != TIMESTEPS_UNIFORM) key = "train.t_sampling";
     if (s->evaluate.bound_slices > 0) key = "evaluate.bound_slices";
+    if (s->diffusion.variance != VARIANCE_FIXED_SMALL && s->generate.sampler == SAMPLER_DDPM &&
+        s->generate.grid != GRID_UNIFORM) {
+        status_fail(ST_USAGE,
+                    "diffusion.variance is that of steps between whole times: with sampler "
+                    "ddpm take generate.grid uniform");
+        return LOCATED(o, "generate.grid", "diffusion.variance");
+    }
     if (!key || s->diffusion.process == PROCESS_DDPM) return ST_OK;
     status_fail(ST_USAGE, "%s is for process ddpm, not %s", key,
                 named_table_name(&process_kinds, (int)s->diffusion.process));

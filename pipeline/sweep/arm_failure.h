@@ -5,13 +5,14 @@
 
 #include "pipeline/sweep/arms.h"
 
-/* Whether a failure is the arm's own (ST_DIVERGED, ST_USAGE, ST_INPUT): the others go on. Local. */
+/* Whether a failure is the arm's own: the others go on. ST_DIVERGED and ST_USAGE follow from its
+ * settings and are recorded; ST_INPUT, which may pass, is not. Local. */
 bool arm_failure_is_own(status st);
 
-/* Records the failure of the arm with these settings. Local. */
-status arm_failure_write(const sweep_arm *a, status failure);
+/* Records the failure of the arm with these settings on the store with this seal. Local. */
+status arm_failure_write(const sweep_arm *a, const char *store, status failure);
 
-/* The recorded failure, ST_OK without one or with one of other settings. Local. */
-status arm_failure_read(const sweep_arm *a);
+/* The recorded failure, ST_OK without one or with one of other settings or another store. Local. */
+status arm_failure_read(const sweep_arm *a, const char *store);
 
 #endif

@@ -47,7 +47,7 @@ done:
 status sweep_groups_make(const stage_context *stage, sweep_groups *out) {
     status st = ST_OK;
     int64_t points, seeds;
-    char(*training)[SHA256_HEX] = NULL, path[PATH_SIZE];
+    char path[PATH_SIZE];
     manifest m = {0};
     *out = (sweep_groups){0};
     TRY(sweep_size(stage->study, &points, &seeds));
@@ -55,26 +55,27 @@ status sweep_groups_make(const stage_context *stage, sweep_groups *out) {
     TRY(array_alloc(&out->group, out->arms, sizeof *out->group, "arms"));
     TRY(array_alloc(&out->referee, out->arms, sizeof *out->referee, "arms"));
     TRY(array_alloc(&out->pseudo, out->arms, sizeof *out->pseudo, "arms"));
-    TRY(array_alloc(&training, out->arms, sizeof *training, "arms"));
+    TRY(array_alloc(&out->training, out->arms, sizeof *out->training, "arms"));
     TRY(stage_path(stage, "store", path));
     TRY(manifest_read(path, "store", &m));
+    memcpy(out->store, m.seal, sizeof out->store);
     for (int64_t i = 0; i < out->arms; i++) {
         sweep_arm a;
         TRY(sweep_arm_open(stage, i, &a));
-        TRY(fingerprints_of(&a, m.seal, training[i], out->referee[i], out->pseudo[i]));
+        TRY(fingerprints_of(&a, m.seal, out->training[i], out->referee[i], out->pseudo[i]));
         out->group[i] = out->groups;
         for (int64_t k = 0; k < i && out->group[i] == out->groups; k++)
-            if (strcmp(training[k], training[i]) == 0) out->group[i] = out->group[k];
+            if (strcmp(out->training[k], out->training[i]) == 0) out->group[i] = out->group[k];
         out->groups += out->group[i] == out->groups;
     }
 done:
     manifest_free(&m);
-    free(training);
     return st;
 }
 
 void sweep_groups_free(sweep_groups *g) {
     free(g->group);
+    free(g->training);
     free(g->referee);
     free(g->pseudo);
     *g = (sweep_groups){0};

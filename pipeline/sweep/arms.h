@@ -26,7 +26,9 @@ status sweep_arm_open(const stage_context *stage, int64_t i, sweep_arm *out);
 typedef struct sweep_groups {
     int64_t arms, groups;
     int64_t *group; /* [arms]: its group; groups are numbered by their first arms */
-    char (*referee)[SHA256_HEX], (*pseudo)[SHA256_HEX]; /* [arms]: fingerprints; "": none */
+    /* [arms]: fingerprints; "": none. */
+    char (*training)[SHA256_HEX], (*referee)[SHA256_HEX], (*pseudo)[SHA256_HEX];
+    char store[SHA256_HEX]; /* the seal of the sweep's store */
 } sweep_groups;
 
 /* Opens every arm once and groups them. ST_INPUT if the sweep's store is not published. The caller

@@ -4,6 +4,7 @@
 #include "io/alloc.h"
 #include "io/manifest.h"
 #include "model/metric/student.h"
+#include "pipeline/common/costs.h"
 #include "pipeline/report/figures.h"
 #include "pipeline/sweep/arm_failure.h"
 
@@ -77,8 +78,11 @@ static double cost_of(const json_t *metrics, const char *what) {
     return 0;
 }
 
-static const char *const TRAININGS[] = {"referee", "training of the diffusion model",
-                                        "training of the GAN"};
+/* In metrics.json, and in costs.json (pipeline/common/costs.h). */
+static const char *const TRAININGS[][2] = {{"referee", "referee"},
+                                           {"training of the diffusion model", "train"},
+                                           {"training of the GAN", "gan"}};
+enum { TRAINING_KINDS = 3 };
 
 /* Core hours of an arm without what it shares with others. */
 static double own_hours(const json_t *metrics) {
@@ -86,7 +90,7 @@ static double own_hours(const json_t *metrics) {
     const json_t *list = json_object_get(metrics, "costs");
     for (size_t i = 0; i < json_array_size(list); i++)
         sum += figure_number(json_array_get(list, i), "core_hours");
-    for (int i = 0; i < 3; i++) sum -= cost_of(metrics, TRAININGS[i]);
+    for (int i = 0; i < TRAINING_KINDS; i++) sum -= cost_of(metrics, TRAININGS[i][0]);
     return sum;
 }
 
@@ -104,33 +108,52 @@ static void read_values(const json_t *m, double value[COLUMNS]) {
     value[COLUMN_HOURS] = own_hours(m);
 }
 
-/* Reads all arms; hours[arms][3]: of their trainings. Local. */
-static status read_arms(sweep_results *r, double (*hours)[3]) {
+/* Core hours of the trainings that an arm has made itself, also if it failed later. With labelled
+ * sets they are in the folders of these, and metrics.json has their sum. Local. */
+static status read_hours(const sweep_arm *a, const json_t *metrics, double hours[TRAINING_KINDS]) {
     status st = ST_OK;
-    for (int64_t i = 0; i < r->arms; i++) {
-        sweep_arm a;
-        json_t *metrics = NULL;
-        for (int c = 0; c < COLUMNS; c++) r->value[i][c] = NAN;
-        TRY(sweep_arm_open(r->stage, i, &a));
-        r->failure[i] = arm_failure_read(&a);
-        if (r->failure[i] != ST_OK) continue;
-        TRY(read_metrics(&a.study, &metrics));
-        read_values(metrics, r->value[i]);
-        for (int k = 0; k < 3; k++) hours[i][k] = cost_of(metrics, TRAININGS[k]);
-        json_decref(metrics);
+    for (int k = 0; k < TRAINING_KINDS; k++) {
+        double seconds = 0;
+        TRY(costs_read(&a->stage, TRAININGS[k][1], &seconds));
+        hours[k] = seconds / 3600;
+        if (metrics) hours[k] = fmax(hours[k], cost_of(metrics, TRAININGS[k][0]));
     }
 done:
     return st;
 }
 
+/* Reads arm i. An arm without metrics has failed. Local. */
+static status read_arm(sweep_results *r, const char *store, int64_t i,
+                       double hours[TRAINING_KINDS]) {
+    status st = ST_OK;
+    sweep_arm a;
+    json_t *metrics = NULL;
+    for (int c = 0; c < COLUMNS; c++) r->value[i][c] = NAN;
+    TRY(sweep_arm_open(r->stage, i, &a));
+    r->failure[i] = arm_failure_read(&a, store);
+    if (r->failure[i] == ST_OK) st = read_metrics(&a.study, &metrics);
+    if (st == ST_INPUT) {
+        r->failure[i] = ST_INPUT;
+        st = ST_OK;
+    }
+    TRY(st);
+    TRY(read_hours(&a, metrics, hours));
+    if (metrics) read_values(metrics, r->value[i]);
+done:
+    json_decref(metrics);
+    return st;
+}
+
 /* Adds to each arm what its models cost, whichever arm made them. */
-static void add_trainings(sweep_results *r, const sweep_groups *g, double (*hours)[3]) {
+static void add_trainings(sweep_results *r, const sweep_groups *g,
+                          double (*hours)[TRAINING_KINDS]) {
     for (int64_t i = 0; i < r->arms; i++)
-        for (int k = 0; k < 3; k++) {
+        for (int k = 0; k < TRAINING_KINDS; k++) {
             double most = 0;
             for (int64_t other = 0; other < r->arms; other++) {
-                const bool same = k == 0 ? strcmp(g->referee[other], g->referee[i]) == 0
-                                         : g->group[other] == g->group[i];
+                const bool same = k == 0 && *g->referee[i]
+                                      ? strcmp(g->referee[other], g->referee[i]) == 0
+                                      : g->group[other] == g->group[i];
                 if (same) most = fmax(most, hours[other][k]);
             }
             r->value[i][COLUMN_HOURS] += most;
@@ -168,7 +191,7 @@ status sweep_results_read(const stage_context *stage, const sweep_groups *g, swe
                                             [SWEEP_BY_FIDELITY] = COLUMN_FIDELITY,
                                             [SWEEP_BY_DICE] = COLUMN_DICE};
     status st = ST_OK;
-    double(*hours)[3] = NULL, *scratch = NULL;
+    double(*hours)[TRAINING_KINDS] = NULL, *scratch = NULL;
     *out = (sweep_results){.stage = stage, .measure = measures[stage->study->sweep.measure]};
     TRY(sweep_size(stage->study, &out->points, &out->seeds));
     out->arms = g->arms;
@@ -178,7 +201,7 @@ status sweep_results_read(const stage_context *stage, const sweep_groups *g, swe
     TRY(array_alloc(&out->difference, out->points, sizeof *out->difference, "results"));
     TRY(array_alloc(&hours, out->arms, sizeof *hours, "results"));
     TRY(array_alloc(&scratch, out->seeds, sizeof *scratch, "results"));
-    TRY(read_arms(out, hours));
+    for (int64_t i = 0; i < out->arms; i++) TRY(read_arm(out, g->store, i, hours[i]));
     add_trainings(out, g, hours);
     summarise_points(out, scratch);
 done:

@@ -42,7 +42,8 @@ typedef struct sweep_results {
     int64_t best; /* point with the best mean; -1: none was measured */
 } sweep_results;
 
-/* Reads the metrics of all arms. ST_INPUT or ST_INTEGRITY if an arm that has not failed has none.
+/* Reads the metrics of all arms; one that has none counts as failed. ST_INTEGRITY if they are
+ * damaged.
  * The caller calls sweep_results_free(). Local. */
 status sweep_results_read(const stage_context *stage, const sweep_groups *g, sweep_results *out);
 void sweep_results_free(sweep_results *r);

@@ -1,9 +1,12 @@
 /* Links stores and models from one run directory into another. */
 #include "pipeline/sweep/share.h"
 
+#include "io/checkpoint.h"
 #include "io/link_tree.h"
 #include "io/manifest.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 status share_store(const stage_context *sweep, const sweep_arm *a) {
@@ -38,9 +41,71 @@ static status give(const study *from, const study *to, const char *folder) {
     char source[PATH_SIZE], target[PATH_SIZE];
     TRY(path_join(source, from->out, folder));
     TRY(path_join(target, to->out, folder));
-    if (file_exists(source)) TRY(link_tree(source, target));
+    TRY(link_tree(source, target));
 done:
     return st;
+}
+
+/* Links what is published with this fingerprint, if only the other arm has it. Local. */
+static status give_published(const study *from, const study *to, const char *folder,
+                             const char *fingerprint) {
+    if (!*fingerprint || has(to, folder, fingerprint) || !has(from, folder, fingerprint))
+        return ST_OK;
+    return give(from, to, folder);
+}
+
+/* The number of good checkpoints of a training in <out>/<folder>; 0 if there is no such folder.
+ * Local. */
+static status count_checkpoints(const study *s, const char *folder, const char *training,
+                                int64_t *count) {
+    status st = ST_OK;
+    char path[PATH_SIZE];
+    checkpoint_kept *kept = NULL;
+    *count = 0;
+    TRY(path_join(path, s->out, folder));
+    if (file_exists(path)) TRY(checkpoint_list(path, training, &kept, count));
+done:
+    free(kept);
+    return st;
+}
+
+/* Moves <out>/<folder> to the first free <folder>.earlier-N, N = 1, 2, ...: as the stage does that
+ * finds models of other settings. Local. */
+static status set_aside(const study *s, const char *folder) {
+    status st = ST_OK;
+    char path[PATH_SIZE], aside[PATH_SIZE + 32];
+    TRY(path_join(path, s->out, folder));
+    if (!file_exists(path)) goto done;
+    for (int n = 1;; n++) {
+        snprintf(aside, sizeof aside, "%s.earlier-%d", path, n);
+        if (!file_exists(aside)) break;
+    }
+    TRY(file_publish(path, aside));
+done:
+    return st;
+}
+
+/* Links checkpoints of this training, if only the other arm has some. Local. */
+static status give_checkpoints(const study *from, const study *to, const char *folder,
+                               const char *training) {
+    status st = ST_OK;
+    int64_t mine = 0, theirs = 0;
+    TRY(count_checkpoints(to, folder, training, &mine));
+    TRY(count_checkpoints(from, folder, training, &theirs));
+    if (mine > 0 || theirs == 0) goto done;
+    TRY(set_aside(to, folder));
+    TRY(give(from, to, folder));
+done:
+    return st;
+}
+
+/* Links the GAN of an arm of the same training, which keeps each in a folder of its own. Local. */
+static status give_gan(const study *from, const study *to) {
+    char path[PATH_SIZE];
+    status st = path_join(path, to->out, "gan");
+    if (st != ST_OK || file_exists(path)) return st;
+    st = path_join(path, from->out, "gan");
+    return st == ST_OK && file_exists(path) ? give(from, to, "gan") : st;
 }
 
 status share_models(const stage_context *sweep, const sweep_groups *g, int64_t i) {
@@ -51,11 +116,11 @@ status share_models(const stage_context *sweep, const sweep_groups *g, int64_t i
         const bool same = g->group[k] == g->group[i];
         if (k == i || (!same && strcmp(g->referee[k], g->referee[i]) != 0)) continue;
         TRY(sweep_arm_open(sweep, k, &other));
-        if (*g->referee[i] && has(&other.study, "referee", g->referee[i]))
-            TRY(give(&other.study, &mine.study, "referee"));
-        if (*g->pseudo[i] && has(&other.study, "pseudo", g->pseudo[i]))
-            TRY(give(&other.study, &mine.study, "pseudo"));
-        if (same && k < i) TRY(give(&other.study, &mine.study, "checkpoints"));
+        TRY(give_published(&other.study, &mine.study, "referee", g->referee[i]));
+        TRY(give_published(&other.study, &mine.study, "pseudo", g->pseudo[i]));
+        if (!same || k > i) continue;
+        TRY(give_checkpoints(&other.study, &mine.study, "checkpoints", g->training[i]));
+        TRY(give_gan(&other.study, &mine.study));
     }
 done:
     return st;

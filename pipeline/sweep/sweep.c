@@ -41,9 +41,10 @@ static status run_arm(const stage_context *group, const sweep_groups *g, int64_t
     sweep_title(&a.point, title, sizeof title);
     log_info(group->log, "-- arm %s, %" PRId64 " of %" PRId64 ": %s, seed %" PRId64, a.name, i + 1,
              g->arms, title, a.study.seed);
-    st = comm_agree(group->comm, first ? arm_failure_read(&a) : ST_OK);
+    st = comm_agree(group->comm, first ? arm_failure_read(&a, g->store) : ST_OK);
     if (st != ST_OK) {
-        log_info(group->log, "sweep: %s has failed before and is left out", a.name);
+        log_info(group->log, "sweep: %s has failed before and is left out; %s/failed.json says so",
+                 a.name, a.study.out);
         return ST_OK;
     }
     TRY(precision_choose(group->comm, a.study.train.precision, group->engine, &a.stage.precision));
@@ -51,7 +52,7 @@ static status run_arm(const stage_context *group, const sweep_groups *g, int64_t
     st = comm_agree(group->comm, run_stages_of(&a.stage));
     if (!arm_failure_is_own(st)) goto done;
     log_warning(group->log, "arm %s is left out: %s", a.name, status_message());
-    st = comm_agree(group->comm, first ? arm_failure_write(&a, st) : ST_OK);
+    st = comm_agree(group->comm, first ? arm_failure_write(&a, g->store, st) : ST_OK);
 done:
     return st;
 }

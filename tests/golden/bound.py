@@ -5,7 +5,8 @@ the normal distribution by scipy, for tests/test_bound.c.
 The data are N(m, C) in four dimensions, C = Q diag(lambda) Q. Given x_t, x_0 is normal with mean
 m + G (x_t - alpha m) and covariance P = C - alpha G C, G = alpha C (alpha^2 C + (1 - alpha^2))^-1.
 The exact denoiser predicts the mean, so its squared error has the expectation diag(P). With that
-the expectation of each divergence is a closed form; that of L_0 is an integral over one error a pixel.
+the expectation of each divergence is a closed form; that of L_0 is an integral over one error a
+pixel.
 Written from Ho et al. 2020 and Nichol & Dhariwal 2021, without the code under test.
 Run from the top: python3 tests/golden/bound.py > tests/golden/bound.h
 """
