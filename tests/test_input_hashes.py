@@ -275,7 +275,7 @@ def places(place):
         before = tree()
         for verb, ranks in (("run", 0), ("ingest", 3), ("train", 0)):
             said = chain.run(ranks, verb, yaml, expect=2)
-            assert "out, %s, " % out in said and dicom in said and "archive" in said, said
+            assert "out, %s, " % out in said and dicom in said and "outside of it" in said, said
             assert tree() == before, out
     # Relative to the folder in which ctaug is started.
     study(yaml, "../../dicom", "run")

@@ -159,6 +159,7 @@ def structure_sets(place):
         if ds.Modality == "CT":
             ds.SeriesInstanceUID = small_dicom.uid(2, "series", "again")
             ds.SOPInstanceUID = small_dicom.uid(2, name, "again")
+            ds.PixelData = ds.PixelData[::-1]  # no copy of the other one
             ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
             ds.save_as(os.path.join(dicom, "x2", name + "-again"))
     said = ingest(yaml)
