@@ -24,7 +24,7 @@ seed: 3
 out: {out}
 ingest: {{dicom: {dicom}, labels: seg, shard_mib: 1}}
 data: {{size: 32, split: [0.25, 0.25, 0.5], rotate: 0, zoom: 0, shift: 0, elastic: 0}}
-model: {{net: R16, tissue: off}}
+model: {{net: R16}}
 train: {{steps: {steps}, batch: 8, micro_batch: 8, warmup: 20, lr: 2e-3, ema: 0.98,
         validate_every: 1000000, preview_every: 1000000}}
 generate: {{volumes: 6, steps: 20, batch: 16, rotate: 0, zoom: 0, shift: 0, elastic: 0}}
@@ -38,7 +38,7 @@ def make_patients(folder, seed, patients=8):
               "--out", folder)
 
 
-def write_study(root, name, dicom, steps=700):
+def write_study(root, name, dicom, steps=2500):
     out = os.path.join(root, name)
     with open(out + ".yaml", "w") as f:
         f.write(STUDY.format(out=out, dicom=dicom, steps=steps))
