@@ -13,8 +13,10 @@
 #include "io/series_build.h"
 #include "io/series_content.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { OUTSIDE_HU = -1024 };
@@ -314,6 +316,43 @@ done:
     return st;
 }
 
+/* SHA-256 over which series have which segmentations, and over the number of faults. Local. */
+static status hash_list(const series_list *list, char hex[SHA256_HEX]) {
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *f = open_memstream(&text, &bytes);
+    if (!f) return status_memory("a list of series", 0);
+    for (int64_t i = 0; i < list->count; i++) {
+        const series *one = &list->items[i];
+        fprintf(f, "%s %" PRId64 "\n", one->series_uid, one->space.shape[0]);
+        for (int64_t k = 0; k < one->segmentation_count; k++)
+            fprintf(f, "%s\n", one->segmentations[k]);
+    }
+    fprintf(f, "%" PRId64 " faults\n", list->faults.count);
+    status st = fclose(f) == 0 ? bytes_sha256(text, (int64_t)bytes, hex)
+                               : status_memory("a list of series", (int64_t)bytes);
+    free(text);
+    return st;
+}
+
+/* ST_INTERNAL unless all ranks have the same list: the decoder of one of them may have reached its
+ * limits where those of others did not. Collective. */
+static status agree_on_list(const comm *c, const series_list *list) {
+    char mine[SHA256_HEX] = "", first[SHA256_HEX] = "";
+    status st = ST_OK;
+    TRY(comm_agree(c, hash_list(list, mine)));
+    memcpy(first, mine, sizeof first);
+    TRY(comm_broadcast(c, first, sizeof first, 0));
+    if (strcmp(mine, first) != 0)
+        st = status_fail(ST_INTERNAL,
+                         "rank %d could not decode a segmentation that others could: "
+                         "run again",
+                         comm_rank(c));
+    st = comm_agree(c, st);
+done:
+    return st;
+}
+
 status series_scan(const comm *c, const char *directory, const series_policy *policy,
                    series_list *out) {
     status st;
@@ -333,7 +372,8 @@ status series_scan(const comm *c, const char *directory, const series_policy *po
     st = build_all(policy, slices, count, out);
     if (st == ST_OK) st = array_alloc(&open, files.count, sizeof *open, "segmentations");
     if (st == ST_OK) st = add_segmentations(out, &files, open);
-    TRY(comm_agree(c, st)); /* ranks may differ only in lack of memory */
+    TRY(comm_agree(c, st));
+    TRY(agree_on_list(c, out));
     TRY(content_drop_copies(c, out));
     TRY(comm_agree(c, add_open(out, &files, open)));
 done:

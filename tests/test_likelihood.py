@@ -1,6 +1,7 @@
 """Bits per pixel of held-out slices: a network that has learnt nothing predicts v = 0, so that
 every term of the bound is an integral over one normal variable a pixel, which numpy computes from
-the store. The same numbers on 1 and 2 ranks; the terms add up; sampling with the learned variance."""
+the store. The same numbers on 1 and 2 ranks; the terms add up; sampling with the learned
+variance."""
 import itertools
 import json
 import math

@@ -87,7 +87,7 @@ def many_signals(place):
 
 WRAPPER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "jobs", "mpirun.sh")
 # Steps that take a second or more, and no checkpoint but the last.
-SLOW = ("--set", "train.steps=3", "--set", "train.batch=128", "--set", "train.checkpoint_every=99",
+SLOW = ("--set", "train.steps=3", "--set", "train.batch=384", "--set", "train.checkpoint_every=99",
         "--set", "train.validate_every=99", "--set", "train.preview_every=99")
 
 
