@@ -8,10 +8,10 @@ import signal
 import subprocess
 import time
 
-import h5py
 import numpy
 
 import chain
+from checkpoints import arrays
 
 SET = ("--set", "gan.steps=24", "--set", "train.reproducible=on",
        "--set", "train.checkpoint_every=2", "--set", "generate.painters=[gan]")
@@ -30,14 +30,6 @@ def newest(out, network):
     steps = sorted(d for d in (os.listdir(place) if os.path.isdir(place) else [])
                    if d.startswith("step-") and ".tmp." not in d)
     return f"{place}/{steps[-1]}" if steps else None
-
-
-def arrays(path):
-    found = {}
-    with h5py.File(f"{path}/state.h5", "r") as f:
-        f.visititems(lambda name, item: found.update({name: item[()]})
-                     if isinstance(item, h5py.Dataset) else None)
-    return found
 
 
 def same(one, other):

@@ -12,6 +12,7 @@ import h5py
 import numpy
 
 import chain
+from checkpoints import arrays, newest
 
 
 def words(**keys):
@@ -30,18 +31,10 @@ PROCESSES = {
 LONG = words(train__steps=40, train__reproducible="on")
 
 
-def newest(out):
-    steps = sorted(d for d in os.listdir(f"{out}/checkpoints")
-                   if d.startswith("step-") and ".tmp." not in d)
-    return f"{out}/checkpoints/{steps[-1]}" if steps else None
-
-
 def content(path):
     """Arrays and scalars of a checkpoint."""
-    found = {}
+    found = arrays(path)
     with h5py.File(f"{path}/state.h5", "r") as f:
-        f.visititems(lambda name, item: found.update({name: item[()]})
-                     if isinstance(item, h5py.Dataset) else None)
         found.update(f.attrs)
     return found
 

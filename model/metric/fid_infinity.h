@@ -1,8 +1,8 @@
-/* The Fréchet distance extrapolated to infinitely many vectors (Chong & Forsyth 2020). The estimate
- * from n vectors has a bias that is nearly linear in 1/n: it is computed for several n, and a line
- * FID = intercept + slope / n is fitted by least squares. The published experiments have n well
- * above the number of dimensions; for smaller n the covariance is singular and the line a worse
- * approximation.
+/* The Fréchet distance extrapolated to infinitely many vectors (Chong & Forsyth 2020). The
+ * estimate from n vectors has a bias that is nearly linear in 1/n: it is computed for several n,
+ * and a line FID = intercept + slope / n is fitted by least squares. The published experiments have
+ * n well above the number of dimensions; for smaller n the covariance is singular and the line a
+ * worse approximation.
  */
 #ifndef CTAUG_MODEL_METRIC_FID_INFINITY_H
 #define CTAUG_MODEL_METRIC_FID_INFINITY_H
