@@ -163,6 +163,17 @@ status decoder_label_texts(const char *path, dicom_kind kind, structure_texts *t
     return st;
 }
 
+status decoder_label_grid(const char *path, dicom_kind kind, geometry *space) {
+    texts_request packed = {.kind = kind};
+    helper_reply reply = {0};
+    if (!child) return label_file_grid(path, kind, space);
+    status st = put_path(packed.path, path);
+    if (st != ST_OK) return st;
+    st = ask(&(helper_request){.job = JOB_LABEL_GRID, .data = &packed, .bytes = sizeof packed},
+             path, 0, &reply);
+    return take(st, &reply, space, sizeof *space);
+}
+
 /* The arguments as one block. The caller frees *out. */
 static status pack_labels(const label_files *files, const seg_target *to,
                           const structure_names *names, char **out, int64_t *bytes) {

@@ -46,6 +46,9 @@ status decoder_seg_fits(const char *path, const geometry *space, const char *fra
 /* label_file_texts(). */
 status decoder_label_texts(const char *path, dicom_kind kind, structure_texts *texts);
 
+/* label_file_grid(). */
+status decoder_label_grid(const char *path, dicom_kind kind, geometry *space);
+
 /* label_files_read(). */
 status decoder_read_labels(const label_files *files, const seg_target *to,
                            const structure_names *names, uint8_t *labels, label_tally *tally);

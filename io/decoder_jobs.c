@@ -62,6 +62,16 @@ static status do_label_texts(helper_task *task) {
     return st;
 }
 
+static status do_label_grid(helper_task *task) {
+    const texts_request *ask = task->data;
+    geometry *space;
+    status st = array_alloc(&space, 1, sizeof *space, "a grid");
+    if (st != ST_OK) return st;
+    task->reply = space;
+    task->reply_bytes = sizeof *space;
+    return label_file_grid(ask->path, ask->kind, space);
+}
+
 static status do_labels(helper_task *task) {
     const labels_request *ask = task->data;
     const char *at = (const char *)(ask + 1);
@@ -91,8 +101,12 @@ static status do_labels(helper_task *task) {
 }
 
 status decoder_serve(void) {
-    static helper_job *const jobs[JOBS] = {
-        [JOB_HEADERS] = do_headers,   [JOB_SALVAGE] = do_salvage,         [JOB_CT] = do_ct,
-        [JOB_SEG_FITS] = do_seg_fits, [JOB_LABEL_TEXTS] = do_label_texts, [JOB_LABELS] = do_labels};
+    static helper_job *const jobs[JOBS] = {[JOB_HEADERS] = do_headers,
+                                           [JOB_SALVAGE] = do_salvage,
+                                           [JOB_CT] = do_ct,
+                                           [JOB_SEG_FITS] = do_seg_fits,
+                                           [JOB_LABEL_TEXTS] = do_label_texts,
+                                           [JOB_LABEL_GRID] = do_label_grid,
+                                           [JOB_LABELS] = do_labels};
     return helper_serve(jobs, JOBS);
 }

@@ -5,13 +5,23 @@
 #include "io/decoder.h"
 #include "io/helper.h"
 
-enum { JOB_HEADERS, JOB_SALVAGE, JOB_CT, JOB_SEG_FITS, JOB_LABEL_TEXTS, JOB_LABELS, JOBS };
+enum {
+    JOB_HEADERS,
+    JOB_SALVAGE,
+    JOB_CT,
+    JOB_SEG_FITS,
+    JOB_LABEL_TEXTS,
+    JOB_LABEL_GRID,
+    JOB_LABELS,
+    JOBS
+};
 
 /* JOB_HEADERS: a path of PATH_SIZE bytes; the reply is an array of dicom_header.
  * JOB_SALVAGE: a path; the reply is a salvage_reply.
  * JOB_CT: a dicom_header; the HU are in the shared memory.
  * JOB_SEG_FITS: a fits_request; the reply is a bool.
  * JOB_LABEL_TEXTS: a texts_request; the reply are texts of STRUCTURE_TEXT bytes each.
+ * JOB_LABEL_GRID: a texts_request; the reply is a geometry.
  * JOB_LABELS: a labels_request and what follows it; the shared memory holds a label_tally at 0 and
  * the labels at LABELS_AT. */
 

@@ -2,6 +2,7 @@
 #include "pipeline/generate/own_map.h"
 
 #include "io/alloc.h"
+#include "io/decoder.h"
 #include "io/label_file.h"
 
 #include <inttypes.h>
@@ -41,7 +42,7 @@ static const dicom_header *file_at(const own_masks *masks, const own_mask *item,
 static status alone_grid(const dicom_header *file, int64_t size, geometry *space) {
     status st = ST_OK;
     int64_t voxels = 0;
-    TRY(label_file_grid(file->path, file->kind, space));
+    TRY(decoder_label_grid(file->path, file->kind, space));
     st = geometry_voxels(space, &voxels);
     if (st != ST_OK) TRY(status_fail(st, "%s: %s", file->path, status_message()));
     const turn t = turn_to_lps(space);

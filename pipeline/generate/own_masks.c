@@ -3,7 +3,7 @@
 #include "pipeline/generate/own_masks.h"
 
 #include "io/alloc.h"
-#include "io/label_file.h"
+#include "io/decoder.h"
 #include "io/nifti_read.h"
 #include "io/printable.h"
 #include "pipeline/generate/own_names.h"
@@ -83,7 +83,7 @@ static status read_file(own_masks *m, const label_set *labels, int64_t i, struct
             TRY(own_name_value(m->stage->study, labels, stem, &called));
         m->files[i].named = called > 0;
     }
-    TRY(label_file_texts(h->path, h->kind, own));
+    TRY(decoder_label_texts(h->path, h->kind, own));
     TRY(file_sha256(h->path, hex));
     memcpy(m->files[i].sha256, hex, sizeof hex);
     const bool is_stem = h->kind == DICOM_NIFTI && own->count == 1 && strcmp(own->at[0], stem) == 0;
@@ -364,6 +364,7 @@ status own_masks_find(const stage_context *stage, const store *real, const split
     status st = ST_OK;
     int64_t beside = 0;
     *out = (own_masks){.stage = stage};
+    TRY(comm_agree(stage->comm, decoder_begin()));
     TRY(scan(out));
     TRY(read_files(out, store_labels(real)));
     TRY(own_patients_leave_out(out, real, sp));
@@ -394,5 +395,6 @@ void own_masks_free(own_masks *m) {
     faults_free(&m->faults);
     free(m->items);
     free(m->files);
+    decoder_end();
     *m = (own_masks){0};
 }
