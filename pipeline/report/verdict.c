@@ -49,10 +49,12 @@ const json_t *chapter_comparison(const json_t *m, int64_t labelled) {
 }
 
 /* The part about the smallest number of labelled patients. */
-static void first_part(FILE *f, const json_t *c, int64_t labelled) {
+static void first_part(FILE *f, const json_t *m, const json_t *c, int64_t labelled) {
     interval d = figure_interval(c, "difference");
     shown_number patients =
-        show_count(figure_number(c, "n_patients"), "unseen patient", "unseen patients");
+        json_is_true(figure_at(m, "split.by_blocks"))
+            ? (shown_number){"other slices of the same patient"}
+            : show_count(figure_number(c, "n_patients"), "unseen patient", "unseen patients");
     fprintf(f, "With %s, ",
             show_count((double)labelled, "labelled patient", "labelled patients").text);
     switch (figure_resolved(c)) {
@@ -128,7 +130,7 @@ static void write_sentence(FILE *f, const json_t *m) {
     if (isnan(figure_number(c, "difference"))) {
         fputs("What synthetic slices are worth was not measured in this run", f);
     } else {
-        first_part(f, c, least);
+        first_part(f, m, c, least);
         other_parts(f, m, least);
     }
     saving_part(f, m);
