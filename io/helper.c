@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -61,6 +62,15 @@ static int move_away(int *fd) {
     return 0;
 }
 
+/* A message that has begun goes on within so many seconds: a child that stops in the middle of one
+ * does not stop this process. */
+static int limit_pauses(int socket) {
+    const struct timeval pause = {.tv_sec = 60};
+    const bool done = setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &pause, sizeof pause) == 0 &&
+                      setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &pause, sizeof pause) == 0;
+    return done ? 0 : errno;
+}
+
 static status start_child(helper *h) {
     status st = ST_OK;
     int pair[2] = {-1, -1}, fault;
@@ -71,6 +81,7 @@ static status start_child(helper *h) {
         TRY(cannot("make a socket pair", errno));
     fault = move_away(&pair[0]);
     if (!fault) fault = move_away(&pair[1]);
+    if (!fault) fault = limit_pauses(pair[0]);
     if (!fault) fault = add_actions(&actions, pair[1], h->memory);
     if (!fault) fault = posix_spawn(&h->child, "/proc/self/exe", &actions, NULL, argv, environ);
     if (fault) {

@@ -294,7 +294,11 @@ int main(int argc, char **argv) {
         print_help(stderr);
         return ST_USAGE;
     }
-    if (decoder_is_wanted(argc, argv)) return decoder_serve();
+    if (decoder_is_wanted(argc, argv)) {
+        st = decoder_serve();
+        if (st != ST_OK) print_failure();
+        return st;
+    }
     if (answer_without_ranks(argc, argv)) return fflush(stdout) == 0 ? ST_OK : ST_STORAGE;
     if (verb_find(argv[1], &v) == ST_OK && v->stage) st = start_signal_thread();
     if (st == ST_OK) st = comm_start(&argc, &argv, &c);
