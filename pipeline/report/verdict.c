@@ -52,9 +52,9 @@ const json_t *chapter_comparison(const json_t *m, int64_t labelled) {
 static void first_part(FILE *f, const json_t *m, const json_t *c, int64_t labelled) {
     interval d = figure_interval(c, "difference");
     shown_number patients =
-        json_is_true(figure_at(m, "split.by_blocks"))
-            ? (shown_number){"other slices of the same patient"}
-            : show_count(figure_number(c, "n_patients"), "unseen patient", "unseen patients");
+        show_count(figure_number(c, "n_patients"), "unseen patient", "unseen patients");
+    if (json_is_true(figure_at(m, "split.by_blocks")))
+        patients = (shown_number){.text = "other slices of the same patient"};
     fprintf(f, "With %s, ",
             show_count((double)labelled, "labelled patient", "labelled patients").text);
     switch (figure_resolved(c)) {
