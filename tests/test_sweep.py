@@ -132,6 +132,11 @@ with chain.Place() as place:
     said = chain.run(0, "sweep", study5, "--set", "sweep.seeds=[3, 4, 5]", "--set", points)
     assert said.count("has failed before") == 3, said
 
+    # Nothing measured is no success.
+    said = chain.run(0, "sweep", study5, "--set", "sweep.points=[evaluate.share: 0.001]", "--set",
+                     "sweep.seeds=[3]", expect=2)
+    assert "no point was measured" in said and read(out5)["best"] is None, said
+
     # Other settings, another store: arms follow, and still share; what they had is kept.
     again = ("--set", "train.steps=8", "--set", "ingest.shard_mib=2")
     chain.run(0, "sweep", study2, "--set", GRID, *again)

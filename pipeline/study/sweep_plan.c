@@ -45,7 +45,8 @@ static status in_entry(const char *key, const char *entry, status st) {
     return status_fail(ST_USAGE, "%s: \"%.100s\": %s", key, entry, status_message());
 }
 
-/* Value number *left of an entry of the grid, or the number of its values if there are fewer. */
+/* Puts key and value number `wanted` (from 0) of an entry of the grid into *out, or its last value
+ * if there are fewer. Returns the number of values up to there; 0 if the entry has not the form. */
 static int64_t grid_value(const char *entry, int64_t wanted, sweep_setting *out) {
     const char *rest = NULL;
     int64_t n = 0;

@@ -161,6 +161,9 @@ status outputs_publish(const stage_context *stage, const sweep_groups *g) {
     TRY(bytes_sha256(m.files, m.count * (int64_t)sizeof *m.files, m.fingerprint));
     TRY(manifest_write(&m, folder));
     tell(&r, folder);
+    if (r.best < 0)
+        st = status_fail(r.failure[0] != ST_OK ? r.failure[0] : ST_INPUT,
+                         "sweep: no point was measured with all its seeds; the reasons are above");
 done:
     manifest_free(&m);
     sweep_results_free(&r);

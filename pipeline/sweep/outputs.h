@@ -11,7 +11,8 @@
 
 #include "pipeline/sweep/results.h"
 
-/* Reads the results of all arms and publishes them. Local. */
+/* Reads the results of all arms and publishes them. If no point has the measure with all its seeds,
+ * what is there is published, and the status is that of the first arm, or ST_INPUT. Local. */
 status outputs_publish(const stage_context *stage, const sweep_groups *g);
 
 /* Writes sweep.html (pipeline/sweep/page.c). Errors of writing stay in f. Local. */
