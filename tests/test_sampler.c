@@ -430,6 +430,36 @@ static void ddim_ignores_the_variance(void **state) {
     process_free(&s->process);
 }
 
+/* Every sampler, plain, guided everywhere, and guided on an interval of noise levels. The last step
+ * of Heun and midpoint, to data, is one of Euler. */
+static void evaluations_are_counted(void **state) {
+    set_up *s = *state;
+    static float output[BATCH * N];
+    const int64_t published[] = {[SAMPLER_DDPM] = 7,   [SAMPLER_DDIM] = 7,
+                                 [SAMPLER_HEUN] = 13,  [SAMPLER_MIDPOINT] = 13,
+                                 [SAMPLER_DPM_2M] = 7, [SAMPLER_DPM_2M_SDE] = 7};
+    for (int kind = 0; kind < sampler_kinds.count; kind++) {
+        if (!sampler_fits((sampler_kind)kind, PROCESS_DDPM)) continue;
+        prepare(s, SCHEDULE_COSINE, 100, OBJECTIVE_V, (sampler_kind)kind, 7, 0);
+        s->how.output = output;
+        for (int way = 0; way < 3; way++) {
+            int64_t evaluations = -1;
+            s->how.guidance = way > 0 ? 2 : 1;
+            if (way == 2) s->how.interval[0] = 0.3, s->how.interval[1] = 0.7;
+            memset(s->oracle.calls, 0, sizeof s->oracle.calls);
+            assert_int_equal(run(s), ST_OK);
+            assert_int_equal(sampler_evaluations(&s->how, &evaluations), ST_OK);
+            assert_int_equal(evaluations, s->oracle.calls[0] + s->oracle.calls[1]);
+            if (kind <= SAMPLER_DPM_2M_SDE && published[kind] > 0 && way < 2)
+                assert_int_equal(evaluations, (way + 1) * published[kind]);
+        }
+        process_free(&s->process);
+    }
+    int64_t evaluations;
+    s->how.steps = 0;
+    assert_int_equal(sampler_evaluations(&s->how, &evaluations), ST_USAGE);
+}
+
 int main(void) {
     static set_up s;
     void *state = &s;
@@ -448,6 +478,7 @@ int main(void) {
         cmocka_unit_test_prestate(clamp_tames_the_far_end, state),
         cmocka_unit_test_prestate(faults_are_passed_on, state),
         cmocka_unit_test_prestate(a_correction_of_x0_is_followed, state),
+        cmocka_unit_test_prestate(evaluations_are_counted, state),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

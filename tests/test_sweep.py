@@ -50,6 +50,8 @@ def check_figures(out):
                     if d["real+synthetic"] is not None]
             assert abs(arm["dice"] - np.mean(dice)) < 1e-12
             assert arm["failed"] is None and m["seed"] == arm["seed"]
+            assert arm["evaluations"] == 2 * int(point["settings"]["generate.steps"])
+            assert arm["seconds_a_slice"] > 0
     means = [p["fid"]["mean"] for p in found["points"]]
     assert found["best"] == int(np.argmin(means)), (found["best"], means)
     return found

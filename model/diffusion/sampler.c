@@ -162,3 +162,23 @@ done:
     state_free(&s);
     return st;
 }
+
+/* A denoise_fn that counts its calls. */
+static status count_call(void *context, const float *x_t, const noise_level *at, int conditional,
+                         float *predicted) {
+    (void)x_t, (void)at, (void)conditional;
+    ++*(int64_t *)context;
+    *predicted = 0;
+    return ST_OK;
+}
+
+status sampler_evaluations(const sampling *how, int64_t *evaluations) {
+    const uint64_t index = 0;
+    const float output = 0;
+    float x;
+    sampling counted = *how;
+    counted.correct = NULL;
+    counted.output = &output;
+    *evaluations = 0;
+    return sampler_run(&counted, count_call, evaluations, &index, 1, 1, &x);
+}

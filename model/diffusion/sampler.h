@@ -71,4 +71,8 @@ typedef struct sampling {
 status sampler_run(const sampling *how, denoise_fn denoise, void *context, const uint64_t *index,
                    int64_t batch, int64_t n, float *x);
 
+/* *evaluations: calls of `denoise` that sampler_run() makes, those without conditions included.
+ * ST_USAGE as there. Local. */
+status sampler_evaluations(const sampling *how, int64_t *evaluations);
+
 #endif

@@ -78,6 +78,15 @@ status costs_run(const stage_context *stage, const char *name,
     return st == ST_OK ? comm_agree(stage->comm, added) : st;
 }
 
+status costs_add(const stage_context *stage, const char *name, double seconds) {
+    status st = ST_OK;
+    seconds *= omp_get_max_threads();
+    TRY(comm_sum_f64(stage->comm, &seconds, 1));
+    TRY(comm_agree(stage->comm, comm_rank(stage->comm) == 0 ? add(stage, name, seconds) : ST_OK));
+done:
+    return st;
+}
+
 status costs_read(const stage_context *stage, const char *name, double *seconds) {
     status st = ST_OK;
     char path[PATH_SIZE];

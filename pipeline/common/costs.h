@@ -1,8 +1,9 @@
 /* What the stages of a study have cost: core seconds of each, kept in <out>/costs.json over stops
  * and resumes, for the report.
  *
- *   {"referee": s, "train": s, ..., "seal": SHA-256}
+ *   {"referee": s, "train": s, ..., "painting diffusion": s, "seal": SHA-256}
  *
+ * "painting <painter>" is the part of "generate" in which a painter made the synthetic slices.
  * Core seconds are wall-clock seconds times the threads of all ranks of the stage. A stage that is
  * killed adds nothing for the time since it was started.
  */
@@ -16,6 +17,10 @@
  * begun anew with a warning. Collective. */
 status costs_run(const stage_context *stage, const char *name,
                  status (*run)(const stage_context *));
+
+/* Adds the seconds of all ranks in which their threads were busy, each its own, to the entry `name`.
+ * Collective. */
+status costs_add(const stage_context *stage, const char *name, double seconds);
 
 /* Core seconds of the entry `name` in <out> of this stage; 0 if there is none. ST_INTEGRITY if the
  * file is damaged. Local. */

@@ -239,22 +239,32 @@ static double guidance_of(const denoiser *d) {
     return d->guidance > 0 ? d->guidance : of_study > 0 ? of_study : 1;
 }
 
+static sampling sampling_of(const denoiser *d) {
+    return (sampling){
+        .sampler = d->study->generate.sampler,
+        .grid = d->study->generate.grid,
+        .steps = d->steps > 0 ? d->steps : d->study->generate.steps,
+        .eta = d->study->generate.eta,
+        .guidance = guidance_of(d),
+        .interval = {d->study->generate.interval[0], d->study->generate.interval[1]},
+        .rescale = d->study->generate.rescale,
+        .clip = 1.0,
+        .correct = d->grey ? steer : NULL,
+        .variance = d->study->diffusion.variance,
+        .output = d->output,
+        .seed = (uint64_t)d->study->seed,
+        .process = &d->process};
+}
+
+status denoiser_evaluations(const denoiser *d, int64_t *evaluations) {
+    const sampling how = sampling_of(d);
+    return sampler_evaluations(&how, evaluations);
+}
+
 status denoiser_sample(denoiser *d, const slice_sample *conditions, const uint64_t *index,
                        int64_t count, float *out) {
     int64_t pixels = d->config.size * d->config.size;
-    sampling how = {.sampler = d->study->generate.sampler,
-                    .grid = d->study->generate.grid,
-                    .steps = d->steps > 0 ? d->steps : d->study->generate.steps,
-                    .eta = d->study->generate.eta,
-                    .guidance = guidance_of(d),
-                    .interval = {d->study->generate.interval[0], d->study->generate.interval[1]},
-                    .rescale = d->study->generate.rescale,
-                    .clip = 1.0,
-                    .correct = d->grey ? steer : NULL,
-                    .variance = d->study->diffusion.variance,
-                    .output = d->output,
-                    .seed = (uint64_t)d->study->seed,
-                    .process = &d->process};
+    const sampling how = sampling_of(d);
     d->conditions = conditions;
     d->count = count;
     for (int64_t b = 0; b < d->batch; b++) d->index[b] = index[b < count ? b : count - 1];

@@ -80,6 +80,9 @@ void denoiser_choose(denoiser *d, int64_t steps, double guidance);
 status denoiser_sample(denoiser *d, const slice_sample *conditions, const uint64_t *index,
                        int64_t count, float *out);
 
+/* *evaluations: passes of the network for a slice of denoiser_sample(). Local. */
+status denoiser_evaluations(const denoiser *d, int64_t *evaluations);
+
 /* The time of the process below which is this share (0..1) of its training times. Local. */
 double denoiser_time(const denoiser *d, double share);
 

@@ -4,6 +4,7 @@
 
 #include "io/dicom.h"
 #include "io/alloc.h"
+#include "pipeline/common/costs.h"
 #include "pipeline/common/fingerprint.h"
 #include "pipeline/common/history.h"
 #include "pipeline/common/precision.h"
@@ -239,10 +240,31 @@ static json_t *segmenter_json(const metrics *e, const study *s) {
                      "share", s->evaluate.share, "real_only_last", s->evaluate.real_only_last);
 }
 
+/* The synthetic slices of the first cell, and what one has cost. Local. */
+static status synthetic_json(const metrics_context *about, json_t **out) {
+    status st = ST_OK;
+    double seconds = 0;
+    const int64_t slices = count_slices(about->synthetic);
+    const json_t *from = json_object_get(store_manifest(about->synthetic)->detail, "provenance");
+    st = costs_read(about->first, "painting diffusion", &seconds);
+    if (st == ST_INTEGRITY) {
+        log_warning(about->stage->log, "%s: the cost of a slice is left out", status_message());
+        st = ST_OK;
+    }
+    TRY(st);
+    *out = json_pack("{s:I, s:I, s:O?, s:o}", "volumes", (json_int_t)store_count(about->synthetic),
+                     "slices", (json_int_t)slices, "evaluations",
+                     json_object_get(from, "evaluations"), "seconds_a_slice",
+                     log_number(seconds > 0 ? seconds / (double)slices : (double)NAN));
+    if (!*out) st = status_memory("metrics.json", 0);
+done:
+    return st;
+}
+
 status metrics_json(const metrics *e, const metrics_context *about, char **text) {
     status st = ST_OK;
     const study *s = about->stage->study;
-    json_t *fingerprints = NULL, *training = NULL, *all = NULL;
+    json_t *fingerprints = NULL, *training = NULL, *synthetic = NULL, *all = NULL;
     char created[32] = "";
     time_t now = time(NULL);
     struct tm utc;
@@ -250,16 +272,16 @@ status metrics_json(const metrics *e, const metrics_context *about, char **text)
     if (gmtime_r(&now, &utc)) strftime(created, sizeof created, "%Y-%m-%dT%H:%M:%SZ", &utc);
     TRY(fingerprints_json(e, about, &fingerprints));
     TRY(training_json(about, &training));
+    TRY(synthetic_json(about, &synthetic));
     all = json_pack(
-        "{s:s, s:I, s:s, s:o, s:i, s:i, s:s, s:s, s:O, s:o, s:o, s:O, s:{s:I, s:I}, s:o, s:o, "
+        "{s:s, s:I, s:s, s:o, s:i, s:i, s:s, s:s, s:O, s:o, s:o, s:O, s:O, s:o, s:o, "
         "s:o, s:o}",
         "study", s->name, "seed", (json_int_t)s->seed, "created", created, "versions",
         versions_json(s->engine), "ranks", comm_size(about->stage->comm), "threads",
         omp_get_max_threads(), "engine", named_table_name(&engine_kinds, s->engine), "precision",
         named_table_name(&compute_types, about->stage->precision), "fingerprints", fingerprints,
         "data", data_json(about->real), "split", split_json(about->split), "training", training,
-        "synthetic", "volumes", (json_int_t)store_count(about->synthetic), "slices",
-        (json_int_t)count_slices(about->synthetic), "warnings",
+        "synthetic", synthetic, "warnings",
         warnings_json(e, about->all, about->split), "fid", fid_json(e->fid), "dice",
         dice_json(e, s), "segmenter", segmenter_json(e, s));
     if (!all) TRY(status_memory("metrics.json", 0));
@@ -272,6 +294,7 @@ status metrics_json(const metrics *e, const metrics_context *about, char **text)
     if (!*text) st = status_memory("metrics.json", 0);
 done:
     json_decref(all);
+    json_decref(synthetic);
     json_decref(training);
     json_decref(fingerprints);
     return st;

@@ -9,6 +9,7 @@
  */
 #include "pipeline/generate/maps.h"
 #include "pipeline/common/contact_sheet.h"
+#include "pipeline/common/costs.h"
 #include "pipeline/common/fingerprint.h"
 #include "pipeline/common/held_out.h"
 #include "pipeline/common/pseudo_store.h"
@@ -50,6 +51,7 @@ typedef struct generation {
     const painter *by;
     const char *name;
     void *painter;
+    double painting; /* seconds of this rank in paint() */
     char fingerprint[SHA256_HEX];
     char folder[32];       /* of its store in the run directory */
     char units[PATH_SIZE]; /* directory of the units' files */
@@ -197,7 +199,9 @@ static status paint_unit(generation *g, int64_t unit) {
         memcpy(g->conditions[b].labels, labels + (first + b) * pixels, (size_t)pixels);
         g->index[b] = ((uint64_t)number << 20) + (uint64_t)(first + b);
     }
+    const double start = log_seconds();
     TRY(g->by->paint(g->painter, g->conditions, g->index, count, g->images));
+    g->painting += log_seconds() - start;
     for (int64_t i = 0; i < count * pixels; i++)
         g->hu[i] = window_invert(g->images[i], s->data.window[0], s->data.window[1]);
     TRY(part_write(path, g->fingerprint, g->hu, bytes));
@@ -205,6 +209,13 @@ static status paint_unit(generation *g, int64_t unit) {
     activity_saved(true);
 done:
     return st;
+}
+
+/* Collective. */
+static status add_cost(const generation *g) {
+    char name[64];
+    snprintf(name, sizeof name, "painting %s", g->name);
+    return costs_add(g->stage, name, g->painting);
 }
 
 /* Paints all units in rounds: in each round every rank paints one unit, then all ranks agree on
@@ -222,6 +233,7 @@ static status paint_all(generation *g) {
                          finished < g->set->unit_count ? finished : g->set->unit_count, "batches");
         TRY(stage_should_stop(g->stage, &stop));
     }
+    if (!g->set->held_out) TRY(add_cost(g));
     if (stop)
         st = status_fail(ST_STOPPED,
                          "stopped; the slices painted so far are kept: run again to resume");
@@ -382,6 +394,7 @@ static status run_painter(generation *g, int kind, volume_set *set) {
     const stage_context *stage = g->stage;
     bool current = false;
     g->set = set;
+    g->painting = 0;
     TRY(check_current(g, kind, &current));
     if (current) {
         log_info(stage->log, "generate: %s is current", g->output);

@@ -20,6 +20,7 @@ typedef struct diffusion_painter {
     char checkpoint[SHA256_HEX]; /* its seal */
     int64_t steps;               /* of the sampler */
     double guidance;
+    int64_t evaluations;    /* of the network for a slice */
     guidance_choice choice; /* record NULL: the study gives the guidance */
     denoiser *denoiser;     /* NULL until opened */
     appearances looks;      /* measured if generate.appearance is not 0 */
@@ -82,6 +83,7 @@ static status open_denoiser(void *self) {
     TRY(denoiser_open(s, store_labels(p->in->stores.real), s->study->generate.batch, &p->denoiser));
     TRY(denoiser_load(p->denoiser, p->checkpoints, p->step));
     denoiser_choose(p->denoiser, p->steps, p->guidance);
+    TRY(denoiser_evaluations(p->denoiser, &p->evaluations));
     if (s->study->generate.appearance > 0) TRY(appearances_measure(p->in, &p->looks));
 done:
     return st;
@@ -102,11 +104,14 @@ static status paint(void *self, const slice_sample *conditions, const uint64_t *
 static json_t *provenance(const void *self) {
     const diffusion_painter *p = self;
     const study *s = p->in->stage->study;
-    json_t *all = json_pack("{s:I, s:s, s:s, s:I, s:f, s:f}", "checkpoint_step",
-                            (json_int_t)p->step, "checkpoint", p->checkpoint, "sampler",
-                            named_table_name(&sampler_kinds, s->generate.sampler), "sampler_steps",
-                            (json_int_t)p->steps, "guidance", p->guidance, "appearance",
-                            s->generate.appearance);
+    json_t *all = json_pack(
+        "{s:I, s:s, s:s, s:s, s:s, s:I, s:I, s:f, s:f}", "checkpoint_step", (json_int_t)p->step,
+        "checkpoint", p->checkpoint, "process",
+        named_table_name(&process_kinds, s->diffusion.process), "sampler",
+        named_table_name(&sampler_kinds, s->generate.sampler), "grid",
+        named_table_name(&time_grid_kinds, s->generate.grid), "sampler_steps",
+        (json_int_t)p->steps, "evaluations", (json_int_t)p->evaluations, "guidance", p->guidance,
+        "appearance", s->generate.appearance);
     if (!all || !p->choice.record) return all;
     if (json_object_set_new(all, "guidance_record", json_string(p->choice.seal)) == 0 &&
         json_object_set(all, "guidance_choice", p->choice.record) == 0)

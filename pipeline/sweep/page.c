@@ -23,7 +23,7 @@ static void title_of(const sweep_results *r, int64_t p, char *out, size_t size) 
 static void put_table(document *d, const sweep_results *r) {
     static const char heads[] =
         "Point|#FID|#Floor|#KID|#Label fidelity|#Dice, real + synthetic|#Dice, real|#Bits a "
-        "pixel|#Core s a slice|#Core hours|#Seeds|Note";
+        "pixel|#Evaluations|#Core s a slice|#Core hours|#Seeds|Note";
     document_table(d, "Points of the sweep, means over seeds", heads);
     for (int64_t p = 0; p < r->points; p++) {
         char title[STUDY_TEXT];

@@ -20,7 +20,8 @@ const sweep_column_kind sweep_columns[COLUMNS] = {[COLUMN_FID] = {"fid", 2},
                                                   [COLUMN_DICE] = {"dice", 3},
                                                   [COLUMN_DICE_REAL] = {"dice_real", 3},
                                                   [COLUMN_BITS] = {"bits_per_pixel", 3},
-                                                  [COLUMN_SECONDS] = {"seconds_a_slice", 3},
+                                                  [COLUMN_EVALUATIONS] = {"evaluations", 0},
+                                                  [COLUMN_SECONDS] = {"seconds_a_slice", 4},
                                                   [COLUMN_HOURS] = {"core_hours", 2}};
 
 bool sweep_smaller_is_better(sweep_column c) {
@@ -96,7 +97,6 @@ static double own_hours(const json_t *metrics) {
 
 static void read_values(const json_t *m, double value[COLUMNS]) {
     const json_t *fid = figure_at(m, "distribution.0");
-    const double slices = figure_number(m, "synthetic.slices");
     value[COLUMN_FID] = figure_number(m, "fid.value");
     value[COLUMN_FID_FLOOR] = figure_number(m, "fid.floor");
     value[COLUMN_KID] = figure_number(fid, "kid");
@@ -104,7 +104,8 @@ static void read_values(const json_t *m, double value[COLUMNS]) {
     value[COLUMN_DICE] = mean_of(json_object_get(m, "dice"), "real+synthetic");
     value[COLUMN_DICE_REAL] = mean_of(json_object_get(m, "dice"), "real");
     value[COLUMN_BITS] = figure_number(m, "likelihood.0.value");
-    value[COLUMN_SECONDS] = cost_of(m, "sampling") * 3600 / slices;
+    value[COLUMN_EVALUATIONS] = figure_number(m, "synthetic.evaluations");
+    value[COLUMN_SECONDS] = figure_number(m, "synthetic.seconds_a_slice");
     value[COLUMN_HOURS] = own_hours(m);
 }
 
