@@ -9,6 +9,9 @@
  *   time:   60 s of processor time, and one more for each 4 MiB of the file; ten times
  *           that by the clock
  *
+ * A child that something outside kills, as a system without memory does, is no fault of the file:
+ * ST_INTERNAL if that happens twice, after which a new run may go on.
+ *
  * All are Local, and are to be called by one thread.
  */
 #ifndef CTAUG_IO_DECODER_H

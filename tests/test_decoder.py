@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """Files on which a library crashes or takes all memory cost themselves and their series, in the
 scan of headers and in the decoding of pixels and segmentations; all other volumes are stored as
-without them, with the same bytes on 1 and 2 ranks.
+without them, with the same bytes on 1 and 2 ranks. A decoder that something outside kills is no
+fault of its file: it is replaced, and if that one is killed, too, a later run goes on.
 
 The faults are those of a library that is loaded before all others and waits for files of certain
 names to be opened: ctaug itself has no switch for it."""
@@ -9,35 +10,48 @@ import json
 import os
 import shutil
 import subprocess
+import threading
+import time
 
 import numpy as np
 
 import chain
 
-# "crash" and "flood" in the name of a file say what its reading does: at once or, with "late-",
-# when the scan of headers is over. It happens in the decoders alone, which have one argument.
+# "crash", "flood" and "hang" in the name of a file say what its reading does: at once or, with
+# "late-", when the scan of headers is over. It happens in the decoders alone, which have one
+# argument. Those that hang, at most $HANGS of them, leave their process ids as links in $HUNG.
 LIBRARY = r"""
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 static void act(const char *path) {
     const char *base = strrchr(path, '/'), *scanned = getenv("SCANNED");
-    char line[256] = "";
+    char line[256] = "", id[16];
     int fd;
     base = base ? base + 1 : path;
-    if (!strstr(base, "crash") && !strstr(base, "flood")) return;
+    if (!strstr(base, "crash") && !strstr(base, "flood") && !strstr(base, "hang")) return;
     if (strstr(base, "late-") && access(scanned, F_OK) != 0) return;
     fd = syscall(2, "/proc/self/cmdline", O_RDONLY);
     if (read(fd, line, sizeof line - 1) < 0) return;
     close(fd);
     if (!strstr(line + strlen(line) + 1, "decode")) return;
     if (strstr(base, "crash")) raise(SIGSEGV);
+    if (strstr(base, "hang")) {
+        for (int k = 0; k < atoi(getenv("HANGS")); k++) {
+            snprintf(line, sizeof line, "%s/%d", getenv("HUNG"), k);
+            snprintf(id, sizeof id, "%d", (int)getpid());
+            if (symlink(id, line) == 0)
+                for (;;) pause();
+        }
+        return;
+    }
     for (size_t size = 1 << 28; size > 16; size /= 2)
         while (malloc(size)) {}
 }
@@ -54,14 +68,14 @@ int open(const char *path, int flags, ...) {
 }
 
 /* The way of DCMTK, when most memory is taken. */
-void *fopen(const char *path, const char *how) {
-    static void *(*next)(const char *, const char *);
-    if (!next) next = (void *(*)(const char *, const char *))dlsym(RTLD_NEXT, "fopen");
+FILE *fopen(const char *path, const char *how) {
+    static FILE *(*next)(const char *, const char *);
+    if (!next) next = (FILE *(*)(const char *, const char *))dlsym(RTLD_NEXT, "fopen");
     act(path);
     return next(path, how);
 }
 
-void *fopen64(const char *path, const char *how) { return fopen(path, how); }
+FILE *fopen64(const char *path, const char *how) { return fopen(path, how); }
 """
 
 # New name of a file, patient by patient, and what is said of it.
@@ -100,6 +114,51 @@ def check_findings(out):
         assert found[new]["late"] == new.startswith("late-"), found[new]
 
 
+def kill_hung(folder, count):
+    """Kills each decoder that hangs."""
+    for number in range(count):
+        while not os.path.lexists(f"{folder}/{number}"):
+            time.sleep(0.05)
+        os.kill(int(os.readlink(f"{folder}/{number}")), 9)
+
+
+def ingest_killed(place, name, dicom, library, kills, expect):
+    """An ingest of which that many decoders are killed from outside while they read a slice; (its
+    output, its folder)."""
+    study, out = place.study(name)
+    hung = f"{out}-hung"
+    os.mkdir(hung)
+    killer = threading.Thread(target=kill_hung, args=(hung, kills), daemon=True)
+    killer.start()
+    said = chain.run(1, "ingest", study, "--set", f"ingest.dicom={dicom}", expect=expect,
+                     env={"LD_PRELOAD": library, "SCANNED": f"{out}/ingest.json", "HUNG": hung,
+                          "HANGS": str(kills)})
+    killer.join()
+    assert len(os.listdir(hung)) == kills
+    return said, out
+
+
+def kills_are_no_faults_of_files(place, library):
+    """Killed once, nobody notices. Killed twice, the run ends with an error, and the next one goes
+    on; both end with the bytes of an undisturbed one."""
+    dicom = f"{place.root}/hanging"
+    shutil.copytree(place.dicom, dicom)
+    patient = f"{dicom}/{sorted(os.listdir(dicom))[-1]}"
+    os.rename(f"{patient}/ct-0003.dcm", f"{patient}/late-hang.dcm")
+    study, plain = place.study("plain")
+    chain.run(1, "ingest", study, "--set", f"ingest.dicom={dicom}")
+    _, out = ingest_killed(place, "once", dicom, library, 1, 0)
+    assert chain.hashes(f"{out}/store") == chain.hashes(f"{plain}/store")
+    said, out = ingest_killed(place, "twice", dicom, library, 2, 1)
+    assert "killed from outside" in said and "run again" in said, said
+    assert not os.path.exists(f"{out}/store/manifest.json")
+    said = chain.run(1, "ingest", out + ".yaml", "--set", f"ingest.dicom={dicom}")
+    assert "volumes were decoded before the run stopped" in said, said
+    with open(f"{out}/ingest.json") as f:
+        assert not json.load(f)["findings"]
+    assert chain.hashes(f"{out}/store") == chain.hashes(f"{plain}/store")
+
+
 with chain.Place(6) as place:
     reference, whole = place.study("whole")
     chain.run(2, "ingest", reference)
@@ -121,4 +180,5 @@ with chain.Place(6) as place:
             assert np.array_equal(value[mask], sound[volume][1])
         bytes_of.append(chain.hashes(f"{out}/store"))
     assert bytes_of[0] == bytes_of[1]
+    kills_are_no_faults_of_files(place, library)
     print(f"{len(FAULTS)} faulty files, one sound patient of {len(folders)}: stored")
