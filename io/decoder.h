@@ -53,7 +53,7 @@ status decoder_label_texts(const char *path, dicom_kind kind, structure_texts *t
 status decoder_label_grid(const char *path, dicom_kind kind, geometry *space);
 
 /* label_files_read(). */
-status decoder_read_labels(const label_files *files, const seg_target *to,
-                           const structure_names *names, uint8_t *labels, label_tally *tally);
+status decoder_read_labels(const label_files *files, const seg_target *to, uint8_t *labels,
+                           label_tally *tally);
 
 #endif

@@ -4,79 +4,17 @@ scan of headers and in the decoding of pixels and segmentations; all other volum
 without them, with the same bytes on 1 and 2 ranks. A decoder that something outside kills is no
 fault of its file: it is replaced, and if that one is killed, too, a later run goes on.
 
-The faults are those of a library that is loaded before all others and waits for files of certain
-names to be opened: ctaug itself has no switch for it."""
+The faults are those of tests/faulty_decoder.py."""
 import json
 import os
 import shutil
-import subprocess
 import threading
 import time
 
 import numpy as np
 
 import chain
-
-# "crash", "flood" and "hang" in the name of a file say what its reading does: at once or, with
-# "late-", when the scan of headers is over. It happens in the decoders alone, which have one
-# argument. Those that hang, at most $HANGS of them, leave their process ids as links in $HUNG.
-LIBRARY = r"""
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-static void act(const char *path) {
-    const char *base = strrchr(path, '/'), *scanned = getenv("SCANNED");
-    char line[256] = "", id[16];
-    int fd;
-    base = base ? base + 1 : path;
-    if (!strstr(base, "crash") && !strstr(base, "flood") && !strstr(base, "hang")) return;
-    if (strstr(base, "late-") && access(scanned, F_OK) != 0) return;
-    fd = syscall(2, "/proc/self/cmdline", O_RDONLY);
-    if (read(fd, line, sizeof line - 1) < 0) return;
-    close(fd);
-    if (!strstr(line + strlen(line) + 1, "decode")) return;
-    if (strstr(base, "crash")) raise(SIGSEGV);
-    if (strstr(base, "hang")) {
-        for (int k = 0; k < atoi(getenv("HANGS")); k++) {
-            snprintf(line, sizeof line, "%s/%d", getenv("HUNG"), k);
-            snprintf(id, sizeof id, "%d", (int)getpid());
-            if (symlink(id, line) == 0)
-                for (;;) pause();
-        }
-        return;
-    }
-    for (size_t size = 1 << 28; size > 16; size /= 2)
-        while (malloc(size)) {}
-}
-
-int open(const char *path, int flags, ...) {
-    static int (*next)(const char *, int, ...);
-    va_list list;
-    if (!next) next = (int (*)(const char *, int, ...))dlsym(RTLD_NEXT, "open");
-    act(path);
-    va_start(list, flags);
-    int mode = va_arg(list, int);
-    va_end(list);
-    return next(path, flags, mode);
-}
-
-/* The way of DCMTK, when most memory is taken. */
-FILE *fopen(const char *path, const char *how) {
-    static FILE *(*next)(const char *, const char *);
-    if (!next) next = (FILE *(*)(const char *, const char *))dlsym(RTLD_NEXT, "fopen");
-    act(path);
-    return next(path, how);
-}
-
-FILE *fopen64(const char *path, const char *how) { return fopen(path, how); }
-"""
+import faulty_decoder
 
 # New name of a file, patient by patient, and what is said of it.
 FAULTS = {1: ("ct-0003.dcm", "crash.dcm", "file", "the decoder crashed (signal 11"),
@@ -84,14 +22,6 @@ FAULTS = {1: ("ct-0003.dcm", "crash.dcm", "file", "the decoder crashed (signal 1
           3: ("ct-0005.dcm", "late-flood.dcm", "series", "cannot be decoded within"),
           4: ("seg.dcm", "late-crash-seg.dcm", "segmentation", "the decoder crashed (signal 11"),
           5: ("ct-0002.dcm", "flood.dcm", "file", "out of memory")}
-
-
-def build(place):
-    source, library = f"{place.root}/faults.c", f"{place.root}/faults.so"
-    with open(source, "w") as f:
-        f.write(LIBRARY)
-    subprocess.run(["gcc", "-shared", "-fPIC", "-w", "-O1", "-o", library, source], check=True)
-    return library
 
 
 def spoil(place):
@@ -131,7 +61,7 @@ def ingest_killed(place, name, dicom, library, kills, expect):
     killer = threading.Thread(target=kill_hung, args=(hung, kills), daemon=True)
     killer.start()
     said = chain.run(1, "ingest", study, "--set", f"ingest.dicom={dicom}", expect=expect,
-                     env={"LD_PRELOAD": library, "SCANNED": f"{out}/ingest.json", "HUNG": hung,
+                     env={"LD_PRELOAD": library, "LATE": f"{out}/ingest.json", "HUNG": hung,
                           "HANGS": str(kills)})
     killer.join()
     assert len(os.listdir(hung)) == kills
@@ -163,13 +93,13 @@ with chain.Place(6) as place:
     reference, whole = place.study("whole")
     chain.run(2, "ingest", reference)
     sound, names = chain.read_store(f"{whole}/store")
-    library = build(place)
+    library = faulty_decoder.build(place.root)
     spoilt, folders = spoil(place)
     bytes_of = []
     for ranks in (1, 2):
         study, out = place.study(f"out{ranks}")
         said = chain.run(ranks, "ingest", study, "--set", f"ingest.dicom={spoilt}",
-                         env={"LD_PRELOAD": library, "SCANNED": f"{out}/ingest.json"})
+                         env={"LD_PRELOAD": library, "LATE": f"{out}/ingest.json"})
         assert "Segmentation fault" not in said.replace("(signal 11, Segmentation fault)", ""), said
         check_findings(out)
         stored, labels = chain.read_store(f"{out}/store")

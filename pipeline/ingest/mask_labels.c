@@ -56,17 +56,23 @@ status mask_labels_read(mask_labels *m, const series *one, volume *v, const char
     const seg_target to = {.space = &v->space,
                            .frame_of_reference_uid = one->slices[0].frame_of_reference_uid,
                            .fractional = m->study->ingest.fractional};
-    const label_files files = {(const char(*)[PATH_SIZE])one->segmentations,
-                               one->segmentation_count, m->kind, m->overlap};
-    label_tally found;
-    status st = decoder_read_labels(&files, &to, &m->names, v->labels, &found);
+    label_file *files = NULL;
+    label_tally found = {0};
+    status st;
+    TRY(array_alloc(&files, one->segmentation_count, sizeof *files, "files of masks"));
+    for (int64_t k = 0; k < one->segmentation_count; k++)
+        files[k] = (label_file){one->segmentations[k], m->kind, &m->names};
+    st = decoder_read_labels(&(label_files){files, one->segmentation_count, m->overlap}, &to,
+                             v->labels, &found);
     *path = one->segmentations[found.file];
-    if (st != ST_OK) return st;
+    TRY(st);
     m->overlapped += found.overlapped;
     m->contours.painted += found.contours.painted;
     m->contours.not_closed += found.contours.not_closed;
     m->contours.off_slices += found.contours.off_slices;
-    return ST_OK;
+done:
+    free(files);
+    return st;
 }
 
 status mask_labels_sum(const comm *c, mask_labels *m) {

@@ -41,12 +41,8 @@ static status check_files(const ingest *in, int64_t i) {
 
 /* The file of a series that status_message() begins with, or its first slice. Local. */
 static const char *file_at_fault(const series *one) {
-    const char *message = status_message();
-    for (int64_t z = 0; z < one->source.shape[0]; z++) {
-        const char *path = one->slices[z].path;
-        const size_t length = strlen(path);
-        if (strncmp(message, path, length) == 0 && message[length] == ':') return path;
-    }
+    for (int64_t z = 0; z < one->source.shape[0]; z++)
+        if (fault_message_is_of(one->slices[z].path)) return one->slices[z].path;
     return one->slices[0].path;
 }
 
