@@ -12,7 +12,7 @@
  * A child that something outside kills, as a system without memory does, is no fault of the file:
  * ST_INTERNAL if that happens twice, after which a new run may go on.
  *
- * All are Local, and are to be called by one thread.
+ * All are Local, and are to be called by one thread at a time.
  */
 #ifndef CTAUG_IO_DECODER_H
 #define CTAUG_IO_DECODER_H

@@ -3,7 +3,8 @@
  *
  * The child is this program again (/proc/self/exe), started by posix_spawn: a fork of a process
  * that runs MPI and threads is not safe. Requests and replies go through a socket pair, large
- * results through shared memory. The child can write no file and ends with its parent.
+ * results through shared memory. The child can write no file, and ends with the thread that started
+ * it; the next request, of another thread, then starts a new one.
  */
 #ifndef CTAUG_IO_HELPER_H
 #define CTAUG_IO_HELPER_H

@@ -304,6 +304,37 @@ static void a_kill_from_outside_is_no_fault_of_the_request(void **state) {
     assert_sound(1000);
 }
 
+static void *spin_in_thread(void *reply) {
+    const helper_request ask = {
+        .job = SPIN, .limits = {usual.memory, 1, 120}, .data = "", .bytes = 1};
+    bool sound = true;
+    for (int i = 0; i < 2; i++) /* the second time by a child of this thread */
+        sound &= helper_ask(h, &ask, reply) == ST_INPUT &&
+                 strstr(status_message(), "took longer than 1 s of processor time");
+    const helper_request more = {.job = ECHO, .limits = usual, .data = "", .bytes = 1};
+    helper_reply echo;
+    sound &= helper_ask(h, &more, &echo) == ST_OK;
+    free(echo.data);
+    return sound ? reply : NULL;
+}
+
+/* A thread that blocks all signals asks, starts a new child, and ends, and its child with it. */
+static void threads_may_take_turns(void **state) {
+    (void)state;
+    helper_reply reply;
+    pthread_t thread;
+    void *said;
+    sigset_t all, before;
+    assert_sound(1000);
+    sigfillset(&all);
+    assert_int_equal(pthread_sigmask(SIG_SETMASK, &all, &before), 0);
+    assert_int_equal(pthread_create(&thread, NULL, spin_in_thread, &reply), 0);
+    assert_int_equal(pthread_sigmask(SIG_SETMASK, &before, NULL), 0);
+    assert_int_equal(pthread_join(thread, &said), 0);
+    assert_non_null(said);
+    assert_sound(1000);
+}
+
 /* The child ignores what stops its parent, and ends when the parent does. */
 static void the_child_ends_with_its_parent(void **state) {
     (void)state;
@@ -345,6 +376,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(no_file_is_written),
         cmocka_unit_test(a_child_that_was_killed_is_replaced),
         cmocka_unit_test(a_kill_from_outside_is_no_fault_of_the_request),
+        cmocka_unit_test(threads_may_take_turns),
         cmocka_unit_test(the_child_ends_with_its_parent),
     };
     if (argc == 2 && strcmp(argv[1], "serve") == 0) return helper_serve(jobs, JOBS);
