@@ -174,16 +174,43 @@ status decoder_label_grid(const char *path, dicom_kind kind, geometry *space) {
     return take(st, &reply, space, sizeof *space);
 }
 
+/* The first file with the names of file k. */
+static int64_t first_like(const label_files *files, int64_t k) {
+    int64_t first = 0;
+    while (files->items[first].names != files->items[k].names) first++;
+    return first;
+}
+
+/* How many tables of names the first n files have. */
+static int64_t count_tables(const label_files *files, int64_t n) {
+    int64_t tables = 0;
+    for (int64_t k = 0; k < n; k++) tables += first_like(files, k) == k;
+    return tables;
+}
+
+static void put_name(const char *name, FILE *f) {
+    char packed[LABEL_NAME] = "";
+    snprintf(packed, sizeof packed, "%s", name);
+    fwrite(packed, sizeof packed, 1, f);
+}
+
+static void put_table(const structure_names *names, FILE *f) {
+    const size_t texts = (size_t)names->texts.count;
+    fwrite(&names->texts.count, sizeof names->texts.count, 1, f);
+    fwrite(names->texts.at, STRUCTURE_TEXT, texts, f);
+    fwrite(names->values, sizeof *names->values, texts, f);
+}
+
 /* The arguments as one block. The caller frees *out. */
-static status pack_labels(const label_files *files, const seg_target *to,
-                          const structure_names *names, char **out, int64_t *bytes) {
+static status pack_labels(const label_files *files, const seg_target *to, char **out,
+                          int64_t *bytes) {
     const overlap_rule *rule = &files->overlap;
+    const label_set *set = &files->items[0].names->set;
     size_t length = 0;
     labels_request head = {.files = files->count,
-                           .names = names->set.count,
-                           .texts = names->texts.count,
+                           .names = set->count,
                            .order = rule->order_count,
-                           .kind = files->kind,
+                           .tables = count_tables(files, files->count),
                            .overlap = rule->kind,
                            .space = *to->space,
                            .fractional = to->fractional};
@@ -192,33 +219,34 @@ static status pack_labels(const label_files *files, const seg_target *to,
     snprintf(head.frame_of_reference_uid, sizeof head.frame_of_reference_uid, "%s",
              to->frame_of_reference_uid);
     fwrite(&head, sizeof head, 1, f);
-    fwrite(files->paths, PATH_SIZE, (size_t)files->count, f);
-    fwrite(names->set.name, LABEL_NAME, (size_t)names->set.count, f);
-    fwrite(names->texts.at, STRUCTURE_TEXT, (size_t)names->texts.count, f);
-    fwrite(names->values, sizeof *names->values, (size_t)names->texts.count, f);
-    for (int k = 0; k < rule->order_count; k++) {
-        char name[LABEL_NAME] = "";
-        snprintf(name, sizeof name, "%s", rule->order[k]);
-        fwrite(name, sizeof name, 1, f);
+    for (int64_t k = 0; k < files->count; k++) {
+        packed_file packed = {.kind = files->items[k].kind,
+                              .table = count_tables(files, first_like(files, k))};
+        snprintf(packed.path, sizeof packed.path, "%s", files->items[k].path);
+        fwrite(&packed, sizeof packed, 1, f);
     }
+    fwrite(set->name, LABEL_NAME, (size_t)set->count, f);
+    for (int k = 0; k < rule->order_count; k++) put_name(rule->order[k], f);
+    for (int64_t k = 0; k < files->count; k++)
+        if (first_like(files, k) == k) put_table(files->items[k].names, f);
     const bool failed = ferror(f);
     if (fclose(f) != 0 || failed) return status_memory("a request", (int64_t)length);
     *bytes = (int64_t)length;
     return ST_OK;
 }
 
-status decoder_read_labels(const label_files *files, const seg_target *to,
-                           const structure_names *names, uint8_t *labels, label_tally *tally) {
+status decoder_read_labels(const label_files *files, const seg_target *to, uint8_t *labels,
+                           label_tally *tally) {
     status st;
     char *packed = NULL;
     int64_t bytes = 0, voxels = 0, file_bytes = 0;
     void *shared;
     helper_reply reply = {0};
-    if (!child) return label_files_read(files, to, names, labels, tally);
+    if (!child) return label_files_read(files, to, labels, tally);
     *tally = (label_tally){0};
     TRY(geometry_voxels(to->space, &voxels));
-    TRY(pack_labels(files, to, names, &packed, &bytes));
-    for (int64_t k = 0; k < files->count; k++) file_bytes += bytes_of(files->paths[k]);
+    TRY(pack_labels(files, to, &packed, &bytes));
+    for (int64_t k = 0; k < files->count; k++) file_bytes += bytes_of(files->items[k].path);
     helper_request request = {
         .job = JOB_LABELS, .limits = limits_of(file_bytes, voxels), .data = packed, .bytes = bytes};
     TRY(helper_share(child, LABELS_AT + voxels, &shared));
@@ -226,7 +254,7 @@ status decoder_read_labels(const label_files *files, const seg_target *to,
     st = helper_ask(child, &request, &reply);
     memcpy(tally, shared, sizeof *tally);
     if (tally->file < 0 || tally->file >= files->count) tally->file = 0;
-    TRY(blame(st, files->paths[tally->file], &request, &reply));
+    TRY(blame(st, files->items[tally->file].path, &request, &reply));
     memcpy(labels, (uint8_t *)shared + LABELS_AT, (size_t)voxels);
 done:
     free(reply.data);

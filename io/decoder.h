@@ -9,7 +9,10 @@
  *   time:   60 s of processor time, and one more for each 4 MiB of the file; ten times
  *           that by the clock
  *
- * All are Local, and are to be called by one thread.
+ * A child that something outside kills, as a system without memory does, is no fault of the file:
+ * ST_INTERNAL if that happens twice, after which a new run may go on.
+ *
+ * All are Local, and are to be called by one thread at a time.
  */
 #ifndef CTAUG_IO_DECODER_H
 #define CTAUG_IO_DECODER_H
@@ -50,7 +53,7 @@ status decoder_label_texts(const char *path, dicom_kind kind, structure_texts *t
 status decoder_label_grid(const char *path, dicom_kind kind, geometry *space);
 
 /* label_files_read(). */
-status decoder_read_labels(const label_files *files, const seg_target *to,
-                           const structure_names *names, uint8_t *labels, label_tally *tally);
+status decoder_read_labels(const label_files *files, const seg_target *to, uint8_t *labels,
+                           label_tally *tally);
 
 #endif

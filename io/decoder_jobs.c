@@ -72,31 +72,54 @@ static status do_label_grid(helper_task *task) {
     return label_file_grid(ask->path, ask->kind, space);
 }
 
+/* What comes next in a request. */
+static const void *next(const char **at, int64_t bytes) {
+    const char *here = *at;
+    *at += bytes;
+    return here;
+}
+
+/* A table of names; the caller frees names->values. */
+static status read_table(const char **at, structure_names *names) {
+    int64_t texts;
+    memcpy(&texts, next(at, sizeof texts), sizeof texts);
+    const char *text = next(at, texts * STRUCTURE_TEXT);
+    const int64_t bytes = texts * (int64_t)sizeof *names->values;
+    const void *values = next(at, bytes);
+    names->texts.at = (char(*)[STRUCTURE_TEXT])text; /* only read */
+    names->texts.count = texts;
+    status st = array_alloc(&names->values, texts, sizeof *names->values, "label values");
+    if (st == ST_OK) memcpy(names->values, values, (size_t)bytes);
+    return st;
+}
+
 static status do_labels(helper_task *task) {
     const labels_request *ask = task->data;
-    const char *at = (const char *)(ask + 1);
-    const char *order[STRUCTURES_MAX];
-    char *shared = task->shared;
-    label_files files = {.count = ask->files, .kind = ask->kind};
-    structure_names names = {0};
+    const char *at = (const char *)(ask + 1), *order[STRUCTURES_MAX];
+    const packed_file *packed = next(&at, ask->files * (int64_t)sizeof *packed);
+    const char *set = next(&at, ask->names * LABEL_NAME);
+    const char *ordered = next(&at, ask->order * LABEL_NAME);
     const seg_target to = {&ask->space, ask->frame_of_reference_uid, ask->fractional};
-    files.paths = (const char(*)[PATH_SIZE])at;
-    at += ask->files * PATH_SIZE;
-    names.set.count = (int)ask->names;
-    memcpy(names.set.name, at, (size_t)ask->names * LABEL_NAME);
-    at += ask->names * LABEL_NAME;
-    names.texts.at = (char(*)[STRUCTURE_TEXT])at; /* only read */
-    names.texts.count = ask->texts;
-    at += ask->texts * STRUCTURE_TEXT;
-    status st = array_alloc(&names.values, ask->texts, sizeof *names.values, "label values");
-    if (st != ST_OK) return st;
-    memcpy(names.values, at, (size_t)ask->texts * sizeof *names.values);
-    at += ask->texts * (int64_t)sizeof *names.values;
-    for (int64_t k = 0; k < ask->order; k++) order[k] = at + k * LABEL_NAME;
-    files.overlap = (overlap_rule){ask->overlap, order, (int)ask->order};
-    st = label_files_read(&files, &to, &names, (uint8_t *)shared + LABELS_AT,
-                          (label_tally *)task->shared);
-    free(names.values);
+    label_file *items = NULL;
+    structure_names *names = NULL;
+    status st;
+    TRY(array_alloc(&items, ask->files, sizeof *items, "files of masks"));
+    TRY(array_alloc(&names, ask->tables, sizeof *names, "names"));
+    for (int64_t k = 0; k < ask->tables; k++) {
+        names[k].set.count = (int)ask->names;
+        memcpy(names[k].set.name, set, (size_t)ask->names * LABEL_NAME);
+        TRY(read_table(&at, &names[k]));
+    }
+    for (int64_t k = 0; k < ask->files; k++)
+        items[k] =
+            (label_file){packed[k].path, (dicom_kind)packed[k].kind, &names[packed[k].table]};
+    for (int64_t k = 0; k < ask->order; k++) order[k] = ordered + k * LABEL_NAME;
+    st = label_files_read(&(label_files){items, ask->files, {ask->overlap, order, (int)ask->order}},
+                          &to, (uint8_t *)task->shared + LABELS_AT, (label_tally *)task->shared);
+done:
+    for (int64_t k = 0; names && k < ask->tables; k++) free(names[k].values);
+    free(names);
+    free(items);
     return st;
 }
 

@@ -42,11 +42,17 @@ typedef struct texts_request {
     dicom_kind kind;
 } texts_request;
 
-/* Followed by `files` paths of PATH_SIZE bytes, `names` names of LABEL_NAME, `texts` texts of
- * STRUCTURE_TEXT, `texts` ints (their label values), and `order` names of LABEL_NAME. */
+/* A file of masks, and which of the tables of names is its own. */
+typedef struct packed_file {
+    char path[PATH_SIZE];
+    int64_t kind, table;
+} packed_file;
+
+/* Followed by `files` packed_file, `names` names of LABEL_NAME, `order` names of LABEL_NAME, and
+ * `tables` tables: the number of texts (int64_t), the texts of STRUCTURE_TEXT, and as many ints,
+ * their label values. */
 typedef struct labels_request {
-    int64_t files, names, texts, order;
-    dicom_kind kind;
+    int64_t files, names, order, tables;
     overlap_kind overlap;
     geometry space;
     double fractional;

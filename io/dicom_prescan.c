@@ -107,20 +107,33 @@ static outcome count_element(walk *w) {
     return REFUSED;
 }
 
-/* Passes over a value. One that is longer than the rest ends the walk. */
-static outcome skip_value(walk *w, int64_t length) {
+/* Refuses what claims more bytes than a file of this size can have. */
+static outcome check_claim(walk *w, int64_t length) {
     enum { RATIO = 20 };
     source *in = w->in;
-    const int64_t begin = source_position(in);
-    if (source_skip(in, length)) return GOES_ON;
-    const bool behind = w->pixels_end > 0 && w->pixels_end <= begin; /* no data element, perhaps */
-    if (in->fault != ST_OK || behind || length <= DICOM_CLAIM_FREE ||
-        length / RATIO <= in->file_bytes)
-        return ENDED;
+    if (length <= DICOM_CLAIM_FREE || length / RATIO <= in->file_bytes) return ENDED;
     in->fault = status_fail(
         ST_INPUT, "%s: a value claims %" PRId64 " bytes in a file of %" PRId64 ": refused",
         in->path, length, in->file_bytes);
     return REFUSED;
+}
+
+/* Passes over a value. One that is longer than the rest ends the walk. What follows the pixels may
+ * be no data element, and is not read then, unless the data set is deflated. */
+static outcome skip_value(walk *w, int64_t length) {
+    source *in = w->in;
+    const int64_t begin = source_position(in);
+    if (source_skip(in, length)) return GOES_ON;
+    const bool behind = w->pixels_end > 0 && w->pixels_end <= begin && !in->deflated;
+    return in->fault != ST_OK || behind ? ENDED : check_claim(w, length);
+}
+
+/* Where the walk has ended: what was taken to be a sequence, but may be a value that is not there.
+ */
+static void check_guesses(walk *w) {
+    for (int k = 0; k < w->depth; k++)
+        if (w->stack[k].guessed && w->stack[k].end >= 0 && w->in->fault == ST_OK)
+            check_claim(w, w->stack[k].end - source_position(w->in));
 }
 
 /* ---- elements ---- */
@@ -282,7 +295,7 @@ static outcome walk_next(walk *w) {
         return ENDED;
     }
     const uint32_t tag = read_tag(w->in->data + w->in->at, w->big_endian);
-    if (w->depth == 0 && w->pixels_end > 0 && tag <= PIXEL_DATA) return LOST;
+    if (w->depth == 0 && w->pixels_end > 0 && tag <= PIXEL_DATA && !w->in->deflated) return LOST;
     if (tag == ITEM || tag == ITEM_END || tag == SEQUENCE_END) return walk_delimiter(w, tag);
     if (w->depth > 0 && !w->stack[w->depth - 1].is_item) return LOST;
     return walk_element(w);
@@ -306,6 +319,10 @@ static void walk_data_set(walk *w) {
     outcome o;
     do o = walk_next(w);
     while (o == GOES_ON);
+    check_guesses(w);
+    if (o == LOST && in->deflated && in->fault == ST_OK)
+        in->fault = status_fail(ST_INPUT, "%s: its deflated data set cannot be followed: refused",
+                                in->path);
     if (in->fault != ST_OK) return;
     w->ambiguous |= w->guesses > 0;
     bool unbounded = w->ambiguous && (in->deflated || !source_go_back(in));

@@ -51,7 +51,8 @@ typedef struct dicom_layout {
  * than DICOM_INFLATED_FREE bytes and 20 times its size, has a value before the end of its pixels
  * that claims more than DICOM_CLAIM_FREE bytes and 20 times its size (DCMTK allocates what is
  * claimed), or holds more than DICOM_ELEMENTS_FREE elements and one for each of its bytes, or more
- * than DICOM_ELEMENTS_MAX. What is merely damaged is left to the parser, unless its nesting cannot
+ * than DICOM_ELEMENTS_MAX. So is a deflated data set that cannot be followed to its end, all of
+ * which DCMTK reads. What is merely damaged is left to the parser, unless its nesting cannot
  * be bounded. Local. */
 status dicom_prescan(const char *path, dicom_layout *out);
 

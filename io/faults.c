@@ -67,13 +67,18 @@ static void find_value(const char *message, char *out, size_t size) {
         snprintf(out, size, "%.*s", (int)length, first + 1);
 }
 
+bool fault_message_is_of(const char *path) {
+    const char *message = status_message();
+    const size_t length = strlen(path);
+    return length > 0 && strncmp(message, path, length) == 0 && message[length] == ':';
+}
+
 status fault_add_message(fault_list *list, const fault *what) {
     char tag[160], value[160], message[1024];
     snprintf(message, sizeof message, "%s", status_message());
     const char *reason = message, *path = what->text[FAULT_PATH] ? what->text[FAULT_PATH] : "";
-    const size_t length = strlen(path);
-    if (length > 0 && strncmp(reason, path, length) == 0 && reason[length] == ':')
-        reason += length + 1 + strspn(reason + length + 1, " ");
+    if (fault_message_is_of(path)) reason += strlen(path) + 1;
+    reason += strspn(reason, " ");
     find_tag(reason, tag, sizeof tag);
     find_value(reason, value, sizeof value);
     fault f = *what;

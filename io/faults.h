@@ -48,6 +48,9 @@ status fault_add(fault_list *list, const fault *what);
  * are taken from the message if they are empty in `what`. Local. */
 status fault_add_message(fault_list *list, const fault *what);
 
+/* Whether status_message() begins with the path of this file. Local. */
+bool fault_message_is_of(const char *path);
+
 /* Removes the records from number `count` on. Local. */
 void faults_cut(fault_list *list, int64_t count);
 void faults_free(fault_list *list);

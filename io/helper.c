@@ -97,16 +97,32 @@ done:
     return st;
 }
 
-/* Ends the child, by force if `force`. *how: what waitpid() says of its end. */
-static void end_child(helper *h, bool force, int *how) {
-    *how = 0;
-    if (h->child == 0) return;
-    if (force) kill(h->child, SIGKILL);
+static void forget_child(helper *h) {
     close(h->socket); /* for the child, the end */
-    while (waitpid(h->child, how, 0) < 0 && errno == EINTR) {
-    }
     h->child = 0;
     h->socket = -1;
+}
+
+/* Whether the child ends within so many seconds; *how: what waitpid() says of its end. */
+static bool ends_within(helper *h, int64_t seconds, int *how) {
+    enum { PAUSE = 10 }; /* ms */
+    *how = 0;
+    for (int64_t left = seconds * 1000 / PAUSE; waitpid(h->child, how, WNOHANG) == 0; left--) {
+        if (left == 0) return false;
+        poll(NULL, 0, PAUSE);
+    }
+    forget_child(h);
+    return true;
+}
+
+/* Ends the child, by force if `force`. */
+static void end_child(helper *h, bool force) {
+    const pid_t child = h->child;
+    if (child == 0) return;
+    if (force) kill(child, SIGKILL);
+    forget_child(h);
+    while (waitpid(child, NULL, 0) < 0 && errno == EINTR) {
+    }
 }
 
 status helper_start(const char *verb, helper **out) {
@@ -128,9 +144,8 @@ done:
 }
 
 void helper_stop(helper *h) {
-    int how;
     if (!h) return;
-    end_child(h, false, &how);
+    end_child(h, false);
     if (h->shared) munmap(h->shared, (size_t)h->shared_bytes);
     if (h->memory >= 0) close(h->memory);
     free(h);
@@ -168,17 +183,36 @@ static bool wait_for_reply(const helper *h, int64_t seconds) {
     return false;
 }
 
-/* Why there is no reply; *again: another attempt may give one. */
-static status no_reply(int how, const helper_limits *limits, bool late, bool *again) {
-    *again = false;
-    if (late) return status_fail(ST_INPUT, "did not end within %" PRId64 " s", limits->patience);
-    if (WIFSIGNALED(how) && WTERMSIG(how) == SIGXCPU)
+/* How an attempt came to its end. */
+typedef enum ending {
+    ENDED,  /* another attempt would end alike */
+    FAILED, /* another attempt may give a reply */
+    KILLED, /* from outside: no fault of the request */
+} ending;
+
+/* Why there is no reply: the child has ended or, if it does not within GRACE seconds, is ended. One
+ * that reached a limit is sent another signal than SIGKILL, or is late; the signals that it ignores
+ * (helper_child.c) leave SIGKILL to whoever is outside. */
+static status no_reply(helper *h, const helper_limits *limits, bool late, ending *end) {
+    enum { GRACE = 2 };
+    int how;
+    if (late || !ends_within(h, GRACE, &how)) {
+        end_child(h, true);
+        *end = late ? ENDED : FAILED;
+        return late ? status_fail(ST_INPUT, "did not end within %" PRId64 " s", limits->patience)
+                    : status_fail(ST_INPUT, "gave no valid reply");
+    }
+    const int sign = WIFSIGNALED(how) ? WTERMSIG(how) : 0;
+    *end = sign == SIGXCPU ? ENDED : sign == SIGKILL ? KILLED : FAILED;
+    if (sign == SIGXCPU)
         return status_fail(ST_INPUT, "took longer than %" PRId64 " s of processor time",
                            limits->seconds);
-    *again = true;
-    if (WIFSIGNALED(how))
-        return status_fail(ST_INPUT, "crashed (signal %d, %s)", WTERMSIG(how),
-                           strsignal(WTERMSIG(how)));
+    if (sign == SIGKILL)
+        return status_fail(ST_INTERNAL,
+                           "a child process was killed from outside, and so was the next one; the "
+                           "system does so when memory runs out: run again to go on, with more "
+                           "memory or fewer ranks on a node");
+    if (sign) return status_fail(ST_INPUT, "crashed (signal %d, %s)", sign, strsignal(sign));
     return status_fail(ST_INPUT, "ended by itself (exit code %d)", WEXITSTATUS(how));
 }
 
@@ -193,40 +227,43 @@ static bool receive(const helper *h, wire_reply *head, helper_reply *reply) {
     return reply->data && wire_receive(h->socket, reply->data, reply->bytes);
 }
 
-/* One request and its reply. *again: there is none, but another attempt may give one. */
-static status attempt(helper *h, const helper_request *request, helper_reply *reply, bool *again) {
+/* One request and its reply. */
+static status attempt(helper *h, const helper_request *request, helper_reply *reply, ending *end) {
     status st = ST_OK;
     wire_reply head;
     const wire_request ask = {request->job, request->bytes, h->shared_bytes, request->limits};
     bool late = false;
     int how;
-    *again = false;
+    *end = ENDED;
     *reply = (helper_reply){0};
+    if (h->child != 0) ends_within(h, 0, &how); /* while nothing was asked of it */
     if (h->child == 0) TRY(start_child(h));
     if (wire_send(h->socket, &ask, sizeof ask) &&
         wire_send(h->socket, request->data, request->bytes))
         late = !wait_for_reply(h, request->limits.patience);
     reply->ended = !late && receive(h, &head, reply);
-    if (reply->ended && head.status == ST_INTERNAL) {
-        end_child(h, true, &how); /* what earlier requests left behind may be in the way */
-        *again = true;
-    }
-    if (reply->ended && head.status != ST_OK)
-        TRY(status_fail((status)head.status, "%s", head.message));
     if (!reply->ended) {
         free(reply->data);
         *reply = (helper_reply){0};
-        end_child(h, true, &how);
-        TRY(no_reply(how, &request->limits, late, again));
+        TRY(no_reply(h, &request->limits, late, end));
     }
+    if (head.status == ST_INTERNAL) {
+        end_child(h, true); /* what earlier requests left behind may be in the way */
+        *end = FAILED;
+    }
+    if (head.status != ST_OK) st = status_fail((status)head.status, "%s", head.message);
 done:
     return st;
 }
 
 status helper_ask(helper *h, const helper_request *request, helper_reply *reply) {
-    bool again = false;
-    const status st = attempt(h, request, reply, &again);
-    if (!again) return st;
-    free(reply->data);
-    return attempt(h, request, reply, &again);
+    enum { TRIES = 2 };
+    for (int failed = 0, killed = 0;;) {
+        ending end;
+        const status st = attempt(h, request, reply, &end);
+        failed += end == FAILED;
+        killed += end == KILLED;
+        if (end == ENDED || failed == TRIES || killed == TRIES) return st;
+        free(reply->data);
+    }
 }

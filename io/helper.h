@@ -3,7 +3,8 @@
  *
  * The child is this program again (/proc/self/exe), started by posix_spawn: a fork of a process
  * that runs MPI and threads is not safe. Requests and replies go through a socket pair, large
- * results through shared memory. The child can write no file and ends with its parent.
+ * results through shared memory. The child can write no file, and ends with the thread that started
+ * it; the next request, of another thread, then starts a new one.
  */
 #ifndef CTAUG_IO_HELPER_H
 #define CTAUG_IO_HELPER_H
@@ -48,9 +49,10 @@ typedef struct helper_reply {
 
 /* Sends a request and waits for its end. Returns the status of the job. ST_INPUT with a message
  * such as "crashed (signal 11)" or "took longer than 60 s" if the child ended or was ended. After a
- * crash or ST_INTERNAL a new child is asked once more: something else may have killed the first
- * one, or earlier requests have used up its memory. ST_INTERNAL, and `ended` false, if no child can
- * be started. Local. */
+ * crash or ST_INTERNAL a new child is asked once more: earlier requests may have used up the memory
+ * of the first one. SIGKILL from outside, as by a system without memory, is no fault of the
+ * request: a new child is asked once more, then it is ST_INTERNAL. ST_INTERNAL, too, if no child
+ * can be started; `ended` is false in both cases. Local. */
 status helper_ask(helper *h, const helper_request *request, helper_reply *reply);
 
 /* ---- the child ---- */

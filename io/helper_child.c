@@ -87,11 +87,14 @@ status helper_serve(helper_job *const *jobs, int count) {
     int type = 0;
     socklen_t size = sizeof type;
     child c = {0};
+    sigset_t blocked;
     if (getsockopt(HELPER_SOCKET, SOL_SOCKET, SO_TYPE, &type, &size) != 0)
         return status_fail(ST_USAGE, "this verb is for ctaug itself");
     /* A stop is the parent's business; it also comes to the whole group of processes. */
     const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
     for (int i = 0; i < 4; i++) signal(ignored[i], SIG_IGN);
+    sigemptyset(&blocked); /* the thread that started this process may block those of the limits */
+    sigprocmask(SIG_SETMASK, &blocked, NULL);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     setrlimit(RLIMIT_CORE, &none);
     setrlimit(RLIMIT_FSIZE, &none);

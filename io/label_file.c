@@ -31,18 +31,20 @@ status label_file_read(const char *path, dicom_kind kind, const seg_target *to,
     return dicom_read_seg(path, to, names, out);
 }
 
-status label_files_read(const label_files *files, const seg_target *to,
-                        const structure_names *names, uint8_t *labels, label_tally *tally) {
+status label_files_read(const label_files *files, const seg_target *to, uint8_t *labels,
+                        label_tally *tally) {
     masks *all = NULL;
     status st;
     *tally = (label_tally){0};
     TRY(masks_new(to->space, &all));
     for (int64_t k = 0; k < files->count; k++) {
+        const label_file *file = &files->items[k];
         tally->file = k;
-        TRY(label_file_read(files->paths[k], files->kind, to, names, all, &tally->contours));
+        TRY(label_file_read(file->path, file->kind, to, file->names, all, &tally->contours));
     }
-    st = masks_join(all, &files->overlap, &names->set, labels, &tally->overlapped);
-    if (st == ST_INPUT) TRY(status_fail(st, "%s: %s", files->paths[tally->file], status_message()));
+    st = masks_join(all, &files->overlap, &files->items[0].names->set, labels, &tally->overlapped);
+    if (st == ST_INPUT)
+        st = status_fail(st, "%s: %s", files->items[tally->file].path, status_message());
 done:
     masks_free(all);
     return st;

@@ -22,11 +22,17 @@ status label_file_grid(const char *path, dicom_kind kind, geometry *space);
 status label_file_read(const char *path, dicom_kind kind, const seg_target *to,
                        const structure_names *names, masks *out, rtstruct_tally *tally);
 
-/* The files of one volume. */
-typedef struct label_files {
-    const char (*paths)[PATH_SIZE]; /* borrowed, as the names in `overlap` */
-    int64_t count;
+/* A file of masks. All pointers here and in label_files are borrowed. */
+typedef struct label_file {
+    const char *path;
     dicom_kind kind;
+    const structure_names *names; /* of its structures */
+} label_file;
+
+/* The files of one volume, of any kinds. Their names have one label set. */
+typedef struct label_files {
+    const label_file *items; /* [count], at least one */
+    int64_t count;
     overlap_rule overlap;
 } label_files;
 
@@ -39,7 +45,7 @@ typedef struct label_tally {
 
 /* Reads the structures of all files into the whole label map of a volume, z y x. ST_INPUT, naming
  * the file, as label_file_read() and masks_join(). Local. */
-status label_files_read(const label_files *files, const seg_target *to,
-                        const structure_names *names, uint8_t *labels, label_tally *tally);
+status label_files_read(const label_files *files, const seg_target *to, uint8_t *labels,
+                        label_tally *tally);
 
 #endif

@@ -325,7 +325,7 @@ static void inflation_is_bounded(void **state) {
 }
 
 /* A value that is not there: as long as a cut file may claim, and longer; also of pixels, of a
- * fragment, and of what is no element behind the pixels. */
+ * fragment, of what is no element behind the pixels, and of what only looks like a sequence. */
 static void claims_are_bounded(void **state) {
     (void)state;
     const uint32_t small = DICOM_CLAIM_FREE, large = DICOM_CLAIM_FREE + 2;
@@ -349,6 +349,38 @@ static void claims_are_bounded(void **state) {
     put_header(EXPLICIT, 0x7fe00010, "OB", 0xffffffff);
     put_tag(0xfffee000, false), put_number(large, 4, false);
     assert_int_equal(scan(), ST_INPUT);
+    for (int k = 0; k < 2; k++) { /* a value that looks like a sequence */
+        begin_file(IMPLICIT);
+        put_header(IMPLICIT, 0x00091010, "OB", k ? 2 * large : small);
+        put_tag(0xfffee000, false), put_number(8, 4, false), put("\0\0\0\0\0\0\0\0", 8);
+        assert_int_equal(scan(), k ? ST_INPUT : ST_OK);
+        if (k) assert_says("a value claims");
+    }
+}
+
+/* DCMTK reads a deflated data set to its end, and allocates what is claimed there: also behind the
+ * pixels, and behind what is in no order. A claim that a cut file may make, and padding, pass. */
+static void deflated_claims_are_bounded(void **state) {
+    (void)state;
+    const uint32_t sizes[] = {DICOM_CLAIM_FREE, 2700000000u};
+    for (int trick = 0; trick < 4; trick++)
+        for (int k = 0; k < 2; k++) {
+            begin_file(DEFLATED);
+            const int64_t from = used;
+            put_header(EXPLICIT, 0x00080060, "CS", 4), put("SEG ", 4);
+            if (trick == 1 || trick == 2) put_header(EXPLICIT, 0x7fe00010, "OB", 4), put("1234", 4);
+            if (trick == 2) put("\0\0\0\0\0\0\0\0", 8);
+            if (trick == 3) put_tag(0xfffee0dd, false), put_number(0, 4, false);
+            put_header(EXPLICIT, trick == 1 ? 0x7fe10010 : 0x00091020, "OB", sizes[k]);
+            put("8 bytes.", 8);
+            deflate_from(from);
+            const bool sound = k == 0 && trick < 3;
+            if (scan() != (sound ? ST_OK : ST_INPUT))
+                fail_msg("trick %d, %d: %s", trick, k, status_message());
+            if (sound) continue;
+            assert_says("scan.dcm: ");
+            assert_says(trick < 3 ? "a value claims 2700000000 bytes" : "cannot be followed");
+        }
 }
 
 int main(void) {
@@ -357,7 +389,7 @@ int main(void) {
         cmocka_unit_test(lost_walks_are_bounded_too), cmocka_unit_test(sound_files_pass),
         cmocka_unit_test(inflation_is_bounded),       cmocka_unit_test(nothing_hides_from_the_walk),
         cmocka_unit_test(meta_information_is_plain),  cmocka_unit_test(elements_are_bounded),
-        cmocka_unit_test(claims_are_bounded),
+        cmocka_unit_test(claims_are_bounded),         cmocka_unit_test(deflated_claims_are_bounded),
     };
     if (!begin_scratch()) return 1;
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,10 +4,27 @@
 #include "tests/scratch.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <time.h>
 
-enum { ECHO, FAIL, CRASH, ABORT, SPIN, SLEEP, FLOOD, LEAVE, WRITE, SHARE, PID, LEAK, JOBS };
+enum {
+    ECHO,
+    FAIL,
+    CRASH,
+    ABORT,
+    SPIN,
+    SLEEP,
+    FLOOD,
+    LEAVE,
+    WRITE,
+    SHARE,
+    PID,
+    LEAK,
+    WAIT,
+    GARBLE,
+    JOBS
+};
 
 static const helper_limits usual = {INT64_C(64) << 20, 20, 120};
 
@@ -92,8 +109,31 @@ static status do_leak(helper_task *t) {
     return ST_OK;
 }
 
-static helper_job *const jobs[JOBS] = {do_echo,  do_fail,  do_crash, do_abort, do_spin, do_sleep,
-                                       do_flood, do_leave, do_write, do_share, do_pid,  do_leak};
+/* What the job WAIT shares with the parent. */
+typedef struct waiting {
+    _Atomic int children, last; /* that have begun to wait; the process id of the last one */
+    int needed;                 /* the child with this number does not wait */
+} waiting;
+
+static status do_wait(helper_task *t) {
+    waiting *w = t->shared;
+    if (w->children == w->needed) return ST_OK;
+    w->last = (int)getpid();
+    w->children++;
+    return do_sleep(t);
+}
+
+/* No reply, but the child lives. */
+static status do_garble(helper_task *t) {
+    enum { SOCKET = 3 };
+    const char nonsense[2048] = {1, 2, 3, 4, 5, 6, 7, 8, -1, -1, -1, -1, -1, -1, -1, -1};
+    if (write(SOCKET, nonsense, sizeof nonsense) < 0) return ST_OK;
+    return do_sleep(t);
+}
+
+static helper_job *const jobs[JOBS] = {do_echo,  do_fail,  do_crash, do_abort, do_spin,
+                                       do_sleep, do_flood, do_leave, do_write, do_share,
+                                       do_pid,   do_leak,  do_wait,  do_garble};
 
 /* ---- the parent ---- */
 
@@ -160,6 +200,7 @@ static void a_crash_costs_one_request(void **state) {
         assert_ends(ABORT, usual, "crashed (signal 6");
         assert_ends(LEAVE, usual, "ended by itself (exit code 3)");
     }
+    assert_ends(GARBLE, usual, "gave no valid reply");
 }
 
 static void a_hang_costs_one_request(void **state) {
@@ -228,6 +269,72 @@ static void a_child_that_was_killed_is_replaced(void **state) {
     free(reply.data);
 }
 
+/* Kills each child that waits. */
+static void *kill_children(void *shared) {
+    waiting *w = shared;
+    for (int killed = 0; killed < w->needed; killed++) {
+        while (w->children == killed) usleep(1000);
+        kill(w->last, SIGKILL);
+    }
+    return NULL;
+}
+
+/* A request whose first `kills` children are killed from outside while they work. */
+static status ask_killed(int kills, helper_reply *reply) {
+    void *shared;
+    pthread_t killer;
+    const helper_request ask = {.job = WAIT, .limits = usual, .data = "", .bytes = 1};
+    assert_ok(helper_share(h, sizeof(waiting), &shared));
+    *(waiting *)shared = (waiting){.needed = kills};
+    assert_int_equal(pthread_create(&killer, NULL, kill_children, shared), 0);
+    const status st = helper_ask(h, &ask, reply);
+    pthread_join(killer, NULL);
+    return st;
+}
+
+/* Killed while it works, a child is replaced once; the second time nobody blames the request. */
+static void a_kill_from_outside_is_no_fault_of_the_request(void **state) {
+    (void)state;
+    helper_reply reply;
+    assert_ok(ask_killed(1, &reply));
+    assert_true(reply.ended);
+    assert_int_equal(ask_killed(2, &reply), ST_INTERNAL);
+    assert_false(reply.ended);
+    assert_says("killed from outside");
+    assert_sound(1000);
+}
+
+static void *spin_in_thread(void *reply) {
+    const helper_request ask = {
+        .job = SPIN, .limits = {usual.memory, 1, 120}, .data = "", .bytes = 1};
+    bool sound = true;
+    for (int i = 0; i < 2; i++) /* the second time by a child of this thread */
+        sound &= helper_ask(h, &ask, reply) == ST_INPUT &&
+                 strstr(status_message(), "took longer than 1 s of processor time");
+    const helper_request more = {.job = ECHO, .limits = usual, .data = "", .bytes = 1};
+    helper_reply echo;
+    sound &= helper_ask(h, &more, &echo) == ST_OK;
+    free(echo.data);
+    return sound ? reply : NULL;
+}
+
+/* A thread that blocks all signals asks, starts a new child, and ends, and its child with it. */
+static void threads_may_take_turns(void **state) {
+    (void)state;
+    helper_reply reply;
+    pthread_t thread;
+    void *said;
+    sigset_t all, before;
+    assert_sound(1000);
+    sigfillset(&all);
+    assert_int_equal(pthread_sigmask(SIG_SETMASK, &all, &before), 0);
+    assert_int_equal(pthread_create(&thread, NULL, spin_in_thread, &reply), 0);
+    assert_int_equal(pthread_sigmask(SIG_SETMASK, &before, NULL), 0);
+    assert_int_equal(pthread_join(thread, &said), 0);
+    assert_non_null(said);
+    assert_sound(1000);
+}
+
 /* The child ignores what stops its parent, and ends when the parent does. */
 static void the_child_ends_with_its_parent(void **state) {
     (void)state;
@@ -268,6 +375,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_leak_costs_nothing),
         cmocka_unit_test(no_file_is_written),
         cmocka_unit_test(a_child_that_was_killed_is_replaced),
+        cmocka_unit_test(a_kill_from_outside_is_no_fault_of_the_request),
+        cmocka_unit_test(threads_may_take_turns),
         cmocka_unit_test(the_child_ends_with_its_parent),
     };
     if (argc == 2 && strcmp(argv[1], "serve") == 0) return helper_serve(jobs, JOBS);

@@ -15,6 +15,7 @@ import pydicom
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "data"))
 import chain
+import faulty_decoder
 import small_dicom
 import small_rtstruct
 from chain import read_store
@@ -167,13 +168,13 @@ def check_store(store, root, truth, names):
     return painted, volumes, about
 
 
-def generate(place, first, name, ranks, *words, expect=0):
+def generate(place, first, name, ranks, *words, expect=0, env=None):
     study, out = place.study(name)
     if not os.path.exists(out):
         os.makedirs(out)
         for folder in ("store", "checkpoints"):
             shutil.copytree(f"{first}/{folder}", f"{out}/{folder}")
-    said = chain.run(ranks, "generate", study, *words, expect=expect)
+    said = chain.run(ranks, "generate", study, *words, expect=expect, env=env)
     return said, out
 
 
@@ -252,6 +253,23 @@ def the_nearest_volume_is_laid_upon_a_mask(place, first):
         assert (painted[0] < -500).any() and (painted[0] > -200).any()  # the first slice again
 
 
+def a_mask_that_crashes_costs_its_volume(place, first, root, truth, names):
+    """The voxels of masks are read in the decoder, a SEG and a structure set of one volume together:
+    if it dies on one of them, that one is named, and the other volumes stay."""
+    spoilt = f"{place.root}/spoilt"
+    shutil.copytree(root, spoilt)
+    os.rename(f"{spoilt}/d/RS", f"{spoilt}/d/late-crash")
+    _, out = place.study("crashed")
+    said, _ = generate(place, first, "crashed", 2, "--set", f"generate.masks={spoilt}", "--set",
+                       "generate.painters=[gaussian]",
+                       env={"LD_PRELOAD": faulty_decoder.build(place.root),
+                            "LATE": f"{out}/maps.parts-*"})
+    assert f"left out: {spoilt}/d/late-crash: cannot be decoded: the decoder crashed" in said, said
+    assert said.count("left out: /") == 1, said
+    others = [name for name in truth if name != "d/RS"]
+    assert check_store(f"{out}/synthetic-gaussian", root, truth, names)[0] == others
+
+
 def main():
     with chain.Place() as place:
         study, out = place.study("first")
@@ -304,6 +322,7 @@ def main():
         labels = read_store(f"{ruled}/synthetic-gaussian")[0][volume["id"]][1]
         assert (labels == names.index("aorta")).any() and (labels > 0).all()
 
+        a_mask_that_crashes_costs_its_volume(place, out, root, truth, names)
         chain.run(2, "generate", study)
         the_nearest_volume_is_laid_upon_a_mask(place, out)
         whom_networks_are_tested_on(place, out)

@@ -160,7 +160,11 @@ def incomplete_files(out):
 
 def comparing(place, *runs):
     page = os.path.join(place, "compare.html")
+    before = os.umask(0o022)
     chain.run(0, "compare", *runs, "--out", page)
+    chain.run(0, "compare", *runs, "--out", page + ".shared", "--share")
+    os.umask(before)
+    assert [os.stat(x).st_mode & 0o777 for x in (page, page + ".shared")] == [0o600, 0o644]
     with open(page, encoding="utf-8") as stream:
         source = stream.read()
     parsed = Page(source)

@@ -9,15 +9,18 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { RUNS_MAX = 64, METRICS_MAX = 64 << 20 };
 
 const char compare_help[] =
-    "usage: ctaug compare RUN... [--out FILE]\n"
+    "usage: ctaug compare RUN... [--out FILE] [--share]\n"
     "\n"
     "Writes the results of several runs into one HTML page: Dice with and without synthetic data,\n"
     "their difference, FID and its floor, gate and costs. RUN is the folder of a run, or a\n"
-    "metrics.json. FILE (default compare.html) must not exist yet.\n"
+    "metrics.json.\n"
+    "  --out FILE  the page (default compare.html); it must not exist yet\n"
+    "  --share     it is made with your umask instead of for you alone (0600)\n"
     "\n"
     "  ctaug compare runs/small runs/large --out sizes.html\n";
 
@@ -86,13 +89,16 @@ static status compare_local(int argc, char **argv) {
     status st = ST_OK;
     const char *runs[RUNS_MAX], *out = "compare.html";
     json_t *metrics[RUNS_MAX] = {NULL};
-    const verb_option options[] = {{.name = "--out", .text = &out}, {0}};
+    bool share = false;
+    const verb_option options[] = {
+        {.name = "--out", .text = &out}, {.name = "--share", .flag = &share}, {0}};
     int n = 0;
     TRY(verb_parse(argc, argv, options, runs, RUNS_MAX, &n));
     if (n == 0) TRY(status_fail(ST_USAGE, "compare: which runs? See `ctaug compare --help`"));
     if (file_exists(out))
         TRY(status_fail(ST_USAGE, "compare: %s exists already and is not changed", out));
     for (int i = 0; i < n; i++) TRY(read_metrics(runs[i], &metrics[i]));
+    if (!share) umask(077); /* as in a run directory */
     TRY(write_page(out, metrics, runs, n));
     verb_print("wrote %s\n", out);
 done:

@@ -1,4 +1,4 @@
-/* A thread that prefetches training samples while a step runs.
+/* A thread that prefetches training samples while a step runs, or volumes while one is stored.
  *
  * The caller owns the slots; `make` writes a sample into one. Between prefetch_announce() and the
  * next prefetch_take() the slots and everything `make` uses belong to the thread, otherwise to the

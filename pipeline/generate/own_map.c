@@ -3,7 +3,6 @@
 
 #include "io/alloc.h"
 #include "io/decoder.h"
-#include "io/label_file.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -63,26 +62,25 @@ static status read_labels(const own_masks *masks, const own_mask *item, volume *
                           own_record *about) {
     const study *s = masks->stage->study;
     const char *order[STRUCTURES_MAX];
-    const overlap_rule rule = {s->ingest.overlap, order, s->ingest.order.count};
     const seg_target to = {&v->space,
                            item->beside ? item->beside->slices[0].frame_of_reference_uid : "",
                            s->ingest.fractional};
-    rtstruct_tally contours = {0};
-    struct masks *all = NULL;
+    label_file *files = NULL;
+    label_tally found = {0};
     status st;
     study_texts_at(&s->ingest.order, order);
-    TRY(masks_new(&v->space, &all));
+    TRY(array_alloc(&files, item->count, sizeof *files, "files of masks"));
     for (int64_t k = 0; k < item->count; k++) {
         const dicom_header *file = file_at(masks, item, k);
-        TRY(label_file_read(file->path, file->kind, &to, own_masks_names(masks, file->kind), all,
-                            &contours));
+        files[k] = (label_file){file->path, file->kind, own_masks_names(masks, file->kind)};
     }
-    st = masks_join(all, &rule, &masks->names[0].set, v->labels, &about->overlapped);
-    about->off_slices = contours.off_slices;
-    if (st == ST_INPUT)
-        st = status_fail(st, "%s: %s", file_at(masks, item, 0)->path, status_message());
+    st = decoder_read_labels(
+        &(label_files){files, item->count, {s->ingest.overlap, order, s->ingest.order.count}}, &to,
+        v->labels, &found);
+    about->overlapped = found.overlapped;
+    about->off_slices = found.contours.off_slices;
 done:
-    masks_free(all);
+    free(files);
     return st;
 }
 

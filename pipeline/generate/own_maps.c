@@ -80,6 +80,14 @@ done:
 
 /* ---- all masks ---- */
 
+/* The file of an item that status_message() begins with, or its first one. Local. */
+static const char *file_at_fault(const own_maps *m, const own_mask *item) {
+    const dicom_header *headers = m->masks->found.headers;
+    for (int64_t k = 0; k < item->count; k++)
+        if (fault_message_is_of(headers[item->files[k]].path)) return headers[item->files[k]].path;
+    return headers[item->files[0]].path;
+}
+
 /* Makes the map of mask i unless it is there; a mask at fault is recorded in `found`. Training maps
  * are measured when the first mask needs them. Local. */
 static status make_map(own_maps *m, int64_t i, likeness *like, fault_list *found) {
@@ -92,10 +100,9 @@ static status make_map(own_maps *m, int64_t i, likeness *like, fault_list *found
     if (like->count == 0) TRY(likeness_measure(s, &m->from, m->split, like));
     st = own_map_make(m->masks, i, &m->from, like, &made);
     if (st == ST_INPUT)
-        st = fault_add_message(
-            found, &(fault){.scope = FAULT_SEG,
-                            .files = item->count,
-                            .text = {[FAULT_PATH] = m->masks->found.headers[item->files[0]].path}});
+        st = fault_add_message(found, &(fault){.scope = FAULT_SEG,
+                                               .files = item->count,
+                                               .text = {[FAULT_PATH] = file_at_fault(m, item)}});
     else if (st == ST_OK)
         st = write_parts(m, i, &made);
     activity_step(i);

@@ -22,7 +22,7 @@ typedef struct ingest {
     input_file *files;  /* of `paths` */
     int64_t file_count;
     pseudonym_key key;
-    fault_list late; /* what this rank finds while it decodes */
+    fault_list late; /* of the volumes that this rank has stored or left out */
     int64_t *fates;  /* of the volumes of the list; on all ranks after ingest_volumes() */
     int64_t scanned; /* findings of the scan; the late ones follow them */
     int64_t decoded; /* volumes; the others were taken from parts */
@@ -50,13 +50,27 @@ bool ingest_begins_file(const series *one, int64_t z);
 /* The number of files of a series, with its masks. Local. */
 int64_t ingest_file_count(const series *one);
 
-/* Decodes and labels volume i of the list (volume_free()), and adds to the counts. A fault is
- * recorded in in->late; in->fates[i] says what can be stored. One that is STORED_UNLABELLED
- * beforehand gets no labels. Local. */
-status ingest_read_volume(ingest *in, int64_t i, volume *v);
+/* Numbers of a volume. Only int64_t: parts hold them. */
+typedef struct volume_counts {
+    int64_t label_voxels[LABELS_MAX];
+    int64_t overlapped; /* voxels in two or more structures */
+    rtstruct_tally contours;
+    int64_t fate; /* what can be stored */
+} volume_counts;
 
-/* Writes all volumes of the list, those of a stopped run from its parts. ST_STOPPED on request.
- * Afterwards the counts, fates and late faults are those of all ranks. Collective. */
+typedef struct volume_outcome {
+    volume_counts counts;
+    fault_list faults;
+} volume_outcome;
+
+/* Decodes and labels volume i of the list. A fault of its files is recorded in *out. A volume that
+ * is STORED_UNLABELLED beforehand (in->fates) gets no labels. The caller calls volume_free(v) and
+ * faults_free(&out->faults), also after a failure. Local. */
+status ingest_read_volume(const ingest *in, int64_t i, volume *v, volume_outcome *out);
+
+/* Writes all volumes of the list, those of a stopped run from its parts. A rank holds two volumes:
+ * one is decoded while the one before is written. ST_STOPPED on request. Afterwards the counts,
+ * fates and late faults are those of all ranks. Collective. */
 status ingest_volumes(ingest *in, store_writer *w);
 
 #endif

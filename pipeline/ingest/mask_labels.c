@@ -52,21 +52,20 @@ status mask_labels_plan(const comm *c, journal *log, series_list *list, mask_lab
     return st;
 }
 
-status mask_labels_read(mask_labels *m, const series *one, volume *v, const char **path) {
+status mask_labels_read(const mask_labels *m, const series *one, volume *v, label_tally *found) {
     const seg_target to = {.space = &v->space,
                            .frame_of_reference_uid = one->slices[0].frame_of_reference_uid,
                            .fractional = m->study->ingest.fractional};
-    const label_files files = {(const char(*)[PATH_SIZE])one->segmentations,
-                               one->segmentation_count, m->kind, m->overlap};
-    label_tally found;
-    status st = decoder_read_labels(&files, &to, &m->names, v->labels, &found);
-    *path = one->segmentations[found.file];
-    if (st != ST_OK) return st;
-    m->overlapped += found.overlapped;
-    m->contours.painted += found.contours.painted;
-    m->contours.not_closed += found.contours.not_closed;
-    m->contours.off_slices += found.contours.off_slices;
-    return ST_OK;
+    label_file *files = NULL;
+    status st;
+    TRY(array_alloc(&files, one->segmentation_count, sizeof *files, "files of masks"));
+    for (int64_t k = 0; k < one->segmentation_count; k++)
+        files[k] = (label_file){one->segmentations[k], m->kind, &m->names};
+    st = decoder_read_labels(&(label_files){files, one->segmentation_count, m->overlap}, &to,
+                             v->labels, found);
+done:
+    free(files);
+    return st;
 }
 
 status mask_labels_sum(const comm *c, mask_labels *m) {

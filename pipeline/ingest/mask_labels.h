@@ -14,7 +14,7 @@ typedef struct mask_labels {
     structure_names names; /* of the structures in all files */
     overlap_rule overlap;
     const char *rules[STRUCTURES_MAX], *order[STRUCTURES_MAX]; /* texts of the study */
-    int64_t overlapped; /* voxels in two or more structures */
+    int64_t overlapped; /* voxels in two or more structures, of all volumes so far */
     rtstruct_tally contours;
 } mask_labels;
 
@@ -27,9 +27,9 @@ void mask_labels_free(mask_labels *m);
  * of the study that no structure has. Collective. */
 status mask_labels_plan(const comm *c, journal *log, series_list *list, mask_labels *m);
 
-/* Reads the labels of a volume of geometry `source`. ST_INPUT: *path is the file at fault. Local.
- */
-status mask_labels_read(mask_labels *m, const series *one, volume *v, const char **path);
+/* Reads the labels of a volume of geometry `source`. ST_INPUT: found->file is the segmentation at
+ * fault. Local. */
+status mask_labels_read(const mask_labels *m, const series *one, volume *v, label_tally *found);
 
 /* Sums the counts over the ranks. Collective. */
 status mask_labels_sum(const comm *c, mask_labels *m);

@@ -10,20 +10,22 @@ static status mend_volume(ingest *in, store_writer *w, int64_t i) {
     const store_entry *e = store_writer_at(w, i);
     const int64_t wanted = e->unlabelled ? STORED_UNLABELLED : STORED_AS_PLANNED;
     volume v = {0};
+    volume_outcome o = {0};
     int64_t k = 0;
     status st;
     while (k < in->list.count && strcmp(in->list.items[k].pseudonym, e->id) != 0) k++;
     if (k == in->list.count)
         TRY(status_fail(ST_INPUT, "%s: volume %s is not in the archive", in->directory, e->id));
     in->fates[k] = wanted;
-    TRY(ingest_read_volume(in, k, &v));
-    if (in->fates[k] != wanted)
+    TRY(ingest_read_volume(in, k, &v, &o));
+    if (o.counts.fate != wanted)
         TRY(status_fail(ST_INPUT, "volume %s can no longer be stored: %s", e->id,
-                        in->late.items[in->late.count - 1].text[FAULT_REASON]));
+                        o.faults.items[o.faults.count - 1].text[FAULT_REASON]));
     TRY(store_writer_put(w, i, &v));
     in->decoded++;
 done:
     volume_free(&v);
+    faults_free(&o.faults);
     return st;
 }
 

@@ -1,4 +1,4 @@
-/* Decoding, labelling and writing the volumes.
+/* Writing the volumes, each while the next one is read by a thread of its own.
  *
  * Volumes are processed in rounds: in round k every rank handles its k-th volume, then all ranks
  * agree on the status and check for a stop request. Ranks own different numbers of volumes; the
@@ -10,6 +10,7 @@
  */
 #include "io/activity.h"
 #include "io/part_file.h"
+#include "pipeline/data/prefetch.h"
 #include "pipeline/ingest/ingest.h"
 
 #include <inttypes.h>
@@ -17,112 +18,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-bool ingest_begins_file(const series *one, int64_t z) {
-    return z == 0 || strcmp(one->slices[z].path, one->slices[z - 1].path) != 0;
-}
-
-int64_t ingest_file_count(const series *one) {
-    int64_t count = one->segmentation_count;
-    for (int64_t z = 0; z < one->source.shape[0]; z++) count += ingest_begins_file(one, z);
-    return count;
-}
-
-/* That the files of series i are still those that were hashed. Local. */
-static status check_files(const ingest *in, int64_t i) {
-    int64_t first = 0;
-    for (int64_t k = 0; k < i; k++) first += ingest_file_count(&in->list.items[k]);
-    const int64_t end = first + ingest_file_count(&in->list.items[i]);
-    for (int64_t k = first; k < end; k++) {
-        status st = input_file_check(&in->files[k], in->paths[k]);
-        if (st != ST_OK) return st;
-    }
-    return ST_OK;
-}
-
-/* The file of a series that status_message() begins with, or its first slice. Local. */
-static const char *file_at_fault(const series *one) {
-    const char *message = status_message();
-    for (int64_t z = 0; z < one->source.shape[0]; z++) {
-        const char *path = one->slices[z].path;
-        const size_t length = strlen(path);
-        if (strncmp(message, path, length) == 0 && message[length] == ':') return path;
-    }
-    return one->slices[0].path;
-}
-
-/* Records that volume i, or only its labels, cannot be stored for the reason in status_message().
- * Local. */
-static status quarantine(ingest *in, int64_t i, fault_scope scope, const char *path) {
-    const series *one = &in->list.items[i];
-    const bool keep = scope == FAULT_SEG && in->stage->study->ingest.unlabelled == UNLABELLED_KEEP;
-    status st = fault_add_message(
-        &in->late,
-        &(fault){.scope = scope,
-                 .files = scope == FAULT_SEG ? 1 : one->source.shape[0],
-                 .text = {[FAULT_PATH] = path,
-                          [FAULT_UID] = one->series_uid,
-                          [FAULT_ADVICE] = scope == FAULT_SEG ? "correct the segmentation"
-                                                              : "export the series again"}});
-    if (in->fates[i] != LEFT_OUT) in->fates[i] = keep ? STORED_UNLABELLED : LEFT_OUT;
-    return st;
-}
-
-/* Decodes volume i and its labels. What is at fault is recorded; in->fates[i] says what is left.
- * Local. */
-static status decode(ingest *in, int64_t i, volume *v) {
-    const series *one = &in->list.items[i];
-    const char *path = NULL;
-    status st = series_read(one, v);
-    if (st == ST_INPUT) return quarantine(in, i, FAULT_SERIES, file_at_fault(one));
-    TRY(st);
-    if (in->from_seg && !series_is_unlabelled(one) && in->fates[i] != STORED_UNLABELLED)
-        st = mask_labels_read(&in->masks, one, v, &path);
-    if (st == ST_INPUT) {
-        st = quarantine(in, i, FAULT_SEG, path);
-        memset(v->labels, 0, (size_t)(v->space.shape[0] * v->space.shape[1] * v->space.shape[2]));
-    }
-    TRY(st);
-    st = check_files(in, i);
-    if (st == ST_INPUT) st = quarantine(in, i, FAULT_SERIES, file_at_fault(one));
-done:
-    return st;
-}
-
-status ingest_read_volume(ingest *in, int64_t i, volume *v) {
-    int64_t voxels = 0;
-    status st;
-    TRY(decode(in, i, v));
-    if (in->fates[i] == LEFT_OUT) goto done;
-    TRY(geometry_voxels(&v->space, &voxels));
-    for (int64_t k = 0; !in->from_seg && k < voxels; k++)
-        v->labels[k] = in->label_of_hu[v->hu[k] + HU_ZERO];
-    TRY(series_turn(&in->list.items[i], v));
-    for (int64_t k = 0; k < voxels; k++) in->label_voxels[v->labels[k]]++;
-done:
-    return st;
-}
-
 /* ---- parts ---- */
-
-/* The numbers that volumes add to. */
-enum { COUNTS = LABELS_MAX + 4, FATE = COUNTS, NUMBERS };
-
-static void add_counts(ingest *in, const int64_t *n) {
-    for (int k = 0; k < LABELS_MAX; k++) in->label_voxels[k] += n[k];
-    in->masks.overlapped += n[LABELS_MAX];
-    in->masks.contours.painted += n[LABELS_MAX + 1];
-    in->masks.contours.not_closed += n[LABELS_MAX + 2];
-    in->masks.contours.off_slices += n[LABELS_MAX + 3];
-}
-
-static void get_counts(const ingest *in, int64_t *n) {
-    const rtstruct_tally *c = &in->masks.contours;
-    memcpy(n, in->label_voxels, sizeof in->label_voxels);
-    n[LABELS_MAX] = in->masks.overlapped;
-    n[LABELS_MAX + 1] = c->painted;
-    n[LABELS_MAX + 2] = c->not_closed;
-    n[LABELS_MAX + 3] = c->off_slices;
-}
 
 static status outcome_path(const ingest *in, int64_t i, char out[PATH_SIZE]) {
     char name[32];
@@ -130,23 +26,34 @@ static status outcome_path(const ingest *in, int64_t i, char out[PATH_SIZE]) {
     return path_join(out, in->parts, name);
 }
 
-/* Keeps what became of volume i: `before` and `faults` are the counts and the number of faults
- * before it. Local. */
-static status save_outcome(const ingest *in, int64_t i, const int64_t *before, int64_t faults) {
+/* Adds what became of volume i to what is known of all. Local. */
+static status add_outcome(ingest *in, int64_t i, const volume_outcome *o) {
+    const rtstruct_tally *c = &o->counts.contours;
+    status st = ST_OK;
+    for (int k = 0; k < LABELS_MAX; k++) in->label_voxels[k] += o->counts.label_voxels[k];
+    in->masks.overlapped += o->counts.overlapped;
+    in->masks.contours.painted += c->painted;
+    in->masks.contours.not_closed += c->not_closed;
+    in->masks.contours.off_slices += c->off_slices;
+    in->fates[i] = o->counts.fate;
+    for (int64_t k = 0; k < o->faults.count && st == ST_OK; k++)
+        st = fault_add(&in->late, &o->faults.items[k]);
+    return st;
+}
+
+/* Keeps what became of volume i. Local. */
+static status save_outcome(const ingest *in, int64_t i, const volume_outcome *o) {
     status st;
     char path[PATH_SIZE], *text = NULL, *all = NULL;
-    int64_t numbers[NUMBERS], length = 0;
-    const fault_list found = {in->late.items + faults, in->late.count - faults, 0};
+    int64_t length = 0;
+    const int64_t counts = sizeof o->counts;
     const mode_t mask = umask(077); /* also with --share: faults hold paths */
-    get_counts(in, numbers);
-    for (int k = 0; k < COUNTS; k++) numbers[k] -= before[k];
-    numbers[FATE] = in->fates[i];
     TRY(outcome_path(in, i, path));
-    TRY(faults_encode(&found, &text, &length));
-    TRY(array_alloc(&all, (int64_t)sizeof numbers + length, 1, "a part"));
-    memcpy(all, numbers, sizeof numbers);
-    memcpy(all + sizeof numbers, text, (size_t)length);
-    TRY(part_write(path, in->fingerprint, all, (int64_t)sizeof numbers + length));
+    TRY(faults_encode(&o->faults, &text, &length));
+    TRY(array_alloc(&all, counts + length, 1, "a part"));
+    memcpy(all, &o->counts, (size_t)counts);
+    memcpy(all + counts, text, (size_t)length);
+    TRY(part_write(path, in->fingerprint, all, counts + length));
 done:
     umask(mask);
     free(text);
@@ -154,56 +61,114 @@ done:
     return st;
 }
 
-/* Takes volume i from its parts, if they are there and whole. Local. */
-static status take_volume(ingest *in, store_writer *w, int64_t i, bool *taken) {
+/* What became of volume i, if a part says it. faults_free() frees out->faults. Local. */
+static status load_outcome(const ingest *in, int64_t i, volume_outcome *out, bool *loaded) {
     status st;
     char path[PATH_SIZE];
     void *data = NULL;
-    int64_t numbers[NUMBERS], bytes = 0;
-    *taken = false;
+    int64_t bytes = 0;
+    const int64_t counts = sizeof out->counts;
+    *loaded = false;
     TRY(outcome_path(in, i, path));
     st = part_load(path, in->fingerprint, &data, &bytes);
-    if (st == ST_OK && bytes < (int64_t)sizeof numbers) st = ST_INTEGRITY;
+    if (st == ST_OK && bytes < counts) st = ST_INTEGRITY;
     if (st == ST_INPUT || st == ST_INTEGRITY) return free(data), ST_OK; /* made again */
     TRY(st);
-    memcpy(numbers, data, sizeof numbers);
-    if (numbers[FATE] == LEFT_OUT)
-        TRY(store_writer_drop(w, i));
-    else
-        TRY(store_writer_take(w, i, taken));
-    if (numbers[FATE] != LEFT_OUT && !*taken) goto done;
-    TRY(faults_decode(&in->late, (char *)data + sizeof numbers, bytes - (int64_t)sizeof numbers));
-    add_counts(in, numbers);
-    in->fates[i] = numbers[FATE];
-    *taken = true;
+    memcpy(&out->counts, data, (size_t)counts);
+    TRY(faults_decode(&out->faults, (char *)data + counts, bytes - counts));
+    *loaded = true;
 done:
     free(data);
     return st;
 }
 
-/* ---- writing ---- */
-
-static status make_volume(ingest *in, store_writer *w, int64_t i) {
-    volume v = {0};
-    int64_t before[COUNTS];
-    const int64_t faults = in->late.count;
+/* Takes volume i from its parts, if they are there and whole. Local. */
+static status take_volume(ingest *in, store_writer *w, int64_t i, bool *taken) {
+    volume_outcome o = {0};
     status st;
-    get_counts(in, before);
-    TRY(ingest_read_volume(in, i, &v));
-    if (in->fates[i] == LEFT_OUT) TRY(store_writer_drop(w, i));
-    if (in->fates[i] == STORED_UNLABELLED) TRY(store_writer_unlabel(w, i));
-    if (in->fates[i] != LEFT_OUT) TRY(store_writer_put(w, i, &v));
-    TRY(save_outcome(in, i, before, faults));
-    in->decoded++;
+    TRY(load_outcome(in, i, &o, taken));
+    if (!*taken) goto done;
+    if (o.counts.fate == LEFT_OUT)
+        TRY(store_writer_drop(w, i));
+    else
+        TRY(store_writer_take(w, i, taken));
+    if (*taken) TRY(add_outcome(in, i, &o));
 done:
-    volume_free(&v);
+    faults_free(&o.faults);
     return st;
 }
 
-static status write_volume(ingest *in, store_writer *w, int64_t i) {
+/* ---- reading ahead ---- */
+
+/* The volume that is read last, by the thread of `ahead` or by this one. */
+typedef struct reading {
+    const ingest *in;
+    prefetch *ahead;
+    volume v;
+    volume_outcome outcome;
+} reading;
+
+static void drop_reading(reading *r) {
+    volume_free(&r->v);
+    faults_free(&r->outcome.faults);
+    r->v = (volume){0};
+    r->outcome = (volume_outcome){0};
+}
+
+static status read_next(void *context, int64_t i, int64_t slot) {
+    reading *r = context;
+    (void)slot; /* there is one */
+    drop_reading(r);
+    return ingest_read_volume(r->in, i, &r->v, &r->outcome);
+}
+
+/* Begins to read the volume of this rank that follows volume i, unless it has been kept. Local. */
+static status read_ahead(reading *r, const store_writer *w, int64_t i) {
+    char path[PATH_SIZE];
+    do i++;
+    while (i < r->in->list.count && !store_writer_is_mine(w, i));
+    if (i == r->in->list.count) return ST_OK;
+    status st = outcome_path(r->in, i, path);
+    if (st == ST_OK && !file_exists(path)) prefetch_announce(r->ahead, i, 1);
+    return st;
+}
+
+/* ---- writing ---- */
+
+/* Local. */
+static status store_volume(ingest *in, store_writer *w, int64_t i, const volume *v,
+                           const volume_outcome *o) {
+    status st = ST_OK;
+    if (o->counts.fate == LEFT_OUT) TRY(store_writer_drop(w, i));
+    if (o->counts.fate == STORED_UNLABELLED) TRY(store_writer_unlabel(w, i));
+    if (o->counts.fate != LEFT_OUT) TRY(store_writer_put(w, i, v));
+    TRY(save_outcome(in, i, o));
+    TRY(add_outcome(in, i, o));
+    in->decoded++;
+done:
+    return st;
+}
+
+/* Two volumes are in memory: this one, and the next one, which is read meanwhile. Local. */
+static status make_volume(ingest *in, store_writer *w, int64_t i, reading *r) {
+    status st = prefetch_take(r->ahead, i, 1);
+    volume v = r->v;
+    volume_outcome o = r->outcome;
+    r->v = (volume){0};
+    r->outcome = (volume_outcome){0};
+    TRY(st);
+    TRY(read_ahead(r, w, i));
+    TRY(store_volume(in, w, i, &v, &o));
+done:
+    volume_free(&v);
+    faults_free(&o.faults);
+    return st;
+}
+
+static status write_volume(ingest *in, store_writer *w, int64_t i, reading *r) {
     bool taken = false;
     status st = take_volume(in, w, i, &taken);
-    if (st == ST_OK && !taken) st = make_volume(in, w, i);
+    if (st == ST_OK && !taken) st = make_volume(in, w, i, r);
     activity_step(i);
     return st;
 }
@@ -212,7 +177,9 @@ status ingest_volumes(ingest *in, store_writer *w) {
     const stage_context *s = in->stage;
     int64_t mine = 0, bytes = 0, rounds = 0, finished = 0, next = 0;
     void *gathered = NULL;
+    reading r = {.in = in};
     status st = ST_OK;
+    TRY(comm_agree(s->comm, prefetch_open(read_next, &r, &r.ahead)));
     for (int64_t i = 0; i < in->list.count; i++) mine += store_writer_is_mine(w, i);
     TRY(comm_all_gather(s->comm, &mine, sizeof mine, &gathered, &bytes, NULL));
     const int64_t *owned = gathered;
@@ -228,7 +195,7 @@ status ingest_volumes(ingest *in, store_writer *w) {
         status local = ST_OK;
         if (round < mine) {
             while (!store_writer_is_mine(w, next)) next++;
-            local = write_volume(in, w, next++);
+            local = write_volume(in, w, next++, &r);
         }
         TRY(comm_agree(s->comm, local));
         for (int r = 0; r < comm_size(s->comm); r++) finished += round < owned[r];
@@ -240,6 +207,8 @@ status ingest_volumes(ingest *in, store_writer *w) {
     TRY(series_share_faults(s->comm, &in->list, &in->late));
     TRY(mask_labels_sum(s->comm, &in->masks));
 done:
+    prefetch_close(r.ahead);
+    drop_reading(&r);
     free(gathered);
     return st;
 }

@@ -8,6 +8,7 @@
 #include "io/file.h"
 #include "io/label_file.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,6 +79,32 @@ static inline void fuzz_labels(const char *path, dicom_kind kind, const seg_targ
     masks_free(all);
     structure_names_free(&names);
     structure_texts_free(&texts);
+}
+
+/* Axes of a grid: finite, of length 1, at right angles. */
+static inline void fuzz_axes(const geometry *space) {
+    for (int a = 0; a < 3; a++) {
+        if (!(space->spacing[a] > 0 && isfinite(space->spacing[a]))) abort();
+        if (!isfinite(space->origin[a])) abort();
+        for (int b = 0; b <= a; b++) {
+            double product = 0;
+            for (int i = 0; i < 3; i++)
+                product += space->direction[3 * a + i] * space->direction[3 * b + i];
+            if (!(fabs(product - (a == b)) < 1e-2)) abort();
+        }
+    }
+}
+
+/* Reads a file of label masks as generate.masks does if it lies beside no CT: the grid, unless that
+ * is large its masks on it. */
+static inline void fuzz_grid(const char *path, dicom_kind kind) {
+    enum { VOXELS_MAX = 1 << 18 };
+    geometry space;
+    int64_t voxels = 0;
+    if (!fuzz_read(label_file_grid(path, kind, &space), ST_INPUT)) return;
+    fuzz_axes(&space);
+    if (geometry_voxels(&space, &voxels) == ST_OK && voxels <= VOXELS_MAX)
+        fuzz_labels(path, kind, &(seg_target){&space, "", 0.5});
 }
 
 #endif

@@ -3,8 +3,8 @@
 
 usage: seeds.py CTAUG SHARED DIR
 
-Writes DIR/TARGET/FILE and the dictionary DIR/TARGET.dict for the targets ct, seg, rtstruct, nifti
-and study. They come from a phantom that CTAUG writes, from the writers in
+Writes DIR/TARGET/FILE and the dictionary DIR/TARGET.dict for the targets ct, seg, rtstruct, nifti,
+study, and seg_grid and nifti_grid, which have the seeds of seg and nifti. They come from a phantom that CTAUG writes, from the writers in
 tests/data, and, where the folder SHARED is there, from its archives."""
 import os
 import pathlib
@@ -181,6 +181,9 @@ def main():
         foreign(shared, out)
     else:
         print("no %s: seeds from the phantom and the writers in tests/data alone" % shared)
+    for target in ("seg", "nifti"):
+        shutil.copytree(out / target, out / (target + "_grid"))
+        shutil.copy(out / (target + ".dict"), out / (target + "_grid.dict"))
 
 
 main()
