@@ -88,6 +88,22 @@ static bool fits_grid(int row, process_kind process) {
     return time_grid_fits((time_grid_kind)row, process);
 }
 
+/* Checks that sampler and grid fit each other. */
+static status check_grid(const study *s, const origin *o) {
+    const sampler_kind sampler = s->generate.sampler;
+    if (sampler_fits_grid(sampler, s->generate.grid)) return ST_OK;
+    char known[256];
+    size_t used = 0;
+    for (int k = 0; k < time_grid_kinds.count && used < sizeof known; k++)
+        if (sampler_fits_grid(sampler, (time_grid_kind)k) && fits_grid(k, s->diffusion.process))
+            used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "",
+                                     named_table_name(&time_grid_kinds, k));
+    status_fail(ST_USAGE, "generate.grid %s does not fit generate.sampler %s; take one of %s",
+                named_table_name(&time_grid_kinds, (int)s->generate.grid),
+                named_table_name(&sampler_kinds, (int)sampler), known);
+    return LOCATED(o, "generate.grid", "generate.sampler");
+}
+
 /* The variational bound is that of the Markov chain. */
 static status check_chain(const study *s, const origin *o) {
     const char *key = NULL;
@@ -131,6 +147,7 @@ static status check_process(const study *s, const origin *o) {
                     named_table_name(&time_grid_kinds, (int)s->generate.grid), name, known);
         return LOCATED(o, "generate.grid", "diffusion.process");
     }
+    if (check_grid(s, o) != ST_OK) return ST_USAGE;
     if (process == PROCESS_DDPM && s->generate.grid == GRID_UNIFORM &&
         s->generate.steps > s->diffusion.steps) {
         status_fail(ST_USAGE,

@@ -260,7 +260,8 @@ const study_key study_keys[] = {
     CHOICE(generate, sampler, sampler_kinds, "ddim", "sampling algorithm"),
     {ENUM_PLACE(generate, grid), .kind = STUDY_CHOICE, .choices = &time_grid_kinds,
      .initial = "uniform", .later = true,
-     .help = "times of the sampler steps; log-snr and karras: ddpm and edm, uniform: not edm"},
+     .help = "times of the sampler steps; log-snr and karras: ddpm and edm, uniform: not edm; "
+             "consistency: with the sampler of this name alone"},
     INTEGER(generate, steps, 1, 10000, "50",
             "sampler steps; ddpm on a uniform grid: at most diffusion.steps"),
     {PLACE(generate, guidance), .kind = STUDY_REAL, .count = 1, .low = 0, .high = 50,
