@@ -123,6 +123,38 @@ static status check_chain(const study *s, const origin *o) {
     return LOCATED(o, key, "diffusion.process");
 }
 
+/* Checks that what is distilled is what is sampled, and can be. */
+static status check_distil(const study *s, const origin *o) {
+    const char *kind = named_table_name(&distil_kinds, (int)s->distil.kind);
+    const bool sampled = s->generate.sampler == SAMPLER_CONSISTENCY;
+    if ((s->distil.kind != DISTIL_OFF) != sampled) {
+        status_fail(ST_USAGE,
+                    sampled ? "generate.sampler consistency needs a distil.kind that trains for "
+                              "it, and it is %s"
+                            : "distil.kind %s is sampled with generate.sampler consistency and "
+                              "generate.grid consistency",
+                    kind);
+        return LOCATED(o, "distil.kind", "generate.sampler");
+    }
+    if (s->distil.kind == DISTIL_OFF) return ST_OK;
+    if (s->diffusion.process == PROCESS_DDPM && s->diffusion.objective == OBJECTIVE_X0) {
+        status_fail(ST_USAGE,
+                    "distil.kind %s needs a prediction that becomes the image where there "
+                    "is no noise; take diffusion.objective v or eps",
+                    kind);
+        return LOCATED(o, "distil.kind", "diffusion.objective");
+    }
+    if (s->diffusion.variance == VARIANCE_LEARNED || s->evaluate.bound_slices > 0) {
+        status_fail(ST_USAGE,
+                    "distil.kind %s ends the Markov chain, whose variances "
+                    "diffusion.variance learns and whose bound evaluate.bound_slices "
+                    "measures",
+                    kind);
+        return LOCATED(o, "distil.kind", "diffusion.variance", "evaluate.bound_slices");
+    }
+    return ST_OK;
+}
+
 /* Checks what depends on the process. */
 static status check_process(const study *s, const origin *o) {
     const process_kind process = s->diffusion.process;
@@ -186,7 +218,7 @@ static status check_between_keys(const study *s, const origin *o) {
                     s->train.warmup, s->train.steps);
         return LOCATED(o, "train.warmup", "train.steps");
     }
-    if (check_process(s, o) != ST_OK) return ST_USAGE;
+    if (check_process(s, o) != ST_OK || check_distil(s, o) != ST_OK) return ST_USAGE;
     if (s->evaluate.base % 8 != 0) {
         status_fail(ST_USAGE, "evaluate.base is %" PRId64 "; it must be a multiple of 8",
                     s->evaluate.base);
