@@ -198,6 +198,17 @@ def methods(place):
                    "data.labelled=2", "train.pseudo_labels=on", "gan.steps=70")
     report(out)
     used = Page(read(out)).text
+    few = make_run(place, "few", METRICS, 7, "distil.kind=consistency-distillation", "distil.q=3",
+                   "distil.stages=5", "generate.sampler=consistency", "generate.grid=consistency",
+                   "generate.steps=2", "distil.steps=321")
+    report(few)
+    few = Page(read(few)).text
+    for words in ("by a step of Heun's method with the trained network (consistency distillation)",
+                  "(1 + exp t)) / 3^k), with k rising from 1 to 5", "RAdam (Liu et al. 2020",
+                  "Consistency models made easy", "consistency sampling (Song et al. 2023) in 2 steps",
+                  "then 40 of 321 steps of consistency-distillation", "step 40 of 800 of its distillation"):
+        assert words in few, words
+        assert words not in used, words
     plain = make_run(place, "plain", METRICS, 7, "generate.appearance=0")
     report(plain)
     other = Page(read(plain)).text

@@ -39,6 +39,28 @@ static void flow_text(FILE *f, const study *s) {
     fputs(". ", f);
 }
 
+void report_distil_text(FILE *f, const report *r) {
+    const study *s = r->stage->study;
+    if (s->distil.kind == DISTIL_OFF) return;
+    fprintf(
+        f,
+        " The averaged weights were then trained on as a consistency model (Song et al. 2023; "
+        "Geng et al. 2024): a slice seen at two noise levels r &lt; t, with ln t drawn from "
+        "N(&minus;1.1, 4), was to give the same image, by the pseudo-Huber distance (Song and "
+        "Dhariwal 2024) over t &minus; r; r was t (1 &minus; (1 + 8 / (1 + exp t)) / %g^k), with k "
+        "rising from 1 to %" PRId64 " over the steps. ",
+        s->distil.q, s->distil.stages);
+    fputs(s->distil.kind == DISTIL_CONSISTENCY_TUNING
+              ? "Both levels had the same noise and dropout (consistency tuning). "
+              : "The lower level was reached by a step of Heun's method with the trained network "
+                "(consistency distillation). ",
+          f);
+    fprintf(f,
+            "RAdam (Liu et al. 2020; peak learning rate %g, cosine decay) made %" PRId64
+            " steps; a moving average (decay %g) was kept.",
+            s->distil.lr, r->checkpoint_step, s->distil.ema);
+}
+
 void report_process_text(FILE *f, const study *s) {
     if (s->diffusion.process == PROCESS_DDPM)
         ddpm_text(f, s);
@@ -73,6 +95,9 @@ static const struct {
     [SAMPLER_UNIPC_2] = {"UniPC-2 (Zhao et al. 2023)",
                          "Zhao W et al. UniPC: a unified predictor-corrector framework for fast "
                          "sampling of diffusion models. NeurIPS 2023."},
+    [SAMPLER_CONSISTENCY] = {"consistency sampling (Song et al. 2023)",
+                             "Song Y, Dhariwal P, Chen M, Sutskever I. Consistency models. ICML "
+                             "2023."},
 };
 
 void report_sampler_text(FILE *f, const report *r) {
@@ -99,6 +124,7 @@ static void item(FILE *f, bool wanted, const char *reference) {
 void report_process_references(FILE *f, const report *r) {
     const study *s = r->stage->study;
     const bool ddpm = s->diffusion.process == PROCESS_DDPM;
+    const bool distilled = s->distil.kind != DISTIL_OFF;
     const bool flow = s->diffusion.process == PROCESS_FLOW, guided = report_guidance(r) != 1;
     item(f,
          ddpm && (s->diffusion.schedule == SCHEDULE_COSINE ||
@@ -119,6 +145,13 @@ void report_process_references(FILE *f, const report *r) {
     item(f, flow && s->diffusion.times == FLOW_LOGIT_NORMAL,
          "Esser P et al. Scaling rectified flow transformers for high-resolution image synthesis. "
          "ICML 2024.");
+    item(f, distilled,
+         "Geng Z, Pokle A, Luo W, Lin J, Kolter JZ. Consistency models made easy. "
+         "arXiv:2406.14548, 2024.");
+    item(f, distilled,
+         "Song Y, Dhariwal P. Improved techniques for training consistency models. ICLR 2024.");
+    item(f, distilled,
+         "Liu L et al. On the variance of the adaptive learning rate and beyond. ICLR 2020.");
     item(f, SAMPLERS[s->generate.sampler].reference != NULL,
          SAMPLERS[s->generate.sampler].reference);
     item(f, guided && (s->generate.interval[0] > 0 || s->generate.interval[1] < 1),
