@@ -37,6 +37,11 @@ static void flow_text(FILE *f, const study *s) {
             s->diffusion.times == FLOW_LOGIT_NORMAL ? " (Esser et al. 2024)" : "");
     if (s->diffusion.shift != 1) fprintf(f, ", shifted towards noise by %g", s->diffusion.shift);
     fputs(". ", f);
+    if (s->diffusion.shortcut == SWITCH_ON)
+        fputs(
+            "It was given the size of a step, too, and one of eight samples taught it that a step "
+            "is as good as two halves of it (shortcut model, Frans et al. 2024). ",
+            f);
 }
 
 void report_process_text(FILE *f, const study *s) {
@@ -119,6 +124,9 @@ void report_process_references(FILE *f, const report *r) {
     item(f, flow && s->diffusion.times == FLOW_LOGIT_NORMAL,
          "Esser P et al. Scaling rectified flow transformers for high-resolution image synthesis. "
          "ICML 2024.");
+    item(f, s->diffusion.shortcut == SWITCH_ON,
+         "Frans K, Hafner D, Levine S, Abbeel P. One step diffusion via shortcut models. "
+         "arXiv:2410.12557, 2024.");
     item(f, SAMPLERS[s->generate.sampler].reference != NULL,
          SAMPLERS[s->generate.sampler].reference);
     item(f, guided && (s->generate.interval[0] > 0 || s->generate.interval[1] < 1),

@@ -4,6 +4,7 @@
  */
 #include "pipeline/study/study.h"
 
+#include "model/diffusion/shortcut.h"
 #include "pipeline/study/study_yaml.h"
 
 #include <ctype.h>
@@ -107,12 +108,27 @@ static status check_chain(const study *s, const origin *o) {
     return LOCATED(o, key, "diffusion.process");
 }
 
+/* A shortcut model is sampled by the steps that it is trained for. */
+static status check_shortcut(const study *s, const origin *o) {
+    const char *key = NULL, *fits = NULL;
+    if (s->diffusion.shortcut == SWITCH_OFF) return ST_OK;
+    if (!shortcut_fits(s->generate.steps))
+        key = "generate.steps", fits = "1, 2, 4, 8, 16, 32, 64 or 128";
+    if (s->generate.grid != GRID_UNIFORM) key = "generate.grid", fits = "uniform";
+    if (s->generate.sampler != SAMPLER_EULER) key = "generate.sampler", fits = "euler";
+    if (s->diffusion.shift != 1) key = "diffusion.shift", fits = "1";
+    if (s->diffusion.process != PROCESS_FLOW) key = "diffusion.process", fits = "flow";
+    if (!key) return ST_OK;
+    status_fail(ST_USAGE, "with diffusion.shortcut on, %s must be %s", key, fits);
+    return LOCATED(o, key, "diffusion.shortcut");
+}
+
 /* Checks what depends on the process. */
 static status check_process(const study *s, const origin *o) {
     const process_kind process = s->diffusion.process;
     const char *name = named_table_name(&process_kinds, (int)process);
     char known[256];
-    if (check_chain(s, o) != ST_OK) return ST_USAGE;
+    if (check_chain(s, o) != ST_OK || check_shortcut(s, o) != ST_OK) return ST_USAGE;
     if (process != PROCESS_DDPM && s->diffusion.weight != WEIGHT_UNIFORM) {
         status_fail(ST_USAGE, "diffusion.weight min-snr is for process ddpm, not %s", name);
         return LOCATED(o, "diffusion.weight", "diffusion.process");

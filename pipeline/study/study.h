@@ -135,8 +135,9 @@ typedef struct study {
         objective_kind objective;
         loss_kind loss;
         level_weight weight;
-        flow_times times; /* this and the next: process flow */
+        flow_times times; /* this and the next two: process flow */
         double shift;
+        switch_kind shortcut;
         variance_kind variance;
     } diffusion;
     struct {

@@ -202,6 +202,9 @@ const study_key study_keys[] = {
     {PLACE(diffusion, shift), .kind = STUDY_REAL, .count = 1, .low = 0.01, .high = 100,
      .initial = "1", .later = true,
      .help = "process flow: times t become s t / (1 + (s - 1) t), more noise for larger images"},
+    LATER_CHOICE(diffusion, shortcut, switch_kinds, "off",
+                 "process flow: the network also learns large steps (shortcut model), for sampler "
+                 "euler in 1, 2, 4, ... or 128 steps"),
     LATER_CHOICE(diffusion, variance, variance_kinds, "fixed-small",
                  "of a step of the reverse process: beta tilde, beta, or learned by the network as "
                  "a second output; sampler ddpm uses it"),

@@ -86,6 +86,7 @@ static status open_data(training *t) {
     TRY(slices_open(s, &train, 1, &t->train));
     TRY(slices_open(s, &validation, 1, &t->validation));
     TRY(noising_open(s, store_labels(t->store), t->train, t->validation, &t->noising));
+    TRY(noising_add_teacher(&t->noising, t->stage, store_labels(t->store)));
     TRY(open_unlabelled(t));
 done:
     return st;
@@ -359,6 +360,7 @@ static status run_steps(training *t) {
     t->start_step = trainer_step_count(t->trainer);
     while (trainer_step_count(t->trainer) < s->train.steps) {
         trainer_report report;
+        if (t->noising.teacher) noising_set_teacher(&t->noising, trainer_ema(t->trainer));
         TRY(trainer_step(t->trainer, &feed, *t->stage->stop_requested != 0, &report));
         if (!report.skipped)
             noising_learn(&t->noising, (trainer_step_count(t->trainer) - 1) * s->train.batch,
