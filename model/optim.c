@@ -83,6 +83,21 @@ CLONED(void, ema_block, (float rate, float *restrict ema, const float *restrict 
     for (int64_t i = 0; i < n; i++) ema[i] += rate * (value[i] - ema[i]);
 }
 
+/* Changes the terms of AdamW to those of RAdam. Without a rectified step the denominator is 1. */
+static void rectify(const adamw *a, double correct2, adamw_terms *t) {
+    const double step = (double)a->step, most = 2 / (1 - a->beta2) - 1;
+    const double freedom = most - 2 * step * (1 - correct2) / correct2;
+    if (!(freedom > 5)) {
+        t->root_scale = 0;
+        t->eps = 1;
+        return;
+    }
+    const double term = sqrt((freedom - 4) * (freedom - 2) * most /
+                             ((most - 4) * (most - 2) * freedom));
+    t->step_size *= (float)term;
+    t->eps *= t->root_scale; /* PyTorch adds eps to the root before the bias correction */
+}
+
 /* m and v are the moments of the scaled gradient. The bias corrections 1 - beta^step are computed
  * in f64 once for all elements. */
 void adamw_update(const adamw *a, float *value, const float *grad, float *m, float *v,
@@ -91,7 +106,7 @@ void adamw_update(const adamw *a, float *value, const float *grad, float *m, flo
     static const uint8_t no_decay[BLOCK];
     double correct1 = -expm1((double)a->step * log(a->beta1));
     double correct2 = -expm1((double)a->step * log(a->beta2));
-    const adamw_terms t = {.scale = (float)a->scale,
+    adamw_terms t = {.scale = (float)a->scale,
                            .eps = (float)a->eps,
                            .beta1 = (float)a->beta1,
                            .one_minus_beta1 = (float)(1 - a->beta1),
@@ -101,6 +116,7 @@ void adamw_update(const adamw *a, float *value, const float *grad, float *m, flo
                            .root_scale = (float)(1 / sqrt(correct2)),
                            .decay = (float)(a->lr * a->weight_decay)};
     const float ema_rate = (float)(1 - ema_decay);
+    if (a->rectified) rectify(a, correct2, &t);
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < n; i += BLOCK) {
         int64_t count = n - i < BLOCK ? n - i : BLOCK;

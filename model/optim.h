@@ -1,8 +1,9 @@
-/* AdamW, the learning-rate schedule, the gradient norm for clipping, and the EMA of the parameters.
+/* AdamW and RAdam, the learning-rate schedule, the gradient norm for clipping, and the EMA of the parameters.
  * All of them work on the flat parameter buffer or on ranges of it. */
 #ifndef CTAUG_MODEL_OPTIM_H
 #define CTAUG_MODEL_OPTIM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Linear warm-up over `warmup` steps to `peak`, then a half cosine down to peak / 100 at step
@@ -30,9 +31,13 @@ typedef struct adamw {
     double lr, beta1, beta2, eps, weight_decay;
     int64_t step; /* the current step, counted from 1 */
     double scale; /* factor applied to the gradient: clipping, 1 / loss scale */
+    /* RAdam (Liu et al. 2020, algorithm 2): the step size is multiplied by the rectification term
+     * of the second moment's variance. While that has no more than 5 degrees of freedom (the limit
+     * of PyTorch; the paper has 4), the step is lr times the first moment. */
+    bool rectified;
 } adamw;
 
-/* One AdamW step over n parameters with decoupled weight decay (Loshchilov & Hutter 2019, Algorithm
+/* One step over n parameters with decoupled weight decay (Loshchilov & Hutter 2019, Algorithm
  * 2, without its second schedule multiplier). m and v are the first and second moments. `decay`:
  * NULL (no decay) or n bytes, 1 where weight decay applies (biases and norm gains have 0). `ema`:
  * NULL, or updated from the new values: ema += (1 - ema_decay) (value - ema). Local. */

@@ -63,6 +63,7 @@ status stage_path(const stage_context *s, const char *name, char out[PATH_SIZE])
 status ingest_stage(const stage_context *s);
 status referee_stage(const stage_context *s);
 status train_stage(const stage_context *s);
+status distil_stage(const stage_context *s);
 status gan_stage(const stage_context *s);
 status generate_stage(const stage_context *s);
 status evaluate_stage(const stage_context *s);
@@ -76,6 +77,7 @@ status repair_stage(const stage_context *s);
 /* These stages for each labelled set of the study (pipeline/stages.c). Collective. */
 status referee_sets_stage(const stage_context *s);
 status train_sets_stage(const stage_context *s);
+status distil_sets_stage(const stage_context *s);
 status gan_sets_stage(const stage_context *s);
 status generate_sets_stage(const stage_context *s);
 

@@ -16,6 +16,9 @@ status referee_sets_stage(const stage_context *s) { return cells_each(s, referee
 static status train_cell(const stage_context *s) { return costs_run(s, "train", train_stage); }
 status train_sets_stage(const stage_context *s) { return cells_each(s, train_cell); }
 
+static status distil_cell(const stage_context *s) { return costs_run(s, "distil", distil_stage); }
+status distil_sets_stage(const stage_context *s) { return cells_each(s, distil_cell); }
+
 static status gan_cell(const stage_context *s) { return costs_run(s, "gan", gan_stage); }
 status gan_sets_stage(const stage_context *s) { return cells_each(s, gan_cell); }
 
@@ -54,18 +57,21 @@ status run_stages(const stage_context *s) {
         status (*stage)(const stage_context *);
         bool of_sets; /* makes something for each labelled set: what a task runs */
     } order[] = {
-        {"ingest", ingest_stage, false},         {"referee", referee_sets_stage, true},
-        {"train", train_sets_stage, true},       {"gan", gan_sets_stage, true},
-        {"generate", generate_sets_stage, true}, {"evaluate", evaluate_stage, true},
-        {"gate", gate_first_stage, false},       {"report", report_stage, false},
+        {"ingest", ingest_stage, false},    {"referee", referee_sets_stage, true},
+        {"train", train_sets_stage, true},  {"distil", distil_sets_stage, true},
+        {"gan", gan_sets_stage, true},      {"generate", generate_sets_stage, true},
+        {"evaluate", evaluate_stage, true}, {"gate", gate_first_stage, false},
+        {"report", report_stage, false},
     };
     enum { STAGES = sizeof order / sizeof *order };
     status st = ST_OK;
     stage_context chained = *s;
     chained.chained = true;
+    const bool distilled = s->study->distil.kind != DISTIL_OFF;
     const bool with_gan = s->study->generate.painters >> PAINTER_GAN & 1;
     for (int i = 0; i < STAGES; i++) {
         if (order[i].stage == gan_sets_stage && !with_gan) continue;
+        if (order[i].stage == distil_sets_stage && !distilled) continue;
         if (s->tasks > 0 && !order[i].of_sets) continue;
         log_info(s->log, "-- %s", order[i].name);
         TRY(order[i].stage(&chained));

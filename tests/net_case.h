@@ -67,6 +67,8 @@ static inline void fill_inputs(plan *pl) {
     fill_input(pl, "x", 1, 0);
     fill_input(pl, "t", 3, 10);
     fill_input(pl, "target", 1.5, 0);
+    fill_input(pl, "rest", 1.5, 0);
+    fill_input(pl, "step", 0, 0.8);
     fill_input(pl, "labels", 0, 0);
     fill_input(pl, "class", 0, 2);
     fill_input(pl, "weight", 0, 0.5);

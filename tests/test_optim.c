@@ -1,4 +1,4 @@
-/* AdamW against values of PyTorch (golden/optim.h), the learning rate at its turning points, the
+/* AdamW and RAdam against values of PyTorch (golden/optim.h), the learning rate at its turning points, the
  * sum of squares on several numbers of threads. */
 #include "model/optim.h"
 #include "tests/golden/optim.h"
@@ -37,6 +37,26 @@ static void adamw_equals_pytorch(void **state) {
         adamw_update(&a, value, grad, m, v, decay, NULL, 0, GOLDEN_N);
         for (int i = 0; i < GOLDEN_N; i++)
             assert_true(fabs(value[i] - golden_adamw[step - 1][i]) < 5e-7);
+    }
+}
+
+/* The first steps have too few degrees of freedom for the second moment. */
+static void radam_equals_pytorch(void **state) {
+    (void)state;
+    float value[GOLDEN_N], grad[GOLDEN_N], m[GOLDEN_N] = {0}, v[GOLDEN_N] = {0};
+    for (int i = 0; i < GOLDEN_N; i++) value[i] = (float)cos(i);
+    for (int step = 1; step <= GOLDEN_RADAM_STEPS; step++) {
+        const adamw a = {.lr = 3e-3,
+                         .beta1 = 0.9,
+                         .beta2 = 0.99,
+                         .eps = 1e-8,
+                         .step = step,
+                         .scale = 100,
+                         .rectified = true};
+        for (int i = 0; i < GOLDEN_N; i++) grad[i] = (float)(gradient(step, i) / 100);
+        adamw_update(&a, value, grad, m, v, NULL, NULL, 0, GOLDEN_N);
+        for (int i = 0; i < GOLDEN_N; i++)
+            assert_true(fabs(value[i] - golden_radam[step - 1][i]) < 5e-7);
     }
 }
 
@@ -166,6 +186,7 @@ static void moving_average(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(adamw_equals_pytorch),
+        cmocka_unit_test(radam_equals_pytorch),
         cmocka_unit_test(adamw_without_decay),
         cmocka_unit_test(pieces_give_the_bits_of_the_whole),
         cmocka_unit_test(learning_rate_corners),

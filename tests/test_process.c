@@ -1,71 +1,23 @@
 /* Processes: the formulas of their papers, the distributions of training times, times between the
  * whole ones, and loss and gradient of a small network under EDM and flow against PyTorch
  * (tests/golden/process.py). */
-#include "model/diffusion/process.h"
 #include "model/diffusion/time_grid.h"
-#include "tests/net_case.h"
-#include "tests/golden/process.h"
+#include "tests/process_case.h"
 
 #include "model/metric/normal.h"
 
 #include <stdio.h>
 
-enum { PIXELS = SIZE * SIZE, N = 200 };
+enum { N = 200 };
 
-static const double SIGMA_DATA = 0.6;
-
-static process open_process(process_settings set) {
-    process p;
-    set.steps = 1000;
-    set.schedule = SCHEDULE_COSINE;
-    if (set.shift == 0) set.shift = 1;
-    set.sigma_data = SIGMA_DATA;
-    assert_int_equal(process_open(&set, &p), ST_OK);
-    return p;
-}
-
-/* The formula of tests/golden/process.py. */
-static void wave(float *out, int64_t n, double start, double factor) {
-    for (int64_t i = 0; i < n; i++) out[i] = (float)(factor * sin(start + 0.7 * (double)i));
-}
-
-/* The network of tests/golden/process.py. */
-static net describe(void) {
-    enum { WIDTH = 16 };
-    net n;
-    assert_int_equal(graph_create(&n.g), ST_OK);
-    node x = graph_input(n.g, "x", TYPE_F32, SIZE, SIZE, 1);
-    node t = graph_input(n.g, "t", TYPE_F32, 1, 1, 1);
-    node e = graph_linear(n.g, "t", graph_sinusoid(n.g, t, WIDTH, 1), WIDTH, INIT_UNIFORM);
-    node h = graph_conv(n.g, "a", x, WIDTH, 3, 1, INIT_UNIFORM);
-    e = graph_linear(n.g, "e", graph_silu(n.g, e), 2 * WIDTH, INIT_UNIFORM);
-    h = graph_norm(n.g, "n", h, 8, e, true);
-    n.out = graph_conv(n.g, "b", h, 1, 3, 1, INIT_UNIFORM);
+/* Loss and gradient of two samples at the times given. */
+static void compare_at(const golden_process *golden, const process *p, const double *times) {
+    net n = describe_network();
     add_loss(&n, SIZE, 1, LOSS_L2);
-    return n;
-}
-
-static float *input(plan *pl, const char *name) {
-    tensor in;
-    assert_int_equal(plan_input(pl, name, &in), ST_OK);
-    return in.at;
-}
-
-/* Loss and gradient of two samples at the times given, the data and noise those of the script. */
-static void compare_with(const golden_process *golden, const process *p, const double *times) {
-    net n = describe();
-    params *all = NULL;
-    float data[BATCH * PIXELS], noise[BATCH * PIXELS], along[2 * 16 * 16];
-    assert_int_equal(params_create(n.g, &all), ST_OK);
-    assert_int_equal(all->count, GOLDEN_PARAMS);
-    for (int64_t k = 0; k < all->count; k++) {
-        const param *q = &all->list[k];
-        const int64_t fan = q->rank == 4 ? 9 * q->shape[1] : q->shape[q->rank - 1];
-        wave(all->value + q->offset, q->count, (double)(k + 1), 1 / sqrt((double)fan));
-    }
+    params *all = golden_params(&n);
     plan *pl = make_plan(&n, all, ENGINE_REFERENCE, true);
-    wave(data, BATCH * PIXELS, 31, SIGMA_DATA * sqrt(2));
-    wave(noise, BATCH * PIXELS, 57, sqrt(2));
+    float data[BATCH * PIXELS], noise[BATCH * PIXELS];
+    golden_data(data, noise);
     for (int b = 0; b < BATCH; b++) {
         const noise_level at = process_level(p, times[b]);
         const float *x0 = data + b * PIXELS, *e = noise + b * PIXELS;
@@ -76,21 +28,7 @@ static void compare_with(const golden_process *golden, const process *p, const d
         input(pl, "t")[b] = (float)at.time;
         input(pl, "weight")[b] = (float)process_weight(p, &at);
     }
-    assert_float_equal(loss_of(pl, &n) / golden->loss, 1, 1e-5);
-    assert_int_equal(plan_backward(pl, NULL, NULL), ST_OK);
-    for (int64_t k = 0; k < all->count; k++) {
-        const param *q = &all->list[k];
-        const float *g = all->grad + q->offset;
-        double square = 0, sum = 0;
-        wave(along, q->count, 5, 1);
-        for (int64_t i = 0; i < q->count; i++) {
-            square += (double)g[i] * (double)g[i];
-            sum += (double)g[i] * (double)along[i];
-        }
-        const double norm = golden->gradient[k][0];
-        assert_float_equal(sqrt(square), norm, 2e-5 * norm);
-        assert_float_equal(sum, golden->gradient[k][1], 5e-5 * norm * sqrt((double)q->count));
-    }
+    compare_with(golden, &n, pl, all);
     plan_destroy(pl);
     params_destroy(all);
     graph_destroy(n.g);
@@ -99,10 +37,10 @@ static void compare_with(const golden_process *golden, const process *p, const d
 static void loss_and_gradient_are_those_of_pytorch(void **state) {
     (void)state;
     process p = open_process((process_settings){.kind = PROCESS_EDM});
-    compare_with(&golden_edm, &p, (const double[]){0.05, 3.5});
+    compare_at(&golden_edm, &p, (const double[]){0.05, 3.5});
     process_free(&p);
     p = open_process((process_settings){.kind = PROCESS_FLOW});
-    compare_with(&golden_flow, &p, (const double[]){0.2, 0.85});
+    compare_at(&golden_flow, &p, (const double[]){0.2, 0.85});
     process_free(&p);
 }
 
@@ -292,6 +230,29 @@ static void grids_are_even(void **state) {
     process_free(&p);
 }
 
+/* From the highest noise to 0.8 in equal factors, for every process; one step is from the highest.
+ */
+static void grid_of_consistency(void **state) {
+    (void)state;
+    static const double high[] = {[PROCESS_EDM] = 80, [PROCESS_FLOW] = 80};
+    for (int kind = 0; kind <= PROCESS_FLOW; kind++) {
+        process p = open_process((process_settings){.kind = (process_kind)kind});
+        const double from = kind == PROCESS_DDPM ? exp(5.1) : high[kind];
+        for (int64_t steps = 1; steps <= 4; steps++) {
+            double times[5];
+            assert_int_equal(time_grid_fill(&p, GRID_CONSISTENCY, steps, times), ST_OK);
+            for (int64_t k = 0; k < steps; k++) {
+                const noise_level at = process_level(&p, times[k]);
+                const double share = k == 0 ? 0 : (double)k / (double)(steps - 1);
+                const double ratio = from * pow(0.8 / from, share);
+                assert_true(fabs(at.sigma / at.alpha / ratio - 1) < 1e-6);
+            }
+            assert_true(times[steps] == 0);
+        }
+        process_free(&p);
+    }
+}
+
 static void faults_are_refused(void **state) {
     (void)state;
     const process_settings wrong[] = {{.kind = PROCESS_EDM, .sigma_data = 0},
@@ -316,6 +277,7 @@ int main(void) {
         cmocka_unit_test(min_snr_is_one_weight_of_x0),
         cmocka_unit_test(frames_are_straight),
         cmocka_unit_test(grids_are_even),
+        cmocka_unit_test(grid_of_consistency),
         cmocka_unit_test(faults_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

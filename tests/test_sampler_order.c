@@ -272,7 +272,9 @@ static void bytes_do_not_depend_on_the_batch(void **state) {
         process p = open_process((process_kind)kind);
         for (int sampler = 0; sampler < sampler_kinds.count; sampler++) {
             if (!sampler_fits((sampler_kind)sampler, (process_kind)kind)) continue;
-            sampling how = how_to(&p, (sampler_kind)sampler, grids[kind], 7);
+            const bool consistency = sampler == SAMPLER_CONSISTENCY;
+            sampling how =
+                how_to(&p, (sampler_kind)sampler, consistency ? GRID_CONSISTENCY : grids[kind], 7);
             oracle o = {.process = &p, .batch = 3};
             how.eta = 0.5;
             assert_int_equal(sampler_run(&how, denoise, &o, index, 3, DIM, x), ST_OK);
@@ -285,7 +287,7 @@ static void bytes_do_not_depend_on_the_batch(void **state) {
         }
         process_free(&p);
     }
-    assert_int_equal(tried, 10 + 8 + 3);
+    assert_int_equal(tried, 11 + 9 + 4);
 }
 
 /* Steps of one evaluation call the network once, those of two twice, except the last. */
@@ -295,7 +297,8 @@ static void evaluations_are_counted(void **state) {
     process p = open_process(PROCESS_EDM);
     for (int sampler = 0; sampler < sampler_kinds.count; sampler++) {
         if (!sampler_fits((sampler_kind)sampler, PROCESS_EDM)) continue;
-        const sampling how = how_to(&p, (sampler_kind)sampler, GRID_KARRAS, 10);
+        const time_grid_kind grid = sampler == SAMPLER_CONSISTENCY ? GRID_CONSISTENCY : GRID_KARRAS;
+        const sampling how = how_to(&p, (sampler_kind)sampler, grid, 10);
         const bool twice = sampler == SAMPLER_HEUN || sampler == SAMPLER_MIDPOINT;
         assert_int_equal(sample(&how, BATCH, x), twice ? 19 : sampler == SAMPLER_PLMS ? 11 : 10);
     }
@@ -311,9 +314,10 @@ static void what_does_not_fit_is_refused(void **state) {
     for (int sampler = 0; sampler < sampler_kinds.count; sampler++)
         for (int grid = 0; grid < time_grid_kinds.count; grid++) {
             const sampling how = how_to(&p, (sampler_kind)sampler, (time_grid_kind)grid, 4);
-            const bool fits = (sampler == SAMPLER_EULER || sampler == SAMPLER_HEUN ||
-                               sampler == SAMPLER_MIDPOINT) &&
-                              (grid == GRID_UNIFORM || grid == GRID_QUADRATIC);
+            const bool solver =
+                sampler == SAMPLER_EULER || sampler == SAMPLER_HEUN || sampler == SAMPLER_MIDPOINT;
+            const bool fits = solver ? grid == GRID_UNIFORM || grid == GRID_QUADRATIC
+                                     : sampler == SAMPLER_CONSISTENCY && grid == GRID_CONSISTENCY;
             assert_int_equal(sampler_run(&how, denoise, &o, &index, 1, DIM, x),
                              fits ? ST_OK : ST_USAGE);
         }

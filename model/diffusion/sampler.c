@@ -29,12 +29,17 @@ static const struct row {
     [SAMPLER_DPM_2M] = {"dpm-solver++-2m", sampler_dpm_2m, 1, DDPM | EDM},
     [SAMPLER_DPM_2M_SDE] = {"dpm-solver++-2m-sde", sampler_dpm_2m_sde, 1, DDPM | EDM},
     [SAMPLER_UNIPC_2] = {"unipc-2", sampler_unipc_2, 3, DDPM | EDM},
+    [SAMPLER_CONSISTENCY] = {"consistency", sampler_consistency, 0, DDPM | EDM | FLOW},
 };
 
 const named_table sampler_kinds = NAMED_TABLE("sampler", TABLE);
 
 bool sampler_fits(sampler_kind kind, process_kind process) {
     return TABLE[kind].fits >> process & 1;
+}
+
+bool sampler_fits_grid(sampler_kind kind, time_grid_kind grid) {
+    return (kind == SAMPLER_CONSISTENCY) == (grid == GRID_CONSISTENCY);
 }
 
 static status check(const sampling *how) {
@@ -44,6 +49,9 @@ static status check(const sampling *how) {
     if (!sampler_fits(how->sampler, process))
         TRY(status_fail(ST_USAGE, "sampler %s does not fit process %s", TABLE[how->sampler].name,
                         named_table_name(&process_kinds, (int)process)));
+    if (!sampler_fits_grid(how->sampler, how->grid))
+        TRY(status_fail(ST_USAGE, "sampler %s does not fit time grid %s", TABLE[how->sampler].name,
+                        named_table_name(&time_grid_kinds, (int)how->grid)));
     if (how->process->set.shortcut &&
         (how->sampler != SAMPLER_EULER || how->grid != GRID_UNIFORM || !shortcut_fits(how->steps)))
         TRY(status_fail(ST_USAGE,
@@ -129,10 +137,10 @@ static void state_free(sampler_state *s) {
     for (int k = 0; k < SAMPLER_KEPT; k++) free(s->kept[k]);
 }
 
-/* x at the first level: noise, of standard deviation 1 where alpha and sigma are on a circle or a
- * line between data and noise, and sigma where noise is added to data. */
+/* x at the first level: noise alone, of standard deviation sigma. That of a ddpm is taken for 1,
+ * which its last level misses by as little as its schedule leaves of the data. */
 static void begin(sampler_state *s, const noise_level *first) {
-    const double spread = s->how->process->set.kind == PROCESS_EDM ? first->sigma : 1;
+    const double spread = s->how->process->set.kind == PROCESS_DDPM ? 1 : first->sigma;
     for (int64_t b = 0; b < s->batch; b++)
         draw_normal(s->how, s->index[b], 0, s->x + b * s->n, s->n);
     for (int64_t i = 0; spread != 1 && i < s->count; i++)

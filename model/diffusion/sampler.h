@@ -33,14 +33,20 @@ typedef enum sampler_kind {
                                 first step is Heun's, the next two have two and three; order 2 */
     SAMPLER_DPM_2M,          /* DPM-Solver++(2M), Lu et al. 2022b, algorithm 2; order 2 */
     SAMPLER_DPM_2M_SDE,      /* SDE-DPM-Solver++(2M), the same paper */
-    SAMPLER_UNIPC_2          /* Zhao et al. 2023, UniPC-2 with B(h) = e^h - 1; order 3: that of its
+    SAMPLER_UNIPC_2,         /* Zhao et al. 2023, UniPC-2 with B(h) = e^h - 1; order 3: that of its
                                 predictor is 2, the corrector adds 1 */
+    SAMPLER_CONSISTENCY      /* Song et al. 2023, algorithm 1: x_0 at once, then noise again, for
+                                networks that predict the end of the path (consistency.h) */
 } sampler_kind;
 
 extern const named_table sampler_kinds;
 
 /* Whether the sampler is defined for the process. Local. */
 bool sampler_fits(sampler_kind kind, process_kind process);
+
+/* Whether the sampler takes the times of this grid: SAMPLER_CONSISTENCY those of GRID_CONSISTENCY,
+ * no other sampler those. Local. */
+bool sampler_fits_grid(sampler_kind kind, time_grid_kind grid);
 
 typedef struct sampling {
     sampler_kind sampler;

@@ -84,3 +84,8 @@ status sampler_euler_ancestral(sampler_state *s) {
     const step_rule rule = posterior(&s->at, &s->to);
     return take_step(s, &rule, NULL);
 }
+
+status sampler_consistency(sampler_state *s) {
+    const step_rule rule = {.x0 = s->to.alpha, .noise = s->to.sigma};
+    return take_step(s, &rule, NULL);
+}

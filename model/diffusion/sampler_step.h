@@ -50,6 +50,7 @@ status sampler_ddpm(sampler_state *s);
 status sampler_ddim(sampler_state *s);
 status sampler_euler(sampler_state *s);
 status sampler_euler_ancestral(sampler_state *s);
+status sampler_consistency(sampler_state *s);
 /* sampler_slope.c */
 status sampler_heun(sampler_state *s);
 status sampler_midpoint(sampler_state *s);

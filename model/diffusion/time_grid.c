@@ -5,6 +5,7 @@
 #include <math.h>
 
 static const double RHO = 7; /* of Karras et al. */
+static const double LAST_NOISE = 0.8;
 
 /* A row gives the time of point k < steps; the last point is 0. `from_1_to_0` falls evenly from 1
  * at k = 0 to 0 at k = steps - 1. */
@@ -43,6 +44,10 @@ static double karras(const process *p, int64_t k, int64_t steps) {
     return by_power(p, k, steps, RHO);
 }
 
+static double consistency(const process *p, int64_t k, int64_t steps) {
+    return process_time_of(p, LAST_NOISE * pow(p->high / LAST_NOISE, from_1_to_0(k, steps)));
+}
+
 enum { DDPM = 1 << PROCESS_DDPM, EDM = 1 << PROCESS_EDM, FLOW = 1 << PROCESS_FLOW };
 
 static const struct row {
@@ -52,7 +57,8 @@ static const struct row {
 } TABLE[] = {[GRID_UNIFORM] = {"uniform", uniform, DDPM | FLOW},
              [GRID_QUADRATIC] = {"quadratic", quadratic, DDPM | EDM | FLOW},
              [GRID_LOG_SNR] = {"log-snr", log_snr, DDPM | EDM},
-             [GRID_KARRAS] = {"karras", karras, DDPM | EDM}};
+             [GRID_KARRAS] = {"karras", karras, DDPM | EDM},
+             [GRID_CONSISTENCY] = {"consistency", consistency, DDPM | EDM | FLOW}};
 
 const named_table time_grid_kinds = NAMED_TABLE("time grid", TABLE);
 

@@ -21,9 +21,10 @@ static volatile int stop_requested;
 static const char run_help[] =
     "usage: ctaug run STUDY.yaml [--set key=value ...]\n"
     "\n"
-    "Runs all stages: ingest, referee, train, gan, generate, evaluate, gate, report. Stages whose\n"
-    "output is published and current are skipped, and so are referee and gan if nothing needs\n"
-    "them; a stopped or killed run resumes from its last checkpoint.\n"
+    "Runs all stages: ingest, referee, train, distil, gan, generate, evaluate, gate, report. "
+    "Stages\n"
+    "whose output is published and current are skipped, and so are referee, distil and gan if\n"
+    "nothing needs them; a stopped or killed run resumes from its last checkpoint.\n"
     "\n"
     "  ctaug run head.yaml\n"
     "  mpirun -n 2 ctaug run head.yaml --set train.steps=5000 --set out=runs/longer\n"
@@ -85,6 +86,17 @@ static const char train_help[] =
     "Resumes from the newest checkpoint of the same study.\n"
     "\n"
     "  mpirun -n 4 ctaug train head.yaml --set train.batch=32\n";
+
+static const char distil_help[] =
+    "usage: ctaug distil STUDY.yaml [--set key=value ...]\n"
+    "\n"
+    "With distil.kind, trains the diffusion model on from its last checkpoint, so that it samples\n"
+    "in one or two steps; checkpoints in <out>/distil, previews in <out>/previews.\n"
+    "Resumes from the newest checkpoint of the same study.\n"
+    "\n"
+    "  mpirun -n 4 ctaug distil head.yaml --set distil.kind=consistency-tuning \\\n"
+    "      --set generate.sampler=consistency --set generate.grid=consistency --set "
+    "generate.steps=2\n";
 
 static const char gan_help[] =
     "usage: ctaug gan STUDY.yaml [--set key=value ...]\n"
@@ -163,6 +175,8 @@ static const verb verbs[] = {
     {"ingest", "read DICOM into a store", ingest_help, ingest_stage, NULL},
     {"referee", "train a segmenter that other stages use", referee_help, referee_sets_stage, NULL},
     {"train", "train the diffusion model on the store", train_help, train_sets_stage, NULL},
+    {"distil", "train the model on, for sampling in few steps", distil_help, distil_sets_stage,
+     NULL},
     {"gan", "train the GAN, a baseline, on the store", gan_help, gan_sets_stage, NULL},
     {"generate", "sample synthetic volumes from the model", generate_help, generate_sets_stage,
      NULL},

@@ -170,6 +170,7 @@ static bool is_ours(const char *name) {
                                        "referee",
                                        "pseudo",
                                        "gan",
+                                       "distil",
                                        "gate",
                                        "ingest-files.json",
                                        "ingest.json",
@@ -269,7 +270,8 @@ static void print_how_to_continue(const comm *c, const char *verb, const argumen
 
 /* ST_USAGE if the study has no labelled sets that tasks could share, or fewer than tasks. Local. */
 static status check_task(const study *s, const arguments *a, const char *verb) {
-    static const char *const verbs[] = {"run", "referee", "train", "gan", "generate", "evaluate"};
+    static const char *const verbs[] = {"run", "referee",  "train",   "distil",
+                                        "gan", "generate", "evaluate"};
     bool known = false;
     if (a->tasks == 0) return ST_OK;
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) known |= strcmp(verb, verbs[i]) == 0;

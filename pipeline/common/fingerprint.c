@@ -1,5 +1,5 @@
-/* The chain of fingerprints: store, referee, pseudo-labels, training, synthetic store, metrics.
- * Each includes those it follows from. */
+/* The chain of fingerprints: store, referee, pseudo-labels, training, distillation, synthetic
+ * store, metrics. Each includes those it follows from. */
 #include "pipeline/common/fingerprint.h"
 
 #include "model/net/segnet.h"
@@ -40,6 +40,23 @@ status fingerprint_of_training(const study *s, const char *store, char hex[SHA25
     snprintf(upstream, sizeof upstream, "%s%s%s%s", store, micro_batch, *pseudo ? " pseudo " : "",
              pseudo);
     TRY(study_fingerprint(s, sections, sizeof sections / sizeof *sections, upstream, hex));
+done:
+    return st;
+}
+
+status fingerprint_of_distillation(const study *s, const char *training, char hex[SHA256_HEX]) {
+    static const char *const sections[] = {"distil"};
+    return study_fingerprint(s, sections, 1, training, hex);
+}
+
+status fingerprint_of_denoiser(const study *s, const char *store, char hex[SHA256_HEX]) {
+    status st = ST_OK;
+    char training[SHA256_HEX];
+    TRY(fingerprint_of_training(s, store, training));
+    if (s->distil.kind == DISTIL_OFF)
+        memcpy(hex, training, sizeof training);
+    else
+        TRY(fingerprint_of_distillation(s, training, hex));
 done:
     return st;
 }
@@ -139,8 +156,11 @@ static status check_painted(const study *s, const store *real, const store *synt
     bool gaussian = by && strcmp(by, named_table_name(&painter_kinds, PAINTER_GAUSSIAN)) == 0;
     bool gan = by && strcmp(by, named_table_name(&painter_kinds, PAINTER_GAN)) == 0;
     *checkpoint_step = json_integer_value(json_object_get(from, "checkpoint_step"));
-    TRY(fingerprint_of_training(s, store_manifest(real)->seal, training));
-    if (gan) TRY(fingerprint_of_gan(s, training, training));
+    if (gan) {
+        TRY(fingerprint_of_training(s, store_manifest(real)->seal, training));
+        TRY(fingerprint_of_gan(s, training, training));
+    } else
+        TRY(fingerprint_of_denoiser(s, store_manifest(real)->seal, training));
     if (gaussian)
         TRY(fingerprint_of_gaussian(s, store_manifest(real)->seal, expected));
     else

@@ -19,6 +19,13 @@ status fingerprint_of_pseudo(const study *s, const char *store, char hex[SHA256_
  * pseudo-labels. Local. */
 status fingerprint_of_training(const study *s, const char *store, char hex[SHA256_HEX]);
 
+/* Fingerprint of the distillation of a denoiser; training: that of its training. Local. */
+status fingerprint_of_distillation(const study *s, const char *training, char hex[SHA256_HEX]);
+
+/* Fingerprint of the training whose checkpoints sample the store with the seal `store`: of the
+ * distillation, or without one of the training. Local. */
+status fingerprint_of_denoiser(const study *s, const char *store, char hex[SHA256_HEX]);
+
 /* Fingerprint of the training of the GAN; training: that of the diffusion model, with which it
  * shares data, network and the settings of `train`. Local. */
 status fingerprint_of_gan(const study *s, const char *training, char hex[SHA256_HEX]);

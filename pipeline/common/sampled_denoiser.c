@@ -1,30 +1,27 @@
 /* Finds the checkpoint by the provenance of the store. */
 #include "pipeline/common/sampled_denoiser.h"
 
-#include "pipeline/common/fingerprint.h"
+#include "pipeline/common/denoiser_source.h"
 #include "pipeline/trainer/trainer.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 /* ST_INPUT unless the checkpoint is among those of this training. Collective. */
-static status find_checkpoint(const stage_context *s, const store *real, const char *checkpoints,
-                              int64_t step, const char *seal) {
+static status find_checkpoint(const stage_context *s, const denoiser_source *from, int64_t step,
+                              const char *seal) {
     status st = ST_OK;
-    char training[SHA256_HEX];
     checkpoint_kept *kept = NULL;
     int64_t count = 0;
     bool there = false;
-    TRY(comm_agree(s->comm,
-                   fingerprint_of_training(s->study, store_manifest(real)->seal, training)));
-    TRY(trainer_kept(s->comm, checkpoints, training, &kept, &count));
+    TRY(trainer_kept(s->comm, from->folder, from->fingerprint, &kept, &count));
     for (int64_t k = 0; k < count && seal; k++)
         there |= kept[k].step == step && strcmp(kept[k].seal, seal) == 0;
     if (!there)
         st = status_fail(ST_INPUT,
                          "%s lacks the checkpoint of step %" PRId64
                          " that painted the synthetic volumes: run ctaug generate first",
-                         checkpoints, step);
+                         from->folder, step);
 done:
     free(kept);
     return st;
@@ -34,15 +31,14 @@ status sampled_denoiser_open(const stage_context *s, const store *real, const st
                              int64_t batch, denoiser **out) {
     status st = ST_OK;
     denoiser *d = NULL;
-    char checkpoints[PATH_SIZE];
+    denoiser_source source;
     const json_t *from = json_object_get(store_manifest(synthetic)->detail, "provenance");
     const int64_t step = json_integer_value(json_object_get(from, "checkpoint_step"));
     *out = NULL;
-    TRY(stage_path(s, "checkpoints", checkpoints));
-    TRY(find_checkpoint(s, real, checkpoints, step,
-                        json_string_value(json_object_get(from, "checkpoint"))));
+    TRY(comm_agree(s->comm, denoiser_source_of(s, store_manifest(real)->seal, &source)));
+    TRY(find_checkpoint(s, &source, step, json_string_value(json_object_get(from, "checkpoint"))));
     st = denoiser_open(s, store_labels(real), batch, &d);
-    if (st == ST_OK) st = denoiser_load(d, checkpoints, step);
+    if (st == ST_OK) st = denoiser_load(d, source.folder, step);
     TRY(comm_agree(s->comm, st));
     if (study_chooses_guidance(s->study))
         denoiser_choose(d, json_integer_value(json_object_get(from, "sampler_steps")),

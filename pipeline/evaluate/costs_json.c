@@ -38,6 +38,7 @@ status costs_json(const stage_context *stage, const all_results *all, const dist
         const char *entry, *what;
     } parts[] = {{"referee", "referee"},
                  {"train", "training of the diffusion model"},
+                 {"distil", "distillation"},
                  {"gan", "training of the GAN"},
                  {"generate", "sampling"}};
     status st = ST_OK;

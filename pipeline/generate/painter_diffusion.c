@@ -1,4 +1,5 @@
-/* The painter `diffusion`: samples the denoiser with the EMA parameters of the newest checkpoint;
+/* The painter `diffusion`: samples the denoiser with the EMA parameters of the newest checkpoint
+ * (pipeline/common/denoiser_source.h);
  * with generate.guidance: auto with those, and with the guidance and the steps, that are chosen on
  * validation patients (pipeline/generate/guidance.h).
  */
@@ -6,6 +7,7 @@
 
 #include "io/alloc.h"
 #include "pipeline/common/denoiser.h"
+#include "pipeline/common/denoiser_source.h"
 #include "pipeline/common/fingerprint.h"
 #include "pipeline/generate/guidance.h"
 #include "pipeline/trainer/trainer.h"
@@ -15,7 +17,7 @@
 
 typedef struct diffusion_painter {
     const painter_inputs *in;
-    char checkpoints[PATH_SIZE];
+    denoiser_source from;
     int64_t step;                /* of the checkpoint */
     char checkpoint[SHA256_HEX]; /* its seal */
     int64_t steps;               /* of the sampler */
@@ -27,14 +29,13 @@ typedef struct diffusion_painter {
 } diffusion_painter;
 
 /* Local. */
-static status create(const painter_inputs *in, void **self, char training[SHA256_HEX]) {
+static status create(const painter_inputs *in, void **self) {
     status st = ST_OK;
     diffusion_painter *p = NULL;
     TRY(array_alloc(&p, 1, sizeof *p, "a painter"));
     p->in = in;
     *self = p;
-    TRY(stage_path(in->stage, "checkpoints", p->checkpoints));
-    TRY(fingerprint_of_training(in->stage->study, store_manifest(in->stores.real)->seal, training));
+    TRY(denoiser_source_of(in->stage, store_manifest(in->stores.real)->seal, &p->from));
 done:
     return st;
 }
@@ -42,34 +43,34 @@ done:
 static status find(const painter_inputs *in, void **self, char fingerprint[SHA256_HEX]) {
     status st = ST_OK;
     const stage_context *s = in->stage;
-    char training[SHA256_HEX];
     checkpoint_choice found;
     *self = NULL;
-    TRY(comm_agree(s->comm, create(in, self, training)));
+    TRY(comm_agree(s->comm, create(in, self)));
     diffusion_painter *p = *self;
-    TRY(trainer_find(s->comm, p->checkpoints, training, s->log, &found));
+    const denoiser_source *from = &p->from;
+    TRY(trainer_find(s->comm, from->folder, from->fingerprint, s->log, &found));
     p->step = found.step;
     memcpy(p->checkpoint, found.seal, sizeof p->checkpoint);
     if (p->step < 0) {
-        st = status_fail(ST_INPUT, "%s holds no checkpoint of this study: run ctaug train first",
-                         p->checkpoints);
+        st = status_fail(ST_INPUT, "%s holds no checkpoint of this study: run ctaug %s first",
+                         from->folder, from->verb);
         goto done;
     }
-    if (p->step < s->study->train.steps && comm_rank(s->comm) == 0)
+    if (p->step < from->steps && comm_rank(s->comm) == 0)
         log_warning(s->log,
                     "the newest checkpoint is of step %" PRId64 " of %" PRId64
                     ": training is not finished",
-                    p->step, s->study->train.steps);
+                    p->step, from->steps);
     p->steps = s->study->generate.steps;
     p->guidance = s->study->generate.guidance;
     if (study_chooses_guidance(s->study)) {
-        TRY(guidance_choose(in, p->checkpoints, training, &p->choice));
+        TRY(guidance_choose(in, from->folder, from->fingerprint, &p->choice));
         p->step = p->choice.step;
         memcpy(p->checkpoint, p->choice.checkpoint, sizeof p->checkpoint);
         p->steps = p->choice.steps;
         p->guidance = p->choice.guidance;
     }
-    TRY(comm_agree(s->comm, fingerprint_of_synthetic(s->study, training, p->checkpoint,
+    TRY(comm_agree(s->comm, fingerprint_of_synthetic(s->study, from->fingerprint, p->checkpoint,
                                                      p->choice.seal, fingerprint)));
 done:
     return st;
@@ -80,7 +81,7 @@ static status open_denoiser(void *self) {
     diffusion_painter *p = self;
     const stage_context *s = p->in->stage;
     TRY(denoiser_open(s, store_labels(p->in->stores.real), s->study->generate.batch, &p->denoiser));
-    TRY(denoiser_load(p->denoiser, p->checkpoints, p->step));
+    TRY(denoiser_load(p->denoiser, p->from.folder, p->step));
     denoiser_choose(p->denoiser, p->steps, p->guidance);
     if (s->study->generate.appearance > 0) TRY(appearances_measure(p->in, &p->looks));
 done:

@@ -78,6 +78,9 @@ static const struct {
     [SAMPLER_UNIPC_2] = {"UniPC-2 (Zhao et al. 2023)",
                          "Zhao W et al. UniPC: a unified predictor-corrector framework for fast "
                          "sampling of diffusion models. NeurIPS 2023."},
+    [SAMPLER_CONSISTENCY] = {"consistency sampling (Song et al. 2023)",
+                             "Song Y, Dhariwal P, Chen M, Sutskever I. Consistency models. ICML "
+                             "2023."},
 };
 
 void report_sampler_text(FILE *f, const report *r) {

@@ -89,6 +89,22 @@ static bool fits_grid(int row, process_kind process) {
     return time_grid_fits((time_grid_kind)row, process);
 }
 
+/* Checks that sampler and grid fit each other. */
+static status check_grid(const study *s, const origin *o) {
+    const sampler_kind sampler = s->generate.sampler;
+    if (sampler_fits_grid(sampler, s->generate.grid)) return ST_OK;
+    char known[256];
+    size_t used = 0;
+    for (int k = 0; k < time_grid_kinds.count && used < sizeof known; k++)
+        if (sampler_fits_grid(sampler, (time_grid_kind)k) && fits_grid(k, s->diffusion.process))
+            used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "",
+                                     named_table_name(&time_grid_kinds, k));
+    status_fail(ST_USAGE, "generate.grid %s does not fit generate.sampler %s; take one of %s",
+                named_table_name(&time_grid_kinds, (int)s->generate.grid),
+                named_table_name(&sampler_kinds, (int)sampler), known);
+    return LOCATED(o, "generate.grid", "generate.sampler");
+}
+
 /* The variational bound is that of the Markov chain. */
 static status check_chain(const study *s, const origin *o) {
     const char *key = NULL;
@@ -123,6 +139,38 @@ static status check_shortcut(const study *s, const origin *o) {
     return LOCATED(o, key, "diffusion.shortcut");
 }
 
+/* Checks that what is distilled is what is sampled, and can be. */
+static status check_distil(const study *s, const origin *o) {
+    const char *kind = named_table_name(&distil_kinds, (int)s->distil.kind);
+    const bool sampled = s->generate.sampler == SAMPLER_CONSISTENCY;
+    if ((s->distil.kind != DISTIL_OFF) != sampled) {
+        status_fail(ST_USAGE,
+                    sampled ? "generate.sampler consistency needs a distil.kind that trains for "
+                              "it, and it is %s"
+                            : "distil.kind %s is sampled with generate.sampler consistency and "
+                              "generate.grid consistency",
+                    kind);
+        return LOCATED(o, "distil.kind", "generate.sampler");
+    }
+    if (s->distil.kind == DISTIL_OFF) return ST_OK;
+    if (s->diffusion.process == PROCESS_DDPM && s->diffusion.objective == OBJECTIVE_X0) {
+        status_fail(ST_USAGE,
+                    "distil.kind %s needs a prediction that becomes the image where there "
+                    "is no noise; take diffusion.objective v or eps",
+                    kind);
+        return LOCATED(o, "distil.kind", "diffusion.objective");
+    }
+    if (s->diffusion.variance == VARIANCE_LEARNED || s->evaluate.bound_slices > 0) {
+        status_fail(ST_USAGE,
+                    "distil.kind %s ends the Markov chain, whose variances "
+                    "diffusion.variance learns and whose bound evaluate.bound_slices "
+                    "measures",
+                    kind);
+        return LOCATED(o, "distil.kind", "diffusion.variance", "evaluate.bound_slices");
+    }
+    return ST_OK;
+}
+
 /* Checks what depends on the process. */
 static status check_process(const study *s, const origin *o) {
     const process_kind process = s->diffusion.process;
@@ -147,6 +195,7 @@ static status check_process(const study *s, const origin *o) {
                     named_table_name(&time_grid_kinds, (int)s->generate.grid), name, known);
         return LOCATED(o, "generate.grid", "diffusion.process");
     }
+    if (check_grid(s, o) != ST_OK) return ST_USAGE;
     if (process == PROCESS_DDPM && s->generate.grid == GRID_UNIFORM &&
         s->generate.steps > s->diffusion.steps) {
         status_fail(ST_USAGE,
@@ -185,7 +234,7 @@ static status check_between_keys(const study *s, const origin *o) {
                     s->train.warmup, s->train.steps);
         return LOCATED(o, "train.warmup", "train.steps");
     }
-    if (check_process(s, o) != ST_OK) return ST_USAGE;
+    if (check_process(s, o) != ST_OK || check_distil(s, o) != ST_OK) return ST_USAGE;
     if (s->evaluate.base % 8 != 0) {
         status_fail(ST_USAGE, "evaluate.base is %" PRId64 "; it must be a multiple of 8",
                     s->evaluate.base);

@@ -40,6 +40,11 @@ typedef enum switch_kind { SWITCH_OFF, SWITCH_ON } switch_kind;
 typedef enum wire_kind { WIRE_F32, WIRE_BF16 } wire_kind;
 typedef enum sharding_kind { SHARDING_AUTO, SHARDING_ON, SHARDING_OFF } sharding_kind;
 typedef enum timestep_kind { TIMESTEPS_UNIFORM, TIMESTEPS_IMPORTANCE } timestep_kind;
+typedef enum distil_kind {
+    DISTIL_OFF,
+    DISTIL_CONSISTENCY_TUNING,
+    DISTIL_CONSISTENCY_DISTILLATION
+} distil_kind;
 typedef enum release_kind { RELEASE_WARN, RELEASE_BLOCK } release_kind;
 
 /* What the best arm of a sweep is chosen by. */
@@ -60,7 +65,7 @@ typedef enum painter_kind {
 } painter_kind;
 
 extern const named_table label_sources, precision_kinds, painter_kinds, release_kinds,
-    sweep_measures;
+    sweep_measures, distil_kinds;
 
 /* "bone: 300..3071": voxels with low <= HU <= high get this label; a later entry takes precedence.
  */
@@ -161,6 +166,14 @@ typedef struct study {
         int64_t validate_every, preview_every, checkpoint_every; /* steps */
         int64_t keep;                                            /* checkpoints */
     } train;
+    struct {
+        distil_kind kind;
+        int64_t steps;
+        double lr; /* peak */
+        double q;  /* this and the next: of the gaps of consistency tuning */
+        int64_t stages;
+        double ema;
+    } distil;
     struct {
         int64_t steps; /* 0: as many as cost what train.steps do */
         double lr;     /* peak, of the generator */

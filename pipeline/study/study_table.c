@@ -41,6 +41,10 @@ static const char *const measure_names[] = {[SWEEP_BY_FID] = "fid",
                                             [SWEEP_BY_DICE] = "dice"};
 static const char *const timestep_names[] = {
     [TIMESTEPS_UNIFORM] = "uniform", [TIMESTEPS_IMPORTANCE] = "importance"};
+static const char *const distil_names[] = {[DISTIL_OFF] = "off",
+                                           [DISTIL_CONSISTENCY_TUNING] = "consistency-tuning",
+                                           [DISTIL_CONSISTENCY_DISTILLATION] =
+                                               "consistency-distillation"};
 static const char *const release_names[] = {[RELEASE_WARN] = "warn", [RELEASE_BLOCK] = "block"};
 
 const named_table label_sources = NAMED_TABLE("source of labels", source_names);
@@ -48,6 +52,7 @@ const named_table precision_kinds = NAMED_TABLE("precision", precision_names);
 const named_table painter_kinds = NAMED_TABLE("painter", painter_names);
 static const named_table unlabelled_kinds = NAMED_TABLE("treatment", unlabelled_names);
 const named_table sweep_measures = NAMED_TABLE("measure", measure_names);
+const named_table distil_kinds = NAMED_TABLE("distillation", distil_names);
 const named_table release_kinds = NAMED_TABLE("release", release_names);
 static const named_table gap_kinds = NAMED_TABLE("treatment", gap_names);
 static const named_table tilt_kinds = NAMED_TABLE("treatment", tilt_names);
@@ -243,6 +248,18 @@ const study_key study_keys[] = {
     INERT(train, checkpoint_every, 1, STEPS_MAX, "500", "steps between checkpoints"),
     INERT(train, keep, 1, 1000, "3", "checkpoints kept"),
 
+    CHOICE(distil, kind, distil_kinds, "off",
+           "trains the denoiser on, to sample in one or two steps with sampler and grid "
+           "consistency: tuned by itself, or by steps of the trained one as a teacher"),
+    INTEGER(distil, steps, 1, STEPS_MAX, "2000",
+            "optimiser steps; batch, clip, precision etc. are those of train"),
+    REAL(distil, lr, 1e-8, 1, "1e-4", "learning rate at its peak, of RAdam; cosine decay follows"),
+    REAL(distil, q, 1.01, 65536, "2",
+         "neighbouring noise levels t and r of a sample: 1 - r/t falls as q^-(stage + 1)"),
+    INTEGER(distil, stages, 1, 64, "8",
+            "equal parts of the steps with ever smaller gaps; 1 with q 256: the smallest at once"),
+    REAL(distil, ema, 0, 0.999999, "0.999", "decay of the EMA weights that generate uses"),
+
     INTEGER(gan, steps, 0, STEPS_MAX, "0",
             "steps of each network; 0: as many as cost the operations of train.steps"),
     REAL(gan, lr, 1e-8, 0.25, "2e-4",
@@ -263,7 +280,8 @@ const study_key study_keys[] = {
     CHOICE(generate, sampler, sampler_kinds, "ddim", "sampling algorithm"),
     {ENUM_PLACE(generate, grid), .kind = STUDY_CHOICE, .choices = &time_grid_kinds,
      .initial = "uniform", .later = true,
-     .help = "times of the sampler steps; log-snr and karras: ddpm and edm, uniform: not edm"},
+     .help = "times of the sampler steps; log-snr and karras: ddpm and edm, uniform: not edm; "
+             "consistency: with the sampler of this name alone"},
     INTEGER(generate, steps, 1, 10000, "50",
             "sampler steps; ddpm on a uniform grid: at most diffusion.steps"),
     {PLACE(generate, guidance), .kind = STUDY_REAL, .count = 1, .low = 0, .high = 50,
@@ -357,6 +375,7 @@ const study_section study_sections[] = {
     {"model", "the network"},
     {"diffusion", "the noise process"},
     {"train", "training of the diffusion model"},
+    {"distil", "distillation of the diffusion model to few steps"},
     {"gan", "training of the GAN, a baseline, if generate.painters has gan"},
     {"generate", "synthetic volumes from the model"},
     {"evaluate", "FID, and segmenters trained on real and on real + synthetic data"},

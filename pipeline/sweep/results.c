@@ -81,8 +81,9 @@ static double cost_of(const json_t *metrics, const char *what) {
 /* In metrics.json, and in costs.json (pipeline/common/costs.h). */
 static const char *const TRAININGS[][2] = {{"referee", "referee"},
                                            {"training of the diffusion model", "train"},
+                                           {"distillation", "distil"},
                                            {"training of the GAN", "gan"}};
-enum { TRAINING_KINDS = 3 };
+enum { TRAINING_KINDS = 4 };
 
 /* Core hours of an arm without what it shares with others. */
 static double own_hours(const json_t *metrics) {

@@ -4,6 +4,8 @@
 #include "io/checkpoint.h"
 #include "io/link_tree.h"
 #include "io/manifest.h"
+#include "pipeline/common/denoiser_source.h"
+#include "pipeline/common/fingerprint.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,6 +101,18 @@ done:
     return st;
 }
 
+/* Links the checkpoints of this arm's distillation, if the other arm has the same. Local. */
+static status give_distilled(const study *from, const study *to, const char *training) {
+    status st = ST_OK;
+    char fingerprint[SHA256_HEX], folder[DISTIL_FOLDER];
+    if (to->distil.kind == DISTIL_OFF) return ST_OK;
+    TRY(fingerprint_of_distillation(to, training, fingerprint));
+    distil_folder(fingerprint, folder);
+    TRY(give_checkpoints(from, to, folder, fingerprint));
+done:
+    return st;
+}
+
 /* Links the GAN of an arm of the same training, which keeps each in a folder of its own. Local. */
 static status give_gan(const study *from, const study *to) {
     char path[PATH_SIZE];
@@ -120,6 +134,7 @@ status share_models(const stage_context *sweep, const sweep_groups *g, int64_t i
         TRY(give_published(&other.study, &mine.study, "pseudo", g->pseudo[i]));
         if (!same || k > i) continue;
         TRY(give_checkpoints(&other.study, &mine.study, "checkpoints", g->training[i]));
+        TRY(give_distilled(&other.study, &mine.study, g->training[i]));
         TRY(give_gan(&other.study, &mine.study));
     }
 done:

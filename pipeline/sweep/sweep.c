@@ -14,6 +14,7 @@ static status run_stages_of(const stage_context *arm) {
     status st = ST_OK;
     TRY(referee_sets_stage(arm));
     TRY(train_sets_stage(arm));
+    if (arm->study->distil.kind != DISTIL_OFF) TRY(distil_sets_stage(arm));
     if (arm->study->generate.painters >> PAINTER_GAN & 1) TRY(gan_sets_stage(arm));
     TRY(generate_sets_stage(arm));
     TRY(evaluate_stage(arm));

@@ -118,13 +118,14 @@ status trainer_create(const comm *c, const trainer_settings *settings, const gra
     int64_t share = (settings->batch + comm_size(c) - 1) / comm_size(c);
     if (t->set.micro_batch > share) t->set.micro_batch = share;
     TRY(open_params(t, g));
+    const node outputs[] = {loss, settings->read ? *settings->read : NODE_NONE};
     plan_options options = {.engine = engine,
                             .batch = t->set.micro_batch,
                             .training = true,
                             .compute = settings->precision,
                             .recompute = settings->recompute,
-                            .outputs = &loss,
-                            .output_count = 1,
+                            .outputs = outputs,
+                            .output_count = settings->read ? 2 : 1,
                             .loss = loss};
     st = open_state(t);
     if (st == ST_OK) st = plan_create(g, t->params, &options, &t->plan);
@@ -185,6 +186,7 @@ static status accumulate(trainer *t, const trainer_feed *feed, int64_t first, in
     *waited += log_seconds() - began;
     announce(t, feed, first + count);
     plan_keys keys = {.seed = t->set.seed, .step = t->step, .sample = t->keys};
+    if (feed->target) TRY(feed->target(feed->context, t->plan, &keys, first, count));
     TRY(plan_forward(t->plan, &keys));
     tensor y = plan_output(t->plan, t->loss);
     *loss = 0;
@@ -304,7 +306,8 @@ static void update(trainer *t, trainer_report *report) {
                .eps = 1e-8,
                .weight_decay = t->set.weight_decay,
                .step = t->step + 1,
-               .scale = (norm > t->set.clip ? t->set.clip / norm : 1.0) / report->scale};
+               .scale = (norm > t->set.clip ? t->set.clip / norm : 1.0) / report->scale,
+               .rectified = t->set.rectified};
     if (t->sharded)
         update_own(t, &a);
     else

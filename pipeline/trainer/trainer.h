@@ -23,7 +23,8 @@ typedef struct trainer_settings {
     double lr;           /* peak */
     int64_t warmup;      /* steps */
     double weight_decay, clip;
-    double beta1; /* of AdamW; 0: 0.9 */
+    double beta1;   /* of AdamW; 0: 0.9 */
+    bool rectified; /* RAdam instead of AdamW */
     bool keep_ema;
     double ema;            /* with keep_ema: the decay at the end of its ramp-up */
     double sigma_data;     /* kept in checkpoints for those who use the network; 0: none */
@@ -40,6 +41,7 @@ typedef struct trainer_settings {
      * checkpoints and restored from them. Borrowed. */
     const checkpoint_array *extra;
     int64_t extra_count;
+    const node *read; /* a node besides the loss that trainer_feed.target() reads; NULL: none */
 } trainer_settings;
 
 /* The source of samples. The callbacks are Local. */
@@ -50,6 +52,10 @@ typedef struct trainer_feed {
     /* Called after fill() with the samples that the next fill() will request, so that they can be
      * prefetched during the step. May be NULL. */
     void (*ahead)(void *context, int64_t first, int64_t count);
+    /* Called after fill() for samples whose target depends on the parameters: may fill the inputs
+     * anew, run the plan forward with `keys`, which the step uses as well, and read
+     * settings->read. May be NULL. */
+    status (*target)(void *context, plan *pl, const plan_keys *keys, int64_t first, int64_t count);
     /* A step that trains other values than it computes with. enter() is called before the first
      * fill() and may change params->value; leave() is called when params->grad has the sum over the
      * ranks, undoes this, and converts the gradient. It may also be NULL, like enter(). With
@@ -128,6 +134,10 @@ status trainer_kept(const comm *c, const char *directory, const char *fingerprin
 /* Restores every rank from the checkpoint at `step`. ST_INTEGRITY if its scalars make no sense.
  * Collective. */
 status trainer_restore(trainer *t, const char *directory, int64_t step);
+
+/* The parameters and their EMA become the EMA of a checkpoint of another training of the same
+ * network. To be called before the first step. Collective. */
+status trainer_begin_from(trainer *t, const char *directory, int64_t step);
 
 /* Whether the restored checkpoint was trained with another compute type. Local. */
 bool trainer_changed_precision(const trainer *t);

@@ -272,6 +272,17 @@ done:
     return st;
 }
 
+status trainer_begin_from(trainer *t, const char *directory, int64_t step) {
+    status st = ST_OK;
+    if (comm_rank(t->comm) == 0) st = trainer_load_ema(directory, step, t->params);
+    TRY(comm_agree(t->comm, st));
+    TRY(comm_broadcast(t->comm, t->params->value, t->params->total * (int64_t)sizeof(float), 0));
+    if (t->ema) trainer_extract(t, t->params->value, t->ema);
+    plan_params_changed(t->plan);
+done:
+    return st;
+}
+
 bool trainer_changed_precision(const trainer *t) { return t->changed_precision; }
 
 status trainer_arrays(const params *p, const char *group, float *flat, checkpoint_array **arrays) {

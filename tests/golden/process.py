@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Makes process.h: loss and gradient of a small network under EDM and rectified flow by PyTorch,
-for tests/test_process.c.
+"""Makes process.h: loss and gradient of a small network under EDM, rectified flow and consistency
+tuning by PyTorch, for tests/test_process.c and tests/test_consistency.c.
 
 EDM is written as in Karras et al. 2022: D(x) = c_skip x + c_out F(c_in x, c_noise), with the loss
-lambda(sigma) |D(y + n) - y|^2 (eq. 7, 8 and table 1); the flow as in Liu et al. 2023, eq. 1. All
+lambda(sigma) |D(y + n) - y|^2 (eq. 7, 8 and table 1); the flow as in Liu et al. 2023, eq. 1;
+consistency tuning of a network under EDM as in Geng et al. 2024, eq. 8 and 18. All
 values follow from a formula that the test repeats. Run from the top (Debian's python3-torch; needed
 only to make the file again): python3 tests/golden/process.py > tests/golden/process.h
 """
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 
 SIZE, WIDTH, GROUPS, SIGMA_DATA = 6, 16, 8, 0.6
 SIGMAS, TIMES = (0.05, 3.5), (0.2, 0.85)
+Q, STAGE, C = 2, 1, 0.00054 * SIZE
 
 
 def wave(start, *shape):
@@ -41,14 +43,27 @@ def network(x, t):
     return F.conv2d(h, params["b.weight"], params["b.bias"], 1, 1)
 
 
-def edm(y, e):
-    sigma = torch.tensor(SIGMAS, dtype=torch.float64).reshape(2, 1, 1, 1)
+def denoise(x, sigma):
     both = sigma ** 2 + SIGMA_DATA ** 2
     skip, out = SIGMA_DATA ** 2 / both, sigma * SIGMA_DATA / both.sqrt()
-    x = y + sigma * e
-    denoised = skip * x + out * network(x / both.sqrt(), (sigma.log() / 4).flatten())
-    weight = both / (sigma * SIGMA_DATA) ** 2
-    return (weight * (denoised - y) ** 2).mean((1, 2, 3)).sum()
+    return skip * x + out * network(x / both.sqrt(), (sigma.log() / 4).flatten())
+
+
+def edm(y, e):
+    sigma = torch.tensor(SIGMAS, dtype=torch.float64).reshape(2, 1, 1, 1)
+    weight = (sigma ** 2 + SIGMA_DATA ** 2) / (sigma * SIGMA_DATA) ** 2
+    return (weight * (denoise(y + sigma * e, sigma) - y) ** 2).mean((1, 2, 3)).sum()
+
+
+def consistency(y, e):
+    """The first of the two samples has r = 0."""
+    t = torch.tensor(SIGMAS, dtype=torch.float64).reshape(2, 1, 1, 1)
+    r = (t * (1 - (1 + 8 * torch.sigmoid(-t)) / Q ** (STAGE + 1))).clamp(min=0)
+    assert r[0] == 0 < r[1]
+    with torch.no_grad():
+        target = torch.where(r > 0, denoise(y + r * e, r.clamp(min=1e-3)), y)
+    apart = (denoise(y + t * e, t) - target).flatten(1).norm(dim=1)
+    return (((apart ** 2 + C ** 2).sqrt() - C) / (t - r).flatten()).sum()
 
 
 def flow(y, e):
@@ -65,7 +80,7 @@ def main():
     print("typedef struct golden_process {\n    double loss;\n"
           "    double gradient[GOLDEN_PARAMS][2]; /* norm, projection on a wave */\n"
           "} golden_process;")
-    for name, loss in (("edm", edm), ("flow", flow)):
+    for name, loss in (("edm", edm), ("flow", flow), ("consistency", consistency)):
         for p in params.values():
             p.grad = None
         value = loss(data, noise)
