@@ -3,6 +3,7 @@
 
 #include "io/activity.h"
 #include "io/alloc.h"
+#include "model/diffusion/straightness.h"
 #include "pipeline/common/grey_histogram.h"
 #include "pipeline/data/tissue.h"
 #include "pipeline/trainer/trainer.h"
@@ -280,6 +281,34 @@ status denoiser_predict(denoiser *d, const slice_sample *samples, const float *x
         denoiser_fill(&d->in, b, x_t + k * pixels, &at[k], &samples[k], conditional);
     }
     return run_network(d, count, predicted, output);
+}
+
+/* What follow() needs. */
+typedef struct followed {
+    denoiser *denoiser;
+    const flow_sample *samples;
+    int64_t count;
+} followed;
+
+/* Callback of straightness_measure(). */
+static status follow(void *context, const float *x_t, const noise_level *at, int conditional,
+                     float *predicted) {
+    const followed *f = context;
+    denoiser *d = f->denoiser;
+    const int64_t pixels = d->config.size * d->config.size;
+    for (int64_t b = 0; b < d->batch; b++) {
+        const int64_t k = b < f->count ? b : f->count - 1;
+        denoiser_fill(&d->in, b, x_t + k * pixels, at, f->samples[k].condition,
+                      conditional != 0 && f->samples[k].conditional);
+    }
+    return run_network(d, f->count, predicted, NULL);
+}
+
+status denoiser_follow(denoiser *d, const flow_sample *samples, int64_t count, int64_t steps,
+                       float *z, double *straightness) {
+    followed f = {d, samples, count};
+    return straightness_measure(&d->process, follow, &f, steps, count,
+                                d->config.size * d->config.size, z, straightness);
 }
 
 status denoiser_loss(denoiser *d, const slice_sample *samples, double t, uint64_t noise,

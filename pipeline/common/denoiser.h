@@ -92,6 +92,18 @@ status denoiser_predict(denoiser *d, const slice_sample *samples, const float *x
                         const noise_level *at, bool conditional, int64_t count, float *predicted,
                         float *output);
 
+/* A slice whose conditions a path of a flow has; without `conditional` all are dropped. */
+typedef struct flow_sample {
+    const slice_sample *condition;
+    bool conditional;
+} flow_sample;
+
+/* Follows the flow from noise z[count*size*size], count <= batch, to samples, which replace it:
+ * straightness[count] and the method are those of straightness_measure()
+ * (model/diffusion/straightness.h), without guidance. Local. */
+status denoiser_follow(denoiser *d, const flow_sample *samples, int64_t count, int64_t steps,
+                       float *z, double *straightness);
+
 /* loss[count]: mean over pixels of the squared error of the network's prediction for each of
  * `count` <= batch slices at time t of the process, under their own conditions. The noise is the
  * same for all slices: it depends on the study's seed and `noise` alone. Local. */

@@ -44,6 +44,13 @@ static void flow_text(FILE *f, const study *s) {
             f);
 }
 
+static void reflow_text(FILE *f, const study *s) {
+    fprintf(f,
+            "It was then trained for %" PRId64 " steps on %" PRId64
+            " pairs of noise and sample that it had drawn itself (reflow, Liu et al. 2023). ",
+            s->distil.steps, s->distil.pairs);
+}
+
 void report_process_text(FILE *f, const study *s) {
     if (s->diffusion.process == PROCESS_DDPM)
         ddpm_text(f, s);
@@ -54,6 +61,7 @@ void report_process_text(FILE *f, const study *s) {
                 "Noise levels, scaling of input and output and weights of the %s loss were those "
                 "of EDM (Karras et al. 2022). ",
                 LOSSES[s->diffusion.loss]);
+    if (s->distil.kind == DISTIL_REFLOW) reflow_text(f, s);
 }
 
 static const struct {

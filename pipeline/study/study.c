@@ -143,7 +143,13 @@ static status check_shortcut(const study *s, const origin *o) {
 static status check_distil(const study *s, const origin *o) {
     const char *kind = named_table_name(&distil_kinds, (int)s->distil.kind);
     const bool sampled = s->generate.sampler == SAMPLER_CONSISTENCY;
-    if ((s->distil.kind != DISTIL_OFF) != sampled) {
+    const bool reflow = s->distil.kind == DISTIL_REFLOW;
+    if (reflow && (s->diffusion.process != PROCESS_FLOW || s->diffusion.shortcut == SWITCH_ON)) {
+        status_fail(ST_USAGE, "distil.kind reflow is for diffusion.process flow without "
+                              "diffusion.shortcut");
+        return LOCATED(o, "distil.kind", "diffusion.process", "diffusion.shortcut");
+    }
+    if ((s->distil.kind != DISTIL_OFF && !reflow) != sampled) {
         status_fail(ST_USAGE,
                     sampled ? "generate.sampler consistency needs a distil.kind that trains for "
                               "it, and it is %s"
@@ -152,7 +158,7 @@ static status check_distil(const study *s, const origin *o) {
                     kind);
         return LOCATED(o, "distil.kind", "generate.sampler");
     }
-    if (s->distil.kind == DISTIL_OFF) return ST_OK;
+    if (s->distil.kind == DISTIL_OFF || reflow) return ST_OK;
     if (s->diffusion.process == PROCESS_DDPM && s->diffusion.objective == OBJECTIVE_X0) {
         status_fail(ST_USAGE,
                     "distil.kind %s needs a prediction that becomes the image where there "
