@@ -1,7 +1,7 @@
 #!/bin/bash
 # Submits the chain ingest -> referee -> train -> generate -> evaluate -> gate -> report to Slurm,
-# each stage after the success of the one before; with gan after train if generate.painters of the
-# study has gan.
+# each stage after the success of the one before; after train with distil if distil.kind of the study
+# is not off, and with gan if generate.painters has gan.
 # Usage: jobs/submit.sh STUDY.yaml [sbatch options for every stage]
 #     jobs/submit.sh mine.yaml --ntasks=32 --cpus-per-task=8 --partition=long
 # Start it in the folder that the paths of the study are relative to. CTAUG names the program
@@ -22,8 +22,14 @@ if sed 's/#.*//' "$study" | tr '\n' ' ' |
     gan=gan
 fi
 
+# "kind: ..." on a line of the section distil, or in its braces.
+distil=
+kind=$(sed 's/#.*//' "$study" | tr '\n' '\1' |
+    sed -nE $'s/.*(^|\1)distil: *(\\{[^}]*|(\1 [^\1]*)*\1 +)kind: *([a-z-]+).*/\\4/p')
+[ "${kind:-off}" = off ] || distil=distil
+
 ids=() after=() last=()
-for stage in ingest referee train $gan generate evaluate gate report; do
+for stage in ingest referee train $distil $gan generate evaluate gate report; do
     # One rank writes the page; further ranks would only occupy processors.
     [ $stage != report ] || last=(--ntasks=1)
     # If a job is refused (a full queue, a wrong option), those submitted before are cancelled.

@@ -1,6 +1,6 @@
 #!/bin/bash
-# The calls of sbatch that jobs/submit.sh makes, recorded by a fake sbatch: seven jobs, or eight
-# with gan, each after the success of the one before, with the given options; the report on one
+# The calls of sbatch that jobs/submit.sh makes, recorded by a fake sbatch: seven jobs, one more with
+# gan and one more with distil, each after the success of the one before, with the given options; the report on one
 # rank.
 # (tests/slurm starts a real Slurm.)
 set -u
@@ -45,3 +45,10 @@ chain 'generate: {painters: [diffusion]} # or gan\ngan: {steps: 5}\n' $plain
 chain 'generate:\n  painters:\n    - gaussian\ngan:\n  steps: 5\n' $plain
 chain 'generate: {painters: [diffusion, gan], steps: 5}\n' $with_gan
 chain 'generate:\n  painters: # both\n    - gaussian\n    - gan\n' $with_gan
+with_distil="ingest referee train distil generate evaluate gate report"
+chain 'distil: {kind: consistency-tuning, q: 256}\n' $with_distil
+chain 'distil:\n  steps: 5\n  kind: consistency-distillation # in two steps\n' $with_distil
+chain 'distil:\n  kind: off # or consistency-tuning\ngate:\n  steps: 5\n' $plain
+chain 'distil:\n  q: 2\nother:\n  kind: consistency-tuning\n' $plain
+chain 'generate: {painters: [gan]}\ndistil: {steps: 5, kind: consistency-tuning}\n' \
+    ingest referee train distil gan generate evaluate gate report

@@ -138,7 +138,7 @@ static status put_synthetic(const comm *c, const study *s, store *real, char hex
         TRY(deformed_plan(s, real, &sp, i, &made[i]));
         entries[i] = made[i].entry;
     }
-    TRY(fingerprint_of_training(s, store_manifest(real)->seal, training));
+    TRY(fingerprint_of_denoiser(s, store_manifest(real)->seal, training));
     TRY(fingerprint_of_synthetic(s, training, CHECKPOINT, "", hex));
     TRY(path_join(path, s->out, "synthetic"));
     TRY(put_store(c, path, hex, entries, MADE, from, made));

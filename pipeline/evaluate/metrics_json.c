@@ -4,6 +4,7 @@
 
 #include "io/dicom.h"
 #include "io/alloc.h"
+#include "pipeline/common/denoiser_source.h"
 #include "pipeline/common/fingerprint.h"
 #include "pipeline/common/history.h"
 #include "pipeline/common/precision.h"
@@ -197,16 +198,17 @@ static json_t *last_of(const history_curve *c) {
     return c->count > 0 ? log_number(c->value[c->count - 1]) : json_null();
 }
 
-/* The step of the checkpoint that the synthetic slices were sampled with, and the losses there.
- * Local. */
+/* The step of the checkpoint that the synthetic slices were sampled with, and the losses of its
+ * training, or distillation, there. Local. */
 static status training_json(const metrics_context *about, json_t **out) {
     status st = ST_OK;
-    const study *s = about->stage->study;
     history h = {0};
+    denoiser_source source;
     char path[PATH_SIZE];
-    TRY(stage_path(about->first, "checkpoints/history.json", path));
+    TRY(denoiser_source_of(about->first, store_manifest(about->real)->seal, &source));
+    TRY(path_join(path, source.folder, "history.json"));
     TRY(history_read(path, (double)about->checkpoint_step, &h));
-    *out = json_pack("{s:I, s:I, s:o, s:o}", "steps", (json_int_t)s->train.steps, "checkpoint_step",
+    *out = json_pack("{s:I, s:I, s:o, s:o}", "steps", (json_int_t)source.steps, "checkpoint_step",
                      (json_int_t)about->checkpoint_step, "train_loss", last_of(&h.train),
                      "validation_loss", last_of(&h.validation));
 done:

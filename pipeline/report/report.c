@@ -125,7 +125,8 @@ static status open_report(report *r) {
     TRY(read_metrics(r));
     TRY(read_gate(r));
     TRY(split_create(r->real, &r->first.study, &r->split));
-    TRY(output_path(&r->first.stage, "checkpoints", "history.json", path));
+    TRY(denoiser_source_of(&r->first.stage, store_manifest(r->real)->seal, &r->source));
+    TRY(path_join(path, r->source.folder, "history.json"));
     TRY(history_read(path, INFINITY, &r->history));
     TRY(write_study_text(r));
 done:
@@ -147,7 +148,7 @@ static status report_fingerprint(const report *r, char hex[SHA256_HEX]) {
     char path[PATH_SIZE], metrics[SHA256_HEX], curve[SHA256_HEX] = "", *text = NULL;
     TRY(output_path(r->stage, "metrics", "metrics.json", path));
     TRY(file_sha256(path, metrics));
-    TRY(output_path(&r->first.stage, "checkpoints", "history.json", path));
+    TRY(path_join(path, r->source.folder, "history.json"));
     if (file_exists(path)) TRY(file_sha256(path, curve));
     int n = asprintf(&text, "report 2 %s\n%s\n%s\n%s\n%s", CTAUG_VERSION, metrics, curve,
                      r->gate_seal, r->study_text);

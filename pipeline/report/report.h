@@ -5,6 +5,7 @@
 #define CTAUG_PIPELINE_REPORT_REPORT_H
 
 #include "pipeline/cells/cells.h"
+#include "pipeline/common/denoiser_source.h"
 #include "pipeline/common/history.h"
 #include "pipeline/data/split.h"
 #include "pipeline/report/document.h"
@@ -23,6 +24,7 @@ typedef struct report {
     history history;
     char *study_text;        /* the effective study, as YAML; owned */
     int64_t checkpoint_step; /* of the checkpoint that the synthetic store was sampled with */
+    denoiser_source source;  /* where it is */
 } report;
 
 /* ---- reading (report_data.c) ---- */
@@ -88,9 +90,10 @@ void report_run(FILE *f, const report *r);         /* report_run.c */
 void report_repeat(FILE *f, const report *r);      /* report_run.c */
 void report_citation(FILE *f, const report *r);    /* report_run.c */
 void report_methods(FILE *f, const report *r);     /* report_methods.c */
-/* Sentences on the diffusion process, on the sampler (without its end), and the references of both
- * (report_methods_process.c). */
+/* Sentences on the diffusion process, its distillation and the sampler (without its end), and the
+ * references of all (report_methods_process.c). */
 void report_process_text(FILE *f, const study *s);
+void report_distil_text(FILE *f, const report *r);
 void report_sampler_text(FILE *f, const report *r);
 void report_process_references(FILE *f, const report *r);
 /* The parts of the methods on synthetic data and on training with unlabelled patients, and the

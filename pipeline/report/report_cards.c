@@ -180,8 +180,15 @@ static void model_card(document *d, const report *r) {
         d, "denoising diffusion model, U-Net %s, conditioned on label map, position and contrast",
         named_table_name(&unet_kinds, s->model.net));
     table_text(d, "Training of the model");
-    table_text(d, "%" PRId64 " of %" PRId64 " steps of %" PRId64 " slices, seed %" PRId64,
-               r->checkpoint_step, s->train.steps, s->train.batch, s->seed);
+    if (s->distil.kind == DISTIL_OFF)
+        table_text(d, "%" PRId64 " of %" PRId64 " steps of %" PRId64 " slices, seed %" PRId64,
+                   r->checkpoint_step, s->train.steps, s->train.batch, s->seed);
+    else
+        table_text(d,
+                   "%" PRId64 " steps, then %" PRId64 " of %" PRId64 " steps of %s, of %" PRId64
+                   " slices, seed %" PRId64,
+                   s->train.steps, r->checkpoint_step, s->distil.steps,
+                   named_table_name(&distil_kinds, (int)s->distil.kind), s->train.batch, s->seed);
     table_text(d, "Sampling");
     table_text(d, "%s, %" PRId64 " steps, guidance %g",
                named_table_name(&sampler_kinds, s->generate.sampler), report_sampler_steps(r),

@@ -88,8 +88,9 @@ static void training_text(FILE *f, const report *r) {
         "deformation (up to %g%% and %g%% of the field of view)%s, in the training of the "
         "segmenters too; they were interpolated by a Lanczos kernel of three lobes at twice the "
         "working size, or as stored if that is smaller, and then averaged.",
-        s->train.lr, s->train.warmup, s->train.weight_decay, s->train.clip, r->checkpoint_step,
-        s->train.batch, s->train.ema,
+        s->train.lr, s->train.warmup, s->train.weight_decay, s->train.clip,
+        s->distil.kind == DISTIL_OFF ? r->checkpoint_step : s->train.steps, s->train.batch,
+        s->train.ema,
         s->train.precision == PRECISION_F32 ? "in single precision"
         : s->train.precision == PRECISION_BF16
             ? "bfloat16, as were the operands of convolutions and attention; "
@@ -100,6 +101,7 @@ static void training_text(FILE *f, const report *r) {
         s->data.rotate, 100 * s->data.zoom, 100 * s->data.shift, 100 * s->data.elastic,
         s->data.flip == FLIP_HORIZONTAL ? ", and mirrored left to right" : "");
     report_methods_unlabelled(f, r);
+    report_distil_text(f, r);
     fputs("</p>\n", f);
 }
 

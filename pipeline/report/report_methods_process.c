@@ -44,11 +44,41 @@ static void flow_text(FILE *f, const study *s) {
             f);
 }
 
+static void consistency_text(FILE *f, const study *s) {
+    fprintf(
+        f,
+        " The averaged weights were then trained on as a consistency model (Song et al. 2023; "
+        "Geng et al. 2024): a slice seen at two noise levels r &lt; t, with ln t drawn from "
+        "N(&minus;1.1, 4), was to give the same image, by the pseudo-Huber distance (Song and "
+        "Dhariwal 2024) over t &minus; r; r was t (1 &minus; (1 + 8 / (1 + exp t)) / %g^k), with k "
+        "rising from 1 to %" PRId64 " over the steps. ",
+        s->distil.q, s->distil.stages);
+    fputs(s->distil.kind == DISTIL_CONSISTENCY_TUNING
+              ? "Both levels had the same noise and dropout (consistency tuning). "
+              : "The lower level was reached by a step of Heun's method with the trained network "
+                "(consistency distillation). ",
+          f);
+}
+
 static void reflow_text(FILE *f, const study *s) {
     fprintf(f,
-            "It was then trained for %" PRId64 " steps on %" PRId64
-            " pairs of noise and sample that it had drawn itself (reflow, Liu et al. 2023). ",
-            s->distil.steps, s->distil.pairs);
+            " The averaged weights were then trained on with %" PRId64
+            " pairs of noise and sample that the network had drawn itself by the midpoint rule in "
+            "%" PRId64 " steps (reflow, Liu et al. 2023). ",
+            s->distil.pairs, s->distil.pair_steps);
+}
+
+void report_distil_text(FILE *f, const report *r) {
+    const study *s = r->stage->study;
+    if (s->distil.kind == DISTIL_OFF) return;
+    if (s->distil.kind == DISTIL_REFLOW)
+        reflow_text(f, s);
+    else
+        consistency_text(f, s);
+    fprintf(f,
+            "RAdam (Liu et al. 2020; peak learning rate %g, cosine decay) made %" PRId64
+            " steps; a moving average (decay %g) was kept.",
+            s->distil.lr, r->checkpoint_step, s->distil.ema);
 }
 
 void report_process_text(FILE *f, const study *s) {
@@ -61,7 +91,6 @@ void report_process_text(FILE *f, const study *s) {
                 "Noise levels, scaling of input and output and weights of the %s loss were those "
                 "of EDM (Karras et al. 2022). ",
                 LOSSES[s->diffusion.loss]);
-    if (s->distil.kind == DISTIL_REFLOW) reflow_text(f, s);
 }
 
 static const struct {
@@ -115,6 +144,8 @@ static void item(FILE *f, bool wanted, const char *reference) {
 void report_process_references(FILE *f, const report *r) {
     const study *s = r->stage->study;
     const bool ddpm = s->diffusion.process == PROCESS_DDPM;
+    const bool distilled = s->distil.kind != DISTIL_OFF;
+    const bool consistency = distilled && s->distil.kind != DISTIL_REFLOW;
     const bool flow = s->diffusion.process == PROCESS_FLOW, guided = report_guidance(r) != 1;
     item(f,
          ddpm && (s->diffusion.schedule == SCHEDULE_COSINE ||
@@ -138,6 +169,13 @@ void report_process_references(FILE *f, const report *r) {
     item(f, s->diffusion.shortcut == SWITCH_ON,
          "Frans K, Hafner D, Levine S, Abbeel P. One step diffusion via shortcut models. "
          "arXiv:2410.12557, 2024.");
+    item(f, consistency,
+         "Geng Z, Pokle A, Luo W, Lin J, Kolter JZ. Consistency models made easy. "
+         "arXiv:2406.14548, 2024.");
+    item(f, consistency,
+         "Song Y, Dhariwal P. Improved techniques for training consistency models. ICLR 2024.");
+    item(f, distilled,
+         "Liu L et al. On the variance of the adaptive learning rate and beyond. ICLR 2020.");
     item(f, SAMPLERS[s->generate.sampler].reference != NULL,
          SAMPLERS[s->generate.sampler].reference);
     item(f, guided && (s->generate.interval[0] > 0 || s->generate.interval[1] < 1),

@@ -39,6 +39,7 @@ void report_training(FILE *f, const report *r) {
     put_number(f, report_number(r, "training.checkpoint_step"), 0);
     fputs(" of ", f);
     put_number(f, report_number(r, "training.steps"), 0);
+    if (r->stage->study->distil.kind != DISTIL_OFF) fputs(" of its distillation", f);
     fputs(", at a training loss of ", f);
     put_number(f, report_number(r, "training.train_loss"), 4);
     fputs(" and a validation loss of ", f);

@@ -97,11 +97,11 @@ static void study_warnings(document *d, const report *r) {
         document_text(d, BLOCK_TEXT,
                       "One seed for each arm: the spread between trainings is unknown. "
                       "evaluate.seeds sets more.");
-    if (r->checkpoint_step < s->train.steps)
+    if (r->checkpoint_step < r->source.steps)
         document_text(d, BLOCK_TEXT,
                       "The model was sampled at step %" PRId64 " of %" PRId64
                       ": its training was not finished.",
-                      r->checkpoint_step, s->train.steps);
+                      r->checkpoint_step, r->source.steps);
 }
 
 void report_warnings(document *d, const report *r) {
