@@ -40,8 +40,9 @@ typedef enum rng_purpose {
     RNG_EMBED,  /* intensities of a slice that trains the embedding of the gate */
     RNG_COPIES, /* patients that slices are compared with; index: volume, step: draw, side */
     RNG_MEMBERSHIP, /* noise of membership losses; index: number of the loss */
-    RNG_BOUND /* times and noise of the variational bound; index: test slice, step: group of times
-               */
+    RNG_BOUND,      /* times and noise of the variational bound; index: test slice, step: group of
+                       times */
+    RNG_SHORTCUT    /* which training samples learn self-consistency; index: group of samples */
 } rng_purpose;
 
 typedef struct rng_stream {

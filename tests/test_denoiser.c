@@ -287,16 +287,35 @@ static void a_learned_variance_is_sampled_with(void **state) {
         const slice_sample two[2] = {condition, condition};
         float x_t[2 * PIXELS], single[PIXELS];
         for (int i = 0; i < 2 * PIXELS; i++) x_t[i] = (float)sin(i);
-        assert_int_equal(
-            denoiser_predict(learned, two, x_t, (int64_t[]){3, 700}, 2, predicted, output), ST_OK);
-        assert_int_equal(
-            denoiser_predict(plain, two, x_t + PIXELS, (int64_t[]){700}, 1, single, NULL), ST_OK);
+        const noise_level at[] = {{.scale = 1, .time = 2}, {.scale = 1, .time = 699}};
+        assert_int_equal(denoiser_predict(learned, two, x_t, at, true, 2, predicted, output),
+                         ST_OK);
+        assert_int_equal(denoiser_predict(plain, two, x_t + PIXELS, at + 1, true, 1, single, NULL),
+                         ST_OK);
         for (int i = 0; i < PIXELS; i++) {
             assert_float_equal(predicted[PIXELS + i], single[i], 1e-4);
             assert_float_equal(output[i], cases[k].bias, 1e-6);
         }
         denoiser_close(plain);
         denoiser_close(learned);
+    }
+}
+
+/* The size of a step reaches the prediction of a shortcut model, and no other. */
+static void a_shortcut_model_sees_the_size_of_the_step(void **state) {
+    (void)state;
+    uint8_t map[PIXELS] = {0};
+    float x_t[2 * PIXELS] = {0}, predicted[2 * PIXELS];
+    const slice_sample one = {.labels = map, .position = 0.5f}, two[2] = {one, one};
+    const noise_level at[] = {{.scale = 1, .time = 500}, {.scale = 1, .time = 500, .step = 0.25}};
+    for (int on = 0; on < 2; on++) {
+        study s = make_study();
+        s.diffusion.process = PROCESS_FLOW;
+        s.diffusion.shortcut = on ? SWITCH_ON : SWITCH_OFF;
+        denoiser *d = make(&s, 2);
+        assert_int_equal(denoiser_predict(d, two, x_t, at, true, 2, predicted, NULL), ST_OK);
+        assert_int_equal(memcmp(predicted, predicted + PIXELS, sizeof predicted / 2) != 0, on);
+        denoiser_close(d);
     }
 }
 
@@ -350,6 +369,7 @@ int main(void) {
         cmocka_unit_test(a_sample_does_not_know_its_neighbours),
         cmocka_unit_test(steering_moves_structures_to_their_grey_values),
         cmocka_unit_test(a_learned_variance_is_sampled_with),
+        cmocka_unit_test(a_shortcut_model_sees_the_size_of_the_step),
         cmocka_unit_test(sizes_that_cannot_be_halved_are_refused),
         cmocka_unit_test(the_loss_is_the_error_of_the_prediction),
     };

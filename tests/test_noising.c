@@ -1,7 +1,7 @@
 /* Training samples of labelled and unlabelled patients: the share of each batch is the same in
  * every step; without pseudo-labels unlabelled slices have null conditions, with them they have
  * labels and lose their conditions as often as the others. Time steps by importance, and what a
- * learned variance needs. */
+ * learned variance needs, and the targets of a shortcut model. */
 #include "pipeline/train/noising.h"
 #include "tests/store_sample.h"
 
@@ -30,6 +30,11 @@ static void learned_variance(study *s) { s->diffusion.variance = VARIANCE_LEARNE
 static void learned_variance_min_snr(study *s) {
     s->diffusion.variance = VARIANCE_LEARNED;
     s->diffusion.weight = WEIGHT_MIN_SNR;
+}
+
+static void shortcut(study *s) {
+    s->diffusion.process = PROCESS_FLOW;
+    s->diffusion.shortcut = SWITCH_ON;
 }
 
 static void open_problem(problem *p) {
@@ -215,6 +220,43 @@ static void min_snr_leaves_the_bound_alone(void **state) {
     close_problem(&p);
 }
 
+/* One sample of eight gets its target from the teacher, here one that predicts 0.25 everywhere, and
+ * its size of a step; the others get velocities. */
+static void one_of_eight_asks_the_teacher(void **state) {
+    (void)state;
+    enum { ROUNDS = 8 }; /* of BATCH samples: ten groups of eight */
+    problem p;
+    int64_t asked = 0;
+    defaults = shortcut;
+    open_problem(&p);
+    const stage_context stage = {.study = &p.study, .engine = kernels_of(ENGINE_REFERENCE)};
+    float *ema = calloc((size_t)p.params->total, sizeof *ema);
+    assert_non_null(ema);
+    for (int64_t i = 0; i < p.params->count; i++)
+        if (strcmp(p.params->list[i].name, "oc.bias") == 0) ema[p.params->list[i].offset] = 0.25f;
+    assert_int_equal(noising_add_teacher(&p.noising, &stage, store_labels(p.store)), ST_OK);
+    noising_set_teacher(&p.noising, ema);
+    for (int64_t round = 0; round < ROUNDS; round++) {
+        assert_int_equal(noising_fill(&p.noising, p.plan, round * BATCH, BATCH), ST_OK);
+        for (int b = 0; b < BATCH; b++) {
+            const noised_sample *d = &p.noising.slots[b];
+            const float *target = input_of(&p, "target") + b * SIZE * SIZE;
+            const bool asks = d->at.step > 0;
+            assert_true(input_of(&p, "d")[b] == (float)d->at.step);
+            asked += asks;
+            for (int i = 0; i < SIZE * SIZE; i++) {
+                /* x_t - t (e - x_0) = x_0 */
+                const double x0 = (double)d->x_t[i] - d->at.t * (double)target[i];
+                assert_float_equal(asks ? (double)target[i] : x0,
+                                   asks ? 0.25 : (double)d->slice.image[i], 1e-5);
+            }
+        }
+    }
+    assert_int_equal(asked, ROUNDS * BATCH / 8);
+    free(ema);
+    close_problem(&p);
+}
+
 static void a_batch_needs_a_labelled_slice(void **state) {
     (void)state;
     problem p;
@@ -232,6 +274,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test_setup(importance_follows_the_losses, clear),
         cmocka_unit_test_setup(a_learned_variance_needs_slice_and_step, clear),
         cmocka_unit_test_setup(min_snr_leaves_the_bound_alone, clear),
+        cmocka_unit_test_setup(one_of_eight_asks_the_teacher, clear),
         cmocka_unit_test_setup(a_batch_needs_a_labelled_slice, clear),
     };
     if (!begin_tests(&argc, &argv)) return 1;

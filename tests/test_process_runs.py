@@ -1,4 +1,4 @@
-"""Whole runs under the processes edm and flow: a killed training ends in the same bits, samples
+"""Whole runs under the processes edm and flow and of a shortcut model: a killed training ends in the same bits, samples
 have the same bytes on 1, 2 and 3 ranks, and samplers that do not fit are refused before anything
 runs. The standard deviation that edm needs is that of the training data."""
 import hashlib
@@ -25,6 +25,8 @@ PROCESSES = {
                  generate__grid="karras", generate__interval="[0.1, 0.9]", generate__rescale=0.5),
     "flow": words(diffusion__process="flow", diffusion__times="logit-normal", diffusion__shift=2,
                   generate__sampler="heun"),
+    "shortcut": words(diffusion__process="flow", diffusion__shortcut="on",
+                      generate__sampler="euler"),
     "ddpm": words(diffusion__weight="min-snr", generate__sampler="unipc-2",
                   generate__grid="log-snr"),
 }
@@ -91,8 +93,9 @@ def check_process(place, name, store):
         chain.run(ranks, "generate", study, *LONG, *process)
         found.append(volumes(out))
     assert len(found[0]) > 1 and found[0] == found[1] == found[2]
-    # Other steps of the same sampler: it is the study's that was used.
-    chain.run(2, "generate", study, *LONG, *process, "--set", "generate.sampler=euler")
+    # Another way to sample: it is the study's that was used.
+    other = "generate.steps=1" if name == "shortcut" else "generate.sampler=euler"
+    chain.run(2, "generate", study, *LONG, *process, "--set", other)
     assert volumes(out) != found[0]
     with h5py.File(f"{out}/synthetic/index.h5", "r") as f:
         for volume in f["volumes"].values():
@@ -110,6 +113,11 @@ def check_refusals(place):
              "uniform, quadratic"),
             (words(diffusion__process="flow", generate__sampler="heun",
                    diffusion__weight="min-snr"), "ddpm"),
+            (words(diffusion__process="flow", diffusion__shortcut="on"), "must be euler"),
+            ([*PROCESSES["shortcut"], *words(generate__steps=3)], "1, 2, 4, 8, 16, 32, 64 or 128"),
+            ([*PROCESSES["shortcut"], *words(diffusion__shift=2)], "diffusion.shift must be 1"),
+            ([*PROCESSES["shortcut"], *words(generate__grid="quadratic")], "must be uniform"),
+            (words(diffusion__shortcut="on"), "diffusion.process must be flow"),
             (words(generate__interval="[0.7, 0.2]"), "low end")):
         said = chain.run(1, "train", study, *wrong, expect=2)
         assert says in said, (says, said)

@@ -209,6 +209,20 @@ def methods(place):
                   "then 40 of 321 steps of consistency-distillation", "step 40 of 800 of its distillation"):
         assert words in few, words
         assert words not in used, words
+    flow = make_run(place, "flow", METRICS, 7, "diffusion.process=flow", "generate.sampler=euler",
+                    "distil.kind=reflow", "distil.pairs=321", "distil.pair_steps=7")
+    report(flow)
+    flow = Page(read(flow)).text
+    for words in ("321 pairs of noise and sample that the network had drawn itself by the midpoint "
+                  "rule in 7 steps (reflow, Liu et al. 2023). RAdam", "adaptive learning rate"):
+        assert words in flow, words
+    assert "consistency" not in flow.lower() and "Consistency models" in few
+    short = make_run(place, "short", METRICS, 7, "diffusion.process=flow", "diffusion.shortcut=on",
+                     "generate.sampler=euler", "generate.steps=4")
+    report(short)
+    short = Page(read(short)).text
+    for words in ("(shortcut model, Frans et al. 2024)", "One step diffusion via shortcut models"):
+        assert words in short and words not in flow, words
     plain = make_run(place, "plain", METRICS, 7, "generate.appearance=0")
     report(plain)
     other = Page(read(plain)).text

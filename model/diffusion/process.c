@@ -227,6 +227,8 @@ status process_open(const process_settings *set, process *out) {
                         set->sigma_data));
     if (set->kind == PROCESS_FLOW && !(set->shift > 0 && isfinite(set->shift)))
         TRY(status_fail(ST_USAGE, "shift %g: it must be positive", set->shift));
+    if (set->shortcut && (set->kind != PROCESS_FLOW || set->shift != 1))
+        TRY(status_fail(ST_USAGE, "a shortcut model is for process flow with shift 1 alone"));
     if (set->kind != PROCESS_DDPM) goto done;
     TRY(schedule_create(set->schedule, set->steps, &out->schedule));
     out->objective = objective_of(set->objective);

@@ -17,6 +17,8 @@
 #include "model/diffusion/schedule.h"
 #include "model/rng.h"
 
+#include <stdbool.h>
+
 typedef enum process_kind { PROCESS_DDPM, PROCESS_EDM, PROCESS_FLOW } process_kind;
 
 /* Weights of the loss over the noise levels. MIN_SNR: Hang et al. 2023, with gamma 5; for ddpm
@@ -36,6 +38,7 @@ typedef struct noise_level {
     double signal, noise; /* alpha^2, sigma^2 */
     double scale;         /* the network sees scale * x_t */
     double time;          /* and this as its time */
+    double step;          /* the same of a shortcut model: the size of the step; 0: a velocity */
 } noise_level;
 
 typedef struct process_settings {
@@ -47,6 +50,7 @@ typedef struct process_settings {
     double sigma_data; /* edm: standard deviation of the data */
     flow_times times;  /* this and the next: flow */
     double shift;      /* t' = shift t / (1 + (shift - 1) t), in training and in sampling */
+    bool shortcut;     /* the network is given the size of a step (shortcut.h); with shift 1 */
 } process_settings;
 
 typedef struct process {

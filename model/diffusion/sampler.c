@@ -4,6 +4,7 @@
 #include "model/diffusion/sampler.h"
 #include "io/alloc.h"
 #include "model/diffusion/sampler_step.h"
+#include "model/diffusion/shortcut.h"
 #include "model/rng.h"
 
 #include <inttypes.h>
@@ -51,6 +52,13 @@ static status check(const sampling *how) {
     if (!sampler_fits_grid(how->sampler, how->grid))
         TRY(status_fail(ST_USAGE, "sampler %s does not fit time grid %s", TABLE[how->sampler].name,
                         named_table_name(&time_grid_kinds, (int)how->grid)));
+    if (how->process->set.shortcut &&
+        (how->sampler != SAMPLER_EULER || how->grid != GRID_UNIFORM || !shortcut_fits(how->steps)))
+        TRY(status_fail(ST_USAGE,
+                        "a shortcut model is sampled by euler on a uniform grid in 1, 2, 4, ... or "
+                        "%d steps, not by %s on a %s grid in %" PRId64,
+                        SHORTCUT_STEPS, TABLE[how->sampler].name,
+                        named_table_name(&time_grid_kinds, (int)how->grid), how->steps));
     if (!(how->eta >= 0 && how->eta <= 1))
         TRY(status_fail(ST_USAGE, "eta %g: it must be between 0 and 1", how->eta));
     if (!isfinite(how->guidance))
@@ -161,6 +169,7 @@ status sampler_run(const sampling *how, denoise_fn denoise, void *context, const
         s.earlier = s.before;
         s.before = s.at;
         s.at = s.to;
+        if (p->set.shortcut) s.at.step = shortcut_size(how->steps);
         s.to = process_level(p, times[s.step + 1]);
         TRY(TABLE[how->sampler].step(&s));
         TRY(check_finite(&s));

@@ -73,7 +73,8 @@ typedef struct sampling {
 } sampling;
 
 /* Generates x[batch*n] (overwritten). index[batch]: global sample indices. ST_USAGE if a setting is
- * out of range or does not fit the process, ST_DIVERGED if x becomes non-finite. Local. */
+ * out of range or does not fit the process (a shortcut model: Euler's method on the uniform grid,
+ * with a number of steps that it is trained for), ST_DIVERGED if x becomes non-finite. Local. */
 status sampler_run(const sampling *how, denoise_fn denoise, void *context, const uint64_t *index,
                    int64_t batch, int64_t n, float *x);
 

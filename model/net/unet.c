@@ -48,19 +48,23 @@ static const char *name_in(char out[NAME], const char *prefix, const char *layer
     return out;
 }
 
+/* The embedding of the input `name`. Its values 0..1 are scaled to 0..1000, the range of diffusion
+ * times, so that the same frequencies resolve them. */
+static node embed_share(graph *g, const unet_config *c, const char *name) {
+    char full[NAME];
+    node p = graph_sinusoid(g, graph_input(g, name, TYPE_F32, 1, 1, 1), c->base, 1000.0);
+    p = graph_linear(g, name_in(full, name, "0"), p, 4 * c->base, INIT_UNIFORM);
+    return graph_linear(g, name_in(full, name, "2"), graph_silu(g, p), 4 * c->base, INIT_UNIFORM);
+}
+
 /* The embedding of the time and of the conditions of a slice: one vector of 4 * base values. */
 static node embed(graph *g, const unet_config *c) {
     int64_t width = 4 * c->base;
     node e = graph_sinusoid(g, graph_input(g, "t", TYPE_F32, 1, 1, 1), c->base, 1.0);
     e = graph_linear(g, "t.0", e, width, INIT_UNIFORM);
     e = graph_linear(g, "t.2", graph_silu(g, e), width, INIT_UNIFORM);
-    if (c->position) {
-        /* Positions 0..1 are scaled to 0..1000, the range of diffusion times, so that the same
-         * frequencies resolve them. */
-        node p = graph_sinusoid(g, graph_input(g, "position", TYPE_F32, 1, 1, 1), c->base, 1000.0);
-        p = graph_linear(g, "position.0", p, width, INIT_UNIFORM);
-        e = graph_add(g, e, graph_linear(g, "position.2", graph_silu(g, p), width, INIT_UNIFORM));
-    }
+    if (c->position) e = graph_add(g, e, embed_share(g, c, "position"));
+    if (c->step_size) e = graph_add(g, e, embed_share(g, c, "d"));
     if (c->classes > 0) {
         node k = graph_input(g, "class", TYPE_F32, 1, 1, c->classes + 1);
         e = graph_add(g, e, graph_linear(g, "class.0", k, width, INIT_UNIFORM));

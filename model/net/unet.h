@@ -8,8 +8,9 @@
  *   t         [1,1,1]: diffusion time 0..T-1
  *   position  [1,1,1]: slice position in the volume, 0 (first) .. 1 (last); -1: dropped
  *   class     [1,1,classes + 1]: one-hot; the last element: dropped
+ *   d         [1,1,1]: size of a step of a shortcut model, 0..1 (model/diffusion/shortcut.h)
  *
- * `position` and `class` exist only if the configuration asks for them.
+ * `position`, `class` and `d` exist only if the configuration asks for them.
  */
 #ifndef CTAUG_MODEL_NET_UNET_H
 #define CTAUG_MODEL_NET_UNET_H
@@ -32,6 +33,7 @@ typedef struct unet_config {
     int64_t labels;  /* one-hot channels of labels and tissues; 0: none */
     int64_t classes; /* 0: no class input */
     bool position;   /* position input */
+    bool step_size;  /* input d */
     int64_t base;    /* channels at the first level; the time embedding has 4 * base */
     int levels;
     int64_t mult[UNET_LEVELS]; /* channels = base * mult at each level */

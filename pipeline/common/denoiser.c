@@ -3,6 +3,7 @@
 
 #include "io/activity.h"
 #include "io/alloc.h"
+#include "model/diffusion/straightness.h"
 #include "pipeline/common/grey_histogram.h"
 #include "pipeline/data/tissue.h"
 #include "pipeline/trainer/trainer.h"
@@ -27,6 +28,7 @@ status denoiser_config(const study *s, const label_set *labels, unet_config *out
     out->position = true;
     out->dropout = s->model.dropout;
     out->spread = s->diffusion.variance == VARIANCE_LEARNED;
+    out->step_size = s->diffusion.shortcut == SWITCH_ON;
     return ST_OK;
 }
 
@@ -38,6 +40,7 @@ status denoiser_inputs_of(const study *s, plan *pl, const unet_config *c, denois
     TRY(plan_input(pl, "t", &out->t));
     TRY(plan_input(pl, "position", &out->position));
     TRY(plan_input(pl, "class", &out->class));
+    if (c->step_size) TRY(plan_input(pl, "d", &out->d));
     out->labels = c->labels - out->tissues;
 done:
     return st;
@@ -67,6 +70,7 @@ void denoiser_fill(const denoiser_inputs *in, int64_t b, const float *x_t, const
     for (int64_t i = 0; i < pixels; i++) x[i * channels] = (float)(at->scale * x_t[i]);
     if (conditional) denoiser_fill_map(in, condition, in->x.shape[1], x, channels, 1);
     ((float *)in->t.at)[b] = (float)at->time;
+    if (in->d.at) ((float *)in->d.at)[b] = (float)at->step;
     ((float *)in->position.at)[b] = conditional ? condition->position : -1;
     class[conditional ? condition->contrast : classes - 1] = 1;
 }
@@ -79,7 +83,8 @@ status denoiser_process(const study *s, double sigma_data, process *out) {
                                   .weight = s->diffusion.weight,
                                   .sigma_data = sigma_data,
                                   .times = s->diffusion.times,
-                                  .shift = s->diffusion.shift};
+                                  .shift = s->diffusion.shift,
+                                  .shortcut = s->diffusion.shortcut == SWITCH_ON};
     return process_open(&set, out);
 }
 
@@ -278,14 +283,42 @@ double denoiser_time(const denoiser *d, double share) {
 }
 
 status denoiser_predict(denoiser *d, const slice_sample *samples, const float *x_t,
-                        const int64_t *t, int64_t count, float *predicted, float *output) {
+                        const noise_level *at, bool conditional, int64_t count, float *predicted,
+                        float *output) {
     const int64_t pixels = d->config.size * d->config.size;
     for (int64_t b = 0; b < d->batch; b++) {
         const int64_t k = b < count ? b : count - 1;
-        const noise_level at = process_level(&d->process, (double)t[k]);
-        denoiser_fill(&d->in, b, x_t + k * pixels, &at, &samples[k], true);
+        denoiser_fill(&d->in, b, x_t + k * pixels, &at[k], &samples[k], conditional);
     }
     return run_network(d, count, predicted, output);
+}
+
+/* What follow() needs. */
+typedef struct followed {
+    denoiser *denoiser;
+    const flow_sample *samples;
+    int64_t count;
+} followed;
+
+/* Callback of straightness_measure(). */
+static status follow(void *context, const float *x_t, const noise_level *at, int conditional,
+                     float *predicted) {
+    const followed *f = context;
+    denoiser *d = f->denoiser;
+    const int64_t pixels = d->config.size * d->config.size;
+    for (int64_t b = 0; b < d->batch; b++) {
+        const int64_t k = b < f->count ? b : f->count - 1;
+        denoiser_fill(&d->in, b, x_t + k * pixels, at, f->samples[k].condition,
+                      conditional != 0 && f->samples[k].conditional);
+    }
+    return run_network(d, f->count, predicted, NULL);
+}
+
+status denoiser_follow(denoiser *d, const flow_sample *samples, int64_t count, int64_t steps,
+                       float *z, double *straightness) {
+    followed f = {d, samples, count};
+    return straightness_measure(&d->process, follow, &f, steps, count,
+                                d->config.size * d->config.size, z, straightness);
 }
 
 status denoiser_loss(denoiser *d, const slice_sample *samples, double t, uint64_t noise,

@@ -19,6 +19,7 @@ status denoiser_config(const study *s, const label_set *labels, unet_config *out
 /* The input tensors of a plan of this network. The plan owns their memory. */
 typedef struct denoiser_inputs {
     tensor x, t, position, class;
+    tensor d;         /* `at` is NULL unless the network has this input */
     int64_t labels;   /* label channels of x, after the slice */
     int64_t tissues;  /* tissue channels of x, after the labels */
     double window[2]; /* HU low, high */
@@ -34,8 +35,8 @@ void denoiser_fill_map(const denoiser_inputs *in, const slice_sample *condition,
                        float *to, int64_t channels, int64_t first);
 
 /* Writes sample b of the batch to the inputs: x_t [size*size] at its noise level and
- * denoiser_fill_map() as channels of x, the time, position and class. Without `conditional` all
- * conditions are dropped (classifier-free guidance). Local. */
+ * denoiser_fill_map() as channels of x, the time, the size of the step, position and class. Without
+ * `conditional` all conditions are dropped (classifier-free guidance). Local. */
 void denoiser_fill(const denoiser_inputs *in, int64_t b, const float *x_t, const noise_level *at,
                    const slice_sample *condition, bool conditional);
 
@@ -86,12 +87,25 @@ status denoiser_evaluations(const denoiser *d, int64_t *evaluations);
 /* The time of the process below which is this share (0..1) of its training times. Local. */
 double denoiser_time(const denoiser *d, double share);
 
-/* One pass of the network for `count` <= batch noised slices x_t[count*size*size], at the times
- * t[count] (whole ones of process ddpm) and under their own conditions: predicted[count*size*size],
- * and with a learned variance the second outputs, in output[count*size*size] (otherwise untouched).
- * Local. */
+/* One pass of the network for `count` <= batch noised slices x_t[count*size*size], at their levels
+ * at[count] and under their own conditions, or without `conditional` under none:
+ * predicted[count*size*size], and with a learned variance the second outputs, in
+ * output[count*size*size] (otherwise untouched). Local. */
 status denoiser_predict(denoiser *d, const slice_sample *samples, const float *x_t,
-                        const int64_t *t, int64_t count, float *predicted, float *output);
+                        const noise_level *at, bool conditional, int64_t count, float *predicted,
+                        float *output);
+
+/* A slice whose conditions a path of a flow has; without `conditional` all are dropped. */
+typedef struct flow_sample {
+    const slice_sample *condition;
+    bool conditional;
+} flow_sample;
+
+/* Follows the flow from noise z[count*size*size], count <= batch, to samples, which replace it:
+ * straightness[count] and the method are those of straightness_measure()
+ * (model/diffusion/straightness.h), without guidance. Local. */
+status denoiser_follow(denoiser *d, const flow_sample *samples, int64_t count, int64_t steps,
+                       float *z, double *straightness);
 
 /* loss[count]: mean over pixels of the squared error of the network's prediction for each of
  * `count` <= batch slices at time t of the process, under their own conditions. The noise is the

@@ -22,6 +22,7 @@ status generator_config(const study *s, const label_set *labels, unet_config *ou
     status st = denoiser_config(s, labels, out);
     out->dropout = 0;
     out->spread = false;
+    out->step_size = false;
     return st;
 }
 

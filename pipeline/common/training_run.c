@@ -187,6 +187,7 @@ static status make_steps(training_run *r, const trainer_feed *feed) {
     const study *s = r->stage->study;
     while (trainer_step_count(r->trainer) < r->steps) {
         trainer_report report;
+        if (r->begin) r->begin(r->context, trainer_ema(r->trainer));
         TRY(trainer_step(r->trainer, feed, *r->stage->stop_requested != 0, &report));
         if (!report.skipped && r->learn) r->learn(r->context);
         const int64_t step = trainer_step_count(r->trainer);

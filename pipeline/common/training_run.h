@@ -18,8 +18,10 @@ typedef struct training_run {
         steps; /* of the whole training; how often there is a checkpoint etc. says study.train */
     char checkpoints[PATH_SIZE]; /* folder; history.json is in it, too */
     char fingerprint[SHA256_HEX];
-    /* Called with `context`. learn(), after a step that was not skipped, may be NULL. Local. */
+    /* Called with `context`. begin() before each step, with the EMA, and learn() after a step that
+     * was not skipped may be NULL. Local. */
     void *context;
+    void (*begin)(void *context, const float *ema);
     void (*learn)(void *context);
     /* The validation loss of the EMA. Collective. */
     status (*validate)(void *context, const float *ema, double *loss);

@@ -50,6 +50,7 @@ static status find_teacher(distillation *d) {
                         "%s holds no finished training of this study: run ctaug train first",
                         d->in.teacher));
     d->in.teacher_step = found.step;
+    memcpy(d->in.teacher_seal, found.seal, sizeof found.seal);
     if (s->study->diffusion.process == PROCESS_EDM)
         TRY(comm_agree(s->comm,
                        trainer_load_sigma_data(d->in.teacher, found.step, &d->in.sigma_data)));
@@ -120,6 +121,7 @@ static status distil(distillation *d) {
              named_table_name(&distil_kinds, (int)s->distil.kind), d->in.teacher_step,
              d->in.teacher, comm_size(stage->comm), s->train.batch);
     if (step > 0) log_info(stage->log, "distil: resuming from step %" PRId64, step);
+    if (d->task.prepare) TRY(d->task.prepare(d->task.self));
     TRY(training_run_steps(&d->run, &d->task.feed));
     log_info(stage->log, "distil: checkpoints in %s, previews in %s/previews", d->run.checkpoints,
              s->out);
@@ -154,6 +156,9 @@ status distil_stage(const stage_context *stage) {
                  s->distil.steps);
     else
         TRY(distil(&d));
+    if (d.task.finish)
+        TRY(d.task.finish(d.task.self, d.run.checkpoints, d.run.fingerprint,
+                          trainer_ema(d.run.trainer)));
     stage_log_next(stage, "generate");
 done:
     close_distillation(&d);

@@ -4,6 +4,7 @@
 static status (*const OPEN[])(const distil_inputs *in, distil_task *out) = {
     [DISTIL_CONSISTENCY_TUNING] = consistency_task_open,
     [DISTIL_CONSISTENCY_DISTILLATION] = consistency_task_open,
+    [DISTIL_REFLOW] = reflow_task_open,
 };
 
 status distil_task_open(const distil_inputs *in, distil_task *out) {

@@ -30,7 +30,7 @@ typedef struct measurement {
     double *terms; /* [n][columns]: number of the patient, bits per pixel */
     likelihood *result;
     slice_sample slice, *samples;         /* samples: [batch], all the same slice */
-    int64_t *t;                           /* [batch] */
+    noise_level *at;                      /* [batch] */
     float *x_t, *predicted, *output, *x0; /* [batch][pixels]; x0: [pixels] */
 } measurement;
 
@@ -80,7 +80,7 @@ static status alloc_buffers(measurement *m) {
         TRY(status_memory("slices", m->n));
     TRY(array_alloc(&m->terms, terms, sizeof *m->terms, "bits of slices"));
     TRY(array_alloc(&m->samples, m->batch, sizeof *m->samples, "slices"));
-    TRY(array_alloc(&m->t, m->batch, sizeof *m->t, "time steps"));
+    TRY(array_alloc(&m->at, m->batch, sizeof *m->at, "time steps"));
     TRY(array_alloc(&m->slice.image, m->pixels, sizeof(float), "a slice"));
     TRY(array_alloc(&m->slice.labels, m->pixels, 1, "a label map"));
     TRY(array_alloc(&m->x0, m->pixels, sizeof(float), "a slice"));
@@ -122,7 +122,7 @@ static void close_measurement(measurement *m) {
     process_free(&m->process);
     free(m->terms);
     free(m->samples);
-    free(m->t);
+    free(m->at);
     free(m->slice.image);
     free(m->slice.labels);
     free(m->x0);
@@ -137,23 +137,22 @@ static void noise_slice(measurement *m, int64_t number, int64_t k, int64_t b) {
     const int64_t *first = m->result->first;
     float *x_t = m->x_t + b * m->pixels;
     rng_stream r = rng_open((uint64_t)m->study->seed, RNG_BOUND, (uint64_t)number, (uint32_t)k);
-    m->t[b] = 1;
-    if (k > 0) m->t[b] = first[k - 1] + (int64_t)rng_below(&r, (uint64_t)(first[k] - first[k - 1]));
+    int64_t t = 1;
+    if (k > 0) t = first[k - 1] + (int64_t)rng_below(&r, (uint64_t)(first[k] - first[k - 1]));
     m->samples[b] = m->slice;
     rng_fill_normal(&r, x_t, m->pixels);
-    const noise_level at = process_level(&m->process, (double)m->t[b]);
-    process_diffuse(&at, m->slice.image, x_t, x_t, m->pixels);
+    m->at[b] = process_level(&m->process, (double)t);
+    process_diffuse(&m->at[b], m->slice.image, x_t, x_t, m->pixels);
 }
 
 /* The term of slot b in bits per pixel. */
 static double term_of(const measurement *m, int64_t b) {
-    const int64_t at = b * m->pixels;
-    const double alpha_bar = schedule_alpha_bar(&m->process.schedule, m->t[b]);
-    m->process.objective->split(alpha_bar, m->x_t + at, m->predicted + at, m->x0, NULL, m->pixels);
+    const int64_t at = b * m->pixels, t = (int64_t)m->at[b].t;
+    m->process.objective->split(m->at[b].signal, m->x_t + at, m->predicted + at, m->x0, NULL,
+                                m->pixels);
     for (int64_t i = 0; i < m->pixels; i++)
         m->x0[i] = m->x0[i] < -1 ? -1 : m->x0[i] > 1 ? 1 : m->x0[i];
-    const double nats =
-        bound_term(&m->bound, m->t[b], m->slice.image, m->x0, m->output + at, m->pixels);
+    const double nats = bound_term(&m->bound, t, m->slice.image, m->x0, m->output + at, m->pixels);
     return bound_bits(nats, m->pixels);
 }
 
@@ -170,7 +169,7 @@ static status measure_slice(measurement *m, int64_t i) {
     for (int64_t done = 0; done < times; done += m->batch) {
         const int64_t count = times - done < m->batch ? times - done : m->batch;
         for (int64_t b = 0; b < count; b++) noise_slice(m, number, done + b, b);
-        TRY(denoiser_predict(m->denoiser, m->samples, m->x_t, m->t, count, m->predicted,
+        TRY(denoiser_predict(m->denoiser, m->samples, m->x_t, m->at, true, count, m->predicted,
                              m->output));
         for (int64_t b = 0; b < count; b++) {
             const int64_t k = done + b;

@@ -37,11 +37,14 @@ static void flow_text(FILE *f, const study *s) {
             s->diffusion.times == FLOW_LOGIT_NORMAL ? " (Esser et al. 2024)" : "");
     if (s->diffusion.shift != 1) fprintf(f, ", shifted towards noise by %g", s->diffusion.shift);
     fputs(". ", f);
+    if (s->diffusion.shortcut == SWITCH_ON)
+        fputs(
+            "It was given the size of a step, too, and one of eight samples taught it that a step "
+            "is as good as two halves of it (shortcut model, Frans et al. 2024). ",
+            f);
 }
 
-void report_distil_text(FILE *f, const report *r) {
-    const study *s = r->stage->study;
-    if (s->distil.kind == DISTIL_OFF) return;
+static void consistency_text(FILE *f, const study *s) {
     fprintf(
         f,
         " The averaged weights were then trained on as a consistency model (Song et al. 2023; "
@@ -55,6 +58,23 @@ void report_distil_text(FILE *f, const report *r) {
               : "The lower level was reached by a step of Heun's method with the trained network "
                 "(consistency distillation). ",
           f);
+}
+
+static void reflow_text(FILE *f, const study *s) {
+    fprintf(f,
+            " The averaged weights were then trained on with %" PRId64
+            " pairs of noise and sample that the network had drawn itself by the midpoint rule in "
+            "%" PRId64 " steps (reflow, Liu et al. 2023). ",
+            s->distil.pairs, s->distil.pair_steps);
+}
+
+void report_distil_text(FILE *f, const report *r) {
+    const study *s = r->stage->study;
+    if (s->distil.kind == DISTIL_OFF) return;
+    if (s->distil.kind == DISTIL_REFLOW)
+        reflow_text(f, s);
+    else
+        consistency_text(f, s);
     fprintf(f,
             "RAdam (Liu et al. 2020; peak learning rate %g, cosine decay) made %" PRId64
             " steps; a moving average (decay %g) was kept.",
@@ -125,6 +145,7 @@ void report_process_references(FILE *f, const report *r) {
     const study *s = r->stage->study;
     const bool ddpm = s->diffusion.process == PROCESS_DDPM;
     const bool distilled = s->distil.kind != DISTIL_OFF;
+    const bool consistency = distilled && s->distil.kind != DISTIL_REFLOW;
     const bool flow = s->diffusion.process == PROCESS_FLOW, guided = report_guidance(r) != 1;
     item(f,
          ddpm && (s->diffusion.schedule == SCHEDULE_COSINE ||
@@ -145,10 +166,13 @@ void report_process_references(FILE *f, const report *r) {
     item(f, flow && s->diffusion.times == FLOW_LOGIT_NORMAL,
          "Esser P et al. Scaling rectified flow transformers for high-resolution image synthesis. "
          "ICML 2024.");
-    item(f, distilled,
+    item(f, s->diffusion.shortcut == SWITCH_ON,
+         "Frans K, Hafner D, Levine S, Abbeel P. One step diffusion via shortcut models. "
+         "arXiv:2410.12557, 2024.");
+    item(f, consistency,
          "Geng Z, Pokle A, Luo W, Lin J, Kolter JZ. Consistency models made easy. "
          "arXiv:2406.14548, 2024.");
-    item(f, distilled,
+    item(f, consistency,
          "Song Y, Dhariwal P. Improved techniques for training consistency models. ICLR 2024.");
     item(f, distilled,
          "Liu L et al. On the variance of the adaptive learning rate and beyond. ICLR 2020.");

@@ -4,6 +4,7 @@
  */
 #include "pipeline/study/study.h"
 
+#include "model/diffusion/shortcut.h"
 #include "pipeline/study/study_yaml.h"
 
 #include <ctype.h>
@@ -123,11 +124,32 @@ static status check_chain(const study *s, const origin *o) {
     return LOCATED(o, key, "diffusion.process");
 }
 
+/* A shortcut model is sampled by the steps that it is trained for. */
+static status check_shortcut(const study *s, const origin *o) {
+    const char *key = NULL, *fits = NULL;
+    if (s->diffusion.shortcut == SWITCH_OFF) return ST_OK;
+    if (!shortcut_fits(s->generate.steps))
+        key = "generate.steps", fits = "1, 2, 4, 8, 16, 32, 64 or 128";
+    if (s->generate.grid != GRID_UNIFORM) key = "generate.grid", fits = "uniform";
+    if (s->generate.sampler != SAMPLER_EULER) key = "generate.sampler", fits = "euler";
+    if (s->diffusion.shift != 1) key = "diffusion.shift", fits = "1";
+    if (s->diffusion.process != PROCESS_FLOW) key = "diffusion.process", fits = "flow";
+    if (!key) return ST_OK;
+    status_fail(ST_USAGE, "with diffusion.shortcut on, %s must be %s", key, fits);
+    return LOCATED(o, key, "diffusion.shortcut");
+}
+
 /* Checks that what is distilled is what is sampled, and can be. */
 static status check_distil(const study *s, const origin *o) {
     const char *kind = named_table_name(&distil_kinds, (int)s->distil.kind);
     const bool sampled = s->generate.sampler == SAMPLER_CONSISTENCY;
-    if ((s->distil.kind != DISTIL_OFF) != sampled) {
+    const bool reflow = s->distil.kind == DISTIL_REFLOW;
+    if (reflow && (s->diffusion.process != PROCESS_FLOW || s->diffusion.shortcut == SWITCH_ON)) {
+        status_fail(ST_USAGE, "distil.kind reflow is for diffusion.process flow without "
+                              "diffusion.shortcut");
+        return LOCATED(o, "distil.kind", "diffusion.process", "diffusion.shortcut");
+    }
+    if ((s->distil.kind != DISTIL_OFF && !reflow) != sampled) {
         status_fail(ST_USAGE,
                     sampled ? "generate.sampler consistency needs a distil.kind that trains for "
                               "it, and it is %s"
@@ -136,7 +158,7 @@ static status check_distil(const study *s, const origin *o) {
                     kind);
         return LOCATED(o, "distil.kind", "generate.sampler");
     }
-    if (s->distil.kind == DISTIL_OFF) return ST_OK;
+    if (s->distil.kind == DISTIL_OFF || reflow) return ST_OK;
     if (s->diffusion.process == PROCESS_DDPM && s->diffusion.objective == OBJECTIVE_X0) {
         status_fail(ST_USAGE,
                     "distil.kind %s needs a prediction that becomes the image where there "
@@ -160,7 +182,7 @@ static status check_process(const study *s, const origin *o) {
     const process_kind process = s->diffusion.process;
     const char *name = named_table_name(&process_kinds, (int)process);
     char known[256];
-    if (check_chain(s, o) != ST_OK) return ST_USAGE;
+    if (check_chain(s, o) != ST_OK || check_shortcut(s, o) != ST_OK) return ST_USAGE;
     if (process != PROCESS_DDPM && s->diffusion.weight != WEIGHT_UNIFORM) {
         status_fail(ST_USAGE, "diffusion.weight min-snr is for process ddpm, not %s", name);
         return LOCATED(o, "diffusion.weight", "diffusion.process");

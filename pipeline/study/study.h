@@ -43,7 +43,8 @@ typedef enum timestep_kind { TIMESTEPS_UNIFORM, TIMESTEPS_IMPORTANCE } timestep_
 typedef enum distil_kind {
     DISTIL_OFF,
     DISTIL_CONSISTENCY_TUNING,
-    DISTIL_CONSISTENCY_DISTILLATION
+    DISTIL_CONSISTENCY_DISTILLATION,
+    DISTIL_REFLOW
 } distil_kind;
 typedef enum release_kind { RELEASE_WARN, RELEASE_BLOCK } release_kind;
 
@@ -140,8 +141,9 @@ typedef struct study {
         objective_kind objective;
         loss_kind loss;
         level_weight weight;
-        flow_times times; /* this and the next: process flow */
+        flow_times times; /* this and the next two: process flow */
         double shift;
+        switch_kind shortcut;
         variance_kind variance;
     } diffusion;
     struct {
@@ -172,6 +174,7 @@ typedef struct study {
         double q;  /* this and the next: of the gaps of consistency tuning */
         int64_t stages;
         double ema;
+        int64_t pairs, pair_steps; /* of reflow */
     } distil;
     struct {
         int64_t steps; /* 0: as many as cost what train.steps do */

@@ -44,7 +44,8 @@ static const char *const timestep_names[] = {
 static const char *const distil_names[] = {[DISTIL_OFF] = "off",
                                            [DISTIL_CONSISTENCY_TUNING] = "consistency-tuning",
                                            [DISTIL_CONSISTENCY_DISTILLATION] =
-                                               "consistency-distillation"};
+                                               "consistency-distillation",
+                                           [DISTIL_REFLOW] = "reflow"};
 static const char *const release_names[] = {[RELEASE_WARN] = "warn", [RELEASE_BLOCK] = "block"};
 
 const named_table label_sources = NAMED_TABLE("source of labels", source_names);
@@ -207,6 +208,9 @@ const study_key study_keys[] = {
     {PLACE(diffusion, shift), .kind = STUDY_REAL, .count = 1, .low = 0.01, .high = 100,
      .initial = "1", .later = true,
      .help = "process flow: times t become s t / (1 + (s - 1) t), more noise for larger images"},
+    LATER_CHOICE(diffusion, shortcut, switch_kinds, "off",
+                 "process flow: the network also learns large steps (shortcut model), for sampler "
+                 "euler in 1, 2, 4, ... or 128 steps"),
     LATER_CHOICE(diffusion, variance, variance_kinds, "fixed-small",
                  "of a step of the reverse process: beta tilde, beta, or learned by the network as "
                  "a second output; sampler ddpm uses it"),
@@ -247,7 +251,8 @@ const study_key study_keys[] = {
 
     CHOICE(distil, kind, distil_kinds, "off",
            "trains the denoiser on, to sample in one or two steps with sampler and grid "
-           "consistency: tuned by itself, or by steps of the trained one as a teacher"),
+           "consistency: tuned by itself, or by steps of the trained one as a teacher; reflow: a "
+           "flow on pairs that it has drawn itself, for straighter paths"),
     INTEGER(distil, steps, 1, STEPS_MAX, "2000",
             "optimiser steps; batch, clip, precision etc. are those of train"),
     REAL(distil, lr, 1e-8, 1, "1e-4", "learning rate at its peak, of RAdam; cosine decay follows"),
@@ -256,6 +261,9 @@ const study_key study_keys[] = {
     INTEGER(distil, stages, 1, 64, "8",
             "equal parts of the steps with ever smaller gaps; 1 with q 256: the smallest at once"),
     REAL(distil, ema, 0, 0.999999, "0.999", "decay of the EMA weights that generate uses"),
+    LATER(distil, pairs, 1, 1000000, "2048", "reflow: pairs of noise and sample that are drawn"),
+    LATER(distil, pair_steps, 1, 1000, "16",
+          "reflow: steps of the midpoint rule for each, two evaluations a step"),
 
     INTEGER(gan, steps, 0, STEPS_MAX, "0",
             "steps of each network; 0: as many as cost the operations of train.steps"),

@@ -2,12 +2,19 @@
 #include "pipeline/train/noising.h"
 
 #include "io/alloc.h"
+#include "model/diffusion/shortcut.h"
 #include "model/rng.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 enum { VALIDATION_MAX = 64 };
+
+/* What predict() needs. */
+typedef struct teacher_call {
+    denoiser *teacher;
+    const slice_sample *slice;
+} teacher_call;
 
 /* Allocates the arrays of a sample; the caller frees them with sample_free(), also after a failure.
  * Local. */
@@ -38,12 +45,21 @@ static int64_t draw_timestep(const noising *n, int64_t index, double *factor) {
     return timesteps_at(&n->timesteps, rng_uniform(&time), factor);
 }
 
-/* Computes d->x_t, which is the noise, and d->target for d->slice at time t. Local. */
-static void add_noise(const noising *n, noised_sample *d, double t) {
+/* Computes d->x_t, which is the noise, and d->target for d->slice at this level. Local. */
+static void add_noise(const noising *n, noised_sample *d, noise_level at) {
     int64_t pixels = n->config.size * n->config.size;
-    d->at = process_level(&n->process, t);
+    d->at = at;
     process_target(&n->process, &d->at, d->slice.image, d->x_t, d->target, pixels);
     process_diffuse(&d->at, d->slice.image, d->x_t, d->x_t, pixels);
+}
+
+/* The level of training sample `index`. */
+static noise_level draw_level(const noising *n, int64_t index) {
+    const uint64_t seed = (uint64_t)n->study->seed;
+    rng_stream time = rng_open(seed, RNG_TIMESTEP, (uint64_t)index, 0);
+    if (n->config.step_size && shortcut_is_chosen(seed, (uint64_t)index))
+        return shortcut_draw(&n->process, &time);
+    return process_level(&n->process, process_draw(&n->process, &time));
 }
 
 /* Prepares training sample `index` in a slot (a prefetch_make function). Runs on the prefetch
@@ -52,18 +68,16 @@ static status make_sample(void *context, int64_t index, int64_t slot) {
     noising *n = context;
     noised_sample *d = &n->slots[slot];
     uint64_t seed = (uint64_t)n->study->seed;
-    rng_stream time = rng_open(seed, RNG_TIMESTEP, (uint64_t)index, 0);
     rng_stream noise = rng_open(seed, RNG_NOISE, (uint64_t)index, 0);
     rng_stream drop = rng_open(seed, RNG_CONDITION, (uint64_t)index, 0);
     int64_t number;
     const bool unlabelled = mixture_at(&n->mixture, index, &number);
-    const double t = has_importance(n) ? 0 : process_draw(&n->process, &time);
     d->at = (noise_level){0};
     d->conditional =
         rng_uniform(&drop) >= n->study->train.condition_drop && !(unlabelled && n->unconditional);
     status st = slices_draw(unlabelled ? n->unlabelled : n->train, seed, number, &d->slice);
     rng_fill_normal(&noise, d->x_t, n->config.size * n->config.size);
-    if (st == ST_OK && !has_importance(n)) add_noise(n, d, t);
+    if (st == ST_OK && !has_importance(n)) add_noise(n, d, draw_level(n, index));
     return st;
 }
 
@@ -126,8 +140,25 @@ status noising_add_unlabelled(noising *n, slices *unlabelled, bool pseudo_labels
     return ST_OK;
 }
 
+status noising_add_teacher(noising *n, const stage_context *stage, const label_set *labels) {
+    status st = ST_OK;
+    if (!n->config.step_size) goto done;
+    TRY(array_alloc(&n->scratch, 2 * n->config.size * n->config.size, sizeof(float), "targets"));
+    TRY(denoiser_open(stage, labels, 1, &n->teacher));
+done:
+    return st;
+}
+
+void noising_set_teacher(noising *n, const float *ema) {
+    params *p = denoiser_params(n->teacher);
+    memcpy(p->value, ema, (size_t)p->total * sizeof(float));
+    denoiser_params_changed(n->teacher);
+}
+
 void noising_close(noising *n) {
     prefetch_close(n->prefetch);
+    denoiser_close(n->teacher);
+    free(n->scratch);
     graph_destroy(n->graph);
     process_free(&n->process);
     timesteps_free(&n->timesteps);
@@ -172,9 +203,24 @@ static status choose_timestep(const noising *n, plan *pl, int64_t b, int64_t ind
     double factor = 1;
     tensor weight;
     status st = plan_input(pl, "weight", &weight);
-    add_noise(n, d, (double)draw_timestep(n, index, &factor));
+    add_noise(n, d, process_level(&n->process, (double)draw_timestep(n, index, &factor)));
     if (st == ST_OK) ((float *)weight.at)[b] *= (float)factor;
     return st;
+}
+
+/* Callback of shortcut_target(): the teacher's prediction under the conditions of a sample. */
+static status predict(void *context, const float *x_t, const noise_level *at, int conditional,
+                      float *predicted) {
+    const teacher_call *call = context;
+    return denoiser_predict(call->teacher, call->slice, x_t, at, conditional != 0, 1, predicted,
+                            NULL);
+}
+
+/* The target of a sample that learns self-consistency. Local. */
+static status ask_teacher(noising *n, noised_sample *d) {
+    teacher_call call = {n->teacher, &d->slice};
+    return shortcut_target(&n->process, &d->at, predict, &call, d->conditional, d->x_t,
+                           n->config.size * n->config.size, n->scratch, d->target);
 }
 
 status noising_fill(void *context, plan *pl, int64_t first, int64_t count) {
@@ -185,6 +231,7 @@ status noising_fill(void *context, plan *pl, int64_t first, int64_t count) {
         TRY(prefetch_take(n->prefetch, first + b, part));
         for (int64_t slot = 0; slot < part; slot++, b++) {
             if (has_importance(n)) TRY(choose_timestep(n, pl, b, first + b, &n->slots[slot]));
+            if (n->slots[slot].at.step > 0) TRY(ask_teacher(n, &n->slots[slot]));
             TRY(copy_to_slot(n, pl, b, &n->slots[slot]));
         }
     }
@@ -277,7 +324,7 @@ static status run_batch(validator *v, int64_t first, int64_t count, int64_t tota
         rng_stream noise = rng_open((uint64_t)n->study->seed, RNG_VALIDATE, (uint64_t)k, 0);
         TRY(slices_get(n->validation, k * slice_total / total, &d->slice));
         rng_fill_normal(&noise, d->x_t, n->config.size * n->config.size);
-        add_noise(n, d, process_spread(&n->process, k, total));
+        add_noise(n, d, process_level(&n->process, process_spread(&n->process, k, total)));
         TRY(copy_to_slot(n, v->plan, b, d));
     }
     TRY(plan_forward(v->plan, NULL));

@@ -37,6 +37,8 @@ typedef struct noising {
     noised_sample *slots;
     int64_t slot_count;
     noised_sample validation_sample;
+    denoiser *teacher; /* of a shortcut model: the EMA, for a slice at a time; NULL: none */
+    float *scratch;    /* 2*size*size, for its targets */
 } noising;
 
 /* Builds the graph of network and loss and starts the prefetch thread. train and validation must
@@ -55,10 +57,18 @@ status noising_set_sigma_data(noising *n, double sigma_data);
  * labelled slice is left in a batch. To be called before the first sample is made. Local. */
 status noising_add_unlabelled(noising *n, slices *unlabelled, bool pseudo_labels);
 
+/* For a shortcut model (diffusion.shortcut), opens the network with the EMA of the parameters that
+ * gives the targets of self-consistency; otherwise does nothing. Local. */
+status noising_add_teacher(noising *n, const stage_context *stage, const label_set *labels);
+
+/* The EMA from now on: that before a step decides its targets. Local. */
+void noising_set_teacher(noising *n, const float *ema);
+
 /* The functions `fill` and `ahead` of a trainer_feed (pipeline/trainer/trainer.h) whose context is
  * a noising. They handle the training samples with the global indices first..first+count-1; time,
  * noise and dropping of conditions depend on (seed, global index) alone. The weight of a noise
- * level is multiplied into the weights that the trainer has set. From an announcement to the next
+ * level is multiplied into the weights that the trainer has set. Of a shortcut model one sample of
+ * eight learns self-consistency (model/diffusion/shortcut.h). From an announcement to the next
  * fill or close nothing else may use the slices `train`. Local. */
 status noising_fill(void *context, plan *pl, int64_t first, int64_t count);
 void noising_announce(void *context, int64_t first, int64_t count);
@@ -74,8 +84,9 @@ enum { NOISING_ARRAYS = 2 };
 int64_t noising_state(noising *n, checkpoint_array arrays[NOISING_ARRAYS]);
 status noising_restored(noising *n);
 
-/* Computes the validation loss on fixed slices with fixed noise and with times spread evenly over
- * the training times, so that the losses of different training steps are comparable. */
+/* Computes the validation loss (of a shortcut model, that of velocities) on fixed slices with fixed
+ * noise and with times spread evenly over the training times, so that the losses of different
+ * training steps are comparable. */
 typedef struct validator validator;
 
 /* n and stage must outlive it. Local. */

@@ -38,6 +38,7 @@ static status open_data(training *t) {
     TRY(fingerprint_of_training(s, store_manifest(d->store)->seal, t->run.fingerprint));
     TRY(stage_path(t->stage, "checkpoints", t->run.checkpoints));
     TRY(noising_open(s, store_labels(d->store), d->train, d->validation, &t->noising));
+    TRY(noising_add_teacher(&t->noising, t->stage, store_labels(d->store)));
     if (d->unlabelled) TRY(noising_add_unlabelled(&t->noising, d->unlabelled, d->pseudo != NULL));
 done:
     return st;
@@ -159,6 +160,10 @@ done:
 }
 
 /* What the run calls. */
+static void begin(void *context, const float *ema) {
+    noising_set_teacher(&((training *)context)->noising, ema);
+}
+
 static void learn(void *context) {
     training *t = context;
     const int64_t batch = t->stage->study->train.batch;
@@ -222,6 +227,7 @@ status train_stage(const stage_context *stage) {
     const trainer_feed feed = {
         .fill = noising_fill, .ahead = noising_announce, .context = &t.noising};
     TRY(comm_agree(stage->comm, open_data(&t)));
+    if (t.noising.teacher) t.run.begin = begin;
     TRY(measure_data(&t));
     TRY(open_trainer(&t));
     TRY(restore(&t));
