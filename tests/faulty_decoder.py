@@ -2,9 +2,9 @@
 before all others (LD_PRELOAD) and waits for files of certain names to be opened.
 
 "crash", "flood" and "hang" in the name of a file say what its reading does: at once or, with
-"late-", when a file is there that matches the pattern $LATE. It happens in the decoders alone, which
-have one argument. Those that hang, at most $HANGS of them, leave their process ids as links in
-$HUNG."""
+"late-", when a file is there that matches the pattern $LATE. It happens in the decoders alone,
+which have one argument. Those that hang, at most $HANGS of them, leave their process ids as links
+in $HUNG."""
 import subprocess
 
 LIBRARY = r"""

@@ -254,8 +254,8 @@ def the_nearest_volume_is_laid_upon_a_mask(place, first):
 
 
 def a_mask_that_crashes_costs_its_volume(place, first, root, truth, names):
-    """The voxels of masks are read in the decoder, a SEG and a structure set of one volume together:
-    if it dies on one of them, that one is named, and the other volumes stay."""
+    """The voxels of masks are read in the decoder, a SEG and a structure set of one volume
+    together: if it dies on one of them, that one is named, and the other volumes stay."""
     spoilt = f"{place.root}/spoilt"
     shutil.copytree(root, spoilt)
     os.rename(f"{spoilt}/d/RS", f"{spoilt}/d/late-crash")
