@@ -1,6 +1,6 @@
 #!/bin/bash
 # Submits the chain ingest -> referee -> train -> generate -> evaluate -> gate -> report to Slurm,
-# each stage after the success of the one before; after train with distil if distil.kind of the study
+# each stage after the success of the one before; after train with distil if the study's distil.kind
 # is not off, and with gan if generate.painters has gan.
 # Usage: jobs/submit.sh STUDY.yaml [sbatch options for every stage]
 #     jobs/submit.sh mine.yaml --ntasks=32 --cpus-per-task=8 --partition=long

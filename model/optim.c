@@ -92,8 +92,8 @@ static void rectify(const adamw *a, double correct2, adamw_terms *t) {
         t->eps = 1;
         return;
     }
-    const double term = sqrt((freedom - 4) * (freedom - 2) * most /
-                             ((most - 4) * (most - 2) * freedom));
+    const double term =
+        sqrt((freedom - 4) * (freedom - 2) * most / ((most - 4) * (most - 2) * freedom));
     t->step_size *= (float)term;
     t->eps *= t->root_scale; /* PyTorch adds eps to the root before the bias correction */
 }
@@ -107,14 +107,14 @@ void adamw_update(const adamw *a, float *value, const float *grad, float *m, flo
     double correct1 = -expm1((double)a->step * log(a->beta1));
     double correct2 = -expm1((double)a->step * log(a->beta2));
     adamw_terms t = {.scale = (float)a->scale,
-                           .eps = (float)a->eps,
-                           .beta1 = (float)a->beta1,
-                           .one_minus_beta1 = (float)(1 - a->beta1),
-                           .beta2 = (float)a->beta2,
-                           .one_minus_beta2 = (float)(1 - a->beta2),
-                           .step_size = (float)(a->lr / correct1),
-                           .root_scale = (float)(1 / sqrt(correct2)),
-                           .decay = (float)(a->lr * a->weight_decay)};
+                     .eps = (float)a->eps,
+                     .beta1 = (float)a->beta1,
+                     .one_minus_beta1 = (float)(1 - a->beta1),
+                     .beta2 = (float)a->beta2,
+                     .one_minus_beta2 = (float)(1 - a->beta2),
+                     .step_size = (float)(a->lr / correct1),
+                     .root_scale = (float)(1 / sqrt(correct2)),
+                     .decay = (float)(a->lr * a->weight_decay)};
     const float ema_rate = (float)(1 - ema_decay);
     if (a->rectified) rectify(a, correct2, &t);
 #pragma omp parallel for schedule(static)

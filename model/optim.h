@@ -1,5 +1,5 @@
-/* AdamW and RAdam, the learning-rate schedule, the gradient norm for clipping, and the EMA of the parameters.
- * All of them work on the flat parameter buffer or on ranges of it. */
+/* AdamW and RAdam, the learning-rate schedule, the gradient norm for clipping, and the EMA of the
+ * parameters. All of them work on the flat parameter buffer or on ranges of it. */
 #ifndef CTAUG_MODEL_OPTIM_H
 #define CTAUG_MODEL_OPTIM_H
 

@@ -6,10 +6,10 @@ import h5py
 import numpy
 
 
-def newest(out):
-    steps = sorted(d for d in os.listdir(f"{out}/checkpoints")
+def newest(out, folder="checkpoints"):
+    steps = sorted(d for d in os.listdir(f"{out}/{folder}")
                    if d.startswith("step-") and ".tmp." not in d)
-    return f"{out}/checkpoints/{steps[-1]}" if steps else None
+    return f"{out}/{folder}/{steps[-1]}" if steps else None
 
 
 def arrays(path):

@@ -1,5 +1,5 @@
-/* AdamW and RAdam against values of PyTorch (golden/optim.h), the learning rate at its turning points, the
- * sum of squares on several numbers of threads. */
+/* AdamW and RAdam against values of PyTorch (golden/optim.h), the learning rate at its turning
+ * points, the sum of squares on several numbers of threads. */
 #include "model/optim.h"
 #include "tests/golden/optim.h"
 

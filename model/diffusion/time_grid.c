@@ -4,8 +4,8 @@
 #include <inttypes.h>
 #include <math.h>
 
-static const double RHO = 7; /* of Karras et al. */
-static const double LAST_NOISE = 0.8;
+static const double RHO = 7;                            /* of Karras et al. */
+static const double FIRST_NOISE = 80, LAST_NOISE = 0.8; /* of GRID_CONSISTENCY */
 
 /* A row gives the time of point k < steps; the last point is 0. `from_1_to_0` falls evenly from 1
  * at k = 0 to 0 at k = steps - 1. */
@@ -45,7 +45,8 @@ static double karras(const process *p, int64_t k, int64_t steps) {
 }
 
 static double consistency(const process *p, int64_t k, int64_t steps) {
-    return process_time_of(p, LAST_NOISE * pow(p->high / LAST_NOISE, from_1_to_0(k, steps)));
+    const double first = fmin(p->high, FIRST_NOISE);
+    return process_time_of(p, LAST_NOISE * pow(first / LAST_NOISE, from_1_to_0(k, steps)));
 }
 
 enum { DDPM = 1 << PROCESS_DDPM, EDM = 1 << PROCESS_EDM, FLOW = 1 << PROCESS_FLOW };

@@ -16,9 +16,10 @@ typedef enum time_grid_kind {
     GRID_QUADRATIC,
     GRID_LOG_SNR, /* evenly spaced in ln(alpha / sigma) (Lu et al. 2022) */
     GRID_KARRAS,  /* evenly spaced in (sigma / alpha)^(1/7) (Karras et al. 2022, eq. 5) */
-    /* Evenly spaced in ln(sigma / alpha) down to 0.8, then 0: for samplers that go to the data in
-     * each step and add noise again. 0.8 is, rounded, the level at which Song & Dhariwal 2023 and
-     * Geng et al. 2024 begin the second of two steps on images in [-1, 1]. */
+    /* Evenly spaced in ln(sigma / alpha) from 80 down to 0.8, then 0: for samplers that go to the
+     * data in each step and add noise again. 80 is where EDM begins, and above it consistency
+     * models are hardly trained; 0.8 is, rounded, the level at which Song & Dhariwal 2023 and Geng
+     * et al. 2024 begin the second of two steps on images in [-1, 1]. */
     GRID_CONSISTENCY
 } time_grid_kind;
 

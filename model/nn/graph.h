@@ -99,9 +99,9 @@ enum {
 };
 node graph_hybrid_loss(graph *g, node predicted, node target, node step, node weight,
                        loss_kind kind);
-/* Loss of a consistency model: rate * (sqrt(|d|^2 + c^2) - c), d = slope * predicted + rest, |.| over
- * all values of a sample (model/nn/ops/op_consistency_loss.c). predicted and rest [h,w,c]; step
- * [1,1,CONSISTENCY_STEP] has the numbers of each sample (model/diffusion/consistency.h). */
+/* Loss of a consistency model: rate * (sqrt(|d|^2 + c^2) - c), d = slope * predicted + rest, |.|
+ * over all values of a sample (model/nn/ops/op_consistency_loss.c). predicted and rest [h,w,c];
+ * step [1,1,CONSISTENCY_STEP] has the numbers of each sample (model/diffusion/consistency.h). */
 enum { CONSISTENCY_SLOPE, CONSISTENCY_C, CONSISTENCY_RATE, CONSISTENCY_STEP };
 node graph_consistency_loss(graph *g, node predicted, node rest, node step, node weight);
 /* Cross-entropy (mean over pixels) + mean of -ln(soft Dice) over the classes that the labels hold

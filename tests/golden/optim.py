@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Makes optim.h: a few steps of torch.optim.AdamW and RAdam, for tests/test_optim.c.
 
-AdamW has two groups of parameters, one with weight decay and one without. The first steps of RAdam
-are those before its second moment counts. Gradients follow from a formula that the test repeats. Run from the top: python3 tests/golden/optim.py > tests/golden/optim.h
+AdamW has two groups of parameters, one with weight decay and one without. The first steps of
+RAdam are those before its second moment counts. Gradients follow from a formula that the test
+repeats. Run from the top: python3 tests/golden/optim.py > tests/golden/optim.h
 """
 import math
 import torch
