@@ -277,6 +277,19 @@ done:
     return st;
 }
 
+status pairs_mend(pairs *p) {
+    status st = ST_OK;
+    const comm *c = p->in->stage->comm;
+    char path[PATH_SIZE];
+    int64_t published = 0;
+    TRY(comm_agree(c, path_join(path, p->folder, "manifest.json")));
+    if (comm_rank(c) == 0) published = file_exists(path);
+    TRY(comm_broadcast(c, &published, sizeof published, 0));
+    if (published) TRY(pairs_make(p));
+done:
+    return st;
+}
+
 /* ---- reading ---- */
 
 /* Reads a file, whose hash is that of the manifest. Local. */

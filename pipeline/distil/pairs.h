@@ -41,6 +41,9 @@ void pairs_close(pairs *p);
  * asked to stop: finished files are kept. Collective. */
 status pairs_make(pairs *p);
 
+/* The same for pairs that were published and are damaged now; others are left alone. Collective. */
+status pairs_mend(pairs *p);
+
 /* Slice and conditions of pair k; its noise [size*size]. Local. */
 status pairs_source(const pairs *p, int64_t k, pair_source *out);
 void pairs_noise(const pairs *p, int64_t k, float *noise);

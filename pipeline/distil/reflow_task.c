@@ -175,8 +175,12 @@ done:
 
 /* Collective. */
 static status finish(void *self, const char *folder, const char *fingerprint, const float *ema) {
-    const reflow_task *r = self;
-    return flow_straightness_publish(&r->pairs, folder, fingerprint, ema);
+    status st = ST_OK;
+    reflow_task *r = self;
+    TRY(pairs_mend(&r->pairs));
+    TRY(flow_straightness_publish(&r->pairs, folder, fingerprint, ema));
+done:
+    return st;
 }
 
 /* Describes the network and the loss, and opens the validation. Local. */
