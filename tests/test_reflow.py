@@ -22,7 +22,7 @@ def words(**keys):
 
 PAIRS, STEPS = 40, 120
 FLOW = words(diffusion__process="flow", generate__sampler="euler", generate__steps=2,
-             train__reproducible="on", train__steps=60, train__lr=2e-3)
+             train__reproducible="on", train__steps=60)
 REFLOW = [*FLOW, *words(distil__kind="reflow", distil__pairs=PAIRS, distil__pair_steps=4,
                         distil__steps=STEPS, distil__lr=1e-3, distil__ema=0.9)]
 
