@@ -1,6 +1,6 @@
-"""Whole runs under the processes edm and flow and of a shortcut model: a killed training ends in the same bits, samples
-have the same bytes on 1, 2 and 3 ranks, and samplers that do not fit are refused before anything
-runs. The standard deviation that edm needs is that of the training data."""
+"""Whole runs under the processes edm and flow and of a shortcut model: a killed training ends in
+the same bits, samples have the same bytes on 1, 2 and 3 ranks, and samplers that do not fit are
+refused before anything runs. The standard deviation that edm needs is that of the training data."""
 import hashlib
 import os
 import shutil

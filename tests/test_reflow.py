@@ -1,6 +1,6 @@
-"""Reflow: pairs and checkpoints have the same bits on 1, 2 and 3 ranks and after the run was killed
-while pairs were drawn, stopped there, or killed in the training; a damaged file of pairs is drawn
-again. Pairs are what they say, and paths are straighter afterwards. What does not fit is refused."""
+"""Reflow: pairs and checkpoints have the same bits on 1 and 2 ranks and after the run was killed
+while pairs were drawn, stopped there, or killed in the training; damaged pairs are drawn again.
+Pairs are what they say, and paths are straighter afterwards. What does not fit is refused."""
 import glob
 import json
 import os
@@ -22,7 +22,7 @@ def words(**keys):
 
 PAIRS, STEPS = 40, 120
 FLOW = words(diffusion__process="flow", generate__sampler="euler", generate__steps=2,
-             train__reproducible="on", train__steps=60, train__lr=2e-3)
+             train__reproducible="on", train__steps=60)
 REFLOW = [*FLOW, *words(distil__kind="reflow", distil__pairs=PAIRS, distil__pair_steps=4,
                         distil__steps=STEPS, distil__lr=1e-3, distil__ema=0.9)]
 
@@ -99,8 +99,8 @@ def check_straighter(out):
 
 
 def check_damage(study, out, good):
-    """Other steps take the same pairs; a damaged file has its pairs drawn again, also if nothing else
-    is left to do."""
+    """Other steps take the same pairs; damaged ones are drawn again, also if nothing else is left
+    to do."""
     path = sorted(glob.glob(f"{out}/pairs/*/pairs-*.h5"))[1]
     other = [*REFLOW, *words(distil__steps=2)]
     before = os.stat(path).st_mtime_ns

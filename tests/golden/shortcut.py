@@ -3,10 +3,10 @@
 PyTorch, for tests/test_shortcut.c.
 
 Written as in Frans et al. 2024 (arXiv:2410.12557, eq. 4 and 5), whose time runs from noise at 0 to
-data at 1 and whose velocity goes the same way: the network predicts the opposite velocity at 1 - time.
-Steps of 1/128 are asked for with d = 0. All values follow from a formula that the test repeats. Run
-from the top (Debian's python3-torch; needed only to make the file again):
-python3 tests/golden/shortcut.py > tests/golden/shortcut.h
+data at 1 and whose velocity goes the same way: the network predicts the opposite velocity at
+1 - time. Steps of 1/128 are asked for with d = 0. All values follow from a formula that the test
+repeats. Run from the top (Debian's python3-torch; needed only to make the file again):
+python3 tests/golden/shortcut.py | clang-format --assume-filename=x.h > tests/golden/shortcut.h
 """
 import math
 
