@@ -36,13 +36,14 @@ static int64_t bytes_of(const char *path) {
     return stat(path, &s) == 0 ? (int64_t)s.st_size : 0;
 }
 
-/* The limits of work on `file_bytes` bytes whose largest array has `voxels` elements. */
-static helper_limits limits_of(int64_t file_bytes, int64_t voxels) {
+/* The limits of work on so many files of together `file_bytes` bytes, whose largest array has
+ * `voxels` elements. */
+static helper_limits limits_of(int64_t files, int64_t file_bytes, int64_t voxels) {
     int64_t size = 0, memory = 0;
     if (!size_add(file_bytes, voxels, &size) || !size_mul(size, MEMORY_FACTOR, &memory) ||
         !size_add(memory, MEMORY_BASE, &memory))
         memory = INT64_MAX / 2;
-    const int64_t seconds = SECONDS_BASE + file_bytes / BYTES_PER_SECOND;
+    const int64_t seconds = files * SECONDS_BASE + file_bytes / BYTES_PER_SECOND;
     return (helper_limits){memory, seconds, CLOCK_FACTOR * seconds};
 }
 
@@ -55,11 +56,12 @@ static status blame(status st, const char *path, const helper_request *request,
     if (reply->ended && st == ST_INTERNAL)
         return status_fail(ST_INPUT, "%s: cannot be decoded within %" PRId64 " MiB: %s", path,
                            request->limits.memory >> 20, status_message());
+    if (!reply->ended && st == ST_INTERNAL) return status_fail(st, "%s: %s", path, status_message());
     return st;
 }
 
 static status ask(helper_request *request, const char *path, int64_t voxels, helper_reply *reply) {
-    request->limits = limits_of(bytes_of(path), voxels);
+    request->limits = limits_of(1, bytes_of(path), voxels);
     return blame(helper_ask(child, request, reply), path, request, reply);
 }
 
@@ -247,8 +249,10 @@ status decoder_read_labels(const label_files *files, const seg_target *to, uint8
     TRY(geometry_voxels(to->space, &voxels));
     TRY(pack_labels(files, to, &packed, &bytes));
     for (int64_t k = 0; k < files->count; k++) file_bytes += bytes_of(files->items[k].path);
-    helper_request request = {
-        .job = JOB_LABELS, .limits = limits_of(file_bytes, voxels), .data = packed, .bytes = bytes};
+    helper_request request = {.job = JOB_LABELS,
+                              .limits = limits_of(files->count, file_bytes, voxels),
+                              .data = packed,
+                              .bytes = bytes};
     TRY(helper_share(child, LABELS_AT + voxels, &shared));
     memset(shared, 0, LABELS_AT);
     st = helper_ask(child, &request, &reply);

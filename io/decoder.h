@@ -6,8 +6,8 @@
  * and fail besides with ST_INPUT, naming the file, if the child crashed or reached its limits:
  *
  *   memory: 1 GiB and 16 times the bytes of the file and the voxels of the result
- *   time:   60 s of processor time, and one more for each 4 MiB of the file; ten times
- *           that by the clock
+ *   time:   60 s of processor time for each file, and one more for each 4 MiB of it; ten
+ *           times that by the clock
  *
  * A child that something outside kills, as a system without memory does, is no fault of the file:
  * ST_INTERNAL if that happens twice, after which a new run may go on.

@@ -131,6 +131,7 @@ static outcome skip_value(walk *w, int64_t length) {
 /* Where the walk has ended: what was taken to be a sequence, but may be a value that is not there.
  */
 static void check_guesses(walk *w) {
+    if (w->pixels_end > 0 && !w->in->deflated) return; /* they lie behind the pixels */
     for (int k = 0; k < w->depth; k++)
         if (w->stack[k].guessed && w->stack[k].end >= 0 && w->in->fault == ST_OK)
             check_claim(w, w->stack[k].end - source_position(w->in));

@@ -144,7 +144,7 @@ def check_sweep(place):
     study, out = place.study("sweep")
     tuned = ("distil.kind: consistency-tuning; generate.sampler: consistency; "
              "generate.grid: consistency; generate.steps: ")
-    points = f"sweep.points=[{tuned}1, {tuned}2, {tuned}2; distil.q: 256]"
+    points = f"sweep.points=[{tuned}1, {tuned}2, {tuned}2; distil.q: 256; distil.stages: 1]"
     chain.run(0, "sweep", study, *words(train__steps=2, distil__steps=2), "--set", points)
     states = [os.stat(f"{last(f'{out}/arms/p0{i}-s0')}/state.h5").st_ino for i in range(3)]
     assert states[0] == states[1] != states[2], states
@@ -158,6 +158,7 @@ def check_refusals(place):
             (SAMPLED, "distil.kind"),
             (words(generate__sampler="consistency"), "take one of consistency"),
             (words(generate__grid="consistency"), "uniform, quadratic, log-snr, karras"),
+            ([*SAMPLED, *tuned, *words(distil__q=256)], "at most 65536"),
             ([*SAMPLED, *tuned, *words(diffusion__objective="x0")], "v or eps"),
             ([*SAMPLED, *tuned, *words(diffusion__variance="learned")], "Markov chain"),
             ([*SAMPLED, *tuned, *words(evaluate__bound_slices=4)], "Markov chain"),

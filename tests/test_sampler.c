@@ -442,6 +442,7 @@ static void evaluations_are_counted(void **state) {
         if (!sampler_fits((sampler_kind)kind, PROCESS_DDPM)) continue;
         prepare(s, SCHEDULE_COSINE, 100, OBJECTIVE_V, (sampler_kind)kind, 7, 0);
         s->how.output = output;
+        if (kind == SAMPLER_CONSISTENCY) s->how.grid = GRID_CONSISTENCY;
         for (int way = 0; way < 3; way++) {
             int64_t evaluations = -1;
             s->how.guidance = way > 0 ? 2 : 1;

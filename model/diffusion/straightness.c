@@ -4,6 +4,7 @@
 #include "io/alloc.h"
 
 #include <inttypes.h>
+#include <math.h>
 
 typedef struct path {
     float *slope, *middle; /* [batch*n]: v; z in the middle of a step */
@@ -63,6 +64,9 @@ status straightness_measure(const process *p, denoise_fn denoise, void *context,
     for (int64_t b = 0; b < batch; b++) {
         double square = s.square[b];
         for (int64_t i = b * n; i < (b + 1) * n; i++) square -= s.sum[i] * s.sum[i];
+        if (!isfinite(square))
+            TRY(status_fail(ST_DIVERGED, "a path of the flow is not finite; the network's "
+                                         "parameters are not usable"));
         straightness[b] = square > 0 ? square / (double)n : 0;
     }
 done:

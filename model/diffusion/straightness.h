@@ -17,7 +17,8 @@
 
 /* z[batch*n]: noise, replaced by the samples without any clamping; straightness[batch]: that of
  * each path. The network `denoise` of a flow, with its context, is called 2 * steps times with
- * `conditional` 1. ST_USAGE for another process or no steps. Local. */
+ * `conditional` 1. ST_USAGE for another process or no steps, ST_DIVERGED if a path is not
+ * finite. Local. */
 status straightness_measure(const process *p, denoise_fn denoise, void *context, int64_t steps,
                             int64_t batch, int64_t n, float *z, double *straightness);
 

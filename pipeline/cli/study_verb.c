@@ -171,6 +171,7 @@ static bool is_ours(const char *name) {
                                        "pseudo",
                                        "gan",
                                        "distil",
+                                       "pairs",
                                        "gate",
                                        "ingest-files.json",
                                        "ingest.json",

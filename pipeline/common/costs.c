@@ -4,6 +4,7 @@
 #include "io/seal.h"
 
 #include <omp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,6 +77,10 @@ status costs_run(const stage_context *stage, const char *name,
     const double cores = (double)comm_size(stage->comm) * omp_get_max_threads();
     if (comm_rank(stage->comm) == 0) added = add(stage, name, (log_seconds() - start) * cores);
     return st == ST_OK ? comm_agree(stage->comm, added) : st;
+}
+
+void costs_of_painting(const char *painter, const char *fingerprint, char name[COSTS_NAME]) {
+    snprintf(name, COSTS_NAME, "painting %s %.16s", painter, fingerprint);
 }
 
 status costs_add(const stage_context *stage, const char *name, double seconds) {

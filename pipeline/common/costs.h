@@ -1,9 +1,10 @@
 /* What the stages of a study have cost: core seconds of each, kept in <out>/costs.json over stops
  * and resumes, for the report.
  *
- *   {"referee": s, "train": s, ..., "painting diffusion": s, "seal": SHA-256}
+ *   {"referee": s, "train": s, ..., "painting diffusion 0123456789abcdef": s, "seal": SHA-256}
  *
- * "painting <painter>" is the part of "generate" in which a painter made the synthetic slices.
+ * "painting" with a painter and the fingerprint of a synthetic store is the part of "generate" in
+ * which its slices were made.
  * Core seconds are wall-clock seconds times the threads of all ranks of the stage. A stage that is
  * killed adds nothing for the time since it was started.
  */
@@ -17,6 +18,11 @@
  * begun anew with a warning. Collective. */
 status costs_run(const stage_context *stage, const char *name,
                  status (*run)(const stage_context *));
+
+enum { COSTS_NAME = 64 };
+
+/* The name of that entry. Local. */
+void costs_of_painting(const char *painter, const char *fingerprint, char name[COSTS_NAME]);
 
 /* Adds the seconds of all ranks in which their threads were busy, each its own, to the entry `name`.
  * Collective. */

@@ -225,13 +225,16 @@ static json_t *versions_json(engine_kind engine) {
 }
 
 static status fingerprints_json(const metrics *e, const metrics_context *about, json_t **out) {
-    char training[SHA256_HEX] = "";
-    const char *real = store_manifest(about->real)->fingerprint;
-    status st =
-        fingerprint_of_training(about->first->study, store_manifest(about->real)->seal, training);
-    if (st == ST_OK)
-        *out = json_pack("{s:s, s:s, s:s, s:s}", "store", real, "training", training, "synthetic",
-                         store_manifest(about->synthetic)->fingerprint, "metrics", e->fingerprint);
+    status st = ST_OK;
+    char training[SHA256_HEX] = "", sampled[SHA256_HEX] = "";
+    const study *s = about->first->study;
+    const manifest *real = store_manifest(about->real);
+    TRY(fingerprint_of_training(s, real->seal, training));
+    TRY(fingerprint_of_denoiser(s, real->seal, sampled));
+    *out = json_pack("{s:s, s:s, s:s*, s:s, s:s}", "store", real->fingerprint, "training", training,
+                     "distillation", s->distil.kind == DISTIL_OFF ? NULL : sampled, "synthetic",
+                     store_manifest(about->synthetic)->fingerprint, "metrics", e->fingerprint);
+done:
     return st;
 }
 
@@ -246,9 +249,12 @@ static json_t *segmenter_json(const metrics *e, const study *s) {
 static status synthetic_json(const metrics_context *about, json_t **out) {
     status st = ST_OK;
     double seconds = 0;
+    char name[COSTS_NAME];
     const int64_t slices = count_slices(about->synthetic);
     const json_t *from = json_object_get(store_manifest(about->synthetic)->detail, "provenance");
-    st = costs_read(about->first, "painting diffusion", &seconds);
+    costs_of_painting(named_table_name(&painter_kinds, PAINTER_DIFFUSION),
+                      store_manifest(about->synthetic)->fingerprint, name);
+    st = costs_read(about->first, name, &seconds);
     if (st == ST_INTEGRITY) {
         log_warning(about->stage->log, "%s: the cost of a slice is left out", status_message());
         st = ST_OK;

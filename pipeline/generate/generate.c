@@ -211,11 +211,13 @@ done:
     return st;
 }
 
-/* Collective. */
-static status add_cost(const generation *g) {
-    char name[64];
-    snprintf(name, sizeof name, "painting %s", g->name);
-    return costs_add(g->stage, name, g->painting);
+/* Adds the seconds in paint() since the last call to the costs of this store. Collective. */
+static status add_cost(generation *g) {
+    char name[COSTS_NAME];
+    const double seconds = g->painting;
+    g->painting = 0;
+    costs_of_painting(g->name, g->fingerprint, name);
+    return costs_add(g->stage, name, seconds);
 }
 
 /* Paints all units in rounds: in each round every rank paints one unit, then all ranks agree on
@@ -228,12 +230,12 @@ static status paint_all(generation *g) {
     for (int64_t round = 0; round < g->set->unit_count && !stop; round += comm_size(c)) {
         int64_t unit = round + comm_rank(c);
         TRY(comm_agree(c, unit < g->set->unit_count ? paint_unit(g, unit) : ST_OK));
+        if (!g->set->held_out) TRY(add_cost(g));
         int64_t finished = round + comm_size(c);
         log_progress_set(g->stage->log,
                          finished < g->set->unit_count ? finished : g->set->unit_count, "batches");
         TRY(stage_should_stop(g->stage, &stop));
     }
-    if (!g->set->held_out) TRY(add_cost(g));
     if (stop)
         st = status_fail(ST_STOPPED,
                          "stopped; the slices painted so far are kept: run again to resume");

@@ -68,9 +68,10 @@ typedef struct volume_outcome {
  * faults_free(&out->faults), also after a failure. Local. */
 status ingest_read_volume(const ingest *in, int64_t i, volume *v, volume_outcome *out);
 
-/* Writes all volumes of the list, those of a stopped run from its parts. A rank holds two volumes:
- * one is decoded while the one before is written. ST_STOPPED on request. Afterwards the counts,
- * fates and late faults are those of all ranks. Collective. */
+/* Writes all volumes of the list, those of a stopped run from its parts. A rank holds two volumes,
+ * one that is decoded while the one before is written, and a third while the second is turned.
+ * ST_STOPPED on request. Afterwards the counts, fates and late faults are those of all ranks.
+ * Collective. */
 status ingest_volumes(ingest *in, store_writer *w);
 
 #endif

@@ -159,6 +159,12 @@ static status check_distil(const study *s, const origin *o) {
         return LOCATED(o, "distil.kind", "generate.sampler");
     }
     if (s->distil.kind == DISTIL_OFF || reflow) return ST_OK;
+    /* Closer levels than this hardly differ in f32. */
+    if ((double)s->distil.stages * log2(s->distil.q) > 16.0001) {
+        status_fail(ST_USAGE, "distil.q %g in %" PRId64 " stages: q^stages may be at most 65536",
+                    s->distil.q, s->distil.stages);
+        return LOCATED(o, "distil.q", "distil.stages");
+    }
     if (s->diffusion.process == PROCESS_DDPM && s->diffusion.objective == OBJECTIVE_X0) {
         status_fail(ST_USAGE,
                     "distil.kind %s needs a prediction that becomes the image where there "

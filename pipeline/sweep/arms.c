@@ -31,15 +31,22 @@ done:
     return st;
 }
 
-/* What the arm's models follow from. With labelled sets an arm has many, and shares none. Local. */
-static status fingerprints_of(const sweep_arm *a, const char *store, char training[SHA256_HEX],
-                              char referee[SHA256_HEX], char pseudo[SHA256_HEX]) {
+/* What the models of arm i follow from. With labelled sets an arm has many, and shares none. Local.
+ */
+static status find_fingerprints(const sweep_arm *a, int64_t i, sweep_groups *g) {
     status st = ST_OK;
     const study *s = &a->study;
-    if (s->evaluate.labelled.count > 0) return bytes_sha256(a->name, sizeof a->name, training);
-    TRY(fingerprint_of_training(s, store, training));
-    if (study_needs_referee(s)) TRY(fingerprint_of_referee(s, store, referee));
-    if (s->train.pseudo_labels == SWITCH_ON) TRY(fingerprint_of_pseudo(s, store, pseudo));
+    const bool distilled = s->distil.kind != DISTIL_OFF;
+    if (s->evaluate.labelled.count > 0) {
+        TRY(bytes_sha256(a->name, sizeof a->name, g->training[i]));
+        if (distilled) memcpy(g->distillation[i], g->training[i], SHA256_HEX);
+        goto done;
+    }
+    TRY(fingerprint_of_training(s, g->store, g->training[i]));
+    if (distilled) TRY(fingerprint_of_distillation(s, g->training[i], g->distillation[i]));
+    if (study_needs_referee(s)) TRY(fingerprint_of_referee(s, g->store, g->referee[i]));
+    if (s->train.pseudo_labels == SWITCH_ON)
+        TRY(fingerprint_of_pseudo(s, g->store, g->pseudo[i]));
 done:
     return st;
 }
@@ -56,13 +63,14 @@ status sweep_groups_make(const stage_context *stage, sweep_groups *out) {
     TRY(array_alloc(&out->referee, out->arms, sizeof *out->referee, "arms"));
     TRY(array_alloc(&out->pseudo, out->arms, sizeof *out->pseudo, "arms"));
     TRY(array_alloc(&out->training, out->arms, sizeof *out->training, "arms"));
+    TRY(array_alloc(&out->distillation, out->arms, sizeof *out->distillation, "arms"));
     TRY(stage_path(stage, "store", path));
     TRY(manifest_read(path, "store", &m));
     memcpy(out->store, m.seal, sizeof out->store);
     for (int64_t i = 0; i < out->arms; i++) {
         sweep_arm a;
         TRY(sweep_arm_open(stage, i, &a));
-        TRY(fingerprints_of(&a, m.seal, out->training[i], out->referee[i], out->pseudo[i]));
+        TRY(find_fingerprints(&a, i, out));
         out->group[i] = out->groups;
         for (int64_t k = 0; k < i && out->group[i] == out->groups; k++)
             if (strcmp(out->training[k], out->training[i]) == 0) out->group[i] = out->group[k];
@@ -78,6 +86,7 @@ void sweep_groups_free(sweep_groups *g) {
     free(g->training);
     free(g->referee);
     free(g->pseudo);
+    free(g->distillation);
     *g = (sweep_groups){0};
 }
 

@@ -28,6 +28,7 @@ typedef struct sweep_groups {
     int64_t *group; /* [arms]: its group; groups are numbered by their first arms */
     /* [arms]: fingerprints; "": none. */
     char (*training)[SHA256_HEX], (*referee)[SHA256_HEX], (*pseudo)[SHA256_HEX];
+    char (*distillation)[SHA256_HEX];
     char store[SHA256_HEX]; /* the seal of the sweep's store */
 } sweep_groups;
 

@@ -80,11 +80,12 @@ static double cost_of(const json_t *metrics, const char *what) {
 }
 
 /* In metrics.json, and in costs.json (pipeline/common/costs.h). */
-static const char *const TRAININGS[][2] = {{"referee", "referee"},
-                                           {"training of the diffusion model", "train"},
-                                           {"distillation", "distil"},
-                                           {"training of the GAN", "gan"}};
-enum { TRAINING_KINDS = 4 };
+enum { OF_REFEREE, OF_TRAIN, OF_DISTIL, OF_GAN, TRAINING_KINDS };
+static const char *const TRAININGS[TRAINING_KINDS][2] = {
+    [OF_REFEREE] = {"referee", "referee"},
+    [OF_TRAIN] = {"training of the diffusion model", "train"},
+    [OF_DISTIL] = {"distillation", "distil"},
+    [OF_GAN] = {"training of the GAN", "gan"}};
 
 /* Core hours of an arm without what it shares with others. */
 static double own_hours(const json_t *metrics) {
@@ -153,9 +154,12 @@ static void add_trainings(sweep_results *r, const sweep_groups *g,
         for (int k = 0; k < TRAINING_KINDS; k++) {
             double most = 0;
             for (int64_t other = 0; other < r->arms; other++) {
-                const bool same = k == 0 && *g->referee[i]
-                                      ? strcmp(g->referee[other], g->referee[i]) == 0
-                                      : g->group[other] == g->group[i];
+                bool same = g->group[other] == g->group[i];
+                if (k == OF_REFEREE && *g->referee[i])
+                    same = strcmp(g->referee[other], g->referee[i]) == 0;
+                else if (k == OF_DISTIL)
+                    same = *g->distillation[i] &&
+                           strcmp(g->distillation[other], g->distillation[i]) == 0;
                 if (same) most = fmax(most, hours[other][k]);
             }
             r->value[i][COLUMN_HOURS] += most;

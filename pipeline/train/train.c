@@ -234,7 +234,7 @@ status train_stage(const stage_context *stage) {
     if (trainer_step_count(t.run.trainer) >= s->train.steps) {
         log_info(stage->log, "train: %s is current (step %" PRId64 ")", t.run.checkpoints,
                  s->train.steps);
-        stage_log_next(stage, "generate");
+        stage_log_next(stage, s->distil.kind == DISTIL_OFF ? "generate" : "distil");
         goto done;
     }
     stage_works(stage);
@@ -242,7 +242,7 @@ status train_stage(const stage_context *stage) {
     TRY(training_run_steps(&t.run, &feed));
     log_info(stage->log, "train: checkpoints in %s, previews in %s/previews", t.run.checkpoints,
              s->out);
-    stage_log_next(stage, "generate");
+    stage_log_next(stage, s->distil.kind == DISTIL_OFF ? "generate" : "distil");
 done:
     close_training(&t);
     return st;
