@@ -56,7 +56,8 @@ static status blame(status st, const char *path, const helper_request *request,
     if (reply->ended && st == ST_INTERNAL)
         return status_fail(ST_INPUT, "%s: cannot be decoded within %" PRId64 " MiB: %s", path,
                            request->limits.memory >> 20, status_message());
-    if (!reply->ended && st == ST_INTERNAL) return status_fail(st, "%s: %s", path, status_message());
+    if (!reply->ended && st == ST_INTERNAL)
+        return status_fail(st, "%s: %s", path, status_message());
     return st;
 }
 

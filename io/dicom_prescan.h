@@ -49,11 +49,11 @@ typedef struct dicom_layout {
  * elements are those of a data set. ST_INPUT naming the file if it cannot be opened, is no DICOM
  * file, has no valid file meta information, nests deeper than DICOM_NESTING_MAX, inflates to more
  * than DICOM_INFLATED_FREE bytes and 20 times its size, has a value before the end of its pixels
- * (anywhere, if it is deflated) that claims more than DICOM_CLAIM_FREE bytes and 20 times its size (DCMTK allocates what is
- * claimed), or holds more than DICOM_ELEMENTS_FREE elements and one for each of its bytes, or more
- * than DICOM_ELEMENTS_MAX. So is a deflated data set that cannot be followed to its end, all of
- * which DCMTK reads. What is merely damaged is left to the parser, unless its nesting cannot
- * be bounded. Local. */
+ * (anywhere, if it is deflated) that claims more than DICOM_CLAIM_FREE bytes and 20 times its size
+ * (DCMTK allocates what is claimed), or holds more than DICOM_ELEMENTS_FREE elements and one for
+ * each of its bytes, or more than DICOM_ELEMENTS_MAX. So is a deflated data set that cannot be
+ * followed to its end, all of which DCMTK reads. What is merely damaged is left to the parser,
+ * unless its nesting cannot be bounded. Local. */
 status dicom_prescan(const char *path, dicom_layout *out);
 
 #ifdef __cplusplus

@@ -435,9 +435,9 @@ static void ddim_ignores_the_variance(void **state) {
 static void evaluations_are_counted(void **state) {
     set_up *s = *state;
     static float output[BATCH * N];
-    const int64_t published[] = {[SAMPLER_DDPM] = 7,   [SAMPLER_DDIM] = 7,
-                                 [SAMPLER_HEUN] = 13,  [SAMPLER_MIDPOINT] = 13,
-                                 [SAMPLER_DPM_2M] = 7, [SAMPLER_DPM_2M_SDE] = 7};
+    const int64_t published[] = {
+        [SAMPLER_DDPM] = 7,      [SAMPLER_DDIM] = 7,   [SAMPLER_HEUN] = 13,
+        [SAMPLER_MIDPOINT] = 13, [SAMPLER_DPM_2M] = 7, [SAMPLER_DPM_2M_SDE] = 7};
     for (int kind = 0; kind < sampler_kinds.count; kind++) {
         if (!sampler_fits((sampler_kind)kind, PROCESS_DDPM)) continue;
         prepare(s, SCHEDULE_COSINE, 100, OBJECTIVE_V, (sampler_kind)kind, 7, 0);

@@ -24,8 +24,8 @@ enum { COSTS_NAME = 64 };
 /* The name of that entry. Local. */
 void costs_of_painting(const char *painter, const char *fingerprint, char name[COSTS_NAME]);
 
-/* Adds the seconds of all ranks in which their threads were busy, each its own, to the entry `name`.
- * Collective. */
+/* Adds the seconds of all ranks in which their threads were busy, each its own, to the entry
+ * `name`. Collective. */
 status costs_add(const stage_context *stage, const char *name, double seconds);
 
 /* Core seconds of the entry `name` in <out> of this stage; 0 if there is none. ST_INTEGRITY if the

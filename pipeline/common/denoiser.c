@@ -245,20 +245,19 @@ static double guidance_of(const denoiser *d) {
 }
 
 static sampling sampling_of(const denoiser *d) {
-    return (sampling){
-        .sampler = d->study->generate.sampler,
-        .grid = d->study->generate.grid,
-        .steps = d->steps > 0 ? d->steps : d->study->generate.steps,
-        .eta = d->study->generate.eta,
-        .guidance = guidance_of(d),
-        .interval = {d->study->generate.interval[0], d->study->generate.interval[1]},
-        .rescale = d->study->generate.rescale,
-        .clip = 1.0,
-        .correct = d->grey ? steer : NULL,
-        .variance = d->study->diffusion.variance,
-        .output = d->output,
-        .seed = (uint64_t)d->study->seed,
-        .process = &d->process};
+    return (sampling){.sampler = d->study->generate.sampler,
+                      .grid = d->study->generate.grid,
+                      .steps = d->steps > 0 ? d->steps : d->study->generate.steps,
+                      .eta = d->study->generate.eta,
+                      .guidance = guidance_of(d),
+                      .interval = {d->study->generate.interval[0], d->study->generate.interval[1]},
+                      .rescale = d->study->generate.rescale,
+                      .clip = 1.0,
+                      .correct = d->grey ? steer : NULL,
+                      .variance = d->study->diffusion.variance,
+                      .output = d->output,
+                      .seed = (uint64_t)d->study->seed,
+                      .process = &d->process};
 }
 
 status denoiser_evaluations(const denoiser *d, int64_t *evaluations) {

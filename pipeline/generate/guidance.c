@@ -90,8 +90,7 @@ static status prepare(search *g, const char *training) {
     char name[64];
     TRY(trainer_kept(s->comm, g->directory, training, &g->kept, &g->kept_count));
     if (g->kept_count == 0)
-        TRY(status_fail(ST_INPUT, "%s holds no checkpoint of this study",
-                        g->directory));
+        TRY(status_fail(ST_INPUT, "%s holds no checkpoint of this study", g->directory));
     if (comm_rank(s->comm) == 0) st = find_fingerprint(g, training);
     TRY(comm_agree(s->comm, st));
     TRY(comm_broadcast(s->comm, g->fingerprint, sizeof g->fingerprint, 0));

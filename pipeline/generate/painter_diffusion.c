@@ -105,14 +105,13 @@ static status paint(void *self, const slice_sample *conditions, const uint64_t *
 static json_t *provenance(const void *self) {
     const diffusion_painter *p = self;
     const study *s = p->in->stage->study;
-    json_t *all = json_pack(
-        "{s:I, s:s, s:s, s:s, s:s, s:I, s:I, s:f, s:f}", "checkpoint_step", (json_int_t)p->step,
-        "checkpoint", p->checkpoint, "process",
-        named_table_name(&process_kinds, s->diffusion.process), "sampler",
-        named_table_name(&sampler_kinds, s->generate.sampler), "grid",
-        named_table_name(&time_grid_kinds, s->generate.grid), "sampler_steps",
-        (json_int_t)p->steps, "evaluations", (json_int_t)p->evaluations, "guidance", p->guidance,
-        "appearance", s->generate.appearance);
+    json_t *all = json_pack("{s:I, s:s, s:s, s:s, s:s, s:I, s:I, s:f, s:f}", "checkpoint_step",
+                            (json_int_t)p->step, "checkpoint", p->checkpoint, "process",
+                            named_table_name(&process_kinds, s->diffusion.process), "sampler",
+                            named_table_name(&sampler_kinds, s->generate.sampler), "grid",
+                            named_table_name(&time_grid_kinds, s->generate.grid), "sampler_steps",
+                            (json_int_t)p->steps, "evaluations", (json_int_t)p->evaluations,
+                            "guidance", p->guidance, "appearance", s->generate.appearance);
     if (!all || !p->choice.record) return all;
     if (json_object_set_new(all, "guidance_record", json_string(p->choice.seal)) == 0 &&
         json_object_set(all, "guidance_choice", p->choice.record) == 0)

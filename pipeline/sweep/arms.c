@@ -45,8 +45,7 @@ static status find_fingerprints(const sweep_arm *a, int64_t i, sweep_groups *g) 
     TRY(fingerprint_of_training(s, g->store, g->training[i]));
     if (distilled) TRY(fingerprint_of_distillation(s, g->training[i], g->distillation[i]));
     if (study_needs_referee(s)) TRY(fingerprint_of_referee(s, g->store, g->referee[i]));
-    if (s->train.pseudo_labels == SWITCH_ON)
-        TRY(fingerprint_of_pseudo(s, g->store, g->pseudo[i]));
+    if (s->train.pseudo_labels == SWITCH_ON) TRY(fingerprint_of_pseudo(s, g->store, g->pseudo[i]));
 done:
     return st;
 }

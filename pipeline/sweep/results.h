@@ -12,10 +12,10 @@ typedef enum sweep_column {
     COLUMN_FIDELITY, /* mean over structures: Dice on synthetic slices over that on real ones */
     COLUMN_DICE,     /* of segmenters trained on real and synthetic slices; mean over structures */
     COLUMN_DICE_REAL,
-    COLUMN_BITS,    /* per pixel of held-out real slices (evaluate.bound_slices) */
+    COLUMN_BITS,        /* per pixel of held-out real slices (evaluate.bound_slices) */
     COLUMN_EVALUATIONS, /* of the network for a slice */
     COLUMN_SECONDS,     /* core seconds of sampling a slice */
-    COLUMN_HOURS,   /* core hours of the arm, its training counted in full */
+    COLUMN_HOURS,       /* core hours of the arm, its training counted in full */
     COLUMNS
 } sweep_column;
 
