@@ -157,22 +157,23 @@ static void put_arms(document *d, const sweep_results *r) {
         table_text(d, "%s", title);
         table_value(d, (double)seed, "%" PRId64, seed);
         table_text(d, "%s", r->failure[i] == ST_OK ? "done" : outputs_failure(r->failure[i]));
-        table_number(d, r->value[i][COLUMN_FID], 2);
+        table_number(d, r->value[i][COLUMN_FID], sweep_columns[COLUMN_FID].digits);
         table_number(d, r->value[i][COLUMN_HOURS], 2);
     }
 }
 
 static void put_verdict(document *d, const sweep_results *r) {
     char title[STUDY_TEXT];
-    const char *measure = sweep_columns[r->measure].name;
+    const int digits = sweep_columns[r->measure].digits;
     if (r->best < 0) {
         document_text(d, BLOCK_LEAD, "No point was measured with all seeds.");
         return;
     }
+    const interval best = interval_of(&r->mean[r->best][r->measure]);
     title_of(r, r->best, title, sizeof title);
     document_text(d, BLOCK_LEAD, "%s of %" PRId64 " points: %s, %s %s.",
                   sweep_smaller_is_better(r->measure) ? "Lowest" : "Highest", r->points, title,
-                  measure, show_interval(interval_of(&r->mean[r->best][r->measure]), 3).text);
+                  sweep_columns[r->measure].name, show_interval(best, digits).text);
     document_text(d, BLOCK_NOTE,
                   "Intervals are those of a mean over %" PRId64 " seeds (Student, 95 %%); a seed "
                   "draws the split of the patients, the training and the samples anew. The best "

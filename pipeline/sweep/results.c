@@ -13,9 +13,9 @@
 
 enum { METRICS_MAX = 64 << 20 };
 
-const sweep_column_kind sweep_columns[COLUMNS] = {[COLUMN_FID] = {"fid", 2},
-                                                  [COLUMN_FID_FLOOR] = {"fid_floor", 2},
-                                                  [COLUMN_KID] = {"kid", 4},
+const sweep_column_kind sweep_columns[COLUMNS] = {[COLUMN_FID] = {"fid", 4},
+                                                  [COLUMN_FID_FLOOR] = {"fid_floor", 4},
+                                                  [COLUMN_KID] = {"kid", 5},
                                                   [COLUMN_FIDELITY] = {"fidelity", 3},
                                                   [COLUMN_DICE] = {"dice", 3},
                                                   [COLUMN_DICE_REAL] = {"dice_real", 3},
