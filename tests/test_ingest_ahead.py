@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""While a volume is written the next one is decoded, and no further one: a rank reads one volume ahead.
+"""While a volume is written the next one is decoded, and no further one.
 
 A library that is loaded before all others notes which files the decoders open once the scan is
 over, and holds the first volume at the end of its writing until the second one is decoded."""
