@@ -35,7 +35,9 @@ def check_metrics(metrics):
     assert metrics["training"]["checkpoint_step"] == metrics["training"]["steps"] == 12
     for loss in ("train_loss", "validation_loss"):
         assert 0 < metrics["training"][loss] < 10, metrics["training"]
-    assert metrics["synthetic"] == {"volumes": 3, "slices": 24}
+    made = metrics["synthetic"]
+    assert made["volumes"] == 3 and made["slices"] == 24 and made["seconds_a_slice"] > 0, made
+    assert made["evaluations"] == 2 * 4, made  # four steps, each with and without conditions
     assert "liver" in metrics["dice"] and "lung" in metrics["dice"]
     for name, dice in metrics["dice"].items():
         assert set(dice) >= {"real", "real+synthetic", "n_patients"}, name
