@@ -122,6 +122,9 @@ const store_entry *store_at(const store *s, int64_t i);
 const label_set *store_labels(const store *s);
 const manifest *store_manifest(const store *s);
 
+/* ST_INPUT unless both stores have the same label values with the same names. Local. */
+status store_check_same_labels(const store *a, const store *b);
+
 /* One slice: hu and labels, y x, shape[1]*shape[2] each; either may be NULL. Local. */
 status store_read_slice(store *s, int64_t i, int64_t z, int16_t *hu, uint8_t *labels);
 

@@ -93,6 +93,17 @@ const store_entry *store_at(const store *s, int64_t i) { return &s->entries[i]; 
 const label_set *store_labels(const store *s) { return &s->labels; }
 const manifest *store_manifest(const store *s) { return &s->manifest; }
 
+status store_check_same_labels(const store *a, const store *b) {
+    bool equal = a->labels.count == b->labels.count;
+    for (int k = 0; equal && k < a->labels.count; k++)
+        equal = strcmp(a->labels.name[k], b->labels.name[k]) == 0;
+    if (equal) return ST_OK;
+    return status_fail(ST_INPUT,
+                       "the stores to be used together have different labels (%d and %d of them, "
+                       "or other names): make them from the same study",
+                       a->labels.count, b->labels.count);
+}
+
 static void close_least_used(store *s) {
     shard *oldest = NULL;
     int open = 0;

@@ -37,7 +37,8 @@ phantom)
         settings+=(--set data.size=64 --set train.steps=1100 --set 'evaluate.labelled=[2, 4]'
             --set gate.steps=300 --set gate.slices=96)
     fi
-    make_archive() { run phantom --patients $patients --seed 2028 --size $size --slices 16 --out "$1"; }
+    make_archive() { phantom_on 1 "$1"; }
+    phantom_on() { run phantom --patients $patients --seed 2029 --size $size --slices 16 --scanner "$1" --out "$2"; }
     ;;
 sarcoma)
     [ -r "$folder/to_seg.py" ] || fail "$folder holds no to_seg.py"
@@ -53,10 +54,20 @@ esac
 
 run() { "$here/mpirun.sh" -n "$ranks" --bind-to none "$CTAUG" "$@"; }
 
-# An archive is complete when it has its final name.
-if [ ! -d "$dicom" ]; then
-    mkdir -p runs && rm -rf "$dicom.part" || exit 1
-    make_archive "$dicom.part" || exit $?
-    mv "$dicom.part" "$dicom" || exit 1
+# Makes the archive $1 by the command that follows. It is complete when it has its final name.
+archive() {
+    [ ! -d "$1" ] || return 0
+    mkdir -p runs && rm -rf "$1.part" || exit 1
+    "${@:2}" "$1.part" || exit $?
+    mv "$1.part" "$1" || exit 1
+}
+
+archive "$dicom" make_archive
+if [ "$name" = phantom ]; then
+    # The same patients on another scanner, for the shifted test set.
+    second=runs/study-phantom$quick-second
+    archive "$second-dicom" phantom_on 2
+    run ingest "$here/study-phantom.yaml" --set "out=$second" --set "ingest.dicom=$second-dicom" || exit $?
+    settings+=(--set "evaluate.shifted=$second")
 fi
 exec "$here/mpirun.sh" -n "$ranks" --bind-to none "$CTAUG" run "$here/study-$name.yaml" "${settings[@]}" "$@"

@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -263,6 +264,80 @@ static void noise_has_a_ramp_spectrum(void **state) {
     phantom_free(p);
 }
 
+/* Mean square of the differences of neighbours along x inside the liver. */
+static double liver_roughness(const study *s, const int16_t *hu) {
+    double sum = 0;
+    int count = 0;
+    for (int64_t i = 1; i < VOXELS - 2; i++) {
+        bool inside = i % SIZE > 0 && i % SIZE < SIZE - 2;
+        for (int64_t k = i - 1; k <= i + 2; k++) inside &= s->labels[k] == LABEL_LIVER;
+        if (!inside) continue;
+        sum += (double)(hu[i + 1] - hu[i]) * (hu[i + 1] - hu[i]);
+        count++;
+    }
+    assert_true(count > 100);
+    return sum / count;
+}
+
+/* Mean over rows of the largest difference of neighbours, HU, in pixels of 1 mm at the right flank:
+ * the step from air to skin. `plan` is the grid of the whole patient. */
+static double skin_step(const phantom *p, const phantom_grid *plan) {
+    static int16_t hu[VOXELS];
+    static uint8_t labels[VOXELS];
+    double xyz[3], sum = 0;
+    phantom_grid g = *plan;
+    int64_t i = PIXELS * (SLICES / 2) + SIZE * (SIZE / 2) + 1;
+    for (point_of(plan, i, 0, 0, 0, xyz); phantom_at(p, xyz) == MAT_AIR;)
+        point_of(plan, ++i, 0, 0, 0, xyz);
+    g.spacing[1] = g.spacing[2] = 1;
+    g.origin[0] = xyz[0] - SIZE / 2;
+    g.origin[1] = xyz[1] - SIZE / 2;
+    assert_int_equal(phantom_scan(p, &g, hu, labels), ST_OK);
+    for (int64_t row = 0; row < VOXELS / SIZE; row++) {
+        int largest = 0;
+        for (int64_t x = 1; x < SIZE; x++) {
+            const int step = abs(hu[row * SIZE + x] - hu[row * SIZE + x - 1]);
+            if (step > largest) largest = step;
+        }
+        sum += largest;
+    }
+    return sum / (VOXELS / SIZE);
+}
+
+/* The same patient, seen by another scanner: a larger field of view, twice the noise, drawn
+ * independently, and less blur at the skin. */
+static void second_scanner(void **state) {
+    (void)state;
+    enum { N = 64 };
+    static float first[N * N], second[N * N];
+    static int16_t difference[VOXELS];
+    study *a = make(7, 3), *b = make(7, 3);
+    phantom_grid wide;
+    double both = 0;
+    phantom_use_scanner(b->patient, SCANNER_SECOND);
+    phantom_plan(b->patient, SIZE, SLICES, &wide);
+    assert_true(fabs(wide.spacing[1] / a->grid.spacing[1] - 1.2) < 1e-12);
+    assert_true(wide.spacing[0] == a->grid.spacing[0] && wide.origin[2] == a->grid.origin[2]);
+    assert_int_equal(phantom_scan(b->patient, &a->grid, b->hu, b->labels), ST_OK);
+    assert_memory_equal(a->labels, b->labels, sizeof a->labels);
+    /* Texture is the same in both scans and cancels in their difference. With noise s and f s the
+     * three variances give (1 + f^2) s^2 / ((f^2 - 1) s^2), which is 5 / 3 for f = 2 alone. */
+    for (int64_t i = 0; i < VOXELS; i++) difference[i] = (int16_t)(b->hu[i] - a->hu[i]);
+    const double ratio =
+        liver_roughness(a, difference) / (liver_roughness(b, b->hu) - liver_roughness(a, a->hu));
+    assert_true(fabs(ratio - 5.0 / 3) < 0.1);
+    const double soft = skin_step(a->patient, &a->grid), hard = skin_step(b->patient, &a->grid);
+    assert_true(hard > 1.15 * soft);
+    for (int k = 0; k < 4; k++) {
+        assert_int_equal(phantom_noise(a->patient, k, N, N, 3.0, first), ST_OK);
+        assert_int_equal(phantom_noise(b->patient, k, N, N, 3.0, second), ST_OK);
+        for (int i = 0; i < N * N; i++) both += first[i] * second[i] / (4.0 * N * N);
+    }
+    assert_true(fabs(both) < 0.04);
+    drop(a);
+    drop(b);
+}
+
 /* At the skin a voxel measures the mean of its content, not the value at its centre. */
 static void voxels_average_what_they_hold(void **state) {
     (void)state;
@@ -319,6 +394,7 @@ int main(void) {
         cmocka_unit_test(lesions_lie_in_the_liver),
         cmocka_unit_test(thresholds_do_not_segment),
         cmocka_unit_test(noise_has_a_ramp_spectrum),
+        cmocka_unit_test(second_scanner),
         cmocka_unit_test(voxels_average_what_they_hold),
         cmocka_unit_test(the_field_of_view_holds_the_patient),
     };

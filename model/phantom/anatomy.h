@@ -40,6 +40,7 @@ struct phantom {
     float hu[MAT_COUNT]; /* HU of the materials in this patient and phase */
     float noise;         /* standard deviation at the centre of the trunk, HU */
     float blur;          /* standard deviation of the point spread function, mm */
+    phantom_scanner scanner;
 
     float scale[3], shift[3], warp; /* anatomical = (scanner - shift) / scale + warp * field */
     float couch;                    /* scanner y of the table's surface at x = 0, mm */

@@ -7,7 +7,8 @@
 #include "model/phantom/scan.h"
 #include "io/alloc.h"
 
-/* The groups of draws: steps of RNG_PHANTOM. The noise of slice k uses DRAW_NOISE + k (scan.h). */
+/* The groups of draws: steps of RNG_PHANTOM. The noise of slices uses DRAW_NOISE and above
+ * (scan.h). */
 enum {
     DRAW_BODY,
     DRAW_BEND,
@@ -122,6 +123,7 @@ material phantom_at(const phantom *p, const double xyz[3]) {
 }
 
 float phantom_hu(const phantom *p, material m) { return p->hu[m]; }
+void phantom_use_scanner(phantom *p, phantom_scanner scanner) { p->scanner = scanner; }
 phantom_phase phantom_contrast(const phantom *p) { return p->phase; }
 phantom_implant phantom_has_implant(const phantom *p) { return p->implant; }
 

@@ -44,6 +44,11 @@ typedef enum phantom_implant {
     IMPLANT_COUNT
 } phantom_implant;
 
+/* The second scanner has a field of view 1.2 times as large, a quarter of the dose (twice the
+ * standard deviation of the noise), and a sharp kernel: the point spread function has 0.6 times the
+ * standard deviation, and the noise reaches higher frequencies. */
+typedef enum phantom_scanner { SCANNER_FIRST, SCANNER_SECOND } phantom_scanner;
+
 typedef enum material {
     MAT_NONE = -1, /* the point is outside the organ that was tested */
     MAT_AIR,
@@ -113,6 +118,10 @@ void phantom_free(phantom *p);
 phantom_phase phantom_contrast(const phantom *p);
 phantom_implant phantom_has_implant(const phantom *p);
 
+/* Has the patient scanned by another scanner from now on; at first it is SCANNER_FIRST. The
+ * anatomy, the phase and the HU stay. Local. */
+void phantom_use_scanner(phantom *p, phantom_scanner scanner);
+
 /* The material at a point (LPS, mm). Local. */
 material phantom_at(const phantom *p, const double xyz[3]);
 
@@ -137,7 +146,8 @@ status phantom_scan(const phantom *p, const phantom_grid *grid, int16_t *hu, uin
 
 /* One slice of unit-variance scanner noise (y x, h * w), determined by patient and slice. Its power
  * spectrum increases with frequency and then rolls off (Riederer, Pelc and Chesler, Phys Med Biol
- * 23:446, 1978). `spacing` is the pixel spacing in mm. Local. */
+ * 23:446, 1978). `spacing` is the pixel spacing in mm. The scanners' noises are independent.
+ * Local. */
 status phantom_noise(const phantom *p, int64_t slice, int64_t h, int64_t w, double spacing,
                      float *out);
 

@@ -17,10 +17,20 @@
 /* Noise kernel: largest offset and size. Point spread function: largest offset. Range of HU. */
 enum { REACH = 7, TAPS = 2 * REACH + 1, BLUR_MAX = 8, HU_MIN = -1024, HU_MAX = 3071 };
 
-/* The kernel of unit-variance noise: an inverse DFT on TAPS x TAPS points, normalised. */
-static void noise_kernel(double spacing, float kernel[TAPS][TAPS]) {
-    /* Standard soft kernels roll off near 0.35 / mm; large pixels average out what is above. */
-    const double cutoff = fmin(0.35 * spacing, 0.45), pi = 3.14159265358979323846;
+/* What scanners differ in; relative to the first one, but for the cutoff of the noise, 1 / mm. */
+typedef struct scanner_traits {
+    float noise, blur;
+    double view, cutoff;
+} scanner_traits;
+
+/* Standard soft kernels roll off near 0.35 / mm, sharp ones near 0.6 / mm. */
+static const scanner_traits scanners[] = {
+    [SCANNER_FIRST] = {1, 1, 1, 0.35}, [SCANNER_SECOND] = {2, 0.6f, 1.2, 0.6}};
+
+/* The kernel of unit-variance noise: an inverse DFT on TAPS x TAPS points, normalised. Large pixels
+ * average out what is above the cutoff (1 / mm). */
+static void noise_kernel(double roll_off, double spacing, float kernel[TAPS][TAPS]) {
+    const double cutoff = fmin(roll_off * spacing, 0.45), pi = 3.14159265358979323846;
     double square = 0;
     for (int y = -REACH; y <= REACH; y++)
         for (int x = -REACH; x <= REACH; x++) {
@@ -46,9 +56,10 @@ status phantom_noise(const phantom *p, int64_t slice, int64_t h, int64_t w, doub
     const int64_t wide = w + 2 * REACH, tall = h + 2 * REACH;
     if (!size_mul(wide, tall, &n)) n = -1;
     TRY(array_alloc(&white, n, sizeof *white, "white noise of a slice"));
-    rng_stream r = rng_open(p->seed, RNG_PHANTOM, p->index, DRAW_NOISE + (uint32_t)slice);
+    rng_stream r = rng_open(p->seed, RNG_PHANTOM, p->index,
+                            DRAW_NOISE * (1 + (uint32_t)p->scanner) + (uint32_t)slice);
     rng_fill_normal(&r, white, n);
-    noise_kernel(spacing, kernel);
+    noise_kernel(scanners[p->scanner].cutoff, spacing, kernel);
     memset(out, 0, (size_t)(h * w) * sizeof *out);
     for (int64_t y = 0; y < h; y++)
         for (int v = 0; v < TAPS; v++)
@@ -89,7 +100,7 @@ static scan_setup setup_of(const phantom *p, const phantom_grid *g) {
     scan_setup s = {.patient = p, .grid = g};
     s.in_plane = samples(fmax(g->spacing[1], g->spacing[2]), 1.3);
     s.in_depth = samples(g->spacing[0], 2.5);
-    const double sigma = p->blur / (g->spacing[1] / s.in_plane);
+    const double sigma = scanners[p->scanner].blur * p->blur / (g->spacing[1] / s.in_plane);
     s.reach = (int)fmin(ceil(3 * sigma), BLUR_MAX);
     float sum = 0;
     for (int k = 0; k <= s.reach; k++) {
@@ -149,7 +160,8 @@ static uint8_t most_voted(const uint16_t *votes) {
 static float noise_level(const phantom *p, double x, double y) {
     const double u = (x - p->shift[0]) / (150 * p->scale[0]),
                  v = (y - p->shift[1]) / (115 * p->scale[1]);
-    return p->noise * (float)(0.42 + 0.58 * exp(-0.5 * (u * u + v * v)));
+    return scanners[p->scanner].noise * p->noise *
+           (float)(0.42 + 0.58 * exp(-0.5 * (u * u + v * v)));
 }
 
 /* Blurs the fine grid, averages it to voxels, adds noise, and sets the labels. */
@@ -231,8 +243,9 @@ void phantom_plan(const phantom *p, int64_t size, int64_t slices, phantom_grid *
         for (int i = 0; i < OUTLINE_ANGLES; i++) {
             widest = fmaxf(widest, p->trunk.at[j][i][0] * fmaxf(p->scale[0], p->scale[1]));
         }
-    /* The field of view is a multiple of 10 mm. */
-    const double view = fmax(10.0 * ceil((2.0 * widest + 24.0) / 10.0), 340.0);
+    /* The field of view of the first scanner is a multiple of 10 mm. */
+    const double view =
+        scanners[p->scanner].view * fmax(10.0 * ceil((2.0 * widest + 24.0) / 10.0), 340.0);
     const double pixel = view / (double)size, thick = 200.0 / (double)slices;
     *out = (phantom_grid){
         .shape = {slices, size, size},

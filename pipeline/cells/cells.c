@@ -54,18 +54,34 @@ bool cells_need(const study *s, arm_source source) {
     return needed;
 }
 
+/* Writes the seal of the store at `path`. Local. */
+static status put_seal_at(const char *path, FILE *f) {
+    manifest m = {0};
+    status st = manifest_read(path, "store", &m);
+    if (st == ST_OK) fprintf(f, "%s%s", ftell(f) > 0 ? " " : "", m.seal);
+    manifest_free(&m);
+    return st;
+}
+
 /* Writes the seal of the store <out>/<directory><suffix>. Local. */
 static status put_seal(const stage_context *stage, const char *directory, const char *suffix,
                        FILE *f) {
     status st = ST_OK;
     char name[64], path[PATH_SIZE];
-    manifest m = {0};
     snprintf(name, sizeof name, "%s%s", directory, suffix);
     TRY(stage_path(stage, name, path));
-    TRY(manifest_read(path, "store", &m));
-    fprintf(f, "%s%s", ftell(f) > 0 ? " " : "", m.seal);
+    TRY(put_seal_at(path, f));
 done:
-    manifest_free(&m);
+    return st;
+}
+
+/* Writes the seal of the store of evaluate.shifted. Local. */
+static status put_shifted_seal(const study *s, FILE *f) {
+    status st = ST_OK;
+    char path[PATH_SIZE];
+    TRY(path_join(path, s->evaluate.shifted, "store"));
+    TRY(put_seal_at(path, f));
+done:
     return st;
 }
 
@@ -96,6 +112,7 @@ status cells_fingerprint(const stage_context *stage, const char *real, char hex[
         st = file_sha256(stage->study->evaluate.inception, inception);
         if (st == ST_OK) fprintf(f, " inception %s", inception);
     }
+    if (st == ST_OK && *stage->study->evaluate.shifted) st = put_shifted_seal(stage->study, f);
     if (fclose(f) != 0 && st == ST_OK) st = status_memory("a fingerprint", (int64_t)bytes);
     if (st == ST_OK) st = fingerprint_of_metrics(stage->study, real, text, hex);
     free(text);

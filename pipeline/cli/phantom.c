@@ -16,6 +16,7 @@
 
 const char phantom_help[] =
     "usage: ctaug phantom --patients N --seed S --out DIR [--size 128] [--slices 40]\n"
+    "           [--scanner 1]\n"
     "\n"
     "Writes N abdominal CT examinations of synthetic patients with known labels (lung, heart,\n"
     "liver, spleen, kidney, aorta, bone, liver lesion): DIR/patient-0000/ct-0000.dcm ... and\n"
@@ -26,11 +27,14 @@ const char phantom_help[] =
     "  --out DIR      new or empty\n"
     "  --size P       pixels a side, 16 to 1024; the field of view stays (default 128)\n"
     "  --slices K     2 to 400 over 200 mm (default 40, that is 5 mm each)\n"
+    "  --scanner B    1, or 2: the same patients on another scanner, with a larger field of view,\n"
+    "                 lower dose and a sharp kernel (default 1)\n"
     "\n"
-    "  mpirun -n 2 ctaug phantom --patients 20 --seed 1 --out phantom-dicom\n";
+    "  mpirun -n 2 ctaug phantom --patients 20 --seed 1 --out phantom-dicom\n"
+    "  ctaug phantom --patients 20 --seed 1 --scanner 2 --out phantom-second\n";
 
 typedef struct request {
-    int64_t patients, seed, size, slices;
+    int64_t patients, seed, size, slices, scanner;
     const char *out;
 } request;
 
@@ -42,19 +46,21 @@ static status check_range(const char *name, int64_t value, int64_t min, int64_t 
 
 static status request_parse(int argc, char **argv, request *q) {
     status st = ST_OK;
-    *q = (request){.size = 128, .slices = 40};
+    *q = (request){.size = 128, .slices = 40, .scanner = 1};
     const verb_option options[] = {
         {.name = "--patients", .integer = &q->patients, .required = true},
         {.name = "--seed", .integer = &q->seed, .required = true},
         {.name = "--out", .text = &q->out, .required = true},
         {.name = "--size", .integer = &q->size},
         {.name = "--slices", .integer = &q->slices},
+        {.name = "--scanner", .integer = &q->scanner},
         {0}};
     TRY(verb_parse(argc, argv, options, NULL, 0, NULL));
     TRY(check_range("--patients", q->patients, 1, 9999));
     TRY(check_range("--seed", q->seed, 0, INT64_MAX));
     TRY(check_range("--size", q->size, 16, 1024));
     TRY(check_range("--slices", q->slices, 2, 400));
+    TRY(check_range("--scanner", q->scanner, 1, 2));
 done:
     return st;
 }
@@ -74,6 +80,7 @@ static status scan_patient(const request *q, int64_t index, volume *v) {
     static const double direction[9] = {0, 0, 1, 0, 1,
                                         0, 1, 0, 0}; /* rows: the axes z, y, x point to S, P, L */
     TRY(phantom_create((uint64_t)q->seed, (uint64_t)index, &patient));
+    if (q->scanner == 2) phantom_use_scanner(patient, SCANNER_SECOND);
     phantom_plan(patient, q->size, q->slices, &grid);
     snprintf(v->id, sizeof v->id, "patient-%04" PRId64, index);
     memcpy(v->space.shape, grid.shape, sizeof grid.shape);
@@ -99,6 +106,8 @@ static status write_patient(const request *q, const char *directory, const volum
     snprintf(who.description, sizeof who.description, "ctaug phantom, seed %" PRId64, q->seed);
     snprintf(who.seed_text, sizeof who.seed_text, "phantom %" PRId64 " %s %" PRId64 " %" PRId64,
              q->seed, v->id, q->size, q->slices);
+    if (q->scanner == 2)
+        strncat(who.seed_text, " 2", sizeof who.seed_text - strlen(who.seed_text) - 1);
     who.version = CTAUG_VERSION;
     who.synthetic = true;
     TRY(dicom_write_volume(path, &who, v, &set));

@@ -66,23 +66,11 @@ struct slices {
     frame spare, warped;  /* scratch for a slice that is not cached, and for an augmented one */
 };
 
-/* ST_INPUT unless the sets are equal. */
-static status check_same(const label_set *first, const label_set *set) {
-    bool equal = set->count == first->count;
-    for (int k = 0; equal && k < set->count; k++) equal = strcmp(set->name[k], first->name[k]) == 0;
-    if (equal) return ST_OK;
-    return status_fail(ST_INPUT,
-                       "the stores to be joined have different labels (%d and %d of them, or other "
-                       "names): make them from the same study",
-                       first->count, set->count);
-}
-
 /* ST_INPUT unless all sources, and the store that gives their labels, have the same labels. */
 static status check_labels(const slice_source *sources, int64_t n, const store *labels) {
     status st = ST_OK;
-    const label_set *first = store_labels(sources[0].from);
-    for (int64_t i = 1; i < n; i++) TRY(check_same(first, store_labels(sources[i].from)));
-    if (labels) TRY(check_same(first, store_labels(labels)));
+    for (int64_t i = 1; i < n; i++) TRY(store_check_same_labels(sources[0].from, sources[i].from));
+    if (labels) TRY(store_check_same_labels(sources[0].from, labels));
 done:
     return st;
 }

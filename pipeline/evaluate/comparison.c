@@ -66,6 +66,7 @@ status comparison_open(const stage_context *stage, int64_t i, comparison *out) {
     for (int k = 0; k < SOURCES; k++)
         if (out->stores[k]) TRY(split_check_sources(out->real, &out->split, out->stores[k]));
     TRY(number_patients(out));
+    TRY(shifted_set_open(&out->cell.study, out->real, &out->split, out->patient_of, &out->shifted));
     TRY(stage_path(&out->cell.stage, "metrics.parts", out->parts));
 done:
     return st;
@@ -75,11 +76,13 @@ void comparison_close(comparison *c) {
     slices_close(c->labelled);
     slices_close(c->validation);
     slices_close(c->test);
+    slices_close(c->test_shifted);
     for (int k = 0; k < SOURCES; k++) {
         slices_close(c->source[k]);
         free(c->runs[k]);
         store_close(c->stores[k]);
     }
+    shifted_set_close(&c->shifted);
     json_decref(c->fidelity);
     split_free(&c->split);
     store_close(c->real);
@@ -169,6 +172,10 @@ status comparison_open_slices(comparison *c) {
     TRY(open_part(c, SPLIT_TRAIN, &c->labelled));
     TRY(open_part(c, SPLIT_VALIDATION, &c->validation));
     TRY(open_part(c, SPLIT_TEST, &c->test));
+    if (c->shifted.from) {
+        const slice_source source = {c->shifted.from, c->shifted.runs, c->shifted.run_count};
+        TRY(slices_open(&c->cell.study, &source, 1, &c->test_shifted));
+    }
     TRY(open_sources(c));
     TRY(check_enough(c));
     TRY(file_make_dirs(c->parts));
@@ -179,7 +186,7 @@ done:
 status comparison_fingerprint(const comparison *c, evaluation_arm arm, int64_t seed,
                               char hex[SHA256_HEX]) {
     static const char *const sections[] = {"seed", "engine", "data", "evaluate"};
-    char upstream[5 * SHA256_HEX];
+    char upstream[6 * SHA256_HEX];
     const arm_source source = evaluation_arm_mixture(arm).source;
     study s = c->cell.study, defaults;
     study_defaults(&defaults);
@@ -189,11 +196,13 @@ status comparison_fingerprint(const comparison *c, evaluation_arm arm, int64_t s
     s.evaluate.margin = defaults.evaluate.margin;
     s.evaluate.fidelity = defaults.evaluate.fidelity; /* the record's seal covers it */
     const store *from = c->stores[source];
-    snprintf(upstream, sizeof upstream, "%s %s %s %" PRId64 " %s %" PRId64 " loss %s",
+    snprintf(upstream, sizeof upstream, "%s %s %s %" PRId64 " %s %" PRId64 " loss %s%s%s",
              store_manifest(c->real)->seal, from ? store_manifest(from)->seal : "",
              from && from == c->stores[SOURCE_SYNTHETIC] ? c->fidelity_seal : "",
              source == SOURCE_HIDDEN ? hidden_runs(c, NULL) : 0,
-             named_table_name(&evaluation_arms, (int)arm), seed, SEGNET_LOSS);
+             named_table_name(&evaluation_arms, (int)arm), seed, SEGNET_LOSS,
+             c->shifted.from ? " shifted " : "",
+             c->shifted.from ? store_manifest(c->shifted.from)->seal : "");
     return study_fingerprint(&s, sections, sizeof sections / sizeof *sections, upstream, hex);
 }
 
@@ -309,8 +318,20 @@ status comparison_run(comparison *c, evaluation_arm arm, int64_t seed, int64_t b
     training_slices train = {.real = c->labelled,
                              .synthetic = c->source[evaluation_arm_mixture(arm).source],
                              .mixture = comparison_mixture(s, arm)};
-    const test_slices test = {c->real, c->split.runs[SPLIT_TEST], c->split.run_count[SPLIT_TEST],
-                              c->test, c->patient_of};
+    const test_slices plain = {.from = c->real,
+                               .runs = c->split.runs[SPLIT_TEST],
+                               .run_count = c->split.run_count[SPLIT_TEST],
+                               .slices = c->test,
+                               .patient_of = c->patient_of};
+    test_slices test[TESTS] = {[TEST_PLAIN] = plain, [TEST_SHIFTED] = plain};
+    if (c->shifted.from)
+        test[TEST_SHIFTED] = (test_slices){.from = c->shifted.from,
+                                           .runs = c->shifted.runs,
+                                           .run_count = c->shifted.run_count,
+                                           .slices = c->test_shifted,
+                                           .patient_of = c->shifted.patient_of};
+    else
+        test[TEST_SHIFTED].simulated = true;
     snprintf(name, sizeof name, "%s-%" PRId64, named_table_name(&evaluation_arms, (int)arm), seed);
     st = path_join(directory, c->parts, name);
     if (st == ST_OK) st = comparison_fingerprint(c, arm, seed, fingerprint);
@@ -320,7 +341,7 @@ status comparison_run(comparison *c, evaluation_arm arm, int64_t seed, int64_t b
     TRY(segmenter_open(&c->cell.stage, store_labels(c->real), key, &net));
     r.parameters = trainer_params(net.trainer)->total;
     TRY(train_with_curve(c, &net, &train, key, directory, fingerprint, base, r.curve));
-    TRY(score_segmenter(&net, &test, (uint64_t)s->seed, &r));
+    TRY(score_segmenter(&net, test, (uint64_t)s->seed, &r));
     r.seconds = (log_seconds() - start) * comm_size(ranks) * omp_get_max_threads();
     if (comm_rank(ranks) == 0)
         st = keep_result(c, arm, seed, &r, net.params, directory, fingerprint);

@@ -7,6 +7,7 @@
 #include "pipeline/data/batch.h"
 #include "pipeline/evaluate/fidelity.h"
 #include "pipeline/evaluate/results.h"
+#include "pipeline/evaluate/shifted_set.h"
 #include "pipeline/data/mixture.h"
 
 typedef struct comparison {
@@ -16,12 +17,14 @@ typedef struct comparison {
     json_t *fidelity;              /* the referee's record of out/synthetic; NULL: none */
     char fidelity_seal[SHA256_HEX];
     split split;
-    int64_t *patient_of;   /* by volume of the real store: number of the test patient; -1: none */
-    int64_t patients;      /* for testing */
+    int64_t *patient_of; /* by volume of the real store: number of the test patient; -1: none */
+    int64_t patients;    /* for testing */
+    shifted_set shifted;
     char parts[PATH_SIZE]; /* directory of the results and of the segmenters' checkpoints */
     /* Opened by comparison_open_slices(). */
     split_run *runs[SOURCES]; /* owned: of the sources that are stores */
     slices *labelled, *validation, *test, *source[SOURCES];
+    slices *test_shifted; /* of evaluate.shifted; NULL: simulated */
 } comparison;
 
 /* Opens the stores of cell i that the study's arms need, and its split. ST_INPUT if a store is

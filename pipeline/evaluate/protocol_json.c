@@ -3,8 +3,8 @@
 
 #include "io/alloc.h"
 #include "io/log.h"
-#include "pipeline/data/shift.h"
 #include "pipeline/evaluate/scoring.h"
+#include "pipeline/evaluate/shifted_set.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -36,9 +36,9 @@ static json_t *protocol_of(const all_results *all) {
     return json_pack(
         "{s:o, s:I, s:I, s:o, s:o, s:s, s:f, s:f, s:I, s:I, s:o, s:f, s:i, s:f, s:s}", "labelled",
         labelled, "sets", (json_int_t)all->sets, "seeds", (json_int_t)all->seeds, "arms", arms,
-        "tests", tests, "shift", shift_description(), "share", s->evaluate.share, "real_only_last",
-        s->evaluate.real_only_last, "steps", (json_int_t)s->evaluate.steps, "base",
-        (json_int_t)s->evaluate.base, "structures", structures, "nsd_tolerance_mm",
+        "tests", tests, "shift", shifted_set_description(s), "share", s->evaluate.share,
+        "real_only_last", s->evaluate.real_only_last, "steps", (json_int_t)s->evaluate.steps,
+        "base", (json_int_t)s->evaluate.base, "structures", structures, "nsd_tolerance_mm",
         NSD_TOLERANCE_MM, "resamples", statistics_resamples(), "margin", s->evaluate.margin,
         "bootstrap", "over test patients, with labelled sets and seeds nested");
 }

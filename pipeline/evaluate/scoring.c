@@ -21,9 +21,8 @@ enum { ROW_SUMS = sizeof(row_sums) / sizeof(double) };
 
 typedef struct scoring {
     segmenter *segmenter;
-    const test_slices *test;
+    const test_slices *test; /* the set in progress */
     uint64_t seed;
-    test_set set;
     const result *result;
     const label_set *names;
     row_sums *sums; /* [patients][rows] */
@@ -32,8 +31,8 @@ typedef struct scoring {
 /* A slice_getter of the test set in progress. Local. */
 static status get_slice(void *context, int64_t k, slice_sample *sample) {
     const scoring *s = context;
-    return s->set == TEST_PLAIN ? slices_get(s->test->slices, k, sample)
-                                : slices_get_shifted(s->test->slices, s->seed, k, sample);
+    return s->test->simulated ? slices_get_shifted(s->test->slices, s->seed, k, sample)
+                              : slices_get(s->test->slices, k, sample);
 }
 
 /* This rank's share of n evenly spaced slices. */
@@ -49,9 +48,9 @@ static status get_sampled(void *context, int64_t k, slice_sample *sample) {
 }
 
 /* Voxel sizes of working slices, mm. */
-static void working_spacing(const geometry *g, int64_t size, test_set set, double spacing[3]) {
+static void working_spacing(const geometry *g, int64_t size, bool simulated, double spacing[3]) {
     const int64_t side = g->shape[1] > g->shape[2] ? g->shape[1] : g->shape[2];
-    const double grow = (double)side / (double)size * (set == TEST_SHIFTED ? shift_field() : 1);
+    const double grow = (double)side / (double)size * (simulated ? shift_field() : 1);
     spacing[0] = g->spacing[0];
     spacing[1] = g->spacing[1] * grow;
     spacing[2] = g->spacing[2] * grow;
@@ -84,7 +83,7 @@ static status score_run(scoring *s, int64_t r, int64_t first, uint8_t *truth, ui
     row_sums *sums = s->sums + s->test->patient_of[run->volume] * s->result->rows;
     TRY(array_alloc(&counts, 1, sizeof *counts, "Dice counts"));
     TRY(segmenter_predict(s->segmenter, get_slice, s, first, run->count, truth, predicted));
-    working_spacing(space, size, s->set, spacing);
+    working_spacing(space, size, s->test->simulated, spacing);
     dice_add(counts, truth, predicted, voxels);
     for (int k = 1; k < labels; k++) {
         sums[k].both += (double)counts->both[k];
@@ -103,7 +102,7 @@ done:
     return st;
 }
 
-/* Scores this rank's runs in the test set s->set. Local. */
+/* Scores this rank's runs of the test set. Local. */
 static status score_runs(scoring *s) {
     status st = ST_OK;
     const comm *c = s->segmenter->stage->comm;
@@ -133,21 +132,21 @@ static void finish_row(const row_sums *sum, double value[MEASURES]) {
     }
 }
 
-status score_segmenter(segmenter *s, const test_slices *test, uint64_t seed, result *r) {
+status score_segmenter(segmenter *s, const test_slices test[TESTS], uint64_t seed, result *r) {
     status st = ST_OK;
     const comm *c = s->stage->comm;
     const int64_t rows = r->patients * r->rows;
     scoring work = {
-        .segmenter = s, .test = test, .seed = seed, .result = r, .names = store_labels(test->from)};
+        .segmenter = s, .seed = seed, .result = r, .names = store_labels(test[TEST_PLAIN].from)};
     TRY(comm_agree(c, array_alloc(&work.sums, rows, sizeof *work.sums, "scores")));
     for (int set = 0; set < TESTS; set++) {
-        work.set = (test_set)set;
+        work.test = &test[set];
         memset(work.sums, 0, (size_t)rows * sizeof *work.sums);
         TRY(comm_agree(c, score_runs(&work)));
         TRY(comm_sum_f64(c, &work.sums[0].both, rows * ROW_SUMS));
         for (int64_t p = 0; p < r->patients; p++)
             for (int64_t k = 0; k < r->rows; k++)
-                finish_row(&work.sums[p * r->rows + k], result_at(r, work.set, p, k));
+                finish_row(&work.sums[p * r->rows + k], result_at(r, (test_set)set, p, k));
     }
 done:
     free(work.sums);

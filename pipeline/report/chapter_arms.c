@@ -34,6 +34,13 @@ static void list_row(document *d, const json_t *m, const char *what, const char 
     free(text);
 }
 
+static void text_row(document *d, const json_t *m, const char *what, const char *path) {
+    const char *text = figure_text(m, path);
+    if (!*text) return;
+    table_text(d, "%s", what);
+    table_text(d, "%s", text);
+}
+
 static void number_row(document *d, const json_t *m, const char *what, const char *path,
                        const char *unit) {
     double x = figure_number(m, path);
@@ -43,13 +50,13 @@ static void number_row(document *d, const json_t *m, const char *what, const cha
 }
 
 void chapter_protocol(document *d, const json_t *m) {
-    const char *bootstrap = figure_text(m, "protocol.bootstrap");
     if (!chapters_present(m)) return;
     document_text(d, BLOCK_CHAPTER, "Protocol");
     document_table(d, "", "What|Chosen before measuring");
     list_row(d, m, "Numbers of labelled patients", "protocol.labelled");
     list_row(d, m, "Arms", "protocol.arms");
     list_row(d, m, "Tests", "protocol.tests");
+    text_row(d, m, "Shifted test", "protocol.shift");
     list_row(d, m, "Structures", "protocol.structures");
     number_row(d, m, "Sets of labelled patients for each number", "protocol.sets", "");
     number_row(d, m, "Seeds for each set", "protocol.seeds", "");
@@ -60,9 +67,7 @@ void chapter_protocol(document *d, const json_t *m) {
     number_row(d, m, "Tolerance of the surface Dice", "protocol.nsd_tolerance_mm", " mm");
     number_row(d, m, "Margin of non-inferiority", "protocol.margin", " Dice");
     number_row(d, m, "Resamples of the bootstrap", "protocol.resamples", "");
-    if (!*bootstrap) return;
-    table_text(d, "Bootstrap over");
-    table_text(d, "%s", bootstrap);
+    text_row(d, m, "Bootstrap over", "protocol.bootstrap");
 }
 
 /* The value of another metric of the same arm. */

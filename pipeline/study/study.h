@@ -210,6 +210,7 @@ typedef struct study {
         double margin;             /* Dice */
         double fidelity;           /* Dice */
         char inception[PATH_SIZE]; /* fingerprints cover the content of this file */
+        char shifted[PATH_SIZE];   /* of a run; fingerprints cover its store */
         double share;              /* synthetic slices of a batch, 0..1 */
         double real_only_last;     /* part of the steps, 0..1 */
         int64_t bound_slices, bound_times;
