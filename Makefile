@@ -34,7 +34,7 @@ WARN = -Wall -Wextra
 CPPFLAGS += -I. -D_GNU_SOURCE \
     $(shell pkg-config --cflags ompi-c hdf5 libcyaml jansson libpng openssl openblas cairo libopenjp2 2>/dev/null)
 CFLAGS ?= -O3 -g
-CXXFLAGS ?= -O2 -g
+CXXFLAGS ?= -O3 -g
 # Without errno sqrtf is one instruction and the loops around it vectorise; nothing here reads it.
 ALL_CFLAGS = -std=gnu17 $(OPENMP) -ffp-contract=fast -fno-math-errno -MMD -MP $(WARN) $(CFLAGS)
 ALL_CXXFLAGS = -std=c++17 -MMD -MP $(WARN) $(CXXFLAGS)

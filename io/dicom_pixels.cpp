@@ -112,20 +112,41 @@ static double to_hu(const pixel_form &form, uint32_t cell) {
     return hu;
 }
 
+/* The cells of a slice have few different values: the HU of each is computed once. */
+class hu_table {
+  public:
+    explicit hu_table(const pixel_form &of) : form(of), known(CELLS, 0), hu(CELLS) {}
+
+    double at(uint32_t cell) {
+        if (!known[cell]) {
+            hu[cell] = to_hu(form, cell);
+            known[cell] = 1;
+        }
+        return hu[cell];
+    }
+
+  private:
+    static constexpr std::size_t CELLS = 65536;
+    const pixel_form &form;
+    std::vector<uint8_t> known;
+    std::vector<double> hu;
+};
+
 /* The HU of all cells. Tissue has no HU beyond int16: there the padding is not declared, or the
  * rescale values are wrong. */
 static status convert(const char *path, const pixel_form &form, const std::vector<Uint16> &cells,
                       int64_t n, int16_t *out) {
     const uint8_t *const bytes = reinterpret_cast<const uint8_t *>(cells.data());
+    hu_table table(form);
     int64_t beyond = 0;
     double low = HUGE_VAL, high = -HUGE_VAL;
     for (int64_t i = 0; i < n; i++) {
-        const double hu = to_hu(form, form.allocated == 8 ? bytes[i] : cells[i]);
+        const double hu = table.at(form.allocated == 8 ? bytes[i] : cells[i]);
         const bool fits = hu >= INT16_MIN && hu <= INT16_MAX;
         out[i] = fits ? static_cast<int16_t>(hu) : 0;
         beyond += !fits;
-        low = std::fmin(low, hu);
-        high = std::fmax(high, hu);
+        low = hu < low ? hu : low;
+        high = hu > high ? hu : high;
     }
     if (beyond == 0) return ST_OK;
     return status_fail(ST_INPUT,

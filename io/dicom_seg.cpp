@@ -134,12 +134,13 @@ static status mark_row(seg_reader &r, int64_t k, int64_t i, const seg_meaning &m
     const int64_t columns = r.form.columns;
     const uint16_t *cells = r.cells.data() + i * columns;
     uint8_t *marked = r.marked.data() + i * columns;
+    if (r.form.kind != seg_kind::label_map) {
+        for (int64_t j = 0; j < columns; j++)
+            marked[j] = cells[j] >= meaning.least ? meaning.value : 0;
+        return ST_OK;
+    }
     for (int64_t j = 0; j < columns; j++) {
         const int64_t number = cells[j];
-        if (r.form.kind != seg_kind::label_map) {
-            marked[j] = number >= meaning.least ? meaning.value : 0;
-            continue;
-        }
         if (number == 0 || number == r.form.padding) continue;
         const auto value = r.values.find(number);
         if (value == r.values.end()) return unknown_segment(r, k, number);

@@ -72,6 +72,18 @@ status seg_pixels::open(const char *file, DcmDataset &data, const seg_form &of) 
 
 static uint16_t bit_of(const Uint8 *bytes, int64_t bit) { return bytes[bit >> 3] >> (bit & 7) & 1; }
 
+/* Bits first, ..., first + count - 1 as cells. Most bytes are 0, and no more is done for them. */
+static void unpack_bits(const Uint8 *bytes, int64_t first, int64_t count,
+                        std::vector<uint16_t> *cells) {
+    cells->assign(static_cast<std::size_t>(count), 0);
+    for (int64_t i = 0; i < count;) {
+        const int64_t bit = first + i, left = std::min(8 - (bit & 7), count - i);
+        if (bytes[bit >> 3])
+            for (int64_t k = 0; k < left; k++) (*cells)[i + k] = bit_of(bytes, bit + k);
+        i += left;
+    }
+}
+
 /* Zeros behind the pixels are padding. */
 static bool is_whole(const std::vector<Uint8> &part, int64_t bytes) {
     return static_cast<int64_t>(part.size()) >= bytes &&
@@ -123,13 +135,15 @@ done:
 status seg_pixels::read(int64_t k, std::vector<uint16_t> *cells) {
     const int64_t count = form.rows * form.columns, first = k * count;
     if (fragments) return syntax == EXS_RLELossless ? read_rle(k, cells) : read_jpeg2000(k, cells);
-    cells->resize(static_cast<std::size_t>(count));
-    for (int64_t i = 0; i < count; i++) {
-        const int64_t at = first + i;
-        (*cells)[i] = form.bits == 1 ? bit_of(native, at)
-                      : form.bits == 8
-                          ? native[at]
-                          : static_cast<uint16_t>(native[2 * at] | native[2 * at + 1] << 8);
+    if (form.bits == 1) {
+        unpack_bits(native, first, count, cells);
+    } else if (form.bits == 8) {
+        cells->assign(native + first, native + first + count);
+    } else {
+        cells->resize(static_cast<std::size_t>(count));
+        for (int64_t i = 0; i < count; i++)
+            (*cells)[i] =
+                static_cast<uint16_t>(native[2 * (first + i)] | native[2 * (first + i) + 1] << 8);
     }
     return ST_OK;
 }

@@ -8,8 +8,9 @@
 #include <inttypes.h>
 #include <libdeflate.h>
 
-/* LEVEL: files as small as those of zlib's 4. */
-enum { CHECKSUM = 4, WIDTH_MAX = 2, LEVEL = 4, ZLIB_MARGIN = 64 };
+/* LEVEL: of CT slices, files 2 % larger than those of zlib's 4, in 0.7 times the time of level 4.
+ */
+enum { CHECKSUM = 4, WIDTH_MAX = 2, LEVEL = 1, ZLIB_MARGIN = 64 };
 
 void chunk_decoder_free(chunk_decoder *d) {
     free(d->raw);
