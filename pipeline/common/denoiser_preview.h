@@ -15,10 +15,11 @@ typedef struct denoiser_preview {
     double sigma_data; /* for process edm */
 } denoiser_preview;
 
-/* Writes <out>/previews/<prefix>step-<step>.png and <out>/previews/<prefix>loss.png. The columns of
- * the former are evenly spaced slices of `held`; row 1 shows them plain, row 2 with their labels,
- * and row 3 shows slices sampled for these labels with the parameters `ema`. Local; called on rank
- * 0. */
+/* Writes <out>/previews/<prefix>step-<step>.png (common/preview_sheet.h) and
+ * <out>/previews/<prefix>loss.png. The slices are sampled with the parameters `ema` as
+ * study.generate says, and with fewer columns, or one column and fewer steps, where that would cost
+ * more than 5 % of the work of train.preview_every steps (of all steps, if they are fewer).
+ * Collective. */
 status denoiser_preview_write(const stage_context *stage, const denoiser_preview *p,
                               const float *ema, int64_t step, const history *h);
 

@@ -8,13 +8,20 @@
 
 enum { PREVIEW_SLICES = 6 };
 
-/* Makes slices [-1, 1] for `count` conditions with the global sample indices `index`. Local. */
-typedef status (*preview_sample)(void *context, const slice_sample *conditions,
-                                 const uint64_t *index, int64_t count, float *out);
+typedef struct preview_sheet {
+    slices *held;
+    int64_t columns; /* 1..PREVIEW_SLICES */
+    /* Makes one slice [-1, 1] for a condition with a global sample index. Local. */
+    status (*sample)(void *context, const slice_sample *condition, uint64_t index, float *out);
+    void *context;
+    int64_t step; /* of the progress line */
+} preview_sheet;
 
-/* Writes the PNG `path`. Its columns are PREVIEW_SLICES evenly spaced slices of `held`; row 1 shows
- * them plain, row 2 with their labels, and row 3 what `sample` makes of their labels. Local. */
-status preview_sheet_write(const stage_context *stage, slices *held, preview_sample sample,
-                           void *context, const char *path);
+/* Writes the PNG `path`. Its columns are evenly spaced slices of `held`; row 1 shows them plain,
+ * row 2 with their labels, and row 3 what `sample` makes of their labels. Each rank makes every
+ * comm_size()-th column; the progress line counts them. A failure `local` of a rank is agreed upon
+ * before anything is made. Collective. */
+status preview_sheet_write(const stage_context *stage, const preview_sheet *p, status local,
+                           const char *path);
 
 #endif

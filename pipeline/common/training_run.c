@@ -167,14 +167,6 @@ static status log_step(training_run *r, const trainer_report *report) {
     return comm_agree(r->stage->comm, history_add(&r->history.train, (double)step, loss));
 }
 
-/* Writes the preview images. Collective; rank 0 works. */
-static status preview(training_run *r) {
-    status st = ST_OK;
-    const float *ema = trainer_ema(r->trainer);
-    if (comm_rank(r->stage->comm) == 0) st = r->preview(r->context, ema, &r->history);
-    return comm_agree(r->stage->comm, st);
-}
-
 /* Whether the current step is the last one or a multiple of `every`. Local. */
 static bool due(const training_run *r, int64_t every) {
     int64_t step = trainer_step_count(r->trainer);
@@ -196,7 +188,8 @@ static status make_steps(training_run *r, const trainer_feed *feed) {
         if (step % CHECK_EVERY == 0) TRY(trainer_check_equal(r->trainer));
         if (due(r, s->train.validate_every)) TRY(validate(r));
         if (due(r, s->train.checkpoint_every) || report.stop) TRY(save(r));
-        if (due(r, s->train.preview_every)) TRY(preview(r));
+        if (due(r, s->train.preview_every))
+            TRY(r->preview(r->context, trainer_ema(r->trainer), &r->history));
         if (report.stop && step < r->steps)
             TRY(status_fail(ST_STOPPED,
                             "stopped after the checkpoint of step %" PRId64 "; run again to resume",

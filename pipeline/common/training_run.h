@@ -25,7 +25,7 @@ typedef struct training_run {
     void (*learn)(void *context);
     /* The validation loss of the EMA. Collective. */
     status (*validate)(void *context, const float *ema, double *loss);
-    /* Writes previews of the EMA. Local; called on rank 0. */
+    /* Writes previews of the EMA. Collective. */
     status (*preview)(void *context, const float *ema, const history *h);
     /* Sums over the steps since the last event of losses, and where this process began. */
     history history;

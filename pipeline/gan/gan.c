@@ -114,46 +114,48 @@ static void log_step(gan *g, const adversaries_report *r) {
     g->sum_count = g->second_count = 0;
 }
 
-/* A preview_sample function with the noise of volume 0. */
-static status sample(void *context, const slice_sample *conditions, const uint64_t *index,
-                     int64_t count, float *out) {
+/* The sample function of a preview: slice `index` of volume 0. */
+static status sample(void *context, const slice_sample *condition, uint64_t index, float *out) {
     status st = ST_OK;
     generator *net = context;
-    (void)index;
     float *noise = NULL;
-    const int64_t pixels = generator_pixels(net);
-    TRY(array_alloc(&noise, count * pixels, sizeof *noise, "noise"));
-    rng_stream r = rng_open(0, RNG_GAN, 0, 0);
-    rng_fill_normal(&r, noise, count * pixels);
-    TRY(generator_sample(net, conditions, noise, count, out));
+    TRY(array_alloc(&noise, generator_pixels(net), sizeof *noise, "noise"));
+    rng_stream r = rng_open(0, RNG_GAN, 0, (uint32_t)index);
+    rng_fill_normal(&r, noise, generator_pixels(net));
+    TRY(generator_sample(net, condition, noise, 1, out));
 done:
     free(noise);
     return st;
 }
 
-/* Writes <out>/previews/gan-<step>.png with the parameters `ema`. Local; called on rank 0. */
-static status write_preview(gan *g, const float *ema) {
+/* The generator with the parameters `ema`, on this rank. Local. */
+static status open_generator(const gan *g, const float *ema, generator **out) {
     status st = ST_OK;
-    generator *net = NULL;
-    char folder[PATH_SIZE], path[PATH_SIZE], name[64];
-    TRY(stage_path(g->stage, "previews", folder));
-    TRY(file_make_dirs(folder));
-    snprintf(name, sizeof name, "gan-%08" PRId64 ".png", adversaries_step_count(g->pair));
-    TRY(path_join(path, folder, name));
-    TRY(generator_open(g->stage, store_labels(g->store), PREVIEW_SLICES, &net));
-    memcpy(generator_params(net)->value, ema, (size_t)generator_params(net)->total * sizeof *ema);
-    generator_params_changed(net);
-    TRY(preview_sheet_write(g->stage, g->validation, sample, net, path));
+    TRY(generator_open(g->stage, store_labels(g->store), 1, out));
+    memcpy(generator_params(*out)->value, ema, (size_t)generator_params(*out)->total * sizeof *ema);
+    generator_params_changed(*out);
 done:
-    generator_close(net);
     return st;
 }
 
-/* Collective; rank 0 works. */
+/* Writes <out>/previews/gan-<step>.png. Collective. */
 static status preview(gan *g) {
+    status st = ST_OK;
+    generator *net = NULL;
     const float *ema = adversaries_ema(g->pair);
-    return comm_agree(g->stage->comm,
-                      comm_rank(g->stage->comm) == 0 ? write_preview(g, ema) : ST_OK);
+    const int64_t step = adversaries_step_count(g->pair);
+    preview_sheet sheet = {
+        .held = g->validation, .columns = PREVIEW_SLICES, .sample = sample, .step = step};
+    char folder[PATH_SIZE], path[PATH_SIZE], name[64];
+    snprintf(name, sizeof name, "gan-%08" PRId64 ".png", step);
+    st = stage_path(g->stage, "previews", folder);
+    if (st == ST_OK && comm_rank(g->stage->comm) == 0) st = file_make_dirs(folder);
+    if (st == ST_OK) st = path_join(path, folder, name);
+    if (st == ST_OK) st = open_generator(g, ema, &net);
+    sheet.context = net;
+    st = preview_sheet_write(g->stage, &sheet, st, path);
+    generator_close(net);
+    return st;
 }
 
 /* Writes a checkpoint. Collective. */
