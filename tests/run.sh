@@ -4,10 +4,12 @@
 #
 # Exit code of a test: 0 passed; 77 skipped, and its last line is the reason; any other failed, and
 # its output is shown. The environment of a test has BUILD, CTAUG (the program) and a TMPDIR of its
-# own, which is removed afterwards. The last line of the output is the count.
+# own, which is removed afterwards. JOBS tests run at once: many wait for disks, timers or one rank.
+# The last line of the output is the count.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
+JOBS=${JOBS:-2}
 export BUILD=${BUILD:-build}
 export CTAUG=${CTAUG:-$PWD/$BUILD/ctaug}
 export PYTHONDONTWRITEBYTECODE=1
@@ -19,8 +21,7 @@ export OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_btl_vader_single_copy_me
 place=$(mktemp -d) || exit 1
 # Keys of pseudonyms that tests make do not go to the home folder.
 export XDG_CONFIG_HOME=$place/config
-running=
-trap '[ -n "$running" ] && kill -TERM "$running"; rm -rf "$place"' EXIT
+trap 'kill -TERM "${!path_of[@]}" 2> /dev/null; rm -rf "$place"' EXIT
 trap 'exit 130' INT TERM
 
 shopt -s nullglob
@@ -39,9 +40,11 @@ wanted() { # path, words
 }
 
 passed=0 failed=0 skipped=0
-for t in "${tests[@]}"; do
-    wanted "$t" "$@" || continue
-    name=$(basename "$t")
+declare -A path_of=() begin_of=() limit_of=() # by process
+
+# Starts a test in the background, with a folder of its own.
+start() { # path
+    local t=$1 limit run folder
     case $t in
     *.py | *.sh) limit=600 ;;
     *) limit=300 ;;
@@ -52,15 +55,20 @@ for t in "${tests[@]}"; do
     /*) run=("$t") ;;
     *) run=("./$t") ;;
     esac
-    export TMPDIR=$place/tmp
-    mkdir "$TMPDIR"
-    begin=$EPOCHREALTIME
-    timeout -k 20 "$limit" "${run[@]}" > "$place/output" 2>&1 < /dev/null &
-    running=$!
-    wait "$running"
+    folder=$place/$(basename "$t")
+    mkdir -p "$folder/tmp"
+    TMPDIR=$folder/tmp timeout -k 20 "$limit" "${run[@]}" > "$folder/output" 2>&1 < /dev/null &
+    path_of[$!]=$t begin_of[$!]=$EPOCHREALTIME limit_of[$!]=$limit
+}
+
+# Waits for one of the tests that run, and tells how it ended.
+finish() {
+    local pid code name folder seconds why
+    wait -n -p pid "${!path_of[@]}"
     code=$?
-    running=
-    seconds=$(awk -v a="$begin" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f s", b - a }')
+    name=$(basename "${path_of[$pid]}")
+    folder=$place/$name
+    seconds=$(awk -v a="${begin_of[$pid]}" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f s", b - a }')
     case $code in
     0)
         passed=$((passed + 1))
@@ -68,18 +76,26 @@ for t in "${tests[@]}"; do
         ;;
     77)
         skipped=$((skipped + 1))
-        echo "SKIP  $name ($seconds): $(tail -n 1 "$place/output")"
+        echo "SKIP  $name ($seconds): $(tail -n 1 "$folder/output")"
         ;;
     *)
         failed=$((failed + 1))
         why="exit code $code"
-        [ "$code" = 124 ] || [ "$code" = 137 ] && why="stopped after $limit s"
+        [ "$code" = 124 ] || [ "$code" = 137 ] && why="stopped after ${limit_of[$pid]} s"
         echo "FAIL  $name ($seconds): $why; its output:"
-        sed 's/^/      /' "$place/output"
+        sed 's/^/      /' "$folder/output"
         ;;
     esac
-    rm -rf "$TMPDIR"
+    rm -rf "$folder"
+    unset "path_of[$pid]" "begin_of[$pid]" "limit_of[$pid]"
+}
+
+for t in "${tests[@]}"; do
+    wanted "$t" "$@" || continue
+    [ ${#path_of[@]} -lt "$JOBS" ] || finish
+    start "$t"
 done
+while [ ${#path_of[@]} -gt 0 ]; do finish; done
 
 line="$passed passed, $failed failed"
 [ "$skipped" -gt 0 ] && line="$line, $skipped skipped"
