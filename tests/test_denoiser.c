@@ -284,14 +284,13 @@ static void a_learned_variance_is_sampled_with(void **state) {
         assert_int_equal(denoiser_sample(plain, &condition, (uint64_t[]){5}, 1, truth), ST_OK);
         assert_int_equal(denoiser_sample(learned, &condition, (uint64_t[]){5}, 1, out), ST_OK);
         for (int i = 0; i < PIXELS; i++) assert_float_equal(out[i], truth[i], cases[k].near);
-        const slice_sample two[2] = {condition, condition};
         float x_t[2 * PIXELS], single[PIXELS];
         for (int i = 0; i < 2 * PIXELS; i++) x_t[i] = (float)sin(i);
         const noise_level at[] = {{.scale = 1, .time = 2}, {.scale = 1, .time = 699}};
-        assert_int_equal(denoiser_predict(learned, two, x_t, at, true, 2, predicted, output),
-                         ST_OK);
-        assert_int_equal(denoiser_predict(plain, two, x_t + PIXELS, at + 1, true, 1, single, NULL),
-                         ST_OK);
+        const denoiser_query two[] = {{x_t, &at[0], &condition, true},
+                                      {x_t + PIXELS, &at[1], &condition, true}};
+        assert_int_equal(denoiser_predict(learned, two, 2, predicted, output), ST_OK);
+        assert_int_equal(denoiser_predict(plain, two + 1, 1, single, NULL), ST_OK);
         for (int i = 0; i < PIXELS; i++) {
             assert_float_equal(predicted[PIXELS + i], single[i], 1e-4);
             assert_float_equal(output[i], cases[k].bias, 1e-6);
@@ -306,14 +305,15 @@ static void a_shortcut_model_sees_the_size_of_the_step(void **state) {
     (void)state;
     uint8_t map[PIXELS] = {0};
     float x_t[2 * PIXELS] = {0}, predicted[2 * PIXELS];
-    const slice_sample one = {.labels = map, .position = 0.5f}, two[2] = {one, one};
+    const slice_sample one = {.labels = map, .position = 0.5f};
     const noise_level at[] = {{.scale = 1, .time = 500}, {.scale = 1, .time = 500, .step = 0.25}};
+    const denoiser_query two[] = {{x_t, &at[0], &one, true}, {x_t + PIXELS, &at[1], &one, true}};
     for (int on = 0; on < 2; on++) {
         study s = make_study();
         s.diffusion.process = PROCESS_FLOW;
         s.diffusion.shortcut = on ? SWITCH_ON : SWITCH_OFF;
         denoiser *d = make(&s, 2);
-        assert_int_equal(denoiser_predict(d, two, x_t, at, true, 2, predicted, NULL), ST_OK);
+        assert_int_equal(denoiser_predict(d, two, 2, predicted, NULL), ST_OK);
         assert_int_equal(memcmp(predicted, predicted + PIXELS, sizeof predicted / 2) != 0, on);
         denoiser_close(d);
     }

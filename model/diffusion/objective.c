@@ -36,7 +36,7 @@ static void eps_split(double alpha_bar, const float *x_t, const float *predicted
                       float *eps, int64_t n) {
     double alpha = alpha_of(alpha_bar), sigma = sigma_of(alpha_bar);
     if (x0) combine((weights){1 / alpha, -sigma / alpha}, x_t, predicted, x0, n);
-    if (eps) memcpy(eps, predicted, (size_t)n * sizeof *eps);
+    if (eps) memmove(eps, predicted, (size_t)n * sizeof *eps);
 }
 
 static void x0_target(double alpha_bar, const float *x0, const float *eps, float *target,
@@ -49,7 +49,7 @@ static void x0_split(double alpha_bar, const float *x_t, const float *predicted,
                      float *eps, int64_t n) {
     double alpha = alpha_of(alpha_bar), sigma = sigma_of(alpha_bar);
     if (eps) combine((weights){1 / sigma, -alpha / sigma}, x_t, predicted, eps, n);
-    if (x0) memcpy(x0, predicted, (size_t)n * sizeof *x0);
+    if (x0) memmove(x0, predicted, (size_t)n * sizeof *x0);
 }
 
 static void v_target(double alpha_bar, const float *x0, const float *eps, float *target,

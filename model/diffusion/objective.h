@@ -20,7 +20,8 @@ typedef struct objective {
     const char *name; /* "eps", "x0", "v" */
     /* target[n]: the training target of one sample, from x_0 and eps. */
     void (*target)(double alpha_bar, const float *x0, const float *eps, float *target, int64_t n);
-    /* Converts a prediction to x_0 and eps (either may be NULL), given x_t. */
+    /* Converts a prediction to x_0 and eps (either may be NULL; the other may then be `predicted`),
+     * given x_t. */
     void (*split)(double alpha_bar, const float *x_t, const float *predicted, float *x0, float *eps,
                   int64_t n);
 } objective;

@@ -95,7 +95,8 @@ void process_target(const process *p, const noise_level *at, const float *x0, co
 /* Weight of the squared error of the prediction at this level. Local. */
 double process_weight(const process *p, const noise_level *at);
 
-/* Converts a prediction at x_t[n] to x_0 and e. Local. */
+/* Converts a prediction at x_t[n] to x_0 and e; if one of them is NULL, the other may be
+ * `predicted`. Local. */
 void process_split(const process *p, const noise_level *at, const float *x_t,
                    const float *predicted, float *x0, float *eps, int64_t n);
 

@@ -281,13 +281,11 @@ double denoiser_time(const denoiser *d, double share) {
     return process_quantile(&d->process, share);
 }
 
-status denoiser_predict(denoiser *d, const slice_sample *samples, const float *x_t,
-                        const noise_level *at, bool conditional, int64_t count, float *predicted,
+status denoiser_predict(denoiser *d, const denoiser_query *queries, int64_t count, float *predicted,
                         float *output) {
-    const int64_t pixels = d->config.size * d->config.size;
     for (int64_t b = 0; b < d->batch; b++) {
-        const int64_t k = b < count ? b : count - 1;
-        denoiser_fill(&d->in, b, x_t + k * pixels, &at[k], &samples[k], conditional);
+        const denoiser_query *q = &queries[b < count ? b : count - 1];
+        denoiser_fill(&d->in, b, q->x_t, q->at, q->condition, q->conditional);
     }
     return run_network(d, count, predicted, output);
 }

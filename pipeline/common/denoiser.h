@@ -87,12 +87,18 @@ status denoiser_evaluations(const denoiser *d, int64_t *evaluations);
 /* The time of the process below which is this share (0..1) of its training times. Local. */
 double denoiser_time(const denoiser *d, double share);
 
-/* One pass of the network for `count` <= batch noised slices x_t[count*size*size], at their levels
- * at[count] and under their own conditions, or without `conditional` under none:
- * predicted[count*size*size], and with a learned variance the second outputs, in
- * output[count*size*size] (otherwise untouched). Local. */
-status denoiser_predict(denoiser *d, const slice_sample *samples, const float *x_t,
-                        const noise_level *at, bool conditional, int64_t count, float *predicted,
+/* A noised slice that the network sees. */
+typedef struct denoiser_query {
+    const float *x_t; /* [size*size] */
+    const noise_level *at;
+    const slice_sample *condition;
+    bool conditional; /* false: all conditions are dropped */
+} denoiser_query;
+
+/* One pass of the network for `count` <= batch slices: predicted[count*size*size], and with a
+ * learned variance the second outputs, in output[count*size*size] (otherwise untouched; NULL: they
+ * are left). Local. */
+status denoiser_predict(denoiser *d, const denoiser_query *queries, int64_t count, float *predicted,
                         float *output);
 
 /* A slice whose conditions a path of a flow has; without `conditional` all are dropped. */

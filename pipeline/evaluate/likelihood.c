@@ -29,7 +29,8 @@ typedef struct measurement {
     int64_t n, columns, batch, pixels;
     double *terms; /* [n][columns]: number of the patient, bits per pixel */
     likelihood *result;
-    slice_sample slice, *samples;         /* samples: [batch], all the same slice */
+    slice_sample slice;
+    denoiser_query *queries;              /* [batch], all of this slice */
     noise_level *at;                      /* [batch] */
     float *x_t, *predicted, *output, *x0; /* [batch][pixels]; x0: [pixels] */
 } measurement;
@@ -79,7 +80,7 @@ static status alloc_buffers(measurement *m) {
     if (!size_mul(m->batch, m->pixels, &values) || !size_mul(m->n, m->columns, &terms))
         TRY(status_memory("slices", m->n));
     TRY(array_alloc(&m->terms, terms, sizeof *m->terms, "bits of slices"));
-    TRY(array_alloc(&m->samples, m->batch, sizeof *m->samples, "slices"));
+    TRY(array_alloc(&m->queries, m->batch, sizeof *m->queries, "slices"));
     TRY(array_alloc(&m->at, m->batch, sizeof *m->at, "time steps"));
     TRY(array_alloc(&m->slice.image, m->pixels, sizeof(float), "a slice"));
     TRY(array_alloc(&m->slice.labels, m->pixels, 1, "a label map"));
@@ -121,7 +122,7 @@ static void close_measurement(measurement *m) {
     denoiser_close(m->denoiser);
     process_free(&m->process);
     free(m->terms);
-    free(m->samples);
+    free(m->queries);
     free(m->at);
     free(m->slice.image);
     free(m->slice.labels);
@@ -139,10 +140,10 @@ static void noise_slice(measurement *m, int64_t number, int64_t k, int64_t b) {
     rng_stream r = rng_open((uint64_t)m->study->seed, RNG_BOUND, (uint64_t)number, (uint32_t)k);
     int64_t t = 1;
     if (k > 0) t = first[k - 1] + (int64_t)rng_below(&r, (uint64_t)(first[k] - first[k - 1]));
-    m->samples[b] = m->slice;
     rng_fill_normal(&r, x_t, m->pixels);
     m->at[b] = process_level(&m->process, (double)t);
     process_diffuse(&m->at[b], m->slice.image, x_t, x_t, m->pixels);
+    m->queries[b] = (denoiser_query){x_t, &m->at[b], &m->slice, true};
 }
 
 /* The term of slot b in bits per pixel. */
@@ -169,8 +170,7 @@ static status measure_slice(measurement *m, int64_t i) {
     for (int64_t done = 0; done < times; done += m->batch) {
         const int64_t count = times - done < m->batch ? times - done : m->batch;
         for (int64_t b = 0; b < count; b++) noise_slice(m, number, done + b, b);
-        TRY(denoiser_predict(m->denoiser, m->samples, m->x_t, m->at, true, count, m->predicted,
-                             m->output));
+        TRY(denoiser_predict(m->denoiser, m->queries, count, m->predicted, m->output));
         for (int64_t b = 0; b < count; b++) {
             const int64_t k = done + b;
             const int64_t width = k > 0 ? first[k] - first[k - 1] : 1;

@@ -212,8 +212,8 @@ static status choose_timestep(const noising *n, plan *pl, int64_t b, int64_t ind
 static status predict(void *context, const float *x_t, const noise_level *at, int conditional,
                       float *predicted) {
     const teacher_call *call = context;
-    return denoiser_predict(call->teacher, call->slice, x_t, at, conditional != 0, 1, predicted,
-                            NULL);
+    const denoiser_query query = {x_t, at, call->slice, conditional != 0};
+    return denoiser_predict(call->teacher, &query, 1, predicted, NULL);
 }
 
 /* The target of a sample that learns self-consistency. Local. */
