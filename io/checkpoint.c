@@ -404,3 +404,84 @@ status checkpoint_write_arrays(const char *path, const checkpoint_array *arrays,
 status checkpoint_read_arrays(const char *path, const checkpoint_array *arrays, int64_t n) {
     return read_state(path, arrays, n, NULL, 0);
 }
+
+/* The arrays of an open group, as they are found. */
+typedef struct group_list {
+    const char *path;
+    checkpoint_array *arrays;
+    int64_t n, capacity;
+    status st;
+} group_list;
+
+/* Shape and values of dataset `name` of a group as the next array of the list. */
+static status add_array(hid_t group, const char *name, group_list *list) {
+    status st = ST_OK;
+    checkpoint_array *a = &list->arrays[list->n];
+    hsize_t shape[RANK_MAX] = {0};
+    hid_t dataset = -1, space = -1;
+    int64_t count = 1;
+    if (list->n == list->capacity || strlen(name) >= CHECKPOINT_NAME)
+        TRY(status_fail(ST_INTEGRITY, "%s: array \"%.127s\" has no usable name", list->path, name));
+    list->n++;
+    snprintf(a->name, sizeof a->name, "%s", name);
+    TRY(hdf5_check(dataset = H5Dopen2(group, name, H5P_DEFAULT), ST_INTEGRITY, list->path, name));
+    TRY(hdf5_check(space = H5Dget_space(dataset), ST_INTEGRITY, list->path, name));
+    a->rank = H5Sget_simple_extent_ndims(space);
+    if (a->rank < 0 || a->rank > RANK_MAX)
+        TRY(status_fail(ST_INTEGRITY, "%s: array \"%s\" has no usable shape", list->path, name));
+    TRY(hdf5_check(H5Sget_simple_extent_dims(space, shape, NULL), ST_INTEGRITY, list->path, name));
+    for (int k = 0; k < a->rank; k++) {
+        a->shape[k] = (int64_t)shape[k];
+        if (a->shape[k] < 1 || !size_mul(count, a->shape[k], &count))
+            TRY(status_fail(ST_INTEGRITY, "%s: array \"%s\" has no usable shape", list->path,
+                            name));
+    }
+    TRY(array_alloc(&a->at, count, sizeof *a->at, "an array"));
+    H5Dclose(dataset);
+    dataset = -1;
+    TRY(read_array(group, a, list->path));
+done:
+    if (space >= 0) H5Sclose(space);
+    if (dataset >= 0) H5Dclose(dataset);
+    return st;
+}
+
+/* Callback of H5Literate(). */
+static herr_t visit(hid_t group, const char *name, const H5L_info_t *info, void *context) {
+    group_list *list = context;
+    (void)info;
+    list->st = add_array(group, name, list);
+    return list->st == ST_OK ? 0 : 1; /* 1: the walk ends */
+}
+
+status checkpoint_read_group(const char *path, const char *group, checkpoint_array **arrays,
+                             int64_t *n) {
+    status st;
+    hid_t file = -1, at = -1;
+    H5G_info_t info;
+    group_list list = {.path = path};
+    *arrays = NULL;
+    *n = 0;
+    hdf5_lock();
+    TRY(hdf5_open(path, &file));
+    if (H5Lexists(file, group, H5P_DEFAULT) <= 0) goto done;
+    TRY(hdf5_check(at = H5Gopen2(file, group, H5P_DEFAULT), ST_INTEGRITY, path, "open a group"));
+    TRY(hdf5_check(H5Gget_info(at, &info), ST_INTEGRITY, path, "read a group"));
+    list.capacity = (int64_t)info.nlinks;
+    TRY(array_alloc(&list.arrays, list.capacity, sizeof *list.arrays, "arrays of a file"));
+    const int ended = H5Literate(at, H5_INDEX_NAME, H5_ITER_INC, NULL, visit, &list);
+    TRY(list.st);
+    TRY(hdf5_check(ended, ST_INTEGRITY, path, "list a group"));
+done:
+    *arrays = list.arrays;
+    *n = list.n;
+    if (at >= 0) H5Gclose(at);
+    if (file >= 0) H5Fclose(file);
+    hdf5_unlock();
+    return st;
+}
+
+void checkpoint_group_free(checkpoint_array *arrays, int64_t n) {
+    for (int64_t i = 0; i < n; i++) free(arrays[i].at);
+    free(arrays);
+}

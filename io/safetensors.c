@@ -211,6 +211,7 @@ void safetensors_close(safetensors *s) {
 }
 
 const char *safetensors_hash(const safetensors *s) { return s->hash; }
+int64_t safetensors_count(const safetensors *s) { return s->count; }
 
 /* "3 x 32 x 32"; "one number" for rank 0. */
 static const char *shape_text(int rank, const int64_t *shape, char text[SHAPE_TEXT]) {

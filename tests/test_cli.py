@@ -12,7 +12,7 @@ import tempfile
 import chain
 
 ENV = {k: v for k, v in chain.ENV.items() if k != "OMP_NUM_THREADS"}  # ctaug divides them
-VERBS = ("init run ingest referee train distil gan generate evaluate gate report phantom export compare "
+VERBS = ("init run ingest referee train distil gan generate evaluate gate report phantom export weights compare "
          "verify bench").split()
 
 

@@ -189,6 +189,7 @@ static const verb verbs[] = {
      phantom_verb},
     {"export", "write a store as DICOM, NIfTI, for nnU-Net, or as PNG", export_help, NULL,
      export_verb},
+    {"weights", "write a trained network as safetensors", weights_help, NULL, weights_verb},
     {"compare", "results of several runs in one page", compare_help, NULL, compare_verb},
     {"verify", "check every published file against its hash", verify_help, NULL, verify_verb},
     {"repair", "make damaged files of the store again", repair_help, repair_stage, NULL},

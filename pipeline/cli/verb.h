@@ -34,12 +34,13 @@ void verb_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Help texts, and the verbs: Collective, with agreed status. */
 extern const char phantom_help[], export_help[], verify_help[], bench_help[], init_help[],
-    compare_help[];
+    compare_help[], weights_help[];
 status phantom_verb(const comm *c, int argc, char **argv);
 status export_verb(const comm *c, int argc, char **argv);
 status verify_verb(const comm *c, int argc, char **argv);
 status bench_verb(const comm *c, int argc, char **argv);
 status init_verb(const comm *c, int argc, char **argv);
 status compare_verb(const comm *c, int argc, char **argv);
+status weights_verb(const comm *c, int argc, char **argv);
 
 #endif

@@ -32,13 +32,15 @@ status fingerprint_of_pseudo(const study *s, const char *store, char hex[SHA256_
  * order of additions and thus the last bits, so it is added here. */
 status fingerprint_of_training(const study *s, const char *store, char hex[SHA256_HEX]) {
     static const char *const sections[] = {"seed", "engine", "data", "model", "diffusion", "train"};
-    char pseudo[SHA256_HEX] = "", micro_batch[64] = "", upstream[2 * SHA256_HEX + 128];
+    char pseudo[SHA256_HEX] = "", start[SHA256_HEX] = "", micro_batch[64] = "";
+    char upstream[3 * SHA256_HEX + 128];
     status st = ST_OK;
     if (s->train.reproducible == SWITCH_ON)
         snprintf(micro_batch, sizeof micro_batch, " micro_batch %" PRId64, s->train.micro_batch);
     if (s->train.pseudo_labels == SWITCH_ON) TRY(fingerprint_of_pseudo(s, store, pseudo));
-    snprintf(upstream, sizeof upstream, "%s%s%s%s", store, micro_batch, *pseudo ? " pseudo " : "",
-             pseudo);
+    if (*s->train.start) TRY(file_sha256(s->train.start, start));
+    snprintf(upstream, sizeof upstream, "%s%s%s%s%s%s", store, micro_batch,
+             *pseudo ? " pseudo " : "", pseudo, *start ? " start " : "", start);
     TRY(study_fingerprint(s, sections, sizeof sections / sizeof *sections, upstream, hex));
 done:
     return st;

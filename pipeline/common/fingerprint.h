@@ -15,8 +15,8 @@ status fingerprint_of_referee(const study *s, const char *store, char hex[SHA256
 /* Fingerprint of the pseudo-labels that this referee gives the unlabelled volumes. Local. */
 status fingerprint_of_pseudo(const study *s, const char *store, char hex[SHA256_HEX]);
 
-/* Fingerprint of a training on the store with the seal `store`, and with train.pseudo_labels on its
- * pseudo-labels. Local. */
+/* Fingerprint of a training on the store with the seal `store`, with train.pseudo_labels on its
+ * pseudo-labels, and from the parameters in the file train.start, which is read. Local. */
 status fingerprint_of_training(const study *s, const char *store, char hex[SHA256_HEX]);
 
 /* Fingerprint of the distillation of a denoiser; training: that of its training. Local. */

@@ -73,6 +73,12 @@ static status open_trainer(distillation *d) {
                           &d->run.trainer);
 }
 
+/* Reads the EMA of the teacher, for trainer_begin(). Local. */
+static status read_teacher(void *context, params *p) {
+    const distil_inputs *in = context;
+    return trainer_load_ema(in->teacher, in->teacher_step, p);
+}
+
 /* Restores the newest checkpoint of this distillation, or takes the teacher's. Collective. */
 static status restore(distillation *d) {
     status st = ST_OK;
@@ -80,7 +86,7 @@ static status restore(distillation *d) {
     checkpoint_choice found;
     TRY(comm_agree(c, comm_rank(c) == 0 ? file_make_dirs(d->run.checkpoints) : ST_OK));
     TRY(trainer_find(c, d->run.checkpoints, d->run.fingerprint, d->stage->log, &found));
-    if (found.step < 0) TRY(trainer_begin_from(d->run.trainer, d->in.teacher, d->in.teacher_step));
+    if (found.step < 0) TRY(trainer_begin(d->run.trainer, read_teacher, &d->in));
     TRY(training_run_restore(&d->run, &found));
 done:
     return st;

@@ -100,6 +100,8 @@ static void training_text(FILE *f, const report *r) {
               "single precision",
         s->data.rotate, 100 * s->data.zoom, 100 * s->data.shift, 100 * s->data.elastic,
         s->data.flip == FLIP_HORIZONTAL ? ", and mirrored left to right" : "");
+    if (*s->train.start)
+        fputs(" The training began with the parameters of another one, from a file.", f);
     report_methods_unlabelled(f, r);
     report_distil_text(f, r);
     fputs("</p>\n", f);

@@ -166,6 +166,7 @@ typedef struct study {
         sharding_kind optimizer_sharding;
         int64_t validate_every, preview_every, checkpoint_every; /* steps */
         int64_t keep;                                            /* checkpoints */
+        char start[PATH_SIZE]; /* fingerprints cover the content of this file */
     } train;
     struct {
         distil_kind kind;

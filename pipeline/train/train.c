@@ -6,6 +6,7 @@
  * curve, and checks that all ranks hold bitwise equal parameters (pipeline/common/training_run.h).
  */
 #include "pipeline/common/denoiser_preview.h"
+#include "pipeline/common/weights_file.h"
 #include "pipeline/common/fingerprint.h"
 #include "pipeline/common/precision.h"
 #include "pipeline/common/training_data.h"
@@ -141,6 +142,14 @@ done:
     return st;
 }
 
+/* Reads the parameters of train.start, for trainer_begin(). Local. */
+static status read_start(void *context, params *p) {
+    const training *t = context;
+    const char *path = t->stage->study->train.start;
+    log_info(t->stage->log, "train: begins with the parameters in %s", path);
+    return weights_read(path, p);
+}
+
 /* Restores the newest checkpoint of this training and its loss curve, if there is one. Collective.
  */
 static status restore(training *t) {
@@ -153,6 +162,8 @@ static status restore(training *t) {
         TRY(comm_agree(c, comm_rank(c) == 0 ? choose_checkpoints(t, &found) : ST_OK));
         TRY(trainer_find(c, r->checkpoints, r->fingerprint, t->stage->log, &found));
     }
+    if (found.step < 0 && t->stage->study->train.start[0])
+        TRY(trainer_begin(r->trainer, read_start, t));
     TRY(training_run_restore(r, &found));
     if (found.step >= 0) TRY(comm_agree(c, noising_restored(&t->noising)));
 done:

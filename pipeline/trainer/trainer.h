@@ -135,9 +135,9 @@ status trainer_kept(const comm *c, const char *directory, const char *fingerprin
  * Collective. */
 status trainer_restore(trainer *t, const char *directory, int64_t step);
 
-/* The parameters and their EMA become the EMA of a checkpoint of another training of the same
- * network. To be called before the first step. Collective. */
-status trainer_begin_from(trainer *t, const char *directory, int64_t step);
+/* The parameters become those that `read` sets on rank 0, and so does their EMA. To be called
+ * before the first step. Collective. */
+status trainer_begin(trainer *t, status (*read)(void *context, params *p), void *context);
 
 /* Whether the restored checkpoint was trained with another compute type. Local. */
 bool trainer_changed_precision(const trainer *t);

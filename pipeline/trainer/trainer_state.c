@@ -272,9 +272,9 @@ done:
     return st;
 }
 
-status trainer_begin_from(trainer *t, const char *directory, int64_t step) {
+status trainer_begin(trainer *t, status (*read)(void *context, params *p), void *context) {
     status st = ST_OK;
-    if (comm_rank(t->comm) == 0) st = trainer_load_ema(directory, step, t->params);
+    if (comm_rank(t->comm) == 0) st = read(context, t->params);
     TRY(comm_agree(t->comm, st));
     TRY(comm_broadcast(t->comm, t->params->value, t->params->total * (int64_t)sizeof(float), 0));
     if (t->ema) trainer_extract(t, t->params->value, t->ema);

@@ -1,0 +1,105 @@
+/* `ctaug weights`: a trained network as a safetensors file. */
+#include "pipeline/cli/verb.h"
+
+#include "io/alloc.h"
+#include "io/checkpoint.h"
+#include "io/file.h"
+#include "io/safetensors.h"
+#include "pipeline/stage.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+
+const char weights_help[] =
+    "usage: ctaug weights DIR --out FILE [--share]\n"
+    "\n"
+    "Writes the parameters of a trained network as a safetensors file, which PyTorch and others\n"
+    "read; `train.start` of a study begins a training with such a file. DIR is a checkpoint or "
+    "the\n"
+    "folder of a referee. Of a checkpoint the moving average of the parameters (EMA) is written,\n"
+    "if it has one. Names and shapes are those of model/README.md, \"Weights\".\n"
+    "  --out FILE  must not exist yet\n"
+    "  --share     it is made with your umask instead of for you alone (0600)\n"
+    "\n"
+    "  ctaug weights runs/mine/checkpoints/step-00020000 --out denoiser.safetensors\n"
+    "  ctaug weights runs/mine/referee --out referee.safetensors\n";
+
+/* The arrays of a network; owned. */
+typedef struct network {
+    const char *group;
+    checkpoint_array *arrays;
+    int64_t count;
+    manifest manifest;
+} network;
+
+/* Reads the EMA, or else the parameters, from the only file of a published folder. Local. */
+static status read_network(const char *directory, network *out) {
+    static const char *const groups[] = {"ema", "parameters"};
+    status st = ST_OK;
+    char path[PATH_SIZE];
+    TRY(manifest_read(directory, NULL, &out->manifest));
+    const size_t n = out->manifest.count > 0 ? strlen(out->manifest.files[0].name) : 0;
+    if (n < 3 || strcmp(out->manifest.files[0].name + n - 3, ".h5") != 0 ||
+        strcmp(out->manifest.kind, "store") == 0)
+        TRY(status_fail(ST_INPUT, "weights: %s is a %s: give a checkpoint (step-...) or a referee",
+                        directory, out->manifest.kind));
+    TRY(manifest_check_file(&out->manifest, directory, 0));
+    TRY(path_join(path, directory, out->manifest.files[0].name));
+    for (int i = 0; i < 2 && out->count == 0; i++) {
+        out->group = groups[i];
+        TRY(checkpoint_read_group(path, out->group, &out->arrays, &out->count));
+    }
+    if (out->count == 0) st = status_fail(ST_INPUT, "weights: %s holds no parameters", path);
+done:
+    return st;
+}
+
+/* Local. */
+static status write_network(const network *net, const char *path) {
+    status st = ST_OK;
+    safetensors_tensor *tensors = NULL;
+    char step[32] = "";
+    const json_t *at = json_object_get(net->manifest.detail, "step");
+    if (json_is_integer(at))
+        snprintf(step, sizeof step, "%" PRId64, (int64_t)json_integer_value(at));
+    TRY(array_alloc(&tensors, net->count, sizeof *tensors, "tensors"));
+    for (int64_t i = 0; i < net->count; i++) {
+        const checkpoint_array *a = &net->arrays[i];
+        tensors[i] = (safetensors_tensor){a->name, a->rank, a->shape, a->at};
+    }
+    TRY(safetensors_write(path, tensors, net->count,
+                          json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "format", "pt", "producer",
+                                    "ctaug " CTAUG_VERSION, "kind", net->manifest.kind, "group",
+                                    net->group, "step", step, "seal", net->manifest.seal)));
+done:
+    free(tensors);
+    return st;
+}
+
+static status weights_local(int argc, char **argv) {
+    status st = ST_OK;
+    const char *directory = NULL, *out = NULL;
+    bool share = false;
+    network net = {0};
+    int n = 0;
+    const verb_option options[] = {{.name = "--out", .text = &out, .required = true},
+                                   {.name = "--share", .flag = &share},
+                                   {0}};
+    TRY(verb_parse(argc, argv, options, &directory, 1, &n));
+    if (n == 0) TRY(status_fail(ST_USAGE, "weights: of which network? See `ctaug weights --help`"));
+    if (file_exists(out))
+        TRY(status_fail(ST_USAGE, "weights: %s exists already and is not changed", out));
+    TRY(read_network(directory, &net));
+    if (!share) umask(077); /* as in a run directory */
+    TRY(write_network(&net, out));
+    verb_print("wrote %s: %" PRId64 " tensors (%s)\n", out, net.count, net.group);
+done:
+    checkpoint_group_free(net.arrays, net.count);
+    manifest_free(&net.manifest);
+    return st;
+}
+
+status weights_verb(const comm *c, int argc, char **argv) {
+    return comm_agree(c, comm_rank(c) == 0 ? weights_local(argc, argv) : ST_OK);
+}
