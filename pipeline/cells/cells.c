@@ -94,7 +94,8 @@ static status put_seals(const stage_context *stage, int64_t i, FILE *f) {
         const char *directory = arm_source_directory((arm_source)k);
         if (!directory || !cells_need(stage->study, (arm_source)k)) continue;
         TRY(put_seal(&c.stage, directory, "", f));
-        if (stage->study->generate.held_out > 0) TRY(put_seal(&c.stage, directory, HELD_OUT, f));
+        if (stage->study->generate.held_out > 0 && k != SOURCE_INPAINTED)
+            TRY(put_seal(&c.stage, directory, HELD_OUT, f));
     }
 done:
     return st;

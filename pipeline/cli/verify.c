@@ -55,6 +55,7 @@ static const output outputs[] = {
     {"synthetic", "store", "generate", false, true, false},
     {"synthetic-gaussian", "store", "generate", false, true, true},
     {"synthetic-gan", "store", "generate", false, true, true},
+    {"synthetic-inpaint", "store", "generate", false, true, true},
     {"synthetic-heldout", "store", "generate", false, true, true},
     {"synthetic-gaussian-heldout", "store", "generate", false, true, true},
     {"synthetic-gan-heldout", "store", "generate", false, true, true},

@@ -108,6 +108,7 @@ struct denoiser {
     double guidance;   /* the same */
     const float *grey; /* see denoiser_steer() */
     double strength;
+    const float *keep;          /* see denoiser_keep() */
     grey_structure *structures; /* [labels]: scratch */
 };
 
@@ -218,9 +219,17 @@ void denoiser_steer(denoiser *d, const float *grey, double strength) {
     d->strength = strength;
 }
 
-/* Callback of the sampler: moves the grey values of structures towards d->grey. */
-static void steer(void *context, int64_t b, float *x0) {
-    denoiser *d = context;
+void denoiser_keep(denoiser *d, const float *keep) { d->keep = keep; }
+
+/* Replaces what is to be kept of sample b. */
+static void replace(const denoiser *d, int64_t b, float *x) {
+    const int64_t pixels = d->config.size * d->config.size;
+    const float *keep = d->keep + b * pixels, *image = d->conditions[b].image;
+    for (int64_t i = 0; i < pixels; i++) x[i] += keep[i] * (image[i] - x[i]);
+}
+
+/* Moves the grey values of structures towards d->grey. */
+static void steer(const denoiser *d, int64_t b, float *x0) {
     const uint8_t *labels = d->conditions[b < d->count ? b : d->count - 1].labels;
     int64_t pixels = d->config.size * d->config.size;
     memset(d->structures, 0, (size_t)d->in.labels * sizeof *d->structures);
@@ -231,6 +240,13 @@ static void steer(void *context, int64_t b, float *x0) {
         for (int64_t i = 0; i < pixels; i++)
             if (labels[i] == k) x0[i] += (float)move;
     }
+}
+
+/* Callback of the sampler. */
+static void correct(void *context, int64_t b, float *x0) {
+    const denoiser *d = context;
+    if (d->grey) steer(d, b, x0);
+    if (d->keep) replace(d, b < d->count ? b : d->count - 1, x0);
 }
 
 void denoiser_choose(denoiser *d, int64_t steps, double guidance) {
@@ -253,7 +269,7 @@ static sampling sampling_of(const denoiser *d) {
                       .interval = {d->study->generate.interval[0], d->study->generate.interval[1]},
                       .rescale = d->study->generate.rescale,
                       .clip = 1.0,
-                      .correct = d->grey ? steer : NULL,
+                      .correct = d->grey || d->keep ? correct : NULL,
                       .variance = d->study->diffusion.variance,
                       .output = d->output,
                       .seed = (uint64_t)d->study->seed,
@@ -273,8 +289,10 @@ status denoiser_sample(denoiser *d, const slice_sample *conditions, const uint64
     d->count = count;
     for (int64_t b = 0; b < d->batch; b++) d->index[b] = index[b < count ? b : count - 1];
     status st = sampler_run(&how, predict, d, d->index, d->batch, pixels, d->x);
-    if (st == ST_OK) memcpy(out, d->x, (size_t)(count * pixels) * sizeof(float));
-    return st;
+    if (st != ST_OK) return st;
+    for (int64_t b = 0; d->keep && b < count; b++) replace(d, b, d->x + b * pixels);
+    memcpy(out, d->x, (size_t)(count * pixels) * sizeof(float));
+    return ST_OK;
 }
 
 double denoiser_time(const denoiser *d, double share) {

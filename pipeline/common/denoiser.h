@@ -70,6 +70,12 @@ status denoiser_set_sigma_data(denoiser *d, double sigma_data);
  */
 void denoiser_steer(denoiser *d, const float *grey, double strength);
 
+/* From now on, the part keep[count][size*size] (0..1) of each pixel of a sample is that of the
+ * image of its condition, in x_0 of every step and in the result (in-painting by replacement,
+ * Lugmayr et al. 2022, with the known part of x_0 in place of a noised one). It stays the caller's;
+ * NULL: nothing is kept. Local. */
+void denoiser_keep(denoiser *d, const float *keep);
+
 /* From now on, samples take `steps` steps with this guidance instead of those of study.generate;
  * 0: those of the study, where guidance `auto` is 1. Local. */
 void denoiser_choose(denoiser *d, int64_t steps, double guidance);

@@ -4,7 +4,7 @@
 
 #include "model/net/segnet.h"
 
-#include "pipeline/common/held_out.h"
+#include "pipeline/common/volume_kind.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -147,7 +147,7 @@ status fingerprint_of_gate(const study *s, const char *real, const char *synthet
 
 /* ST_INPUT unless the store of a painter has the fingerprint that follows from its provenance. */
 static status check_painted(const study *s, const store *real, const store *synthetic,
-                            bool held_out, int64_t *checkpoint_step) {
+                            volume_kind kind, int64_t *checkpoint_step) {
     status st = ST_OK;
     char training[SHA256_HEX], expected[SHA256_HEX];
     const json_t *from = json_object_get(store_manifest(synthetic)->detail, "provenance");
@@ -168,9 +168,10 @@ static status check_painted(const study *s, const store *real, const store *synt
     else
         TRY(fingerprint_of_synthetic(s, training, checkpoint ? checkpoint : "",
                                      guidance ? guidance : "", expected));
-    if (masks && !held_out) TRY(fingerprint_of_own_masks(expected, masks, expected));
-    if (held_out) TRY(fingerprint_of_held_out(s, expected, expected));
-    const bool own = s->generate.masks[0] != 0 && !held_out;
+    if (masks && kind == VOLUMES_SYNTHETIC)
+        TRY(fingerprint_of_own_masks(expected, masks, expected));
+    TRY(volume_kind_fingerprint(s, kind, expected, expected));
+    const bool own = s->generate.masks[0] != 0 && kind == VOLUMES_SYNTHETIC;
     if (own != (masks != NULL) || strcmp(expected, store_manifest(synthetic)->fingerprint) != 0)
         st = status_fail(ST_INPUT,
                          "%s/synthetic%s%s was generated from another store or study: run ctaug "
@@ -179,17 +180,22 @@ static status check_painted(const study *s, const store *real, const store *synt
                          gaussian ? "-gaussian"
                          : gan    ? "-gan"
                                   : "",
-                         held_out ? HELD_OUT : "");
+                         volume_kind_suffix(kind));
 done:
     return st;
 }
 
 status fingerprint_check_synthetic(const study *s, const store *real, const store *synthetic,
                                    int64_t *checkpoint_step) {
-    return check_painted(s, real, synthetic, false, checkpoint_step);
+    return check_painted(s, real, synthetic, VOLUMES_SYNTHETIC, checkpoint_step);
 }
 
 status fingerprint_check_held_out(const study *s, const store *real, const store *synthetic) {
     int64_t step;
-    return check_painted(s, real, synthetic, true, &step);
+    return check_painted(s, real, synthetic, VOLUMES_HELD_OUT, &step);
+}
+
+status fingerprint_check_inpainted(const study *s, const store *real, const store *synthetic) {
+    int64_t step;
+    return check_painted(s, real, synthetic, VOLUMES_INPAINTED, &step);
 }

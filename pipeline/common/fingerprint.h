@@ -70,7 +70,8 @@ status fingerprint_of_gate(const study *s, const char *real, const char *synthet
 status fingerprint_check_synthetic(const study *s, const store *real, const store *synthetic,
                                    int64_t *checkpoint_step);
 
-/* The same for a store of held-out volumes. Local. */
+/* The same for a store of held-out volumes, or of in-painted ones. Local. */
 status fingerprint_check_held_out(const study *s, const store *real, const store *synthetic);
+status fingerprint_check_inpainted(const study *s, const store *real, const store *synthetic);
 
 #endif

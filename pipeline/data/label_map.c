@@ -64,6 +64,36 @@ done:
     return st;
 }
 
+int64_t label_map_blobs(const label_map_record *r) {
+    int64_t n = 0;
+    for (int i = 0; i < STUDY_LIST; i++) n += r->blobs[i];
+    return n;
+}
+
+status label_map_inpaint(const study *s, const map_stores *from, const label_limits *limits,
+                         const deformed *d, int64_t v, uint8_t *labels, label_map_record *out) {
+    status st = ST_OK;
+    memset(out, 0, sizeof *out);
+    for (int draw = 0; draw < LABEL_MAP_DRAWS; draw++) {
+        inserted in;
+        label_fault fault = LABELS_GOOD;
+        int label = 0;
+        TRY(deformed_labels(s, from, d, labels));
+        insert_blobs(s, store_labels(from->real), limits, &d->entry.space, v, draw, labels, &in);
+        TRY(label_limits_check(limits, labels, d->entry.space.shape, d->entry.space.spacing,
+                               in.volume, &fault, &label));
+        if (fault == LABELS_GOOD) {
+            memcpy(out->blobs, in.blobs, sizeof out->blobs);
+            goto done;
+        }
+        out->fault[draw] = fault;
+        out->label[draw] = label;
+        out->rejected++;
+    }
+done:
+    return st;
+}
+
 status label_map_describe(const study *s, const store *real, const label_map_record *r,
                           json_t *to) {
     const label_set *names = store_labels(real);

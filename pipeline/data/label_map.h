@@ -32,6 +32,15 @@ status label_map_make(const study *s, const map_stores *from, const split *sp,
                       const label_limits *limits, int64_t v, uint8_t *labels,
                       label_map_record *out);
 
+/* Makes the map of the labelled training volume of plan `d` as it is, with inserted structures,
+ * drawn as those of volume v; label_map_blobs() of the record is 0 if no draw of any had room and
+ * passed the check. Local. */
+status label_map_inpaint(const study *s, const map_stores *from, const label_limits *limits,
+                         const deformed *d, int64_t v, uint8_t *labels, label_map_record *out);
+
+/* How many structures were inserted. Local. */
+int64_t label_map_blobs(const label_map_record *r);
+
 /* Adds the record to an object, the provenance of the volume. Local. */
 status label_map_describe(const study *s, const store *real, const label_map_record *r, json_t *to);
 

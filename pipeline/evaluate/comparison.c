@@ -48,7 +48,10 @@ static status open_stores(comparison *c) {
         if (!directory || !cells_need(s, (arm_source)k)) continue;
         TRY(stage_path(&c->cell.stage, directory, path));
         TRY(store_open(path, &c->stores[k]));
-        TRY(fingerprint_check_synthetic(s, c->real, c->stores[k], &step));
+        if (k == SOURCE_INPAINTED)
+            TRY(fingerprint_check_inpainted(s, c->real, c->stores[k]));
+        else
+            TRY(fingerprint_check_synthetic(s, c->real, c->stores[k], &step));
         if (k == SOURCE_SYNTHETIC) c->checkpoint_step = step;
     }
     TRY(fidelity_read(&c->cell.stage, store_manifest(c->stores[SOURCE_SYNTHETIC])->seal,

@@ -68,7 +68,8 @@ static status open_made(const comparison *c, arm_source source, made_slices *out
     status st = ST_OK;
     const json_t *record = NULL;
     *out = (made_slices){.fidelity = ""};
-    TRY(held_out_open(&c->cell.stage, c->real, arm_source_directory(source), &out->from));
+    if (source != SOURCE_INPAINTED) /* their maps are those of training patients */
+        TRY(held_out_open(&c->cell.stage, c->real, arm_source_directory(source), &out->from));
     out->held_out = out->from != NULL;
     if (!out->held_out) {
         out->from = c->stores[source];

@@ -1,6 +1,7 @@
 /* The generation stage: paints synthetic volumes for deformed label maps of the real store, or for
  * the user's own masks (generate.masks), with each painter of generate.painters in turn, and writes
- * a store for each; then the held-out volumes (pipeline/common/held_out.h) in the same way.
+ * a store for each; then the held-out and the in-painted volumes (pipeline/common/volume_kind.h) in
+ * the same way.
  *
  * The unit of work is a batch of neighbouring slices of one volume. Which slices a unit has does
  * not depend on the number of ranks. The units are distributed over the ranks, and each is written
@@ -11,9 +12,9 @@
 #include "pipeline/common/contact_sheet.h"
 #include "pipeline/common/costs.h"
 #include "pipeline/common/fingerprint.h"
-#include "pipeline/common/held_out.h"
 #include "pipeline/common/pseudo_store.h"
 #include "pipeline/generate/painter.h"
+#include "pipeline/generate/surroundings.h"
 #include "pipeline/stage.h"
 
 #include "io/activity.h"
@@ -26,7 +27,7 @@
 
 /* Volumes that every painter paints. */
 typedef struct volume_set {
-    bool held_out;
+    volume_kind kind;
     maps *maps; /* NULL until the first painter needs them */
     int64_t unit_count;
     int64_t *first_unit; /* [volumes]: number of a volume's first unit */
@@ -38,15 +39,18 @@ typedef struct generation {
     split split;
     own_masks own;         /* if generate.masks is set */
     painter_inputs inputs; /* of every painter */
-    volume_set sets[2];    /* the synthetic volumes, the held-out ones */
-    volume_set *set;       /* that is painted now */
-    /* One unit; the arrays have generate.batch slices. */
+    volume_set sets[VOLUME_KINDS];
+    volume_set *set; /* that is painted now */
+    /* One unit; the arrays have generate.batch slices, those that are painted first. */
     slice_sample *conditions;
     uint64_t *index; /* global sample indices, which the noise depends on */
+    int64_t *slots;  /* number of the slice in the unit */
     uint8_t *labels;
-    float *sources; /* images of the source slices */
-    float *images;  /* [-1, 1] */
-    int16_t *hu;
+    float *sources;         /* images of the source slices */
+    uint8_t *source_labels; /* of in-painted volumes: those of one source slice */
+    float *keep;            /* of in-painted volumes: what stays of the images */
+    float *images;          /* [-1, 1] */
+    int16_t *hu;            /* in the order of the unit */
     /* The painter at work. */
     const painter *by;
     const char *name;
@@ -91,10 +95,10 @@ done:
     return st;
 }
 
-/* What the maps of a set follow from: the held-out ones are those of patients in any case. */
+/* What the maps of a set follow from: all but the synthetic ones are those of patients. */
 static maps_origin origin_of(generation *g, const volume_set *set) {
-    const bool own = g->stage->study->generate.masks[0] && !set->held_out;
-    return (maps_origin){g->stores, &g->split, set->held_out, own ? &g->own : NULL};
+    const bool own = g->stage->study->generate.masks[0] && set->kind == VOLUMES_SYNTHETIC;
+    return (maps_origin){g->stores, &g->split, set->kind, own ? &g->own : NULL};
 }
 
 /* Sets the painter at work; computes g->fingerprint, g->output and g->units, and checks whether the
@@ -108,8 +112,9 @@ static status check_current(generation *g, int kind, bool *current) {
     TRY(g->by->find(&g->inputs, &g->painter, g->fingerprint));
     const own_masks *own = origin_of(g, g->set).own;
     if (own) st = fingerprint_of_own_masks(g->fingerprint, own->fingerprint, g->fingerprint);
-    if (g->set->held_out) st = fingerprint_of_held_out(s->study, g->fingerprint, g->fingerprint);
-    snprintf(g->folder, sizeof g->folder, "%s%s", g->by->folder, g->set->held_out ? HELD_OUT : "");
+    if (st == ST_OK)
+        st = volume_kind_fingerprint(s->study, g->set->kind, g->fingerprint, g->fingerprint);
+    snprintf(g->folder, sizeof g->folder, "%s%s", g->by->folder, volume_kind_suffix(g->set->kind));
     snprintf(name, sizeof name, "%s.parts-%.16s", g->folder, g->fingerprint);
     if (st == ST_OK) st = stage_path(s, name, g->units);
     if (st == ST_OK) st = stage_path(s, g->folder, g->output);
@@ -144,6 +149,9 @@ static status allocate_unit(generation *g) {
     int64_t batch = s->generate.batch, pixels = s->data.size * s->data.size;
     TRY(array_alloc(&g->conditions, batch, sizeof *g->conditions, "conditions"));
     TRY(array_alloc(&g->index, batch, sizeof *g->index, "sample indices"));
+    TRY(array_alloc(&g->slots, batch, sizeof *g->slots, "slices of a unit"));
+    TRY(array_alloc(&g->source_labels, pixels, 1, "a label map"));
+    TRY(array_alloc(&g->keep, batch * pixels, sizeof(float), "surroundings"));
     TRY(array_alloc(&g->labels, batch * pixels, 1, "label maps"));
     TRY(array_alloc(&g->sources, batch * pixels, sizeof(float), "source slices"));
     TRY(array_alloc(&g->images, batch * pixels, sizeof(float), "painted slices"));
@@ -175,35 +183,76 @@ static int64_t slices_of(const generation *g, int64_t unit, int64_t *v, int64_t 
     return left < batch ? left : batch;
 }
 
+/* Sets the conditions of slice k of volume v at slot n. *changed: whether there is anything to
+ * paint. Local. */
+static status set_condition(generation *g, int64_t v, int64_t k, int64_t n, const uint8_t *labels,
+                            bool *changed) {
+    status st = ST_OK;
+    const study *s = g->stage->study;
+    const bool inpainted = g->set->kind == VOLUMES_INPAINTED;
+    const bool wants_source = g->by->wants_source || s->model.tissue == SWITCH_ON || inpainted;
+    const int64_t pixels = s->data.size * s->data.size;
+    const int64_t number = v + volume_kind_first(g->set->kind);
+    slice_sample *c = &g->conditions[n];
+    c->labels = inpainted ? g->source_labels : NULL; /* the map's are other ones */
+    c->image = wants_source ? g->sources + n * pixels : NULL;
+    TRY(maps_condition(g->set->maps, v, k, c));
+    c->labels = g->labels + n * pixels;
+    memcpy(c->labels, labels + k * pixels, (size_t)pixels);
+    g->index[n] = ((uint64_t)number << 20) + (uint64_t)k;
+    *changed = !inpainted ||
+               surroundings_keep(g->source_labels, c->labels, s->data.size, g->keep + n * pixels);
+done:
+    return st;
+}
+
+/* Writes an image as slice b of the unit. */
+static void put_slice(generation *g, int64_t b, const float *image) {
+    const study *s = g->stage->study;
+    const int64_t pixels = s->data.size * s->data.size;
+    for (int64_t i = 0; i < pixels; i++)
+        g->hu[b * pixels + i] = window_invert(image[i], s->data.window[0], s->data.window[1]);
+}
+
+/* Paints the slices [first, first + count) of volume v. Slices of in-painted volumes without an
+ * inserted structure stay as they are. Local. */
+static status paint_slices(generation *g, int64_t v, int64_t first, int64_t count) {
+    status st = ST_OK;
+    const int64_t pixels = g->stage->study->data.size * g->stage->study->data.size;
+    const float *keep = g->set->kind == VOLUMES_INPAINTED ? g->keep : NULL;
+    const uint8_t *labels = NULL;
+    int64_t n = 0;
+    TRY(maps_labels(g->set->maps, v, &labels));
+    for (int64_t b = 0; b < count; b++) {
+        bool changed = false;
+        TRY(set_condition(g, v, first + b, n, labels, &changed));
+        if (changed)
+            g->slots[n++] = b;
+        else
+            put_slice(g, b, g->conditions[n].image);
+    }
+    if (n == 0) goto done;
+    const double start = log_seconds();
+    TRY(g->by->paint(g->painter, g->conditions, g->index, keep, n, g->images));
+    g->painting += log_seconds() - start;
+    for (int64_t i = 0; i < n; i++) put_slice(g, g->slots[i], g->images + i * pixels);
+done:
+    return st;
+}
+
 /* Paints a unit and writes its file, unless there is a good one. Local. */
 static status paint_unit(generation *g, int64_t unit) {
     status st = ST_OK;
     const study *s = g->stage->study;
     char path[PATH_SIZE];
     int64_t v, first, count = slices_of(g, unit, &v, &first);
-    int64_t pixels = s->data.size * s->data.size, bytes = count * pixels * (int64_t)sizeof *g->hu;
+    int64_t bytes = count * s->data.size * s->data.size * (int64_t)sizeof *g->hu;
     TRY(unit_path(g, unit, path));
     st = part_read(path, g->fingerprint, g->hu, bytes);
     if (st == ST_OK) activity_saved(true);
     if (st != ST_INPUT && st != ST_INTEGRITY) goto done;
     if (st == ST_INTEGRITY) log_warning(g->stage->log, "%s: painted again", status_message());
-    const bool wants_source = g->by->wants_source || s->model.tissue == SWITCH_ON;
-    const int64_t number = v + (g->set->held_out ? HELD_OUT_FIRST : 0);
-    const uint8_t *labels = NULL;
-    TRY(maps_labels(g->set->maps, v, &labels));
-    for (int64_t b = 0; b < count; b++) {
-        g->conditions[b].labels = NULL; /* they are not those of the deformation alone */
-        g->conditions[b].image = wants_source ? g->sources + b * pixels : NULL;
-        TRY(maps_condition(g->set->maps, v, first + b, &g->conditions[b]));
-        g->conditions[b].labels = g->labels + b * pixels;
-        memcpy(g->conditions[b].labels, labels + (first + b) * pixels, (size_t)pixels);
-        g->index[b] = ((uint64_t)number << 20) + (uint64_t)(first + b);
-    }
-    const double start = log_seconds();
-    TRY(g->by->paint(g->painter, g->conditions, g->index, count, g->images));
-    g->painting += log_seconds() - start;
-    for (int64_t i = 0; i < count * pixels; i++)
-        g->hu[i] = window_invert(g->images[i], s->data.window[0], s->data.window[1]);
+    TRY(paint_slices(g, v, first, count));
     TRY(part_write(path, g->fingerprint, g->hu, bytes));
     activity_step(unit);
     activity_saved(true);
@@ -230,7 +279,7 @@ static status paint_all(generation *g) {
     for (int64_t round = 0; round < g->set->unit_count && !stop; round += comm_size(c)) {
         int64_t unit = round + comm_rank(c);
         TRY(comm_agree(c, unit < g->set->unit_count ? paint_unit(g, unit) : ST_OK));
-        if (!g->set->held_out) TRY(add_cost(g));
+        if (g->set->kind != VOLUMES_HELD_OUT) TRY(add_cost(g));
         int64_t finished = round + comm_size(c);
         log_progress_set(g->stage->log,
                          finished < g->set->unit_count ? finished : g->set->unit_count, "batches");
@@ -303,7 +352,10 @@ static status provenance(generation *g, json_t **out) {
     const own_masks *own = origin_of(g, g->set).own;
     int failed = 0;
     if (own && model) failed = json_object_set_new(model, "masks", json_string(own->fingerprint));
-    if (g->set->held_out && model) failed = json_object_set_new(model, "held_out", json_true());
+    if (g->set->kind == VOLUMES_HELD_OUT && model)
+        failed = json_object_set_new(model, "held_out", json_true());
+    if (g->set->kind == VOLUMES_INPAINTED && model)
+        failed = json_object_set_new(model, "inpainted", json_true());
     st = list_volumes(g, &list);
     *out =
         json_pack("{s:b, s:s, s:s, s:o}", "synthetic", 1, "painter", g->name, "store_fingerprint",
@@ -352,7 +404,7 @@ done:
 }
 
 static void close_generation(generation *g) {
-    for (int k = 0; k < 2; k++) {
+    for (int k = 0; k < VOLUME_KINDS; k++) {
         maps_close(g->sets[k].maps);
         free(g->sets[k].first_unit);
     }
@@ -362,6 +414,9 @@ static void close_generation(generation *g) {
     store_close(g->stores.pseudo);
     free(g->conditions);
     free(g->index);
+    free(g->slots);
+    free(g->source_labels);
+    free(g->keep);
     free(g->labels);
     free(g->sources);
     free(g->images);
@@ -382,9 +437,9 @@ static status finish(const generation *g) {
     TRY(stage_path(g->stage, name, sheet));
     TRY(contact_sheet_write(g->output, g->stage->study->data.window, sheet));
     TRY(file_remove_tree(g->units));
-    log_info(
-        g->stage->log, "generate: %" PRId64 " %s volumes by painter %s in %s, contact sheet %s",
-        store_count(made), g->set->held_out ? "held-out" : "synthetic", g->name, g->output, sheet);
+    log_info(g->stage->log,
+             "generate: %" PRId64 " %s volumes by painter %s in %s, contact sheet %s",
+             store_count(made), volume_kind_name(g->set->kind), g->name, g->output, sheet);
 done:
     store_close(made);
     return st;
@@ -421,15 +476,16 @@ done:
 
 status generate_stage(const stage_context *stage) {
     status st = ST_OK;
-    generation g = {.stage = stage, .sets = {{.held_out = false}, {.held_out = true}}};
-    const int sets = stage->study->generate.held_out > 0 ? 2 : 1;
+    generation g = {.stage = stage};
+    for (int k = 0; k < VOLUME_KINDS; k++) g.sets[k].kind = (volume_kind)k;
     TRY(comm_agree(stage->comm, open_inputs(&g)));
     if (stage->study->generate.masks[0])
         TRY(own_masks_find(stage, g.stores.real, &g.split, &g.own));
-    for (int k = 0; k < sets; k++)
-        for (int kind = 0; kind < PAINTER_KINDS; kind++)
-            if (stage->study->generate.painters >> kind & 1) TRY(run_painter(&g, kind, &g.sets[k]));
-    for (int k = 0; k < sets && comm_rank(stage->comm) == 0 && st == ST_OK; k++) {
+    for (int k = 0; k < VOLUME_KINDS; k++)
+        for (int by = 0; by < PAINTER_KINDS; by++)
+            if (volume_kind_wanted(stage->study, (volume_kind)k, (painter_kind)by))
+                TRY(run_painter(&g, by, &g.sets[k]));
+    for (int k = 0; k < VOLUME_KINDS && comm_rank(stage->comm) == 0 && st == ST_OK; k++) {
         const maps_origin from = origin_of(&g, &g.sets[k]);
         st = maps_remove(stage, &from);
     }

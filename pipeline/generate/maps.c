@@ -20,6 +20,7 @@ struct maps {
     char folder[PATH_SIZE];
     deformed *plans;           /* [count] */
     label_map_record *records; /* [count]; of held-out volumes 0 */
+    int64_t *number;           /* [count]: of the volumes, before some were left out */
     /* The content of the file of the volume `held` (-1: none): its record and its labels. */
     uint8_t *content;
     int64_t held;
@@ -32,7 +33,7 @@ static status locate(const stage_context *stage, const maps_origin *from,
     char name[64];
     TRY(fingerprint_of_maps(stage->study, store_manifest(from->stores.real)->seal, fingerprint));
     if (from->own) TRY(fingerprint_of_own_masks(fingerprint, from->own->fingerprint, fingerprint));
-    if (from->held_out) TRY(fingerprint_of_held_out(stage->study, fingerprint, fingerprint));
+    TRY(volume_kind_fingerprint(stage->study, from->kind, fingerprint, fingerprint));
     snprintf(name, sizeof name, "maps.parts-%.16s", fingerprint);
     TRY(stage_path(stage, name, folder));
 done:
@@ -48,17 +49,23 @@ static uint8_t *labels_of(maps *m) { return m->content + sizeof(label_map_record
 
 static status map_path(const maps *m, int64_t v, char path[PATH_SIZE]) {
     char name[64];
-    snprintf(name, sizeof name, "map-%08" PRId64 ".labels", v);
+    snprintf(name, sizeof name, "map-%08" PRId64 ".labels", m->number[v]);
     return path_join(path, m->folder, name);
 }
 
 /* Plans volume v. */
 static status plan_volume(maps *m, int64_t v) {
     const study *s = m->stage->study;
+    const maps_origin *from = &m->from;
     deformed *d = &m->plans[v];
-    if (!m->from.held_out) return deformed_plan(s, m->from.stores.real, m->from.split, v, d);
-    status st = deformed_plan_part(s, m->from.stores.real, m->from.split, SPLIT_TEST, v, d);
-    if (st == ST_OK) snprintf(d->entry.id, sizeof d->entry.id, "heldout%05" PRId64 "-0", v);
+    if (from->kind == VOLUMES_SYNTHETIC)
+        return deformed_plan(s, from->stores.real, from->split, v, d);
+    const bool held_out = from->kind == VOLUMES_HELD_OUT;
+    status st = deformed_plan_part(s, from->stores.real, from->split,
+                                   held_out ? SPLIT_TEST : SPLIT_TRAIN, v, d);
+    if (st == ST_OK)
+        snprintf(d->entry.id, sizeof d->entry.id, "%s%05" PRId64 "-0",
+                 held_out ? "heldout" : "inpainted", v);
     return st;
 }
 
@@ -67,12 +74,14 @@ static status prepare(maps *m) {
     status st = ST_OK;
     const study *s = m->stage->study;
     int64_t largest = 0;
-    m->count = m->from.held_out ? s->generate.held_out : s->generate.volumes;
+    m->count = m->from.kind == VOLUMES_HELD_OUT ? s->generate.held_out : s->generate.volumes;
     TRY(insert_check(s, store_labels(m->from.stores.real)));
     TRY(file_make_dirs(m->folder));
     TRY(array_alloc(&m->plans, m->count, sizeof *m->plans, "synthetic volumes"));
     TRY(array_alloc(&m->records, m->count, sizeof *m->records, "synthetic volumes"));
+    TRY(array_alloc(&m->number, m->count, sizeof *m->number, "synthetic volumes"));
     for (int64_t v = 0; v < m->count; v++) {
+        m->number[v] = v;
         TRY(plan_volume(m, v));
         if (labels_bytes(m, v) > largest) largest = labels_bytes(m, v);
     }
@@ -81,26 +90,34 @@ done:
     return st;
 }
 
-/* Makes the map of volume v and writes its file, unless there is a good one. Limits are measured
- * when the first map needs them. Local. */
-static status make_map(maps *m, int64_t v, label_limits *limits) {
+/* Draws the map of volume v and its record. Limits are measured when the first map needs them.
+ * Local. */
+static status draw_map(maps *m, int64_t v, label_limits *limits) {
     status st = ST_OK;
     const study *s = m->stage->study;
+    const maps_origin *from = &m->from;
+    if (from->kind == VOLUMES_HELD_OUT)
+        return deformed_labels(s, &from->stores, &m->plans[v], labels_of(m));
+    if (limits->labels == 0) TRY(label_limits_measure(s, from->stores.real, from->split, limits));
+    if (from->kind == VOLUMES_SYNTHETIC)
+        return label_map_make(s, &from->stores, from->split, limits, v, labels_of(m),
+                              &m->records[v]);
+    st = label_map_inpaint(s, &from->stores, limits, &m->plans[v],
+                           volume_kind_first(from->kind) + v, labels_of(m), &m->records[v]);
+done:
+    return st;
+}
+
+/* Makes the map of volume v and writes its file, unless there is a good one. Local. */
+static status make_map(maps *m, int64_t v, label_limits *limits) {
+    status st = ST_OK;
     int64_t bytes = (int64_t)sizeof *m->records + labels_bytes(m, v);
     char path[PATH_SIZE];
     TRY(map_path(m, v, path));
     st = part_read(path, m->fingerprint, m->content, bytes);
     if (st == ST_INTEGRITY) log_warning(m->stage->log, "%s: made again", status_message());
     if (st == ST_INPUT || st == ST_INTEGRITY) {
-        st = ST_OK;
-        if (m->from.held_out) {
-            TRY(deformed_labels(s, &m->from.stores, &m->plans[v], labels_of(m)));
-        } else {
-            if (limits->labels == 0)
-                TRY(label_limits_measure(s, m->from.stores.real, m->from.split, limits));
-            TRY(label_map_make(s, &m->from.stores, m->from.split, limits, v, labels_of(m),
-                               &m->records[v]));
-        }
+        TRY(draw_map(m, v, limits));
         memcpy(m->content, &m->records[v], sizeof *m->records);
         TRY(part_write(path, m->fingerprint, m->content, bytes));
     }
@@ -129,14 +146,40 @@ done:
     return st;
 }
 
+/* Leaves out the in-painted volumes into which nothing could be put: they would be real ones.
+ * Local; the same on all ranks. */
+static status leave_out_unchanged(maps *m) {
+    int64_t kept = 0;
+    for (int64_t v = 0; v < m->count; v++) {
+        if (label_map_blobs(&m->records[v]) == 0) {
+            deformed_free(&m->plans[v]);
+            continue;
+        }
+        m->plans[kept] = m->plans[v];
+        m->records[kept] = m->records[v];
+        m->number[kept++] = v;
+    }
+    const int64_t left_out = m->count - kept;
+    m->count = kept;
+    if (kept == 0)
+        return status_fail(ST_INPUT, "generate.inpaint: no labelled training volume has room for a "
+                                     "structure of generate.insert");
+    if (left_out > 0 && comm_rank(m->stage->comm) == 0)
+        log_info(m->stage->log,
+                 "generate: nothing could be put into %" PRId64 " volumes, which are left out",
+                 left_out);
+    return ST_OK;
+}
+
 /* Gives all ranks the records, and plans the draws that were taken. Collective. */
 static status share_records(maps *m) {
     status st = ST_OK;
     const study *s = m->stage->study;
     TRY(comm_sum_i64(m->stage->comm, (int64_t *)m->records,
                      m->count * (int64_t)(sizeof *m->records / sizeof(int64_t))));
-    for (int64_t v = 0; v < m->count && !m->from.held_out; v++)
+    for (int64_t v = 0; v < m->count && m->from.kind == VOLUMES_SYNTHETIC; v++)
         deformed_draw(s, v, label_map_draw(&m->records[v]), &m->plans[v]);
+    if (m->from.kind == VOLUMES_INPAINTED) st = leave_out_unchanged(m);
 done:
     return st;
 }
@@ -145,6 +188,7 @@ done:
 static void log_faults(const maps *m) {
     const label_set *names = store_labels(m->from.stores.real);
     int64_t volumes = m->count, plain = 0, again = 0;
+    if (m->from.kind != VOLUMES_SYNTHETIC) return;
     for (int64_t v = 0; v < volumes; v++) {
         plain += m->records[v].rejected == LABEL_MAP_DRAWS;
         again += m->records[v].rejected > 0;
@@ -195,6 +239,7 @@ void maps_close(maps *m) {
     for (int64_t v = 0; m->plans && v < m->count; v++) deformed_free(&m->plans[v]);
     free(m->plans);
     free(m->records);
+    free(m->number);
     free(m->content);
     free(m);
 }
@@ -230,7 +275,7 @@ status maps_describe(const maps *m, int64_t v, json_t **out) {
     if (m->own) return own_maps_describe(m->own, v, out);
     *out = deformed_json(&m->plans[v], m->from.stores.real);
     if (!*out) return status_memory("provenance", 0);
-    if (m->from.held_out) return ST_OK;
+    if (m->from.kind == VOLUMES_HELD_OUT) return ST_OK;
     return label_map_describe(m->stage->study, m->from.stores.real, &m->records[v], *out);
 }
 

@@ -1,10 +1,10 @@
-/* The label maps of all synthetic volumes of a study, or of the held-out ones
- * (pipeline/common/held_out.h), which all painters paint: deformed ones, or the user's own masks
- * (pipeline/generate/own_maps.h). They are made once, divided over the ranks, and kept in files
+/* The label maps of all volumes of a kind (pipeline/common/volume_kind.h), which all painters paint:
+ * deformed ones, or the user's own masks (pipeline/generate/own_maps.h). They are made once, divided over the ranks, and kept in files
  * until all painters are done. */
 #ifndef CTAUG_PIPELINE_GENERATE_MAPS_H
 #define CTAUG_PIPELINE_GENERATE_MAPS_H
 
+#include "pipeline/common/volume_kind.h"
 #include "pipeline/data/label_map.h"
 #include "pipeline/generate/own_masks.h"
 #include "pipeline/stage.h"
@@ -15,7 +15,7 @@ typedef struct maps maps;
 typedef struct maps_origin {
     map_stores stores;
     const split *split; /* of the real store */
-    bool held_out;
+    volume_kind kind;
     own_masks *own; /* NULL: maps of patients */
 } maps_origin;
 
@@ -24,14 +24,14 @@ typedef struct maps_origin {
 status maps_open(const stage_context *stage, const maps_origin *from, maps **out);
 void maps_close(maps *m);
 
-/* The number of volumes. Local. */
+/* The number of volumes; in-painted ones into which nothing could be put are left out. Local. */
 int64_t maps_count(const maps *m);
 
 /* Id, geometry and class of synthetic volume v. Local. */
 const store_entry *maps_entry(const maps *m, int64_t v);
 
-/* Slice k of volume v as deformed_condition() gives it; `out` must have no buffer for labels.
- * Local. */
+/* Slice k of volume v as deformed_condition() gives it: its labels are those of the source, without
+ * what was inserted. Of the user's own masks `out` must have no buffer for labels. Local. */
 status maps_condition(maps *m, int64_t v, int64_t k, slice_sample *out);
 
 /* Its labels[slices][size][size], valid until the next call. Local. */

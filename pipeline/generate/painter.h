@@ -34,13 +34,14 @@ typedef struct painter {
     /* Makes ready for up to generate.batch slices at once. Local. */
     status (*open)(void *self);
 
-    /* Paints `count` <= generate.batch neighbouring slices of one volume into
+    /* Paints `count` <= generate.batch slices of one volume into
      * images[count][size][size], values in [-1, 1]. The conditions have labels, position and class,
-     * and perhaps the image. index[count]: volume * 2^20 + slice, where held-out
+     * and perhaps the image. keep[count][size][size]: the part 0..1 of a pixel that stays that of
+     * the image; NULL: nothing (always, but for the painter of in-painted volumes). index[count]: volume * 2^20 + slice, where held-out
      * volumes follow from HELD_OUT_FIRST on (pipeline/common/held_out.h); they and the study's seed
      * determine all random numbers, and the bytes of a slice do not depend on the others. Local. */
     status (*paint)(void *self, const slice_sample *conditions, const uint64_t *index,
-                    int64_t count, float *images);
+                    const float *keep, int64_t count, float *images);
 
     /* What the provenance of the store says about the model: an object. New reference; NULL: out of
      * memory. Local. */

@@ -91,10 +91,11 @@ done:
 }
 
 static status paint(void *self, const slice_sample *conditions, const uint64_t *index,
-                    int64_t count, float *images) {
+                    const float *keep, int64_t count, float *images) {
     diffusion_painter *p = self;
     const study *s = p->in->stage->study;
-    if (s->generate.appearance > 0) {
+    denoiser_keep(p->denoiser, keep);
+    if (s->generate.appearance > 0 && !keep) { /* a real volume has its grey values */
         appearances_draw(&p->looks, (uint64_t)s->seed, index[0] >> 20, conditions[0].volume,
                          conditions[0].contrast, p->grey);
         denoiser_steer(p->denoiser, p->grey, s->generate.appearance);

@@ -80,7 +80,8 @@ static void fill_noise(gan_painter *p, const uint64_t *index, int64_t count) {
 }
 
 static status paint(void *self, const slice_sample *conditions, const uint64_t *index,
-                    int64_t count, float *images) {
+                    const float *keep, int64_t count, float *images) {
+    (void)keep;
     gan_painter *p = self;
     fill_noise(p, index, count);
     return generator_sample(p->generator, conditions, p->noise, count, images);

@@ -328,7 +328,8 @@ static void paint_slice(gaussian_painter *p, const slice_sample *slice, uint64_t
 }
 
 static status paint(void *self, const slice_sample *conditions, const uint64_t *index,
-                    int64_t count, float *images) {
+                    const float *keep, int64_t count, float *images) {
+    (void)keep;
     gaussian_painter *p = self;
     const study *s = p->in->stage->study;
     float mean[BACKGROUNDS + STRUCTURES_MAX];

@@ -57,6 +57,14 @@ static void maps_text(FILE *f, const report *r) {
     }
 }
 
+static void inpainting_text(FILE *f, const study *s) {
+    if (s->generate.inpaint != SWITCH_ON) return;
+    fputs(" Such structures were also sampled into labelled training volumes as they are; "
+          "everything farther than 4 pixels from them stayed real in each step (replacement of the "
+          "known part, Lugmayr et al. 2022).",
+          f);
+}
+
 /* The other painters of the same maps. */
 static void painters_text(FILE *f, const study *s) {
     if (has_painter(s, PAINTER_GAUSSIAN))
@@ -96,6 +104,7 @@ void report_methods_synthetic(FILE *f, const report *r) {
                 "of their volume, a mixture of two training volumes.",
                 s->generate.appearance);
     painters_text(f, s);
+    inpainting_text(f, s);
     fputs("</p>\n", f);
 }
 
@@ -104,6 +113,10 @@ void report_references_synthetic(FILE *f, const report *r) {
     if (has_painter(s, PAINTER_GAUSSIAN))
         fputs("<li>Billot B et al. SynthSeg: segmentation of brain MRI scans of any contrast and "
               "resolution without retraining. Medical Image Analysis 2023; 86: 102789.</li>\n",
+              f);
+    if (s->generate.inpaint == SWITCH_ON)
+        fputs("<li>Lugmayr A et al. RePaint: inpainting using denoising diffusion probabilistic "
+              "models. CVPR 2022.</li>\n",
               f);
     if (has_painter(s, PAINTER_GAN))
         fputs("<li>Isola P et al. Image-to-image translation with conditional adversarial "

@@ -12,6 +12,7 @@ static const char *const names[ARMS] = {
     [ARM_GAUSSIAN_LABELS] = "gaussian-labels",
     [ARM_GAN] = "gan",
     [ARM_ORACLE] = "oracle",
+    [ARM_REAL_PLUS_INPAINTED] = "real+inpainted",
 };
 const named_table evaluation_arms = NAMED_TABLE("evaluation arm", names);
 
@@ -25,6 +26,7 @@ arm_mixture evaluation_arm_mixture(evaluation_arm arm) {
         [ARM_GAUSSIAN_LABELS] = {SOURCE_GAUSSIAN, false, true},
         [ARM_GAN] = {SOURCE_GAN, false, true},
         [ARM_ORACLE] = {SOURCE_HIDDEN, false, true},
+        [ARM_REAL_PLUS_INPAINTED] = {SOURCE_INPAINTED, false, true},
     };
     return of[arm];
 }
@@ -32,12 +34,15 @@ arm_mixture evaluation_arm_mixture(evaluation_arm arm) {
 const char *arm_source_directory(arm_source source) {
     static const char *const of[SOURCES] = {[SOURCE_SYNTHETIC] = "synthetic",
                                             [SOURCE_GAUSSIAN] = "synthetic-gaussian",
-                                            [SOURCE_GAN] = "synthetic-gan"};
+                                            [SOURCE_GAN] = "synthetic-gan",
+                                            [SOURCE_INPAINTED] = "synthetic-inpaint"};
     return of[source];
 }
 
 const char *arm_source_generator(arm_source source) {
-    static const char *const of[SOURCES] = {
-        [SOURCE_SYNTHETIC] = "diffusion", [SOURCE_GAUSSIAN] = "gaussian", [SOURCE_GAN] = "gan"};
+    static const char *const of[SOURCES] = {[SOURCE_SYNTHETIC] = "diffusion",
+                                            [SOURCE_GAUSSIAN] = "gaussian",
+                                            [SOURCE_GAN] = "gan",
+                                            [SOURCE_INPAINTED] = "in-painting"};
     return of[source];
 }

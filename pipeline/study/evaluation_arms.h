@@ -18,6 +18,7 @@ typedef enum evaluation_arm {
     ARM_GAUSSIAN_LABELS,     /* label maps painted with a Gaussian for each structure */
     ARM_GAN,                 /* slices of a conditional GAN */
     ARM_ORACLE,              /* slices of further real patients: the ceiling */
+    ARM_REAL_PLUS_INPAINTED, /* real slices into which structures were sampled */
     ARMS
 } evaluation_arm;
 
@@ -32,6 +33,7 @@ typedef enum arm_source {
     SOURCE_GAN,       /* <out>/synthetic-gan */
     SOURCE_LABELLED,  /* the labelled real patients */
     SOURCE_HIDDEN,    /* training patients whose labels data.labelled hides */
+    SOURCE_INPAINTED, /* <out>/synthetic-inpaint */
     SOURCES
 } arm_source;
 

@@ -282,6 +282,16 @@ static status check_between_keys(const study *s, const origin *o) {
                               "generate.insert cannot change them");
         return LOCATED(o, "generate.masks");
     }
+    if (s->generate.inpaint == SWITCH_ON && s->generate.insert_count == 0) {
+        status_fail(ST_USAGE, "generate.inpaint samples the structures of generate.insert into "
+                              "real volumes, and there are none");
+        return LOCATED(o, "generate.inpaint", "generate.insert");
+    }
+    if (study_has_arm(s, ARM_REAL_PLUS_INPAINTED) && s->generate.inpaint != SWITCH_ON) {
+        status_fail(ST_USAGE, "the arm real+inpainted takes the volumes of generate.inpaint, which "
+                              "is off");
+        return LOCATED(o, "evaluate.arms", "generate.inpaint");
+    }
     if (s->ingest.overlap == OVERLAP_ORDER && s->ingest.order.count == 0) {
         status_fail(ST_USAGE, "ingest.overlap is order, but ingest.order is empty; name the "
                               "structures, those on top first");

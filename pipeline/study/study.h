@@ -184,6 +184,7 @@ typedef struct study {
     } gan;
     struct {
         int64_t volumes, held_out;
+        switch_kind inpaint;
         char masks[PATH_SIZE]; /* "": none; fingerprints cover the content */
         uint32_t painters;     /* bit k: painter_kind k */
         sampler_kind sampler;

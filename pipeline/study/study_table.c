@@ -278,6 +278,9 @@ const study_key study_keys[] = {
     /* Inert because they have stores of their own, whose fingerprints have it. */
     INERT(generate, held_out, 0, 1000000, "0",
           "volumes painted for label maps of test patients, for measures of distributions alone"),
+    INERT_CHOICE(generate, inpaint, switch_kinds, "off",
+                 "also sample the structures of generate.insert into labelled training volumes, "
+                 "whose surroundings stay real"),
     {PLACE(generate, masks), .kind = STUDY_STRING, .count = PATH_SIZE, .initial = "", .inert = true,
      .help = "folder with masks of your own (SEG, RTSTRUCT, NIfTI) to paint as they are, each at "
              "least once; \"\": deformed maps of training volumes"},

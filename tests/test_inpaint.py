@@ -1,0 +1,89 @@
+"""In-painting: structures sampled into labelled training volumes. Outside of them the slices are the
+real ones, inside they are not; labels change inside the host alone; the same bytes on any number of
+ranks and after a stop; the other stores do not change; an arm is trained on them."""
+import json
+import os
+import signal
+import subprocess
+import time
+
+import numpy as np
+
+import chain
+
+LOW, HIGH = -200, 300
+SET = ["--set", f"data.window=[{LOW}, {HIGH}]", "--set", "generate.volumes=6", "--set",
+       'generate.insert=["lesion in liver: 0.7 x 1..2"]', "--set", "train.reproducible=on", "--set",
+       "generate.steps=6", "--set", "generate.batch=3"]
+ON = ["--set", "generate.inpaint=on"]
+
+
+def told(out):
+    with open(f"{out}/synthetic-inpaint/manifest.json") as f:
+        return json.load(f)["detail"]["provenance"]
+
+
+def surroundings_are_real(out):
+    real, names = chain.read_store(f"{out}/store")
+    made, made_names = chain.read_store(f"{out}/synthetic-inpaint")
+    lesion, liver = names.index("lesion"), names.index("liver")
+    assert made_names == names and told(out)["inpainted"] is True and 0 < len(made) < 6
+    painted = 0
+    for volume in told(out)["volumes"]:
+        hu, labels, _ = made[volume["id"]]
+        own, truth, _ = real[volume["source"]]
+        own = np.clip(own, LOW, HIGH)
+        changed = labels != truth
+        assert volume["id"].startswith("inpainted") and volume["inserted"]["lesion in liver"] > 0
+        assert changed.any() and set(truth[changed]) == {liver} and set(labels[changed]) == {lesion}
+        # Five pixels around a changed one are not all real; the others are, to a HU.
+        near = np.zeros_like(changed)
+        for y in range(-5, 6):
+            for x in range(-5, 6):
+                near |= np.roll(changed, (y, x), axis=(1, 2))
+        assert np.abs(hu[~near].astype(int) - own[~near]).max() <= 1
+        unlike = np.abs(hu[changed].astype(int) - own[changed])
+        painted += unlike.sum()
+    assert painted > 0
+
+
+def main():
+    with chain.Place(5) as place:
+        study, out = place.study("first")
+        for stage in ("ingest", "train"):
+            chain.run(1, stage, study, *SET)
+        chain.run(1, "generate", study, *SET)
+        before = chain.hashes(f"{out}/synthetic")
+        said = chain.run(1, "generate", study, *SET, *ON)
+        assert "synthetic is current" in said and "in-painted volumes by painter diff" in said, said
+        assert chain.hashes(f"{out}/synthetic") == before
+        assert not [name for name in os.listdir(out) if "parts" in name]
+        surroundings_are_real(out)
+        one = chain.hashes(f"{out}/synthetic-inpaint")
+        assert "inpaint is current" in chain.run(2, "generate", study, *SET, *ON)
+
+        # Made again on two ranks, stopped on the way.
+        os.remove(f"{out}/synthetic-inpaint/manifest.json")
+        job = subprocess.Popen(chain.command(2, chain.CTAUG, "generate", study, *SET, *ON),
+                               env=chain.ENV, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        time.sleep(1)
+        job.send_signal(signal.SIGTERM)
+        job.communicate(timeout=120)
+        chain.run(2, "generate", study, *SET, *ON)
+        assert chain.hashes(f"{out}/synthetic-inpaint") == one
+
+        arms = ["--set", "evaluate.arms=[real, real+synthetic, real+inpainted]"]
+        said = chain.run(2, "evaluate", study, *SET, *ON, *arms)
+        assert "real+inpainted" in said, said
+        with open(f"{out}/metrics/metrics.json") as f:
+            metrics = json.load(f)
+        assert {d["generator"] for d in metrics["distribution"]} == {"diffusion", "in-painting"}
+
+        wrong = [(["--set", "generate.insert=[]"], "generate.insert"),
+                 (["--set", "generate.inpaint=off", *arms], "generate.inpaint")]
+        for words, why in wrong:
+            said = chain.run(0, "generate", study, *SET, *ON, *words, expect=2)
+            assert why in said, said
+
+
+main()
