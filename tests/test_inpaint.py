@@ -79,7 +79,14 @@ def main():
             metrics = json.load(f)
         assert {d["generator"] for d in metrics["distribution"]} == {"diffusion", "in-painting"}
 
-        wrong = [(["--set", "generate.insert=[]"], "generate.insert"),
+        # Each step twice: other bytes, the same surroundings.
+        chain.run(2, "generate", study, *SET, *ON, "--set", "generate.resample=2")
+        surroundings_are_real(out)
+        assert chain.hashes(f"{out}/synthetic-inpaint") != one
+
+        wrong = [(["--set", "generate.resample=2", "--set", "generate.sampler=heun"],
+                  "generate.resample"),
+                 (["--set", "generate.insert=[]"], "generate.insert"),
                  (["--set", "generate.inpaint=off", *arms], "generate.inpaint")]
         for words, why in wrong:
             said = chain.run(0, "generate", study, *SET, *ON, *words, expect=2)

@@ -227,18 +227,21 @@ static void stochastic_samplers_reproduce_the_moments(void **state) {
         process_kind process;
         sampler_kind sampler;
         time_grid_kind grid;
-        int64_t steps;
-    } cases[] = {{PROCESS_DDPM, SAMPLER_DDPM, GRID_UNIFORM, 250},
-                 {PROCESS_DDPM, SAMPLER_DDPM, GRID_LOG_SNR, 300},
-                 {PROCESS_DDPM, SAMPLER_DDIM, GRID_QUADRATIC, 250},
-                 {PROCESS_DDPM, SAMPLER_EULER_ANCESTRAL, GRID_KARRAS, 300},
-                 {PROCESS_EDM, SAMPLER_EULER_ANCESTRAL, GRID_LOG_SNR, 300},
-                 {PROCESS_DDPM, SAMPLER_DPM_2M_SDE, GRID_LOG_SNR, 50},
-                 {PROCESS_EDM, SAMPLER_DPM_2M_SDE, GRID_KARRAS, 50}};
+        int64_t steps, resample;
+    } cases[] = {{PROCESS_DDPM, SAMPLER_DDPM, GRID_UNIFORM, 250, 1},
+                 {PROCESS_DDPM, SAMPLER_DDPM, GRID_UNIFORM, 125, 2},
+                 {PROCESS_FLOW, SAMPLER_EULER, GRID_UNIFORM, 150, 3},
+                 {PROCESS_DDPM, SAMPLER_DDPM, GRID_LOG_SNR, 300, 1},
+                 {PROCESS_DDPM, SAMPLER_DDIM, GRID_QUADRATIC, 250, 1},
+                 {PROCESS_DDPM, SAMPLER_EULER_ANCESTRAL, GRID_KARRAS, 300, 1},
+                 {PROCESS_EDM, SAMPLER_EULER_ANCESTRAL, GRID_LOG_SNR, 300, 1},
+                 {PROCESS_DDPM, SAMPLER_DPM_2M_SDE, GRID_LOG_SNR, 50, 1},
+                 {PROCESS_EDM, SAMPLER_DPM_2M_SDE, GRID_KARRAS, 50, 1}};
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         process p = open_process(cases[c].process);
         sampling how = how_to(&p, cases[c].sampler, cases[c].grid, cases[c].steps);
         how.eta = cases[c].sampler == SAMPLER_DDIM;
+        how.resample = cases[c].resample;
         print_message("%s on %s, %s\n", named_table_name(&sampler_kinds, (int)how.sampler),
                       named_table_name(&process_kinds, (int)p.set.kind),
                       named_table_name(&time_grid_kinds, (int)how.grid));

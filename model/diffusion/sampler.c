@@ -11,6 +11,9 @@
 #include <math.h>
 #include <string.h>
 
+/* For draw_normal(). Passes of a step at most. */
+enum { BACK = 1 << 23, PASS = 1 << 24, PASSES_MAX = 100 };
+
 enum { DDPM = 1 << PROCESS_DDPM, EDM = 1 << PROCESS_EDM, FLOW = 1 << PROCESS_FLOW };
 
 static const struct row {
@@ -42,6 +45,8 @@ bool sampler_fits_grid(sampler_kind kind, time_grid_kind grid) {
     return (kind == SAMPLER_CONSISTENCY) == (grid == GRID_CONSISTENCY);
 }
 
+bool sampler_resamples(sampler_kind kind) { return TABLE[kind].kept == 0; }
+
 static status check(const sampling *how) {
     status st = ST_OK;
     const double *interval = how->interval;
@@ -70,13 +75,18 @@ static status check(const sampling *how) {
                         interval[0], interval[1]));
     if (!(how->rescale >= 0 && how->rescale <= 1))
         TRY(status_fail(ST_USAGE, "rescale %g: it must be between 0 and 1", how->rescale));
+    if (how->resample < 0 || how->resample > PASSES_MAX ||
+        (how->resample > 1 && !sampler_resamples(how->sampler)))
+        TRY(status_fail(ST_USAGE, "sampler %s cannot make each step %" PRId64 " times",
+                        TABLE[how->sampler].name, how->resample));
     if (!(how->clip >= 0))
         TRY(status_fail(ST_USAGE, "clip %g: it must be positive, or 0 for no clamping", how->clip));
 done:
     return st;
 }
 
-/* Noise of one sample: k = 0 for x_T, k + 1 for step k. */
+/* Noise of one sample: k = 0 for x_T, k + 1 for step k; plus PASS times the pass of a step that is
+ * made again, and BACK for the noise that leads back to its beginning. */
 static void draw_normal(const sampling *how, uint64_t index, int64_t k, float *out, int64_t n) {
     rng_stream r = rng_open(how->seed, RNG_SAMPLE, index, (uint32_t)k);
     rng_fill_normal(&r, out, n);
@@ -84,7 +94,30 @@ static void draw_normal(const sampling *how, uint64_t index, int64_t k, float *o
 
 void sampler_draw(sampler_state *s) {
     for (int64_t b = 0; b < s->batch; b++)
-        draw_normal(s->how, s->index[b], s->step + 1, s->noise + b * s->n, s->n);
+        draw_normal(s->how, s->index[b], s->pass * PASS + s->step + 1, s->noise + b * s->n, s->n);
+}
+
+/* x at s->to becomes a draw from q(x at s->at | x at s->to). */
+static void go_back(sampler_state *s) {
+    const double along = s->at.alpha / s->to.alpha, kept = along * s->to.sigma;
+    const double spread = sqrt(fmax(0, s->at.sigma * s->at.sigma - kept * kept));
+    for (int64_t b = 0; b < s->batch; b++)
+        draw_normal(s->how, s->index[b], s->pass * PASS + BACK + s->step, s->noise + b * s->n,
+                    s->n);
+    const sampler_term terms[] = {{along, s->x}, {spread, s->noise}};
+    sampler_sum(s, terms, 2, s->x);
+}
+
+/* Makes the present step as often as it is to be made; the last one once. */
+static status make_step(sampler_state *s) {
+    const bool last = s->step + 1 == s->how->steps;
+    const int64_t passes = s->how->resample > 1 && !last ? s->how->resample : 1;
+    for (s->pass = 0; s->pass < passes; s->pass++) {
+        status st = TABLE[s->how->sampler].step(s);
+        if (st != ST_OK) return st;
+        if (s->pass + 1 < passes) go_back(s);
+    }
+    return ST_OK;
 }
 
 void sampler_sum(const sampler_state *s, const sampler_term *terms, int n, float *out) {
@@ -171,7 +204,7 @@ status sampler_run(const sampling *how, denoise_fn denoise, void *context, const
         s.at = s.to;
         if (p->set.shortcut) s.at.step = shortcut_size(how->steps);
         s.to = process_level(p, times[s.step + 1]);
-        TRY(TABLE[how->sampler].step(&s));
+        TRY(make_step(&s));
         TRY(check_finite(&s));
     }
 done:

@@ -48,6 +48,9 @@ bool sampler_fits(sampler_kind kind, process_kind process);
  * no other sampler those. Local. */
 bool sampler_fits_grid(sampler_kind kind, time_grid_kind grid);
 
+/* Whether a sampler may make its steps several times. Local. */
+bool sampler_resamples(sampler_kind kind);
+
 typedef struct sampling {
     sampler_kind sampler;
     time_grid_kind grid;
@@ -62,8 +65,13 @@ typedef struct sampling {
     /* 0..1: the guided prediction is scaled towards the standard deviation of the conditional one,
      * over a sample (Lin et al. 2023, section 3.4). */
     double rescale;
-    double clip;            /* x_0 is clamped to [-clip, clip]; 0: no clamping */
-    correct_fn correct;     /* with the context of `denoise`; NULL: none */
+    double clip;        /* x_0 is clamped to [-clip, clip]; 0: no clamping */
+    correct_fn correct; /* with the context of `denoise`; NULL: none */
+    /* Each step but the last is made this often, with noise added between, back to its beginning,
+     * so that what `correct` sets and the rest come together (Lugmayr et al. 2022, algorithm 1,
+     * with jumps of one step). 0 or 1: once. Only for samplers whose steps do not depend on earlier
+     * ones (sampler_resamples()). */
+    int64_t resample;
     variance_kind variance; /* of the steps of SAMPLER_DDPM; the others have their own */
     /* With VARIANCE_LEARNED: the network's second outputs, [batch*n], which a conditional `denoise`
      * fills. */

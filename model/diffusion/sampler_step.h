@@ -20,6 +20,7 @@ typedef struct sampler_state {
     float *noise;                     /* of the present step */
     float *kept[SAMPLER_KEPT];        /* those that the sampler asks for: its own */
     int64_t step;                     /* 0, 1, ... */
+    int64_t pass;                     /* of the step: 0, 1, ... (sampling.resample) */
     noise_level at, to;               /* the ends of this step */
     noise_level before, earlier;      /* `at` of the last step, and of the one before it */
 } sampler_state;

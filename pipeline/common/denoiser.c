@@ -270,6 +270,7 @@ static sampling sampling_of(const denoiser *d) {
                       .rescale = d->study->generate.rescale,
                       .clip = 1.0,
                       .correct = d->grey || d->keep ? correct : NULL,
+                      .resample = d->keep ? d->study->generate.resample : 1,
                       .variance = d->study->diffusion.variance,
                       .output = d->output,
                       .seed = (uint64_t)d->study->seed,

@@ -4,6 +4,7 @@
 #include "pipeline/common/fingerprint.h"
 #include "pipeline/common/held_out.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,12 +29,12 @@ bool volume_kind_wanted(const study *s, volume_kind kind, painter_kind by) {
 
 status volume_kind_fingerprint(const study *s, volume_kind kind, const char *made,
                                char hex[SHA256_HEX]) {
-    char upstream[SHA256_HEX + 16];
+    char upstream[SHA256_HEX + 64];
     if (kind == VOLUMES_HELD_OUT) return fingerprint_of_held_out(s, made, hex);
     if (kind == VOLUMES_SYNTHETIC) {
         memmove(hex, made, SHA256_HEX);
         return ST_OK;
     }
-    snprintf(upstream, sizeof upstream, "%s inpaint", made);
+    snprintf(upstream, sizeof upstream, "%s inpaint resample %" PRId64, made, s->generate.resample);
     return study_fingerprint(s, NULL, 0, upstream, hex);
 }

@@ -287,6 +287,14 @@ static status check_between_keys(const study *s, const origin *o) {
                               "real volumes, and there are none");
         return LOCATED(o, "generate.inpaint", "generate.insert");
     }
+    if (s->generate.resample > 1 && !sampler_resamples(s->generate.sampler)) {
+        status_fail(ST_USAGE,
+                    "generate.resample is %" PRId64 ", but the steps of sampler %s depend "
+                    "on earlier ones: take ddpm, ddim, euler or euler-ancestral",
+                    s->generate.resample,
+                    named_table_name(&sampler_kinds, (int)s->generate.sampler));
+        return LOCATED(o, "generate.resample", "generate.sampler");
+    }
     if (study_has_arm(s, ARM_REAL_PLUS_INPAINTED) && s->generate.inpaint != SWITCH_ON) {
         status_fail(ST_USAGE, "the arm real+inpainted takes the volumes of generate.inpaint, which "
                               "is off");

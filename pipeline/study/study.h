@@ -185,6 +185,7 @@ typedef struct study {
     struct {
         int64_t volumes, held_out;
         switch_kind inpaint;
+        int64_t resample;
         char masks[PATH_SIZE]; /* "": none; fingerprints cover the content */
         uint32_t painters;     /* bit k: painter_kind k */
         sampler_kind sampler;

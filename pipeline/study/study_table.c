@@ -281,6 +281,8 @@ const study_key study_keys[] = {
     INERT_CHOICE(generate, inpaint, switch_kinds, "off",
                  "also sample the structures of generate.insert into labelled training volumes, "
                  "whose surroundings stay real"),
+    INERT(generate, resample, 1, 100, "1",
+          "how often in-painting makes each step, with noise added between"),
     {PLACE(generate, masks), .kind = STUDY_STRING, .count = PATH_SIZE, .initial = "", .inert = true,
      .help = "folder with masks of your own (SEG, RTSTRUCT, NIfTI) to paint as they are, each at "
              "least once; \"\": deformed maps of training volumes"},
