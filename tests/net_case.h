@@ -85,6 +85,8 @@ static inline void fill_inputs(plan *pl) {
     fill_input(pl, "labels", 0, 0);
     fill_input(pl, "class", 0, 2);
     fill_input(pl, "weight", 0, 0.5);
+    fill_input(pl, "text", 1, 0);
+    fill_input(pl, "text_mask", 0, 1);
 }
 
 static inline double loss_of(plan *pl, const net *n) {
