@@ -42,7 +42,8 @@ typedef enum rng_purpose {
     RNG_MEMBERSHIP, /* noise of membership losses; index: number of the loss */
     RNG_BOUND,      /* times and noise of the variational bound; index: test slice, step: group of
                        times */
-    RNG_SHORTCUT    /* which training samples learn self-consistency; index: group of samples */
+    RNG_SHORTCUT,   /* which training samples learn self-consistency; index: group of samples */
+    RNG_CAPTION     /* wordings of captions; index: of the caption */
 } rng_purpose;
 
 typedef struct rng_stream {

@@ -63,7 +63,20 @@ static inline void fill_input(plan *pl, const char *name, double amplitude, doub
     }
 }
 
+/* Sentences of tokens 0..4, some of them twice; that of sample 1 has 3 tokens, then pads. */
+static inline void fill_sentences(plan *pl) {
+    tensor tokens, mask;
+    if (plan_input(pl, "tokens", &tokens) != ST_OK) return;
+    assert_int_equal(plan_input(pl, "mask", &mask), ST_OK);
+    const int64_t length = tensor_sample(&tokens);
+    for (int64_t i = 0; i < tensor_count(&tokens); i++) {
+        ((float *)tokens.at)[i] = (float)(i * i % 5);
+        ((float *)mask.at)[i] = (float)(i < length + 3);
+    }
+}
+
 static inline void fill_inputs(plan *pl) {
+    fill_sentences(pl);
     fill_input(pl, "x", 1, 0);
     fill_input(pl, "t", 3, 10);
     fill_input(pl, "target", 1.5, 0);
@@ -72,6 +85,8 @@ static inline void fill_inputs(plan *pl) {
     fill_input(pl, "labels", 0, 0);
     fill_input(pl, "class", 0, 2);
     fill_input(pl, "weight", 0, 0.5);
+    fill_input(pl, "text", 1, 0);
+    fill_input(pl, "text_mask", 0, 1);
 }
 
 static inline double loss_of(plan *pl, const net *n) {

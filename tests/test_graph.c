@@ -31,6 +31,26 @@ static net every_op(loss_kind kind) {
     return n;
 }
 
+/* The ops for text: an image attends to a sentence, whose mean modulates it. */
+static net sentence(void) {
+    net n = {0};
+    assert_int_equal(graph_create(&n.g), ST_OK);
+    graph *g = n.g;
+    node x = graph_input(g, "x", TYPE_F32, SIZE, SIZE, 3);
+    node tokens = graph_input(g, "tokens", TYPE_F32, 5, 1, 1);
+    node mask = graph_input(g, "mask", TYPE_F32, 5, 1, 1);
+    node text = graph_embedding(g, "embed", tokens, 5, 6);
+    text = graph_layer_norm(g, "layer norm", text);
+    node kv = graph_conv(g, "kv", text, 16, 1, 1, INIT_UNIFORM);
+    node q = graph_conv(g, "q", x, 8, 1, 1, INIT_UNIFORM);
+    node h = graph_cross_attention(g, q, kv, mask, 2);
+    node by = graph_linear(g, "scale", graph_masked_mean(g, text, mask), 16, INIT_UNIFORM);
+    h = graph_norm(g, "norm", graph_add(g, q, h), 2, by, false);
+    n.out = graph_conv(g, "last", h, 2, 1, 1, INIT_UNIFORM);
+    add_loss(&n, SIZE, 2, LOSS_L2);
+    return n;
+}
+
 static net segmentation(void) {
     net n = {0};
     assert_int_equal(graph_create(&n.g), ST_OK);
@@ -60,7 +80,9 @@ static void gradients_are_finite_differences(void **state) {
         net n = every_op((loss_kind)kind);
         check_finite_differences(&n);
     }
-    net n = segmentation();
+    net n = sentence();
+    check_finite_differences(&n);
+    n = segmentation();
     check_finite_differences(&n);
     n = classification();
     check_finite_differences(&n);
@@ -155,10 +177,8 @@ static void l1_gradient_is_a_mean_of_signs(void **state) {
     graph_destroy(n.g);
 }
 
-static void engines_agree(void **state) {
-    (void)state;
+static void check_engines_agree(net n) {
     const engine_kind engines[] = {ENGINE_REFERENCE, ENGINE_ONEDNN, ENGINE_OPENBLAS};
-    net n = every_op(LOSS_L2);
     params *p = make_params(&n);
     float *first = malloc((size_t)p->total * sizeof(float)), out[BATCH * SIZE * SIZE * 2];
     for (int e = 0; e < 3; e++) {
@@ -179,6 +199,47 @@ static void engines_agree(void **state) {
     free(first);
     params_destroy(p);
     graph_destroy(n.g);
+}
+
+static void engines_agree(void **state) {
+    (void)state;
+    check_engines_agree(every_op(LOSS_L2));
+    check_engines_agree(sentence());
+}
+
+/* Tokens that a table does not have, and shapes that do not fit. */
+static void wrong_sentences_are_refused(void **state) {
+    (void)state;
+    net n = sentence();
+    params *p = make_params(&n);
+    plan *pl = make_plan(&n, p, ENGINE_REFERENCE, true);
+    tensor tokens;
+    fill_inputs(pl);
+    assert_int_equal(plan_input(pl, "tokens", &tokens), ST_OK);
+    for (int fault = 0; fault < 3; fault++) {
+        ((float *)tokens.at)[7] = (float[]){5, -1, NAN}[fault];
+        assert_int_equal(plan_forward(pl, &keys), ST_INPUT);
+        assert_non_null(strstr(status_message(), "embed"));
+    }
+    plan_destroy(pl);
+    params_destroy(p);
+    graph_destroy(n.g);
+    for (int fault = 0; fault < 5; fault++) {
+        static const char *const says[] = {"channels do not hold", "channels do not hold",
+                                           "one value for each of 5 tokens", "0 tokens",
+                                           "one value for each pixel"};
+        graph *g = NULL;
+        assert_int_equal(graph_create(&g), ST_OK);
+        node q = graph_input(g, "q", TYPE_F32, 4, 4, 6);
+        node kv = graph_input(g, "kv", TYPE_F32, 5, 1, fault == 0 ? 11 : 12);
+        node mask = graph_input(g, "mask", TYPE_F32, fault == 2 ? 4 : 5, 1, 1);
+        if (fault < 3) graph_cross_attention(g, q, kv, mask, fault == 1 ? 4 : 2);
+        if (fault == 3) graph_embedding(g, "table", mask, 0, 4);
+        if (fault == 4) graph_masked_mean(g, q, mask);
+        assert_int_equal(graph_check(g), ST_USAGE);
+        assert_non_null(strstr(status_message(), says[fault]));
+        graph_destroy(g);
+    }
 }
 
 /* A second backward pass adds to the gradient; each range of parameters is reported once. */
@@ -308,6 +369,7 @@ int main(void) {
         cmocka_unit_test(dice_counts_the_classes_that_are_there),
         cmocka_unit_test(l1_gradient_is_a_mean_of_signs),
         cmocka_unit_test(engines_agree),
+        cmocka_unit_test(wrong_sentences_are_refused),
         cmocka_unit_test(backward_adds_and_reports_each_range_once),
         cmocka_unit_test(dropout_follows_the_sample),
         cmocka_unit_test(the_first_fault_is_reported),

@@ -43,7 +43,8 @@ static net small_unet(double dropout) {
                      .blocks = 2,
                      .attention = {4},
                      .head = 32,
-                     .dropout = dropout};
+                     .dropout = dropout,
+                     .text = {.tokens = 5, .width = 6}};
     n.out = unet_build(n.g, &c);
     add_loss(&n, 8, 1, LOSS_L2);
     return n;

@@ -1,75 +1,15 @@
-/* Networks against PyTorch: output, loss and every gradient of a small U-Net whose weights follow
- * from a formula (golden/unet.txt, written by golden/unet.py), on each engine; and the parameter
- * counts of the networks in the table against the same networks in PyTorch. */
+/* Networks against PyTorch: output, loss and every gradient of a small U-Net, without and with
+ * text, whose weights follow from a formula (golden/unet.txt and unet_text.txt, written by
+ * golden/unet.py), on each engine; and the parameter counts of the networks in the table against
+ * the same networks in PyTorch. */
+#include "tests/torch_case.h"
+
 #include "model/net/segnet.h"
 #include "model/net/unet.h"
-#include "model/nn/plan.h"
-
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
 
 enum { BATCH = 2, SIZE = 8, OUT = BATCH * SIZE * SIZE };
 
-static double phase(const char *name) {
-    uint32_t h = 2166136261u;
-    for (; *name; name++) h = (h ^ (uint8_t)*name) * 16777619u;
-    return (h % 1000) / 100.0;
-}
-
-static double wave(int64_t i, double start, double step) { return sin(start + step * (double)i); }
-
-static void set_weights(params *p) {
-    for (int64_t k = 0; k < p->count; k++) {
-        const param *one = &p->list[k];
-        double fan = (double)(one->rank > 1 ? one->count / one->shape[0] : one->count);
-        double base = one->init == PARAM_ONE ? 1 : 0;
-        for (int64_t i = 0; i < one->count; i++)
-            p->value[one->offset + i] = (float)(base + wave(i, phase(one->name), 0.7) / sqrt(fan));
-    }
-}
-
-static void fill(plan *pl, const char *name, double start, double step) {
-    tensor in;
-    assert_int_equal(plan_input(pl, name, &in), ST_OK);
-    for (int64_t i = 0; i < tensor_count(&in); i++)
-        ((float *)in.at)[i] = (float)wave(i, start, step);
-}
-
-/* Compares one line "grad <name> <norm> <dot> <first values>" with the gradient. */
-static void check_gradient(const params *p, char *line) {
-    char *save = NULL, *name = strtok_r(line, " ", &save);
-    const param *one = NULL;
-    for (int64_t k = 0; k < p->count; k++)
-        if (strcmp(p->list[k].name, name) == 0) one = &p->list[k];
-    if (!one) fail_msg("PyTorch has a parameter %s, the network has not", name);
-    const float *g = p->grad + one->offset;
-    double norm = 0, dot = 0;
-    for (int64_t i = 0; i < one->count; i++) {
-        norm += (double)g[i] * (double)g[i];
-        dot += (double)g[i] * wave(i, 0.3, 0.11);
-    }
-    norm = sqrt(norm);
-    double want = atof(strtok_r(NULL, " ", &save)), want_dot = atof(strtok_r(NULL, " ", &save));
-    /* Both sides are f32. The bias gradient of a convolution before a norm is rounding error only.
-     */
-    double near = 2e-5 * want + 2e-6, near_dot = near * sqrt((double)one->count / 2);
-    if (fabs(norm - want) > near || fabs(dot - want_dot) > near_dot)
-        fail_msg("%s: gradient norm %.9g, PyTorch %.9g; dot %.9g, PyTorch %.9g", name, norm, want,
-                 dot, want_dot);
-    for (int64_t i = 0; i < 4 && i < one->count; i++) {
-        double value = atof(strtok_r(NULL, " ", &save));
-        if (fabs((double)g[i] - value) > near)
-            fail_msg("%s[%d]: gradient %.9g, PyTorch %.9g", name, (int)i, (double)g[i], value);
-    }
-}
-
-static void agrees_with_pytorch(engine_kind engine) {
+static void agrees_with_pytorch(engine_kind engine, bool text) {
     unet_config c = {.size = SIZE,
                      .base = 32,
                      .levels = 2,
@@ -77,6 +17,7 @@ static void agrees_with_pytorch(engine_kind engine) {
                      .blocks = 1,
                      .attention = {4},
                      .head = 32};
+    if (text) c.text = (unet_text){.tokens = 5, .width = 6};
     graph *g = NULL;
     params *p = NULL;
     plan *pl = NULL;
@@ -93,48 +34,35 @@ static void agrees_with_pytorch(engine_kind engine) {
     assert_int_equal(plan_create(g, p, &options, &pl), ST_OK);
     fill(pl, "x", 0.1, 0.9);
     fill(pl, "target", 0.4, 1.7);
-    tensor in;
-    assert_int_equal(plan_input(pl, "t", &in), ST_OK);
-    memcpy(in.at, (float[]){3, 701}, 2 * sizeof(float));
-    assert_int_equal(plan_input(pl, "weight", &in), ST_OK);
-    memcpy(in.at, (float[]){0.5f, 0.5f}, 2 * sizeof(float));
+    set_input(pl, "t", (float[]){3, 701});
+    set_input(pl, "weight", (float[]){0.5f, 0.5f});
+    if (text) {
+        fill(pl, "text", 0.7, 1.3);
+        set_input(pl, "text_mask", (float[]){1, 1, 1, 1, 1, 1, 1, 1, 0, 0});
+    }
     assert_int_equal(plan_forward(pl, NULL), ST_OK);
     assert_int_equal(plan_backward(pl, NULL, NULL), ST_OK);
 
-    FILE *golden = fopen("tests/golden/unet.txt", "r");
-    assert_non_null(golden);
-    char *line = NULL;
-    size_t room = 0;
-    int64_t gradients = 0;
-    while (getline(&line, &room, golden) > 0) {
-        line[strcspn(line, "\n")] = 0;
-        const float *out = plan_output(pl, y).at, *l = plan_output(pl, loss).at;
-        if (strncmp(line, "loss ", 5) == 0) {
-            assert_float_equal((double)l[0] + (double)l[1], atof(line + 5), 5e-6);
-        } else if (strncmp(line, "output ", 7) == 0) {
-            char *at = line + 7;
-            for (int i = 0; i < OUT; i++) assert_float_equal(out[i], strtod(at, &at), 2e-5);
-        } else {
-            check_gradient(p, line + 5);
-            gradients++;
-        }
-    }
-    assert_int_equal(gradients, p->count);
-    free(line);
-    fclose(golden);
+    const float *l = plan_output(pl, loss).at, sum = l[0] + l[1];
+    const torch_array arrays[] = {{"loss", &sum, 1, 5e-6},
+                                  {"output", plan_output(pl, y).at, OUT, 2e-5}};
+    check_golden(text ? "tests/golden/unet_text.txt" : "tests/golden/unet.txt", p, arrays, 2);
     plan_destroy(pl);
     params_destroy(p);
     graph_destroy(g);
 }
 
 static void reference_agrees_with_pytorch(void **state) {
-    (void)state, agrees_with_pytorch(ENGINE_REFERENCE);
+    (void)state;
+    for (int text = 0; text < 2; text++) agrees_with_pytorch(ENGINE_REFERENCE, text);
 }
 static void onednn_agrees_with_pytorch(void **state) {
-    (void)state, agrees_with_pytorch(ENGINE_ONEDNN);
+    (void)state;
+    for (int text = 0; text < 2; text++) agrees_with_pytorch(ENGINE_ONEDNN, text);
 }
 static void openblas_agrees_with_pytorch(void **state) {
-    (void)state, agrees_with_pytorch(ENGINE_OPENBLAS);
+    (void)state;
+    for (int text = 0; text < 2; text++) agrees_with_pytorch(ENGINE_OPENBLAS, text);
 }
 
 /* 19.41 M and 4.86 M parameters, 13.03 and 3.26 GFLOP forward for a slice, as counted from
@@ -164,6 +92,47 @@ static void the_table_has_the_networks_it_names(void **state) {
         params_destroy(p);
         graph_destroy(g);
     }
+}
+
+static uint64_t mix(uint64_t hash, const void *at, size_t bytes) {
+    for (size_t i = 0; i < bytes; i++) hash = (hash ^ ((const uint8_t *)at)[i]) * 1099511628211u;
+    return hash;
+}
+
+/* Names, places and initial values of the parameters of networks without text are those that they
+ * had before there was text: checkpoints and runs stay what they are. With text come those of the
+ * attention to it. FNV-1a, computed with the network before. */
+static void networks_without_text_stay_as_they_were(void **state) {
+    (void)state;
+    static const uint64_t known[] = {0x3c77126b2371261, 0xdbb6d5a6dfcf7cc0, 0x5f8d6fb23dd068c5};
+    for (int text = 0; text < 2; text++)
+        for (int kind = UNET_R64; kind <= UNET_R16; kind++) {
+            unet_config c = unet_config_of((unet_kind)kind);
+            graph *g = NULL;
+            params *p = NULL;
+            uint64_t hash = 14695981039346656037u;
+            int64_t of_text = 0;
+            c.size = 64;
+            c.labels = 3;
+            c.classes = 2;
+            c.position = c.step_size = true;
+            if (text) c.text = (unet_text){.tokens = 9, .width = 16};
+            assert_int_equal(graph_create(&g), ST_OK);
+            unet_build(g, &c);
+            assert_int_equal(params_create(g, &p), ST_OK);
+            params_init(p, 7);
+            for (int64_t i = 0; i < p->count; i++) {
+                hash = mix(hash, p->list[i].name, strlen(p->list[i].name));
+                hash = mix(hash, &p->list[i].offset, sizeof p->list[i].offset);
+                of_text += strstr(p->list[i].name, ".kv.weight") != NULL;
+            }
+            hash = mix(hash, p->value, (size_t)p->total * sizeof *p->value);
+            assert_int_equal(hash == known[kind], !text);
+            /* As many as self-attentions: levels of 16 and 8 pixels down and up, and the middle. */
+            assert_int_equal(of_text, !text ? 0 : kind == UNET_R16 ? 4 : 11);
+            params_destroy(p);
+            graph_destroy(g);
+        }
 }
 
 /* The segmenter learns: a few dozen steps of gradient descent on one batch halve its loss. */
@@ -218,6 +187,7 @@ int main(void) {
         cmocka_unit_test(onednn_agrees_with_pytorch),
         cmocka_unit_test(openblas_agrees_with_pytorch),
         cmocka_unit_test(the_table_has_the_networks_it_names),
+        cmocka_unit_test(networks_without_text_stay_as_they_were),
         cmocka_unit_test(the_segmenter_learns_one_batch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

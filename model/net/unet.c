@@ -39,7 +39,8 @@ unet_config unet_config_of(unet_kind kind) { return table[kind].config; }
 typedef struct builder {
     graph *g;
     const unet_config *c;
-    node embedding; /* SiLU of the time embedding with the conditions added */
+    node embedding;       /* SiLU of the time embedding with the conditions added */
+    node text, text_mask; /* NODE_NONE: no text */
 } builder;
 
 /* Writes "<prefix>.<layer>" to a buffer of NAME bytes and returns it. */
@@ -94,16 +95,37 @@ static node residual_block(const builder *b, const char *name, node x, int64_t o
     return graph_add(g, skip, h);
 }
 
+static int64_t heads_of(const builder *b, int64_t channels) {
+    return channels / b->c->head > 0 ? channels / b->c->head : 1;
+}
+
 /* Group norm, multi-head self-attention over the pixels; the input is added. */
 static node attention_block(const builder *b, const char *name, node x) {
     graph *g = b->g;
     int64_t shape[4];
     char full[NAME];
     graph_shape(g, x, shape);
-    int64_t channels = shape[3], heads = channels / b->c->head > 0 ? channels / b->c->head : 1;
+    int64_t channels = shape[3];
     node h = graph_norm(g, name_in(full, name, "n"), x, GROUPS, NODE_NONE, false);
     h = graph_conv(g, name_in(full, name, "qkv"), h, 3 * channels, 1, 1, INIT_UNIFORM);
-    h = graph_attention(g, h, heads);
+    h = graph_attention(g, h, heads_of(b, channels));
+    h = graph_conv(g, name_in(full, name, "o"), h, channels, 1, 1, INIT_ZERO);
+    return graph_add(g, x, h);
+}
+
+/* Group norm, multi-head attention of the pixels to the tokens of the text; the input is added.
+ * Without text it is x. */
+static node text_block(const builder *b, const char *name, node x) {
+    graph *g = b->g;
+    int64_t shape[4];
+    char full[NAME];
+    if (b->text == NODE_NONE) return x;
+    graph_shape(g, x, shape);
+    int64_t channels = shape[3];
+    node h = graph_norm(g, name_in(full, name, "n"), x, GROUPS, NODE_NONE, false);
+    node q = graph_conv(g, name_in(full, name, "q"), h, channels, 1, 1, INIT_UNIFORM);
+    node kv = graph_conv(g, name_in(full, name, "kv"), b->text, 2 * channels, 1, 1, INIT_UNIFORM);
+    h = graph_cross_attention(g, q, kv, b->text_mask, heads_of(b, channels));
     h = graph_conv(g, name_in(full, name, "o"), h, channels, 1, 1, INIT_ZERO);
     return graph_add(g, x, h);
 }
@@ -117,14 +139,17 @@ static bool has_attention(const unet_config *c, node x, const graph *g) {
     return false;
 }
 
-/* Block `index` of a side ("down", "up"): a residual block, with attention behind it where the
- * configuration has it at this resolution. */
+/* Block `index` of a side ("down", "up"): a residual block, with attention to itself and to the
+ * text behind it where the configuration has it at this resolution. */
 static node stage(const builder *b, const char *side, int index, node x, int64_t out) {
     char name[NAME / 2];
     snprintf(name, sizeof name, "%s.%d.0", side, index);
     x = residual_block(b, name, x, out);
+    if (!has_attention(b->c, x, b->g)) return x;
     snprintf(name, sizeof name, "%s.%d.1", side, index);
-    return has_attention(b->c, x, b->g) ? attention_block(b, name, x) : x;
+    x = attention_block(b, name, x);
+    snprintf(name, sizeof name, "%s.%d.2", side, index);
+    return text_block(b, name, x);
 }
 
 /* The convolution that goes to the next level: stride 2 on the way down, 1 (after upsampling) on
@@ -137,10 +162,15 @@ static node resample(const builder *b, const char *side, int index, node x, int6
 }
 
 node unet_build(graph *g, const unet_config *c) {
-    builder b = {.g = g, .c = c, .embedding = embed(g, c)};
+    builder b = {
+        .g = g, .c = c, .embedding = embed(g, c), .text = NODE_NONE, .text_mask = NODE_NONE};
     node skips[SKIPS_MAX];
     int top = 0, down = 0, up = 0;
     node x = graph_input(g, "x", TYPE_F32, c->size, c->size, 1 + c->labels);
+    if (c->text.tokens > 0) {
+        b.text = graph_input(g, "text", TYPE_F32, c->text.tokens, 1, c->text.width);
+        b.text_mask = graph_input(g, "text_mask", TYPE_F32, c->text.tokens, 1, 1);
+    }
     node h = graph_conv(g, "inp", x, c->base, 3, 1, INIT_UNIFORM);
     skips[top++] = h;
     for (int level = 0; level < c->levels; level++) {
@@ -156,6 +186,7 @@ node unet_build(graph *g, const unet_config *c) {
     graph_block(g);
     h = residual_block(&b, "m1", h, deepest);
     h = attention_block(&b, "ma", h);
+    h = text_block(&b, "mt", h);
     graph_block(g);
     h = residual_block(&b, "m2", h, deepest);
     for (int level = c->levels - 1; level >= 0; level--) {

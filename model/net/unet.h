@@ -9,8 +9,11 @@
  *   position  [1,1,1]: slice position in the volume, 0 (first) .. 1 (last); -1: dropped
  *   class     [1,1,classes + 1]: one-hot; the last element: dropped
  *   d         [1,1,1]: size of a step of a shortcut model, 0..1 (model/diffusion/shortcut.h)
+ *   text      [tokens,1,width]: states of the text encoder (model/net/text_encoder.h); those of the
+ *             text "": dropped
+ *   text_mask [tokens,1,1]: 1 for a token, 0 for a pad
  *
- * `position`, `class` and `d` exist only if the configuration asks for them.
+ * `position`, `class`, `d`, `text` and `text_mask` exist only if the configuration asks for them.
  */
 #ifndef CTAUG_MODEL_NET_UNET_H
 #define CTAUG_MODEL_NET_UNET_H
@@ -28,6 +31,12 @@ typedef enum unet_kind {
 
 extern const named_table unet_kinds;
 
+/* The text that a network is conditioned on. */
+typedef struct unet_text {
+    int64_t tokens; /* of a sentence; 0: no text */
+    int64_t width;  /* channels of a token's state */
+} unet_text;
+
 typedef struct unet_config {
     int64_t size;    /* pixels along y and x */
     int64_t labels;  /* one-hot channels of labels and tissues; 0: none */
@@ -42,6 +51,7 @@ typedef struct unet_config {
     int64_t head;                   /* channels an attention head */
     double dropout;                 /* probability, before the second convolution of a block */
     bool spread;                    /* a second output: the variance (model/diffusion/variance.h) */
+    unet_text text;
 } unet_config;
 
 /* The configuration of a kind of network; size, conditions and dropout are 0. Local. */

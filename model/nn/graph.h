@@ -69,6 +69,9 @@ node graph_leaky_relu(graph *g, node x); /* x for x > 0, else x / 5 */
 node graph_tanh(graph *g, node x);
 /* qkv [h,w,3c] -> [h,w,c], softmax attention over the h*w pixels. */
 node graph_attention(graph *g, node qkv, int64_t heads);
+/* q [h,w,c], kv [n,1,2c] (keys, then values), mask f32 [n,1,1] -> [h,w,c]: softmax attention of the
+ * h*w pixels to those of the n tokens whose mask is not 0; 0 if there is none. */
+node graph_cross_attention(graph *g, node q, node kv, node mask, int64_t heads);
 node graph_add(graph *g, node a, node b);
 node graph_concat(graph *g, node a, node b);    /* along channels */
 node graph_upsample(graph *g, node x);          /* twice as high and wide, nearest */
@@ -78,6 +81,18 @@ node graph_dropout(graph *g, node x, double p); /* identity unless the plan is f
 node graph_sinusoid(graph *g, node x, int64_t dim, double scale);
 /* [h,w,c] -> [1,1,c]: mean over pixels. */
 node graph_mean(graph *g, node x);
+
+/* A sequence of n tokens is a tensor [n,1,c]: a convolution with kernel 1 is a linear layer of each
+ * token. */
+
+/* f32 [n,1,1] with values 0..rows-1 -> [n,1,width]: row of a table + vector of the place.
+ * Parameters name.weight [rows,width], name.place [n,width]. */
+enum { EMBEDDING_ROWS_MAX = 1 << 24 /* which f32 counts exactly */ };
+node graph_embedding(graph *g, const char *name, node tokens, int64_t rows, int64_t width);
+/* Layer norm of each pixel over its channels. Parameters name.weight, name.bias [c]. */
+node graph_layer_norm(graph *g, const char *name, node x);
+/* x [h,w,c], mask f32 [h,w,1] -> [1,1,c]: sum of mask * x over the sum of mask; 0 if that is 0. */
+node graph_masked_mean(graph *g, node x, node mask);
 
 /* Losses return one value per sample, [1,1,1], multiplied by weight [1,1,1]. The loss is the sum
  * over the batch, so that a global batch is summed over ranks and a padded sample has weight 0. */
@@ -117,6 +132,10 @@ node graph_score_loss(graph *g, node score, node weight);
  * class 0..k-1 in truth f32 [1,1,1] is exact. */
 enum { CLASS_LOSS_MAX = 1 << 24 };
 node graph_class_loss(graph *g, node logits, node truth, node weight);
+/* A loss that the caller computes from x (model/net/clip_loss.h): after plan_forward() the caller
+ * writes the gradient of its loss by x to the input `gradient`, of the shape of x, and then calls
+ * plan_backward(). The value of this op is the sum of x * gradient. */
+node graph_gradient_loss(graph *g, node x, node gradient);
 
 /* The shape of a node with batch 1. */
 void graph_shape(const graph *g, node x, int64_t shape[4]);

@@ -66,6 +66,15 @@ typedef struct attention_shape {
     tensor_type type;                       /* of qkv, y and their gradients */
 } attention_shape;
 
+/* Queries of one sequence attend to keys of another: q is [batch, queries, heads, d], kv [batch,
+ * keys, 2, heads, d] (keys, then values), mask [batch, keys] f32; a key with mask 0 does not exist.
+ * d = channels / heads. */
+typedef struct cross_shape {
+    int64_t batch, queries, keys, channels, heads;
+    tensor_type type;    /* of q, y and their gradients */
+    tensor_type kv_type; /* of kv and its gradient */
+} cross_shape;
+
 typedef struct kernels {
     const char *name;
     bool bf16; /* supports bf16 at a gain where the processor has it */
@@ -125,6 +134,17 @@ typedef struct kernels {
     /* dqkv overwritten. */
     status (*attention_backward)(const attention_shape *s, const void *qkv, const void *y,
                                  const float *logsum, const void *dy, void *dqkv, void *scratch);
+
+    /* y [batch, queries, channels] = softmax(q k^T / sqrt(d)) v per head over the keys that exist;
+     * 0 if there is none. Returns logsum [batch, heads, queries] as above, without meaning where y
+     * is 0 for want of keys. */
+    int64_t (*cross_scratch)(const cross_shape *s); /* bytes, enough for both directions */
+    status (*cross_forward)(const cross_shape *s, const void *q, const void *kv, const float *mask,
+                            void *y, float *logsum, void *scratch);
+    /* dq and dkv overwritten; either may be NULL. */
+    status (*cross_backward)(const cross_shape *s, const void *q, const void *kv, const float *mask,
+                             const void *y, const float *logsum, const void *dy, void *dq,
+                             void *dkv, void *scratch);
 
     /* y = x * sigmoid(x); dx = dy * dsilu(x)/dx (overwrites). */
     void (*silu_forward)(const float *x, float *y, int64_t n);

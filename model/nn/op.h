@@ -23,7 +23,7 @@ typedef struct op_kind op_kind;
 /* What distinguishes two ops of one kind; each kind uses the members it needs. */
 typedef struct op_settings {
     int kernel, stride;
-    int64_t groups, heads;
+    int64_t groups, heads, rows;
     bool silu;
     double probability, scale;
     loss_kind loss;

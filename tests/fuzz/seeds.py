@@ -4,7 +4,7 @@
 usage: seeds.py CTAUG SHARED DIR
 
 Writes DIR/TARGET/FILE and the dictionary DIR/TARGET.dict for the targets ct, seg, rtstruct,
-nifti and study, and for seg_grid and nifti_grid, which have the seeds of seg and nifti. They come
+nifti, study and csv, and for seg_grid and nifti_grid, which have the seeds of seg and nifti. They come
 from a phantom that CTAUG writes, from the writers in tests/data, and, where the folder SHARED is
 there, from its archives."""
 import os
@@ -119,6 +119,14 @@ def studies(ctaug, out):
     dictionary(out, {word.encode() for word in words})
 
 
+def tables(ctaug, out):
+    """Fields with and without quotes, line ends of both kinds, a byte order mark."""
+    del ctaug
+    (out / "plain.csv").write_bytes(b"pseudonym,text\na1,liver\n")
+    (out / "quoted.csv").write_bytes(b'\xef\xbb\xbfa,"b, c"\r\n"d ""e""","two\r\nlines"\r\n')
+    dictionary(out, {b'"', b'""', b",", b"\r\n", b'","', b"\xef\xbb\xbf"})
+
+
 def dictionary(out, words):
     """What libFuzzer inserts now and then."""
     lines = ('"%s"\n' % "".join("\\x%02X" % byte for byte in word) for word in sorted(words))
@@ -173,7 +181,7 @@ def main():
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     warnings.simplefilter("ignore")  # of files that are spoilt on purpose
     for target, make in (("ct", cts), ("seg", segs), ("rtstruct", rtstructs), ("nifti", niftis),
-                         ("study", studies)):
+                         ("study", studies), ("csv", tables)):
         (out / target).mkdir(parents=True)
         make(ctaug, out / target)
         if target in KINDS.values():

@@ -1,17 +1,20 @@
 """Makes tests/golden/unet.txt: results of PyTorch for a small U-Net whose weights follow from a
-formula.
+formula; with the word text tests/golden/unet_text.txt, those of one that attends to a text.
 
-Usage: unet.py > unet.txt (Debian's python3-torch; needed only to make the file again)
+Usage: unet.py [text] > unet.txt (Debian's python3-torch; needed only to make the files again)
 
 The network is implemented independently, from the papers that model/net/unet.c names, on a
-dictionary of tensors with the parameter names of that file. tests/test_unet.c repeats the formulas.
+dictionary of tensors with the parameter names of that file; attention to a text by
+multi_head_attention_forward. tests/torch_case.h repeats the formulas.
 """
 import math
+import sys
 
 import torch
 import torch.nn.functional as F
 
 BASE, MULT, BLOCKS, ATTENTION, SIZE, HEAD, GROUPS = 32, (1, 2), 1, (4,), 8, 32, 8
+TOKENS, WIDTH = 5, 6
 params = {}
 
 
@@ -69,12 +72,33 @@ def attention(name, x):
     return x + conv(f"{name}.o", y, c, 1)
 
 
-def stage(name, x, e, out):
+def text_attention(name, x, text, pads):
+    """text [batch, tokens, WIDTH]; pads [batch, tokens] is true where there is no token."""
+    b, c, h, w = x.shape
+    q = param(f"{name}.q.weight", c, c, 1, 1)[:, :, 0, 0]
+    k, v = param(f"{name}.kv.weight", 2 * c, WIDTH, 1, 1)[:, :, 0, 0].chunk(2)
+    bias = torch.cat([param(f"{name}.q.bias", c), param(f"{name}.kv.bias", 2 * c)])
+    y = F.multi_head_attention_forward(
+        norm(f"{name}.n", x).reshape(b, c, h * w).permute(2, 0, 1), text.transpose(0, 1),
+        text.transpose(0, 1), c, max(1, c // HEAD), None, bias, None, None, False, 0.0,
+        param(f"{name}.o.weight", c, c, 1, 1)[:, :, 0, 0], param(f"{name}.o.bias", c),
+        key_padding_mask=pads, need_weights=False, use_separate_proj_weight=True, q_proj_weight=q,
+        k_proj_weight=k, v_proj_weight=v)[0]
+    return x + y.permute(1, 2, 0).reshape(b, c, h, w)
+
+
+def attentions(name, text_name, x, condition):
+    x = attention(name, x)
+    return text_attention(text_name, x, *condition) if condition else x
+
+
+def stage(name, x, e, out, condition):
     x = residual(f"{name}.0", x, e, out)
-    return attention(f"{name}.1", x) if x.shape[2] in ATTENTION else x
+    return attentions(f"{name}.1", f"{name}.2", x, condition) if x.shape[2] in ATTENTION else x
 
 
-def unet(x, t):
+def unet(x, t, condition=None):
+    """condition: states of a text and its pads."""
     rate = torch.exp(-math.log(10000) * torch.arange(BASE // 2).float() / (BASE // 2))
     angle = t.float()[:, None] * rate[None]
     e = linear("t.0", torch.cat([angle.cos(), angle.sin()], 1), 4 * BASE)
@@ -83,17 +107,18 @@ def unet(x, t):
     skips, down, up = [h], 0, 0
     for level, mult in enumerate(MULT):
         for _ in range(BLOCKS):
-            h = stage(f"down.{down}", h, e, BASE * mult)
+            h = stage(f"down.{down}", h, e, BASE * mult, condition)
             skips.append(h)
             down += 1
         if level + 1 < len(MULT):
             h = conv(f"down.{down}.0", h, BASE * mult, 3, 2)
             skips.append(h)
             down += 1
-    h = residual("m2", attention("ma", residual("m1", h, e, h.shape[1])), e, h.shape[1])
+    h = attentions("ma", "mt", residual("m1", h, e, h.shape[1]), condition)
+    h = residual("m2", h, e, h.shape[1])
     for level in reversed(range(len(MULT))):
         for _ in range(BLOCKS + 1):
-            h = stage(f"up.{up}", torch.cat([h, skips.pop()], 1), e, BASE * MULT[level])
+            h = stage(f"up.{up}", torch.cat([h, skips.pop()], 1), e, BASE * MULT[level], condition)
             up += 1
         if level:
             h = conv(f"up.{up}.0", F.interpolate(h, scale_factor=2.0), h.shape[1], 3)
@@ -104,7 +129,9 @@ def unet(x, t):
 def main():
     x = wave(2 * SIZE * SIZE, 0.1, 0.9).reshape(2, 1, SIZE, SIZE).float()
     target = wave(2 * SIZE * SIZE, 0.4, 1.7).reshape(2, 1, SIZE, SIZE).float()
-    y = unet(x, torch.tensor([3, 701]))
+    text = wave(2 * TOKENS * WIDTH, 0.7, 1.3).reshape(2, TOKENS, WIDTH).float()
+    pads = torch.arange(TOKENS)[None] >= torch.tensor([[TOKENS], [3]])
+    y = unet(x, torch.tensor([3, 701]), (text, pads) if sys.argv[1:] == ["text"] else None)
     loss = F.mse_loss(y, target)
     loss.backward()
     print("loss %.9e" % loss.item())

@@ -1,6 +1,6 @@
 /* Attention, as kernels.h describes it: the implementation of the two fast engines
- * (attention_fast.c), which calls the engine's matrix product, and that of the reference engine
- * (attention_ref.c). */
+ * (attention_fast.c, attention_cross.c), which calls the engine's matrix product, and that of the
+ * reference engine (attention_ref.c, attention_cross_ref.c). */
 #ifndef CTAUG_MODEL_NN_KERNELS_ATTENTION_H
 #define CTAUG_MODEL_NN_KERNELS_ATTENTION_H
 
@@ -24,5 +24,19 @@ status attention_ref_forward(const attention_shape *s, const void *qkv, void *y,
                              void *scratch);
 status attention_ref_backward(const attention_shape *s, const void *qkv, const void *y,
                               const float *logsum, const void *dy, void *dqkv, void *scratch);
+
+int64_t cross_fast_scratch(const cross_shape *s);
+status cross_fast_forward(product multiply, const cross_shape *s, const void *q, const void *kv,
+                          const float *mask, void *y, float *logsum, void *scratch);
+status cross_fast_backward(product multiply, const cross_shape *s, const void *q, const void *kv,
+                           const float *mask, const void *y, const float *logsum, const void *dy,
+                           void *dq, void *dkv, void *scratch);
+
+int64_t cross_ref_scratch(const cross_shape *s);
+status cross_ref_forward(const cross_shape *s, const void *q, const void *kv, const float *mask,
+                         void *y, float *logsum, void *scratch);
+status cross_ref_backward(const cross_shape *s, const void *q, const void *kv, const float *mask,
+                          const void *y, const float *logsum, const void *dy, void *dq, void *dkv,
+                          void *scratch);
 
 #endif

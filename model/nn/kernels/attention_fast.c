@@ -8,14 +8,7 @@
 #include <omp.h>
 #include <stdio.h>
 
-/* The first error of a parallel loop. Messages are per thread: the one of the thread that failed is
- * copied for the calling thread. */
-typedef struct fault {
-    status code;
-    char message[256];
-} fault;
-
-static void fault_keep(fault *f, status st) {
+void head_fault_keep(head_fault *f, status st) {
     if (st == ST_OK) return;
 #pragma omp critical(attention_fault)
     if (f->code == ST_OK) {
@@ -24,7 +17,7 @@ static void fault_keep(fault *f, status st) {
     }
 }
 
-static status fault_status(const fault *f) {
+status head_fault_status(const head_fault *f) {
     return f->code == ST_OK ? ST_OK : status_fail(f->code, "attention: %s", f->message);
 }
 
@@ -48,43 +41,44 @@ static head head_of(product multiply, const attention_shape *s, void *scratch) {
                   .tokens = s->tokens,
                   .width = width,
                   .channels = s->channels,
+                  .keys = s->tokens,
                   .scale = (float)(1 / sqrt((double)width)),
                   .scratch = (char *)scratch + omp_get_thread_num() * thread_scratch(s)};
 }
 
 status attention_fast_forward(product multiply, const attention_shape *s, const void *qkv, void *y,
                               float *logsum, void *scratch) {
-    fault f = {.code = ST_OK};
+    head_fault f = {.code = ST_OK};
 #pragma omp parallel for collapse(2) schedule(static)
     for (int64_t b = 0; b < s->batch; b++) {
         for (int64_t h = 0; h < s->heads; h++) {
             head a = head_of(multiply, s, scratch);
             int64_t at = b * s->tokens * s->channels;
-            fault_keep(&f, head_kernels_here()->forward(
-                               &a, activation_at(s->type, qkv, 3 * at + h * a.width),
-                               activation_at(s->type, y, at + h * a.width),
-                               logsum + (b * s->heads + h) * s->tokens));
+            head_fault_keep(&f, head_kernels_here()->forward(
+                                    &a, activation_at(s->type, qkv, 3 * at + h * a.width),
+                                    activation_at(s->type, y, at + h * a.width),
+                                    logsum + (b * s->heads + h) * s->tokens));
         }
     }
-    return fault_status(&f);
+    return head_fault_status(&f);
 }
 
 status attention_fast_backward(product multiply, const attention_shape *s, const void *qkv,
                                const void *y, const float *logsum, const void *dy, void *dqkv,
                                void *scratch) {
-    fault f = {.code = ST_OK};
+    head_fault f = {.code = ST_OK};
 #pragma omp parallel for collapse(2) schedule(static)
     for (int64_t b = 0; b < s->batch; b++) {
         for (int64_t h = 0; h < s->heads; h++) {
             head a = head_of(multiply, s, scratch);
             int64_t at = b * s->tokens * s->channels, y_at = at + h * a.width;
             int64_t qkv_at = 3 * at + h * a.width;
-            fault_keep(&f, head_kernels_here()->backward(&a, activation_at(s->type, qkv, qkv_at),
-                                                         activation_at(s->type, y, y_at),
-                                                         logsum + (b * s->heads + h) * s->tokens,
-                                                         activation_at(s->type, dy, y_at),
-                                                         activation_at(s->type, dqkv, qkv_at)));
+            head_fault_keep(
+                &f, head_kernels_here()->backward(
+                        &a, activation_at(s->type, qkv, qkv_at), activation_at(s->type, y, y_at),
+                        logsum + (b * s->heads + h) * s->tokens, activation_at(s->type, dy, y_at),
+                        activation_at(s->type, dqkv, qkv_at)));
         }
     }
-    return fault_status(&f);
+    return head_fault_status(&f);
 }

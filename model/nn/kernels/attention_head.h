@@ -14,6 +14,7 @@ typedef struct head {
     tensor_type type;                /* of the activations */
     bool tiles;                      /* bf16 is multiplied with AMX tiles (amx.h) */
     int64_t tokens, width, channels; /* width: elements of a row of q, k or v */
+    int64_t keys;                    /* of attention_plain.c; in self-attention `tokens` */
     float scale;                     /* 1 / sqrt(width) */
     void *scratch;                   /* of this thread */
 } head;
@@ -30,5 +31,43 @@ typedef struct head_kernels {
 } head_kernels;
 
 extern const head_kernels head_plain, head_avx512, head_amx;
+
+/* What attention_plain.c offers to attention_cross.c. Its scratch of a head holds these matrices in
+ * f32, those of the queries [tokens, width], then those of the keys [keys, width]. */
+typedef enum attention_parts {
+    PART_Q,
+    PART_Y,
+    PART_DY,
+    PART_DQ,
+    PART_K,
+    PART_V,
+    PART_DK,
+    PART_DV,
+    PARTS
+} attention_parts;
+
+float *attention_part(const head *a, attention_parts which);
+int64_t attention_parts_bytes(int64_t tokens, int64_t keys, int64_t width);
+
+/* Y and logsum from Q, K and V; at least one key. */
+status attention_tiles_forward(const head *a, float *logsum);
+/* DQ, DK and DV from Q, K, V, Y and DY. */
+status attention_tiles_backward(const head *a, const float *logsum);
+
+/* Rows of an activation, `stride` elements apart, to dense rows, and back. */
+void attention_gather(tensor_type type, const void *x, int64_t rows, int64_t width, int64_t stride,
+                      float *out);
+void attention_scatter(tensor_type type, const float *in, int64_t rows, int64_t width,
+                       int64_t stride, void *x);
+
+/* The first error of a parallel loop over heads. Messages are per thread: the one of the thread
+ * that failed is copied for the calling thread. */
+typedef struct head_fault {
+    status code;
+    char message[256];
+} head_fault;
+
+void head_fault_keep(head_fault *f, status st);
+status head_fault_status(const head_fault *f);
 
 #endif

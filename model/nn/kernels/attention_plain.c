@@ -71,7 +71,7 @@ CLONED(void, score_gradient_tile,
 }
 
 /* out [tokens, width] = rows of an activation that are `stride` elements apart. */
-CLONED(void, gather,
+CLONED(void, gather_rows,
        (tensor_type type, const void *x, int64_t tokens, int64_t width, int64_t stride,
         float *restrict out),
        (type, x, tokens, width, stride, out)) {
@@ -80,8 +80,8 @@ CLONED(void, gather,
             out[t * width + e] = activation_read(type, x, t * stride + e);
 }
 
-/* The reverse of gather. */
-CLONED(void, scatter,
+/* The reverse of gather_rows. */
+CLONED(void, scatter_rows,
        (tensor_type type, const float *restrict in, int64_t tokens, int64_t width, int64_t stride,
         void *x),
        (type, in, tokens, width, stride, x)) {
@@ -90,24 +90,29 @@ CLONED(void, scatter,
             activation_write(type, x, t * stride + e, in[t * width + e]);
 }
 
-/* Scratch holds these, each [tokens, width], and two tiles [QUERIES, KEYS]. */
-enum { Q, K, V, Y, DY, DQ, DK, DV, PARTS };
-
-static float *part(const head *a, int which) {
-    return (float *)a->scratch + which * a->tokens * a->width;
+float *attention_part(const head *a, attention_parts which) {
+    const int64_t rows =
+        which < PART_K ? which * a->tokens : PART_K * a->tokens + (which - PART_K) * a->keys;
+    return (float *)a->scratch + rows * a->width;
 }
 
-static float *tile(const head *a, int which) { return part(a, PARTS) + which * QUERIES * KEYS; }
-
-static int64_t plain_scratch(int64_t tokens, int64_t width, tensor_type type) {
-    (void)type;
-    return (PARTS * tokens * width + 2 * QUERIES * KEYS) * (int64_t)sizeof(float);
+static float *tile(const head *a, int which) {
+    return attention_part(a, PARTS) + which * QUERIES * KEYS;
 }
 
-static void gather_head(const head *a, const void *q) {
-    for (int i = 0; i < 3; i++)
-        gather(a->type, activation_at(a->type, q, i * a->channels), a->tokens, a->width,
-               3 * a->channels, part(a, Q + i));
+int64_t attention_parts_bytes(int64_t tokens, int64_t keys, int64_t width) {
+    const int64_t floats = PART_K * tokens * width + (PARTS - PART_K) * keys * width;
+    return (floats + 2 * QUERIES * KEYS) * (int64_t)sizeof(float);
+}
+
+void attention_gather(tensor_type type, const void *x, int64_t rows, int64_t width, int64_t stride,
+                      float *out) {
+    gather_rows(type, x, rows, width, stride, out);
+}
+
+void attention_scatter(tensor_type type, const float *in, int64_t rows, int64_t width,
+                       int64_t stride, void *x) {
+    scatter_rows(type, in, rows, width, stride, x);
 }
 
 /* Computes y and logsum of queries [first, first + QUERIES). */
@@ -115,17 +120,17 @@ static status tile_forward(const head *a, int64_t first, float *logsum) {
     status st = ST_OK;
     const int64_t d = a->width;
     float max[QUERIES], sum[QUERIES] = {0}, rescale[QUERIES];
-    float *score = tile(a, 0), *out = part(a, Y) + first * d;
+    float *score = tile(a, 0), *out = attention_part(a, PART_Y) + first * d;
     int64_t rows = min_i64(QUERIES, a->tokens - first);
     for (int64_t r = 0; r < rows; r++) max[r] = -INFINITY;
-    for (int64_t j = 0; j < a->tokens; j += KEYS) {
-        int64_t keys = min_i64(KEYS, a->tokens - j);
-        TRY(a->multiply(false, true, rows, keys, d, a->scale, part(a, Q) + first * d, d,
-                        part(a, K) + j * d, d, 0, score, KEYS));
+    for (int64_t j = 0; j < a->keys; j += KEYS) {
+        int64_t keys = min_i64(KEYS, a->keys - j);
+        TRY(a->multiply(false, true, rows, keys, d, a->scale, attention_part(a, PART_Q) + first * d,
+                        d, attention_part(a, PART_K) + j * d, d, 0, score, KEYS));
         softmax_tile(score, rows, keys, max, sum, rescale);
         if (j > 0) scale_rows(out, rows, d, rescale);
-        TRY(a->multiply(false, false, rows, d, keys, 1, score, KEYS, part(a, V) + j * d, d, j > 0,
-                        out, d));
+        TRY(a->multiply(false, false, rows, d, keys, 1, score, KEYS,
+                        attention_part(a, PART_V) + j * d, d, j > 0, out, d));
     }
     for (int64_t r = 0; r < rows; r++) {
         logsum[first + r] = max[r] + logf(sum[r]);
@@ -136,12 +141,10 @@ done:
     return st;
 }
 
-static status plain_forward(const head *a, const void *q, void *y, float *logsum) {
+status attention_tiles_forward(const head *a, float *logsum) {
     status st = ST_OK;
-    gather_head(a, q);
     for (int64_t first = 0; first < a->tokens; first += QUERIES)
         TRY(tile_forward(a, first, logsum));
-    scatter(a->type, part(a, Y), a->tokens, a->width, a->channels, y);
 done:
     return st;
 }
@@ -153,40 +156,72 @@ static status tile_backward(const head *a, int64_t first, const float *logsum) {
     const int64_t d = a->width;
     float *p = tile(a, 0), *ds = tile(a, 1), inner[QUERIES] = {0};
     int64_t rows = min_i64(QUERIES, a->tokens - first);
-    const float *q = part(a, Q) + first * d, *y = part(a, Y) + first * d;
-    const float *dy = part(a, DY) + first * d;
+    const float *q = attention_part(a, PART_Q) + first * d,
+                *y = attention_part(a, PART_Y) + first * d;
+    const float *dy = attention_part(a, PART_DY) + first * d;
     for (int64_t r = 0; r < rows; r++)
         for (int64_t e = 0; e < d; e++) inner[r] += dy[r * d + e] * y[r * d + e];
-    for (int64_t j = 0; j < a->tokens; j += KEYS) {
-        int64_t keys = min_i64(KEYS, a->tokens - j), at = j * d;
-        TRY(a->multiply(false, true, rows, keys, d, a->scale, q, d, part(a, K) + at, d, 0, p,
-                        KEYS));
+    for (int64_t j = 0; j < a->keys; j += KEYS) {
+        int64_t keys = min_i64(KEYS, a->keys - j), at = j * d;
+        TRY(a->multiply(false, true, rows, keys, d, a->scale, q, d, attention_part(a, PART_K) + at,
+                        d, 0, p, KEYS));
         probability_tile(p, rows, keys, logsum + first);
-        TRY(a->multiply(true, false, keys, d, rows, 1, p, KEYS, dy, d, first > 0, part(a, DV) + at,
-                        d));
-        TRY(a->multiply(false, true, rows, keys, d, 1, dy, d, part(a, V) + at, d, 0, ds, KEYS));
+        TRY(a->multiply(true, false, keys, d, rows, 1, p, KEYS, dy, d, first > 0,
+                        attention_part(a, PART_DV) + at, d));
+        TRY(a->multiply(false, true, rows, keys, d, 1, dy, d, attention_part(a, PART_V) + at, d, 0,
+                        ds, KEYS));
         score_gradient_tile(p, rows, keys, inner, ds);
-        TRY(a->multiply(false, false, rows, d, keys, a->scale, ds, KEYS, part(a, K) + at, d, j > 0,
-                        part(a, DQ) + first * d, d));
+        TRY(a->multiply(false, false, rows, d, keys, a->scale, ds, KEYS,
+                        attention_part(a, PART_K) + at, d, j > 0,
+                        attention_part(a, PART_DQ) + first * d, d));
         TRY(a->multiply(true, false, keys, d, rows, a->scale, ds, KEYS, q, d, first > 0,
-                        part(a, DK) + at, d));
+                        attention_part(a, PART_DK) + at, d));
     }
 done:
     return st;
 }
 
-static status plain_backward(const head *a, const void *q, const void *y, const float *logsum,
-                             const void *dy, void *dq) {
+status attention_tiles_backward(const head *a, const float *logsum) {
     status st = ST_OK;
-    gather_head(a, q);
-    gather(a->type, y, a->tokens, a->width, a->channels, part(a, Y));
-    gather(a->type, dy, a->tokens, a->width, a->channels, part(a, DY));
     for (int64_t first = 0; first < a->tokens; first += QUERIES)
         TRY(tile_backward(a, first, logsum));
-    for (int i = 0; i < 3; i++)
-        scatter(a->type, part(a, DQ + i), a->tokens, a->width, 3 * a->channels,
-                activation_at(a->type, dq, i * a->channels));
 done:
+    return st;
+}
+
+/* ---- self-attention: queries, keys and values are interleaved in one activation ---- */
+
+static int64_t plain_scratch(int64_t tokens, int64_t width, tensor_type type) {
+    (void)type;
+    return attention_parts_bytes(tokens, tokens, width);
+}
+
+static const attention_parts inputs[] = {PART_Q, PART_K, PART_V};
+static const attention_parts gradients[] = {PART_DQ, PART_DK, PART_DV};
+
+static void gather_head(const head *a, const void *q) {
+    for (int i = 0; i < 3; i++)
+        gather_rows(a->type, activation_at(a->type, q, i * a->channels), a->tokens, a->width,
+                    3 * a->channels, attention_part(a, inputs[i]));
+}
+
+static status plain_forward(const head *a, const void *q, void *y, float *logsum) {
+    gather_head(a, q);
+    status st = attention_tiles_forward(a, logsum);
+    if (st == ST_OK)
+        scatter_rows(a->type, attention_part(a, PART_Y), a->tokens, a->width, a->channels, y);
+    return st;
+}
+
+static status plain_backward(const head *a, const void *q, const void *y, const float *logsum,
+                             const void *dy, void *dq) {
+    gather_head(a, q);
+    gather_rows(a->type, y, a->tokens, a->width, a->channels, attention_part(a, PART_Y));
+    gather_rows(a->type, dy, a->tokens, a->width, a->channels, attention_part(a, PART_DY));
+    status st = attention_tiles_backward(a, logsum);
+    for (int i = 0; st == ST_OK && i < 3; i++)
+        scatter_rows(a->type, attention_part(a, gradients[i]), a->tokens, a->width, 3 * a->channels,
+                     activation_at(a->type, dq, i * a->channels));
     return st;
 }
 

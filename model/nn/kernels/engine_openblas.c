@@ -255,6 +255,17 @@ static status blas_attention_backward(const attention_shape *s, const void *qkv,
     return attention_fast_backward(multiply, s, qkv, y, logsum, dy, dqkv, scratch);
 }
 
+static status blas_cross_forward(const cross_shape *s, const void *q, const void *kv,
+                                 const float *mask, void *y, float *logsum, void *scratch) {
+    return cross_fast_forward(multiply, s, q, kv, mask, y, logsum, scratch);
+}
+
+static status blas_cross_backward(const cross_shape *s, const void *q, const void *kv,
+                                  const float *mask, const void *y, const float *logsum,
+                                  const void *dy, void *dq, void *dkv, void *scratch) {
+    return cross_fast_backward(multiply, s, q, kv, mask, y, logsum, dy, dq, dkv, scratch);
+}
+
 const char *kernels_openblas_version(void) { return openblas_get_config(); }
 
 const kernels kernels_openblas = {
@@ -274,6 +285,9 @@ const kernels kernels_openblas = {
     .attention_scratch = attention_fast_scratch,
     .attention_forward = blas_attention_forward,
     .attention_backward = blas_attention_backward,
+    .cross_scratch = cross_fast_scratch,
+    .cross_forward = blas_cross_forward,
+    .cross_backward = blas_cross_backward,
     .silu_forward = silu_fast_forward,
     .silu_backward = silu_fast_backward,
 };

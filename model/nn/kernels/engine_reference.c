@@ -199,6 +199,9 @@ const kernels kernels_reference = {
     .attention_scratch = attention_ref_scratch,
     .attention_forward = attention_ref_forward,
     .attention_backward = attention_ref_backward,
+    .cross_scratch = cross_ref_scratch,
+    .cross_forward = cross_ref_forward,
+    .cross_backward = cross_ref_backward,
     .silu_forward = silu_ref_forward,
     .silu_backward = silu_ref_backward,
 };

@@ -190,6 +190,17 @@ static status onednn_attention_backward(const attention_shape *s, const void *qk
     return attention_fast_backward(multiply, s, qkv, y, logsum, dy, dqkv, scratch);
 }
 
+static status onednn_cross_forward(const cross_shape *s, const void *q, const void *kv,
+                                   const float *mask, void *y, float *logsum, void *scratch) {
+    return cross_fast_forward(multiply, s, q, kv, mask, y, logsum, scratch);
+}
+
+static status onednn_cross_backward(const cross_shape *s, const void *q, const void *kv,
+                                    const float *mask, const void *y, const float *logsum,
+                                    const void *dy, void *dq, void *dkv, void *scratch) {
+    return cross_fast_backward(multiply, s, q, kv, mask, y, logsum, dy, dq, dkv, scratch);
+}
+
 const char *kernels_onednn_version(void) {
     static _Thread_local char text[64];
     const dnnl_version_t *v = dnnl_version();
@@ -217,6 +228,9 @@ const kernels kernels_onednn = {
     .attention_scratch = attention_fast_scratch,
     .attention_forward = onednn_attention_forward,
     .attention_backward = onednn_attention_backward,
+    .cross_scratch = cross_fast_scratch,
+    .cross_forward = onednn_cross_forward,
+    .cross_backward = onednn_cross_backward,
     .silu_forward = silu_fast_forward,
     .silu_backward = silu_fast_backward,
 };
