@@ -174,7 +174,7 @@ static int by_importance(const void *left, const void *right) {
 static status find_structures(const caption_source *s, caption_facts *out) {
     status st = ST_OK;
     tally t[LABELS_MAX] = {{0}};
-    candidate found[LABELS_MAX];
+    candidate found[LABELS_MAX] = {{0}};
     int count = 0;
     count_sides(s, t);
     for (int k = 1; k < s->labels->count; k++) {

@@ -4,9 +4,9 @@
 usage: seeds.py CTAUG SHARED DIR
 
 Writes DIR/TARGET/FILE and the dictionary DIR/TARGET.dict for the targets ct, seg, rtstruct,
-nifti, study and csv, and for seg_grid and nifti_grid, which have the seeds of seg and nifti. They come
-from a phantom that CTAUG writes, from the writers in tests/data, and, where the folder SHARED is
-there, from its archives."""
+nifti, study and csv, and for seg_grid and nifti_grid, which have the seeds of seg and nifti. They
+come from a phantom that CTAUG writes, from the writers in tests/data, and, where the folder SHARED
+is there, from its archives."""
 import os
 import pathlib
 import re
