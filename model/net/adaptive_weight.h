@@ -1,10 +1,10 @@
 /* The weight of the adversarial loss in the training of an autoencoder (Esser et al. 2021, equation
  * 7): lambda = |gradient of the reconstruction's loss| / (|gradient of the adversarial loss| +
- * 1e-4), both by the weights of the decoder's last convolution, at most `cap`. The divergence of the
- * latents has no gradient there.
+ * 1e-4), both by the weights of the decoder's last convolution, at most `cap`. The divergence of
+ * the latents has no gradient there.
  *
- * Only the last layer and the discriminator run, twice forward and twice back, from the features that
- * the whole network has had for the same samples. One weight may serve several steps.
+ * Only the last layer and the discriminator run, twice forward and twice back, from the features
+ * that the whole network has had for the same samples. One weight may serve several steps.
  */
 #ifndef CTAUG_MODEL_NET_ADAPTIVE_WEIGHT_H
 #define CTAUG_MODEL_NET_ADAPTIVE_WEIGHT_H

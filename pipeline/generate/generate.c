@@ -423,6 +423,7 @@ status generate_stage(const stage_context *stage) {
     status st = ST_OK;
     generation g = {.stage = stage, .sets = {{.held_out = false}, {.held_out = true}}};
     const int sets = stage->study->generate.held_out > 0 ? 2 : 1;
+    TRY(stage_needs_pixels(stage, "generate"));
     TRY(comm_agree(stage->comm, open_inputs(&g)));
     if (stage->study->generate.masks[0])
         TRY(own_masks_find(stage, g.stores.real, &g.split, &g.own));
