@@ -1,7 +1,8 @@
 #!/bin/bash
 # Submits the chain ingest -> referee -> train -> generate -> evaluate -> gate -> report to Slurm,
 # each stage after the success of the one before; after train with distil if the study's distil.kind
-# is not off, and with gan if generate.painters has gan.
+# is not off, and with gan if generate.painters has gan. With model.space latent the chain is ingest
+# -> autoencode.
 # Usage: jobs/submit.sh STUDY.yaml [sbatch options for every stage]
 #     jobs/submit.sh mine.yaml --ntasks=32 --cpus-per-task=8 --partition=long
 # Start it in the folder that the paths of the study are relative to. CTAUG names the program
@@ -28,8 +29,14 @@ kind=$(sed 's/#.*//' "$study" | tr '\n' '\1' |
     sed -nE $'s/.*(^|\1)distil: *(\\{[^}]*|(\1 [^\1]*)*\1 +)kind: *([a-z-]+).*/\\4/p')
 [ "${kind:-off}" = off ] || distil=distil
 
+stages=(ingest referee train $distil $gan generate evaluate gate report)
+# The stages after it do not know latents so far.
+if sed 's/#.*//' "$study" | grep -Eq '\<space: *latent\>'; then
+    stages=(ingest autoencode)
+fi
+
 ids=() after=() last=()
-for stage in ingest referee train $distil $gan generate evaluate gate report; do
+for stage in "${stages[@]}"; do
     # One rank writes the page; further ranks would only occupy processors.
     [ $stage != report ] || last=(--ntasks=1)
     # If a job is refused (a full queue, a wrong option), those submitted before are cancelled.

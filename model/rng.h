@@ -43,7 +43,10 @@ typedef enum rng_purpose {
     RNG_BOUND,      /* times and noise of the variational bound; index: test slice, step: group of
                        times */
     RNG_SHORTCUT,   /* which training samples learn self-consistency; index: group of samples */
-    RNG_CAPTION     /* wordings of captions; index: of the caption */
+    RNG_CAPTION,    /* wordings of captions; index: of the caption */
+    RNG_PATCH,      /* where a patch lies in its slice; index: sample */
+    RNG_LATENT      /* noise of latents in training; index: sample, step: 0 autoencoder, 1
+                       discriminator */
 } rng_purpose;
 
 typedef struct rng_stream {

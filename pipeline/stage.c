@@ -68,6 +68,14 @@ done:
     return st;
 }
 
+status stage_needs_pixels(const stage_context *s, const char *name) {
+    if (s->study->model.space == SPACE_PIXEL) return ST_OK;
+    return status_fail(ST_USAGE,
+                       "%s: model.space is latent, and of the stages that work on latents only "
+                       "autoencode exists so far",
+                       name);
+}
+
 void stage_log_next(const stage_context *s, const char *verb) {
     if (s->chained) return;
     log_info(s->log, "next: ctaug %s %s/study.yaml", verb, s->study->out);

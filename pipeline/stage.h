@@ -51,6 +51,10 @@ status stage_should_stop(const stage_context *s, bool *stop);
 status stage_is_current(const stage_context *s, const char *directory, const char *kind,
                         const char *fingerprint, bool *current);
 
+/* ST_USAGE, naming the stage, if model.space is latent: for stages that know pixels alone. Local.
+ */
+status stage_needs_pixels(const stage_context *s, const char *name);
+
 /* Logs the next command, `ctaug <verb> <out>/study.yaml`, unless the stage is part of `ctaug run`.
  * Local. */
 void stage_log_next(const stage_context *s, const char *verb);
@@ -61,6 +65,7 @@ status stage_path(const stage_context *s, const char *name, char out[PATH_SIZE])
 /* The stages. Each agrees on failures (comm_agree()), and logs and returns if its output is
  * current. Collective. */
 status ingest_stage(const stage_context *s);
+status autoencode_stage(const stage_context *s);
 status referee_stage(const stage_context *s);
 status train_stage(const stage_context *s);
 status distil_stage(const stage_context *s);
@@ -80,6 +85,10 @@ status train_sets_stage(const stage_context *s);
 status distil_sets_stage(const stage_context *s);
 status gan_sets_stage(const stage_context *s);
 status generate_sets_stage(const stage_context *s);
+
+/* autoencode_stage(), once for all labelled sets, which have the same training slices if labels do
+ * not count; with its costs (pipeline/stages.c). Collective. */
+status autoencode_whole_stage(const stage_context *s);
 
 /* gate_stage() for the first labelled set (pipeline/stages.c). Collective. */
 status gate_first_stage(const stage_context *s);

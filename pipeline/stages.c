@@ -27,6 +27,10 @@ static status generate_cell(const stage_context *s) {
 }
 status generate_sets_stage(const stage_context *s) { return cells_each(s, generate_cell); }
 
+status autoencode_whole_stage(const stage_context *s) {
+    return costs_run(s, "autoencode", autoencode_stage);
+}
+
 status gate_first_stage(const stage_context *s) {
     cell c;
     status st = comm_agree(s->comm, cell_open(s, cells_first(s->study), &c));
@@ -57,21 +61,23 @@ status run_stages(const stage_context *s) {
         status (*stage)(const stage_context *);
         bool of_sets; /* makes something for each labelled set: what a task runs */
     } order[] = {
-        {"ingest", ingest_stage, false},    {"referee", referee_sets_stage, true},
-        {"train", train_sets_stage, true},  {"distil", distil_sets_stage, true},
-        {"gan", gan_sets_stage, true},      {"generate", generate_sets_stage, true},
-        {"evaluate", evaluate_stage, true}, {"gate", gate_first_stage, false},
-        {"report", report_stage, false},
+        {"ingest", ingest_stage, false},         {"autoencode", autoencode_whole_stage, false},
+        {"referee", referee_sets_stage, true},   {"train", train_sets_stage, true},
+        {"distil", distil_sets_stage, true},     {"gan", gan_sets_stage, true},
+        {"generate", generate_sets_stage, true}, {"evaluate", evaluate_stage, true},
+        {"gate", gate_first_stage, false},       {"report", report_stage, false},
     };
     enum { STAGES = sizeof order / sizeof *order };
     status st = ST_OK;
     stage_context chained = *s;
     chained.chained = true;
     const bool distilled = s->study->distil.kind != DISTIL_OFF;
+    const bool latent = s->study->model.space == SPACE_LATENT;
     const bool with_gan = s->study->generate.painters >> PAINTER_GAN & 1;
     for (int i = 0; i < STAGES; i++) {
         if (order[i].stage == gan_sets_stage && !with_gan) continue;
         if (order[i].stage == distil_sets_stage && !distilled) continue;
+        if (order[i].stage == autoencode_whole_stage && !latent) continue;
         if (s->tasks > 0 && !order[i].of_sets) continue;
         log_info(s->log, "-- %s", order[i].name);
         TRY(order[i].stage(&chained));

@@ -28,9 +28,13 @@ static void equals_scipy(void **state) {
     static float a[SIZE_MAX_TESTED * SIZE_MAX_TESTED], b[SIZE_MAX_TESTED * SIZE_MAX_TESTED];
     for (size_t k = 0; k < sizeof golden_ms_ssim / sizeof *golden_ms_ssim; k++) {
         const struct golden_ms_ssim *g = &golden_ms_ssim[k];
-        double ab, ba, aa;
+        double ab, ba, aa, single;
         fill(a, g->size, 0, 1);
         fill(b, g->size, g->which, g->sign);
+        assert_int_equal(ssim(a, b, g->size, g->range, &single), ST_OK);
+        assert_true(fabs(single - g->single) < 1e-9);
+        assert_int_equal(ssim(a, a, g->size, g->range, &single), ST_OK);
+        assert_true(fabs(single - 1) < 1e-12);
         assert_int_equal(ms_ssim(a, b, g->size, g->range, &ab), ST_OK);
         assert_int_equal(ms_ssim(b, a, g->size, g->range, &ba), ST_OK);
         assert_int_equal(ms_ssim(a, a, g->size, g->range, &aa), ST_OK);
@@ -70,6 +74,8 @@ static void unusable_input(void **state) {
     assert_int_equal(ms_ssim_pairs(x, 2, 11, 1, 0, 1, value, &out), ST_INPUT);
     x[130] = INFINITY;
     assert_int_equal(ms_ssim(x, x + 11 * 11, 11, 1, &out), ST_INPUT);
+    assert_int_equal(ssim(x, x + 11 * 11, 11, 1, &out), ST_INPUT);
+    assert_int_equal(ssim(x, x, 10, 1, &out), ST_INPUT);
     assert_true(isnan(out));
     assert_int_equal(ms_ssim_pairs(x, 2, 11, 1, 3, 1, value, &out), ST_INPUT);
     assert_non_null(strstr(status_message(), "NaN"));

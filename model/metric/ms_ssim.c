@@ -96,6 +96,16 @@ static void halve(double *x, int64_t size) {
         }
 }
 
+/* Copies the images; false if a pixel is not finite. */
+static bool take_images(const float *a, const float *b, int64_t size, const workspace *w) {
+    for (int64_t i = 0; i < size * size; i++) {
+        w->a[i] = a[i];
+        w->b[i] = b[i];
+        if (!isfinite(w->a[i]) || !isfinite(w->b[i])) return false;
+    }
+    return true;
+}
+
 /* NAN if a pixel is not finite. */
 static double similarity(const float *a, const float *b, int64_t size, double range,
                          const workspace *w) {
@@ -103,11 +113,7 @@ static double similarity(const float *a, const float *b, int64_t size, double ra
     int levels = 0;
     for (; levels < LEVELS && size >> levels >= WINDOW; levels++) weights += WEIGHT[levels];
     make_window(window);
-    for (int64_t i = 0; i < size * size; i++) {
-        w->a[i] = a[i];
-        w->b[i] = b[i];
-        if (!isfinite(w->a[i]) || !isfinite(w->b[i])) return NAN;
-    }
+    if (!take_images(a, b, size, w)) return NAN;
     for (int k = 0; k < levels; k++, size /= 2) {
         double mean = level_mean(w, size, range, k == levels - 1, window);
         result *= pow(mean > 0 ? mean : 0, WEIGHT[k] / weights);
@@ -131,6 +137,22 @@ static status check(int64_t size, double range, int64_t *values) {
 
 static status not_finite(void) {
     return status_fail(ST_INPUT, "structural similarity of an image with NaN or infinity");
+}
+
+status ssim(const float *a, const float *b, int64_t size, double range, double *out) {
+    status st = ST_OK;
+    double *memory = NULL, window[WINDOW];
+    int64_t values = 0;
+    *out = NAN;
+    TRY(check(size, range, &values));
+    TRY(array_alloc(&memory, values, sizeof *memory, "structural similarity"));
+    workspace w = workspace_at(memory, size * size);
+    make_window(window);
+    if (!take_images(a, b, size, &w)) TRY(not_finite());
+    *out = level_mean(&w, size, range, true, window);
+done:
+    free(memory);
+    return st;
 }
 
 status ms_ssim(const float *a, const float *b, int64_t size, double range, double *out) {

@@ -26,6 +26,11 @@
  * finite. Local. */
 status ms_ssim(const float *a, const float *b, int64_t size, double range, double *out);
 
+/* *out: the structural similarity of one scale, the mean of l cs of the images themselves (Wang,
+ * Bovik, Sheikh & Simoncelli 2004, equation 13, with the window above). Otherwise as ms_ssim().
+ * Local. */
+status ssim(const float *a, const float *b, int64_t size, double range, double *out);
+
 /* value[pairs]: the similarity of pairs of different images of image[n][size][size]; *mean: their
  * mean. Pair i is drawn from the stream (seed, RNG_SUBSET, i, 2); a pair may occur twice. ST_INPUT
  * as above, or if n is less than 2 or pairs less than 1. Local; uses OpenMP. */

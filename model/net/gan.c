@@ -5,17 +5,19 @@
 
 static node generator(graph *g, const unet_config *c) { return graph_tanh(g, unet_build(g, c)); }
 
-/* Scores [size / 8, size / 8, 1]. The first level has twice the channels of the U-Net's. */
-static node discriminator(graph *g, const unet_config *c, node image) {
-    int64_t channels = 2 * c->base;
-    node labels = graph_input(g, "labels", TYPE_F32, c->size, c->size, c->labels);
-    graph_block(g);
-    node h = graph_concat(g, image, labels);
-    h = graph_leaky_relu(g, graph_conv_spectral(g, "d.0", h, channels, 3, 2));
+node gan_discriminator(graph *g, node image, int64_t channels) {
+    node h = graph_leaky_relu(g, graph_conv_spectral(g, "d.0", image, channels, 3, 2));
     h = graph_leaky_relu(g, graph_conv_spectral(g, "d.1", h, 2 * channels, 3, 2));
     h = graph_leaky_relu(g, graph_conv_spectral(g, "d.2", h, 4 * channels, 3, 2));
     h = graph_leaky_relu(g, graph_conv_spectral(g, "d.3", h, 4 * channels, 3, 1));
     return graph_conv_spectral(g, "d.4", h, 1, 3, 1);
+}
+
+/* The first level has twice the channels of the U-Net's. */
+static node discriminator(graph *g, const unet_config *c, node image) {
+    node labels = graph_input(g, "labels", TYPE_F32, c->size, c->size, c->labels);
+    graph_block(g);
+    return gan_discriminator(g, graph_concat(g, image, labels), 2 * c->base);
 }
 
 static node weight_input(graph *g) { return graph_input(g, "weight", TYPE_F32, 1, 1, 1); }

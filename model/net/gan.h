@@ -35,6 +35,10 @@ status gan_describe_training(const unet_config *c, gan_graph *out);
  * [size, size, labels], sign [1,1,1] (1: real, -1: generated), weight [1,1,1]. */
 status gan_describe_discriminator(const unet_config *c, gan_graph *out);
 
+/* The layers of the discriminator, d.0 to d.4: from image [h, w, any], with c = channels, to scores
+ * [h / 8, w / 8, 1], rounded up at each stride. Errors are reported by graph_check(). */
+node gan_discriminator(graph *g, node image, int64_t channels);
+
 /* Also after a failure. All are Local. */
 void gan_graph_free(gan_graph *graph);
 

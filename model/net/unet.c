@@ -2,11 +2,12 @@
  * with (down.3.0.c1 ...), so that parameters can be copied by name. */
 #include "model/net/unet.h"
 
+#include "model/net/blocks.h"
+
 #include <stdio.h>
 #include <string.h>
 
-/* Groups of a group norm, skip connections at most, bytes of a layer's name. */
-enum { GROUPS = 8, SKIPS_MAX = 64, NAME = 64 };
+enum { SKIPS_MAX = 64 }; /* skip connections at most */
 
 static const struct {
     const char *name;
@@ -43,19 +44,14 @@ typedef struct builder {
     node text, text_mask; /* NODE_NONE: no text */
 } builder;
 
-/* Writes "<prefix>.<layer>" to a buffer of NAME bytes and returns it. */
-static const char *name_in(char out[NAME], const char *prefix, const char *layer) {
-    snprintf(out, NAME, "%s.%s", prefix, layer);
-    return out;
-}
-
 /* The embedding of the input `name`. Its values 0..1 are scaled to 0..1000, the range of diffusion
  * times, so that the same frequencies resolve them. */
 static node embed_share(graph *g, const unet_config *c, const char *name) {
-    char full[NAME];
+    char full[LAYER_NAME];
     node p = graph_sinusoid(g, graph_input(g, name, TYPE_F32, 1, 1, 1), c->base, 1000.0);
-    p = graph_linear(g, name_in(full, name, "0"), p, 4 * c->base, INIT_UNIFORM);
-    return graph_linear(g, name_in(full, name, "2"), graph_silu(g, p), 4 * c->base, INIT_UNIFORM);
+    p = graph_linear(g, layer_name(full, name, "0"), p, 4 * c->base, INIT_UNIFORM);
+    return graph_linear(g, layer_name(full, name, "2"), graph_silu(g, p), 4 * c->base,
+                        INIT_UNIFORM);
 }
 
 /* The embedding of the time and of the conditions of a slice: one vector of 4 * base values. */
@@ -73,61 +69,10 @@ static node embed(graph *g, const unet_config *c) {
     return graph_silu(g, e);
 }
 
-/* A residual block: norm, SiLU, conv; norm with scale-shift by the embedding, SiLU, dropout, conv;
- * the skip connection is added. */
-static node residual_block(const builder *b, const char *name, node x, int64_t out) {
-    graph *g = b->g;
-    int64_t shape[4];
-    char full[NAME];
-    graph_shape(g, x, shape);
-    /* The skip is described first, so that its gradient is computed last, when the memory-intensive
-     * part of the block's backward pass is finished. */
-    node skip = x;
-    if (shape[3] != out)
-        skip = graph_conv(g, name_in(full, name, "sk"), x, out, 1, 1, INIT_UNIFORM);
-    node h = graph_norm(g, name_in(full, name, "n1"), x, GROUPS, NODE_NONE, true);
-    h = graph_conv(g, name_in(full, name, "c1"), h, out, 3, 1, INIT_UNIFORM);
-    node scale_shift =
-        graph_linear(g, name_in(full, name, "e"), b->embedding, 2 * out, INIT_UNIFORM);
-    h = graph_norm(g, name_in(full, name, "n2"), h, GROUPS, scale_shift, true);
-    if (b->c->dropout > 0) h = graph_dropout(g, h, b->c->dropout);
-    h = graph_conv(g, name_in(full, name, "c2"), h, out, 3, 1, INIT_ZERO);
-    return graph_add(g, skip, h);
-}
-
-static int64_t heads_of(const builder *b, int64_t channels) {
-    return channels / b->c->head > 0 ? channels / b->c->head : 1;
-}
-
-/* Group norm, multi-head self-attention over the pixels; the input is added. */
-static node attention_block(const builder *b, const char *name, node x) {
-    graph *g = b->g;
-    int64_t shape[4];
-    char full[NAME];
-    graph_shape(g, x, shape);
-    int64_t channels = shape[3];
-    node h = graph_norm(g, name_in(full, name, "n"), x, GROUPS, NODE_NONE, false);
-    h = graph_conv(g, name_in(full, name, "qkv"), h, 3 * channels, 1, 1, INIT_UNIFORM);
-    h = graph_attention(g, h, heads_of(b, channels));
-    h = graph_conv(g, name_in(full, name, "o"), h, channels, 1, 1, INIT_ZERO);
-    return graph_add(g, x, h);
-}
-
-/* Group norm, multi-head attention of the pixels to the tokens of the text; the input is added.
- * Without text it is x. */
+/* Attention to the text behind the self-attention `name`; without text x as it is. */
 static node text_block(const builder *b, const char *name, node x) {
-    graph *g = b->g;
-    int64_t shape[4];
-    char full[NAME];
     if (b->text == NODE_NONE) return x;
-    graph_shape(g, x, shape);
-    int64_t channels = shape[3];
-    node h = graph_norm(g, name_in(full, name, "n"), x, GROUPS, NODE_NONE, false);
-    node q = graph_conv(g, name_in(full, name, "q"), h, channels, 1, 1, INIT_UNIFORM);
-    node kv = graph_conv(g, name_in(full, name, "kv"), b->text, 2 * channels, 1, 1, INIT_UNIFORM);
-    h = graph_cross_attention(g, q, kv, b->text_mask, heads_of(b, channels));
-    h = graph_conv(g, name_in(full, name, "o"), h, channels, 1, 1, INIT_ZERO);
-    return graph_add(g, x, h);
+    return cross_attention_block(b->g, name, x, b->text, b->text_mask, b->c->head);
 }
 
 /* Whether there is attention at the resolution of x. */
@@ -142,12 +87,12 @@ static bool has_attention(const unet_config *c, node x, const graph *g) {
 /* Block `index` of a side ("down", "up"): a residual block, with attention to itself and to the
  * text behind it where the configuration has it at this resolution. */
 static node stage(const builder *b, const char *side, int index, node x, int64_t out) {
-    char name[NAME / 2];
+    char name[LAYER_NAME / 2];
     snprintf(name, sizeof name, "%s.%d.0", side, index);
-    x = residual_block(b, name, x, out);
+    x = residual_block(b->g, name, x, out, b->embedding, b->c->dropout);
     if (!has_attention(b->c, x, b->g)) return x;
     snprintf(name, sizeof name, "%s.%d.1", side, index);
-    x = attention_block(b, name, x);
+    x = attention_block(b->g, name, x, b->c->head);
     snprintf(name, sizeof name, "%s.%d.2", side, index);
     return text_block(b, name, x);
 }
@@ -156,7 +101,7 @@ static node stage(const builder *b, const char *side, int index, node x, int64_t
  * the way up. */
 static node resample(const builder *b, const char *side, int index, node x, int64_t channels,
                      int stride) {
-    char name[NAME / 2];
+    char name[LAYER_NAME / 2];
     snprintf(name, sizeof name, "%s.%d.0", side, index);
     return graph_conv(b->g, name, x, channels, 3, stride, INIT_UNIFORM);
 }
@@ -184,11 +129,11 @@ node unet_build(graph *g, const unet_config *c) {
     }
     int64_t deepest = c->base * c->mult[c->levels - 1];
     graph_block(g);
-    h = residual_block(&b, "m1", h, deepest);
-    h = attention_block(&b, "ma", h);
+    h = residual_block(g, "m1", h, deepest, b.embedding, c->dropout);
+    h = attention_block(g, "ma", h, c->head);
     h = text_block(&b, "mt", h);
     graph_block(g);
-    h = residual_block(&b, "m2", h, deepest);
+    h = residual_block(g, "m2", h, deepest, b.embedding, c->dropout);
     for (int level = c->levels - 1; level >= 0; level--) {
         int64_t channels = c->base * c->mult[level];
         for (int i = 0; i <= c->blocks; i++) {
@@ -198,6 +143,6 @@ node unet_build(graph *g, const unet_config *c) {
         graph_block(g);
         if (level > 0) h = resample(&b, "up", up++, graph_upsample(g, h), channels, 1);
     }
-    h = graph_norm(g, "on", h, GROUPS, NODE_NONE, true);
+    h = graph_norm(g, "on", h, BLOCK_GROUPS, NODE_NONE, true);
     return graph_conv(g, "oc", h, c->spread ? 2 : 1, 3, 1, INIT_ZERO);
 }

@@ -81,6 +81,9 @@ node graph_dropout(graph *g, node x, double p); /* identity unless the plan is f
 node graph_sinusoid(graph *g, node x, int64_t dim, double scale);
 /* [h,w,c] -> [1,1,c]: mean over pixels. */
 node graph_mean(graph *g, node x);
+/* moments [h,w,2z]: means, then log-variances, which are clamped to -30..20; noise [h,w,z], without
+ * a gradient -> [h,w,z]: mean + exp(log-variance / 2) * noise (model/nn/ops/op_gaussian.c). */
+node graph_gaussian_sample(graph *g, node moments, node noise);
 
 /* A sequence of n tokens is a tensor [n,1,c]: a convolution with kernel 1 is a linear layer of each
  * token. */
@@ -128,6 +131,16 @@ node graph_dice_ce_loss(graph *g, node logits, node labels, node weight);
 node graph_hinge_loss(graph *g, node score, node sign, node weight);
 /* Loss of its generator: -(mean over h*w*c of score). */
 node graph_score_loss(graph *g, node score, node weight);
+/* Divergence of the normal distribution with these moments [h,w,2z] (those of
+ * graph_gaussian_sample()) from the standard one, in nats: mean over its h*w*z values. */
+node graph_kl_loss(graph *g, node moments, node weight);
+/* Sum over the levels of a Laplacian pyramid of the mean absolute difference of their bands
+ * (model/nn/ops/op_pyramid_loss.c); predicted and target [h,w,1]. The last level has at least 2
+ * pixels along each side. */
+node graph_pyramid_loss(graph *g, node predicted, node target, node weight, int levels);
+/* Difference of the edges of two CT images in a window of lungs, of soft tissue and of bone
+ * (model/nn/ops/op_window_loss.c); predicted and target [h,w,1] are HU by model/hu_map.h. */
+node graph_window_loss(graph *g, node predicted, node target, node weight);
 /* Cross-entropy of one class per sample; logits [1,1,k], k at most CLASS_LOSS_MAX, so that the
  * class 0..k-1 in truth f32 [1,1,1] is exact. */
 enum { CLASS_LOSS_MAX = 1 << 24 };

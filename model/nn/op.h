@@ -24,6 +24,7 @@ typedef struct op_kind op_kind;
 typedef struct op_settings {
     int kernel, stride;
     int64_t groups, heads, rows;
+    int levels;
     bool silu;
     double probability, scale;
     loss_kind loss;

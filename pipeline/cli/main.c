@@ -21,10 +21,10 @@ static volatile int stop_requested;
 static const char run_help[] =
     "usage: ctaug run STUDY.yaml [--set key=value ...]\n"
     "\n"
-    "Runs all stages: ingest, referee, train, distil, gan, generate, evaluate, gate, report. "
-    "Stages\n"
-    "whose output is published and current are skipped, and so are referee, distil and gan if\n"
-    "nothing needs them; a stopped or killed run resumes from its last checkpoint.\n"
+    "Runs all stages: ingest, autoencode, referee, train, distil, gan, generate, evaluate, gate,\n"
+    "report. Stages whose output is published and current are skipped, and so are autoencode,\n"
+    "referee, distil and gan if nothing needs them; a stopped or killed run resumes from its last "
+    "checkpoint.\n"
     "\n"
     "  ctaug run head.yaml\n"
     "  mpirun -n 2 ctaug run head.yaml --set train.steps=5000 --set out=runs/longer\n"
@@ -97,6 +97,18 @@ static const char distil_help[] =
     "  mpirun -n 4 ctaug distil head.yaml --set distil.kind=consistency-tuning \\\n"
     "      --set generate.sampler=consistency --set generate.grid=consistency --set "
     "generate.steps=2\n";
+
+static const char autoencode_help[] =
+    "usage: ctaug autoencode STUDY.yaml [--set key=value ...]\n"
+    "\n"
+    "With model.space: latent, trains the autoencoder between slices and latents on patches of "
+    "all\n"
+    "training slices, with and without labels, and publishes it in <out>/autoencoder: parameters,\n"
+    "the scale of the latents, and reconstruction.json, what it makes of validation slices.\n"
+    "Checkpoints in <out>/autoencoder-training, previews in <out>/previews.\n"
+    "Resumes from the newest checkpoint of the same study.\n"
+    "\n"
+    "  mpirun -n 4 ctaug autoencode head.yaml --set model.space=latent --set autoencode.factor=8\n";
 
 static const char gan_help[] =
     "usage: ctaug gan STUDY.yaml [--set key=value ...]\n"
@@ -173,6 +185,8 @@ static const verb verbs[] = {
     {"init", "print a study file with all keys explained", init_help, NULL, init_verb},
     {"run", "all stages, from ingest to report", run_help, run_stages, NULL},
     {"ingest", "read DICOM into a store", ingest_help, ingest_stage, NULL},
+    {"autoencode", "train the autoencoder of a latent model", autoencode_help,
+     autoencode_whole_stage, NULL},
     {"referee", "train a segmenter that other stages use", referee_help, referee_sets_stage, NULL},
     {"train", "train the diffusion model on the store", train_help, train_sets_stage, NULL},
     {"distil", "train the model on, for sampling in few steps", distil_help, distil_sets_stage,

@@ -167,6 +167,8 @@ static bool is_ours(const char *name) {
                                        "heartbeat",
                                        "synthetic-gaussian",
                                        "synthetic-gan",
+                                       "autoencoder",
+                                       "autoencoder-training",
                                        "referee",
                                        "pseudo",
                                        "gan",

@@ -48,6 +48,7 @@ typedef struct output {
 /* In the order in which stages make them. */
 static const output outputs[] = {
     {"store", "store", "ingest", false, false, false},
+    {"autoencoder", "autoencoder", "autoencode", false, false, true},
     {"referee", "referee", "referee", false, true, true},
     {"pseudo", "store", "referee", false, true, true},
     {"checkpoints", "checkpoint", "train", true, true, false},

@@ -46,6 +46,20 @@ done:
     return st;
 }
 
+/* As in fingerprint_of_training(), train.micro_batch decides the last bits with
+ * train.reproducible. */
+status fingerprint_of_autoencoder(const study *s, const char *store, char hex[SHA256_HEX]) {
+    static const char *const keys[] = {
+        "seed",       "engine",     "data.size",       "data.split",         "data.rotate",
+        "data.zoom",  "data.shift", "data.elastic",    "data.flip",          "autoencode",
+        "train.clip", "train.ema",  "train.precision", "train.reproducible", "train.gradient_wire"};
+    char micro_batch[64] = "", upstream[SHA256_HEX + 96];
+    if (s->train.reproducible == SWITCH_ON)
+        snprintf(micro_batch, sizeof micro_batch, " micro_batch %" PRId64, s->train.micro_batch);
+    snprintf(upstream, sizeof upstream, "autoencoder %s%s", store, micro_batch);
+    return study_fingerprint(s, keys, sizeof keys / sizeof *keys, upstream, hex);
+}
+
 status fingerprint_of_distillation(const study *s, const char *training, char hex[SHA256_HEX]) {
     static const char *const sections[] = {"distil"};
     return study_fingerprint(s, sections, 1, training, hex);

@@ -19,6 +19,10 @@ status fingerprint_of_pseudo(const study *s, const char *store, char hex[SHA256_
  * pseudo-labels, and from the parameters in the file train.start, which is read. Local. */
 status fingerprint_of_training(const study *s, const char *store, char hex[SHA256_HEX]);
 
+/* Fingerprint of the autoencoder trained on the store with the seal `store`. It does not depend on
+ * which labels are used (data.labelled): they do not count. Local. */
+status fingerprint_of_autoencoder(const study *s, const char *store, char hex[SHA256_HEX]);
+
 /* Fingerprint of the distillation of a denoiser; training: that of its training. Local. */
 status fingerprint_of_distillation(const study *s, const char *training, char hex[SHA256_HEX]);
 

@@ -1,4 +1,4 @@
-/* The loop of a denoiser's training. Decisions are made from the step and from what the ranks have
+/* The loop of a training. Decisions are made from the step and from what the ranks have
  * agreed on (trainer_report), so that all of them make the same Collective calls. */
 #include "pipeline/common/training_run.h"
 
@@ -103,6 +103,7 @@ static status save(training_run *r) {
      * behind the checkpoint it resumes from. */
     if (comm_rank(r->stage->comm) == 0) st = write_history(r);
     TRY(comm_agree(r->stage->comm, st));
+    if (r->save) TRY(r->save(r->context));
     TRY(trainer_save(r->trainer, r->checkpoints, r->fingerprint, (int)r->stage->study->train.keep));
     event_name(r, "checkpoint", name);
     log_event(r->stage->log, name,
@@ -146,8 +147,7 @@ static status log_step(training_run *r, const trainer_report *report) {
                     report->loss, report->gradient_norm, report->scale);
     if (step % LOG_EVERY != 0 && step != r->steps) return ST_OK;
     double loss = r->loss_count > 0 ? r->loss_sum / (double)r->loss_count : (double)NAN;
-    double rate = (double)((step - r->start_step) * r->stage->study->train.batch) /
-                  (log_seconds() - r->start_seconds);
+    double rate = (double)((step - r->start_step) * r->batch) / (log_seconds() - r->start_seconds);
     char note[96];
     snprintf(note, sizeof note, "loss %.4f  %.1f slices/s", loss, rate);
     log_progress_set(r->stage->log, step, note);
@@ -180,6 +180,7 @@ static status make_steps(training_run *r, const trainer_feed *feed) {
     while (trainer_step_count(r->trainer) < r->steps) {
         trainer_report report;
         if (r->begin) r->begin(r->context, trainer_ema(r->trainer));
+        if (r->before) TRY(r->before(r->context));
         TRY(trainer_step(r->trainer, feed, *r->stage->stop_requested != 0, &report));
         if (!report.skipped && r->learn) r->learn(r->context);
         const int64_t step = trainer_step_count(r->trainer);

@@ -1,5 +1,5 @@
-/* The steps of a denoiser's training, with checkpoints and resumption, loss curve, events,
- * progress, validation loss, previews and stop requests. The stages `train` and `distil` share
+/* The steps of a training, with checkpoints and resumption, loss curve, events, progress,
+ * validation loss, previews and stop requests. The stages `train`, `distil` and `autoencode` share
  * it. */
 #ifndef CTAUG_PIPELINE_COMMON_TRAINING_RUN_H
 #define CTAUG_PIPELINE_COMMON_TRAINING_RUN_H
@@ -14,6 +14,7 @@ typedef struct training_run {
     const char *name;   /* of the stage: begins its messages, and is the event of its losses */
     const char *prefix; /* of its other events: "" or "<name> " */
     trainer *trainer;
+    int64_t batch; /* samples of a step */
     int64_t
         steps; /* of the whole training; how often there is a checkpoint etc. says study.train */
     char checkpoints[PATH_SIZE]; /* folder; history.json is in it, too */
@@ -23,6 +24,10 @@ typedef struct training_run {
     void *context;
     void (*begin)(void *context, const float *ema);
     void (*learn)(void *context);
+    /* A second network beside the trainer's: its part of a step comes before the trainer's, and its
+     * part of a checkpoint, too. May be NULL. Collective. */
+    status (*before)(void *context);
+    status (*save)(void *context);
     /* The validation loss of the EMA. Collective. */
     status (*validate)(void *context, const float *ema, double *loss);
     /* Writes previews of the EMA. Collective. */
@@ -37,7 +42,7 @@ typedef struct training_run {
     int64_t start_step;
 } training_run;
 
-/* What study.train says for every training of the denoiser; the steps, the optimiser, the EMA and
+/* What study.train says for every training of these stages; the steps, the optimiser, the EMA and
  * what the network reads are the stage's. Local. */
 trainer_settings training_run_settings(const stage_context *stage);
 

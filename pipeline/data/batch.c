@@ -13,6 +13,7 @@
 
 #include "io/activity.h"
 #include "pipeline/data/shift.h"
+#include "model/hu_map.h"
 #include "model/rng.h"
 #include "model/warp.h"
 
@@ -45,6 +46,7 @@ struct slices {
     int64_t frame_pixels;        /* of the largest frame */
     double window[2], rotate, zoom, shift, elastic;
     bool mirror;
+    bool mapped;   /* see slices_map_hu() */
     bool hidden;   /* the labels of the sources are never read: */
     store *labels; /* it gives them instead; NULL: they are 0 */
     source_run *runs;
@@ -210,6 +212,8 @@ void slices_close(slices *s) {
 
 int64_t slices_count(const slices *s) { return s->count; }
 
+void slices_map_hu(slices *s) { s->mapped = true; }
+
 /* The run that holds slice k: the last one that starts at or before it. */
 static const source_run *find_run(const slices *s, int64_t k) {
     int64_t low = 0, high = s->run_count;
@@ -275,11 +279,12 @@ done:
     return st;
 }
 
-/* Averages HU to the working size, and windows them. */
+/* Averages HU to the working size, and windows or maps them. */
 static void average_frame(const slices *s, const int16_t *hu, int64_t side, float *image) {
     resize_image(hu, side, side, OUTSIDE_HU, image, s->size);
     for (int64_t p = 0; p < s->pixels; p++)
-        image[p] = window_apply(image[p], s->window[0], s->window[1]);
+        image[p] = s->mapped ? (float)hu_map_to((double)image[p])
+                             : window_apply(image[p], s->window[0], s->window[1]);
 }
 
 status slices_get(slices *s, int64_t k, slice_sample *sample) {

@@ -15,7 +15,7 @@ typedef struct slices slices;
 
 /* One slice at the working size. Its buffers belong to the caller. */
 typedef struct slice_sample {
-    float *image;          /* size*size, [-1, 1] */
+    float *image;          /* size*size, [-1, 1]; or see slices_map_hu() */
     uint8_t *labels;       /* size*size */
     float position;        /* in its volume: 0 the first slice, 1 the last */
     int contrast;          /* class: 0 native, 1 contrast */
@@ -41,6 +41,9 @@ void slices_close(slices *s);
 status slices_open_unlabelled(const study *st, const slice_source *source, store *labels,
                               slices **out);
 int64_t slices_count(const slices *s);
+
+/* From now on images are HU by model/hu_map.h, without the window. Local. */
+void slices_map_hu(slices *s);
 
 /* Slice k (0..count-1) without augmentation, into the caller's buffers sample->image and
  * sample->labels. Local. */

@@ -234,6 +234,7 @@ done:
 status gan_stage(const stage_context *stage) {
     status st = ST_OK;
     gan g = {.stage = stage};
+    TRY(stage_needs_pixels(stage, "gan"));
     TRY(comm_agree(stage->comm, open_data(&g)));
     TRY(comm_agree(stage->comm, choose_steps(&g)));
     TRY(train(&g));

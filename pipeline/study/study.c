@@ -223,6 +223,41 @@ static status check_process(const study *s, const origin *o) {
     return ST_OK;
 }
 
+/* Whether n is a power of two. */
+static bool power_of_two(int64_t n) { return n > 0 && (n & (n - 1)) == 0; }
+
+/* Checks the keys of the autoencoder, if there is one. */
+static status check_autoencode(const study *s, const origin *o) {
+    const int64_t patch = s->autoencode.patch, batch = s->autoencode.batch,
+                  micro = s->train.micro_batch;
+    if (s->model.space == SPACE_PIXEL) return ST_OK;
+    if (s->autoencode.factor != 4 && s->autoencode.factor != 8) {
+        status_fail(ST_USAGE, "autoencode.factor is %" PRId64 "; it must be 4 or 8",
+                    s->autoencode.factor);
+        return LOCATED(o, "autoencode.factor");
+    }
+    if (s->autoencode.base % 8) {
+        status_fail(ST_USAGE, "autoencode.base is %" PRId64 "; it must be a multiple of 8",
+                    s->autoencode.base);
+        return LOCATED(o, "autoencode.base");
+    }
+    if (patch % 8 || patch > s->data.size) {
+        status_fail(ST_USAGE,
+                    "autoencode.patch is %" PRId64
+                    "; it must be a multiple of 8 and at most data.size, %" PRId64,
+                    patch, s->data.size);
+        return LOCATED(o, "autoencode.patch", "data.size", "model.space");
+    }
+    if (s->train.reproducible == SWITCH_ON && (batch % micro || !power_of_two(batch / micro))) {
+        status_fail(ST_USAGE,
+                    "train.reproducible needs an autoencode.batch that is a power of two times "
+                    "train.micro_batch; they are %" PRId64 " and %" PRId64,
+                    batch, micro);
+        return LOCATED(o, "autoencode.batch", "train.micro_batch", "train.reproducible");
+    }
+    return ST_OK;
+}
+
 /* Checks the conditions between keys. */
 static status check_between_keys(const study *s, const origin *o) {
     const double *w = s->data.window, *share = s->data.split;
@@ -247,6 +282,7 @@ static status check_between_keys(const study *s, const origin *o) {
         return LOCATED(o, "train.warmup", "train.steps");
     }
     if (check_process(s, o) != ST_OK || check_distil(s, o) != ST_OK) return ST_USAGE;
+    if (check_autoencode(s, o) != ST_OK) return ST_USAGE;
     if (s->evaluate.base % 8 != 0) {
         status_fail(ST_USAGE, "evaluate.base is %" PRId64 "; it must be a multiple of 8",
                     s->evaluate.base);

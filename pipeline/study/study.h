@@ -57,6 +57,9 @@ typedef enum sweep_measure {
     SWEEP_MEASURES
 } sweep_measure;
 
+/* What the diffusion model works on: pixels, or the latents of an autoencoder. */
+typedef enum space_kind { SPACE_PIXEL, SPACE_LATENT } space_kind;
+
 /* What paints the label maps of synthetic volumes (pipeline/generate/painter.h). */
 typedef enum painter_kind {
     PAINTER_DIFFUSION,
@@ -133,7 +136,16 @@ typedef struct study {
         unet_kind net;
         double dropout;
         switch_kind tissue;
+        space_kind space;
     } model;
+    struct {
+        int64_t steps;
+        int64_t batch;                          /* patches, global */
+        double lr;                              /* peak, of the autoencoder */
+        int64_t factor, z, base, blocks, patch; /* model/net/autoencoder.h */
+        double kl;                              /* weight on sums, as Rombach et al. 2022 */
+        double cap;                             /* of model/net/adaptive_weight.h */
+    } autoencode;
     struct {
         process_kind process;
         int64_t steps; /* T; this and the next two: process ddpm */

@@ -30,6 +30,7 @@ static const char *const precision_names[] = {
 static const char *const recompute_names[] = {
     [RECOMPUTE_NONE] = "none", [RECOMPUTE_BLOCKS] = "blocks"};
 static const char *const switch_names[] = {[SWITCH_OFF] = "off", [SWITCH_ON] = "on"};
+static const char *const space_names[] = {[SPACE_PIXEL] = "pixel", [SPACE_LATENT] = "latent"};
 static const char *const wire_names[] = {[WIRE_F32] = "f32", [WIRE_BF16] = "bf16"};
 static const char *const painter_names[] = {
     [PAINTER_DIFFUSION] = "diffusion", [PAINTER_GAUSSIAN] = "gaussian", [PAINTER_GAN] = "gan"};
@@ -62,6 +63,7 @@ static const named_table overlap_kinds = NAMED_TABLE("rule", overlap_names);
 static const named_table flip_kinds = NAMED_TABLE("flip", flip_names);
 static const named_table recompute_kinds = NAMED_TABLE("recomputation", recompute_names);
 static const named_table switch_kinds = NAMED_TABLE("switch", switch_names);
+static const named_table space_kinds = NAMED_TABLE("space", space_names);
 static const named_table wire_kinds = NAMED_TABLE("number type", wire_names);
 static const named_table timestep_kinds = NAMED_TABLE("drawing of time steps", timestep_names);
 static const named_table sharding_kinds = NAMED_TABLE("sharding", sharding_names);
@@ -192,6 +194,27 @@ const study_key study_keys[] = {
     REAL(model, dropout, 0, 0.9, "0", "share of features dropped while training"),
     CHOICE(model, tissue, switch_kinds, "on",
            "condition slices on air, fat, soft and dense tissue outside of the structures, by HU"),
+    LATER_CHOICE(
+        model, space, space_kinds, "pixel",
+        "latent: `ctaug autoencode` trains an autoencoder; the stages after it know pixels "
+        "alone so far"),
+
+    INTEGER(autoencode, steps, 1, STEPS_MAX, "20000",
+            "optimiser steps; after a third of them a discriminator takes part"),
+    INTEGER(autoencode, batch, 1, BATCH_MAX, "16", "patches a step, over all ranks together"),
+    REAL(autoencode, lr, 1e-8, 0.25, "2e-4",
+         "learning rate at its peak, the discriminator's is four times as high; cosine decay "
+         "follows"),
+    INTEGER(autoencode, factor, 4, 8, "4", "pixels a latent, along each axis: 4 or 8"),
+    INTEGER(autoencode, z, 1, 64, "4", "channels of the latents"),
+    INTEGER(autoencode, base, 8, 1024, "32", "channels of the first level, a multiple of 8"),
+    INTEGER(autoencode, blocks, 1, 8, "2", "residual blocks a level"),
+    INTEGER(autoencode, patch, 16, 1024, "64",
+            "training patches are patch x patch, a multiple of 8, at most data.size"),
+    REAL(autoencode, kl, 0, 1, "1e-6",
+         "weight of the latents' divergence from the normal distribution, where losses are sums"),
+    REAL(autoencode, cap, 0, 1e6, "1",
+         "largest weight of the adversarial loss, which follows from a ratio of gradients"),
 
     {ENUM_PLACE(diffusion, process), .kind = STUDY_CHOICE, .choices = &process_kinds,
      .initial = "ddpm", .later = true,
@@ -391,6 +414,7 @@ const study_section study_sections[] = {
     {"ingest", "from DICOM to the store"},
     {"data", "slices for the networks"},
     {"model", "the network"},
+    {"autoencode", "training of the autoencoder, if model.space is latent"},
     {"diffusion", "the noise process"},
     {"train", "training of the diffusion model"},
     {"distil", "distillation of the diffusion model to few steps"},

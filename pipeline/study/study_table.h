@@ -25,7 +25,7 @@ typedef enum study_kind {
 } study_kind;
 
 enum {
-    STUDY_KEYS_MAX = 128,
+    STUDY_KEYS_MAX = 192,
     STUDY_SECTIONS_MAX = 16,
     STUDY_PATH = 64 /* bytes of the longest "section.name" */
 };

@@ -230,6 +230,7 @@ status train_stage(const stage_context *stage) {
                   .run = {.stage = stage,
                           .name = "train",
                           .prefix = "",
+                          .batch = s->train.batch,
                           .steps = s->train.steps,
                           .context = &t,
                           .learn = learn,
@@ -237,6 +238,7 @@ status train_stage(const stage_context *stage) {
                           .preview = preview}};
     const trainer_feed feed = {
         .fill = noising_fill, .ahead = noising_announce, .context = &t.noising};
+    TRY(stage_needs_pixels(stage, "train"));
     TRY(comm_agree(stage->comm, open_data(&t)));
     if (t.noising.teacher) t.run.begin = begin;
     TRY(measure_data(&t));

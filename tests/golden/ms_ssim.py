@@ -21,7 +21,7 @@ def image(size, which):
     return x.astype(np.float32).astype(np.float64)
 
 
-def similarity(a, b, value_range):
+def similarity(a, b, value_range, single=False):
     at = np.arange(11) - 5
     window = np.exp(-(at[:, None] ** 2 + at[None, :] ** 2) / (2 * 1.5**2))
     window /= window.sum()
@@ -35,11 +35,13 @@ def similarity(a, b, value_range):
         var_a, var_b, cov = local(a * a) - mu_a**2, local(b * b) - mu_b**2, local(a * b) - mu_a * mu_b
         cs = (2 * cov + c2) / (var_a + var_b + c2)
         whole = cs * (2 * mu_a * mu_b + c1) / (mu_a**2 + mu_b**2 + c1)
-        means.append((max(cs.mean(), 0), max(whole.mean(), 0)))
+        means.append((max(cs.mean(), 0), whole.mean()))
         half = len(a) // 2
         a, b = (x[:2 * half, :2 * half].reshape(half, 2, half, 2).mean((1, 3)) for x in (a, b))
     weights = WEIGHTS[:len(means)] / WEIGHTS[:len(means)].sum()
-    factors = [m[0] for m in means[:-1]] + [means[-1][1]]
+    if single:
+        return means[0][1]
+    factors = [m[0] for m in means[:-1]] + [max(means[-1][1], 0)]
     return np.prod(np.array(factors) ** weights)
 
 
@@ -54,11 +56,12 @@ print("static const struct golden_ms_ssim {")
 print("    int size;")
 print("    double range;")
 print("    int which, sign;")
-print("    double similarity;")
+print("    double similarity, single; /* of all scales, of the first one */")
 print("} golden_ms_ssim[] = {")
 for size, value_range, which, sign in CASES:
-    s = similarity(image(size, 0), sign * image(size, which), value_range)
-    print(f"    {{{size}, {value_range}, {which}, {sign}, {s:.15g}}},")
+    s, one = (similarity(image(size, 0), sign * image(size, which), value_range, single)
+              for single in (False, True))
+    print(f"    {{{size}, {value_range}, {which}, {sign}, {s:.15g}, {one:.15g}}},")
 print("};")
 values = [similarity(image(PAIR_SIZE, a), image(PAIR_SIZE, b), PAIR_RANGE) for a, b in map(pair, range(PAIRS))]
 print(f"enum {{ GOLDEN_SEED = {SEED}, GOLDEN_PAIRS = {PAIRS}, GOLDEN_IMAGES = {IMAGES}, GOLDEN_SIZE = {PAIR_SIZE} }};")

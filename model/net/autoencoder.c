@@ -1,0 +1,208 @@
+/* The layers of the autoencoder. */
+#include "model/net/autoencoder.h"
+
+#include "model/net/blocks.h"
+#include "model/net/gan.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/* Channels a head of attention; levels of the pyramid in the loss; pixels of its first level at
+ * least. */
+enum { HEAD = 32, PYRAMID = 4, TRAINING_SIZE = 16, LEVELS_MAX = 4 };
+
+/* The last convolution of the decoder. */
+static const char *const LAST = "decoder.oc";
+
+static const autoencoder_graph nothing = {.moments = NODE_NONE,
+                                          .features = NODE_NONE,
+                                          .image = NODE_NONE,
+                                          .reconstruction = NODE_NONE,
+                                          .kl = NODE_NONE,
+                                          .adversarial = NODE_NONE,
+                                          .loss = NODE_NONE};
+
+static const int64_t multiples[LEVELS_MAX] = {1, 2, 4, 4};
+
+static int levels_of(const autoencoder_config *c) { return c->factor == 8 ? 4 : 3; }
+
+static status open_graph(const autoencoder_config *c, autoencoder_graph *out) {
+    *out = nothing;
+    if (c->factor != 4 && c->factor != 8)
+        return status_fail(ST_USAGE, "autoencoder: the factor must be 4 or 8, not %" PRId64,
+                           c->factor);
+    if (c->size % c->factor != 0)
+        return status_fail(ST_USAGE,
+                           "autoencoder: %" PRId64 " pixels are no multiple of the factor %" PRId64,
+                           c->size, c->factor);
+    return graph_create(&out->g);
+}
+
+static node block(graph *g, const char *name, node x, int64_t out) {
+    graph_block(g);
+    return residual_block(g, name, x, out, NODE_NONE, 0);
+}
+
+/* The lowest level of a side, "encoder" or "decoder". */
+static node middle(graph *g, const char *side, node h, int64_t channels) {
+    char name[LAYER_NAME];
+    h = block(g, layer_name(name, side, "m1"), h, channels);
+    h = attention_block(g, layer_name(name, side, "ma"), h, HEAD);
+    return block(g, layer_name(name, side, "m2"), h, channels);
+}
+
+static node encoder(graph *g, const autoencoder_config *c, node image) {
+    const int levels = levels_of(c);
+    char name[LAYER_NAME];
+    node h = graph_conv(g, "encoder.inp", image, c->base, 3, 1, INIT_UNIFORM);
+    for (int level = 0; level < levels; level++) {
+        const int64_t channels = c->base * multiples[level];
+        for (int i = 0; i < c->blocks; i++) {
+            snprintf(name, sizeof name, "encoder.%d.%d", level, i);
+            h = block(g, name, h, channels);
+        }
+        graph_block(g);
+        snprintf(name, sizeof name, "encoder.%d.down", level);
+        if (level + 1 < levels) h = graph_conv(g, name, h, channels, 3, 2, INIT_UNIFORM);
+    }
+    h = middle(g, "encoder", h, c->base * multiples[levels - 1]);
+    h = graph_norm(g, "encoder.on", h, BLOCK_GROUPS, NODE_NONE, true);
+    return graph_conv(g, "encoder.oc", h, 2 * c->z, 3, 1, INIT_UNIFORM);
+}
+
+/* Sets features and image. */
+static void decoder(const autoencoder_config *c, node latent, autoencoder_graph *out) {
+    graph *g = out->g;
+    const int levels = levels_of(c);
+    const int64_t deepest = c->base * multiples[levels - 1];
+    char name[LAYER_NAME];
+    node h = graph_conv(g, "decoder.inp", latent, deepest, 3, 1, INIT_UNIFORM);
+    h = middle(g, "decoder", h, deepest);
+    for (int level = levels - 1; level >= 0; level--) {
+        const int64_t channels = c->base * multiples[level];
+        for (int i = 0; i <= c->blocks; i++) {
+            snprintf(name, sizeof name, "decoder.%d.%d", level, i);
+            h = block(g, name, h, channels);
+        }
+        graph_block(g);
+        snprintf(name, sizeof name, "decoder.%d.up", level);
+        if (level > 0) h = graph_conv(g, name, graph_upsample(g, h), channels, 3, 1, INIT_UNIFORM);
+    }
+    out->features = graph_norm(g, "decoder.on", h, BLOCK_GROUPS, NODE_NONE, true);
+    out->image = graph_conv(g, LAST, out->features, 1, 3, 1, INIT_UNIFORM);
+}
+
+static node image_input(graph *g, const autoencoder_config *c) {
+    return graph_input(g, "image", TYPE_F32, c->size, c->size, 1);
+}
+
+static node latent_input(graph *g, const autoencoder_config *c, const char *name) {
+    const int64_t side = c->size / c->factor;
+    return graph_input(g, name, TYPE_F32, side, side, c->z);
+}
+
+static node weight_input(graph *g, const char *name) {
+    return graph_input(g, name, TYPE_F32, 1, 1, 1);
+}
+
+/* Encoder and decoder of `image`. */
+static void both(const autoencoder_config *c, node image, autoencoder_graph *out) {
+    out->moments = encoder(out->g, c, image);
+    node noise = latent_input(out->g, c, "noise");
+    decoder(c, graph_gaussian_sample(out->g, out->moments, noise), out);
+}
+
+/* The losses of the reconstruction out->image of `image`, with the discriminator frozen. */
+static void add_losses(const autoencoder_config *c, node image, autoencoder_graph *out) {
+    graph *g = out->g;
+    graph_block(g);
+    graph_freeze(g, true);
+    node score = gan_discriminator(g, out->image, 2 * c->base);
+    graph_freeze(g, false);
+    node l1 = graph_regression_loss(g, out->image, image, weight_input(g, "weight"), LOSS_L1);
+    node weight = weight_input(g, "weight_features");
+    node pyramid = graph_pyramid_loss(g, out->image, image, weight, PYRAMID);
+    node edges = graph_window_loss(g, out->image, image, weight);
+    out->reconstruction = graph_add(g, l1, graph_add(g, pyramid, edges));
+    out->adversarial = graph_score_loss(g, score, weight_input(g, "weight_adversarial"));
+    out->loss = graph_add(g, out->reconstruction, out->adversarial);
+}
+
+status autoencoder_describe(const autoencoder_config *c, autoencoder_graph *out) {
+    status st = ST_OK;
+    TRY(open_graph(c, out));
+    both(c, image_input(out->g, c), out);
+    TRY(graph_check(out->g));
+done:
+    return st;
+}
+
+status autoencoder_describe_encoder(const autoencoder_config *c, autoencoder_graph *out) {
+    status st = ST_OK;
+    TRY(open_graph(c, out));
+    out->moments = encoder(out->g, c, image_input(out->g, c));
+    TRY(graph_check(out->g));
+done:
+    return st;
+}
+
+status autoencoder_describe_decoder(const autoencoder_config *c, autoencoder_graph *out) {
+    status st = ST_OK;
+    TRY(open_graph(c, out));
+    decoder(c, latent_input(out->g, c, "latent"), out);
+    TRY(graph_check(out->g));
+done:
+    return st;
+}
+
+static status check_training(const autoencoder_config *c) {
+    if (c->size >= TRAINING_SIZE) return ST_OK;
+    return status_fail(ST_USAGE,
+                       "autoencoder: patches need at least %d pixels a side, not %" PRId64,
+                       TRAINING_SIZE, c->size);
+}
+
+status autoencoder_describe_training(const autoencoder_config *c, autoencoder_graph *out) {
+    status st = ST_OK;
+    *out = nothing;
+    TRY(check_training(c));
+    TRY(open_graph(c, out));
+    node image = image_input(out->g, c);
+    both(c, image, out);
+    add_losses(c, image, out);
+    out->kl = graph_kl_loss(out->g, out->moments, weight_input(out->g, "weight_kl"));
+    out->loss = graph_add(out->g, out->loss, out->kl);
+    TRY(graph_check(out->g));
+done:
+    return st;
+}
+
+status autoencoder_describe_discriminator(const autoencoder_config *c, autoencoder_graph *out) {
+    status st = ST_OK;
+    TRY(open_graph(c, out));
+    node score = gan_discriminator(out->g, image_input(out->g, c), 2 * c->base);
+    node sign = graph_input(out->g, "sign", TYPE_F32, 1, 1, 1);
+    out->loss = graph_hinge_loss(out->g, score, sign, weight_input(out->g, "weight"));
+    TRY(graph_check(out->g));
+done:
+    return st;
+}
+
+status autoencoder_describe_last_layer(const autoencoder_config *c, autoencoder_graph *out) {
+    status st = ST_OK;
+    *out = nothing;
+    TRY(check_training(c));
+    TRY(open_graph(c, out));
+    node image = image_input(out->g, c);
+    out->features = graph_input(out->g, "features", TYPE_F32, c->size, c->size, c->base);
+    out->image = graph_conv(out->g, LAST, out->features, 1, 3, 1, INIT_UNIFORM);
+    add_losses(c, image, out);
+    TRY(graph_check(out->g));
+done:
+    return st;
+}
+
+void autoencoder_graph_free(autoencoder_graph *graph) {
+    graph_destroy(graph->g);
+    graph->g = NULL;
+}

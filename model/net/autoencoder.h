@@ -1,0 +1,75 @@
+/* The autoencoder of a latent diffusion model (Rombach et al. 2022): an encoder to the moments of a
+ * normal distribution of latents, a decoder back, and a discriminator that its training has beside
+ * it. Images are HU by model/hu_map.h.
+ *
+ * With c = base, a level of the encoder has residual blocks (`blocks` of them; model/net/blocks.h)
+ * and a convolution of stride 2 to the next one; the lowest level has a residual block, attention
+ * and another residual block; norm, SiLU and a convolution to 2 z channels follow. The decoder is
+ * its mirror, with one block more a level and upsampling (nearest, then a convolution) between
+ * levels. Channels are c, 2c, 4c for factor 4, and c, 2c, 4c, 4c for factor 8.
+ *
+ * No parameter depends on `size`: graphs of different sizes have the same list of parameters, so
+ * that a network trained on patches takes whole slices. Parameters of the encoder come first, then
+ * those of the decoder, then those of the discriminator; a graph of one part has its share of the
+ * list, in the same order.
+ *
+ * Inputs: image [size, size, 1]; noise [size / factor, size / factor, z], of the sample of the
+ * latents (0: their mean).
+ */
+#ifndef CTAUG_MODEL_NET_AUTOENCODER_H
+#define CTAUG_MODEL_NET_AUTOENCODER_H
+
+#include "model/nn/graph.h"
+
+typedef struct autoencoder_config {
+    int64_t size;   /* pixels along y and x, a multiple of factor; for a training at least 16 */
+    int64_t factor; /* pixels a latent, along each axis: 4 or 8 */
+    int64_t z;      /* channels of the latents */
+    int64_t base;   /* channels of the first level, a multiple of 8 */
+    int blocks;     /* residual blocks a level of the encoder */
+} autoencoder_config;
+
+/* Nodes that a graph does not have are NODE_NONE. */
+typedef struct autoencoder_graph {
+    graph *g;
+    node moments;  /* [size / factor, size / factor, 2 z]: means, then log-variances */
+    node features; /* [size, size, base]: what the decoder's last convolution reads */
+    node image;    /* [size, size, 1]: reconstructed */
+    /* Losses of a sample, [1,1,1], each times its weight. */
+    node reconstruction, kl, adversarial;
+    node loss; /* their sum, or that of the discriminator */
+} autoencoder_graph;
+
+/* Encoder and decoder. */
+status autoencoder_describe(const autoencoder_config *c, autoencoder_graph *out);
+
+/* The encoder alone. */
+status autoencoder_describe_encoder(const autoencoder_config *c, autoencoder_graph *out);
+
+/* The decoder alone, of the input latent [size / factor, size / factor, z]. */
+status autoencoder_describe_decoder(const autoencoder_config *c, autoencoder_graph *out);
+
+/* Encoder and decoder, and behind them the discriminator with frozen parameters. Inputs besides
+ * those above, [1,1,1]:
+ *
+ *   weight              of the mean absolute difference of image and reconstruction
+ *   weight_features     of graph_pyramid_loss() with 4 levels + graph_window_loss()
+ *   weight_kl           of graph_kl_loss(), a mean over latents. The weight of Rombach et al.
+ * (1e-6) is one of sums: here it is that times z / factor^2, latents a pixel weight_adversarial  of
+ * minus the discriminator's mean score
+ */
+status autoencoder_describe_training(const autoencoder_config *c, autoencoder_graph *out);
+
+/* The discriminator (gan_discriminator() with 2 base channels, without labels) and its hinge loss.
+ * Inputs: image, sign [1,1,1] (1: real, -1: reconstructed), weight [1,1,1]. */
+status autoencoder_describe_discriminator(const autoencoder_config *c, autoencoder_graph *out);
+
+/* The last layer of the decoder and the discriminator, frozen, as in the training's graph: the same
+ * weights, losses and names from the input features [size, size, base] on; the image that is
+ * compared with is the input image. For model/net/adaptive_weight.h. */
+status autoencoder_describe_last_layer(const autoencoder_config *c, autoencoder_graph *out);
+
+/* Also after a failure. All are Local. */
+void autoencoder_graph_free(autoencoder_graph *graph);
+
+#endif

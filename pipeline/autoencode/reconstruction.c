@@ -1,0 +1,159 @@
+/* The reconstruction table. A slice has a row of numbers; each rank fills those of its slices, so
+ * that their sum over the ranks is exact, and rows are added in one order. */
+#include "pipeline/autoencode/reconstruction.h"
+
+#include "io/alloc.h"
+#include "model/hu_map.h"
+#include "model/metric/ms_ssim.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+static const double LOW = -1000, HIGH = 1000, BIAS_MAX = 10; /* HU */
+
+/* Elements of a row: PSNR, SSIM, then pixels, sum and sum of squares of the error of each label. */
+enum { ROW_PSNR, ROW_SSIM, ROW_LABELS, OF_PIXELS = 0, OF_SUM, OF_SQUARES, OF_LABEL };
+
+static double clamp(double x, double low, double high) { return fmin(fmax(x, low), high); }
+
+/* HU of a value of the network. */
+static double hu_of(float y) {
+    const double low = hu_map_to(INT16_MIN), high = hu_map_to(INT16_MAX);
+    return hu_map_from(clamp((double)y, low, high));
+}
+
+/* Fills the row of a slice; windowed: scratch [2][pixels]. Local. */
+static status fill_row(const slice_sample *slice, const float *image, int64_t size, float *windowed,
+                       double *row) {
+    const int64_t pixels = size * size;
+    double square = 0;
+    for (int64_t i = 0; i < pixels; i++) {
+        const double real = hu_of(slice->image[i]), made = hu_of(image[i]), error = made - real;
+        double *of = row + ROW_LABELS + OF_LABEL * slice->labels[i];
+        of[OF_PIXELS]++;
+        of[OF_SUM] += error;
+        of[OF_SQUARES] += error * error;
+        windowed[i] = (float)clamp(real, LOW, HIGH);
+        windowed[pixels + i] = (float)clamp(made, LOW, HIGH);
+        square += pow((double)windowed[pixels + i] - (double)windowed[i], 2);
+    }
+    row[ROW_PSNR] = 10 * log10(pow(HIGH - LOW, 2) * (double)pixels / square);
+    return ssim(windowed, windowed + pixels, size, HIGH - LOW, &row[ROW_SSIM]);
+}
+
+/* Fills the rows of this rank. Local. */
+static status fill_rows(const stage_context *stage, coder *c, slices *held, int64_t width,
+                        double *rows) {
+    status st = ST_OK;
+    const int64_t size = stage->study->data.size, n = slices_count(held);
+    const slice_sample *slice = NULL;
+    const float *image = NULL;
+    float *windowed = NULL;
+    TRY(array_alloc(&windowed, 2 * size * size, sizeof *windowed, "a slice"));
+    for (int64_t k = comm_rank(stage->comm); k < n; k += comm_size(stage->comm)) {
+        TRY(coder_reconstruct(c, held, k, &slice, &image));
+        TRY(fill_row(slice, image, size, windowed, rows + k * width));
+        log_progress_set(stage->log, k, "");
+    }
+done:
+    free(windowed);
+    return st;
+}
+
+/* Adds the rows. Local. */
+static void add_rows(const double *rows, int64_t width, reconstruction *r) {
+    for (int64_t k = 0; k < r->slices; k++) {
+        r->psnr += rows[k * width + ROW_PSNR] / (double)r->slices;
+        r->ssim += rows[k * width + ROW_SSIM] / (double)r->slices;
+    }
+    for (int i = 0; i < r->structures; i++) {
+        double pixels = 0, sum = 0, squares = 0;
+        for (int64_t k = 0; k < r->slices; k++) {
+            const double *of = rows + k * width + ROW_LABELS + OF_LABEL * (int64_t)i;
+            pixels += of[OF_PIXELS];
+            sum += of[OF_SUM];
+            squares += of[OF_SQUARES];
+        }
+        r->pixels[i] = (int64_t)pixels;
+        r->bias[i] = pixels > 0 ? sum / pixels : (double)NAN;
+        r->spread[i] =
+            pixels > 0 ? sqrt(fmax(squares / pixels - r->bias[i] * r->bias[i], 0)) : (double)NAN;
+    }
+}
+
+status reconstruction_measure(const stage_context *stage, coder *c, slices *held,
+                              const label_set *labels, int64_t patients, reconstruction *out) {
+    status st = ST_OK;
+    const int64_t n = slices_count(held), width = ROW_LABELS + OF_LABEL * (int64_t)labels->count;
+    double *rows = NULL;
+    *out = (reconstruction){.slices = n, .patients = patients, .structures = labels->count};
+    TRY(comm_agree(stage->comm, array_alloc(&rows, n * width, sizeof *rows, "errors of slices")));
+    log_progress_begin(stage->log, "reconstruction", n);
+    TRY(comm_agree(stage->comm, fill_rows(stage, c, held, width, rows)));
+    TRY(comm_sum_f64(stage->comm, rows, n * width));
+    add_rows(rows, width, out);
+done:
+    log_progress_end(stage->log);
+    free(rows);
+    return st;
+}
+
+/* Sets this rank's elements of error[count]. Local. */
+static status fill_errors(const stage_context *stage, coder *c, slices *held, int64_t count,
+                          double *error) {
+    const int64_t pixels = stage->study->data.size * stage->study->data.size;
+    const slice_sample *slice = NULL;
+    const float *image = NULL;
+    for (int64_t k = comm_rank(stage->comm); k < count; k += comm_size(stage->comm)) {
+        const int64_t at = (2 * k + 1) * slices_count(held) / (2 * count);
+        status st = coder_reconstruct(c, held, at, &slice, &image);
+        if (st != ST_OK) return st;
+        for (int64_t i = 0; i < pixels; i++)
+            error[k] += fabs((double)image[i] - (double)slice->image[i]) / (double)pixels;
+    }
+    return ST_OK;
+}
+
+status reconstruction_error(const stage_context *stage, coder *c, slices *held, int64_t count,
+                            double *error) {
+    status st = ST_OK;
+    double *errors = NULL;
+    *error = 0;
+    TRY(comm_agree(stage->comm, array_alloc(&errors, count, sizeof *errors, "errors of slices")));
+    TRY(comm_agree(stage->comm, fill_errors(stage, c, held, count, errors)));
+    TRY(comm_sum_f64(stage->comm, errors, count));
+    for (int64_t k = 0; k < count; k++) *error += errors[k] / (double)count;
+done:
+    free(errors);
+    return st;
+}
+
+json_t *reconstruction_json(const reconstruction *r, const label_set *labels) {
+    json_t *structures = json_object();
+    for (int k = 1; k < r->structures; k++)
+        json_object_set_new(structures, labels->name[k],
+                            json_pack("{s:I, s:o, s:o}", "pixels", (json_int_t)r->pixels[k], "bias",
+                                      log_number(r->bias[k]), "spread", log_number(r->spread[k])));
+    return json_pack("{s:I, s:I, s:o, s:o, s:o}", "slices", (json_int_t)r->slices, "patients",
+                     (json_int_t)r->patients, "psnr", log_number(r->psnr), "ssim",
+                     log_number(r->ssim), "structures", structures);
+}
+
+void reconstruction_log(const stage_context *stage, const reconstruction *r,
+                        const label_set *labels) {
+    log_info(stage->log,
+             "autoencode: %" PRId64 " validation slices of %" PRId64
+             " patients: PSNR %.2f dB, SSIM %.4f (-1000..1000 HU)",
+             r->slices, r->patients, r->psnr, r->ssim);
+    for (int k = 1; k < r->structures; k++) {
+        if (r->pixels[k] == 0) continue;
+        log_info(stage->log, "autoencode: %-16s bias %+7.2f HU, spread %7.2f HU", labels->name[k],
+                 r->bias[k], r->spread[k]);
+        if (!(fabs(r->bias[k]) <= BIAS_MAX))
+            log_warning(stage->log,
+                        "autoencode: %s is reconstructed with a bias of %+.1f HU (more than %g): "
+                        "train longer, or choose a smaller autoencode.factor",
+                        labels->name[k], r->bias[k], BIAS_MAX);
+    }
+}

@@ -1,0 +1,320 @@
+"""The stage autoencode on several ranks: the bits do not depend on the number of ranks, nor on
+which labels are used; a killed or stopped training ends in the same bits; what it publishes is
+computed again by numpy, network included; and it leaves studies of pixels alone."""
+import itertools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import h5py
+import numpy
+from numpy.lib.stride_tricks import sliding_window_view
+
+import chain
+from checkpoints import arrays
+
+STEPS, PATCH, CAP = 24, 16, 3.0
+PLAIN = ("--set", "model.space=latent", "--set", f"autoencode.steps={STEPS}", "--set",
+         "autoencode.batch=8", "--set", "autoencode.base=8", "--set", "autoencode.blocks=1",
+         "--set", f"autoencode.patch={PATCH}", "--set", f"autoencode.cap={CAP}", "--set",
+         "autoencode.lr=1e-3")
+SET = (*PLAIN, "--set", "train.reproducible=on", "--set", "train.checkpoint_every=2", "--set",
+       "train.ema=0.9")
+NETWORKS = ("autoencoder", "discriminator")
+
+
+# ---- the network by numpy: x [h, w, c], weights [out, in, k, k] ----
+
+def conv(p, name, x, stride=1):
+    weight = p[f"{name}.weight"].astype(float)
+    k = weight.shape[2]
+    padded = numpy.pad(x, ((k // 2, k // 2), (k // 2, k // 2), (0, 0)))
+    windows = sliding_window_view(padded, (k, k), axis=(0, 1))[::stride, ::stride]
+    return numpy.einsum("hwcij,ocij->hwo", windows, weight) + p[f"{name}.bias"]
+
+
+def norm(p, name, x, groups=8):
+    parts = x.reshape(*x.shape[:2], groups, -1)
+    mean, var = (f(parts, (0, 1, 3), keepdims=True) for f in (numpy.mean, numpy.var))
+    y = ((parts - mean) / numpy.sqrt(var + 1e-5)).reshape(x.shape)
+    return y * p[f"{name}.weight"] + p[f"{name}.bias"]
+
+
+def silu(x):
+    return x / (1 + numpy.exp(-x))
+
+
+def residual(p, name, x):
+    h = conv(p, f"{name}.c1", silu(norm(p, f"{name}.n1", x)))
+    h = conv(p, f"{name}.c2", silu(norm(p, f"{name}.n2", h)))
+    return h + (conv(p, f"{name}.sk", x) if f"{name}.sk.weight" in p else x)
+
+
+def attention(p, name, x):
+    c = x.shape[2]
+    q, k, v = numpy.split(conv(p, f"{name}.qkv", norm(p, f"{name}.n", x)).reshape(-1, 3 * c), 3, 1)
+    assert c <= 32, "one head"
+    score = q @ k.T / numpy.sqrt(c)
+    score = numpy.exp(score - score.max(1, keepdims=True))
+    return x + conv(p, f"{name}.o", (score / score.sum(1, keepdims=True) @ v).reshape(x.shape))
+
+
+def middle(p, side, h):
+    return residual(p, f"{side}.m2", attention(p, f"{side}.ma", residual(p, f"{side}.m1", h)))
+
+
+def encode(p, x, levels):
+    """The means of the latents."""
+    h = conv(p, "encoder.inp", x)
+    for level in range(levels):
+        h = residual(p, f"encoder.{level}.0", h)
+        if level + 1 < levels:
+            h = conv(p, f"encoder.{level}.down", h, 2)
+    h = conv(p, "encoder.oc", silu(norm(p, "encoder.on", middle(p, "encoder", h))))
+    return h[:, :, :h.shape[2] // 2]
+
+
+def decode(p, z, levels):
+    h = middle(p, "decoder", conv(p, "decoder.inp", z))
+    for level in reversed(range(levels)):
+        h = residual(p, f"decoder.{level}.1", residual(p, f"decoder.{level}.0", h))
+        if level:
+            h = conv(p, f"decoder.{level}.up", h.repeat(2, 0).repeat(2, 1))
+    return conv(p, "decoder.oc", silu(norm(p, "decoder.on", h)))
+
+
+# ---- what is measured, by numpy ----
+
+def to_map(hu):
+    u = hu / 1000
+    return numpy.where(abs(u) <= 1, u, numpy.sign(u) * (1 + numpy.log(numpy.maximum(abs(u), 1))))
+
+
+def from_map(y):
+    hu = 1000 * numpy.where(abs(y) <= 1, y, numpy.sign(y) * numpy.exp(numpy.maximum(abs(y), 1) - 1))
+    return numpy.clip(hu, -32768, 32767)
+
+
+def ssim(a, b, value_range):
+    at = numpy.arange(11) - 5
+    window = numpy.exp(-(at[:, None] ** 2 + at[None, :] ** 2) / (2 * 1.5 ** 2))
+    window /= window.sum()
+
+    def local(x):
+        return numpy.einsum("hwij,ij->hw", sliding_window_view(x, (11, 11)), window)
+
+    c1, c2 = (0.01 * value_range) ** 2, (0.03 * value_range) ** 2
+    mu_a, mu_b = local(a), local(b)
+    var_a, var_b = local(a * a) - mu_a ** 2, local(b * b) - mu_b ** 2
+    cov = local(a * b) - mu_a * mu_b
+    return ((2 * mu_a * mu_b + c1) * (2 * cov + c2)
+            / ((mu_a ** 2 + mu_b ** 2 + c1) * (var_a + var_b + c2))).mean()
+
+
+def published(out):
+    with h5py.File(f"{out}/autoencoder/parameters.h5", "r") as f:
+        return {k: v[...] for k, v in f["parameters"].items()}, f["scale"][...]
+
+
+def close(seen, expected, tolerance):
+    assert abs(seen - expected) <= tolerance, (seen, expected, tolerance)
+
+
+def check_published(out, levels):
+    """Table and scale, from the store and the published parameters alone. The network of ctaug
+    computes in f32; a volume is validation's if it has its numbers of pixels."""
+    p, scale = published(out)
+    volumes, labels = chain.read_store(f"{out}/store")
+    with open(f"{out}/autoencoder/reconstruction.json") as f:
+        table = json.load(f)
+    structures = list(table["structures"])
+    assert structures == labels[1:], (structures, labels)
+
+    def pixels(volume):
+        return [int((volumes[volume][1] == k).sum()) for k in range(1, len(labels))]
+
+    held = [v for v in volumes
+            if pixels(v) == [table["structures"][s]["pixels"] for s in structures]]
+    assert len(held) == 1 and table["patients"] == 1, held
+    hu, map_of = volumes[held[0]][:2]
+    assert table["slices"] == len(hu)
+    real = from_map(to_map(hu.astype(float)))
+    made = numpy.array([from_map(decode(p, encode(p, to_map(x.astype(float))[:, :, None], levels),
+                                        levels)[:, :, 0]) for x in hu])
+    for k, name in enumerate(structures, 1):
+        error, row = (made - real)[map_of == k], table["structures"][name]
+        if len(error) == 0:
+            assert row["bias"] is None and row["spread"] is None
+            continue
+        close(row["bias"], error.mean(), 0.02)
+        close(row["spread"], error.std(), 0.02)
+    a, b = numpy.clip(real, -1000, 1000), numpy.clip(made, -1000, 1000)
+    close(table["psnr"], (10 * numpy.log10(2000 ** 2 / ((a - b) ** 2).mean((1, 2)))).mean(), 1e-3)
+    close(table["ssim"], numpy.mean([ssim(x, y, 2000) for x, y in zip(a, b)]), 1e-4)
+
+    others = [v for v in volumes if v != held[0]]
+    latents = {v: numpy.array([encode(p, to_map(x.astype(float))[:, :, None], levels)
+                               for x in volumes[v][0]]) for v in others}
+    found = [pair for pair in itertools.combinations(others, 2)
+             if numpy.allclose(scale, 1 / numpy.concatenate([latents[v] for v in pair])
+                               .std((0, 1, 2)), rtol=1e-4)]
+    assert len(found) == 1, (scale, found)
+
+
+# ---- trainings ----
+
+def folder(out):
+    """The only folder of a training."""
+    place = f"{out}/autoencoder-training"
+    names = os.listdir(place) if os.path.isdir(place) else []
+    assert len(names) <= 1, names
+    return f"{place}/{names[0]}" if names else None
+
+
+def newest(out, network):
+    place = f"{folder(out)}/{network}" if folder(out) else ""
+    steps = sorted(d for d in (os.listdir(place) if os.path.isdir(place) else [])
+                   if d.startswith("step-") and ".tmp." not in d)
+    return f"{place}/{steps[-1]}" if steps else None
+
+
+def same(one, other):
+    """The published files and the states of both networks have the same bits."""
+    a, b = chain.hashes(f"{one}/autoencoder"), chain.hashes(f"{other}/autoencoder")
+    assert a == b and len(a) == 3, (a, b)
+    for network in NETWORKS:
+        a, b = arrays(newest(one, network)), arrays(newest(other, network))
+        assert a.keys() == b.keys() and len(a) > 20, (len(a), len(b))
+        for name in a:
+            assert numpy.array_equal(a[name], b[name]), (network, name)
+
+
+def copy_of(place, store, name):
+    study, out = place.study(name)
+    shutil.copytree(store, f"{out}/store")
+    return study, out
+
+
+def interrupted(place, store, network, sign):
+    """A training all of whose ranks get a signal after the first checkpoint of a network."""
+    study, out = copy_of(place, store, f"interrupted-{network}-{sign.name}")
+    job = subprocess.Popen(chain.command(2, chain.CTAUG, "autoencode", study, *SET),
+                           env=chain.ENV, start_new_session=True, stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL)
+    for _ in range(6000):
+        if newest(out, network) or job.poll() is not None:
+            break
+        time.sleep(0.01)
+    assert job.poll() is None, "the training ended before it could be interrupted"
+    os.killpg(job.pid, sign)
+    return study, out, job.wait(timeout=60)
+
+
+def check_networks(out):
+    """A third of the steps is without a discriminator. It learned, the autoencoder's copy of it is
+    divided by its norm and not trained, and the adversarial weight was measured."""
+    a, d = (arrays(newest(out, network)) for network in NETWORKS)
+    assert newest(out, "autoencoder").endswith(f"step-{STEPS:08d}")
+    assert newest(out, "discriminator").endswith(f"step-{STEPS - STEPS // 3:08d}")
+    assert 0 < a["adversarial_weight"][0] <= CAP, a["adversarial_weight"]
+    assert not numpy.any(a["adam_m/d.0.weight"]) and numpy.any(d["adam_m/d.0.weight"])
+    assert numpy.any(a["adam_m/decoder.oc.weight"]) and numpy.any(a["adam_m/encoder.inp.weight"])
+    for k in range(5):
+        weight = a[f"parameters/d.{k}.weight"]
+        largest = numpy.linalg.svd(weight.reshape(len(weight), -1), compute_uv=False)[0]
+        # A power iteration approaches the singular value from below.
+        assert 0.99 < largest < 1.3, (k, largest)
+    p, _ = published(out)
+    for name, value in p.items():
+        assert numpy.array_equal(value, a[f"ema/{name}"]), name
+
+
+def check_interrupted(place, out):
+    """Also one whose newest discriminator is lost, as after a kill between the two networks."""
+    for network, sign, ranks in (("autoencoder", signal.SIGKILL, 4),
+                                 ("discriminator", signal.SIGKILL, 1),
+                                 ("discriminator", signal.SIGUSR1, 2)):
+        study, at, code = interrupted(place, f"{out}/store", network, sign)
+        assert (code == 75) == (sign == signal.SIGUSR1), code
+        assert not os.path.exists(f"{at}/autoencoder/manifest.json")
+        if ranks == 1:
+            shutil.rmtree(newest(at, "discriminator"))
+        chain.run(ranks, "autoencode", study, *SET)
+        same(out, at)
+
+
+def check_variants(place, store):
+    """Recomputed activations give the same bits; factor 8, bf16 and an odd share of ranks run."""
+    found = {}
+    few = (*PLAIN, "--set", "autoencode.steps=6")
+    for name, ranks, words in (("plain", 1, ()), ("recomputed", 1, ("train.recompute=blocks",)),
+                               ("three", 3, ()), ("bf16", 1, ("train.precision=bf16",)),
+                               ("eight", 1, ("autoencode.factor=8", "autoencode.z=2"))):
+        study, out = copy_of(place, store, name)
+        chain.run(ranks, "autoencode", study, *few,
+                  *(w for word in words for w in ("--set", word)))
+        found[name] = out
+    same(found["plain"], found["recomputed"])
+    check_published(found["eight"], 4)
+    tables = []
+    for name in ("plain", "three", "bf16"):
+        with open(f"{found[name]}/autoencoder/reconstruction.json") as f:
+            tables.append(json.load(f)["psnr"])
+    # Three ranks round other sums; bf16 has 8 bits.
+    assert abs(tables[1] - tables[0]) < 0.3 and 0 < abs(tables[2] - tables[0]) < 1, tables
+
+
+def check_refusals(place, store):
+    """Pixels need no autoencoder; the other stages say that they know no latents; keys."""
+    study, out = copy_of(place, store, "refused")
+    said = chain.run(1, "autoencode", study)
+    assert "model.space is pixel" in said and not os.path.exists(f"{out}/autoencoder"), said
+    for verb in ("train", "generate", "gan", "distil"):
+        said = chain.run(1, verb, study, *PLAIN, "--set", "generate.painters=[diffusion, gan]",
+                         "--set", "distil.kind=consistency-tuning", "--set",
+                         "generate.sampler=consistency", "--set", "generate.grid=consistency",
+                         "--set", "generate.steps=2", "--set", "generate.guidance=1", expect=2)
+        assert f"{verb}: model.space is latent" in said, said
+    said = chain.run(1, "run", study, *PLAIN, "--set", "autoencode.steps=2", expect=2)
+    assert "-- autoencode" in said and "train: model.space is latent" in said, said
+    assert os.path.exists(f"{out}/autoencoder/manifest.json")
+    said = chain.run(1, "verify", out)
+    assert any(line.startswith(f"{out}/autoencoder ") for line in said.splitlines()), said
+    with open(f"{out}/autoencoder/reconstruction.json", "a") as f:
+        f.write(" ")
+    said = chain.run(1, "verify", out, expect=5)
+    assert "autoencoder/reconstruction.json" in said and "ctaug autoencode" in said, said
+    for word, text in (("autoencode.patch=40", "at most data.size"),
+                       ("autoencode.patch=20", "a multiple of 8"),
+                       ("autoencode.factor=6", "must be 4 or 8"),
+                       ("autoencode.base=12", "a multiple of 8"),
+                       ("train.micro_batch=3", "a power of two times")):
+        said = chain.run(1, "autoencode", study, *SET, "--set", word, expect=2)
+        assert text in said, (word, said)
+
+
+def main():
+    with chain.Place() as place:
+        study, out = place.study("whole")
+        chain.run(2, "ingest", study)
+        chain.run(1, "autoencode", study, *SET)
+        check_networks(out)
+        check_published(out, 3)
+        for name in ("step-00000024", "loss"):
+            assert os.path.exists(f"{out}/previews/autoencoder-{name}.png"), name
+        # Which labels are used makes no difference.
+        for words in ((), ("--set", "data.labelled=1")):
+            said = chain.run(2, "autoencode", study, *SET, *words)
+            assert "is current" in said, said
+        two, other = copy_of(place, f"{out}/store", "two")
+        chain.run(2, "autoencode", two, *SET, "--set", "data.labelled=1")
+        same(out, other)
+        check_interrupted(place, out)
+        check_variants(place, f"{out}/store")
+        check_refusals(place, f"{out}/store")
+
+
+main()
