@@ -23,7 +23,7 @@ static const char run_help[] =
     "\n"
     "Runs all stages: ingest, autoencode, referee, train, distil, gan, generate, evaluate, gate,\n"
     "report. Stages whose output is published and current are skipped, and so are autoencode,\n"
-    "referee, distil and gan if nothing needs them; a stopped or killed run resumes from its last "
+    "referee, distil and gan if nothing needs them; a stopped or killed run resumes from its last\n"
     "checkpoint.\n"
     "\n"
     "  ctaug run head.yaml\n"
