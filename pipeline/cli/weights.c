@@ -15,10 +15,10 @@ const char weights_help[] =
     "usage: ctaug weights DIR --out FILE [--share]\n"
     "\n"
     "Writes the parameters of a trained network as a safetensors file, which PyTorch and others\n"
-    "read; `train.start` of a study begins a training with such a file. DIR is a checkpoint or "
-    "the\n"
-    "folder of a referee. Of a checkpoint the moving average of the parameters (EMA) is written,\n"
-    "if it has one. Names and shapes are those of model/README.md, \"Weights\".\n"
+    "read; `train.start` of a study begins a training with such a file. DIR is a checkpoint,\n"
+    "or the folder of a referee or an autoencoder. Of a checkpoint the moving average of the\n"
+    "parameters (EMA) is written, if it has one. Names and shapes are those of model/README.md, "
+    "\"Weights\".\n"
     "  --out FILE  must not exist yet\n"
     "  --share     it is made with your umask instead of for you alone (0600)\n"
     "\n"
@@ -42,8 +42,10 @@ static status read_network(const char *directory, network *out) {
     const size_t n = out->manifest.count > 0 ? strlen(out->manifest.files[0].name) : 0;
     if (n < 3 || strcmp(out->manifest.files[0].name + n - 3, ".h5") != 0 ||
         strcmp(out->manifest.kind, "store") == 0)
-        TRY(status_fail(ST_INPUT, "weights: %s is a %s: give a checkpoint (step-...) or a referee",
-                        directory, out->manifest.kind));
+        TRY(status_fail(
+            ST_INPUT,
+            "weights: %s is a %s: give a checkpoint (step-...), a referee or an autoencoder",
+            directory, out->manifest.kind));
     TRY(manifest_check_file(&out->manifest, directory, 0));
     TRY(path_join(path, directory, out->manifest.files[0].name));
     for (int i = 0; i < 2 && out->count == 0; i++) {
