@@ -170,7 +170,7 @@ typedef struct dicom_identity {
     char description[DICOM_TEXT]; /* Series Description, e.g. "ctaug phantom" */
     char seed_text[256];
     const char *version;          /* of ctaug; NULL: not written */
-    bool synthetic;               /* no real patient is shown */
+    bool synthetic;               /* voxels were made by a program, all or some of them */
     bool deidentified;            /* a real patient's examination, under a pseudonym */
     char model[SHA256_HEX];       /* SHA-256 of what painted a synthetic volume; "": none */
     const structure_codes *codes; /* of the study; NULL: those of the table alone; borrowed */

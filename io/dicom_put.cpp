@@ -110,8 +110,8 @@ void dicom_put_origin(DcmItem &item, const dicom_identity *who) {
     if (who->synthetic || who->deidentified) {
         dicom_put(item, DCM_PatientIdentityRemoved, "YES");
         dicom_put(item, DCM_DeidentificationMethod,
-                  who->synthetic ? "synthetic: no real patient is shown"
-                                 : "ctaug " + version + ": voxels, geometry, contrast kept alone");
+                  who->deidentified ? "ctaug " + version + ": voxels, geometry, contrast kept alone"
+                                    : "synthetic: no real patient is shown");
     }
     DcmItem &equipment = dicom_put_item(item, DCM_ContributingEquipmentSequence);
     if (who->deidentified)

@@ -24,7 +24,10 @@ static status bytes_of(const safetensors_tensor *t, int64_t *bytes) {
 static status add_entry(json_t *header, const safetensors_tensor *t, int64_t begin, int64_t end) {
     json_t *shape = json_array();
     for (int k = 0; k < t->rank; k++)
-        json_array_append_new(shape, json_integer((json_int_t)t->shape[k]));
+        if (json_array_append_new(shape, json_integer((json_int_t)t->shape[k])) != 0) {
+            json_decref(shape);
+            return status_memory("the header of a file", 0);
+        }
     json_t *entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype", "F32", "shape", shape,
                               "data_offsets", (json_int_t)begin, (json_int_t)end);
     if (!entry || json_object_set_new(header, t->name, entry) != 0)

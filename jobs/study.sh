@@ -15,7 +15,7 @@ fail() { echo "study: $*" >&2; exit 2; }
 
 [ $# -ge 1 ] || { sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2; }
 [ -x "$CTAUG" ] || fail "no program $CTAUG: run make, or name it in CTAUG"
-name=$1 folder= quick=
+name=$1 folder= quick= seed=2029 # of the phantom's patients
 shift
 if [ "$name" = sarcoma ]; then
     [ $# -ge 1 ] || fail "sarcoma needs the folder with STS_*.tar.bz2 and to_seg.py"
@@ -27,6 +27,7 @@ if [ "${1:-}" = --quick ]; then
     shift
 fi
 dicom=runs/study-$name$quick-dicom
+[ "$name" = phantom ] && dicom+=-$seed
 settings=(--set "out=runs/study-$name$quick" --set "ingest.dicom=$dicom")
 
 case $name in
@@ -38,7 +39,7 @@ phantom)
             --set gate.steps=300 --set gate.slices=96)
     fi
     make_archive() { phantom_on 1 "$1"; }
-    phantom_on() { run phantom --patients $patients --seed 2029 --size $size --slices 16 --scanner "$1" --out "$2"; }
+    phantom_on() { run phantom --patients $patients --seed $seed --size $size --slices 16 --scanner "$1" --out "$2"; }
     ;;
 sarcoma)
     [ -r "$folder/to_seg.py" ] || fail "$folder holds no to_seg.py"
@@ -66,8 +67,9 @@ archive "$dicom" make_archive
 if [ "$name" = phantom ]; then
     # The same patients on another scanner, for the shifted test set.
     second=runs/study-phantom$quick-second
-    archive "$second-dicom" phantom_on 2
-    run ingest "$here/study-phantom.yaml" --set "out=$second" --set "ingest.dicom=$second-dicom" || exit $?
+    archive "$second-dicom-$seed" phantom_on 2
+    run ingest "$here/study-phantom.yaml" "$@" --set "out=$second" \
+        --set "ingest.dicom=$second-dicom-$seed" || exit $?
     settings+=(--set "evaluate.shifted=$second")
 fi
 exec "$here/mpirun.sh" -n "$ranks" --bind-to none "$CTAUG" run "$here/study-$name.yaml" "${settings[@]}" "$@"

@@ -31,7 +31,7 @@ kind=$(sed 's/#.*//' "$study" | tr '\n' '\1' |
 
 stages=(ingest referee train $distil $gan generate evaluate gate report)
 # The stages after it do not know latents so far.
-if sed 's/#.*//' "$study" | grep -Eq '\<space: *latent\>'; then
+if sed 's/#.*//' "$study" | grep -Eq "\<space *: *[\"']?latent\>"; then
     stages=(ingest autoencode)
 fi
 

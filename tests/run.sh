@@ -57,7 +57,15 @@ start() { # path
     esac
     folder=$place/$(basename "$t")
     mkdir -p "$folder/tmp"
-    TMPDIR=$folder/tmp timeout -k 20 "$limit" "${run[@]}" > "$folder/output" 2>&1 < /dev/null &
+    # In a shell of its own, which exits normally whatever ends the test: bash forgets jobs that a
+    # signal ended.
+    (
+        trap 'kill -TERM "$child"' TERM
+        TMPDIR=$folder/tmp timeout -k 20 "$limit" "${run[@]}" > "$folder/output" 2>&1 < /dev/null &
+        child=$!
+        wait "$child"
+        exit $?
+    ) &
     path_of[$!]=$t begin_of[$!]=$EPOCHREALTIME limit_of[$!]=$limit
 }
 

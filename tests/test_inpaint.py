@@ -1,6 +1,7 @@
 """In-painting: structures sampled into labelled training volumes. Outside of them the slices are the
 real ones, inside they are not; labels change inside the host alone; the same bytes on any number of
 ranks and after a stop; the other stores do not change; an arm is trained on them."""
+import glob
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import time
 
 import numpy as np
+import pydicom
 
 import chain
 
@@ -66,11 +68,24 @@ def main():
         os.remove(f"{out}/synthetic-inpaint/manifest.json")
         job = subprocess.Popen(chain.command(2, chain.CTAUG, "generate", study, *SET, *ON),
                                env=chain.ENV, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        time.sleep(1)
-        job.send_signal(signal.SIGTERM)
+        while not glob.glob(f"{out}/synthetic-inpaint.parts-*/unit-*") and job.poll() is None:
+            time.sleep(0.02)
+        job.send_signal(signal.SIGKILL)
         job.communicate(timeout=120)
+        assert job.returncode != 0 and not os.path.exists(f"{out}/synthetic-inpaint/manifest.json")
         chain.run(2, "generate", study, *SET, *ON)
         assert chain.hashes(f"{out}/synthetic-inpaint") == one
+
+        exported = f"{place.root}/exported"
+        chain.run(0, "export", "--store", f"{out}/synthetic-inpaint", "--format", "dicom", "--out",
+                  exported)
+        with open(f"{exported}/card.json") as f:
+            card = json.load(f)
+        assert card["counts"]["patients"] == len({v["source"] for v in told(out)["volumes"]})
+        assert not any("no volume shows a patient" in text for text in card["claims"])
+        item = pydicom.dcmread(glob.glob(f"{exported}/*/ct-0000.dcm")[0])
+        assert item[0x0008001C].value == "YES" and "real CT" in item.SeriesDescription
+        assert "no real patient" not in item.DeidentificationMethod
 
         arms = ["--set", "evaluate.arms=[real, real+synthetic, real+inpainted]"]
         said = chain.run(2, "evaluate", study, *SET, *ON, *arms)

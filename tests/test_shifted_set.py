@@ -53,7 +53,8 @@ def main():
 
         second = ingest_other(place, "second", "--scanner", "2")
         chosen = ["--set", f"evaluate.shifted={second}"]
-        chain.run(0, "evaluate", study, *WORDS, *chosen)
+        said = chain.run(0, "evaluate", study, *WORDS, *chosen)
+        assert "evaluate.shifted has 2 of the 2 test patients" in said, said
         other = values(out)
         assert other["plain"] == own["plain"] and other["shifted"] != own["shifted"]
         # The labels are those of the same patients; every value is there for each of them.

@@ -54,10 +54,11 @@ status autoencoder_describe_decoder(const autoencoder_config *c, autoencoder_gra
  *
  *   weight              of the mean absolute difference of image and reconstruction
  *   weight_features     of graph_pyramid_loss() with 4 levels + graph_window_loss()
- *   weight_kl           of graph_kl_loss(), a mean over latents. The weight of Rombach et al.
- * (1e-6) is one of sums: here it is that times z / factor^2, latents a pixel weight_adversarial  of
- * minus the discriminator's mean score
- */
+ *   weight_kl           of graph_kl_loss(), a mean over latents
+ *   weight_adversarial  of minus the discriminator's mean score
+ *
+ * The weight of the divergence in Rombach et al. (1e-6) is one of sums: here it is that times z /
+ * factor^2, the latents a pixel. */
 status autoencoder_describe_training(const autoencoder_config *c, autoencoder_graph *out);
 
 /* The discriminator (gan_discriminator() with 2 base channels, without labels) and its hinge loss.

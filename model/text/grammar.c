@@ -78,7 +78,7 @@ static void put_structure(writer *to, const caption_structure *s, const wording 
     static const char *const sides[] = {"", "left ", "right ", "left and right "};
     static const char *const places[] = {"", " on the left", " on the right", " on both sides"};
     if (s->lesion && s->size > 0)
-        put(to, "%s", s->size < 10 ? "small " : s->size < 20 ? "medium " : "large ");
+        put(to, "%s", whole(s->size) < 10 ? "small " : whole(s->size) < 20 ? "medium " : "large ");
     put(to, "%s%s%s", w->side_place == 0 ? sides[s->side] : "", s->name,
         w->side_place == 1 ? places[s->side] : "");
     if (s->size > 0 && w->size == 0) put(to, " (%" PRId64 " mm)", whole(s->size));
@@ -98,11 +98,12 @@ static void put_findings(writer *to, const caption_facts *f, const wording *w) {
 }
 
 static void put_noise(writer *to, const caption_facts *f, const wording *w) {
-    const char *level = f->noise < 10 ? "low" : f->noise < 20 ? "moderate" : "high";
+    const int64_t hu = whole(f->noise);
+    const char *level = hu < 10 ? "low" : hu < 20 ? "moderate" : "high";
     if (w->noise == 0)
-        put(to, "%s noise (%" PRId64 " HU)", level, whole(f->noise));
+        put(to, "%s noise (%" PRId64 " HU)", level, hu);
     else
-        put(to, "noise %s, %" PRId64 " HU", level, whole(f->noise));
+        put(to, "noise %s, %" PRId64 " HU", level, hu);
 }
 
 static void put_pixels(writer *to, const caption_facts *f, const wording *w) {

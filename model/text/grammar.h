@@ -25,7 +25,7 @@
  * clauses come in a random order.
  *
  * Classes of size are those of the evaluation: small below 10 mm, large from 20 mm. Levels of
- * noise: low below 10 HU, high from 20 HU.
+ * noise: low below 10 HU, high from 20 HU. They are those of the rounded numbers.
  */
 #ifndef CTAUG_MODEL_TEXT_GRAMMAR_H
 #define CTAUG_MODEL_TEXT_GRAMMAR_H

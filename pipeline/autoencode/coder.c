@@ -136,7 +136,7 @@ status coder_scale(coder *c, slices *from, float *scale) {
     }
     TRY(comm_agree(ranks, st));
     TRY(comm_sum_f64(ranks, sums, n * each));
-    TRY(scale_of(c, sums, n, scale));
+    TRY(comm_agree(ranks, scale_of(c, sums, n, scale)));
 done:
     log_progress_end(c->stage->log);
     free(sums);

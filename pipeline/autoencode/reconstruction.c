@@ -29,6 +29,9 @@ static status fill_row(const slice_sample *slice, const float *image, int64_t si
     const int64_t pixels = size * size;
     double square = 0;
     for (int64_t i = 0; i < pixels; i++) {
+        if (!isfinite(image[i]))
+            return status_fail(ST_DIVERGED, "autoencode: a reconstructed slice has a pixel that is "
+                                            "not finite");
         const double real = hu_of(slice->image[i]), made = hu_of(image[i]), error = made - real;
         double *of = row + ROW_LABELS + OF_LABEL * slice->labels[i];
         of[OF_PIXELS]++;

@@ -35,6 +35,8 @@ struct tandem {
     spectral *autoencoder_side, *discriminator_side;
     plan *sampler; /* reconstructions and features, with the parameters of the autoencoder */
     int64_t sampler_batch;
+    plan *measured; /* the same for measure_weight(), which train.micro_batch must not change */
+    int64_t measured_batch;
     int64_t frozen_at; /* floats before the discriminator's in the autoencoder's parameters */
     adaptive_weight *weight;
     float adversarial; /* the present weight, as checkpoints hold it */
@@ -189,18 +191,18 @@ static status measure_weight(tandem *t) {
     tensor image, noise;
     float *patch = NULL;
     double lambda = 0;
-    TRY(plan_input(t->sampler, "image", &image));
-    TRY(plan_input(t->sampler, "noise", &noise));
+    TRY(plan_input(t->measured, "image", &image));
+    TRY(plan_input(t->measured, "noise", &noise));
     TRY(array_alloc(&patch, patch_pixels(t), sizeof *patch, "a patch"));
-    for (int64_t b = 0; b < t->sampler_batch; b++) {
+    for (int64_t b = 0; b < t->measured_batch; b++) {
         TRY(draw_patch(t, first + b, patch));
         fill_slot(t, image, noise, b, patch, first + b, NOISE_AUTOENCODER);
     }
-    plan_params_changed(t->sampler);
-    TRY(plan_forward(t->sampler, NULL));
+    plan_params_changed(t->measured);
+    TRY(plan_forward(t->measured, NULL));
     enter_autoencoder(t, trainer_params(t->autoencoder));
     TRY(adaptive_weight_measure(t->weight, trainer_params(t->autoencoder),
-                                plan_output(t->sampler, t->of_autoencoder.features).at, image.at,
+                                plan_output(t->measured, t->of_autoencoder.features).at, image.at,
                                 FEATURES, s->autoencode.cap, &lambda));
     if (isfinite(lambda)) t->adversarial = (float)lambda;
 done:
@@ -273,15 +275,18 @@ static status open_rest(tandem *t) {
     const node outputs[] = {t->of_autoencoder.image, t->of_autoencoder.features};
     t->sampler_batch =
         s->train.micro_batch < s->autoencode.batch ? s->train.micro_batch : s->autoencode.batch;
-    const plan_options options = {.engine = t->stage->engine,
-                                  .batch = t->sampler_batch,
-                                  .compute = t->stage->precision,
-                                  .outputs = outputs,
-                                  .output_count = 2};
+    t->measured_batch = TANDEM_PATCHES < s->autoencode.batch ? TANDEM_PATCHES : s->autoencode.batch;
+    plan_options options = {.engine = t->stage->engine,
+                            .batch = t->sampler_batch,
+                            .compute = t->stage->precision,
+                            .outputs = outputs,
+                            .output_count = 2};
     TRY(plan_create(t->of_autoencoder.g, trainer_params(t->autoencoder), &options, &t->sampler));
+    options.batch = t->measured_batch;
+    TRY(plan_create(t->of_autoencoder.g, trainer_params(t->autoencoder), &options, &t->measured));
     TRY(spectral_create(trainer_params(t->autoencoder), &t->autoencoder_side));
     TRY(spectral_create(trainer_params(t->discriminator), &t->discriminator_side));
-    TRY(adaptive_weight_create(&t->config, t->stage->engine, t->stage->precision, t->sampler_batch,
+    TRY(adaptive_weight_create(&t->config, t->stage->engine, t->stage->precision, t->measured_batch,
                                &t->weight));
     TRY(array_alloc(&t->slots, t->sampler_batch, sizeof *t->slots, "reconstructions"));
     TRY(array_alloc(&t->slice.image, pixels, sizeof(float), "a slice"));
@@ -318,6 +323,7 @@ done:
 void tandem_close(tandem *t) {
     if (!t) return;
     plan_destroy(t->sampler);
+    plan_destroy(t->measured);
     adaptive_weight_destroy(t->weight);
     spectral_destroy(t->autoencoder_side);
     spectral_destroy(t->discriminator_side);

@@ -9,7 +9,8 @@
  * spectral norms, are copied to the frozen parameters of its graph.
  *
  * The weight of the adversarial loss (model/net/adaptive_weight.h) is measured every TANDEM_EVERY
- * steps by rank 0, for train.micro_batch of the step's patches, and belongs to the checkpoint.
+ * steps by rank 0, for the first TANDEM_PATCHES of the step's patches, and belongs to the
+ * checkpoint.
  */
 #ifndef CTAUG_PIPELINE_AUTOENCODE_TANDEM_H
 #define CTAUG_PIPELINE_AUTOENCODE_TANDEM_H
@@ -19,7 +20,7 @@
 #include "pipeline/stage.h"
 #include "pipeline/trainer/trainer.h"
 
-enum { TANDEM_EVERY = 10 };
+enum { TANDEM_EVERY = 10, TANDEM_PATCHES = 8 };
 
 /* The network of the study for images of this size. Local. */
 autoencoder_config tandem_config(const study *s, int64_t size);

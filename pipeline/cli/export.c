@@ -49,7 +49,7 @@ static const double SHEET_WINDOW[2] = {-1000, 1000}; /* HU */
 typedef struct exporter {
     store *from;
     output_folder folder;
-    bool synthetic;
+    store_content content;
     gate_finding gate;                 /* on rank 0 */
     bool rtstruct;                     /* DICOM: an RT Structure Set, too */
     study *study;                      /* of the run; NULL: there is none beside the store */
@@ -70,6 +70,10 @@ static status volume_path(const exporter *e, const volume *v, const char *ending
 
 static status export_dicom(const exporter *e, const store_entry *entry, const volume *v) {
     (void)entry;
+    static const char *const descriptions[] = {
+        [CONTENT_REAL] = "ctaug export",
+        [CONTENT_SYNTHETIC] = "ctaug export, SYNTHETIC: no real patient",
+        [CONTENT_INPAINTED] = "ctaug export, real CT with SYNTHETIC structures"};
     dicom_identity who = {0};
     char path[PATH_SIZE];
     status st = ST_OK;
@@ -79,20 +83,26 @@ static status export_dicom(const exporter *e, const store_entry *entry, const vo
     snprintf(who.patient_id, sizeof who.patient_id, "%s", v->id);
     char *dash = strrchr(who.patient_id, '-');
     if (dash) *dash = 0;
-    snprintf(who.description, sizeof who.description, "%s",
-             e->synthetic ? "ctaug export, SYNTHETIC: no real patient" : "ctaug export");
+    snprintf(who.description, sizeof who.description, "%s", descriptions[e->content]);
     /* With the fingerprint, volumes of different stores with the same id get different UIDs. */
     snprintf(who.seed_text, sizeof who.seed_text, "export %s %s",
              store_manifest(e->from)->fingerprint, v->id);
     who.version = CTAUG_VERSION;
-    who.synthetic = e->synthetic;
-    who.deidentified = !e->synthetic;
+    who.synthetic = e->content != CONTENT_REAL;
+    who.deidentified = e->content != CONTENT_SYNTHETIC;
     who.codes = &e->codes;
-    if (e->synthetic) snprintf(who.model, sizeof who.model, "%s", export_model(e->from));
+    if (who.synthetic) snprintf(who.model, sizeof who.model, "%s", export_model(e->from));
     TRY(dicom_write_volume(path, &who, v, store_labels(e->from)));
     if (e->rtstruct) TRY(dicom_write_rtstruct(path, &who, v, store_labels(e->from)));
 done:
     return st;
+}
+
+static const char *nifti_description(const exporter *e) {
+    static const char *const of[] = {[CONTENT_REAL] = "CT, HU",
+                                     [CONTENT_SYNTHETIC] = "ctaug: synthetic CT, HU",
+                                     [CONTENT_INPAINTED] = "ctaug: CT, synthetic structures, HU"};
+    return of[e->content];
 }
 
 static status export_nifti(const exporter *e, const store_entry *entry, const volume *v) {
@@ -100,8 +110,7 @@ static status export_nifti(const exporter *e, const store_entry *entry, const vo
     char path[PATH_SIZE];
     status st = ST_OK;
     TRY(volume_path(e, v, ".nii", path));
-    TRY(nifti_write_i16(path, &v->space, v->hu,
-                        e->synthetic ? "ctaug: synthetic CT, HU" : "CT, HU"));
+    TRY(nifti_write_i16(path, &v->space, v->hu, nifti_description(e)));
     TRY(volume_path(e, v, "_labels.nii", path));
     TRY(nifti_write_u8(path, &v->space, v->labels, "label values: see labels.tsv"));
 done:
@@ -120,8 +129,7 @@ static status export_nnunet(const exporter *e, const store_entry *entry, const v
     char path[PATH_SIZE];
     status st = ST_OK;
     TRY(nnunet_path(e, v, entry->unlabelled ? "imagesTs" : "imagesTr", "_0000.nii.gz", path));
-    TRY(nifti_write_i16(path, &v->space, v->hu,
-                        e->synthetic ? "ctaug: synthetic CT, HU" : "CT, HU"));
+    TRY(nifti_write_i16(path, &v->space, v->hu, nifti_description(e)));
     if (entry->unlabelled) goto done;
     TRY(nnunet_path(e, v, "labelsTr", ".nii.gz", path));
     TRY(nifti_write_u8(path, &v->space, v->labels, "label values: see dataset.json"));
@@ -240,11 +248,6 @@ static status write_share(const exporter *e, const struct row *format, int rank,
     return st;
 }
 
-static bool is_synthetic(const store *s) {
-    const json_t *origin = json_object_get(store_manifest(s)->detail, "provenance");
-    return json_is_true(json_object_get(origin, "synthetic"));
-}
-
 /* Reads the study of the run directory `run`, if there is one. Collective. */
 static status read_study(const comm *c, const char *run, exporter *e) {
     status st = ST_OK;
@@ -290,7 +293,7 @@ static status ask_run(const comm *c, exporter *e, const char *directory) {
     snprintf(above, sizeof above, "%s/..", directory);
     TRY(comm_agree(c, real_path(above, run)));
     TRY(read_study(c, run, e));
-    if (e->synthetic) TRY(check_gate(c, e, run));
+    if (e->content != CONTENT_REAL) TRY(check_gate(c, e, run));
 done:
     return st;
 }
@@ -314,7 +317,7 @@ status export_verb(const comm *c, int argc, char **argv) {
     if (!share) umask(077); /* as in a run directory: most stores show patients */
     if (st == ST_OK) st = store_open(directory, &e.from);
     TRY(comm_agree(c, st));
-    e.synthetic = is_synthetic(e.from);
+    e.content = export_content(e.from);
     TRY(ask_run(c, &e, directory));
     TRY(output_folder_open(c, out, &e.folder));
     st = comm_rank(c) == 0 && FORMATS[format].write == export_nnunet ? make_nnunet_folders(&e)

@@ -17,6 +17,9 @@ static const char *const CLAIMS_REAL[] = {
     "Not anonymous: a face or an unusual finding may identify a patient. Passing the data on needs "
     "the permission that the archive needs.",
 };
+static const char INPAINTED[] =
+    "Structures were sampled by a model into the CT; everything farther than 4 pixels from them is "
+    "real, and the labels say where they are.";
 static const char *const PAINTED[] = {
     "CT that a model painted on deformed label maps of real patients; no volume shows a patient.",
     "CT that a model painted on label maps of its user; they, and the tissue around them if their "
@@ -34,9 +37,28 @@ const char *export_model(const store *s) {
     return hash && strlen(hash) < SHA256_HEX ? hash : "";
 }
 
-static bool is_synthetic(const store *s) {
+store_content export_content(const store *s) {
     const json_t *origin = json_object_get(store_manifest(s)->detail, "provenance");
-    return json_is_true(json_object_get(origin, "synthetic"));
+    if (json_is_true(json_object_get(origin, "inpainted"))) return CONTENT_INPAINTED;
+    return json_is_true(json_object_get(origin, "synthetic")) ? CONTENT_SYNTHETIC : CONTENT_REAL;
+}
+
+/* The patients whose volumes were in-painted. */
+static int64_t count_sources(const store *s) {
+    const json_t *origin = json_object_get(store_manifest(s)->detail, "provenance");
+    const json_t *volumes = json_object_get(origin, "volumes");
+    int64_t patients = 0;
+    for (size_t i = 0; i < json_array_size(volumes); i++) {
+        const char *id = json_string_value(json_object_get(json_array_get(volumes, i), "source"));
+        bool seen = id == NULL;
+        for (size_t k = 0; k < i && !seen; k++) {
+            const char *other =
+                json_string_value(json_object_get(json_array_get(volumes, k), "source"));
+            seen = other && split_same_patient(id, other);
+        }
+        patients += !seen;
+    }
+    return patients;
 }
 
 /* Everything of the provenance but what is told volume by volume. New reference. */
@@ -54,13 +76,15 @@ static json_t *claims_of(const store *s, gate_finding gate) {
         [GATE_NOT_PASSED] = "The gate of the run did not pass these data, or has not seen them: "
                             "they may copy slices of training patients."};
     json_t *claims = json_array();
-    const bool synthetic = is_synthetic(s);
+    const store_content content = export_content(s);
+    const bool synthetic = content == CONTENT_SYNTHETIC;
     const json_t *origin = json_object_get(store_manifest(s)->detail, "provenance");
     const bool own = json_object_get(origin, "masks") != NULL;
     const char *const *list = synthetic ? CLAIMS_SYNTHETIC : CLAIMS_REAL;
     const size_t n = synthetic ? sizeof CLAIMS_SYNTHETIC / sizeof *CLAIMS_SYNTHETIC
                                : sizeof CLAIMS_REAL / sizeof *CLAIMS_REAL;
     if (synthetic) json_array_append_new(claims, json_string(PAINTED[own]));
+    if (content == CONTENT_INPAINTED) json_array_append_new(claims, json_string(INPAINTED));
     for (size_t i = 0; i < n; i++) json_array_append_new(claims, json_string(list[i]));
     if (synthetic && gates[gate]) json_array_append_new(claims, json_string(gates[gate]));
     return claims;
@@ -70,6 +94,7 @@ static json_t *claims_of(const store *s, gate_finding gate) {
 static json_t *make_card(const store *s, const char *format, gate_finding gate) {
     int64_t patients = 0, slices = 0, unlabelled = 0;
     const label_set *set = store_labels(s);
+    const store_content content = export_content(s);
     json_t *names = json_array();
     for (int64_t i = 0; i < store_count(s); i++) {
         const store_entry *e = store_at(s, i);
@@ -77,6 +102,8 @@ static json_t *make_card(const store *s, const char *format, gate_finding gate) 
         slices += e->space.shape[0];
         unlabelled += e->unlabelled;
     }
+    if (content == CONTENT_SYNTHETIC) patients = 0;
+    if (content == CONTENT_INPAINTED) patients = count_sources(s);
     for (int k = 1; k < set->count; k++) {
         char name[4 * LABEL_NAME];
         printable(set->name[k], false, name, sizeof name);
@@ -85,12 +112,12 @@ static json_t *make_card(const store *s, const char *format, gate_finding gate) 
     return json_pack("{s:s, s:s, s:s, s:b, s:o, s:{s:I, s:I, s:I, s:I}, s:o, s:s, s:s, s:s, s:s, "
                      "s:o}",
                      "kind", "ctaug data set", "ctaug", CTAUG_VERSION, "format", format,
-                     "synthetic", (int)is_synthetic(s), "source", source_of(s), "counts",
-                     "patients", (json_int_t)(is_synthetic(s) ? 0 : patients), "volumes",
-                     (json_int_t)store_count(s), "slices", (json_int_t)slices, "unlabelled",
-                     (json_int_t)unlabelled, "structures", names, "model", export_model(s),
-                     "licence", NO_LICENCE, "store_fingerprint", store_manifest(s)->fingerprint,
-                     "store_seal", store_manifest(s)->seal, "claims", claims_of(s, gate));
+                     "synthetic", content != CONTENT_REAL, "source", source_of(s), "counts",
+                     "patients", (json_int_t)patients, "volumes", (json_int_t)store_count(s),
+                     "slices", (json_int_t)slices, "unlabelled", (json_int_t)unlabelled,
+                     "structures", names, "model", export_model(s), "licence", NO_LICENCE,
+                     "store_fingerprint", store_manifest(s)->fingerprint, "store_seal",
+                     store_manifest(s)->seal, "claims", claims_of(s, gate));
 }
 
 /* The card as Markdown. */
@@ -99,7 +126,10 @@ static void write_text(FILE *f, const store *s, const json_t *card) {
     const json_t *names = json_object_get(card, "structures");
     const json_t *claims = json_object_get(card, "claims");
     json_t *source = json_object_get(card, "source");
-    fprintf(f, "# %s CT\n\n", is_synthetic(s) ? "Synthetic" : "Real");
+    static const char *const titles[] = {[CONTENT_REAL] = "Real CT",
+                                         [CONTENT_SYNTHETIC] = "Synthetic CT",
+                                         [CONTENT_INPAINTED] = "Real CT with sampled structures"};
+    fprintf(f, "# %s\n\n", titles[export_content(s)]);
     fprintf(f, "Written by ctaug %s as %s.\n\n## Counts\n\n", CTAUG_VERSION,
             json_string_value(json_object_get(card, "format")));
     for (size_t i = 0; i < sizeof counted / sizeof *counted; i++)

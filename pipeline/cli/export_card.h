@@ -8,6 +8,13 @@
 /* What the gate of the run has found about synthetic data. */
 typedef enum gate_finding { GATE_NOT_ASKED, GATE_PASSED, GATE_NOT_PASSED } gate_finding;
 
+/* What the volumes of a store show. In-painted ones show real patients with sampled structures
+ * (pipeline/common/volume_kind.h). */
+typedef enum store_content { CONTENT_REAL, CONTENT_SYNTHETIC, CONTENT_INPAINTED } store_content;
+
+/* From the provenance of the store. Local. */
+store_content export_content(const store *s);
+
 /* Writes both files into `directory`. The card holds pseudonyms neither of patients nor of volumes,
  * no path and no time: the same store gives the same bytes. Local. */
 status export_card_write(const store *s, const char *format, gate_finding gate,

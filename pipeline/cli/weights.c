@@ -33,7 +33,7 @@ typedef struct network {
     manifest manifest;
 } network;
 
-/* Reads the EMA, or else the parameters, from the only file of a published folder. Local. */
+/* Reads the EMA, or else the parameters, from the HDF5 file of a published folder. Local. */
 static status read_network(const char *directory, network *out) {
     static const char *const groups[] = {"ema", "parameters"};
     status st = ST_OK;

@@ -50,8 +50,10 @@ static status choose_size(const study *s, denoiser *d, int64_t step, int64_t *co
     if (*columns > PREVIEW_SLICES) *columns = PREVIEW_SLICES;
     if (*columns > 0) goto done;
     *columns = 1;
-    const int64_t steps = (int64_t)((double)s->generate.steps * most / (double)passes);
-    denoiser_choose(d, steps > STEPS_MIN ? steps : STEPS_MIN, 0);
+    int64_t steps = s->generate.steps; /* halved, as a shortcut model can be sampled */
+    const double each = (double)passes / (double)steps;
+    while (steps > STEPS_MIN && each * (double)steps > most) steps /= 2;
+    denoiser_choose(d, steps, 0);
 done:
     return st;
 }

@@ -62,7 +62,9 @@ void caption_name(const char *label, caption_structure *out) {
     while (next_word(&label, word)) {
         const caption_side side = side_of(word);
         if (used == 0 && strcmp(word, "structure") == 0) return; /* made up */
-        if (side != SIDE_UNKNOWN) out->side = side;
+        if (side != SIDE_UNKNOWN)
+            out->side = out->side == SIDE_UNKNOWN || out->side == side ? side : SIDE_BOTH;
+        if (strcmp(word, "and") == 0) continue;
         if (side != SIDE_UNKNOWN || used + strlen(word) + 2 > CAPTION_NAME) continue;
         out->lesion |= is_in(lesions, word);
         used +=
@@ -148,9 +150,8 @@ done:
 static status measure(const caption_source *s, int label, const tally *t, caption_structure *out) {
     status st = ST_OK;
     int64_t voxels = t->all;
-    const bool named = out->side != SIDE_UNKNOWN;
-    if (!named && (out->lesion || is_paired(out->name))) out->side = side_by(t);
-    if (!named && out->side == SIDE_BOTH) voxels = t->left > t->right ? t->left : t->right;
+    if (out->side == SIDE_UNKNOWN && (out->lesion || is_paired(out->name))) out->side = side_by(t);
+    if (out->side == SIDE_BOTH) voxels = t->left > t->right ? t->left : t->right;
     if (out->lesion) TRY(largest_piece(s, label, &voxels));
     out->size = diameter(s->space, voxels);
 done:

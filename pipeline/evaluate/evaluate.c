@@ -174,6 +174,10 @@ static status open_evaluation(evaluation *e) {
     all->sets = s->evaluate.labelled.count > 0 ? s->evaluate.sets : 1;
     all->seeds = s->evaluate.seeds;
     all->arms = study_arm_count(s);
+    if (e->first.shifted.from && comm_rank(e->stage->comm) == 0)
+        log_info(e->stage->log,
+                 "evaluate: evaluate.shifted has %" PRId64 " of the %" PRId64 " test patients",
+                 e->first.shifted.patients, e->first.patients);
     if (e->stage->tasks == 0)
         TRY(cells_fingerprint(e->stage, store_manifest(e->first.real)->seal,
                               e->metrics.fingerprint));

@@ -17,6 +17,13 @@ static int64_t test_patient(const store *real, const int64_t *patient_of, const 
     return -1;
 }
 
+/* Whether a volume before volume i is of the same test patient. */
+static bool is_seen(const shifted_set *s, int64_t i) {
+    for (int64_t k = 0; k < i; k++)
+        if (s->patient_of[k] == s->patient_of[i]) return true;
+    return false;
+}
+
 /* Fills runs and patient_of. Local. */
 static status find_patients(const study *s, const store *real, const int64_t *patient_of,
                             shifted_set *out) {
@@ -27,8 +34,9 @@ static status find_patients(const study *s, const store *real, const int64_t *pa
     for (int64_t i = 0; i < volumes; i++) {
         const store_entry *entry = store_at(out->from, i);
         out->patient_of[i] = entry->unlabelled ? -1 : test_patient(real, patient_of, entry->id);
-        if (out->patient_of[i] >= 0)
-            out->runs[out->run_count++] = (split_run){i, 0, entry->space.shape[0]};
+        if (out->patient_of[i] < 0) continue;
+        out->runs[out->run_count++] = (split_run){i, 0, entry->space.shape[0]};
+        out->patients += !is_seen(out, i);
     }
     if (out->run_count == 0)
         st = status_fail(ST_INPUT,

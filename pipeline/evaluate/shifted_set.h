@@ -10,6 +10,7 @@ typedef struct shifted_set {
     store *from;         /* NULL: the key is not set */
     split_run *runs;     /* the labelled volumes of test patients */
     int64_t run_count;   /* at least 1 */
+    int64_t patients;    /* test patients that it has */
     int64_t *patient_of; /* by volume of `from`: number of the test patient; -1: none */
 } shifted_set;
 

@@ -344,6 +344,16 @@ static status list_volumes(const generation *g, json_t **out) {
     return st;
 }
 
+/* What is other in the model's description. 0, or a failure. */
+static int describe_inpainting(const generation *g, json_t *model) {
+    const study *s = g->stage->study;
+    int failed = json_object_set_new(model, "inpainted", json_true());
+    failed |= json_object_set_new(model, "resample", json_integer(s->generate.resample));
+    failed |= json_object_set_new(model, "appearance", json_real(0));
+    if (s->generate.resample > 1) failed |= json_object_del(model, "evaluations");
+    return failed;
+}
+
 /* The provenance entry of the store's manifest. *out: new reference, also after a failure. Local.
  */
 static status provenance(generation *g, json_t **out) {
@@ -354,8 +364,7 @@ static status provenance(generation *g, json_t **out) {
     if (own && model) failed = json_object_set_new(model, "masks", json_string(own->fingerprint));
     if (g->set->kind == VOLUMES_HELD_OUT && model)
         failed = json_object_set_new(model, "held_out", json_true());
-    if (g->set->kind == VOLUMES_INPAINTED && model)
-        failed = json_object_set_new(model, "inpainted", json_true());
+    if (g->set->kind == VOLUMES_INPAINTED && model) failed = describe_inpainting(g, model);
     st = list_volumes(g, &list);
     *out =
         json_pack("{s:b, s:s, s:s, s:o}", "synthetic", 1, "painter", g->name, "store_fingerprint",

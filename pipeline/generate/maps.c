@@ -162,11 +162,13 @@ static status leave_out_unchanged(maps *m) {
     const int64_t left_out = m->count - kept;
     m->count = kept;
     if (kept == 0)
-        return status_fail(ST_INPUT, "generate.inpaint: no labelled training volume has room for a "
-                                     "structure of generate.insert");
+        return status_fail(ST_INPUT,
+                           "generate.inpaint: none of %" PRId64 " volumes got a structure of "
+                           "generate.insert: raise its share, or generate.volumes",
+                           left_out);
     if (left_out > 0 && comm_rank(m->stage->comm) == 0)
         log_info(m->stage->log,
-                 "generate: nothing could be put into %" PRId64 " volumes, which are left out",
+                 "generate: %" PRId64 " volumes to be in-painted got no structure and are left out",
                  left_out);
     return ST_OK;
 }

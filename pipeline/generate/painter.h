@@ -37,9 +37,10 @@ typedef struct painter {
     /* Paints `count` <= generate.batch slices of one volume into
      * images[count][size][size], values in [-1, 1]. The conditions have labels, position and class,
      * and perhaps the image. keep[count][size][size]: the part 0..1 of a pixel that stays that of
-     * the image; NULL: nothing (always, but for the painter of in-painted volumes). index[count]: volume * 2^20 + slice, where held-out
-     * volumes follow from HELD_OUT_FIRST on (pipeline/common/held_out.h); they and the study's seed
-     * determine all random numbers, and the bytes of a slice do not depend on the others. Local. */
+     * the image; NULL: nothing (always, but for the painter of in-painted volumes). index[count]:
+     * volume * 2^20 + slice, where volumes are counted from volume_kind_first() on
+     * (pipeline/common/volume_kind.h); they and the study's seed determine all random numbers, and
+     * the bytes of a slice do not depend on the others. Local. */
     status (*paint)(void *self, const slice_sample *conditions, const uint64_t *index,
                     const float *keep, int64_t count, float *images);
 

@@ -326,7 +326,8 @@ static status check_between_keys(const study *s, const origin *o) {
     if (s->generate.resample > 1 && !sampler_resamples(s->generate.sampler)) {
         status_fail(ST_USAGE,
                     "generate.resample is %" PRId64 ", but the steps of sampler %s depend "
-                    "on earlier ones: take ddpm, ddim, euler or euler-ancestral",
+                    "on earlier ones: take ddpm, ddim, euler, euler-ancestral or "
+                    "consistency",
                     s->generate.resample,
                     named_table_name(&sampler_kinds, (int)s->generate.sampler));
         return LOCATED(o, "generate.resample", "generate.sampler");

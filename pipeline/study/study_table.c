@@ -272,8 +272,8 @@ const study_key study_keys[] = {
     INERT(train, checkpoint_every, 1, STEPS_MAX, "500", "steps between checkpoints"),
     INERT(train, keep, 1, 1000, "3", "checkpoints kept"),
     {PLACE(train, start), .kind = STUDY_STRING, .count = PATH_SIZE, .initial = "", .inert = true,
-     .help = "safetensors file whose parameters the training begins with (`ctaug weights`); \"\": "
-             "random ones"},
+     .help = "safetensors file whose parameters the training begins with (`ctaug weights`); "
+             "later stages read it again; \"\": random ones"},
 
     CHOICE(distil, kind, distil_kinds, "off",
            "trains the denoiser on, to sample in one or two steps with sampler and grid "
