@@ -46,6 +46,7 @@ declare -A path_of=() begin_of=() limit_of=() # by process
 start() { # path
     local t=$1 limit run folder
     case $t in
+    */lint.py) limit=1500 ;;
     *.py | *.sh) limit=600 ;;
     *) limit=300 ;;
     esac
