@@ -65,10 +65,10 @@ status checkpoint_write_arrays(const char *path, const checkpoint_array *arrays,
  * ST_INTEGRITY if a shape differs. Local. */
 status checkpoint_read_arrays(const char *path, const checkpoint_array *arrays, int64_t n);
 
-/* Reads all arrays "<group>/<name>" of such a file, whose hash the caller has compared, in the order
- * of their names, which are without the group: *n of them, 0 if there is no such group. The caller
- * frees them with checkpoint_group_free(), also after a failure. ST_INTEGRITY if something else is
- * in the group. Local. */
+/* Reads all arrays "<group>/<name>" of such a file, whose hash the caller has compared, in the
+ * order of their names, which are without the group: *n of them, 0 if there is no such group. The
+ * caller frees them with checkpoint_group_free(), also after a failure. ST_INTEGRITY if something
+ * else is in the group. Local. */
 status checkpoint_read_group(const char *path, const char *group, checkpoint_array **arrays,
                              int64_t *n);
 void checkpoint_group_free(checkpoint_array *arrays, int64_t n);

@@ -1,6 +1,7 @@
-"""In-painting: structures sampled into labelled training volumes. Outside of them the slices are the
-real ones, inside they are not; labels change inside the host alone; the same bytes on any number of
-ranks and after a stop; the other stores do not change; an arm is trained on them."""
+"""In-painting: structures sampled into labelled training volumes. Outside of them the slices are
+the real ones, inside they are not; labels change inside the host alone; the same bytes on any
+number of ranks and after a kill; the other stores do not change; exports say whom they show; an arm
+is trained on them."""
 import glob
 import json
 import os

@@ -1,5 +1,5 @@
-"""Previews of a training: as many columns as 5 % of its work pays for, at least one and at most six;
-the same picture on 1 and 2 ranks; that of the GAN, too."""
+"""Previews of a training: as many columns as 5 % of its work pays for, at least one and at most
+six; the same picture on 1 and 2 ranks; that of the GAN, too."""
 import glob
 import struct
 

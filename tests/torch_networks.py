@@ -60,7 +60,8 @@ class Attention(nn.Module):
 
 
 class UNet(nn.Module):
-    """Denoiser and generator: x [b, 1 + maps, size, size], t, position [b], kind [b, classes + 1]."""
+    """Denoiser and generator: x [b, 1 + maps, size, size], t, position [b], kind [b, classes +
+    1]."""
 
     def __init__(self, size, maps, base=16, mult=(1, 2, 2), blocks=1, attention=(16,), classes=2):
         super().__init__()

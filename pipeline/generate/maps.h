@@ -1,6 +1,6 @@
-/* The label maps of all volumes of a kind (pipeline/common/volume_kind.h), which all painters paint:
- * deformed ones, or the user's own masks (pipeline/generate/own_maps.h). They are made once, divided over the ranks, and kept in files
- * until all painters are done. */
+/* The label maps of all volumes of a kind (pipeline/common/volume_kind.h), which all painters
+ * paint: deformed ones, or the user's own masks (pipeline/generate/own_maps.h). They are made once,
+ * divided over the ranks, and kept in files until all painters are done. */
 #ifndef CTAUG_PIPELINE_GENERATE_MAPS_H
 #define CTAUG_PIPELINE_GENERATE_MAPS_H
 

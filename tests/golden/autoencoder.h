@@ -1,4 +1,6 @@
 /* Made by tests/golden/autoencoder.py with PyTorch. */
+#include <stdint.h>
+
 typedef struct golden_gradient {
     const char *name;
     double by[2]; /* norm, projection on a wave */

@@ -214,6 +214,7 @@ def single(name, of_image, h, w):
 
 def main():
     print("/* Made by tests/golden/autoencoder.py with PyTorch. */")
+    print("#include <stdint.h>\n")
     print("typedef struct golden_gradient {\n    const char *name;\n"
           "    double by[2]; /* norm, projection on a wave */\n} golden_gradient;")
     print("typedef struct golden_autoencoder {\n    int64_t factor, z, base;\n    int blocks;\n"
