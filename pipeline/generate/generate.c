@@ -25,6 +25,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { INPAINT_BATCH = 4 };
+
 /* Volumes that every painter paints. */
 typedef struct volume_set {
     volume_kind kind;
@@ -53,6 +55,7 @@ typedef struct generation {
     int16_t *hu;            /* in the order of the unit */
     /* The painter at work. */
     const painter *by;
+    int64_t batch; /* slices that it paints at once */
     const char *name;
     void *painter;
     double painting; /* seconds of this rank in paint() */
@@ -231,9 +234,11 @@ static status paint_slices(generation *g, int64_t v, int64_t first, int64_t coun
         else
             put_slice(g, b, g->conditions[n].image);
     }
-    if (n == 0) goto done;
     const double start = log_seconds();
-    TRY(g->by->paint(g->painter, g->conditions, g->index, keep, n, g->images));
+    for (int64_t from = 0; from < n; from += g->batch)
+        TRY(g->by->paint(g->painter, g->conditions + from, g->index + from,
+                         keep ? keep + from * pixels : NULL,
+                         n - from < g->batch ? n - from : g->batch, g->images + from * pixels));
     g->painting += log_seconds() - start;
     for (int64_t i = 0; i < n; i++) put_slice(g, g->slots[i], g->images + i * pixels);
 done:
@@ -407,7 +412,10 @@ static status open_painting(generation *g) {
     TRY(file_make_dirs(g->units));
     if (!g->set->first_unit) TRY(plan_units(g));
     if (!g->hu) TRY(allocate_unit(g));
-    TRY(g->by->open(g->painter));
+    /* Few slices of an in-painted volume have a structure, and a painter computes whole batches. */
+    g->batch = g->stage->study->generate.batch;
+    if (g->set->kind == VOLUMES_INPAINTED && g->batch > INPAINT_BATCH) g->batch = INPAINT_BATCH;
+    TRY(g->by->open(g->painter, g->batch));
 done:
     return st;
 }

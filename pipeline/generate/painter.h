@@ -31,10 +31,10 @@ typedef struct painter {
      * if an earlier stage has to run first. Collective. */
     status (*find)(const painter_inputs *in, void **self, char fingerprint[SHA256_HEX]);
 
-    /* Makes ready for up to generate.batch slices at once. Local. */
-    status (*open)(void *self);
+    /* Makes ready for up to `batch` slices at once. Local. */
+    status (*open)(void *self, int64_t batch);
 
-    /* Paints `count` <= generate.batch slices of one volume into
+    /* Paints `count` <= batch slices of one volume into
      * images[count][size][size], values in [-1, 1]. The conditions have labels, position and class,
      * and perhaps the image. keep[count][size][size]: the part 0..1 of a pixel that stays that of
      * the image; NULL: nothing (always, but for the painter of in-painted volumes). index[count]:

@@ -77,11 +77,11 @@ done:
     return st;
 }
 
-static status open_denoiser(void *self) {
+static status open_denoiser(void *self, int64_t batch) {
     status st = ST_OK;
     diffusion_painter *p = self;
     const stage_context *s = p->in->stage;
-    TRY(denoiser_open(s, store_labels(p->in->stores.real), s->study->generate.batch, &p->denoiser));
+    TRY(denoiser_open(s, store_labels(p->in->stores.real), batch, &p->denoiser));
     TRY(denoiser_load(p->denoiser, p->from.folder, p->step));
     denoiser_choose(p->denoiser, p->steps, p->guidance);
     TRY(denoiser_evaluations(p->denoiser, &p->evaluations));

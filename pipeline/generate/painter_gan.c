@@ -16,7 +16,7 @@ typedef struct gan_painter {
     int64_t step;                /* of the checkpoint */
     char checkpoint[SHA256_HEX]; /* its seal */
     generator *generator;        /* NULL until opened */
-    float *noise;                /* [generate.batch][size][size] */
+    float *noise;                /* [batch][size][size] */
 } gan_painter;
 
 /* training: the fingerprint of the GAN's. Local. */
@@ -57,12 +57,11 @@ done:
     return st;
 }
 
-static status open_generator(void *self) {
+static status open_generator(void *self, int64_t batch) {
     status st = ST_OK;
     gan_painter *p = self;
     const stage_context *s = p->in->stage;
-    const int64_t batch = s->study->generate.batch,
-                  pixels = s->study->data.size * s->study->data.size;
+    const int64_t pixels = s->study->data.size * s->study->data.size;
     TRY(generator_open(s, store_labels(p->in->stores.real), batch, &p->generator));
     TRY(trainer_load_ema(p->checkpoints, p->step, generator_params(p->generator)));
     generator_params_changed(p->generator);

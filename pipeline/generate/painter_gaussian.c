@@ -261,8 +261,9 @@ static void fill_kernel(gaussian_painter *p) {
     for (int k = 0; k <= 2 * MARGIN; k++) p->kernel[k] = (float)(weight[k] / sum);
 }
 
-static status open_statistics(void *self) {
+static status open_statistics(void *self, int64_t batch) {
     status st = ST_OK;
+    (void)batch;
     gaussian_painter *p = self;
     const study *s = p->in->stage->study;
     const split *sp = p->in->split;
