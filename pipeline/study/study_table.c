@@ -371,7 +371,7 @@ const study_key study_keys[] = {
      .inert = true,
      .help =
          "run folder of another ingest, whose store shows the test patients on another scanner; "
-         "\"\": the shifted test set is simulated"},
+         "report reads it again; \"\": the shifted test set is simulated"},
     REAL(evaluate, margin, 0, 1, "0.01",
          "difference of the mean Dice that counts as not inferior, for the data saving"),
     REAL(evaluate, share, 0, 1, "0.75", "synthetic part of each batch of the arm that has them"),
