@@ -7,9 +7,18 @@ import numpy
 
 
 def newest(out, folder="checkpoints"):
-    steps = sorted(d for d in os.listdir(f"{out}/{folder}")
+    """The newest checkpoint in a folder; None if there is none, or no folder."""
+    place = f"{out}/{folder}"
+    steps = sorted(d for d in (os.listdir(place) if os.path.isdir(place) else [])
                    if d.startswith("step-") and ".tmp." not in d)
-    return f"{out}/{folder}/{steps[-1]}" if steps else None
+    return f"{place}/{steps[-1]}" if steps else None
+
+
+def only_folder(place):
+    """The only folder in `place`; None if there is none."""
+    names = os.listdir(place) if os.path.isdir(place) else []
+    assert len(names) <= 1, names
+    return f"{place}/{names[0]}" if names else None
 
 
 def arrays(path):

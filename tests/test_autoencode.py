@@ -14,6 +14,7 @@ import numpy
 from numpy.lib.stride_tricks import sliding_window_view
 
 import chain
+import checkpoints
 from checkpoints import arrays
 
 STEPS, PATCH, CAP = 24, 16, 3.0
@@ -168,17 +169,11 @@ def check_published(out, levels):
 
 def folder(out):
     """The only folder of a training."""
-    place = f"{out}/autoencoder-training"
-    names = os.listdir(place) if os.path.isdir(place) else []
-    assert len(names) <= 1, names
-    return f"{place}/{names[0]}" if names else None
+    return checkpoints.only_folder(f"{out}/autoencoder-training")
 
 
 def newest(out, network):
-    place = f"{folder(out)}/{network}" if folder(out) else ""
-    steps = sorted(d for d in (os.listdir(place) if os.path.isdir(place) else [])
-                   if d.startswith("step-") and ".tmp." not in d)
-    return f"{place}/{steps[-1]}" if steps else None
+    return checkpoints.newest(folder(out), network) if folder(out) else None
 
 
 def same(one, other):

@@ -11,6 +11,7 @@ import time
 import numpy
 
 import chain
+import checkpoints
 from checkpoints import arrays
 
 SET = ("--set", "gan.steps=24", "--set", "train.reproducible=on",
@@ -20,16 +21,11 @@ NETWORKS = ("generator", "discriminator")
 
 def folder(out):
     """The only folder of a training of the GAN."""
-    names = os.listdir(f"{out}/gan") if os.path.isdir(f"{out}/gan") else []
-    assert len(names) <= 1, names
-    return f"{out}/gan/{names[0]}" if names else None
+    return checkpoints.only_folder(f"{out}/gan")
 
 
 def newest(out, network):
-    place = f"{folder(out)}/{network}" if folder(out) else ""
-    steps = sorted(d for d in (os.listdir(place) if os.path.isdir(place) else [])
-                   if d.startswith("step-") and ".tmp." not in d)
-    return f"{place}/{steps[-1]}" if steps else None
+    return checkpoints.newest(folder(out), network) if folder(out) else None
 
 
 def same(one, other):
