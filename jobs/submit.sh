@@ -1,8 +1,8 @@
 #!/bin/bash
 # Submits the chain ingest -> referee -> train -> generate -> evaluate -> gate -> report to Slurm,
 # each stage after the success of the one before; after train with distil if the study's distil.kind
-# is not off, and with gan if generate.painters has gan. With model.space latent the chain is ingest
-# -> autoencode.
+# is not off, and with gan if generate.painters has gan; with model.space latent after ingest with
+# autoencode.
 # Usage: jobs/submit.sh STUDY.yaml [sbatch options for every stage]
 #     jobs/submit.sh mine.yaml --ntasks=32 --cpus-per-task=8 --partition=long
 # Start it in the folder that the paths of the study are relative to. CTAUG names the program
@@ -29,11 +29,12 @@ kind=$(sed 's/#.*//' "$study" | tr '\n' '\1' |
     sed -nE $'s/.*(^|\1)distil: *(\\{[^}]*|(\1 [^\1]*)*\1 +)kind: *([a-z-]+).*/\\4/p')
 [ "${kind:-off}" = off ] || distil=distil
 
-stages=(ingest referee train $distil $gan generate evaluate gate report)
-# The stages after it do not know latents so far.
+autoencode=
 if sed 's/#.*//' "$study" | grep -Eq "\<space *: *[\"']?latent\>"; then
-    stages=(ingest autoencode)
+    autoencode=autoencode
 fi
+
+stages=(ingest $autoencode referee train $distil $gan generate evaluate gate report)
 
 ids=() after=() last=()
 for stage in "${stages[@]}"; do

@@ -70,9 +70,7 @@ done:
 
 status stage_needs_pixels(const stage_context *s, const char *name) {
     if (s->study->model.space == SPACE_PIXEL) return ST_OK;
-    return status_fail(ST_USAGE,
-                       "%s: model.space is latent, and of the stages that work on latents only "
-                       "autoencode exists so far",
+    return status_fail(ST_USAGE, "%s: model.space is latent, and this stage knows pixels alone",
                        name);
 }
 
@@ -82,6 +80,7 @@ void stage_log_next(const stage_context *s, const char *verb) {
 }
 
 status stage_path(const stage_context *s, const char *name, char out[PATH_SIZE]) {
-    const bool shared = s->archive && strcmp(name, "store") == 0;
+    const bool shared =
+        s->archive && (strcmp(name, "store") == 0 || strcmp(name, "autoencoder") == 0);
     return path_join(out, shared ? s->archive : s->study->out, name);
 }

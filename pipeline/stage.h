@@ -20,8 +20,8 @@ typedef struct stage_context {
     const study *study;
     journal *log;
     const kernels *engine;
-    /* The run directory whose store is read: that of the whole study for one of its labelled sets
-     * (pipeline/cells/cells.h); NULL: the study's own. */
+    /* The run directory whose store and autoencoder are read: that of the whole study for one of
+     * its labelled sets (pipeline/cells/cells.h); NULL: the study's own. */
     const char *archive;
     tensor_type precision; /* compute type of the denoiser: train.precision, with auto resolved */
     int64_t task, tasks;   /* this launch handles the labelled sets task, task + tasks, ... alone;
@@ -59,7 +59,8 @@ status stage_needs_pixels(const stage_context *s, const char *name);
  * Local. */
 void stage_log_next(const stage_context *s, const char *verb);
 
-/* The path <out>/<name> in the run directory; "store" is that of the archive. Local. */
+/* The path <out>/<name> in the run directory; "store" and "autoencoder" are those of the archive.
+ * Local. */
 status stage_path(const stage_context *s, const char *name, char out[PATH_SIZE]);
 
 /* The stages. Each agrees on failures (comm_agree()), and logs and returns if its output is

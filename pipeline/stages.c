@@ -81,11 +81,6 @@ status run_stages(const stage_context *s) {
         if (s->tasks > 0 && !order[i].of_sets) continue;
         log_info(s->log, "-- %s", order[i].name);
         TRY(order[i].stage(&chained));
-        if (order[i].stage == autoencode_whole_stage) {
-            log_info(s->log,
-                     "model.space is latent: no stage after autoencode knows latents so far");
-            goto done;
-        }
     }
     if (s->tasks > 0)
         log_info(s->log, "next, when all tasks have ended: ctaug run %s/study.yaml", s->study->out);

@@ -47,6 +47,8 @@ static void conditions_are_laid_into_their_channels(void **state) {
                           .t = {TYPE_F32, {2, 1, 1, 1}, t},
                           .position = {TYPE_F32, {2, 1, 1, 1}, position},
                           .class = {TYPE_F32, {2, 1, 1, CLASSES}, class},
+                          .channels = 1,
+                          .factor = 1,
                           .labels = LABELS};
     for (int i = 0; i < PIXELS; i++) {
         noised[i] = (float)i;
@@ -76,7 +78,8 @@ static void tissue_fills_what_the_labels_leave(void **state) {
     const tissue expected[] = {TISSUE_AIR, TISSUE_FAT, TISSUE_SOFT, TISSUE_DENSE};
     float image[PIXELS], maps[PIXELS * CHANNELS] = {0};
     uint8_t labels[PIXELS] = {0};
-    const denoiser_inputs in = {.labels = LABELS, .tissues = TISSUES, .window = {-1000, 1000}};
+    const denoiser_inputs in = {
+        .channels = 1, .factor = 1, .labels = LABELS, .tissues = TISSUES, .window = {-1000, 1000}};
     for (int i = 0; i < PIXELS; i++) image[i] = (float)(hu[i % SIZE / 4] / 1000);
     for (int i = 0; i < SIZE; i++) labels[i] = 2;            /* the first row */
     image[8 * SIZE + 9] = -1;                                /* one dark pixel of soft tissue: */

@@ -11,6 +11,7 @@ enum { PIXELS = 16, LABELS = 3, LAYERS = GOLDEN_LAYERS };
 
 static unet_config config_of(int64_t size) {
     return (unet_config){.size = size,
+                         .channels = 1,
                          .labels = LABELS,
                          .classes = 2,
                          .position = true,

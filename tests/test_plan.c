@@ -37,6 +37,7 @@ static net small_unet(double dropout) {
     net n = {0};
     assert_int_equal(graph_create(&n.g), ST_OK);
     unet_config c = {.size = 8,
+                     .channels = 1,
                      .base = 32,
                      .levels = 2,
                      .mult = {1, 2},

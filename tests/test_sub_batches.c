@@ -18,6 +18,7 @@ static net large_unet(void) {
     net n = {0};
     assert_int_equal(graph_create(&n.g), ST_OK);
     unet_config c = {.size = 64,
+                     .channels = 1,
                      .base = 32,
                      .levels = 3,
                      .mult = {1, 2, 2},

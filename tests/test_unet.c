@@ -11,6 +11,7 @@ enum { BATCH = 2, SIZE = 8, OUT = BATCH * SIZE * SIZE };
 
 static void agrees_with_pytorch(engine_kind engine, bool text) {
     unet_config c = {.size = SIZE,
+                     .channels = 1,
                      .base = 32,
                      .levels = 2,
                      .mult = {1, 2},

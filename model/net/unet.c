@@ -14,22 +14,29 @@ static const struct {
     unet_config config;
 } table[] = {
     [UNET_R64] = {"R64",
-                  {.base = 64,
+                  {.channels = 1,
+                   .base = 64,
                    .levels = 4,
                    .mult = {1, 2, 2, 4},
                    .blocks = 2,
                    .attention = {16, 8},
                    .head = 32}},
     [UNET_R32] = {"R32",
-                  {.base = 32,
+                  {.channels = 1,
+                   .base = 32,
                    .levels = 4,
                    .mult = {1, 2, 2, 4},
                    .blocks = 2,
                    .attention = {16, 8},
                    .head = 32}},
-    [UNET_R16] =
-        {"R16",
-         {.base = 16, .levels = 3, .mult = {1, 2, 2}, .blocks = 1, .attention = {16}, .head = 32}},
+    [UNET_R16] = {"R16",
+                  {.channels = 1,
+                   .base = 16,
+                   .levels = 3,
+                   .mult = {1, 2, 2},
+                   .blocks = 1,
+                   .attention = {16},
+                   .head = 32}},
 };
 
 const named_table unet_kinds = NAMED_TABLE("network", table);
@@ -111,7 +118,7 @@ node unet_build(graph *g, const unet_config *c) {
         .g = g, .c = c, .embedding = embed(g, c), .text = NODE_NONE, .text_mask = NODE_NONE};
     node skips[SKIPS_MAX];
     int top = 0, down = 0, up = 0;
-    node x = graph_input(g, "x", TYPE_F32, c->size, c->size, 1 + c->labels);
+    node x = graph_input(g, "x", TYPE_F32, c->size, c->size, c->channels + c->labels);
     if (c->text.tokens > 0) {
         b.text = graph_input(g, "text", TYPE_F32, c->text.tokens, 1, c->text.width);
         b.text_mask = graph_input(g, "text_mask", TYPE_F32, c->text.tokens, 1, 1);
@@ -144,5 +151,5 @@ node unet_build(graph *g, const unet_config *c) {
         if (level > 0) h = resample(&b, "up", up++, graph_upsample(g, h), channels, 1);
     }
     h = graph_norm(g, "on", h, BLOCK_GROUPS, NODE_NONE, true);
-    return graph_conv(g, "oc", h, c->spread ? 2 : 1, 3, 1, INIT_ZERO);
+    return graph_conv(g, "oc", h, c->spread ? 2 : c->channels, 3, 1, INIT_ZERO);
 }

@@ -4,7 +4,7 @@
  *
  * Inputs (a condition can be dropped for classifier-free guidance):
  *
- *   x         [size, size, 1 + labels]: the noised slice, then the one-hot maps (all 0: dropped)
+ *   x         [size, size, channels + labels]: the noised slice, then the maps (all 0: dropped)
  *   t         [1,1,1]: diffusion time 0..T-1
  *   position  [1,1,1]: slice position in the volume, 0 (first) .. 1 (last); -1: dropped
  *   class     [1,1,classes + 1]: one-hot; the last element: dropped
@@ -38,12 +38,13 @@ typedef struct unet_text {
 } unet_text;
 
 typedef struct unet_config {
-    int64_t size;    /* pixels along y and x */
-    int64_t labels;  /* one-hot channels of labels and tissues; 0: none */
-    int64_t classes; /* 0: no class input */
-    bool position;   /* position input */
-    bool step_size;  /* input d */
-    int64_t base;    /* channels at the first level; the time embedding has 4 * base */
+    int64_t size;     /* pixels along y and x */
+    int64_t channels; /* of a slice: 1, or those of its latent */
+    int64_t labels;   /* channels of labels and tissues, one-hot or shares of area; 0: none */
+    int64_t classes;  /* 0: no class input */
+    bool position;    /* position input */
+    bool step_size;   /* input d */
+    int64_t base;     /* channels at the first level; the time embedding has 4 * base */
     int levels;
     int64_t mult[UNET_LEVELS]; /* channels = base * mult at each level */
     int blocks;                /* residual blocks a level on the way down; one more on the way up */
@@ -54,11 +55,12 @@ typedef struct unet_config {
     unet_text text;
 } unet_config;
 
-/* The configuration of a kind of network; size, conditions and dropout are 0. Local. */
+/* The configuration of a kind of network for slices of one channel; size, conditions and dropout
+ * are 0. Local. */
 unet_config unet_config_of(unet_kind kind);
 
-/* Describes the network in g; returns the prediction [size, size, 1], with `spread` [size, size,
- * 2]. Errors are reported by graph_check(). Local. */
+/* Describes the network in g; returns the prediction [size, size, channels]; with `spread`, for one
+ * channel alone, [size, size, 2]. Errors are reported by graph_check(). Local. */
 node unet_build(graph *g, const unet_config *c);
 
 #endif

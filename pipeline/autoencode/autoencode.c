@@ -15,6 +15,7 @@
 #include "pipeline/autoencode/preview.h"
 #include "pipeline/autoencode/reconstruction.h"
 #include "pipeline/autoencode/tandem.h"
+#include "pipeline/common/codec.h"
 #include "pipeline/common/fingerprint.h"
 #include "pipeline/common/training_run.h"
 
@@ -25,8 +26,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define AUTOENCODER_KIND "autoencoder"
-#define PARAMETERS "parameters.h5"
 #define RECONSTRUCTION "reconstruction.json"
 
 enum { VALIDATION_SLICES = 16 }; /* of a validation loss */
@@ -199,7 +198,7 @@ static status write_parameters(const autoencoding *a) {
     char path[PATH_SIZE];
     checkpoint_array *arrays = NULL, *all = NULL;
     const params *p = coder_params(a->coder);
-    TRY(path_join(path, a->output, PARAMETERS));
+    TRY(path_join(path, a->output, AUTOENCODER_PARAMETERS));
     TRY(trainer_arrays(p, "parameters", p->value, &arrays));
     TRY(array_alloc(&all, p->count + 1, sizeof *all, "arrays"));
     memcpy(all, arrays, (size_t)p->count * sizeof *all);
@@ -242,7 +241,7 @@ static status publish(const autoencoding *a) {
     TRY(manifest_remove(a->output));
     TRY(write_parameters(a));
     TRY(write_reconstruction(a));
-    TRY(manifest_add_file(&m, a->output, PARAMETERS));
+    TRY(manifest_add_file(&m, a->output, AUTOENCODER_PARAMETERS));
     TRY(manifest_add_file(&m, a->output, RECONSTRUCTION));
     TRY(manifest_write(&m, a->output));
 done:
@@ -297,6 +296,7 @@ status autoencode_stage(const stage_context *stage) {
         stage_works(stage);
         TRY(make(&a));
     }
+    stage_log_next(stage, study_needs_referee(s) ? "referee" : "train");
 done:
     close_autoencoding(&a);
     return st;

@@ -1,9 +1,8 @@
-/* Encoder and decoder for one whole slice. */
+/* Encoder and decoder for slices. */
 #include "pipeline/autoencode/coder.h"
 
 #include "io/alloc.h"
-#include "model/nn/plan.h"
-#include "pipeline/autoencode/tandem.h"
+#include "pipeline/common/codec.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -11,33 +10,28 @@
 
 struct coder {
     const stage_context *stage;
-    autoencoder_config config;
-    autoencoder_graph graph;
+    autoencoder_graph graph; /* of both parts: the list of their parameters */
     params *params;
-    plan *encoder, *whole;
+    codec *codec;
     slice_sample slice;
+    float *latent, *image;
 };
 
 status coder_open(const stage_context *stage, coder **out) {
     status st = ST_OK;
     const int64_t size = stage->study->data.size;
+    const autoencoder_config config = codec_config(stage->study, size);
     coder *c = NULL;
     *out = NULL;
     TRY(array_alloc(&c, 1, sizeof *c, "an autoencoder"));
     c->stage = stage;
-    c->config = tandem_config(stage->study, size);
-    TRY(autoencoder_describe(&c->config, &c->graph));
+    TRY(autoencoder_describe(&config, &c->graph));
     TRY(params_create(c->graph.g, &c->params));
-    plan_options options = {.engine = stage->engine,
-                            .batch = 1,
-                            .compute = stage->precision,
-                            .outputs = &c->graph.moments,
-                            .output_count = 1};
-    TRY(plan_create(c->graph.g, c->params, &options, &c->encoder));
-    options.outputs = &c->graph.image;
-    TRY(plan_create(c->graph.g, c->params, &options, &c->whole));
+    TRY(codec_create(stage, &c->codec));
     TRY(array_alloc(&c->slice.image, size * size, sizeof(float), "a slice"));
     TRY(array_alloc(&c->slice.labels, size * size, 1, "a label map"));
+    TRY(array_alloc(&c->image, size * size, sizeof(float), "a slice"));
+    TRY(array_alloc(&c->latent, codec_values(c->codec), sizeof(float), "a latent"));
     *out = c;
     c = NULL;
 done:
@@ -47,12 +41,13 @@ done:
 
 void coder_close(coder *c) {
     if (!c) return;
-    plan_destroy(c->encoder);
-    plan_destroy(c->whole);
+    codec_close(c->codec);
     params_destroy(c->params);
     autoencoder_graph_free(&c->graph);
     free(c->slice.image);
     free(c->slice.labels);
+    free(c->image);
+    free(c->latent);
     free(c);
 }
 
@@ -60,50 +55,43 @@ params *coder_params(coder *c) { return c->params; }
 
 void coder_set(coder *c, const float *values) {
     memcpy(c->params->value, values, (size_t)c->params->total * sizeof *values);
-    plan_params_changed(c->encoder);
-    plan_params_changed(c->whole);
+    codec_set(c->codec, values);
 }
 
-/* Runs a plan for slice k. The input noise stays 0. Local. */
-static status run(coder *c, plan *pl, slices *from, int64_t k) {
-    status st = ST_OK;
-    tensor image;
-    TRY(slices_get(from, k, &c->slice));
-    TRY(plan_input(pl, "image", &image));
-    memcpy(image.at, c->slice.image, (size_t)tensor_bytes(&image));
-    TRY(plan_forward(pl, NULL));
-done:
-    return st;
+/* The latent of slice k, in c->latent. Local. */
+static status encode(coder *c, slices *from, int64_t k) {
+    status st = slices_get(from, k, &c->slice);
+    return st == ST_OK ? codec_encode(c->codec, c->slice.image, c->latent) : st;
 }
 
 status coder_reconstruct(coder *c, slices *from, int64_t k, const slice_sample **slice,
                          const float **image) {
-    status st = run(c, c->whole, from, k);
+    status st = ST_OK;
+    TRY(encode(c, from, k));
+    TRY(codec_decode(c->codec, c->latent, c->image));
     *slice = &c->slice;
-    *image = plan_output(c->whole, c->graph.image).at;
+    *image = c->image;
+done:
     return st;
 }
 
 /* Sums and sums of squares of the means in slice k, into sums[2 * z]. Local. */
 static status add_latents(coder *c, slices *from, int64_t k, double *sums) {
-    const int64_t z = c->config.z;
-    status st = run(c, c->encoder, from, k);
+    const int64_t z = c->stage->study->autoencode.z;
+    status st = encode(c, from, k);
     if (st != ST_OK) return st;
-    const tensor moments = plan_output(c->encoder, c->graph.moments);
-    const float *at = moments.at;
-    for (int64_t p = 0; p < tensor_count(&moments) / (2 * z); p++)
-        for (int64_t i = 0; i < z; i++) {
-            const double value = (double)at[2 * z * p + i];
-            sums[i] += value;
-            sums[z + i] += value * value;
-        }
+    for (int64_t i = 0; i < codec_values(c->codec); i++) {
+        const double value = (double)c->latent[i];
+        sums[i % z] += value;
+        sums[z + i % z] += value * value;
+    }
     return ST_OK;
 }
 
 /* From the sums of each of n slices. Local. */
 static status scale_of(const coder *c, const double *sums, int64_t n, float *scale) {
-    const int64_t z = c->config.z, side = c->config.size / c->config.factor;
-    const double values = (double)(n * side * side);
+    const int64_t z = c->stage->study->autoencode.z;
+    const double values = (double)(n * codec_values(c->codec) / z);
     for (int64_t i = 0; i < z; i++) {
         double sum = 0, square = 0;
         for (int64_t k = 0; k < n; k++) {
@@ -126,7 +114,7 @@ static status scale_of(const coder *c, const double *sums, int64_t n, float *sca
 status coder_scale(coder *c, slices *from, float *scale) {
     status st = ST_OK;
     const comm *ranks = c->stage->comm;
-    const int64_t n = slices_count(from), each = 2 * c->config.z;
+    const int64_t n = slices_count(from), each = 2 * c->stage->study->autoencode.z;
     double *sums = NULL;
     TRY(comm_agree(ranks, array_alloc(&sums, n * each, sizeof *sums, "sums of latents")));
     log_progress_begin(c->stage->log, "latents", n);

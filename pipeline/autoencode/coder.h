@@ -1,5 +1,5 @@
-/* An autoencoder of whole slices, one at a time: latents and reconstructions for the measurements
- * and previews of its training. Latents are the means of the encoder, without noise. */
+/* The autoencoder (pipeline/common/codec.h) of whole slices, one at a time: reconstructions, and
+ * the scale of the latents, for the measurements and previews of its training. */
 #ifndef CTAUG_PIPELINE_AUTOENCODE_CODER_H
 #define CTAUG_PIPELINE_AUTOENCODE_CODER_H
 

@@ -6,6 +6,7 @@
 #include "model/net/adaptive_weight.h"
 #include "model/net/spectral.h"
 #include "model/rng.h"
+#include "pipeline/common/codec.h"
 #include "pipeline/common/training_run.h"
 
 #include <inttypes.h>
@@ -44,14 +45,6 @@ struct tandem {
     slice_sample slice;
     int64_t *slots; /* [sampler_batch]: the discriminator's slot of each reconstruction */
 };
-
-autoencoder_config tandem_config(const study *s, int64_t size) {
-    return (autoencoder_config){.size = size,
-                                .factor = s->autoencode.factor,
-                                .z = s->autoencode.z,
-                                .base = s->autoencode.base,
-                                .blocks = (int)s->autoencode.blocks};
-}
 
 static int64_t patch_pixels(const tandem *t) { return t->config.size * t->config.size; }
 
@@ -303,7 +296,7 @@ status tandem_open(const stage_context *stage, slices *train, tandem **out) {
     TRY(comm_agree(stage->comm, array_alloc(&t, 1, sizeof *t, "an autoencoder")));
     t->stage = stage;
     t->train = train;
-    t->config = tandem_config(s, s->autoencode.patch);
+    t->config = codec_config(s, s->autoencode.patch);
     t->start = (s->autoencode.steps + 2) / 3;
     t->extra = (checkpoint_array){
         .name = "adversarial_weight", .rank = 1, .shape = {1}, .at = &t->adversarial};

@@ -22,9 +22,6 @@
 
 enum { TANDEM_EVERY = 10, TANDEM_PATCHES = 8 };
 
-/* The network of the study for images of this size. Local. */
-autoencoder_config tandem_config(const study *s, int64_t size);
-
 typedef struct tandem tandem;
 
 /* train: slices with slices_map_hu(), which must outlive *out. Collective. */

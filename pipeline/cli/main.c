@@ -108,7 +108,9 @@ static const char autoencode_help[] =
     "Checkpoints in <out>/autoencoder-training, previews in <out>/previews.\n"
     "Resumes from the newest checkpoint of the same study.\n"
     "\n"
-    "  mpirun -n 4 ctaug autoencode head.yaml --set model.space=latent --set autoencode.factor=8\n";
+    "  mpirun -n 4 ctaug autoencode head.yaml --set model.space=latent --set autoencode.factor=8 "
+    "\\\n"
+    "      --set generate.appearance=0\n";
 
 static const char gan_help[] =
     "usage: ctaug gan STUDY.yaml [--set key=value ...]\n"

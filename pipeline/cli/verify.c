@@ -51,6 +51,7 @@ static const output outputs[] = {
     {"autoencoder", "autoencoder", "autoencode", false, false, true},
     {"referee", "referee", "referee", false, true, true},
     {"pseudo", "store", "referee", false, true, true},
+    {"latents", "latents", "train", true, true, true},
     {"checkpoints", "checkpoint", "train", true, true, false},
     {"guidance", "guidance", "generate", false, true, true},
     {"synthetic", "store", "generate", false, true, false},

@@ -4,6 +4,9 @@
 #include "io/activity.h"
 #include "io/alloc.h"
 #include "model/diffusion/straightness.h"
+#include "model/hu_map.h"
+#include "model/warp.h"
+#include "pipeline/common/codec.h"
 #include "pipeline/common/grey_histogram.h"
 #include "pipeline/data/tissue.h"
 #include "pipeline/trainer/trainer.h"
@@ -14,15 +17,18 @@
 #include <string.h>
 
 status denoiser_config(const study *s, const label_set *labels, unet_config *out) {
+    const bool latent = s->model.space == SPACE_LATENT;
+    const int64_t factor = latent ? s->autoencode.factor : 1;
     *out = unet_config_of(s->model.net);
-    int64_t multiple = (int64_t)1 << (out->levels - 1);
+    int64_t multiple = factor << (out->levels - 1);
     if (s->data.size % multiple != 0)
         return status_fail(ST_USAGE,
-                           "data.size is %" PRId64 ", but network %s halves it %d times: take a "
+                           "data.size is %" PRId64 ", but network %s halves %s %d times: take a "
                            "multiple of %" PRId64,
                            s->data.size, named_table_name(&unet_kinds, s->model.net),
-                           out->levels - 1, multiple);
-    out->size = s->data.size;
+                           latent ? "its latents" : "it", out->levels - 1, multiple);
+    out->size = s->data.size / factor;
+    if (latent) out->channels = s->autoencode.z;
     out->labels = labels->count + (s->model.tissue == SWITCH_ON ? TISSUES : 0);
     out->classes = 2; /* native, contrast */
     out->position = true;
@@ -32,9 +38,13 @@ status denoiser_config(const study *s, const label_set *labels, unet_config *out
     return ST_OK;
 }
 
+int64_t denoiser_values(const unet_config *c) { return c->size * c->size * c->channels; }
+
 status denoiser_inputs_of(const study *s, plan *pl, const unet_config *c, denoiser_inputs *out) {
     status st = ST_OK;
-    *out = (denoiser_inputs){.tissues = s->model.tissue == SWITCH_ON ? TISSUES : 0,
+    *out = (denoiser_inputs){.channels = c->channels,
+                             .factor = s->data.size / c->size,
+                             .tissues = s->model.tissue == SWITCH_ON ? TISSUES : 0,
                              .window = {s->data.window[0], s->data.window[1]}};
     TRY(plan_input(pl, "x", &out->x));
     TRY(plan_input(pl, "t", &out->t));
@@ -48,27 +58,34 @@ done:
 
 void denoiser_fill_map(const denoiser_inputs *in, const slice_sample *condition, int64_t size,
                        float *to, int64_t channels, int64_t first) {
-    const bool tissues = in->tissues > 0 && condition->image;
+    const bool tissues = in->tissues > 0 && condition->image && !condition->latent;
+    const int64_t factor = in->factor, side = size / factor;
+    const int64_t codes = in->labels + (condition->latent ? in->tissues : 0);
+    const float share = 1 / (float)(factor * factor);
     for (int64_t i = 0; i < size * size; i++) {
-        const uint8_t label = condition->labels[i];
-        float *at = to + i * channels + first;
-        if (label < in->labels) at[label] = 1;
-        if (label != 0 || !tissues) continue;
+        const uint8_t code = condition->labels[i];
+        const int64_t pixel = i / size / factor * side + i % size / factor;
+        float *at = to + pixel * channels + first;
+        if (code < codes) at[code] += share;
+        if (code >= in->labels && code < codes) at[0] += share; /* a tissue is outside */
+        if (code != 0 || !tissues) continue;
         const tissue kind = tissue_at(condition->image, size, i, in->window);
-        if (kind != TISSUE_AIR) at[in->labels + kind] = 1;
+        if (kind != TISSUE_AIR) at[in->labels + kind] += share;
     }
 }
 
 void denoiser_fill(const denoiser_inputs *in, int64_t b, const float *x_t, const noise_level *at,
                    const slice_sample *condition, bool conditional) {
     int64_t pixels = in->x.shape[1] * in->x.shape[2], channels = in->x.shape[3];
-    int64_t classes = in->class.shape[3];
+    int64_t classes = in->class.shape[3], own = in->channels;
     float *x = (float *)in->x.at + b * pixels * channels;
     float *class = (float *)in->class.at + b * classes;
     memset(x, 0, (size_t)(pixels * channels) * sizeof(float));
     memset(class, 0, (size_t)classes * sizeof(float));
-    for (int64_t i = 0; i < pixels; i++) x[i * channels] = (float)(at->scale * x_t[i]);
-    if (conditional) denoiser_fill_map(in, condition, in->x.shape[1], x, channels, 1);
+    for (int64_t i = 0; i < pixels * own; i++)
+        x[i / own * channels + i % own] = (float)(at->scale * x_t[i]);
+    if (conditional)
+        denoiser_fill_map(in, condition, in->x.shape[1] * in->factor, x, channels, own);
     ((float *)in->t.at)[b] = (float)at->time;
     if (in->d.at) ((float *)in->d.at)[b] = (float)at->step;
     ((float *)in->position.at)[b] = conditional ? condition->position : -1;
@@ -89,8 +106,12 @@ status denoiser_process(const study *s, double sigma_data, process *out) {
 }
 
 struct denoiser {
+    const stage_context *stage;
     const study *study;
     unet_config config;
+    int64_t values; /* of a slice as the network has it */
+    codec *codec;   /* of latents; NULL until it is needed */
+    float *image;   /* [data.size^2]: scratch for it */
     graph *graph;
     params *params;
     plan *plan;
@@ -98,9 +119,9 @@ struct denoiser {
     denoiser_inputs in;
     process process;
     int64_t batch;
-    float *x;        /* [batch][size][size]: the slices that are being sampled */
+    float *x;        /* [batch][values]: the slices that are being sampled */
     uint64_t *index; /* [batch]: global sample indices */
-    float *output;   /* [batch][size][size]: second outputs; NULL: the network has none */
+    float *output;   /* [batch][values]: second outputs; NULL: the network has none */
     /* Arguments of the current denoiser_sample() call, for predict(). */
     const slice_sample *conditions;
     int64_t count;
@@ -119,18 +140,18 @@ status denoiser_open(const stage_context *stage, const label_set *labels, int64_
     const study *s = stage->study;
     *out = NULL;
     TRY(array_alloc(&d, 1, sizeof *d, "the denoiser"));
+    d->stage = stage;
     d->study = s;
     d->batch = batch;
     TRY(denoiser_config(s, labels, &d->config));
+    d->values = denoiser_values(&d->config);
     TRY(graph_create(&d->graph));
     d->predicted = unet_build(d->graph, &d->config);
     TRY(params_create(d->graph, &d->params));
     TRY(denoiser_process(s, 1, &d->process));
-    TRY(array_alloc(&d->x, batch * d->config.size * d->config.size, sizeof(float),
-                    "a batch of slices"));
+    TRY(array_alloc(&d->x, batch * d->values, sizeof(float), "a batch of slices"));
     if (d->config.spread)
-        TRY(array_alloc(&d->output, batch * d->config.size * d->config.size, sizeof(float),
-                        "a batch of variances"));
+        TRY(array_alloc(&d->output, batch * d->values, sizeof(float), "a batch of variances"));
     TRY(array_alloc(&d->index, batch, sizeof *d->index, "sample indices"));
     TRY(array_alloc(&d->structures, d->config.labels, sizeof *d->structures, "grey values"));
     plan_options options = {.engine = stage->engine,
@@ -153,6 +174,8 @@ void denoiser_close(denoiser *d) {
     params_destroy(d->params);
     graph_destroy(d->graph);
     process_free(&d->process);
+    codec_close(d->codec);
+    free(d->image);
     free(d->x);
     free(d->index);
     free(d->output);
@@ -190,7 +213,7 @@ done:
 /* Runs the network and copies its predictions for the first `count` samples of the batch, and its
  * second outputs if it has any and output is not NULL. */
 static status run_network(denoiser *d, int64_t count, float *predicted, float *output) {
-    const int64_t values = count * d->config.size * d->config.size;
+    const int64_t values = count * d->values;
     status st = plan_forward(d->plan, NULL);
     activity_progress();
     if (st != ST_OK) return st;
@@ -207,9 +230,8 @@ static status run_network(denoiser *d, int64_t count, float *predicted, float *o
 static status predict(void *context, const float *x_t, const noise_level *at, int conditional,
                       float *predicted) {
     denoiser *d = context;
-    int64_t pixels = d->config.size * d->config.size;
     for (int64_t b = 0; b < d->batch; b++)
-        denoiser_fill(&d->in, b, x_t + b * pixels, at,
+        denoiser_fill(&d->in, b, x_t + b * d->values, at,
                       &d->conditions[b < d->count ? b : d->count - 1], conditional != 0);
     return run_network(d, d->batch, predicted, conditional ? d->output : NULL);
 }
@@ -268,7 +290,7 @@ static sampling sampling_of(const denoiser *d) {
                       .guidance = guidance_of(d),
                       .interval = {d->study->generate.interval[0], d->study->generate.interval[1]},
                       .rescale = d->study->generate.rescale,
-                      .clip = 1.0,
+                      .clip = d->study->model.space == SPACE_LATENT ? 0 : 1, /* HU end */
                       .correct = d->grey || d->keep ? correct : NULL,
                       .resample = d->keep ? d->study->generate.resample : 1,
                       .variance = d->study->diffusion.variance,
@@ -282,17 +304,58 @@ status denoiser_evaluations(const denoiser *d, int64_t *evaluations) {
     return sampler_evaluations(&how, evaluations);
 }
 
+/* Opens the autoencoder of a network of latents. */
+static status need_codec(denoiser *d) {
+    status st = ST_OK;
+    const int64_t size = d->study->data.size;
+    if (d->codec) goto done;
+    if (!d->image) TRY(array_alloc(&d->image, size * size, sizeof(float), "a slice"));
+    TRY(codec_open(d->stage, &d->codec));
+done:
+    return st;
+}
+
+/* Decodes `count` latents into out[count][data.size^2], in [-1, 1] of the window. */
+static status decode(denoiser *d, const float *latents, int64_t count, float *out) {
+    status st = ST_OK;
+    const int64_t pixels = d->study->data.size * d->study->data.size;
+    TRY(need_codec(d));
+    for (int64_t b = 0; b < count; b++, out += pixels) {
+        TRY(codec_decode(d->codec, latents + b * d->values, d->image));
+        for (int64_t i = 0; i < pixels; i++)
+            out[i] = window_apply((float)hu_map_from((double)d->image[i]), d->in.window[0],
+                                  d->in.window[1]);
+    }
+done:
+    return st;
+}
+
+/* The slice of a sample as the network has it: *values, its own or d->x. */
+static status encoded(denoiser *d, const slice_sample *s, const float **values) {
+    status st = ST_OK;
+    const double low = d->in.window[0], high = d->in.window[1];
+    *values = s->image;
+    if (d->study->model.space == SPACE_PIXEL || s->latent) goto done;
+    TRY(need_codec(d));
+    for (int64_t i = 0; i < d->study->data.size * d->study->data.size; i++)
+        d->image[i] = (float)hu_map_to(low + ((double)s->image[i] + 1) / 2 * (high - low));
+    TRY(codec_encode(d->codec, d->image, d->x));
+    *values = d->x;
+done:
+    return st;
+}
+
 status denoiser_sample(denoiser *d, const slice_sample *conditions, const uint64_t *index,
                        int64_t count, float *out) {
-    int64_t pixels = d->config.size * d->config.size;
     const sampling how = sampling_of(d);
     d->conditions = conditions;
     d->count = count;
     for (int64_t b = 0; b < d->batch; b++) d->index[b] = index[b < count ? b : count - 1];
-    status st = sampler_run(&how, predict, d, d->index, d->batch, pixels, d->x);
+    status st = sampler_run(&how, predict, d, d->index, d->batch, d->values, d->x);
     if (st != ST_OK) return st;
-    for (int64_t b = 0; d->keep && b < count; b++) replace(d, b, d->x + b * pixels);
-    memcpy(out, d->x, (size_t)(count * pixels) * sizeof(float));
+    if (d->study->model.space == SPACE_LATENT) return decode(d, d->x, count, out);
+    for (int64_t b = 0; d->keep && b < count; b++) replace(d, b, d->x + b * d->values);
+    memcpy(out, d->x, (size_t)(count * d->values) * sizeof(float));
     return ST_OK;
 }
 
@@ -321,10 +384,9 @@ static status follow(void *context, const float *x_t, const noise_level *at, int
                      float *predicted) {
     const followed *f = context;
     denoiser *d = f->denoiser;
-    const int64_t pixels = d->config.size * d->config.size;
     for (int64_t b = 0; b < d->batch; b++) {
         const int64_t k = b < f->count ? b : f->count - 1;
-        denoiser_fill(&d->in, b, x_t + k * pixels, at, f->samples[k].condition,
+        denoiser_fill(&d->in, b, x_t + k * d->values, at, f->samples[k].condition,
                       conditional != 0 && f->samples[k].conditional);
     }
     return run_network(d, f->count, predicted, NULL);
@@ -333,35 +395,36 @@ static status follow(void *context, const float *x_t, const noise_level *at, int
 status denoiser_follow(denoiser *d, const flow_sample *samples, int64_t count, int64_t steps,
                        float *z, double *straightness) {
     followed f = {d, samples, count};
-    return straightness_measure(&d->process, follow, &f, steps, count,
-                                d->config.size * d->config.size, z, straightness);
+    return straightness_measure(&d->process, follow, &f, steps, count, d->values, z, straightness);
 }
 
 status denoiser_loss(denoiser *d, const slice_sample *samples, double t, uint64_t noise,
                      int64_t count, double *loss) {
     status st = ST_OK;
-    const int64_t pixels = d->config.size * d->config.size;
+    const int64_t n = d->values;
     const noise_level at = process_level(&d->process, t);
+    const float *data = NULL;
     float *epsilon = NULL, *target = NULL, *predicted = NULL;
-    TRY(array_alloc(&epsilon, pixels, sizeof *epsilon, "noise"));
-    TRY(array_alloc(&target, d->batch * pixels, sizeof *target, "targets"));
-    TRY(array_alloc(&predicted, d->batch * pixels, sizeof *predicted, "predictions"));
+    TRY(array_alloc(&epsilon, n, sizeof *epsilon, "noise"));
+    TRY(array_alloc(&target, d->batch * n, sizeof *target, "targets"));
+    TRY(array_alloc(&predicted, d->batch * n, sizeof *predicted, "predictions"));
     rng_stream r = rng_open((uint64_t)d->study->seed, RNG_MEMBERSHIP, noise, 0);
-    rng_fill_normal(&r, epsilon, pixels);
+    rng_fill_normal(&r, epsilon, n);
     for (int64_t b = 0; b < d->batch; b++) {
         const slice_sample *s = &samples[b < count ? b : count - 1];
-        process_target(&d->process, &at, s->image, epsilon, target + b * pixels, pixels);
-        process_diffuse(&at, s->image, epsilon, d->x, pixels);
+        TRY(encoded(d, s, &data));
+        process_target(&d->process, &at, data, epsilon, target + b * n, n);
+        process_diffuse(&at, data, epsilon, d->x, n);
         denoiser_fill(&d->in, b, d->x, &at, s, true);
     }
     TRY(run_network(d, count, predicted, NULL));
     for (int64_t b = 0; b < count; b++) {
         double sum = 0;
-        for (int64_t i = b * pixels; i < (b + 1) * pixels; i++) {
+        for (int64_t i = b * n; i < (b + 1) * n; i++) {
             const double error = (double)predicted[i] - (double)target[i];
             sum += error * error;
         }
-        loss[b] = sum / (double)pixels;
+        loss[b] = sum / (double)n;
     }
 done:
     free(epsilon);

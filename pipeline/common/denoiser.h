@@ -12,14 +12,20 @@
 
 /* Configures the network from model.net, model.dropout, data.size and the store's labels. It is
  * conditioned on the label map, with model.tissue on the tissue outside of the structures, the
- * slice position and the contrast class. ST_USAGE if data.size cannot be halved as often as the
- * network does. Local. */
+ * slice position and the contrast class. With model.space latent it is one of latents
+ * (pipeline/common/codec.h), and its maps are shares of the area of a latent's pixels. ST_USAGE if
+ * the size cannot be halved as often as the network does. Local. */
 status denoiser_config(const study *s, const label_set *labels, unet_config *out);
+
+/* Values of a slice as the network has it: size * size * channels. Local. */
+int64_t denoiser_values(const unet_config *c);
 
 /* The input tensors of a plan of this network. The plan owns their memory. */
 typedef struct denoiser_inputs {
     tensor x, t, position, class;
     tensor d;         /* `at` is NULL unless the network has this input */
+    int64_t channels; /* of the slice in x */
+    int64_t factor;   /* pixels of a label map for a pixel of x, along each axis */
     int64_t labels;   /* label channels of x, after the slice */
     int64_t tissues;  /* tissue channels of x, after the labels */
     double window[2]; /* HU low, high */
@@ -28,13 +34,14 @@ typedef struct denoiser_inputs {
 /* Finds the inputs in a plan. Local. */
 status denoiser_inputs_of(const study *s, plan *pl, const unet_config *c, denoiser_inputs *out);
 
-/* Writes the one-hot labels and tissues of a slice to channels `first`.. of
- * to[size*size][channels], which are 0. The tissue is that of condition->image where the label is
- * 0; without an image there is none. Local. */
+/* Writes the shares that labels and tissues of a slice have of each pixel of x, 0 or 1 for factor
+ * 1, to channels `first`.. of to[size / factor][size / factor][channels], which are 0. The tissue
+ * is that of condition->image where the label is 0; without an image there is none. Of a latent,
+ * the codes are both. Local. */
 void denoiser_fill_map(const denoiser_inputs *in, const slice_sample *condition, int64_t size,
                        float *to, int64_t channels, int64_t first);
 
-/* Writes sample b of the batch to the inputs: x_t [size*size] at its noise level and
+/* Writes sample b of the batch to the inputs: x_t [denoiser_values()] at its noise level and
  * denoiser_fill_map() as channels of x, the time, the size of the step, position and class. Without
  * `conditional` all conditions are dropped (classifier-free guidance). Local. */
 void denoiser_fill(const denoiser_inputs *in, int64_t b, const float *x_t, const noise_level *at,
@@ -64,7 +71,8 @@ status denoiser_load(denoiser *d, const char *directory, int64_t step);
  */
 status denoiser_set_sigma_data(denoiser *d, double sigma_data);
 
-/* From now on, samples are steered: in each step the grey value of every structure in x_0
+/* The next two are for pixels alone. From now on, samples are steered: in each step the grey value
+ * of every structure in x_0
  * (common/grey_histogram.h) is moved towards grey[labels], by the share `strength` (0..1) of the
  * difference. NaN: that structure is left alone. grey stays the caller's; NULL: no steering. Local.
  */
@@ -81,9 +89,9 @@ void denoiser_keep(denoiser *d, const float *keep);
 void denoiser_choose(denoiser *d, int64_t steps, double guidance);
 
 /* Samples `count` <= batch slices for their conditions with the settings of study.generate into
- * out[count*size*size], values in [-1, 1]. index[count]: global sample indices; they and the
- * study's seed determine the noise. The whole batch is always computed and the rest discarded, so
- * that the bytes of a slice do not depend on `count`. Local. */
+ * out[count*size*size], values in [-1, 1]; latents are decoded. index[count]: global sample
+ * indices; they and the study's seed determine the noise. The whole batch is always computed and
+ * the rest discarded, so that the bytes of a slice do not depend on `count`. Local. */
 status denoiser_sample(denoiser *d, const slice_sample *conditions, const uint64_t *index,
                        int64_t count, float *out);
 
@@ -95,15 +103,15 @@ double denoiser_time(const denoiser *d, double share);
 
 /* A noised slice that the network sees. */
 typedef struct denoiser_query {
-    const float *x_t; /* [size*size] */
+    const float *x_t; /* [denoiser_values()] */
     const noise_level *at;
     const slice_sample *condition;
     bool conditional; /* false: all conditions are dropped */
 } denoiser_query;
 
-/* One pass of the network for `count` <= batch slices: predicted[count*size*size], and with a
- * learned variance the second outputs, in output[count*size*size] (otherwise untouched; NULL: they
- * are left). Local. */
+/* One pass of the network for `count` <= batch slices: predicted[count*denoiser_values()], and with
+ * a learned variance the second outputs, in output of as many (otherwise untouched; NULL: they are
+ * left). Local. */
 status denoiser_predict(denoiser *d, const denoiser_query *queries, int64_t count, float *predicted,
                         float *output);
 
@@ -113,15 +121,16 @@ typedef struct flow_sample {
     bool conditional;
 } flow_sample;
 
-/* Follows the flow from noise z[count*size*size], count <= batch, to samples, which replace it:
- * straightness[count] and the method are those of straightness_measure()
+/* Follows the flow from noise z[count*denoiser_values()], count <= batch, to samples, which replace
+ * it: straightness[count] and the method are those of straightness_measure()
  * (model/diffusion/straightness.h), without guidance. Local. */
 status denoiser_follow(denoiser *d, const flow_sample *samples, int64_t count, int64_t steps,
                        float *z, double *straightness);
 
-/* loss[count]: mean over pixels of the squared error of the network's prediction for each of
- * `count` <= batch slices at time t of the process, under their own conditions. The noise is the
- * same for all slices: it depends on the study's seed and `noise` alone. Local. */
+/* loss[count]: mean over values of the squared error of the network's prediction for each of
+ * `count` <= batch slices, which are encoded first if it is one of latents, at time t of the
+ * process, under their own conditions. The noise is the same for all slices: it depends on the
+ * study's seed and `noise` alone. Local. */
 status denoiser_loss(denoiser *d, const slice_sample *samples, double t, uint64_t noise,
                      int64_t count, double *loss);
 

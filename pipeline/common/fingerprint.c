@@ -33,14 +33,16 @@ status fingerprint_of_pseudo(const study *s, const char *store, char hex[SHA256_
 status fingerprint_of_training(const study *s, const char *store, char hex[SHA256_HEX]) {
     static const char *const sections[] = {"seed", "engine", "data", "model", "diffusion", "train"};
     char pseudo[SHA256_HEX] = "", start[SHA256_HEX] = "", micro_batch[64] = "";
-    char upstream[3 * SHA256_HEX + 128];
+    char autoencoder[SHA256_HEX] = "", upstream[4 * SHA256_HEX + 144];
     status st = ST_OK;
     if (s->train.reproducible == SWITCH_ON)
         snprintf(micro_batch, sizeof micro_batch, " micro_batch %" PRId64, s->train.micro_batch);
     if (s->train.pseudo_labels == SWITCH_ON) TRY(fingerprint_of_pseudo(s, store, pseudo));
     if (*s->train.start) TRY(file_sha256(s->train.start, start));
-    snprintf(upstream, sizeof upstream, "%s%s%s%s%s%s", store, micro_batch,
-             *pseudo ? " pseudo " : "", pseudo, *start ? " start " : "", start);
+    if (s->model.space == SPACE_LATENT) TRY(fingerprint_of_autoencoder(s, store, autoencoder));
+    snprintf(upstream, sizeof upstream, "%s%s%s%s%s%s%s%s", store, micro_batch,
+             *pseudo ? " pseudo " : "", pseudo, *start ? " start " : "", start,
+             *autoencoder ? " autoencoder " : "", autoencoder);
     TRY(study_fingerprint(s, sections, sizeof sections / sizeof *sections, upstream, hex));
 done:
     return st;
@@ -58,6 +60,20 @@ status fingerprint_of_autoencoder(const study *s, const char *store, char hex[SH
         snprintf(micro_batch, sizeof micro_batch, " micro_batch %" PRId64, s->train.micro_batch);
     snprintf(upstream, sizeof upstream, "autoencoder %s%s", store, micro_batch);
     return study_fingerprint(s, keys, sizeof keys / sizeof *keys, upstream, hex);
+}
+
+status fingerprint_of_latents(const study *s, const char *store, const char *autoencoder,
+                              char hex[SHA256_HEX]) {
+    static const char *const keys[] = {"seed",         "engine",       "data",
+                                       "model.tissue", "train.copies", "train.precision"};
+    char pseudo[SHA256_HEX] = "", upstream[3 * SHA256_HEX + 48];
+    status st = ST_OK;
+    if (s->train.pseudo_labels == SWITCH_ON) TRY(fingerprint_of_pseudo(s, store, pseudo));
+    snprintf(upstream, sizeof upstream, "latents %s %s%s%s%s", store, autoencoder,
+             s->train.unlabelled > 0 ? " with unlabelled" : "", *pseudo ? " pseudo " : "", pseudo);
+    TRY(study_fingerprint(s, keys, sizeof keys / sizeof *keys, upstream, hex));
+done:
+    return st;
 }
 
 status fingerprint_of_distillation(const study *s, const char *training, char hex[SHA256_HEX]) {

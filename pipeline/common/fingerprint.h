@@ -16,12 +16,18 @@ status fingerprint_of_referee(const study *s, const char *store, char hex[SHA256
 status fingerprint_of_pseudo(const study *s, const char *store, char hex[SHA256_HEX]);
 
 /* Fingerprint of a training on the store with the seal `store`, with train.pseudo_labels on its
- * pseudo-labels, and from the parameters in the file train.start, which is read. Local. */
+ * pseudo-labels, with model.space latent on latents of its autoencoder, and from the parameters in
+ * the file train.start, which is read. Local. */
 status fingerprint_of_training(const study *s, const char *store, char hex[SHA256_HEX]);
 
 /* Fingerprint of the autoencoder trained on the store with the seal `store`. It does not depend on
  * which labels are used (data.labelled): they do not count. Local. */
 status fingerprint_of_autoencoder(const study *s, const char *store, char hex[SHA256_HEX]);
+
+/* Fingerprint of the latents of the slices in the store with the seal `store` that the autoencoder
+ * with the seal `autoencoder` makes. Local. */
+status fingerprint_of_latents(const study *s, const char *store, const char *autoencoder,
+                              char hex[SHA256_HEX]);
 
 /* Fingerprint of the distillation of a denoiser; training: that of its training. Local. */
 status fingerprint_of_distillation(const study *s, const char *training, char hex[SHA256_HEX]);

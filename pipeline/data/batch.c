@@ -46,9 +46,10 @@ struct slices {
     int64_t frame_pixels;        /* of the largest frame */
     double window[2], rotate, zoom, shift, elastic;
     bool mirror;
-    bool mapped;   /* see slices_map_hu() */
-    bool hidden;   /* the labels of the sources are never read: */
-    store *labels; /* it gives them instead; NULL: they are 0 */
+    bool mapped;                   /* see slices_map_hu() */
+    bool hidden;                   /* the labels of the sources are never read: */
+    store *labels;                 /* it gives them instead; NULL: they are 0 */
+    slice_replacement replacement; /* read NULL: none */
     source_run *runs;
     int64_t run_count;
 
@@ -214,6 +215,8 @@ int64_t slices_count(const slices *s) { return s->count; }
 
 void slices_map_hu(slices *s) { s->mapped = true; }
 
+void slices_replace(slices *s, const slice_replacement *with) { s->replacement = *with; }
+
 /* The run that holds slice k: the last one that starts at or before it. */
 static const source_run *find_run(const slices *s, int64_t k) {
     int64_t low = 0, high = s->run_count;
@@ -248,6 +251,25 @@ done:
     return st;
 }
 
+/* Sets the members of *sample other than the buffers. */
+static void describe(const source_run *at, int64_t k, slice_sample *sample) {
+    const store_entry *entry = store_at(at->from, at->run.volume);
+    const int64_t z = at->run.first + (k - at->start), depth = entry->space.shape[0];
+    sample->latent = false;
+    sample->volume = at->run.volume;
+    sample->slice = z;
+    sample->contrast = entry->contrast;
+    sample->position = depth > 1 ? (float)((double)z / (double)(depth - 1)) : 0;
+}
+
+/* Slice k from slices_replace(). */
+static status replaced(slices *s, int64_t k, int64_t copy, slice_sample *sample) {
+    describe(find_run(s, k), k, sample);
+    sample->latent = true;
+    activity_progress();
+    return s->replacement.read(s->replacement.context, k, copy, sample);
+}
+
 /* The frame of slice k: *out points into the cache or to scratch, valid until the next call. Sets
  * the members of *sample other than the buffers. */
 static status fetch(slices *s, int64_t k, frame *out, slice_sample *sample) {
@@ -255,13 +277,9 @@ static status fetch(slices *s, int64_t k, frame *out, slice_sample *sample) {
     if (k < 0 || k >= s->count)
         return status_fail(ST_INTERNAL, "slice %" PRId64 " of %" PRId64, k, s->count);
     const source_run *at = find_run(s, k);
-    const store_entry *entry = store_at(at->from, at->run.volume);
-    const int64_t *shape = entry->space.shape;
-    int64_t slot = s->slot[k], z = at->run.first + (k - at->start);
-    sample->volume = at->run.volume;
-    sample->slice = z;
-    sample->contrast = entry->contrast;
-    sample->position = shape[0] > 1 ? (float)((double)z / (double)(shape[0] - 1)) : 0;
+    const int64_t *shape = store_at(at->from, at->run.volume)->space.shape;
+    int64_t slot = s->slot[k];
+    describe(at, k, sample);
     bool keep = slot < 0 && s->used < s->slots;
     if (keep) slot = s->used;
     *out = s->spare;
@@ -271,7 +289,7 @@ static status fetch(slices *s, int64_t k, frame *out, slice_sample *sample) {
                        .working = s->cached_labels + slot * s->pixels};
     out->side = frame_side(s, shape);
     if (s->slot[k] < 0) {
-        TRY(read_stored(s, at, shape, z));
+        TRY(read_stored(s, at, shape, sample->slice));
         make_frame(s, shape, out);
     }
     if (keep) s->slot[k] = s->used++;
@@ -289,6 +307,7 @@ static void average_frame(const slices *s, const int16_t *hu, int64_t side, floa
 
 status slices_get(slices *s, int64_t k, slice_sample *sample) {
     frame f;
+    if (s->replacement.read) return replaced(s, k, 0, sample);
     status st = fetch(s, k, &f, sample);
     if (st != ST_OK) return st;
     average_frame(s, f.hu, f.side, sample->image);
@@ -333,12 +352,11 @@ done:
     return st;
 }
 
-status slices_draw(slices *s, uint64_t seed, int64_t index, slice_sample *sample) {
+status slices_augment(slices *s, uint64_t seed, int64_t index, int64_t k, slice_sample *sample) {
     frame f;
     warp w;
     status st = ST_OK;
-    shuffle(s, seed, index / s->count);
-    TRY(fetch(s, s->order[index % s->count], &f, sample));
+    TRY(fetch(s, k, &f, sample));
     rng_stream r = rng_open(seed, RNG_AUGMENT, (uint64_t)index, 0);
     warp_draw(&w, &r, s->rotate, s->zoom, s->shift, s->mirror, s->elastic);
     warp_frame(s, &w, &f);
@@ -346,6 +364,14 @@ status slices_draw(slices *s, uint64_t seed, int64_t index, slice_sample *sample
     resize_labels(s->warped.labels, f.side, f.side, sample->labels, s->size);
 done:
     return st;
+}
+
+status slices_draw(slices *s, uint64_t seed, int64_t index, slice_sample *sample) {
+    const int64_t epoch = index / s->count;
+    shuffle(s, seed, epoch);
+    const int64_t k = s->order[index % s->count];
+    return s->replacement.read ? replaced(s, k, epoch, sample)
+                               : slices_augment(s, seed, index, k, sample);
 }
 
 status slices_all_runs(const store *s, split_run **runs, int64_t *count) {

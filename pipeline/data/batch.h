@@ -15,8 +15,9 @@ typedef struct slices slices;
 
 /* One slice at the working size. Its buffers belong to the caller. */
 typedef struct slice_sample {
-    float *image;          /* size*size, [-1, 1]; or see slices_map_hu() */
+    float *image;          /* size*size, [-1, 1]; or see slices_map_hu(), slices_replace() */
     uint8_t *labels;       /* size*size */
+    bool latent;           /* see slices_replace(); false without it */
     float position;        /* in its volume: 0 the first slice, 1 the last */
     int contrast;          /* class: 0 native, 1 contrast */
     int64_t volume, slice; /* in its store */
@@ -45,6 +46,15 @@ int64_t slices_count(const slices *s);
 /* From now on images are HU by model/hu_map.h, without the window. Local. */
 void slices_map_hu(slices *s);
 
+/* From now on slices_get() and slices_draw() take image and labels of slice k from here: a latent
+ * and the codes of the conditions (pipeline/common/latents.h), sample->latent true. copy: 0 for
+ * slices_get(), and for slices_draw() the number of the epoch. Local. */
+typedef struct slice_replacement {
+    status (*read)(void *context, int64_t k, int64_t copy, slice_sample *sample);
+    void *context;
+} slice_replacement;
+void slices_replace(slices *s, const slice_replacement *with);
+
 /* Slice k (0..count-1) without augmentation, into the caller's buffers sample->image and
  * sample->labels. Local. */
 status slices_get(slices *s, int64_t k, slice_sample *sample);
@@ -56,6 +66,9 @@ status slices_get_shifted(slices *s, uint64_t seed, int64_t k, slice_sample *sam
 /* Training sample with global index `index` (0, 1, 2, ... over all epochs), shuffled and augmented
  * with the settings of study.data, into the caller's buffers. Local. */
 status slices_draw(slices *s, uint64_t seed, int64_t index, slice_sample *sample);
+
+/* Slice k augmented as the training sample with this index. Local. */
+status slices_augment(slices *s, uint64_t seed, int64_t index, int64_t k, slice_sample *sample);
 
 /* All slices of a store as runs: one for each volume. The caller frees *runs with free(). Local. */
 status slices_all_runs(const store *s, split_run **runs, int64_t *count);

@@ -153,7 +153,6 @@ status distil_stage(const stage_context *stage) {
         return ST_OK;
     }
     d.in = (distil_inputs){.stage = stage, .data = &d.data};
-    TRY(stage_needs_pixels(stage, "distil"));
     TRY(comm_agree(stage->comm, open_data(&d)));
     TRY(find_teacher(&d));
     TRY(comm_agree(stage->comm, distil_task_open(&d.in, &d.task)));

@@ -1,14 +1,14 @@
 /* Pairs of noise and of what the trained flow makes of it, drawn once and kept for reflow.
  *
- *   <out>/pairs/<16 digits of the fingerprint>/manifest.json, pairs-0000000.h5, ...
- *
- * A file holds, for its part of the pairs, "noise" and "sample" [n][size][size] and "straightness"
- * [n], f32. Pair k has the slice, the noise and the dropped conditions of the k-th training sample
- * after the training; the pairs behind them are of evenly spaced validation slices. Nothing depends
- * on the ranks, which share the files. */
+ * They are a set of files (pipeline/common/file_set.h) in <out>/pairs/<16 digits of the
+ * fingerprint>. A file holds, for its part of the pairs, "noise" and "sample" [n][size][size] and
+ * "straightness" [n], f32. Pair k has the slice, the noise and the dropped conditions of the k-th
+ * training sample after the training; the pairs behind them are of evenly spaced validation slices.
+ * Nothing depends on the ranks, which share the files. */
 #ifndef CTAUG_PIPELINE_DISTIL_PAIRS_H
 #define CTAUG_PIPELINE_DISTIL_PAIRS_H
 
+#include "pipeline/common/file_set.h"
 #include "pipeline/data/mixture.h"
 #include "pipeline/distil/task.h"
 
@@ -19,9 +19,9 @@ typedef struct pairs {
     int64_t count, held; /* of training, of validation, which follow them */
     int64_t first;       /* number of the training sample of pair 0 */
     mixture mixture;
-    int64_t part, parts; /* pairs in a file; files */
-    int64_t size;        /* of a slice */
-    char folder[PATH_SIZE], fingerprint[SHA256_HEX];
+    int64_t part; /* pairs in a file */
+    int64_t size; /* of a slice */
+    file_set set;
     int64_t open; /* the file whose arrays are below; -1: none */
     float *noise, *sample, *straightness;
 } pairs;

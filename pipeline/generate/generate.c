@@ -495,7 +495,6 @@ status generate_stage(const stage_context *stage) {
     status st = ST_OK;
     generation g = {.stage = stage};
     for (int k = 0; k < VOLUME_KINDS; k++) g.sets[k].kind = (volume_kind)k;
-    TRY(stage_needs_pixels(stage, "generate"));
     TRY(comm_agree(stage->comm, open_inputs(&g)));
     if (stage->study->generate.masks[0])
         TRY(own_masks_find(stage, g.stores.real, &g.split, &g.own));

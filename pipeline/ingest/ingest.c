@@ -468,7 +468,10 @@ status ingest_stage(const stage_context *s) {
         TRY(write_store(in));
         log_summary(in);
     }
-    stage_log_next(s, study_needs_referee(s->study) ? "referee" : "train");
+    if (s->study->model.space == SPACE_LATENT)
+        stage_log_next(s, "autoencode");
+    else
+        stage_log_next(s, study_needs_referee(s->study) ? "referee" : "train");
 done:
     ingest_close(in);
     return st;

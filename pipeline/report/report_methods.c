@@ -59,12 +59,21 @@ static void attention_text(FILE *f, const unet_config *net, int64_t size) {
 static void net_text(FILE *f, const report *r) {
     const study *s = r->stage->study;
     const unet_config net = unet_config_of(s->model.net);
+    const bool latent = s->model.space == SPACE_LATENT;
     fprintf(f, "<p><b>Generative model.</b> A denoising diffusion model (Ho et al. 2020) ");
+    if (latent)
+        fprintf(f,
+                "of the latents of an autoencoder (Rombach et al. 2022; %" PRId64
+                " &times; %" PRId64 " pixels a latent, %" PRId64 " channels, %" PRId64
+                " base channels, %" PRId64 " steps of %" PRId64
+                " patches; augmented slices were encoded once, %" PRId64 " copies of each) ",
+                s->autoencode.factor, s->autoencode.factor, s->autoencode.z, s->autoencode.base,
+                s->autoencode.steps, s->autoencode.batch, s->train.copies);
     fprintf(f, "with a U-Net of %d levels (%" PRId64 " base channels, multiplied by", net.levels,
             net.base);
     for (int k = 0; k < net.levels; k++) fprintf(f, "%s %" PRId64, k ? "," : "", net.mult[k]);
     fprintf(f, "; %d residual block%s a level; ", net.blocks, net.blocks == 1 ? "" : "s");
-    attention_text(f, &net, s->data.size);
+    attention_text(f, &net, s->data.size / (latent ? s->autoencode.factor : 1));
     fputs(") ", f);
     fprintf(f,
             "was conditioned on the label map, %sthe position of the slice and contrast "

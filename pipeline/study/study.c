@@ -236,6 +236,13 @@ static status check_autoencode(const study *s, const origin *o) {
                     s->autoencode.factor);
         return LOCATED(o, "autoencode.factor");
     }
+    if (s->autoencode.z > s->autoencode.factor * s->autoencode.factor) {
+        status_fail(ST_USAGE,
+                    "autoencode.z is %" PRId64
+                    "; a latent has at most as many values as its %" PRId64 " x %" PRId64 " pixels",
+                    s->autoencode.z, s->autoencode.factor, s->autoencode.factor);
+        return LOCATED(o, "autoencode.z", "autoencode.factor");
+    }
     if (s->autoencode.base % 8) {
         status_fail(ST_USAGE, "autoencode.base is %" PRId64 "; it must be a multiple of 8",
                     s->autoencode.base);
@@ -256,6 +263,22 @@ static status check_autoencode(const study *s, const origin *o) {
         return LOCATED(o, "autoencode.batch", "train.micro_batch", "train.reproducible");
     }
     return ST_OK;
+}
+
+/* What is defined for pixels alone. */
+static status check_latent(const study *s, const origin *o) {
+    const char *key = NULL, *fits = "off";
+    if (s->model.space == SPACE_PIXEL) return ST_OK;
+    if (s->generate.appearance > 0) key = "generate.appearance", fits = "0";
+    if (s->generate.inpaint == SWITCH_ON) key = "generate.inpaint";
+    if (s->generate.painters >> PAINTER_GAN & 1) key = "generate.painters", fits = "without gan";
+    if (s->distil.kind != DISTIL_OFF) key = "distil.kind";
+    if (s->evaluate.bound_slices > 0) key = "evaluate.bound_slices", fits = "0";
+    if (s->diffusion.variance == VARIANCE_LEARNED)
+        key = "diffusion.variance", fits = "fixed-small or fixed-large";
+    if (!key) return ST_OK;
+    status_fail(ST_USAGE, "with model.space latent, %s must be %s", key, fits);
+    return LOCATED(o, key, "model.space");
 }
 
 /* Checks the conditions between keys. */
@@ -282,7 +305,7 @@ static status check_between_keys(const study *s, const origin *o) {
         return LOCATED(o, "train.warmup", "train.steps");
     }
     if (check_process(s, o) != ST_OK || check_distil(s, o) != ST_OK) return ST_USAGE;
-    if (check_autoencode(s, o) != ST_OK) return ST_USAGE;
+    if (check_autoencode(s, o) != ST_OK || check_latent(s, o) != ST_OK) return ST_USAGE;
     if (s->evaluate.base % 8 != 0) {
         status_fail(ST_USAGE, "evaluate.base is %" PRId64 "; it must be a multiple of 8",
                     s->evaluate.base);

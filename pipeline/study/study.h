@@ -162,6 +162,7 @@ typedef struct study {
         int64_t steps;
         int64_t batch;       /* global: over all ranks */
         int64_t micro_batch; /* of a rank, which accumulates its share of the batch */
+        int64_t copies;      /* augmented copies of a slice in the store of latents */
         double lr;           /* peak */
         int64_t warmup;      /* steps */
         double weight_decay;

@@ -250,6 +250,9 @@ const study_key study_keys[] = {
     REAL(train, clip, 1e-6, 1e6, "1", "maximum of the gradient norm"),
     REAL(train, ema, 0, 0.999999, "0.999", "decay of the EMA weights that generate uses"),
     REAL(train, condition_drop, 0, 1, "0.1", "share of samples trained without conditions"),
+    LATER(train, copies, 0, 1000, "4",
+          "model.space latent: augmented copies of each slice in the store of latents, which "
+          "successive epochs take in turn, the slice itself first"),
     LATER_CHOICE(train, t_sampling, timestep_kinds, "uniform",
                  "time steps of the samples; importance: more often those with large losses"),
     CHOICE(train, pseudo_labels, switch_kinds, "off",

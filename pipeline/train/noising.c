@@ -18,12 +18,12 @@ typedef struct teacher_call {
 
 /* Allocates the arrays of a sample; the caller frees them with sample_free(), also after a failure.
  * Local. */
-static status sample_alloc(int64_t pixels, noised_sample *out) {
+static status sample_alloc(int64_t pixels, int64_t values, noised_sample *out) {
     status st = ST_OK;
     TRY(array_alloc(&out->slice.image, pixels, sizeof(float), "a slice"));
     TRY(array_alloc(&out->slice.labels, pixels, 1, "a label map"));
-    TRY(array_alloc(&out->x_t, pixels, sizeof(float), "a noised slice"));
-    TRY(array_alloc(&out->target, pixels, sizeof(float), "a target"));
+    TRY(array_alloc(&out->x_t, values, sizeof(float), "a noised slice"));
+    TRY(array_alloc(&out->target, values, sizeof(float), "a target"));
 done:
     return st;
 }
@@ -47,10 +47,9 @@ static int64_t draw_timestep(const noising *n, int64_t index, double *factor) {
 
 /* Computes d->x_t, which is the noise, and d->target for d->slice at this level. Local. */
 static void add_noise(const noising *n, noised_sample *d, noise_level at) {
-    int64_t pixels = n->config.size * n->config.size;
     d->at = at;
-    process_target(&n->process, &d->at, d->slice.image, d->x_t, d->target, pixels);
-    process_diffuse(&d->at, d->slice.image, d->x_t, d->x_t, pixels);
+    process_target(&n->process, &d->at, d->slice.image, d->x_t, d->target, n->values);
+    process_diffuse(&d->at, d->slice.image, d->x_t, d->x_t, n->values);
 }
 
 /* The level of training sample `index`. */
@@ -76,7 +75,7 @@ static status make_sample(void *context, int64_t index, int64_t slot) {
     d->conditional =
         rng_uniform(&drop) >= n->study->train.condition_drop && !(unlabelled && n->unconditional);
     status st = slices_draw(unlabelled ? n->unlabelled : n->train, seed, number, &d->slice);
-    rng_fill_normal(&noise, d->x_t, n->config.size * n->config.size);
+    rng_fill_normal(&noise, d->x_t, n->values);
     if (st == ST_OK && !has_importance(n)) add_noise(n, d, draw_level(n, index));
     return st;
 }
@@ -84,8 +83,9 @@ static status make_sample(void *context, int64_t index, int64_t slot) {
 /* Appends the loss to the graph; with a learned variance that of graph_hybrid_loss(). */
 static void add_loss(noising *n, node predicted) {
     const loss_kind kind = n->study->diffusion.loss;
-    const int64_t size = n->config.size;
-    node target = graph_input(n->graph, "target", TYPE_F32, size, size, n->config.spread ? 2 : 1);
+    const int64_t size = n->config.size, channels = n->config.channels;
+    node target =
+        graph_input(n->graph, "target", TYPE_F32, size, size, n->config.spread ? 2 : channels);
     node weight = graph_input(n->graph, "weight", TYPE_F32, 1, 1, 1);
     if (!n->config.spread) {
         n->loss = graph_regression_loss(n->graph, predicted, target, weight, kind);
@@ -101,8 +101,9 @@ status noising_open(const study *s, const label_set *labels, slices *train, slic
     noising *n = out;
     *n = (noising){.study = s, .train = train, .validation = validation};
     n->mixture = mixture_of(s->train.batch, s->train.steps, 0, 0);
-    int64_t size = s->data.size, pixels = size * size;
+    const int64_t pixels = s->data.size * s->data.size;
     TRY(denoiser_config(s, labels, &n->config));
+    n->values = denoiser_values(&n->config);
     TRY(denoiser_process(s, 1, &n->process));
     TRY(graph_create(&n->graph));
     node predicted = unet_build(n->graph, &n->config);
@@ -112,10 +113,10 @@ status noising_open(const study *s, const label_set *labels, slices *train, slic
     add_loss(n, predicted);
     TRY(graph_check(n->graph));
     if (has_importance(n)) TRY(timesteps_create(s->diffusion.steps, &n->timesteps));
-    TRY(sample_alloc(pixels, &n->validation_sample));
+    TRY(sample_alloc(pixels, n->values, &n->validation_sample));
     TRY(array_alloc(&n->slots, s->train.micro_batch, sizeof *n->slots, "samples"));
     for (; n->slot_count < s->train.micro_batch; n->slot_count++)
-        TRY(sample_alloc(pixels, &n->slots[n->slot_count]));
+        TRY(sample_alloc(pixels, n->values, &n->slots[n->slot_count]));
     TRY(prefetch_open(make_sample, n, &n->prefetch));
 done:
     if (st != ST_OK) noising_close(n);
@@ -143,7 +144,7 @@ status noising_add_unlabelled(noising *n, slices *unlabelled, bool pseudo_labels
 status noising_add_teacher(noising *n, const stage_context *stage, const label_set *labels) {
     status st = ST_OK;
     if (!n->config.step_size) goto done;
-    TRY(array_alloc(&n->scratch, 2 * n->config.size * n->config.size, sizeof(float), "targets"));
+    TRY(array_alloc(&n->scratch, 2 * n->values, sizeof(float), "targets"));
     TRY(denoiser_open(stage, labels, 1, &n->teacher));
 done:
     return st;
@@ -172,7 +173,7 @@ void noising_close(noising *n) {
  * is one of L_simple and leaves L_vlb as it is. Local. */
 static status copy_to_slot(const noising *n, plan *pl, int64_t b, const noised_sample *d) {
     status st = ST_OK;
-    int64_t pixels = n->config.size * n->config.size;
+    const int64_t values = n->values;
     denoiser_inputs in;
     tensor target, weight, step;
     TRY(denoiser_inputs_of(n->study, pl, &n->config, &in));
@@ -185,13 +186,13 @@ static status copy_to_slot(const noising *n, plan *pl, int64_t b, const noised_s
         float *at = (float *)step.at + b * HYBRID_STEP;
         hybrid_step(&n->bound, n->process.objective, (int64_t)d->at.t, at);
         at[HYBRID_WEIGHT] /= of_level;
-        float *to = (float *)target.at + 2 * b * pixels;
-        for (int64_t i = 0; i < pixels; i++) {
+        float *to = (float *)target.at + 2 * b * values;
+        for (int64_t i = 0; i < values; i++) {
             to[2 * i] = d->target[i];
             to[2 * i + 1] = d->slice.image[i];
         }
     } else
-        memcpy((float *)target.at + b * pixels, d->target, (size_t)pixels * sizeof(float));
+        memcpy((float *)target.at + b * values, d->target, (size_t)values * sizeof(float));
     denoiser_fill(&in, b, d->x_t, &d->at, &d->slice, d->conditional);
 done:
     return st;
@@ -219,8 +220,8 @@ static status predict(void *context, const float *x_t, const noise_level *at, in
 /* The target of a sample that learns self-consistency. Local. */
 static status ask_teacher(noising *n, noised_sample *d) {
     teacher_call call = {n->teacher, &d->slice};
-    return shortcut_target(&n->process, &d->at, predict, &call, d->conditional, d->x_t,
-                           n->config.size * n->config.size, n->scratch, d->target);
+    return shortcut_target(&n->process, &d->at, predict, &call, d->conditional, d->x_t, n->values,
+                           n->scratch, d->target);
 }
 
 status noising_fill(void *context, plan *pl, int64_t first, int64_t count) {
@@ -323,7 +324,7 @@ static status run_batch(validator *v, int64_t first, int64_t count, int64_t tota
         d->conditional = true;
         rng_stream noise = rng_open((uint64_t)n->study->seed, RNG_VALIDATE, (uint64_t)k, 0);
         TRY(slices_get(n->validation, k * slice_total / total, &d->slice));
-        rng_fill_normal(&noise, d->x_t, n->config.size * n->config.size);
+        rng_fill_normal(&noise, d->x_t, n->values);
         add_noise(n, d, process_level(&n->process, process_spread(&n->process, k, total)));
         TRY(copy_to_slot(n, v->plan, b, d));
     }

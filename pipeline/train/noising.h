@@ -16,7 +16,7 @@
 /* A sample with its noise, before it is copied into a plan. */
 typedef struct noised_sample {
     slice_sample slice;
-    float *x_t, *target; /* size*size */
+    float *x_t, *target; /* [denoiser_values()] */
     noise_level at;      /* of x_t; t 0: not drawn yet, x_t is the noise */
     bool conditional;    /* false: all conditions are dropped */
 } noised_sample;
@@ -28,6 +28,7 @@ typedef struct noising {
     mixture mixture;    /* of train and unlabelled, which take the place of synthetic slices */
     bool unconditional; /* slices of `unlabelled` are trained without conditions */
     unet_config config;
+    int64_t values; /* of a slice as the network has it */
     graph *graph;
     node loss;
     process process;
@@ -38,7 +39,7 @@ typedef struct noising {
     int64_t slot_count;
     noised_sample validation_sample;
     denoiser *teacher; /* of a shortcut model: the EMA, for a slice at a time; NULL: none */
-    float *scratch;    /* 2*size*size, for its targets */
+    float *scratch;    /* [2 * values], for its targets */
 } noising;
 
 /* Builds the graph of network and loss and starts the prefetch thread. train and validation must

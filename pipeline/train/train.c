@@ -8,6 +8,7 @@
 #include "pipeline/common/denoiser_preview.h"
 #include "pipeline/common/weights_file.h"
 #include "pipeline/common/fingerprint.h"
+#include "pipeline/common/latents.h"
 #include "pipeline/common/precision.h"
 #include "pipeline/common/training_data.h"
 #include "pipeline/common/training_run.h"
@@ -23,6 +24,8 @@
 typedef struct training {
     const stage_context *stage;
     training_data data;
+    latents *latents; /* that take the place of slices; NULL: pixels */
+    slices *shown;    /* of the validation patients, for pictures; NULL: those of data */
     noising noising;
     double sigma_data; /* of process edm; 0: another process */
     training_run run;  /* owns the trainer */
@@ -36,6 +39,12 @@ static status open_data(training *t) {
     const study *s = t->stage->study;
     training_data *d = &t->data;
     TRY(training_data_open(t->stage, d));
+    if (s->model.space == SPACE_LATENT) {
+        const slice_source shown = {d->store, d->split.runs[SPLIT_VALIDATION],
+                                    d->split.run_count[SPLIT_VALIDATION]};
+        TRY(latents_open(t->stage, d, &t->latents));
+        TRY(slices_open(s, &shown, 1, &t->shown));
+    }
     TRY(fingerprint_of_training(s, store_manifest(d->store)->seal, t->run.fingerprint));
     TRY(stage_path(t->stage, "checkpoints", t->run.checkpoints));
     TRY(noising_open(s, store_labels(d->store), d->train, d->validation, &t->noising));
@@ -45,12 +54,18 @@ done:
     return st;
 }
 
-/* Measures what process edm needs of the data. Collective. */
-static status measure_data(training *t) {
+/* Makes the latents, if the model is one of them, and measures what process edm needs of the data.
+ * Collective. */
+static status prepare_data(training *t) {
     status st = ST_OK;
     const study *s = t->stage->study;
+    if (t->latents) {
+        TRY(latents_make(t->latents));
+        latents_use(t->latents);
+    }
     if (s->diffusion.process != PROCESS_EDM) goto done;
-    TRY(sigma_data_measure(t->stage->comm, t->data.train, s->data.size, &t->sigma_data));
+    TRY(sigma_data_measure(t->stage->comm, t->data.train, s->data.size, t->noising.values,
+                           &t->sigma_data));
     TRY(comm_agree(t->stage->comm, noising_set_sigma_data(&t->noising, t->sigma_data)));
 done:
     return st;
@@ -98,6 +113,8 @@ static void close_training(training *t) {
     validator_close(t->validator);
     trainer_destroy(t->run.trainer);
     noising_close(&t->noising);
+    latents_close(t->latents);
+    slices_close(t->shown);
     training_run_free(&t->run);
     training_data_close(&t->data);
 }
@@ -190,7 +207,7 @@ static status preview(void *context, const float *ema, const history *h) {
     const training *t = context;
     const denoiser_preview shown = {.prefix = "",
                                     .labels = store_labels(t->data.store),
-                                    .held = t->data.validation,
+                                    .held = t->shown ? t->shown : t->data.validation,
                                     .sigma_data = t->sigma_data};
     return denoiser_preview_write(t->stage, &shown, ema, trainer_step_count(t->run.trainer), h);
 }
@@ -238,10 +255,9 @@ status train_stage(const stage_context *stage) {
                           .preview = preview}};
     const trainer_feed feed = {
         .fill = noising_fill, .ahead = noising_announce, .context = &t.noising};
-    TRY(stage_needs_pixels(stage, "train"));
     TRY(comm_agree(stage->comm, open_data(&t)));
     if (t.noising.teacher) t.run.begin = begin;
-    TRY(measure_data(&t));
+    TRY(prepare_data(&t));
     TRY(open_trainer(&t));
     TRY(restore(&t));
     if (trainer_step_count(t.run.trainer) >= s->train.steps) {

@@ -1,0 +1,196 @@
+/* Encoder and decoder with a plan each. */
+#include "pipeline/common/codec.h"
+
+#include "io/activity.h"
+#include "io/alloc.h"
+#include "model/nn/plan.h"
+#include "pipeline/common/fingerprint.h"
+#include "pipeline/trainer/trainer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* One half of the network. */
+typedef struct half {
+    autoencoder_graph graph;
+    params *params;
+    plan *plan;
+    node output;
+} half;
+
+struct codec {
+    autoencoder_config config;
+    half encoder, decoder;
+    float *scale; /* [z] */
+};
+
+autoencoder_config codec_config(const study *s, int64_t size) {
+    return (autoencoder_config){.size = size,
+                                .factor = s->autoencode.factor,
+                                .z = s->autoencode.z,
+                                .base = s->autoencode.base,
+                                .blocks = (int)s->autoencode.blocks};
+}
+
+static status open_half(const stage_context *stage, half *h) {
+    status st = ST_OK;
+    const plan_options options = {.engine = stage->engine,
+                                  .batch = 1,
+                                  .compute = stage->precision,
+                                  .outputs = &h->output,
+                                  .output_count = 1};
+    TRY(params_create(h->graph.g, &h->params));
+    TRY(plan_create(h->graph.g, h->params, &options, &h->plan));
+done:
+    return st;
+}
+
+static void close_half(half *h) {
+    plan_destroy(h->plan);
+    params_destroy(h->params);
+    autoencoder_graph_free(&h->graph);
+}
+
+status codec_create(const stage_context *stage, codec **out) {
+    status st = ST_OK;
+    codec *c = NULL;
+    *out = NULL;
+    TRY(array_alloc(&c, 1, sizeof *c, "an autoencoder"));
+    c->config = codec_config(stage->study, stage->study->data.size);
+    TRY(array_alloc(&c->scale, c->config.z, sizeof *c->scale, "scales"));
+    for (int64_t i = 0; i < c->config.z; i++) c->scale[i] = 1;
+    TRY(autoencoder_describe_encoder(&c->config, &c->encoder.graph));
+    TRY(autoencoder_describe_decoder(&c->config, &c->decoder.graph));
+    c->encoder.output = c->encoder.graph.moments;
+    c->decoder.output = c->decoder.graph.image;
+    TRY(open_half(stage, &c->encoder));
+    TRY(open_half(stage, &c->decoder));
+    *out = c;
+    c = NULL;
+done:
+    codec_close(c);
+    return st;
+}
+
+void codec_close(codec *c) {
+    if (!c) return;
+    close_half(&c->encoder);
+    close_half(&c->decoder);
+    free(c->scale);
+    free(c);
+}
+
+/* Reads the parameters of a half from a file whose hash was compared. */
+static status read_half(const char *path, half *h) {
+    status st = ST_OK;
+    checkpoint_array *arrays = NULL;
+    TRY(trainer_arrays(h->params, "parameters", h->params->value, &arrays));
+    TRY(checkpoint_read_arrays(path, arrays, h->params->count));
+    plan_params_changed(h->plan);
+done:
+    free(arrays);
+    return st;
+}
+
+/* The manifest of the published autoencoder, if it is that of this study and its store. */
+static status find(const stage_context *stage, char folder[PATH_SIZE], manifest *out) {
+    status st = ST_OK;
+    manifest store = {0};
+    char path[PATH_SIZE], fingerprint[SHA256_HEX];
+    TRY(stage_path(stage, "store", path));
+    TRY(manifest_read_alone(path, "store", &store));
+    TRY(fingerprint_of_autoencoder(stage->study, store.seal, fingerprint));
+    TRY(stage_path(stage, "autoencoder", folder));
+    if (manifest_read(folder, AUTOENCODER_KIND, out) != ST_OK ||
+        strcmp(out->fingerprint, fingerprint) != 0)
+        st = status_fail(
+            ST_INPUT, "%s holds no autoencoder of this study: run ctaug autoencode first", folder);
+done:
+    manifest_free(&store);
+    return st;
+}
+
+/* The path of the parameters, whose hash is that of the manifest. */
+static status find_parameters(const stage_context *stage, char path[PATH_SIZE]) {
+    status st = ST_OK;
+    manifest m = {0};
+    char folder[PATH_SIZE];
+    TRY(find(stage, folder, &m));
+    TRY(path_join(path, folder, AUTOENCODER_PARAMETERS));
+    for (int64_t i = 0; i < m.count; i++)
+        if (strcmp(m.files[i].name, AUTOENCODER_PARAMETERS) == 0)
+            TRY(manifest_check_file(&m, folder, i));
+done:
+    manifest_free(&m);
+    return st;
+}
+
+status codec_seal(const stage_context *stage, char seal[SHA256_HEX]) {
+    manifest m = {0};
+    char folder[PATH_SIZE];
+    status st = find(stage, folder, &m);
+    if (st == ST_OK) memcpy(seal, m.seal, sizeof m.seal);
+    manifest_free(&m);
+    return st;
+}
+
+status codec_open(const stage_context *stage, codec **out) {
+    status st = ST_OK;
+    codec *c = NULL;
+    char path[PATH_SIZE];
+    *out = NULL;
+    TRY(find_parameters(stage, path));
+    TRY(codec_create(stage, &c));
+    TRY(read_half(path, &c->encoder));
+    TRY(read_half(path, &c->decoder));
+    const checkpoint_array scale = {
+        .name = "scale", .rank = 1, .shape = {c->config.z}, .at = c->scale};
+    TRY(checkpoint_read_arrays(path, &scale, 1));
+    *out = c;
+    c = NULL;
+done:
+    codec_close(c);
+    return st;
+}
+
+void codec_set(codec *c, const float *values) {
+    half *const halves[] = {&c->encoder, &c->decoder};
+    for (int i = 0; i < 2; i++) {
+        memcpy(halves[i]->params->value, values, (size_t)halves[i]->params->total * sizeof *values);
+        plan_params_changed(halves[i]->plan);
+        values += halves[i]->params->total;
+    }
+}
+
+int64_t codec_values(const codec *c) {
+    const int64_t side = c->config.size / c->config.factor;
+    return side * side * c->config.z;
+}
+
+status codec_encode(codec *c, const float *image, float *latent) {
+    status st = ST_OK;
+    const int64_t z = c->config.z, n = codec_values(c);
+    tensor input;
+    TRY(plan_input(c->encoder.plan, "image", &input));
+    memcpy(input.at, image, (size_t)tensor_bytes(&input));
+    TRY(plan_forward(c->encoder.plan, NULL));
+    activity_progress();
+    const float *moments = plan_output(c->encoder.plan, c->encoder.output).at;
+    for (int64_t i = 0; i < n; i++) latent[i] = moments[i / z * 2 * z + i % z] * c->scale[i % z];
+done:
+    return st;
+}
+
+status codec_decode(codec *c, const float *latent, float *image) {
+    status st = ST_OK;
+    tensor input;
+    TRY(plan_input(c->decoder.plan, "latent", &input));
+    float *to = input.at;
+    for (int64_t i = 0; i < codec_values(c); i++) to[i] = latent[i] / c->scale[i % c->config.z];
+    TRY(plan_forward(c->decoder.plan, NULL));
+    activity_progress();
+    memcpy(image, plan_output(c->decoder.plan, c->decoder.output).at,
+           (size_t)(c->config.size * c->config.size) * sizeof *image);
+done:
+    return st;
+}

@@ -1,0 +1,250 @@
+/* The denoiser of latents: maps are shares of area; the two halves of a codec are the autoencoder;
+ * samples are decoded, and are not clamped before; slices are encoded for their loss. */
+#include "pipeline/common/codec.h"
+#include "pipeline/common/denoiser.h"
+#include "pipeline/common/fingerprint.h"
+#include "io/checkpoint.h"
+#include "model/hu_map.h"
+#include "model/rng.h"
+#include "model/warp.h"
+#include "pipeline/data/tissue.h"
+#include "pipeline/trainer/trainer.h"
+#include "tests/scratch.h"
+
+#include <math.h>
+
+enum { SIZE = 32, PIXELS = SIZE * SIZE, FACTOR = 4, SIDE = SIZE / FACTOR, Z = 3, LABELS = 3 };
+enum { VALUES = SIDE * SIDE * Z };
+
+static const label_set labels = {.count = LABELS, .name = {"background", "bone", "fat"}};
+
+static study make_study(void) {
+    study s;
+    study_defaults(&s);
+    s.data.size = SIZE;
+    s.generate.steps = 2;
+    s.generate.appearance = 0;
+    s.model.net = UNET_R16;
+    s.model.space = SPACE_LATENT;
+    s.autoencode.factor = FACTOR;
+    s.autoencode.z = Z;
+    s.autoencode.base = 8;
+    s.autoencode.blocks = 1;
+    snprintf(s.out, sizeof s.out, "%s", home);
+    return s;
+}
+
+static stage_context make_stage(const study *s) {
+    return (stage_context){.study = s, .engine = kernels_of(ENGINE_ONEDNN)};
+}
+
+/* Parameters of the whole network from a random stream, and the graph that names them. */
+static params *make_params(const study *s, autoencoder_graph *graph) {
+    params *p = NULL;
+    const autoencoder_config c = codec_config(s, SIZE);
+    rng_stream r = rng_open(7, RNG_INIT, 0, 0);
+    assert_ok(autoencoder_describe(&c, graph));
+    assert_ok(params_create(graph->g, &p));
+    for (int64_t i = 0; i < p->total; i++) p->value[i] = (float)(0.08 * rng_normal(&r));
+    return p;
+}
+
+/* Publishes them in the run directory, with these scales, beside the manifest of a store. */
+static void publish(const study *s, params *p, float scale[Z]) {
+    checkpoint_array *arrays = NULL, all[512];
+    manifest store = {.kind = "store", .fingerprint = "f00d"}, m = {.kind = AUTOENCODER_KIND};
+    manifest read = {0};
+    char path[PATH_SIZE];
+    assert_ok(file_make_dirs(in_home("store")));
+    put_file(in_home("store/x"), "x", 1);
+    assert_ok(manifest_add_file(&store, in_home("store"), "x"));
+    assert_ok(manifest_write(&store, in_home("store")));
+    assert_ok(manifest_read_alone(in_home("store"), "store", &read));
+    assert_ok(fingerprint_of_autoencoder(s, read.seal, m.fingerprint));
+    assert_ok(file_make_dirs(in_home("autoencoder")));
+    assert_ok(trainer_arrays(p, "parameters", p->value, &arrays));
+    assert_true(p->count < 511);
+    memcpy(all, arrays, (size_t)p->count * sizeof *all);
+    all[p->count] = (checkpoint_array){.name = "scale", .rank = 1, .shape = {Z}, .at = scale};
+    assert_ok(path_join(path, in_home("autoencoder"), AUTOENCODER_PARAMETERS));
+    assert_ok(checkpoint_write_arrays(path, all, p->count + 1));
+    assert_ok(manifest_add_file(&m, in_home("autoencoder"), AUTOENCODER_PARAMETERS));
+    assert_ok(manifest_write(&m, in_home("autoencoder")));
+    manifest_free(&store);
+    manifest_free(&read);
+    manifest_free(&m);
+    free(arrays);
+}
+
+static void make_image(float *image) {
+    for (int i = 0; i < PIXELS; i++)
+        image[i] = (float)sin(0.3 * (i % SIZE)) * (float)cos(0.2 * (i / SIZE));
+}
+
+static void maps_are_shares_of_area(void **state) {
+    (void)state;
+    enum { CHANNELS = LABELS + TISSUES };
+    uint8_t codes[PIXELS];
+    float maps[SIDE * SIDE * CHANNELS] = {0}, image[PIXELS];
+    const denoiser_inputs in = {.channels = Z,
+                                .factor = FACTOR,
+                                .labels = LABELS,
+                                .tissues = TISSUES,
+                                .window = {-1000, 1000}};
+    for (int i = 0; i < PIXELS; i++) codes[i] = (uint8_t)(i * i % 11 % CHANNELS);
+    for (int i = 0; i < PIXELS; i++) image[i] = 1e9f; /* a latent is not looked at */
+    const slice_sample sample = {.image = image, .labels = codes, .latent = true};
+    denoiser_fill_map(&in, &sample, SIZE, maps, CHANNELS, 0);
+    for (int y = 0; y < SIDE; y++)
+        for (int x = 0; x < SIDE; x++) {
+            double share[CHANNELS] = {0};
+            for (int v = 0; v < FACTOR; v++)
+                for (int u = 0; u < FACTOR; u++) {
+                    const int code = codes[(y * FACTOR + v) * SIZE + x * FACTOR + u];
+                    share[code] += 1.0 / (FACTOR * FACTOR);
+                    if (code >= LABELS) share[0] += 1.0 / (FACTOR * FACTOR);
+                }
+            for (int c = 0; c < CHANNELS; c++)
+                assert_float_equal(maps[(y * SIDE + x) * CHANNELS + c], share[c], 1e-6);
+        }
+    /* A slice of pixels with these labels and its tissues has the same maps as its codes. */
+    float of_slice[SIDE * SIDE * CHANNELS] = {0}, of_codes[SIDE * SIDE * CHANNELS] = {0};
+    uint8_t map[PIXELS];
+    for (int i = 0; i < PIXELS; i++) {
+        image[i] = (float)(i % SIZE / 8 * 300 - 400) / 1000;
+        map[i] = (uint8_t)(i / SIZE < 10 ? 1 : 0);
+    }
+    for (int i = 0; i < PIXELS; i++) {
+        const tissue kind = tissue_at(image, SIZE, i, in.window);
+        codes[i] = (uint8_t)(map[i] || kind == TISSUE_AIR ? map[i] : LABELS + kind);
+    }
+    const slice_sample slice = {.image = image, .labels = map};
+    denoiser_fill_map(&in, &slice, SIZE, of_slice, CHANNELS, 0);
+    denoiser_fill_map(&in, &sample, SIZE, of_codes, CHANNELS, 0);
+    assert_memory_equal(of_slice, of_codes, sizeof of_slice);
+}
+
+static void the_halves_of_a_codec_are_the_autoencoder(void **state) {
+    (void)state;
+    const study s = make_study();
+    const stage_context stage = make_stage(&s);
+    autoencoder_graph graph;
+    params *p = make_params(&s, &graph);
+    float scale[Z] = {0.5f, 2, 3}, image[PIXELS], made[PIXELS], latent[VALUES];
+    codec *c = NULL;
+    plan *pl = NULL;
+    tensor input;
+    char seal[SHA256_HEX];
+    assert_int_equal(codec_open(&stage, &c), ST_INPUT);
+    publish(&s, p, scale);
+    const node outputs[] = {graph.moments, graph.image};
+    const plan_options options = {
+        .engine = stage.engine, .batch = 1, .outputs = outputs, .output_count = 2};
+    assert_ok(plan_create(graph.g, p, &options, &pl));
+    assert_ok(plan_input(pl, "image", &input));
+    make_image(input.at);
+    make_image(image);
+    assert_ok(plan_forward(pl, NULL));
+    assert_ok(codec_open(&stage, &c));
+    assert_ok(codec_seal(&stage, seal));
+    assert_int_equal(codec_values(c), VALUES);
+    assert_ok(codec_encode(c, image, latent));
+    const float *moments = plan_output(pl, graph.moments).at;
+    for (int i = 0; i < VALUES; i++)
+        assert_float_equal(latent[i], moments[i / Z * 2 * Z + i % Z] * scale[i % Z], 1e-5);
+    assert_ok(codec_decode(c, latent, made));
+    const float *whole = plan_output(pl, graph.image).at;
+    for (int i = 0; i < PIXELS; i++) assert_float_equal(made[i], whole[i], 1e-5);
+    /* That of another study is not taken. */
+    study other = s;
+    other.autoencode.steps++;
+    const stage_context elsewhere = make_stage(&other);
+    codec_close(c);
+    assert_int_equal(codec_open(&elsewhere, &c), ST_INPUT);
+    assert_says("run ctaug autoencode first");
+    plan_destroy(pl);
+    params_destroy(p);
+    autoencoder_graph_free(&graph);
+}
+
+/* A network whose last convolution has weights 0 predicts its biases, here as x_0. */
+static void samples_are_decoded_without_a_clamp(void **state) {
+    (void)state;
+    study s = make_study();
+    s.diffusion.objective = OBJECTIVE_X0;
+    const stage_context stage = make_stage(&s);
+    autoencoder_graph graph;
+    params *p = make_params(&s, &graph);
+    float scale[Z] = {0.5f, 2, 3}, bias[Z] = {3, -2.5f, 0.5f}, latent[VALUES];
+    float image[PIXELS], expected[PIXELS], out[2 * PIXELS];
+    uint8_t map[PIXELS] = {0};
+    codec *c = NULL;
+    denoiser *d = NULL;
+    publish(&s, p, scale);
+    assert_ok(codec_open(&stage, &c));
+    for (int i = 0; i < VALUES; i++) latent[i] = bias[i % Z];
+    assert_ok(codec_decode(c, latent, image));
+    for (int i = 0; i < PIXELS; i++)
+        expected[i] =
+            window_apply((float)hu_map_from((double)image[i]), s.data.window[0], s.data.window[1]);
+    assert_ok(denoiser_open(&stage, &labels, 2, &d));
+    const params *of = denoiser_params(d);
+    for (int64_t i = 0; i < of->count; i++)
+        if (strcmp(of->list[i].name, "oc.bias") == 0) {
+            assert_int_equal(of->list[i].count, Z);
+            memcpy(of->value + of->list[i].offset, bias, sizeof bias);
+        }
+    denoiser_params_changed(d);
+    const slice_sample one = {.image = image, .labels = map};
+    const slice_sample conditions[] = {one, one};
+    assert_ok(denoiser_sample(d, conditions, (uint64_t[]){3, 4}, 2, out));
+    for (int i = 0; i < 2 * PIXELS; i++) assert_float_equal(out[i], expected[i % PIXELS], 2e-5);
+    /* The loss of x_0 is that of these biases against the latent, of pixels or as it is. */
+    double loss[2], sum = 0;
+    uint8_t codes[PIXELS] = {0};
+    float mapped[PIXELS], own[PIXELS] = {0};
+    for (int i = 0; i < PIXELS; i++) image[i] = (float)sin(0.1 * i) * 0.9f;
+    for (int i = 0; i < PIXELS; i++)
+        mapped[i] = (float)hu_map_to(s.data.window[0] + ((double)image[i] + 1) / 2 *
+                                                            (s.data.window[1] - s.data.window[0]));
+    assert_ok(codec_encode(c, mapped, own));
+    for (int i = 0; i < VALUES; i++) sum += pow((double)own[i] - (double)bias[i % Z], 2) / VALUES;
+    const slice_sample two[] = {{.image = image, .labels = map},
+                                {.image = own, .labels = codes, .latent = true}};
+    assert_ok(denoiser_loss(d, two, 100, 1, 2, loss));
+    assert_float_equal(loss[0], sum, 1e-4 * sum);
+    assert_float_equal(loss[1], sum, 1e-4 * sum);
+    denoiser_close(d);
+    codec_close(c);
+    params_destroy(p);
+    autoencoder_graph_free(&graph);
+}
+
+static void the_network_is_one_of_latents(void **state) {
+    (void)state;
+    study s = make_study();
+    unet_config c;
+    assert_ok(denoiser_config(&s, &labels, &c));
+    assert_true(c.size == SIDE && c.channels == Z && denoiser_values(&c) == VALUES);
+    s.data.size = 40;
+    assert_int_equal(denoiser_config(&s, &labels, &c), ST_USAGE);
+    assert_says("halves its latents 2 times: take a multiple of 16");
+}
+
+static int begin(void **state) {
+    (void)state;
+    return begin_scratch() ? 0 : -1;
+}
+
+static int end(void **state) {
+    (void)state;
+    return end_scratch() ? 0 : -1;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(maps_are_shares_of_area),
+                                       cmocka_unit_test(the_network_is_one_of_latents),
+                                       cmocka_unit_test(the_halves_of_a_codec_are_the_autoencoder),
+                                       cmocka_unit_test(samples_are_decoded_without_a_clamp)};
+    return cmocka_run_group_tests(tests, begin, end);
+}
