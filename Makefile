@@ -97,6 +97,12 @@ bench: ## speed of this machine: oneDNN, PyTorch, ctaug (wants it quiet; BENCH="
 	@$(MAKE_ALL) all
 	@BUILD=$(BUILD) $(PYTHON) tests/bench/bench.py $(BENCH)
 
+bench-latent: ## training on latents against pixels and against PyTorch (BENCH="--type bf16")
+	@$(MAKE) --no-print-directory deps PACKAGES="$(BUILD_PACKAGES) python3"
+	@$(MAKE) --no-print-directory deps PACKAGES="$(BENCH_PACKAGES)" || echo "bench: goes on without PyTorch"
+	@$(MAKE_ALL) all
+	@BUILD=$(BUILD) $(PYTHON) tests/bench/latent.py $(BENCH)
+
 bench-ingest: ## slices a second of ingest beside dcm2niix and pydicom + h5py (BENCH_SLICES=2000)
 	@$(MAKE) --no-print-directory deps PACKAGES="$(BENCH_INGEST_PACKAGES)"
 	@$(MAKE_ALL) all
@@ -158,6 +164,6 @@ $(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.c.o $(BUILD)/libctaug.a
 	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -fsanitize=fuzzer $^ $(PLAIN)/libctaug.a -o $@ $(ALL_LDLIBS)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all demo check check-long lint asan fuzz bench bench-ingest clean deps help test-programs \
+.PHONY: all demo check check-long lint asan fuzz bench bench-latent bench-ingest clean deps help test-programs \
     fuzz-programs run-lint
 .SECONDARY:

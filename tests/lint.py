@@ -30,7 +30,8 @@ FROM_ELSEWHERE = re.compile(r'\s*#\s*include\s*("(?!(pipeline|model|io)/)|<(pipe
 # Library, a pattern of its use, and the files that may use it.
 LIBRARIES = [
     ("MPI", r'#\s*include\s*[<"]mpi\.h|\bMPI_[A-Z]\w+', r"io/comm\.c"),
-    ("HDF5", r'#\s*include\s*[<"](hdf5|H5\w*|hdf5_hl)\.h', r"io/(store\w*\.[ch]|(checkpoint|record_file)\.c)"),
+    ("HDF5", r'#\s*include\s*[<"](hdf5|H5\w*|hdf5_hl)\.h',
+     r"io/(store\w*\.[ch]|(checkpoint|record_file)\.c)"),
     ("DCMTK", r'#\s*include\s*[<"]dcmtk/', r"io/dicom_\w+\.(cpp|hpp)"),
     ("Cairo", r'#\s*include\s*[<"](cairo/)?cairo', r"io/pdf\.c"),
     ("OpenJPEG", r'#\s*include\s*[<"](openjpeg[-.\d]*/)?openjpeg', r"io/jpeg2000\.c"),

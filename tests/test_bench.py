@@ -112,20 +112,35 @@ def scaling_compares_in_one_run():
     assert "a multiple of the 2 ranks" in done, done
 
 
-def peer_counts_alike(flops):
+def latents_against_pixels():
+    """FLOP of the latent network on latents of 64 x 64 x 4, and the ratios."""
+    said = json.loads(chain.run(2, "bench", "--net", "R16", "--batch", "2", "--latent", "--json"))
+    cases = said["cases"]
+    assert [(c["size"], c["factor"], c["channels"]) for c in cases] == [
+        (256, 4, 4), (512, 8, 4), (256, 1, 1), (512, 1, 1)], cases
+    for latent, pixel, ratio in ((0, 2, "ratio_256"), (1, 3, "ratio_512")):
+        rates = [cases[k]["train_images_per_s"] for k in (latent, pixel)]
+        assert abs(said[ratio] / (rates[0] / rates[1]) - 1) < 1e-4, said
+    assert cases[0]["forward_flop"] == cases[1]["forward_flop"]
+    assert all(a["peak_rss_bytes"] <= b["peak_rss_bytes"] for a, b in zip(cases, cases[1:]))
+    return cases[0]["forward_flop"]
+
+
+def peer_counts_alike(flops, of_latents):
     """If PyTorch is installed: the same fields, and the same FLOP per image."""
     if subprocess.run([sys.executable, "-c", "import torch"], capture_output=True,
                       check=False).returncode != 0:
         print("no PyTorch: the peer is not tested")
         return
-    for more in ([], ["--ddp", "2", "--type", "bf16"]):
+    for more in ([], ["--ddp", "2", "--type", "bf16"], ["--channels", "4"]):
         done = subprocess.run([sys.executable, bench.HERE / "peer.py", "--net", "R16", "--batch",
                                "2", *more], env=chain.ENV, capture_output=True, text=True,
                               timeout=300, check=True)
         said = json.loads(done.stdout)
         assert FIELDS == set(said), said
-        assert said["ranks"] == (2 if more else 1) and said["batch"] == 2, said
-        assert abs(said["forward_gflops"] / said["forward_images_per_s"] / flops - 1) < 1e-5
+        assert said["ranks"] == (2 if "--ddp" in more else 1) and said["batch"] == 2, said
+        expected = of_latents / 1e9 if "--channels" in more else flops
+        assert abs(said["forward_gflops"] / said["forward_images_per_s"] / expected - 1) < 1e-5
 
 
 def main():
@@ -136,7 +151,7 @@ def main():
     flops = ctaug_gives_the_fields(1)
     ctaug_gives_the_fields(2)
     scaling_compares_in_one_run()
-    peer_counts_alike(flops)
+    peer_counts_alike(flops, latents_against_pixels())
 
 
 main()

@@ -1,5 +1,5 @@
 """A model of latents: the store of latents is what numpy makes of the store and the published
-autoencoder, the same bytes on 1, 2 and 4 ranks and after it was killed or stopped; a training on them
+autoencoder, the same bytes on 1, 2 and 4 ranks and after it was killed or stopped; a training on it
 resumes to the same bits; its samples are decoded, on any number of ranks to the same bytes; every
 later stage runs; what is for pixels alone is refused."""
 import glob
@@ -67,12 +67,14 @@ def check_store(out):
     latents, codes = records(out)
     p, scale = published(out)
     volumes, names = chain.read_store(f"{out}/store")
-    assert latents.shape[1:] == (SIZE // FACTOR, SIZE // FACTOR, Z) and codes.shape[1:] == (SIZE, SIZE)
+    assert latents.shape[1:] == (SIZE // FACTOR, SIZE // FACTOR, Z)
+    assert codes.shape[1:] == (SIZE, SIZE)
     expected = {}
     for name, (hu, map_of, _) in volumes.items():
         for z in range(len(hu)):
             made, sure = tissue_codes(hu[z], map_of[z], len(names))
-            expected[name, z] = encode(p, to_map(hu[z].astype(float))[..., None], 3) * scale, made, sure
+            latent = encode(p, to_map(hu[z].astype(float))[..., None], 3) * scale
+            expected[name, z] = latent, made, sure
     each = 1 + COPIES
     trained = sum(len(hu) for hu, *_ in volumes.values())
     # The number of records tells how many slices there are of each split.
@@ -161,7 +163,7 @@ def check_refusals(place, made):
     said = chain.run(2, "train", study, *SET, expect=3)
     assert "run ctaug autoencode first" in said, said
     for word, text in (("generate.appearance=0.5", "generate.appearance must be 0"),
-                       ("generate.painters=[diffusion, gan]", "generate.painters must be without gan"),
+                       ("generate.painters=[diffusion, gan]", "painters must be without gan"),
                        ("diffusion.variance=learned", "diffusion.variance must be"),
                        ("evaluate.bound_slices=8", "evaluate.bound_slices must be 0"),
                        ("autoencode.z=17", "at most as many values")):

@@ -5,9 +5,9 @@
 
 #include "io/log.h"
 #include "io/alloc.h"
-#include "model/net/unet.h"
 #include "model/nn/conv_baseline.h"
-#include "model/rng.h"
+#include "pipeline/cli/bench_latent.h"
+#include "pipeline/cli/bench_network.h"
 #include "pipeline/cli/median.h"
 #include "pipeline/common/precision.h"
 #include "pipeline/cli/scaling.h"
@@ -31,7 +31,7 @@ const char bench_help[] =
     "                                 [--micro-batch N] [--recompute] [--reproducible]\n"
     "                                 [--engine onednn|openblas|reference] [--profile] "
     "[--scaling]\n"
-    "                                 [--json]\n"
+    "                                 [--latent] [--json]\n"
     "\n"
     "Times a training step and a forward pass of a network on 64x64 slices (medians of a few "
     "steps)\n"
@@ -47,11 +47,14 @@ const char bench_help[] =
     "  --engine NAME    default onednn\n"
     "  --profile        also the time of every operator (rank 0)\n"
     "  --scaling        also each rank alone: the efficiency of data-parallel training\n"
+    "  --latent         instead: training steps on latents and on pixels of slices of 256 and\n"
+    "                   512 pixels; those of pixels take a slice a rank\n"
     "  --json           one JSON object instead of text\n"
     "\n"
     "examples:\n"
     "  ctaug bench --net R64 --type bf16 --profile\n"
-    "  mpirun -n 2 ctaug bench --net R32 --json\n";
+    "  mpirun -n 2 ctaug bench --net R32 --json\n"
+    "  mpirun -n 2 ctaug bench --net R64 --micro-batch 4 --latent\n";
 
 /* Seconds of one kind of operator over all timed steps. */
 typedef struct kind_time {
@@ -67,8 +70,7 @@ typedef struct bench {
     int type; /* tensor_type */
     int64_t batch, share, micro_batch;
     bool recompute, reproducible;
-    graph *graph;
-    node predicted, loss;
+    bench_network network;
     double train, forward;         /* images/s of all ranks */
     double conv_baseline;          /* FLOP/s of all ranks in the 3x3 convolutions alone */
     double step, exposed;          /* seconds of the median step: total, exposed communication */
@@ -83,37 +85,6 @@ typedef struct bench {
 static int by_total(const void *a, const void *b) {
     double x = ((const trainer_report *)a)->total, y = ((const trainer_report *)b)->total;
     return (x > y) - (x < y);
-}
-
-/* Fills the inputs with noise in the first call only. They are zero before it, and they keep their
- * values between steps. */
-static status fill_noise(void *context, plan *pl, int64_t first, int64_t count) {
-    status st = ST_OK;
-    tensor in[2];
-    (void)context, (void)first, (void)count;
-    TRY(plan_input(pl, "x", &in[0]));
-    if (((const float *)in[0].at)[0] != 0) goto done;
-    TRY(plan_input(pl, "target", &in[1]));
-    for (uint64_t i = 0; i < 2; i++) {
-        rng_stream r = rng_open(1, RNG_NOISE, i, 0);
-        rng_fill_normal(&r, in[i].at, tensor_count(&in[i]));
-    }
-done:
-    return st;
-}
-
-static status build_network(bench *b) {
-    status st = ST_OK;
-    unet_config c = unet_config_of(b->net);
-    c.size = SIZE;
-    TRY(graph_create(&b->graph));
-    b->predicted = unet_build(b->graph, &c);
-    node target = graph_input(b->graph, "target", TYPE_F32, SIZE, SIZE, 1);
-    node weight = graph_input(b->graph, "weight", TYPE_F32, 1, 1, 1);
-    b->loss = graph_regression_loss(b->graph, b->predicted, target, weight, LOSS_L2);
-    TRY(graph_check(b->graph));
-done:
-    return st;
 }
 
 /* Adds `sign` times the seconds of one operator to those of its kind. */
@@ -162,10 +133,11 @@ static status time_training(bench *b) {
     status st = ST_OK;
     trainer *t = NULL;
     trainer_report report[STEPS], warm;
-    const trainer_feed feed = {.fill = fill_noise};
+    const trainer_feed feed = {.fill = bench_fill_noise};
     const trainer_settings set = settings_of(b);
     struct rusage use;
-    TRY(comm_agree(b->comm, trainer_create(b->comm, &set, b->graph, b->loss, b->engine, &t)));
+    TRY(comm_agree(
+        b->comm, trainer_create(b->comm, &set, b->network.graph, b->network.loss, b->engine, &t)));
     for (int i = 0; i < WARM_UP; i++) TRY(trainer_step(t, &feed, false, &warm));
     plan_times(trainer_plan(t), subtract_times, b);
     for (int i = 0; i < STEPS; i++) {
@@ -199,11 +171,11 @@ static status time_forward(bench *b) {
     double took[STEPS];
     plan_options options = {.engine = b->engine,
                             .batch = b->share,
-                            .outputs = &b->predicted,
+                            .outputs = &b->network.predicted,
                             .output_count = 1,
                             .compute = b->type};
-    st = params_create(b->graph, &p);
-    if (st == ST_OK) st = plan_create(b->graph, p, &options, &pl);
+    st = params_create(b->network.graph, &p);
+    if (st == ST_OK) st = plan_create(b->network.graph, p, &options, &pl);
     TRY(comm_agree(b->comm, st));
     params_init(p, 1);
     for (int i = -WARM_UP; i < STEPS; i++) {
@@ -223,17 +195,18 @@ done:
 static status time_conv_baseline(bench *b) {
     status st = ST_OK;
     TRY(comm_barrier(b->comm));
-    TRY(comm_agree(
-        b->comm, conv_baseline_measure(b->graph, b->engine, b->share, b->type, &b->conv_baseline)));
+    TRY(comm_agree(b->comm, conv_baseline_measure(b->network.graph, b->engine, b->share, b->type,
+                                                  &b->conv_baseline)));
     TRY(comm_sum_f64(b->comm, &b->conv_baseline, 1));
 done:
     return st;
 }
 
 static status time_scaling(bench *b) {
-    const trainer_feed feed = {.fill = fill_noise};
+    const trainer_feed feed = {.fill = bench_fill_noise};
     const trainer_settings set = settings_of(b);
-    return scaling_measure(b->comm, &set, b->graph, b->loss, b->engine, &feed, &b->scaling);
+    return scaling_measure(b->comm, &set, b->network.graph, b->network.loss, b->engine, &feed,
+                           &b->scaling);
 }
 
 static double train_gflops(const bench *b) { return 3 * b->train * (double)b->flops / 1e9; }
@@ -358,7 +331,7 @@ static status check(bench *b, bool with_scaling) {
 
 status bench_verb(const comm *c, int argc, char **argv) {
     status st = ST_OK;
-    bool as_json = false, profile = false, with_scaling = false;
+    bool as_json = false, profile = false, with_scaling = false, latent = false;
     int operands = 0, engine = ENGINE_ONEDNN;
     bench b = {.comm = c, .net = UNET_R32, .type = TYPE_F32, .batch = 16};
     const verb_option options[] = {
@@ -371,12 +344,18 @@ status bench_verb(const comm *c, int argc, char **argv) {
         {.name = "--engine", .choice = &engine, .choices = &engine_kinds},
         {.name = "--profile", .flag = &profile},
         {.name = "--scaling", .flag = &with_scaling},
+        {.name = "--latent", .flag = &latent},
         {.name = "--json", .flag = &as_json},
         {.name = NULL}};
     TRY(verb_parse(argc, argv, options, NULL, 0, &operands));
     TRY(check(&b, with_scaling));
     b.engine = kernels_of(engine);
-    TRY(comm_agree(c, build_network(&b)));
+    if (latent) {
+        const trainer_settings set = settings_of(&b);
+        st = bench_latent(c, (unet_kind)b.net, &set, b.engine, as_json);
+        goto done;
+    }
+    TRY(comm_agree(c, bench_network_open((unet_kind)b.net, SIZE, 1, &b.network)));
     TRY(time_training(&b));
     TRY(time_forward(&b));
     TRY(time_conv_baseline(&b));
@@ -384,6 +363,6 @@ status bench_verb(const comm *c, int argc, char **argv) {
     if (comm_rank(c) == 0 && as_json) print_json(&b);
     if (comm_rank(c) == 0 && !as_json) print(&b, profile);
 done:
-    graph_destroy(b.graph);
+    graph_destroy(b.network.graph);
     return st;
 }

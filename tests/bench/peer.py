@@ -1,6 +1,7 @@
 """Times the same network and training step in PyTorch, to compare `ctaug bench` with.
 
-Usage: peer.py --net R64|R32|R16 --type f32|bf16 --batch N [--ddp RANKS]   (Debian's python3-torch)
+Usage: peer.py --net R64|R32|R16 --type f32|bf16 --batch N [--ddp RANKS] [--channels N]
+(Debian's python3-torch)
 
 Prints the fields of `ctaug bench --json`; limit_gflops is null. --batch is the global batch.
 Without --ddp one process uses OMP_NUM_THREADS threads (default: all cores); with it, RANKS ranks of
@@ -24,6 +25,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "golden"
 import unet  # noqa: E402
 
 STEPS, SIZE = 5, 64
+CHANNELS = 1  # of a slice
 NETS = {"R64": (64, (1, 2, 2, 4), 2, (16, 8)),
         "R32": (32, (1, 2, 2, 4), 2, (16, 8)),
         "R16": (16, (1, 2, 2), 1, (16,))}
@@ -77,7 +79,7 @@ def count_flops():
 
     unet.conv, unet.linear, unet.attention = conv, linear, attention
     with torch.no_grad():
-        unet.unet(torch.zeros(1, 1, SIZE, SIZE), torch.zeros(1))
+        unet.unet(torch.zeros(1, CHANNELS, SIZE, SIZE), torch.zeros(1))
     unet.conv, unet.linear, unet.attention = plain
     return total
 
@@ -99,7 +101,7 @@ def measure(net, kind, share, ranks):
     bare = Network(net)
     model = torch.nn.parallel.DistributedDataParallel(bare) if ranks > 1 else bare
     barrier = torch.distributed.barrier if ranks > 1 else lambda: None
-    x, t = torch.randn(share, 1, SIZE, SIZE), torch.randint(0, 1000, (share,))
+    x, t = torch.randn(share, CHANNELS, SIZE, SIZE), torch.randint(0, 1000, (share,))
     target = torch.randn_like(x)
     parameters = list(model.parameters())
     optimiser = torch.optim.AdamW(parameters, lr=1e-4, weight_decay=0.01)
@@ -127,6 +129,8 @@ def measure(net, kind, share, ranks):
 
 
 def run(rank, args, port):
+    global CHANNELS
+    CHANNELS = args.channels
     ranks = args.ddp or 1
     if args.ddp:
         # The warning concerns 1x1 convolutions, whose two memory layouts are identical.
@@ -153,6 +157,7 @@ def main():
     parser.add_argument("--type", choices=("f32", "bf16"), default="f32")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--ddp", type=int, default=0, metavar="RANKS")
+    parser.add_argument("--channels", type=int, default=1)
     args = parser.parse_args()
     if not args.ddp:
         run(0, args, 0)

@@ -123,7 +123,7 @@ def unet(x, t, condition=None):
         if level:
             h = conv(f"up.{up}.0", F.interpolate(h, scale_factor=2.0), h.shape[1], 3)
             up += 1
-    return conv("oc", F.silu(norm("on", h)), 1, 3)
+    return conv("oc", F.silu(norm("on", h)), x.shape[1], 3)
 
 
 def main():
