@@ -124,6 +124,42 @@ static void maps_are_shares_of_area(void **state) {
     assert_memory_equal(of_slice, of_codes, sizeof of_slice);
 }
 
+/* Looks at the inputs alone; the network does not run. */
+static void codes_are_written_bit_by_bit(void **state) {
+    (void)state;
+    enum { CHANNELS = Z + LABELS + TISSUES, BITS = 3, CLASSES = 3 };
+    static float x[2 * SIDE * SIDE * CHANNELS], t[2], position[2], class[2 * CLASSES];
+    static float bits[2 * PIXELS * BITS], noised[VALUES];
+    uint8_t codes[PIXELS];
+    const denoiser_inputs in = {.x = {TYPE_F32, {2, SIDE, SIDE, CHANNELS}, x},
+                                .t = {TYPE_F32, {2, 1, 1, 1}, t},
+                                .position = {TYPE_F32, {2, 1, 1, 1}, position},
+                                .class = {TYPE_F32, {2, 1, 1, CLASSES}, class},
+                                .codes = {TYPE_F32, {2, SIZE, SIZE, BITS}, bits},
+                                .channels = Z,
+                                .factor = FACTOR,
+                                .labels = LABELS,
+                                .tissues = TISSUES,
+                                .window = {-1000, 1000}};
+    for (int i = 0; i < PIXELS; i++) codes[i] = (uint8_t)(i % (LABELS + TISSUES));
+    for (int i = 0; i < VALUES; i++) noised[i] = (float)i;
+    for (int i = 0; i < 2 * PIXELS * BITS; i++) bits[i] = 7; /* of an earlier batch */
+    const slice_sample sample = {.labels = codes, .latent = true, .position = 0.5f};
+    const noise_level at = {.scale = 0.5, .time = 3};
+    denoiser_fill(&in, 0, noised, &at, &sample, false);
+    denoiser_fill(&in, 1, noised, &at, &sample, true);
+    for (int i = 0; i < PIXELS; i++)
+        for (int k = 0; k < BITS; k++) {
+            const int expected = codes[i] >> k & 1;
+            assert_float_equal(bits[i * BITS + k], 0, 0);
+            assert_float_equal(bits[(PIXELS + i) * BITS + k], expected, 0);
+        }
+    for (int i = 0; i < VALUES; i++)
+        assert_float_equal(x[i / Z * CHANNELS + i % Z], 0.5f * noised[i], 0);
+    for (int i = 0; i < SIDE * SIDE; i++)
+        for (int c = Z; c < CHANNELS; c++) assert_float_equal(x[i * CHANNELS + c], 0, 0);
+}
+
 static void the_halves_of_a_codec_are_the_autoencoder(void **state) {
     (void)state;
     const study s = make_study();
@@ -226,6 +262,7 @@ static void the_network_is_one_of_latents(void **state) {
     unet_config c;
     assert_ok(denoiser_config(&s, &labels, &c));
     assert_true(c.size == SIDE && c.channels == Z && denoiser_values(&c) == VALUES);
+    assert_true(c.codes.factor == FACTOR && c.labels == LABELS + TISSUES && c.codes.bits == 3);
     s.data.size = 40;
     assert_int_equal(denoiser_config(&s, &labels, &c), ST_USAGE);
     assert_says("halves its latents 2 times: take a multiple of 16");
@@ -244,6 +281,7 @@ static int end(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(maps_are_shares_of_area),
                                        cmocka_unit_test(the_network_is_one_of_latents),
+                                       cmocka_unit_test(codes_are_written_bit_by_bit),
                                        cmocka_unit_test(the_halves_of_a_codec_are_the_autoencoder),
                                        cmocka_unit_test(samples_are_decoded_without_a_clamp)};
     return cmocka_run_group_tests(tests, begin, end);

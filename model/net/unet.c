@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SKIPS_MAX = 64 }; /* skip connections at most */
+/* Skip connections at most; channels of encoded codes. */
+enum { SKIPS_MAX = 64, CODE_CHANNELS = 16 };
 
 static const struct {
     const char *name;
@@ -113,6 +114,20 @@ static node resample(const builder *b, const char *side, int index, node x, int6
     return graph_conv(b->g, name, x, channels, 3, stride, INIT_UNIFORM);
 }
 
+/* x with the codes, encoded to its size, behind it. */
+static node with_codes(graph *g, const unet_config *c, node x) {
+    char name[LAYER_NAME];
+    if (c->codes.bits == 0) return x;
+    const int64_t side = c->size * c->codes.factor;
+    node h = graph_input(g, "codes", TYPE_F32, side, side, c->codes.bits);
+    int layer = 0;
+    for (int64_t left = c->codes.factor; left > 1; left /= 2) {
+        snprintf(name, sizeof name, "codes.%d", layer++);
+        h = graph_silu(g, graph_conv(g, name, h, CODE_CHANNELS, 3, 2, INIT_UNIFORM));
+    }
+    return graph_concat(g, x, h);
+}
+
 node unet_build(graph *g, const unet_config *c) {
     builder b = {
         .g = g, .c = c, .embedding = embed(g, c), .text = NODE_NONE, .text_mask = NODE_NONE};
@@ -123,7 +138,7 @@ node unet_build(graph *g, const unet_config *c) {
         b.text = graph_input(g, "text", TYPE_F32, c->text.tokens, 1, c->text.width);
         b.text_mask = graph_input(g, "text_mask", TYPE_F32, c->text.tokens, 1, 1);
     }
-    node h = graph_conv(g, "inp", x, c->base, 3, 1, INIT_UNIFORM);
+    node h = graph_conv(g, "inp", with_codes(g, c, x), c->base, 3, 1, INIT_UNIFORM);
     skips[top++] = h;
     for (int level = 0; level < c->levels; level++) {
         int64_t channels = c->base * c->mult[level];

@@ -9,11 +9,14 @@
  *   position  [1,1,1]: slice position in the volume, 0 (first) .. 1 (last); -1: dropped
  *   class     [1,1,classes + 1]: one-hot; the last element: dropped
  *   d         [1,1,1]: size of a step of a shortcut model, 0..1 (model/diffusion/shortcut.h)
- *   text      [tokens,1,width]: states of the text encoder (model/net/text_encoder.h); those of the
- *             text "": dropped
- *   text_mask [tokens,1,1]: 1 for a token, 0 for a pad
+ *   codes     [size * factor, size * factor, bits]: the map at the pixels of the slice, whose
+ * latent x is: bit k of a pixel's code; all 0: dropped text      [tokens,1,width]: states of the
+ * text encoder (model/net/text_encoder.h); those of the text "": dropped text_mask [tokens,1,1]: 1
+ * for a token, 0 for a pad
  *
- * `position`, `class`, `d`, `text` and `text_mask` exist only if the configuration asks for them.
+ * `position`, `class`, `d`, `codes`, `text` and `text_mask` exist only if the configuration asks
+ * for them. Codes go through convolutions of stride 2 to the size of x and are concatenated with
+ * it.
  */
 #ifndef CTAUG_MODEL_NET_UNET_H
 #define CTAUG_MODEL_NET_UNET_H
@@ -37,6 +40,12 @@ typedef struct unet_text {
     int64_t width;  /* channels of a token's state */
 } unet_text;
 
+/* A map at the pixels of the slice, for a network of latents. */
+typedef struct unet_codes {
+    int64_t bits;   /* channels; 0: no codes */
+    int64_t factor; /* pixels of the map for a pixel of x, along each axis: a power of two */
+} unet_codes;
+
 typedef struct unet_config {
     int64_t size;     /* pixels along y and x */
     int64_t channels; /* of a slice: 1, or those of its latent */
@@ -53,6 +62,7 @@ typedef struct unet_config {
     double dropout;                 /* probability, before the second convolution of a block */
     bool spread;                    /* a second output: the variance (model/diffusion/variance.h) */
     unet_text text;
+    unet_codes codes;
 } unet_config;
 
 /* The configuration of a kind of network for slices of one channel; size, conditions and dropout

@@ -29,7 +29,9 @@ status denoiser_config(const study *s, const label_set *labels, unet_config *out
                            latent ? "its latents" : "it", out->levels - 1, multiple);
     out->size = s->data.size / factor;
     if (latent) out->channels = s->autoencode.z;
+    if (latent) out->codes.factor = factor;
     out->labels = labels->count + (s->model.tissue == SWITCH_ON ? TISSUES : 0);
+    while (latent && out->labels > (int64_t)1 << out->codes.bits) out->codes.bits++;
     out->classes = 2; /* native, contrast */
     out->position = true;
     out->dropout = s->model.dropout;
@@ -51,26 +53,45 @@ status denoiser_inputs_of(const study *s, plan *pl, const unet_config *c, denois
     TRY(plan_input(pl, "position", &out->position));
     TRY(plan_input(pl, "class", &out->class));
     if (c->step_size) TRY(plan_input(pl, "d", &out->d));
+    if (c->codes.bits > 0) TRY(plan_input(pl, "codes", &out->codes));
     out->labels = c->labels - out->tissues;
 done:
     return st;
 }
 
+int64_t denoiser_code(const denoiser_inputs *in, const slice_sample *condition, int64_t size,
+                      int64_t i) {
+    const int64_t label = condition->labels[i], codes = in->labels + in->tissues;
+    if (condition->latent) return label < codes ? label : -1;
+    if (label >= in->labels) return -1;
+    if (label != 0 || in->tissues == 0 || !condition->image) return label;
+    const tissue kind = tissue_at(condition->image, size, i, in->window);
+    return kind == TISSUE_AIR ? 0 : in->labels + kind;
+}
+
 void denoiser_fill_map(const denoiser_inputs *in, const slice_sample *condition, int64_t size,
                        float *to, int64_t channels, int64_t first) {
-    const bool tissues = in->tissues > 0 && condition->image && !condition->latent;
     const int64_t factor = in->factor, side = size / factor;
-    const int64_t codes = in->labels + (condition->latent ? in->tissues : 0);
     const float share = 1 / (float)(factor * factor);
     for (int64_t i = 0; i < size * size; i++) {
-        const uint8_t code = condition->labels[i];
+        const int64_t code = denoiser_code(in, condition, size, i);
         const int64_t pixel = i / size / factor * side + i % size / factor;
         float *at = to + pixel * channels + first;
-        if (code < codes) at[code] += share;
-        if (code >= in->labels && code < codes) at[0] += share; /* a tissue is outside */
-        if (code != 0 || !tissues) continue;
-        const tissue kind = tissue_at(condition->image, size, i, in->window);
-        if (kind != TISSUE_AIR) at[in->labels + kind] += share;
+        if (code < 0) continue;
+        at[code] += share;
+        if (code >= in->labels) at[0] += share; /* a tissue is outside of the structures */
+    }
+}
+
+/* Writes the bits of the codes of a slice; all 0 without conditions. */
+static void fill_codes(const denoiser_inputs *in, int64_t b, const slice_sample *condition,
+                       bool conditional) {
+    const int64_t size = in->codes.shape[1], bits = in->codes.shape[3];
+    float *to = (float *)in->codes.at + b * size * size * bits;
+    memset(to, 0, (size_t)(size * size * bits) * sizeof *to);
+    for (int64_t i = 0; conditional && i < size * size; i++) {
+        const int64_t code = denoiser_code(in, condition, size, i);
+        for (int64_t k = 0; code > 0 && k < bits; k++) to[i * bits + k] = (float)(code >> k & 1);
     }
 }
 
@@ -88,6 +109,7 @@ void denoiser_fill(const denoiser_inputs *in, int64_t b, const float *x_t, const
         denoiser_fill_map(in, condition, in->x.shape[1] * in->factor, x, channels, own);
     ((float *)in->t.at)[b] = (float)at->time;
     if (in->d.at) ((float *)in->d.at)[b] = (float)at->step;
+    if (in->codes.at) fill_codes(in, b, condition, conditional);
     ((float *)in->position.at)[b] = conditional ? condition->position : -1;
     class[conditional ? condition->contrast : classes - 1] = 1;
 }

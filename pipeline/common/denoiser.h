@@ -13,8 +13,9 @@
 /* Configures the network from model.net, model.dropout, data.size and the store's labels. It is
  * conditioned on the label map, with model.tissue on the tissue outside of the structures, the
  * slice position and the contrast class. With model.space latent it is one of latents
- * (pipeline/common/codec.h), and its maps are shares of the area of a latent's pixels. ST_USAGE if
- * the size cannot be halved as often as the network does. Local. */
+ * (pipeline/common/codec.h); its maps are shares of the area of a latent's pixels, and it also sees
+ * the map of each pixel, as bits of its code. ST_USAGE if the size cannot be halved as often as the
+ * network does. Local. */
 status denoiser_config(const study *s, const label_set *labels, unet_config *out);
 
 /* Values of a slice as the network has it: size * size * channels. Local. */
@@ -23,7 +24,7 @@ int64_t denoiser_values(const unet_config *c);
 /* The input tensors of a plan of this network. The plan owns their memory. */
 typedef struct denoiser_inputs {
     tensor x, t, position, class;
-    tensor d;         /* `at` is NULL unless the network has this input */
+    tensor d, codes;  /* `at` is NULL unless the network has this input */
     int64_t channels; /* of the slice in x */
     int64_t factor;   /* pixels of a label map for a pixel of x, along each axis */
     int64_t labels;   /* label channels of x, after the slice */
@@ -34,6 +35,11 @@ typedef struct denoiser_inputs {
 /* Finds the inputs in a plan. Local. */
 status denoiser_inputs_of(const study *s, plan *pl, const unet_config *c, denoiser_inputs *out);
 
+/* The code of pixel i of a slice of size*size pixels: its label, or where that is 0 the number of
+ * labels + its tissue, if it has one; -1: no label of this network. Local. */
+int64_t denoiser_code(const denoiser_inputs *in, const slice_sample *condition, int64_t size,
+                      int64_t i);
+
 /* Writes the shares that labels and tissues of a slice have of each pixel of x, 0 or 1 for factor
  * 1, to channels `first`.. of to[size / factor][size / factor][channels], which are 0. The tissue
  * is that of condition->image where the label is 0; without an image there is none. Of a latent,
@@ -42,8 +48,8 @@ void denoiser_fill_map(const denoiser_inputs *in, const slice_sample *condition,
                        float *to, int64_t channels, int64_t first);
 
 /* Writes sample b of the batch to the inputs: x_t [denoiser_values()] at its noise level and
- * denoiser_fill_map() as channels of x, the time, the size of the step, position and class. Without
- * `conditional` all conditions are dropped (classifier-free guidance). Local. */
+ * denoiser_fill_map() as channels of x, the codes, the time, the size of the step, position and
+ * class. Without `conditional` all conditions are dropped (classifier-free guidance). Local. */
 void denoiser_fill(const denoiser_inputs *in, int64_t b, const float *x_t, const noise_level *at,
                    const slice_sample *condition, bool conditional);
 
