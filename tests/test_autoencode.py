@@ -50,6 +50,31 @@ def close(seen, expected, tolerance):
     assert abs(seen - expected) <= tolerance, (seen, expected, tolerance)
 
 
+def check_noise(table, real, made, map_of):
+    """The noise power of patches within one structure, by numpy's FFT."""
+    at = numpy.sin(numpy.pi * (numpy.arange(16) + 0.5) / 16) ** 2
+    window, f = numpy.outer(at, at), numpy.fft.fftfreq(16)
+    radius = numpy.hypot(f[:, None], f[None, :])
+    sums, patches = numpy.zeros((2, 4)), 0
+    for z, y, x in itertools.product(range(len(real)), range(0, 17, 8), range(0, 17, 8)):
+        inside = map_of[z, y:y + 16, x:x + 16]
+        if inside[0, 0] == 0 or (inside != inside[0, 0]).any():
+            continue
+        patches += 1
+        for k, image in enumerate((real, made)):
+            patch = image[z, y:y + 16, x:x + 16]
+            power = abs(numpy.fft.fft2((patch - patch.mean()) * window)) ** 2 / (window**2).sum()
+            sums[k] += [power[(radius > b / 8) & (radius <= (b + 1) / 8)].mean() for b in range(4)]
+    assert table["patches"] == patches, (table["patches"], patches)
+    for b, band in enumerate(table["bands"]):
+        assert (band["from"], band["to"]) == (b / 8, (b + 1) / 8), band
+        for k, name in enumerate(("real", "made")):
+            if patches == 0:
+                assert band[name] is None
+            else:
+                close(band[name], sums[k, b] / patches, 1e-3 * sums[k, b] / patches)
+
+
 def check_published(out, levels):
     """Table and scale, from the store and the published parameters alone. The network of ctaug
     computes in f32; a volume is validation's if it has its numbers of pixels."""
@@ -81,6 +106,8 @@ def check_published(out, levels):
     a, b = numpy.clip(real, -1000, 1000), numpy.clip(made, -1000, 1000)
     close(table["psnr"], (10 * numpy.log10(2000 ** 2 / ((a - b) ** 2).mean((1, 2)))).mean(), 1e-3)
     close(table["ssim"], numpy.mean([ssim(x, y, 2000) for x, y in zip(a, b)]), 1e-4)
+
+    check_noise(table["noise"], a, b, map_of)
 
     others = [v for v in volumes if v != held[0]]
     latents = {v: numpy.array([encode(p, to_map(x.astype(float))[:, :, None], levels)
@@ -196,7 +223,7 @@ def check_refusals(place, store):
     said = chain.run(1, "gan", study, *PLAIN, expect=2)
     assert "gan: model.space is latent" in said, said
     said = chain.run(1, "autoencode", study, *PLAIN, "--set", "autoencode.steps=2")
-    assert "next: ctaug referee" in said, said
+    assert "next: ctaug train" in said, said
     assert os.path.exists(f"{out}/autoencoder/manifest.json")
     said = chain.run(1, "verify", out)
     assert any(line.startswith(f"{out}/autoencoder ") for line in said.splitlines()), said

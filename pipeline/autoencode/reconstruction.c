@@ -12,8 +12,20 @@
 
 static const double LOW = -1000, HIGH = 1000, BIAS_MAX = 10; /* HU */
 
-/* Elements of a row: PSNR, SSIM, then pixels, sum and sum of squares of the error of each label. */
-enum { ROW_PSNR, ROW_SSIM, ROW_LABELS, OF_PIXELS = 0, OF_SUM, OF_SQUARES, OF_LABEL };
+/* Elements of a row: PSNR, SSIM, number of uniform patches, their noise power in the slice and in
+ * its reconstruction, then pixels, sum and sum of squares of the error of each label. */
+enum {
+    ROW_PSNR,
+    ROW_SSIM,
+    ROW_PATCHES,
+    ROW_REAL,
+    ROW_MADE = ROW_REAL + NOISE_BANDS,
+    ROW_LABELS = ROW_MADE + NOISE_BANDS,
+    OF_PIXELS = 0,
+    OF_SUM,
+    OF_SQUARES,
+    OF_LABEL
+};
 
 static double clamp(double x, double low, double high) { return fmin(fmax(x, low), high); }
 
@@ -21,6 +33,19 @@ static double clamp(double x, double low, double high) { return fmin(fmax(x, low
 static double hu_of(float y) {
     const double low = hu_map_to(INT16_MIN), high = hu_map_to(INT16_MAX);
     return hu_map_from(clamp((double)y, low, high));
+}
+
+/* Adds the noise power of the uniform patches, half a patch apart, of a slice and its
+ * reconstruction. Local. */
+static void add_noise_power(const uint8_t *labels, const float *real, const float *made,
+                            int64_t size, double *row) {
+    for (int64_t y = 0; y + NOISE_PATCH <= size; y += NOISE_PATCH / 2)
+        for (int64_t x = 0; x + NOISE_PATCH <= size; x += NOISE_PATCH / 2) {
+            if (!noise_spectrum_is_uniform(labels, size, y, x)) continue;
+            row[ROW_PATCHES]++;
+            noise_spectrum_add(real, size, y, x, row + ROW_REAL);
+            noise_spectrum_add(made, size, y, x, row + ROW_MADE);
+        }
 }
 
 /* Fills the row of a slice; windowed: scratch [2][pixels]. Local. */
@@ -41,6 +66,7 @@ static status fill_row(const slice_sample *slice, const float *image, int64_t si
         windowed[pixels + i] = (float)clamp(made, LOW, HIGH);
         square += pow((double)windowed[pixels + i] - (double)windowed[i], 2);
     }
+    add_noise_power(slice->labels, windowed, windowed + pixels, size, row);
     row[ROW_PSNR] = 10 * log10(pow(HIGH - LOW, 2) * (double)pixels / square);
     return ssim(windowed, windowed + pixels, size, HIGH - LOW, &row[ROW_SSIM]);
 }
@@ -69,6 +95,15 @@ static void add_rows(const double *rows, int64_t width, reconstruction *r) {
     for (int64_t k = 0; k < r->slices; k++) {
         r->psnr += rows[k * width + ROW_PSNR] / (double)r->slices;
         r->ssim += rows[k * width + ROW_SSIM] / (double)r->slices;
+        r->patches += (int64_t)rows[k * width + ROW_PATCHES];
+        for (int b = 0; b < NOISE_BANDS; b++) {
+            r->noise[b] += rows[k * width + ROW_REAL + b];
+            r->noise_made[b] += rows[k * width + ROW_MADE + b];
+        }
+    }
+    for (int b = 0; b < NOISE_BANDS; b++) {
+        r->noise[b] /= (double)r->patches; /* NAN without patches */
+        r->noise_made[b] /= (double)r->patches;
     }
     for (int i = 0; i < r->structures; i++) {
         double pixels = 0, sum = 0, squares = 0;
@@ -138,9 +173,15 @@ json_t *reconstruction_json(const reconstruction *r, const label_set *labels) {
         json_object_set_new(structures, labels->name[k],
                             json_pack("{s:I, s:o, s:o}", "pixels", (json_int_t)r->pixels[k], "bias",
                                       log_number(r->bias[k]), "spread", log_number(r->spread[k])));
-    return json_pack("{s:I, s:I, s:o, s:o, s:o}", "slices", (json_int_t)r->slices, "patients",
-                     (json_int_t)r->patients, "psnr", log_number(r->psnr), "ssim",
-                     log_number(r->ssim), "structures", structures);
+    json_t *bands = json_array();
+    for (int b = 0; b < NOISE_BANDS; b++)
+        json_array_append_new(bands, json_pack("{s:f, s:f, s:o, s:o}", "from", b / 8.0, "to",
+                                               (b + 1) / 8.0, "real", log_number(r->noise[b]),
+                                               "made", log_number(r->noise_made[b])));
+    return json_pack("{s:I, s:I, s:o, s:o, s:{s:I, s:o}, s:o}", "slices", (json_int_t)r->slices,
+                     "patients", (json_int_t)r->patients, "psnr", log_number(r->psnr), "ssim",
+                     log_number(r->ssim), "noise", "patches", (json_int_t)r->patches, "bands",
+                     bands, "structures", structures);
 }
 
 void reconstruction_log(const stage_context *stage, const reconstruction *r,
@@ -149,6 +190,11 @@ void reconstruction_log(const stage_context *stage, const reconstruction *r,
              "autoencode: %" PRId64 " validation slices of %" PRId64
              " patients: PSNR %.2f dB, SSIM %.4f (-1000..1000 HU)",
              r->slices, r->patients, r->psnr, r->ssim);
+    for (int b = 0; b < NOISE_BANDS && r->patches > 0; b++)
+        log_info(stage->log,
+                 "autoencode: noise from %.3f to %.3f cycles a pixel: %.1f HU, reconstructed "
+                 "%.1f HU (%" PRId64 " patches within a structure)",
+                 b / 8.0, (b + 1) / 8.0, sqrt(r->noise[b]), sqrt(r->noise_made[b]), r->patches);
     for (int k = 1; k < r->structures; k++) {
         if (r->pixels[k] == 0) continue;
         log_info(stage->log, "autoencode: %-16s bias %+7.2f HU, spread %7.2f HU", labels->name[k],
