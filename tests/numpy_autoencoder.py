@@ -44,24 +44,45 @@ def middle(p, side, h):
     return residual(p, f"{side}.m2", attention(p, f"{side}.ma", residual(p, f"{side}.m1", h)))
 
 
+def haar(factor):
+    """The cells of the basis [4, factor, factor]."""
+    half = numpy.ones(factor // 2)
+    line = numpy.concatenate([half, half]), numpy.concatenate([half, -half])
+    return numpy.array([numpy.outer(line[k // 2], line[k % 2]) for k in range(4)])
+
+
+def cells(x, factor):
+    """x [h, w] -> [h / factor, w / factor, factor, factor]"""
+    h, w = (n // factor for n in x.shape)
+    return x.reshape(h, factor, w, factor).transpose(0, 2, 1, 3)
+
+
 def encode(p, x, levels):
     """The means of the latents."""
+    factor = 2 ** (levels - 1)
+    coarse = numpy.einsum("hwij,kij->hwk", cells(x[:, :, 0], factor), haar(factor)) / factor**2
     h = conv(p, "encoder.inp", x)
     for level in range(levels):
         h = residual(p, f"encoder.{level}.0", h)
         if level + 1 < levels:
             h = conv(p, f"encoder.{level}.down", h, 2)
     h = conv(p, "encoder.oc", silu(norm(p, "encoder.on", middle(p, "encoder", h))))
-    return h[:, :, :h.shape[2] // 2]
+    means = h[:, :, :h.shape[2] // 2]
+    z = min(4, means.shape[2])
+    means[:, :, :z] += coarse[:, :, :z]
+    return means
 
 
 def decode(p, z, levels):
+    factor, known = 2 ** (levels - 1), min(4, z.shape[2])
+    coarse = numpy.einsum("hwk,kij->hiwj", z[:, :, :known], haar(factor)[:known])
+    coarse = coarse.reshape(z.shape[0] * factor, -1)[:, :, None]
     h = middle(p, "decoder", conv(p, "decoder.inp", z))
     for level in reversed(range(levels)):
         h = residual(p, f"decoder.{level}.1", residual(p, f"decoder.{level}.0", h))
         if level:
             h = conv(p, f"decoder.{level}.up", h.repeat(2, 0).repeat(2, 1))
-    return conv(p, "decoder.oc", silu(norm(p, "decoder.on", h)))
+    return conv(p, "decoder.oc", silu(norm(p, "decoder.on", h))) + coarse
 
 
 def to_map(hu):

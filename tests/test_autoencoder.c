@@ -65,7 +65,7 @@ static void set_weight(plan *pl, const char *name, double value) {
 
 /* Inputs and weights of the script. */
 static void fill_golden(plan *pl) {
-    fill(pl, "image", 101, 1.5);
+    fill(pl, "image", 103, 1.5);
     fill(pl, "noise", 102, 1);
     set_weight(pl, "weight", 0.5);
     set_weight(pl, "weight_features", 0.25);
@@ -180,19 +180,22 @@ static void the_adaptive_weight_agrees_with_pytorch(void **state) {
         assert_int_equal(autoencoder_describe_training(&c, &net), ST_OK);
         assert_int_equal(params_create(net.g, &p), ST_OK);
         set_weights(p);
-        plan *pl = make_plan(&net, p, &net.features, 1, false, ENGINE_ONEDNN);
+        const node outputs[] = {net.features, net.coarse};
+        plan *pl = make_plan(&net, p, outputs, 2, false, ENGINE_ONEDNN);
         fill_golden(pl);
         assert_int_equal(plan_forward(pl, NULL), ST_OK);
         const float *features = plan_output(pl, net.features).at;
+        const float *coarse = plan_output(pl, net.coarse).at;
         assert_int_equal(adaptive_weight_create(&c, kernels_of(ENGINE_ONEDNN), TYPE_F32, BATCH, &a),
                          ST_OK);
         for (int again = 0; again < 2; again++) {
             const float *image = input(pl, "image");
-            assert_int_equal(adaptive_weight_measure(a, p, features, image, 0.5, 100, &lambda),
-                             ST_OK);
+            assert_int_equal(
+                adaptive_weight_measure(a, p, features, coarse, image, 0.5, 100, &lambda), ST_OK);
             assert_float_equal(lambda, want, 2e-5 * want);
-            assert_int_equal(adaptive_weight_measure(a, p, features, image, 0.5, want / 2, &lambda),
-                             ST_OK);
+            assert_int_equal(
+                adaptive_weight_measure(a, p, features, coarse, image, 0.5, want / 2, &lambda),
+                ST_OK);
             assert_float_equal(lambda, want / 2, 0);
         }
         adaptive_weight_destroy(a);
@@ -306,8 +309,13 @@ static void size_is_no_part_of_the_network(void **state) {
         assert_int_equal(plan_forward(pl, NULL), ST_OK);
         const float *y = plan_output(pl, net.image).at;
         seen[k] = y[0];
-        /* A constant image stays constant. */
-        for (int64_t i = 0; i < tensor_count(&in); i++) assert_float_equal(y[i], y[0], 1e-5);
+        /* The cells of a constant image are equal. */
+        for (int64_t i = 0; i < tensor_count(&in); i++) {
+            const int64_t per_sample = sizes[k] * sizes[k], pixel = i % per_sample;
+            const int64_t row = pixel / sizes[k] % c.factor, column = pixel % sizes[k] % c.factor;
+            const float first_cell = y[row * sizes[k] + column];
+            assert_float_equal(y[i], first_cell, 1e-5);
+        }
         assert_float_equal(seen[k], seen[0], 1e-5);
         plan_destroy(pl);
         if (!first)
@@ -331,7 +339,37 @@ static void draw_discs(float *image, int64_t size, uint64_t seed) {
     }
 }
 
-/* Steps of AdamW on a batch: the mean absolute error falls to a tenth. */
+/* Before it has learned anything, it gives the quarters of each cell their mean. */
+static void it_begins_with_the_quarters_of_cells(void **state) {
+    (void)state;
+    for (int64_t factor = 4; factor <= 8; factor *= 2) {
+        const autoencoder_config c = {
+            .size = SIZE, .factor = factor, .z = 5, .base = 8, .blocks = 1};
+        const int64_t half = factor / 2;
+        autoencoder_graph net;
+        params *p = NULL;
+        assert_int_equal(autoencoder_describe(&c, &net), ST_OK);
+        assert_int_equal(params_create(net.g, &p), ST_OK);
+        params_init(p, 4);
+        plan *pl = make_plan(&net, p, &net.image, 1, false, ENGINE_ONEDNN);
+        fill(pl, "image", 103, 1.5);
+        assert_int_equal(plan_forward(pl, NULL), ST_OK);
+        const float *y = plan_output(pl, net.image).at, *x = input(pl, "image");
+        for (int64_t i = 0; i < BATCH * SIZE * SIZE; i++) {
+            const int64_t top = i / SIZE / half * half, left = i % SIZE / half * half;
+            double mean = 0;
+            for (int64_t k = 0; k < half * half; k++)
+                mean += (double)x[(top + k / half) * SIZE + left + k % half];
+            assert_float_equal(y[i], mean / (double)(half * half), 1e-6);
+        }
+        plan_destroy(pl);
+        params_destroy(p);
+        autoencoder_graph_free(&net);
+    }
+}
+
+/* Steps of AdamW on a batch: the mean absolute error, at first that of the quarters of cells, falls
+ * to a third. */
 static void it_learns_a_batch(void **state) {
     (void)state;
     const autoencoder_config c = {.size = SIZE, .factor = 4, .z = 4, .base = 8, .blocks = 1};
@@ -347,7 +385,7 @@ static void it_learns_a_batch(void **state) {
     set_weight(pl, "weight", 0.5);
     set_weight(pl, "weight_features", 0.5);
     set_weight(pl, "weight_kl", 1e-7);
-    for (int step = 0; step < 150; step++) {
+    for (int step = 0; step < 400; step++) {
         tensor noise;
         rng_stream r = rng_open(2, RNG_NOISE, (uint64_t)step, 0);
         assert_int_equal(plan_input(pl, "noise", &noise), ST_OK);
@@ -361,12 +399,12 @@ static void it_learns_a_batch(void **state) {
         memset(p->grad, 0, (size_t)p->total * sizeof(float));
         assert_int_equal(plan_backward(pl, NULL, NULL), ST_OK);
         const adamw how = {
-            .lr = 5e-3, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .step = step + 1, .scale = 1};
+            .lr = 3e-3, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .step = step + 1, .scale = 1};
         adamw_update(&how, p->value, p->grad, moments, moments + p->total, p->decay, NULL, 0,
                      p->total);
         plan_params_changed(pl);
     }
-    if (!(last < first / 10)) fail_msg("error %.4g at first, %.4g at last", first, last);
+    if (!(last < first / 3)) fail_msg("error %.4g at first, %.4g at last", first, last);
     free(moments);
     plan_destroy(pl);
     params_destroy(p);
@@ -458,6 +496,7 @@ int main(void) {
         cmocka_unit_test(parts_are_those_of_the_whole),
         cmocka_unit_test(size_is_no_part_of_the_network),
         cmocka_unit_test(recompute_and_bf16),
+        cmocka_unit_test(it_begins_with_the_quarters_of_cells),
         cmocka_unit_test(it_learns_a_batch),
         cmocka_unit_test(faults_are_reported),
     };

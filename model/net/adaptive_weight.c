@@ -92,12 +92,13 @@ done:
 }
 
 status adaptive_weight_measure(adaptive_weight *a, const params *all, const float *features,
-                               const float *image, double features_weight, double cap,
-                               double *lambda) {
+                               const float *coarse, const float *image, double features_weight,
+                               double cap, double *lambda) {
     status st = ST_OK;
     double reconstruction = 0, adversarial = 0;
     copy_params(a, all);
     TRY(fill(a, "features", features));
+    TRY(fill(a, "coarse", coarse));
     TRY(fill(a, "image", image));
     TRY(gradient_norm(a, 1, features_weight, 0, &reconstruction));
     TRY(gradient_norm(a, 0, 0, 1, &adversarial));

@@ -21,12 +21,12 @@ status adaptive_weight_create(const autoencoder_config *c, const kernels *engine
 void adaptive_weight_destroy(adaptive_weight *a);
 
 /* *lambda for a batch. all: parameters of autoencoder_describe_training(), the discriminator's
- * divided by their spectral norms. features [batch, size, size, base] and image [batch, size, size,
- * 1]: of the decoder, and what it reconstructs. features_weight: of the feature losses, where that
- * of the mean absolute difference is 1. ST_OK with a *lambda that is not finite if the gradients
- * are not. Local. */
+ * divided by their spectral norms. features [batch, size, size, base], coarse and image [batch,
+ * size, size, 1]: of the decoder, and what it reconstructs. features_weight: of the feature losses,
+ * where that of the mean absolute difference is 1. ST_OK with a *lambda that is not finite if the
+ * gradients are not. Local. */
 status adaptive_weight_measure(adaptive_weight *a, const params *all, const float *features,
-                               const float *image, double features_weight, double cap,
-                               double *lambda);
+                               const float *coarse, const float *image, double features_weight,
+                               double cap, double *lambda);
 
 #endif

@@ -16,6 +16,7 @@ static const char *const LAST = "decoder.oc";
 
 static const autoencoder_graph nothing = {.moments = NODE_NONE,
                                           .features = NODE_NONE,
+                                          .coarse = NODE_NONE,
                                           .image = NODE_NONE,
                                           .reconstruction = NODE_NONE,
                                           .kl = NODE_NONE,
@@ -67,10 +68,17 @@ static node encoder(graph *g, const autoencoder_config *c, node image) {
     }
     h = middle(g, "encoder", h, c->base * multiples[levels - 1]);
     h = graph_norm(g, "encoder.on", h, BLOCK_GROUPS, NODE_NONE, true);
-    return graph_conv(g, "encoder.oc", h, 2 * c->z, 3, 1, INIT_UNIFORM);
+    h = graph_conv(g, "encoder.oc", h, 2 * c->z, 3, 1, INIT_ZERO);
+    return graph_add(g, h, graph_haar_moments(g, image, c->factor, c->z));
 }
 
-/* Sets features and image. */
+/* The image of features and coarse. */
+static node last_layer(const autoencoder_graph *of) {
+    node h = graph_conv(of->g, LAST, of->features, 1, 3, 1, INIT_ZERO);
+    return graph_add(of->g, h, of->coarse);
+}
+
+/* Sets features, coarse and image. */
 static void decoder(const autoencoder_config *c, node latent, autoencoder_graph *out) {
     graph *g = out->g;
     const int levels = levels_of(c);
@@ -89,7 +97,8 @@ static void decoder(const autoencoder_config *c, node latent, autoencoder_graph 
         if (level > 0) h = graph_conv(g, name, graph_upsample(g, h), channels, 3, 1, INIT_UNIFORM);
     }
     out->features = graph_norm(g, "decoder.on", h, BLOCK_GROUPS, NODE_NONE, true);
-    out->image = graph_conv(g, LAST, out->features, 1, 3, 1, INIT_UNIFORM);
+    out->coarse = graph_haar_inverse(g, latent, c->factor);
+    out->image = last_layer(out);
 }
 
 static node image_input(graph *g, const autoencoder_config *c) {
@@ -195,7 +204,8 @@ status autoencoder_describe_last_layer(const autoencoder_config *c, autoencoder_
     TRY(open_graph(c, out));
     node image = image_input(out->g, c);
     out->features = graph_input(out->g, "features", TYPE_F32, c->size, c->size, c->base);
-    out->image = graph_conv(out->g, LAST, out->features, 1, 3, 1, INIT_UNIFORM);
+    out->coarse = graph_input(out->g, "coarse", TYPE_F32, c->size, c->size, 1);
+    out->image = last_layer(out);
     add_losses(c, image, out);
     TRY(graph_check(out->g));
 done:

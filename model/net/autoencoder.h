@@ -8,6 +8,11 @@
  * its mirror, with one block more a level and upsampling (nearest, then a convolution) between
  * levels. Channels are c, 2c, 4c for factor 4, and c, 2c, 4c, 4c for factor 8.
  *
+ * What encoder and decoder compute is added to graph_haar_moments() and graph_haar_inverse(), and
+ * their last convolutions begin with 0: the training starts as the Haar coefficients of cells, and
+ * the network learns what they lack. (Chen et al. 2025 give autoencoders shortcuts of this kind
+ * between levels.)
+ *
  * No parameter depends on `size`: graphs of different sizes have the same list of parameters, so
  * that a network trained on patches takes whole slices. Parameters of the encoder come first, then
  * those of the decoder, then those of the discriminator; a graph of one part has its share of the
@@ -34,6 +39,7 @@ typedef struct autoencoder_graph {
     graph *g;
     node moments;  /* [size / factor, size / factor, 2 z]: means, then log-variances */
     node features; /* [size, size, base]: what the decoder's last convolution reads */
+    node coarse;   /* [size, size, 1]: graph_haar_inverse(), which is added to it */
     node image;    /* [size, size, 1]: reconstructed */
     /* Losses of a sample, [1,1,1], each times its weight. */
     node reconstruction, kl, adversarial;
@@ -66,8 +72,8 @@ status autoencoder_describe_training(const autoencoder_config *c, autoencoder_gr
 status autoencoder_describe_discriminator(const autoencoder_config *c, autoencoder_graph *out);
 
 /* The last layer of the decoder and the discriminator, frozen, as in the training's graph: the same
- * weights, losses and names from the input features [size, size, base] on; the image that is
- * compared with is the input image. For model/net/adaptive_weight.h. */
+ * weights, losses and names from the inputs features [size, size, base] and coarse [size, size, 1]
+ * on; the image that is compared with is the input image. For model/net/adaptive_weight.h. */
 status autoencoder_describe_last_layer(const autoencoder_config *c, autoencoder_graph *out);
 
 /* Also after a failure. All are Local. */

@@ -85,6 +85,14 @@ node graph_mean(graph *g, node x);
  * a gradient -> [h,w,z]: mean + exp(log-variance / 2) * noise (model/nn/ops/op_gaussian.c). */
 node graph_gaussian_sample(graph *g, node moments, node noise);
 
+/* A coarse encoder and decoder without parameters (model/nn/ops/op_haar.c): x [h,w,1] ->
+ * [h/factor,w/factor,2z], moments whose means are the Haar coefficients of cells, in the first four
+ * of z channels, and whose log-variances are HAAR_LOG_VARIANCE; and z [h,w,z] -> [h*factor,
+ * w*factor,1], the image that these coefficients give. */
+enum { HAAR_LOG_VARIANCE = -8 };
+node graph_haar_moments(graph *g, node x, int64_t factor, int64_t z);
+node graph_haar_inverse(graph *g, node z, int64_t factor);
+
 /* A sequence of n tokens is a tensor [n,1,c]: a convolution with kernel 1 is a linear layer of each
  * token. */
 

@@ -195,7 +195,8 @@ static status measure_weight(tandem *t) {
     TRY(plan_forward(t->measured, NULL));
     enter_autoencoder(t, trainer_params(t->autoencoder));
     TRY(adaptive_weight_measure(t->weight, trainer_params(t->autoencoder),
-                                plan_output(t->measured, t->of_autoencoder.features).at, image.at,
+                                plan_output(t->measured, t->of_autoencoder.features).at,
+                                plan_output(t->measured, t->of_autoencoder.coarse).at, image.at,
                                 FEATURES, s->autoencode.cap, &lambda));
     if (isfinite(lambda)) t->adversarial = (float)lambda;
 done:
@@ -265,7 +266,8 @@ static status open_rest(tandem *t) {
     status st = ST_OK;
     const study *s = t->stage->study;
     const int64_t pixels = s->data.size * s->data.size;
-    const node outputs[] = {t->of_autoencoder.image, t->of_autoencoder.features};
+    const node outputs[] = {t->of_autoencoder.image, t->of_autoencoder.features,
+                            t->of_autoencoder.coarse};
     t->sampler_batch =
         s->train.micro_batch < s->autoencode.batch ? s->train.micro_batch : s->autoencode.batch;
     t->measured_batch = TANDEM_PATCHES < s->autoencode.batch ? TANDEM_PATCHES : s->autoencode.batch;
@@ -273,7 +275,7 @@ static status open_rest(tandem *t) {
                             .batch = t->sampler_batch,
                             .compute = t->stage->precision,
                             .outputs = outputs,
-                            .output_count = 2};
+                            .output_count = 3};
     TRY(plan_create(t->of_autoencoder.g, trainer_params(t->autoencoder), &options, &t->sampler));
     options.batch = t->measured_batch;
     TRY(plan_create(t->of_autoencoder.g, trainer_params(t->autoencoder), &options, &t->measured));

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 BATCH, SIZE, GROUPS, HEAD, LEVELS = 2, 16, 8, 32, 4
-CASES = [dict(factor=4, z=3, base=16, blocks=1), dict(factor=8, z=2, base=8, blocks=2)]
+CASES = [dict(factor=4, z=3, base=16, blocks=1), dict(factor=8, z=6, base=8, blocks=2)]
 MULTIPLES = (1, 2, 4, 4)
 WINDOWS = ((-1350, 150), (-160, 240), (-500, 1300))
 WEIGHTS = dict(l1=0.5, features=0.25, kl=0.125, adversarial=0.375)  # of each sample
@@ -81,7 +81,22 @@ class Network:
             if level + 1 < self.levels:
                 h = self.conv(f"encoder.{level}.down", h, channels, 3, 2)
         h = F.silu(self.norm("encoder.on", self.middle("encoder", h, channels)))
-        return self.conv("encoder.oc", h, 2 * self.z, 3)
+        return self.conv("encoder.oc", h, 2 * self.z, 3) + self.coarse_moments(x)
+
+    def haar(self):
+        """The four cells of the basis [4, 1, factor, factor]."""
+        half = torch.ones(self.factor // 2, dtype=torch.float64)
+        line = [torch.cat([half, half]), torch.cat([half, -half])]
+        return torch.stack([torch.outer(line[k // 2], line[k % 2]) for k in range(4)])[:, None]
+
+    def coarse_moments(self, x):
+        means = F.conv2d(x, self.haar()[:self.z] / self.factor ** 2, stride=self.factor)
+        rest = means.new_zeros(len(x), max(0, self.z - 4), *means.shape[2:])
+        spread = means.new_full((len(x), self.z, *means.shape[2:]), -8.0)
+        return torch.cat([means, rest, spread], 1)
+
+    def coarse(self, latent):
+        return F.conv_transpose2d(latent[:, :4], self.haar()[:self.z], stride=self.factor)
 
     def features(self, latent):
         deepest = self.base * MULTIPLES[self.levels - 1]
@@ -170,11 +185,12 @@ def numbers(values):
 def network(index, settings):
     net = Network(**settings)
     side = SIZE // settings["factor"]
-    image = 1.5 * channels_last(101, BATCH, SIZE, SIZE, 1)
+    image = 1.5 * channels_last(103, BATCH, SIZE, SIZE, 1)
     noise = channels_last(102, BATCH, side, side, settings["z"])
     moments = net.encode(image)
-    features = net.features(sample(moments, noise))
-    out = net.conv("decoder.oc", features, 1, 3)
+    latent = sample(moments, noise)
+    features = net.features(latent)
+    out = net.conv("decoder.oc", features, 1, 3) + net.coarse(latent)
     score = -net.score(out).mean((1, 2, 3))
     l1 = (out - image).abs().mean((1, 2, 3))
     detail = pyramid_loss(out, image, LEVELS) + window_loss(out, image)
