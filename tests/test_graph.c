@@ -115,6 +115,51 @@ static void class_loss_is_the_cross_entropy(void **state) {
     graph_destroy(n.g);
 }
 
+static net weighted_regression(loss_kind kind) {
+    net n = {0};
+    assert_int_equal(graph_create(&n.g), ST_OK);
+    node x = graph_input(n.g, "x", TYPE_F32, SIZE, SIZE, 1);
+    node weight = graph_input(n.g, "weight", TYPE_F32, 1, 1, 1);
+    n.out = graph_conv(n.g, "c", x, 2, 3, 1, INIT_UNIFORM);
+    node target = graph_input(n.g, "target", TYPE_F32, SIZE, SIZE, 3);
+    n.loss = graph_regression_loss(n.g, n.out, target, weight, kind);
+    return n;
+}
+
+/* A target with one channel more than the prediction weighs its pixels. */
+static void pixels_can_be_weighed(void **state) {
+    (void)state;
+    for (loss_kind kind = LOSS_L1; kind <= LOSS_HUBER; kind++) {
+        net n = weighted_regression(kind);
+        params *p = make_params(&n);
+        plan *pl = make_plan(&n, p, ENGINE_REFERENCE, true);
+        tensor target, weight;
+        fill_inputs(pl);
+        assert_int_equal(plan_input(pl, "target", &target), ST_OK);
+        assert_int_equal(plan_input(pl, "weight", &weight), ST_OK);
+        float *at = target.at;
+        for (int i = 0; i < BATCH * SIZE * SIZE; i++) at[3 * i + 2] = (float)(i % 5);
+        loss_of(pl, &n);
+        const float *x = plan_output(pl, n.out).at, *y = plan_output(pl, n.loss).at;
+        for (int b = 0; b < BATCH; b++) {
+            double sum = 0;
+            for (int i = b * SIZE * SIZE; i < (b + 1) * SIZE * SIZE; i++)
+                for (int k = 0; k < 2; k++) {
+                    const double d = fabs((double)x[2 * i + k] - (double)at[3 * i + k]);
+                    const double huber = d <= 1 ? d * d / 2 : d - 0.5;
+                    sum += i % 5 * (kind == LOSS_L1 ? d : kind == LOSS_L2 ? d * d : huber);
+                }
+            sum *= (double)((float *)weight.at)[b] / (2 * SIZE * SIZE);
+            assert_float_equal(y[b], sum, 1e-5 * sum);
+        }
+        plan_destroy(pl);
+        params_destroy(p);
+        graph_destroy(n.g);
+    }
+    net n = weighted_regression(LOSS_L2);
+    check_finite_differences(&n);
+}
+
 /* The loss from its definition, in double: the soft Dice counts the classes that the truth of a
  * sample holds, and no other. Sample 0 holds classes 0 and 1 of 4, sample 1 class 2 alone. */
 static void dice_counts_the_classes_that_are_there(void **state) {
@@ -366,6 +411,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_are_finite_differences),
         cmocka_unit_test(class_loss_is_the_cross_entropy),
+        cmocka_unit_test(pixels_can_be_weighed),
         cmocka_unit_test(dice_counts_the_classes_that_are_there),
         cmocka_unit_test(l1_gradient_is_a_mean_of_signs),
         cmocka_unit_test(engines_agree),

@@ -5,6 +5,8 @@
 #include "pipeline/train/noising.h"
 #include "tests/store_sample.h"
 
+#include <math.h>
+
 enum { SIZE = 8, BATCH = 10, STEPS = 40, MIXED = 7 };
 
 typedef struct problem {
@@ -131,6 +133,47 @@ static void with_pseudo_labels(void **state) {
     assert_int_equal(unlabelled, MIXED * STEPS);
     assert_in_range(null[1], 30, 82); /* 280 at 0.2: mean 56, standard deviation 6.7 */
     assert_in_range(null[0], 8, 40);
+    close_problem(&p);
+}
+
+static void weighed(study *s) { s->train.small_structures = 3; }
+
+/* The weights of labels by their definition; the mean over the training slices is 1; they stand
+ * behind the target. */
+static void small_structures_weigh_more(void **state) {
+    (void)state;
+    problem p;
+    tensor target;
+    float image[SIZE * SIZE];
+    uint8_t labels[SIZE * SIZE];
+    int64_t pixels[3] = {0}, all = 0, largest = 0;
+    double weight[3], mean = 0;
+    defaults = weighed;
+    open_problem(&p);
+    assert_ok(noising_weigh_labels(&p.noising, world, 3));
+    slice_sample slice = {.image = image, .labels = labels};
+    for (int64_t k = 0; k < slices_count(p.train); k++) {
+        assert_ok(slices_get(p.train, k, &slice));
+        for (int i = 0; i < SIZE * SIZE; i++, all++) pixels[labels[i]]++;
+    }
+    for (int k = 0; k < 3; k++) largest = pixels[k] > largest ? pixels[k] : largest;
+    for (int k = 0; k < 3; k++) {
+        weight[k] = fmin(3, (double)largest / (double)pixels[k]);
+        mean += weight[k] * (double)pixels[k] / (double)all;
+    }
+    assert_true(pixels[0] > 0 && pixels[1] > 0 && pixels[2] > 0 && mean > 1);
+    for (int k = 0; k < 3; k++)
+        assert_float_equal(p.noising.label_weight[k], weight[k] / mean, 1e-12);
+    assert_ok(noising_fill(&p.noising, p.plan, 0, BATCH));
+    assert_ok(plan_input(p.plan, "target", &target));
+    assert_int_equal(target.shape[3], 2);
+    for (int b = 0; b < BATCH; b++)
+        for (int i = 0; i < SIZE * SIZE; i++) {
+            const float *at = (float *)target.at + 2 * (b * SIZE * SIZE + i);
+            const noised_sample *s = &p.noising.slots[b];
+            assert_float_equal(at[0], s->target[i], 0);
+            assert_float_equal(at[1], weight[s->slice.labels[i]] / mean, 1e-6);
+        }
     close_problem(&p);
 }
 
@@ -271,6 +314,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(without_pseudo_labels, clear),
         cmocka_unit_test_setup(with_pseudo_labels, clear),
+        cmocka_unit_test_setup(small_structures_weigh_more, clear),
         cmocka_unit_test_setup(importance_follows_the_losses, clear),
         cmocka_unit_test_setup(a_learned_variance_needs_slice_and_step, clear),
         cmocka_unit_test_setup(min_snr_leaves_the_bound_alone, clear),

@@ -109,6 +109,11 @@ static void training_text(FILE *f, const report *r) {
               "single precision",
         s->data.rotate, 100 * s->data.zoom, 100 * s->data.shift, 100 * s->data.elastic,
         s->data.flip == FLIP_HORIZONTAL ? ", and mirrored left to right" : "");
+    if (s->train.small_structures > 1)
+        fprintf(f,
+                " Pixels of a structure counted in the loss by the inverse of its share of the "
+                "training slices, at most %g times as much as those of the largest.",
+                s->train.small_structures);
     if (*s->train.start)
         fputs(" The training began with the parameters of another one, from a file.", f);
     report_methods_unlabelled(f, r);

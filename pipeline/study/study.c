@@ -105,6 +105,15 @@ static status check_grid(const study *s, const origin *o) {
     return LOCATED(o, "generate.grid", "generate.sampler");
 }
 
+/* What weights of structures in the loss do not go with. */
+static status check_small_structures(const study *s, const origin *o) {
+    if (s->train.small_structures <= 1) return ST_OK;
+    if (s->diffusion.variance != VARIANCE_LEARNED && s->distil.kind == DISTIL_OFF) return ST_OK;
+    status_fail(ST_USAGE, "train.small_structures is for the loss of a training without "
+                          "diffusion.variance learned and without a distil.kind");
+    return LOCATED(o, "train.small_structures", "diffusion.variance", "distil.kind");
+}
+
 /* The variational bound is that of the Markov chain. */
 static status check_chain(const study *s, const origin *o) {
     const char *key = NULL;
@@ -305,6 +314,7 @@ static status check_between_keys(const study *s, const origin *o) {
         return LOCATED(o, "train.warmup", "train.steps");
     }
     if (check_process(s, o) != ST_OK || check_distil(s, o) != ST_OK) return ST_USAGE;
+    if (check_small_structures(s, o) != ST_OK) return ST_USAGE;
     if (check_autoencode(s, o) != ST_OK || check_latent(s, o) != ST_OK) return ST_USAGE;
     if (s->evaluate.base % 8 != 0) {
         status_fail(ST_USAGE, "evaluate.base is %" PRId64 "; it must be a multiple of 8",

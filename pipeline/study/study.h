@@ -169,6 +169,7 @@ typedef struct study {
         double clip; /* of the norm of the gradient */
         double ema;  /* the decay at the end of its ramp-up */
         double condition_drop;
+        double small_structures; /* largest weight in the loss, 1: all pixels count the same */
         timestep_kind t_sampling;
         switch_kind pseudo_labels;
         double unlabelled;        /* slices of unlabelled patients in a batch, 0..1 */

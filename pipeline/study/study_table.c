@@ -250,6 +250,10 @@ const study_key study_keys[] = {
     REAL(train, clip, 1e-6, 1e6, "1", "maximum of the gradient norm"),
     REAL(train, ema, 0, 0.999999, "0.999", "decay of the EMA weights that generate uses"),
     REAL(train, condition_drop, 0, 1, "0.1", "share of samples trained without conditions"),
+    {PLACE(train, small_structures), .kind = STUDY_REAL, .count = 1, .low = 1, .high = 100,
+     .initial = "1", .later = true,
+     .help = "pixels of a structure count in the loss by the inverse of its share, at most so many "
+             "times as much as those of the largest; 1: all the same"},
     LATER(train, copies, 0, 1000, "4",
           "model.space latent: augmented copies of each slice in the store of latents, which "
           "successive epochs take in turn, the slice itself first"),

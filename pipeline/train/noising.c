@@ -4,6 +4,7 @@
 #include "io/alloc.h"
 #include "model/diffusion/shortcut.h"
 #include "model/rng.h"
+#include "pipeline/train/label_weights.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -80,12 +81,18 @@ static status make_sample(void *context, int64_t index, int64_t slot) {
     return st;
 }
 
+static bool has_weights(const noising *n) { return n->study->train.small_structures > 1; }
+
+/* Channels of the loss's target: those of the slice, then x_0 or the weights of pixels. */
+static int64_t target_channels(const noising *n) {
+    return n->config.channels + (n->config.spread || has_weights(n) ? 1 : 0);
+}
+
 /* Appends the loss to the graph; with a learned variance that of graph_hybrid_loss(). */
 static void add_loss(noising *n, node predicted) {
     const loss_kind kind = n->study->diffusion.loss;
-    const int64_t size = n->config.size, channels = n->config.channels;
-    node target =
-        graph_input(n->graph, "target", TYPE_F32, size, size, n->config.spread ? 2 : channels);
+    const int64_t size = n->config.size;
+    node target = graph_input(n->graph, "target", TYPE_F32, size, size, target_channels(n));
     node weight = graph_input(n->graph, "weight", TYPE_F32, 1, 1, 1);
     if (!n->config.spread) {
         n->loss = graph_regression_loss(n->graph, predicted, target, weight, kind);
@@ -126,6 +133,12 @@ done:
 status noising_set_sigma_data(noising *n, double sigma_data) {
     process_free(&n->process);
     return denoiser_process(n->study, sigma_data, &n->process);
+}
+
+status noising_weigh_labels(noising *n, const comm *c, int64_t labels) {
+    if (!has_weights(n)) return ST_OK;
+    return label_weights_measure(c, n->train, n->study->data.size, labels,
+                                 n->study->train.small_structures, n->label_weight);
 }
 
 status noising_add_unlabelled(noising *n, slices *unlabelled, bool pseudo_labels) {
@@ -169,11 +182,33 @@ void noising_close(noising *n) {
     *n = (noising){0};
 }
 
+/* The mean weight of the labels in pixel p of the network's slice. */
+static float weight_at(const noising *n, const denoiser_inputs *in, const slice_sample *slice,
+                       int64_t p) {
+    const int64_t side = n->config.size, factor = in->factor, size = side * factor;
+    double sum = 0;
+    for (int64_t k = 0; k < factor * factor; k++) {
+        const int64_t y = p / side * factor + k / factor, x = p % side * factor + k % factor;
+        const uint8_t label = slice->labels[y * size + x];
+        sum += n->label_weight[label < in->labels ? label : 0];
+    }
+    return (float)(sum / (double)(factor * factor));
+}
+
+/* Writes the target of sample b of the batch. */
+static void copy_target(const noising *n, const denoiser_inputs *in, int64_t b,
+                        const noised_sample *d, float *target) {
+    const int64_t c = n->config.channels, channels = target_channels(n);
+    float *to = target + b * n->values / c * channels;
+    for (int64_t i = 0; i < n->values; i++) to[i / c * channels + i % c] = d->target[i];
+    for (int64_t p = 0; channels > c && p < n->values / c; p++)
+        to[p * channels + c] = has_weights(n) ? weight_at(n, in, &d->slice, p) : d->slice.image[p];
+}
+
 /* Copies d into slot b of the plan's inputs; its weight is multiplied by that of its level, which
  * is one of L_simple and leaves L_vlb as it is. Local. */
 static status copy_to_slot(const noising *n, plan *pl, int64_t b, const noised_sample *d) {
     status st = ST_OK;
-    const int64_t values = n->values;
     denoiser_inputs in;
     tensor target, weight, step;
     TRY(denoiser_inputs_of(n->study, pl, &n->config, &in));
@@ -186,13 +221,8 @@ static status copy_to_slot(const noising *n, plan *pl, int64_t b, const noised_s
         float *at = (float *)step.at + b * HYBRID_STEP;
         hybrid_step(&n->bound, n->process.objective, (int64_t)d->at.t, at);
         at[HYBRID_WEIGHT] /= of_level;
-        float *to = (float *)target.at + 2 * b * values;
-        for (int64_t i = 0; i < values; i++) {
-            to[2 * i] = d->target[i];
-            to[2 * i + 1] = d->slice.image[i];
-        }
-    } else
-        memcpy((float *)target.at + b * values, d->target, (size_t)values * sizeof(float));
+    }
+    copy_target(n, &in, b, d, target.at);
     denoiser_fill(&in, b, d->x_t, &d->at, &d->slice, d->conditional);
 done:
     return st;

@@ -28,7 +28,8 @@ typedef struct noising {
     mixture mixture;    /* of train and unlabelled, which take the place of synthetic slices */
     bool unconditional; /* slices of `unlabelled` are trained without conditions */
     unet_config config;
-    int64_t values; /* of a slice as the network has it */
+    int64_t values;                  /* of a slice as the network has it */
+    double label_weight[LABELS_MAX]; /* of pixels in the loss, with train.small_structures */
     graph *graph;
     node loss;
     process process;
@@ -52,6 +53,10 @@ void noising_close(noising *n);
 /* The standard deviation of the data, for process edm. ST_USAGE unless positive. To be called
  * before the first sample is made. Local. */
 status noising_set_sigma_data(noising *n, double sigma_data);
+
+/* Measures the weights of train.small_structures (pipeline/train/label_weights.h), if it is not 1.
+ * To be called before the first sample is made. Collective. */
+status noising_weigh_labels(noising *n, const comm *c, int64_t labels);
 
 /* Mixes slices of unlabelled patients into the training: train.unlabelled of each batch.
  * pseudo_labels: they have labels, else they are trained without conditions. ST_USAGE if no

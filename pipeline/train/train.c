@@ -63,6 +63,7 @@ static status prepare_data(training *t) {
         TRY(latents_make(t->latents));
         latents_use(t->latents);
     }
+    TRY(noising_weigh_labels(&t->noising, t->stage->comm, store_labels(t->data.store)->count));
     if (s->diffusion.process != PROCESS_EDM) goto done;
     TRY(sigma_data_measure(t->stage->comm, t->data.train, s->data.size, t->noising.values,
                            &t->sigma_data));
