@@ -157,6 +157,30 @@ def check_samples(study, out):
     assert glob.glob(f"{out}/previews/step-*.png")
 
 
+def check_reconstructed(place, made):
+    """The Dice of the referee on reconstructions: that on the slices is the referee's own, and what a
+    hardly trained autoencoder leaves changes what it finds."""
+    for ranks in (1, 2):
+        study, out = begin(place, f"judged-{ranks}", made)
+        more = ("--set", "evaluate.fidelity=0.1", "--set", "evaluate.steps=60")
+        said = chain.run(ranks, "referee", study, *SET, *more)
+        assert "on reconstructed slices" in said, said
+        with open(f"{out}/reconstructed/dice.json") as f:
+            dice = json.load(f)
+        with open(f"{out}/referee/manifest.json") as f:
+            own = json.load(f)["detail"]["dice"]
+        assert dice["patients"] == 1 and list(dice["dice"]) == list(own)
+        for name, value in own.items():
+            row = dice["dice"][name]
+            assert (row["slices"] is None) == (value is None), (name, row, value)
+            assert value is None or abs(row["slices"] - value) < 1e-8, (name, row, value)
+        rows = [r for r in dice["dice"].values() if r["slices"] and r["reconstructed"] is not None]
+        assert any(r["slices"] != r["reconstructed"] for r in rows), rows
+        assert all(0 <= r["reconstructed"] <= 1 for r in rows)
+        again = chain.run(ranks, "referee", study, *SET, *more)
+        assert "is current" in again and "on reconstructed slices" not in again, again
+
+
 def check_refusals(place, made):
     study, out = place.study("refused")
     shutil.copytree(f"{made}/store", f"{out}/store")
@@ -197,6 +221,7 @@ def main():
             chain.run(1, "generate", other_study, *SET, *more)
         check_samples(study, out)
         check_damage(study, out, good)
+        check_reconstructed(place, out)
         check_refusals(place, out)
 
 

@@ -50,6 +50,7 @@ static const output outputs[] = {
     {"store", "store", "ingest", false, false, false},
     {"autoencoder", "autoencoder", "autoencode", false, false, true},
     {"referee", "referee", "referee", false, true, true},
+    {"reconstructed", "reconstructed", "referee", false, true, true},
     {"pseudo", "store", "referee", false, true, true},
     {"latents", "latents", "train", true, true, true},
     {"checkpoints", "checkpoint", "train", true, true, false},

@@ -231,7 +231,8 @@ done:
 
 void latents_use(latents *l) {
     for (int i = 0; i < l->n; i++) {
-        const slice_replacement with = {.read = read_latent, .context = &l->sets[i]};
+        const slice_replacement with = {
+            .latent = true, .read = read_latent, .context = &l->sets[i]};
         slices_replace(l->sets[i].slices, &with);
     }
 }

@@ -265,7 +265,7 @@ static void describe(const source_run *at, int64_t k, slice_sample *sample) {
 /* Slice k from slices_replace(). */
 static status replaced(slices *s, int64_t k, int64_t copy, slice_sample *sample) {
     describe(find_run(s, k), k, sample);
-    sample->latent = true;
+    sample->latent = s->replacement.latent;
     activity_progress();
     return s->replacement.read(s->replacement.context, k, copy, sample);
 }

@@ -46,10 +46,11 @@ int64_t slices_count(const slices *s);
 /* From now on images are HU by model/hu_map.h, without the window. Local. */
 void slices_map_hu(slices *s);
 
-/* From now on slices_get() and slices_draw() take image and labels of slice k from here: a latent
- * and the codes of the conditions (pipeline/common/latents.h), sample->latent true. copy: 0 for
- * slices_get(), and for slices_draw() the number of the epoch. Local. */
+/* From now on slices_get() and slices_draw() take image and labels of slice k from here; with
+ * `latent` they are a latent and the codes of the conditions (pipeline/common/latents.h). copy: 0
+ * for slices_get(), and for slices_draw() the number of the epoch. Local. */
 typedef struct slice_replacement {
+    bool latent;
     status (*read)(void *context, int64_t k, int64_t copy, slice_sample *sample);
     void *context;
 } slice_replacement;

@@ -8,6 +8,8 @@
 #include "pipeline/segmenter/referee.h"
 #include "pipeline/common/fingerprint.h"
 #include "pipeline/referee/pseudo.h"
+#include "pipeline/referee/reconstructed.h"
+#include "pipeline/referee/validation_dice.h"
 
 #include "io/alloc.h"
 
@@ -20,9 +22,8 @@ typedef struct refereeing {
     const stage_context *stage;
     store *store;
     split split;
-    slices *train, *validation;
-    int64_t *patient_of; /* by volume: number of the validation patient */
-    int64_t patients;    /* of validation */
+    slices *train;
+    validation_set validation;
     segmenter net;
     double dice[LABELS_MAX]; /* mean over the patients who have the structure; NAN: none has */
     char fingerprint[SHA256_HEX], output[PATH_SIZE];
@@ -44,31 +45,14 @@ done:
     return st;
 }
 
-/* Numbers the validation patients. Volumes of a patient are neighbours in a store. Local. */
-static status number_patients(refereeing *r) {
-    const split_run *runs = r->split.runs[SPLIT_VALIDATION];
-    status st = array_alloc(&r->patient_of, store_count(r->store), sizeof *r->patient_of,
-                            "validation patients");
-    for (int64_t i = 0; st == ST_OK && i < r->split.run_count[SPLIT_VALIDATION]; i++) {
-        r->patients += i == 0 || !split_same_patient(store_at(r->store, runs[i - 1].volume)->id,
-                                                     store_at(r->store, runs[i].volume)->id);
-        r->patient_of[runs[i].volume] = r->patients - 1;
-    }
-    return st;
-}
-
 /* Opens the slices. Local. */
 static status open_slices(refereeing *r) {
     status st = ST_OK;
     const split *sp = &r->split;
     slice_source train = {
         .from = r->store, .runs = sp->runs[SPLIT_TRAIN], .run_count = sp->run_count[SPLIT_TRAIN]};
-    slice_source validation = {.from = r->store,
-                               .runs = sp->runs[SPLIT_VALIDATION],
-                               .run_count = sp->run_count[SPLIT_VALIDATION]};
     TRY(slices_open(r->stage->study, &train, 1, &r->train));
-    TRY(slices_open(r->stage->study, &validation, 1, &r->validation));
-    TRY(number_patients(r));
+    TRY(validation_open(r->stage->study, r->store, sp, &r->validation));
     TRY(file_make_dirs(r->parts));
 done:
     return st;
@@ -77,35 +61,9 @@ done:
 /* Local resources; the segmenter is closed by train_referee(). */
 static void close_refereeing(refereeing *r) {
     slices_close(r->train);
-    slices_close(r->validation);
+    validation_close(&r->validation);
     split_free(&r->split);
     store_close(r->store);
-    free(r->patient_of);
-}
-
-/* Dice of every structure, averaged over the validation patients who have it. Collective. */
-static status measure_dice(refereeing *r) {
-    status st = ST_OK;
-    const comm *c = r->stage->comm;
-    dice_counts *counts = NULL;
-    TRY(comm_agree(c, array_alloc(&counts, r->patients, sizeof *counts, "Dice counts")));
-    TRY(comm_agree(c, segmenter_dice(&r->net, r->validation, comm_rank(c), comm_size(c),
-                                     r->patient_of, counts)));
-    TRY(comm_sum_i64(c, &counts[0].both[0],
-                     r->patients * (int64_t)(sizeof *counts / sizeof counts[0].both[0])));
-    for (int k = 1; k < store_labels(r->store)->count; k++) {
-        double sum = 0, n = 0;
-        for (int64_t i = 0; i < r->patients; i++) {
-            const double dice = dice_of(&counts[i], k);
-            if (isnan(dice)) continue;
-            sum += dice;
-            n++;
-        }
-        r->dice[k] = n > 0 ? sum / n : (double)NAN;
-    }
-done:
-    free(counts);
-    return st;
 }
 
 /* The detail of the manifest. New reference; NULL: out of memory. Local. */
@@ -116,7 +74,7 @@ static json_t *detail(const refereeing *r) {
         json_object_set_new(dice, labels->name[k], log_number(r->dice[k]));
     return json_pack("{s:I, s:I, s:I, s:o}", "steps", (json_int_t)r->stage->study->evaluate.steps,
                      "training_patients", (json_int_t)r->split.patients[SPLIT_TRAIN], "patients",
-                     (json_int_t)r->patients, "dice", dice);
+                     (json_int_t)r->validation.patients, "dice", dice);
 }
 
 /* Publishes the referee, then removes the checkpoints of its training. Local; called on rank 0. */
@@ -133,7 +91,8 @@ static void log_summary(const refereeing *r) {
     for (int k = 1; k < labels->count; k++)
         if (isfinite(r->dice[k]))
             log_info(r->stage->log, "referee: Dice %-16s %.3f  (validation, %" PRId64 " patient%s)",
-                     labels->name[k], r->dice[k], r->patients, r->patients == 1 ? "" : "s");
+                     labels->name[k], r->dice[k], r->validation.patients,
+                     r->validation.patients == 1 ? "" : "s");
     log_event(r->stage->log, "referee", detail(r));
     log_info(r->stage->log, "referee: %s", r->output);
 }
@@ -155,7 +114,7 @@ static status train_referee(refereeing *r) {
     TRY(segmenter_train(&r->net, &train, seed, r->parts, r->fingerprint, 0,
                         r->stage->study->evaluate.steps));
     log_progress_end(r->stage->log);
-    TRY(measure_dice(r));
+    TRY(validation_dice(r->stage, &r->net, &r->validation, store_labels(r->store)->count, r->dice));
     TRY(comm_agree(c, comm_rank(c) == 0 ? publish(r) : ST_OK));
     log_summary(r);
 done:
@@ -181,6 +140,7 @@ status referee_stage(const stage_context *stage) {
         stage_works(stage);
         TRY(train_referee(&r));
     }
+    TRY(reconstructed_dice(stage, r.store, &r.split));
     if (stage->study->train.pseudo_labels == SWITCH_ON)
         TRY(pseudo_labels(stage, r.store, &r.split));
     stage_log_next(stage, "train");
