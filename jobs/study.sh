@@ -35,7 +35,7 @@ phantom)
     size=256 patients=110
     if [ -n "$quick" ]; then
         size=128
-        settings+=(--set data.size=64 --set train.steps=1100 --set 'evaluate.labelled=[2, 4]'
+        settings+=(--set data.size=64 --set train.steps=1100 --set 'evaluate.labelled=[4]'
             --set gate.steps=300 --set gate.slices=96)
     fi
     make_archive() { phantom_on 1 "$1"; }

@@ -124,6 +124,10 @@ def interrupted(place, made, sign, code):
 def check_damage(study, out, good):
     """A damaged file is made again; other settings of the training take the same latents, other
     copies others."""
+    os.rename(f"{out}/latents", f"{out}/kept")
+    said = chain.run(2, "train", study, *SET)
+    assert "is current" in said and not os.path.exists(f"{out}/latents"), "no data are needed"
+    os.rename(f"{out}/kept", f"{out}/latents")
     path = files(out)[1]
     with open(path, "r+b") as f:
         f.seek(5000)
@@ -158,8 +162,8 @@ def check_samples(study, out):
 
 
 def check_reconstructed(place, made):
-    """The Dice of the referee on reconstructions: that on the slices is the referee's own, and what a
-    hardly trained autoencoder leaves changes what it finds."""
+    """The Dice of the referee on reconstructions: that on the slices is the referee's own, and what
+    a hardly trained autoencoder leaves changes what it finds."""
     for ranks in (1, 2):
         study, out = begin(place, f"judged-{ranks}", made)
         more = ("--set", "evaluate.fidelity=0.1", "--set", "evaluate.steps=60")

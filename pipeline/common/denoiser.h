@@ -61,7 +61,8 @@ status denoiser_process(const study *s, double sigma_data, process *out);
 typedef struct denoiser denoiser;
 
 /* The parameters start at zero and sigma_data at 1: before sampling the caller loads a checkpoint
- * or fills denoiser_params() and calls denoiser_params_changed(). Local. */
+ * or fills denoiser_params() and calls denoiser_params_changed(). stage must outlive *out: a
+ * network of latents opens its autoencoder when it first needs it. Local. */
 status denoiser_open(const stage_context *stage, const label_set *labels, int64_t batch,
                      denoiser **out);
 void denoiser_close(denoiser *d);

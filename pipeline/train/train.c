@@ -188,6 +188,24 @@ done:
     return st;
 }
 
+/* Says that the training is finished, and what comes next. Local. */
+static void log_finished(const training *t) {
+    const study *s = t->stage->study;
+    log_info(t->stage->log, "train: %s is current (step %" PRId64 ")", t->run.checkpoints,
+             s->train.steps);
+    stage_log_next(t->stage, s->distil.kind == DISTIL_OFF ? "generate" : "distil");
+}
+
+/* Whether the last checkpoint of this training is in its place, so that no data are needed.
+ * Collective. */
+static status is_finished(const training *t, bool *finished) {
+    checkpoint_choice found;
+    const training_run *r = &t->run;
+    status st = trainer_find(t->stage->comm, r->checkpoints, r->fingerprint, t->stage->log, &found);
+    *finished = st == ST_OK && found.step >= r->steps;
+    return st;
+}
+
 /* What the run calls. */
 static void begin(void *context, const float *ema) {
     noising_set_teacher(&((training *)context)->noising, ema);
@@ -244,6 +262,7 @@ static void log_plan(training *t) {
 status train_stage(const stage_context *stage) {
     status st = ST_OK;
     const study *s = stage->study;
+    bool finished = false;
     training t = {.stage = stage,
                   .run = {.stage = stage,
                           .name = "train",
@@ -258,13 +277,16 @@ status train_stage(const stage_context *stage) {
         .fill = noising_fill, .ahead = noising_announce, .context = &t.noising};
     TRY(comm_agree(stage->comm, open_data(&t)));
     if (t.noising.teacher) t.run.begin = begin;
+    TRY(is_finished(&t, &finished));
+    if (finished) {
+        log_finished(&t);
+        goto done;
+    }
     TRY(prepare_data(&t));
     TRY(open_trainer(&t));
     TRY(restore(&t));
-    if (trainer_step_count(t.run.trainer) >= s->train.steps) {
-        log_info(stage->log, "train: %s is current (step %" PRId64 ")", t.run.checkpoints,
-                 s->train.steps);
-        stage_log_next(stage, s->distil.kind == DISTIL_OFF ? "generate" : "distil");
+    if (trainer_step_count(t.run.trainer) >= s->train.steps) { /* moved back to its place */
+        log_finished(&t);
         goto done;
     }
     stage_works(stage);
