@@ -200,13 +200,16 @@ def check_variants(place, store):
     few = (*PLAIN, "--set", "autoencode.steps=6")
     for name, ranks, words in (("plain", 1, ()), ("recomputed", 1, ("train.recompute=blocks",)),
                                ("three", 3, ()), ("bf16", 1, ("train.precision=bf16",)),
-                               ("eight", 1, ("autoencode.factor=8", "autoencode.z=2"))):
+                               ("eight", 1, ("autoencode.factor=8", "autoencode.z=2")),
+                               ("alone", 2, ("autoencode.cap=0",))):
         study, out = copy_of(place, store, name)
         chain.run(ranks, "autoencode", study, *few,
                   *(w for word in words for w in ("--set", word)))
         found[name] = out
     same(found["plain"], found["recomputed"])
     check_published(found["eight"], 4)
+    check_published(found["alone"], 3)
+    assert newest(found["alone"], "autoencoder") and not newest(found["alone"], "discriminator")
     tables = []
     for name in ("plain", "three", "bf16"):
         with open(f"{found[name]}/autoencoder/reconstruction.json") as f:

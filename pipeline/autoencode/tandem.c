@@ -299,7 +299,7 @@ status tandem_open(const stage_context *stage, slices *train, tandem **out) {
     t->stage = stage;
     t->train = train;
     t->config = codec_config(s, s->autoencode.patch);
-    t->start = (s->autoencode.steps + 2) / 3;
+    t->start = s->autoencode.cap > 0 ? (s->autoencode.steps + 2) / 3 : s->autoencode.steps;
     t->extra = (checkpoint_array){
         .name = "adversarial_weight", .rank = 1, .shape = {1}, .at = &t->adversarial};
     t->feed = (trainer_feed){.fill = fill_autoencoder, .enter = enter_autoencoder, .context = t};

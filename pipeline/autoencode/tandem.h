@@ -3,10 +3,10 @@
  *
  * A step draws the patches step * batch .. of the training slices. Patch and noise depend on the
  * seed and the number of the sample alone. In the first third of the steps the discriminator takes
- * no part: it is not trained, and the weight of its loss is 0. Then it sees each patch and a
- * reconstruction, sample 2k of its batch of 2 * batch real and 2k + 1 reconstructed, and the
- * autoencoder makes its step against the new discriminator, whose weights, divided by their
- * spectral norms, are copied to the frozen parameters of its graph.
+ * no part: it is not trained, and the weight of its loss is 0; with autoencode.cap 0 it never does.
+ * Then it sees each patch and a reconstruction, sample 2k of its batch of 2 * batch real and 2k + 1
+ * reconstructed, and the autoencoder makes its step against the new discriminator, whose weights,
+ * divided by their spectral norms, are copied to the frozen parameters of its graph.
  *
  * The weight of the adversarial loss (model/net/adaptive_weight.h) is measured every TANDEM_EVERY
  * steps by rank 0, for the first TANDEM_PATCHES of the step's patches, and belongs to the

@@ -214,7 +214,8 @@ const study_key study_keys[] = {
     REAL(autoencode, kl, 0, 1, "1e-6",
          "weight of the latents' divergence from the normal distribution, where losses are sums"),
     REAL(autoencode, cap, 0, 1e6, "1",
-         "largest weight of the adversarial loss, which follows from a ratio of gradients"),
+         "largest weight of the adversarial loss, which follows from a ratio of gradients; 0: no "
+         "discriminator"),
 
     {ENUM_PLACE(diffusion, process), .kind = STUDY_CHOICE, .choices = &process_kinds,
      .initial = "ddpm", .later = true,
