@@ -5,6 +5,9 @@ import numpy
 from numpy.lib.stride_tricks import sliding_window_view
 
 
+UNIT = 0.1  # of what the last convolutions give
+
+
 # x [h, w, c], weights [out, in, k, k]
 def conv(p, name, x, stride=1):
     weight = p[f"{name}.weight"].astype(float)
@@ -66,7 +69,7 @@ def encode(p, x, levels):
         h = residual(p, f"encoder.{level}.0", h)
         if level + 1 < levels:
             h = conv(p, f"encoder.{level}.down", h, 2)
-    h = conv(p, "encoder.oc", silu(norm(p, "encoder.on", middle(p, "encoder", h))))
+    h = UNIT * conv(p, "encoder.oc", silu(norm(p, "encoder.on", middle(p, "encoder", h))))
     means = h[:, :, :h.shape[2] // 2]
     z = min(4, means.shape[2])
     means[:, :, :z] += coarse[:, :, :z]
@@ -82,7 +85,7 @@ def decode(p, z, levels):
         h = residual(p, f"decoder.{level}.1", residual(p, f"decoder.{level}.0", h))
         if level:
             h = conv(p, f"decoder.{level}.up", h.repeat(2, 0).repeat(2, 1))
-    return conv(p, "decoder.oc", silu(norm(p, "decoder.on", h))) + coarse
+    return UNIT * conv(p, "decoder.oc", silu(norm(p, "decoder.on", h))) + coarse
 
 
 def to_map(hu):

@@ -11,6 +11,9 @@
  * least. */
 enum { HEAD = 32, PYRAMID = 4, TRAINING_SIZE = 16, LEVELS_MAX = 4 };
 
+/* The unit of what the last convolutions give: that of detail, 100 HU. */
+static const double UNIT = 0.1;
+
 /* The last convolution of the decoder. */
 static const char *const LAST = "decoder.oc";
 
@@ -68,14 +71,14 @@ static node encoder(graph *g, const autoencoder_config *c, node image) {
     }
     h = middle(g, "encoder", h, c->base * multiples[levels - 1]);
     h = graph_norm(g, "encoder.on", h, BLOCK_GROUPS, NODE_NONE, true);
-    h = graph_conv(g, "encoder.oc", h, 2 * c->z, 3, 1, INIT_ZERO);
+    h = graph_scale(g, graph_conv(g, "encoder.oc", h, 2 * c->z, 3, 1, INIT_ZERO), UNIT);
     return graph_add(g, h, graph_haar_moments(g, image, c->factor, c->z));
 }
 
 /* The image of features and coarse. */
 static node last_layer(const autoencoder_graph *of) {
     node h = graph_conv(of->g, LAST, of->features, 1, 3, 1, INIT_ZERO);
-    return graph_add(of->g, h, of->coarse);
+    return graph_add(of->g, graph_scale(of->g, h, UNIT), of->coarse);
 }
 
 /* Sets features, coarse and image. */

@@ -9,9 +9,9 @@
  * levels. Channels are c, 2c, 4c for factor 4, and c, 2c, 4c, 4c for factor 8.
  *
  * What encoder and decoder compute is added to graph_haar_moments() and graph_haar_inverse(), and
- * their last convolutions begin with 0: the training starts as the Haar coefficients of cells, and
- * the network learns what they lack. (Chen et al. 2025 give autoencoders shortcuts of this kind
- * between levels.)
+ * their last convolutions begin with 0 and count a tenth, as much as detail differs from the mean
+ * of its cell: the training starts as the Haar coefficients of cells, and the network learns what
+ * they lack. (Chen et al. 2025 give autoencoders shortcuts of this kind between levels.)
  *
  * No parameter depends on `size`: graphs of different sizes have the same list of parameters, so
  * that a network trained on patches takes whole slices. Parameters of the encoder come first, then

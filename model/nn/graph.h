@@ -67,6 +67,7 @@ node graph_norm(graph *g, const char *name, node x, int64_t groups, node scale_s
 node graph_silu(graph *g, node x);
 node graph_leaky_relu(graph *g, node x); /* x for x > 0, else x / 5 */
 node graph_tanh(graph *g, node x);
+node graph_scale(graph *g, node x, double factor); /* factor * x */
 /* qkv [h,w,3c] -> [h,w,c], softmax attention over the h*w pixels. */
 node graph_attention(graph *g, node qkv, int64_t heads);
 /* q [h,w,c], kv [n,1,2c] (keys, then values), mask f32 [n,1,1] -> [h,w,c]: softmax attention of the

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 BATCH, SIZE, GROUPS, HEAD, LEVELS = 2, 16, 8, 32, 4
 CASES = [dict(factor=4, z=3, base=16, blocks=1), dict(factor=8, z=6, base=8, blocks=2)]
 MULTIPLES = (1, 2, 4, 4)
+UNIT = 0.1  # of what the last convolutions give
 WINDOWS = ((-1350, 150), (-160, 240), (-500, 1300))
 WEIGHTS = dict(l1=0.5, features=0.25, kl=0.125, adversarial=0.375)  # of each sample
 
@@ -81,7 +82,7 @@ class Network:
             if level + 1 < self.levels:
                 h = self.conv(f"encoder.{level}.down", h, channels, 3, 2)
         h = F.silu(self.norm("encoder.on", self.middle("encoder", h, channels)))
-        return self.conv("encoder.oc", h, 2 * self.z, 3) + self.coarse_moments(x)
+        return UNIT * self.conv("encoder.oc", h, 2 * self.z, 3) + self.coarse_moments(x)
 
     def haar(self):
         """The four cells of the basis [4, 1, factor, factor]."""
@@ -185,12 +186,12 @@ def numbers(values):
 def network(index, settings):
     net = Network(**settings)
     side = SIZE // settings["factor"]
-    image = 1.5 * channels_last(103, BATCH, SIZE, SIZE, 1)
+    image = 1.5 * channels_last(101, BATCH, SIZE, SIZE, 1)
     noise = channels_last(102, BATCH, side, side, settings["z"])
     moments = net.encode(image)
     latent = sample(moments, noise)
     features = net.features(latent)
-    out = net.conv("decoder.oc", features, 1, 3) + net.coarse(latent)
+    out = UNIT * net.conv("decoder.oc", features, 1, 3) + net.coarse(latent)
     score = -net.score(out).mean((1, 2, 3))
     l1 = (out - image).abs().mean((1, 2, 3))
     detail = pyramid_loss(out, image, LEVELS) + window_loss(out, image)

@@ -1,6 +1,6 @@
-/* Nonlinear functions of single values, in f32: leaky ReLU with slope 1/5 (Maas et al. 2013; the
- * slope of Radford et al. 2016), and the hyperbolic tangent. Backward reads their outputs, which
- * the next convolution reads anyway. */
+/* Functions of single values, in f32: leaky ReLU with slope 1/5 (Maas et al. 2013; the slope of
+ * Radford et al. 2016), the hyperbolic tangent, and a constant factor. Backward reads the outputs
+ * of the first two, which the next convolution reads anyway. */
 #include "model/nn/op.h"
 
 #include <math.h>
@@ -43,6 +43,21 @@ static status tanh_backward(op_run *r) {
     return ST_OK;
 }
 
+static void multiply(const float *x, float factor, float *y, int64_t n) {
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < n; i++) y[i] = factor * x[i];
+}
+
+static status scale_forward(op_run *r) {
+    multiply(r->in[0].at, (float)r->op->set.scale, r->out.at, tensor_count(&r->out));
+    return ST_OK;
+}
+
+static status scale_backward(op_run *r) {
+    multiply(r->grad_out, (float)r->op->set.scale, r->grad_in[0], tensor_count(&r->out));
+    return ST_OK;
+}
+
 static const op_kind leaky_kind = {.name = "leaky relu",
                                    .backward_reads = BIT_OUT,
                                    .forward = leaky_forward,
@@ -51,16 +66,22 @@ static const op_kind leaky_kind = {.name = "leaky relu",
 static const op_kind tanh_kind = {
     .name = "tanh", .backward_reads = BIT_OUT, .forward = tanh_forward, .backward = tanh_backward};
 
-static node append(graph *g, node x, const op_kind *kind) {
+static const op_kind scale_kind = {
+    .name = "scale", .forward = scale_forward, .backward = scale_backward};
+
+static node append(graph *g, node x, const op_kind *kind, double scale) {
     const graph_op *from = graph_value(g, x, kind->name);
     if (!from) return NODE_NONE;
     graph_op op = {.kind = kind,
                    .in = {x},
                    .inputs = 1,
-                   .shape = {from->shape[0], from->shape[1], from->shape[2]}};
+                   .shape = {from->shape[0], from->shape[1], from->shape[2]},
+                   .set = {.scale = scale}};
     return graph_append(g, &op);
 }
 
-node graph_leaky_relu(graph *g, node x) { return append(g, x, &leaky_kind); }
+node graph_leaky_relu(graph *g, node x) { return append(g, x, &leaky_kind, 0); }
 
-node graph_tanh(graph *g, node x) { return append(g, x, &tanh_kind); }
+node graph_tanh(graph *g, node x) { return append(g, x, &tanh_kind, 0); }
+
+node graph_scale(graph *g, node x, double factor) { return append(g, x, &scale_kind, factor); }
