@@ -65,7 +65,7 @@ static void set_weight(plan *pl, const char *name, double value) {
 
 /* Inputs and weights of the script. */
 static void fill_golden(plan *pl) {
-    fill(pl, "image", 101, 1.5);
+    fill(pl, "image", 113, 1.5);
     fill(pl, "noise", 102, 1);
     set_weight(pl, "weight", 0.5);
     set_weight(pl, "weight_features", 0.25);
@@ -352,7 +352,7 @@ static void it_begins_with_the_quarters_of_cells(void **state) {
         assert_int_equal(params_create(net.g, &p), ST_OK);
         params_init(p, 4);
         plan *pl = make_plan(&net, p, &net.image, 1, false, ENGINE_ONEDNN);
-        fill(pl, "image", 101, 1.5);
+        fill(pl, "image", 113, 1.5);
         assert_int_equal(plan_forward(pl, NULL), ST_OK);
         const float *y = plan_output(pl, net.image).at, *x = input(pl, "image");
         for (int64_t i = 0; i < BATCH * SIZE * SIZE; i++) {

@@ -109,6 +109,9 @@ static void gradients_by_pixels_are_finite_differences(void **state) {
     }
 }
 
+/* The absolute value, rounded within 0.05 of 0. */
+static double tip(double d) { return d < 0.05 ? 10 * d * d : d - 0.025; }
+
 /* A constant difference is in no band but the last one, at every size: borders lose nothing. */
 static void a_constant_difference_is_in_the_last_band(void **state) {
     (void)state;
@@ -118,13 +121,14 @@ static void a_constant_difference_is_in_the_last_band(void **state) {
         wave(s.p->value, h * (19 - h), 3, 1);
         for (int64_t i = 0; i < h * (19 - h); i++) s.p->value[i] += 0.375F;
         input(s.pl, "weight")[0] = 2;
-        assert_float_equal(value_of(&s), 0.75, 1e-6);
+        assert_float_equal(value_of(&s), 2 * tip(0.375), 1e-6);
         close_pixels(&s);
     }
 }
 
 /* Each window sees its own HU: a column of steps of 30 HU at a level, against a constant image. Of
- * 8 x 8 pixels 4 x 8 are higher, so that one edge of 8 pixels and a height of 30 / width counts. */
+ * 8 x 8 pixels 4 x 8 are higher, so that one edge of 8 pixels and a height of 30 / width counts: in
+ * the window of soft tissue beyond the rounded tip, in the others within it. */
 static void windows_see_their_hu(void **state) {
     (void)state;
     static const struct {
@@ -144,8 +148,8 @@ static void windows_see_their_hu(void **state) {
             input(s.pl, "target")[i] = (float)hu_map_to(cases[c].level);
             s.p->value[i] = (float)hu_map_to(cases[c].level + (i % 8 < 4 ? 0 : 30));
         }
-        for (int k = 0; k < 3; k++) sum += cases[c].seen[k];
-        assert_float_equal(value_of(&s), sum * 30 * 8 / (3 * 64), 1e-6);
+        for (int k = 0; k < 3; k++) sum += tip(30 * cases[c].seen[k]);
+        assert_float_equal(value_of(&s), sum * 8 / (3 * 64), 1e-6);
     }
     close_pixels(&s);
 }

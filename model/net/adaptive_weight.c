@@ -73,12 +73,12 @@ static status set_weight(adaptive_weight *a, const char *name, double value) {
 }
 
 /* The norm of the gradient by the weights of the last convolution, with these weights of losses. */
-static status gradient_norm(adaptive_weight *a, double l1, double features, double adversarial,
+static status gradient_norm(adaptive_weight *a, double pixels, double features, double adversarial,
                             double *norm) {
     status st = ST_OK;
     const param *last = &a->params->list[0];
     double sum = 0;
-    TRY(set_weight(a, "weight", l1));
+    TRY(set_weight(a, "weight", pixels));
     TRY(set_weight(a, "weight_features", features));
     TRY(set_weight(a, "weight_adversarial", adversarial));
     memset(a->params->grad, 0, (size_t)a->params->total * sizeof(float));

@@ -23,7 +23,7 @@ void adaptive_weight_destroy(adaptive_weight *a);
 /* *lambda for a batch. all: parameters of autoencoder_describe_training(), the discriminator's
  * divided by their spectral norms. features [batch, size, size, base], coarse and image [batch,
  * size, size, 1]: of the decoder, and what it reconstructs. features_weight: of the feature losses,
- * where that of the mean absolute difference is 1. ST_OK with a *lambda that is not finite if the
+ * where that of the squared differences is 1. ST_OK with a *lambda that is not finite if the
  * gradients are not. Local. */
 status adaptive_weight_measure(adaptive_weight *a, const params *all, const float *features,
                                const float *coarse, const float *image, double features_weight,

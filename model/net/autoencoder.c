@@ -131,11 +131,12 @@ static void add_losses(const autoencoder_config *c, node image, autoencoder_grap
     graph_freeze(g, true);
     node score = gan_discriminator(g, out->image, 2 * c->base);
     graph_freeze(g, false);
-    node l1 = graph_regression_loss(g, out->image, image, weight_input(g, "weight"), LOSS_L1);
+    node square = graph_regression_loss(g, out->image, image, weight_input(g, "weight"), LOSS_L2);
     node weight = weight_input(g, "weight_features");
     node pyramid = graph_pyramid_loss(g, out->image, image, weight, PYRAMID);
     node edges = graph_window_loss(g, out->image, image, weight);
-    out->reconstruction = graph_add(g, l1, graph_add(g, pyramid, edges));
+    node pixels = graph_scale(g, square, 1 / UNIT);
+    out->reconstruction = graph_add(g, pixels, graph_add(g, pyramid, edges));
     out->adversarial = graph_score_loss(g, score, weight_input(g, "weight_adversarial"));
     out->loss = graph_add(g, out->reconstruction, out->adversarial);
 }

@@ -58,7 +58,7 @@ status autoencoder_describe_decoder(const autoencoder_config *c, autoencoder_gra
 /* Encoder and decoder, and behind them the discriminator with frozen parameters. Inputs besides
  * those above, [1,1,1]:
  *
- *   weight              of the mean absolute difference of image and reconstruction
+ *   weight              of 10 times the mean square of the difference of image and reconstruction
  *   weight_features     of graph_pyramid_loss() with 4 levels + graph_window_loss()
  *   weight_kl           of graph_kl_loss(), a mean over latents
  *   weight_adversarial  of minus the discriminator's mean score

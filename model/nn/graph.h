@@ -144,7 +144,7 @@ node graph_score_loss(graph *g, node score, node weight);
 /* Divergence of the normal distribution with these moments [h,w,2z] (those of
  * graph_gaussian_sample()) from the standard one, in nats: mean over its h*w*z values. */
 node graph_kl_loss(graph *g, node moments, node weight);
-/* Sum over the levels of a Laplacian pyramid of the mean absolute difference of their bands
+/* Sum over the levels of a Laplacian pyramid of the mean rounded absolute difference of their bands
  * (model/nn/ops/op_pyramid_loss.c); predicted and target [h,w,1]. The last level has at least 2
  * pixels along each side. */
 node graph_pyramid_loss(graph *g, node predicted, node target, node weight, int levels);

@@ -17,8 +17,9 @@ BATCH, SIZE, GROUPS, HEAD, LEVELS = 2, 16, 8, 32, 4
 CASES = [dict(factor=4, z=3, base=16, blocks=1), dict(factor=8, z=6, base=8, blocks=2)]
 MULTIPLES = (1, 2, 4, 4)
 UNIT = 0.1  # of what the last convolutions give
+ROUND = 0.05  # half the width of the tip of absolute differences
 WINDOWS = ((-1350, 150), (-160, 240), (-500, 1300))
-WEIGHTS = dict(l1=0.5, features=0.25, kl=0.125, adversarial=0.375)  # of each sample
+WEIGHTS = dict(pixels=0.5, features=0.25, kl=0.125, adversarial=0.375)  # of each sample
 
 
 def wave(start, *shape, step=0.7):
@@ -152,9 +153,13 @@ def pyramid(x, levels):
     return bands + [x]
 
 
+def rounded(d):
+    return F.huber_loss(d, torch.zeros_like(d), reduction="none", delta=ROUND) / ROUND
+
+
 def pyramid_loss(a, b, levels):
-    return sum((p - q).abs().mean((1, 2, 3)) for p, q in zip(pyramid(a, levels),
-                                                             pyramid(b, levels)))
+    return sum(rounded(p - q).mean((1, 2, 3)) for p, q in zip(pyramid(a, levels),
+                                                              pyramid(b, levels)))
 
 
 def hu_of(y):
@@ -166,7 +171,7 @@ def window_loss(a, b):
     for low, high in WINDOWS:
         d = ((hu_of(a) - low) / (high - low)).clamp(0, 1) - ((hu_of(b) - low) / (high - low)
                                                             ).clamp(0, 1)
-        edges = d.diff(dim=2).abs().sum((1, 2, 3)) + d.diff(dim=3).abs().sum((1, 2, 3))
+        edges = rounded(d.diff(dim=2)).sum((1, 2, 3)) + rounded(d.diff(dim=3)).sum((1, 2, 3))
         total = total + edges / (a.shape[2] * a.shape[3])
     return total / len(WINDOWS)
 
@@ -186,21 +191,21 @@ def numbers(values):
 def network(index, settings):
     net = Network(**settings)
     side = SIZE // settings["factor"]
-    image = 1.5 * channels_last(101, BATCH, SIZE, SIZE, 1)
+    image = 1.5 * channels_last(113, BATCH, SIZE, SIZE, 1)
     noise = channels_last(102, BATCH, side, side, settings["z"])
     moments = net.encode(image)
     latent = sample(moments, noise)
     features = net.features(latent)
     out = UNIT * net.conv("decoder.oc", features, 1, 3) + net.coarse(latent)
     score = -net.score(out).mean((1, 2, 3))
-    l1 = (out - image).abs().mean((1, 2, 3))
+    square = 10 * ((out - image) ** 2).mean((1, 2, 3))
     detail = pyramid_loss(out, image, LEVELS) + window_loss(out, image)
     kl = divergence(moments)
     last = net.params["decoder.oc.weight"]
     # Of the mean over the batch; the adaptive weight has feature losses of weight 1/2.
-    of_image, = torch.autograd.grad((l1 + detail / 2).mean(), last, retain_graph=True)
+    of_image, = torch.autograd.grad((square + detail / 2).mean(), last, retain_graph=True)
     of_score, = torch.autograd.grad(score.mean(), last, retain_graph=True)
-    loss = (WEIGHTS["l1"] * l1 + WEIGHTS["features"] * detail + WEIGHTS["kl"] * kl
+    loss = (WEIGHTS["pixels"] * square + WEIGHTS["features"] * detail + WEIGHTS["kl"] * kl
             + WEIGHTS["adversarial"] * score).sum()
     loss.backward()
     flat = [t.permute(0, 2, 3, 1) for t in (moments, out)]
@@ -213,7 +218,7 @@ def network(index, settings):
             f".blocks = {net.blocks},\n"
             f"     .moments = {numbers(norm_and_wave(flat[0]))}, "
             f".image = {numbers(norm_and_wave(flat[1]))},\n"
-            f"     .reconstruction = {numbers((WEIGHTS['l1'] * l1 + WEIGHTS['features'] * detail).tolist())},\n"
+            f"     .reconstruction = {numbers((WEIGHTS['pixels'] * square + WEIGHTS['features'] * detail).tolist())},\n"
             f"     .kl = {numbers((WEIGHTS['kl'] * kl).tolist())},\n"
             f"     .adversarial = {numbers((WEIGHTS['adversarial'] * score).tolist())},\n"
             f"     .loss = {loss.item():.12g}, .lambda = {lambda_:.12g},\n"

@@ -1,14 +1,16 @@
 /* Distance of two images in a Laplacian pyramid (Burt & Adelson 1983):
  *
- *     weight * sum over the levels of the mean of |band of predicted - band of target|,
+ *     weight * sum over the levels of the mean of |band of predicted - band of target|
  *
- * the first loss of Bojanowski et al. 2018 (section 3.2) over the number of pixels. The pyramid is
- * linear, so it is that of the difference d: G_0 = d, G_k+1 = R G_k; band k is G_k - E G_k+1, and
- * the last one is G_k itself. R filters with (1 4 6 4 1) / 16 along each axis and keeps every
- * second pixel, beginning with the first; E takes the mean of the two neighbours between two kept
- * pixels and filters with (1 6 1) / 8 at them. Beyond the border the outermost pixel is repeated.
+ * with absolute differences rounded at 0 (model/nn/ops/penalty.h), the first loss of Bojanowski et
+ * al. 2018 (section 3.2) over the number of pixels. The pyramid is linear, so it is that of the
+ * difference d: G_0 = d, G_k+1 = R G_k; band k is G_k - E G_k+1, and the last one is G_k itself. R
+ * filters with (1 4 6 4 1) / 16 along each axis and keeps every second pixel, beginning with the
+ * first; E takes the mean of the two neighbours between two kept pixels and filters with (1 6 1) /
+ * 8 at them. Beyond the border the outermost pixel is repeated.
  */
 #include "model/nn/op.h"
+#include "model/nn/ops/penalty.h"
 
 #include "io/alloc.h"
 
@@ -191,7 +193,7 @@ static status pyramid_forward(op_run *r) {
         for (int k = 0; k < p->levels; k++) {
             const int64_t n = p->at[k].h * p->at[k].w;
             double sum = 0;
-            for (int64_t i = 0; i < n; i++) sum += fabs((double)w.bands[p->offset[k] + i]);
+            for (int64_t i = 0; i < n; i++) sum += rounded((double)w.bands[p->offset[k] + i]);
             loss += sum / (double)n;
         }
         y[b] = (float)(loss * (double)weight[b]);
@@ -213,7 +215,7 @@ static status pyramid_backward(op_run *r) {
             const int64_t n = p->at[k].h * p->at[k].w;
             float *band = w.bands + p->offset[k];
             for (int64_t i = 0; i < n; i++)
-                band[i] = factor / (float)n * (float)((band[i] > 0) - (band[i] < 0));
+                band[i] = factor / (float)n * rounded_slope((double)band[i]);
         }
         memcpy(w.levels, w.bands, (size_t)p->total * sizeof(float));
         for (int k = p->levels - 2; k >= 0; k--) {

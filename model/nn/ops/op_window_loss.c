@@ -5,11 +5,13 @@
  *     weight * mean over the windows of (sum of |D(y, x + 1) - D(y, x)| + sum of |D(y + 1, x) -
  * D(y, x)|) / pixels.
  *
- * Differences of neighbours as in the gradient difference loss of Mathieu et al. 2016, equation 6.
- * What both images have outside a window has no gradient there. */
+ * with absolute values rounded at 0 (model/nn/ops/penalty.h). Differences of neighbours as in the
+ * gradient difference loss of Mathieu et al. 2016, equation 6. What both images have outside a
+ * window has no gradient there. */
 #include "model/nn/op.h"
 
 #include "model/hu_map.h"
+#include "model/nn/ops/penalty.h"
 
 #include <math.h>
 #include <string.h>
@@ -56,17 +58,17 @@ static double sum_of_edges(const float *d, int64_t h, int64_t w) {
     for (int64_t y = 0; y < h; y++)
         for (int64_t x = 0; x < w; x++) {
             const float *at = d + y * w + x;
-            if (x + 1 < w) sum += fabs((double)at[1] - (double)at[0]);
-            if (y + 1 < h) sum += fabs((double)at[w] - (double)at[0]);
+            if (x + 1 < w) sum += rounded((double)at[1] - (double)at[0]);
+            if (y + 1 < h) sum += rounded((double)at[w] - (double)at[0]);
         }
     return sum;
 }
 
 /* Adds the gradient of |to - from| by both. */
-static void add_sign(const float *d, float *gradient, int64_t from, int64_t to) {
-    const float sign = (float)((d[to] > d[from]) - (d[to] < d[from]));
-    gradient[to] += sign;
-    gradient[from] -= sign;
+static void add_slope(const float *d, float *gradient, int64_t from, int64_t to) {
+    const float slope = rounded_slope((double)d[to] - (double)d[from]);
+    gradient[to] += slope;
+    gradient[from] -= slope;
 }
 
 /* The gradient of sum_of_edges() by D. */
@@ -75,8 +77,8 @@ static void edge_gradient(const float *d, float *gradient, int64_t h, int64_t w)
     for (int64_t y = 0; y < h; y++)
         for (int64_t x = 0; x < w; x++) {
             const int64_t at = y * w + x;
-            if (x + 1 < w) add_sign(d, gradient, at, at + 1);
-            if (y + 1 < h) add_sign(d, gradient, at, at + w);
+            if (x + 1 < w) add_slope(d, gradient, at, at + 1);
+            if (y + 1 < h) add_slope(d, gradient, at, at + w);
         }
 }
 

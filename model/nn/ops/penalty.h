@@ -1,11 +1,24 @@
 /* The penalty of a regression loss for a difference d, and its slope: |d|, d^2 or Huber(d) (Huber
- * 1964 with delta = 1: d^2 / 2 for |d| <= 1, else |d| - 1/2). */
+ * 1964 with delta = 1: d^2 / 2 for |d| <= 1, else |d| - 1/2); and the rounded absolute difference
+ * of the losses of images, Huber's with another delta over that delta: d^2 / (2 ROUND) for |d| <=
+ * ROUND, else |d| - ROUND / 2. */
 #ifndef CTAUG_MODEL_NN_OPS_PENALTY_H
 #define CTAUG_MODEL_NN_OPS_PENALTY_H
 
 #include "model/nn/graph.h"
 
 #include <math.h>
+
+/* 50 HU in the numbers of model/hu_map.h. With a sharp tip, pixels that are right already, such as
+ * air, resist every change in proportion to its size, and an autoencoder that begins with them
+ * right learns nothing. */
+static const double ROUND = 0.05;
+
+static inline double rounded(double d) {
+    return fabs(d) <= ROUND ? d * d / (2 * ROUND) : fabs(d) - ROUND / 2;
+}
+
+static inline float rounded_slope(double d) { return (float)fmin(1, fmax(-1, d / ROUND)); }
 
 static inline double penalty(loss_kind kind, double d) {
     switch (kind) {
