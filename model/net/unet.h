@@ -9,10 +9,11 @@
  *   position  [1,1,1]: slice position in the volume, 0 (first) .. 1 (last); -1: dropped
  *   class     [1,1,classes + 1]: one-hot; the last element: dropped
  *   d         [1,1,1]: size of a step of a shortcut model, 0..1 (model/diffusion/shortcut.h)
- *   codes     [size * factor, size * factor, bits]: the map at the pixels of the slice, whose
- * latent x is: bit k of a pixel's code; all 0: dropped text      [tokens,1,width]: states of the
- * text encoder (model/net/text_encoder.h); those of the text "": dropped text_mask [tokens,1,1]: 1
- * for a token, 0 for a pad
+ *   codes     [size * factor, size * factor, bits]: bit k of the code of each pixel of the slice
+ *             whose latent x is; all 0: dropped
+ *   text      [tokens,1,width]: states of the text encoder (model/net/text_encoder.h); those of
+ *             the text "": dropped
+ *   text_mask [tokens,1,1]: 1 for a token, 0 for a pad
  *
  * `position`, `class`, `d`, `codes`, `text` and `text_mask` exist only if the configuration asks
  * for them. Codes go through convolutions of stride 2 to the size of x and are concatenated with
