@@ -5,6 +5,7 @@
 #include "io/checkpoint.h"
 #include "io/file.h"
 #include "io/safetensors.h"
+#include "pipeline/common/codec.h"
 #include "pipeline/stage.h"
 
 #include <inttypes.h>
@@ -29,8 +30,21 @@ typedef struct network {
     const char *group;
     checkpoint_array *arrays;
     int64_t count;
+    checkpoint_array scale; /* of the latents of an autoencoder; at is NULL: it is none */
     manifest manifest;
 } network;
+
+/* Reads what a published autoencoder multiplies its latents with. Local. */
+static status read_scale(const char *path, network *n) {
+    status st = ST_OK;
+    const int64_t z = json_integer_value(json_object_get(n->manifest.detail, "z"));
+    if (z < 1) TRY(status_fail(ST_INTEGRITY, "weights: the manifest of %s has no z", path));
+    n->scale = (checkpoint_array){.name = "scale", .rank = 1, .shape = {z}};
+    TRY(array_alloc(&n->scale.at, z, sizeof *n->scale.at, "scales"));
+    TRY(checkpoint_read_arrays(path, &n->scale, 1));
+done:
+    return st;
+}
 
 /* Reads the EMA, or else the parameters, from the HDF5 file of a published folder. Local. */
 static status read_network(const char *directory, network *out) {
@@ -51,9 +65,17 @@ static status read_network(const char *directory, network *out) {
         out->group = groups[i];
         TRY(checkpoint_read_group(path, out->group, &out->arrays, &out->count));
     }
-    if (out->count == 0) st = status_fail(ST_INPUT, "weights: %s holds no parameters", path);
+    if (out->count == 0) TRY(status_fail(ST_INPUT, "weights: %s holds no parameters", path));
+    if (strcmp(out->manifest.kind, AUTOENCODER_KIND) == 0) TRY(read_scale(path, out));
 done:
     return st;
+}
+
+/* Tensors of the file. */
+static int64_t count_of(const network *net) { return net->count + (net->scale.at ? 1 : 0); }
+
+static safetensors_tensor tensor_of(const checkpoint_array *a) {
+    return (safetensors_tensor){a->name, a->rank, a->shape, a->at};
 }
 
 /* Local. */
@@ -64,12 +86,10 @@ static status write_network(const network *net, const char *path) {
     const json_t *at = json_object_get(net->manifest.detail, "step");
     if (json_is_integer(at))
         snprintf(step, sizeof step, "%" PRId64, (int64_t)json_integer_value(at));
-    TRY(array_alloc(&tensors, net->count, sizeof *tensors, "tensors"));
-    for (int64_t i = 0; i < net->count; i++) {
-        const checkpoint_array *a = &net->arrays[i];
-        tensors[i] = (safetensors_tensor){a->name, a->rank, a->shape, a->at};
-    }
-    TRY(safetensors_write(path, tensors, net->count,
+    TRY(array_alloc(&tensors, count_of(net), sizeof *tensors, "tensors"));
+    for (int64_t i = 0; i < net->count; i++) tensors[i] = tensor_of(&net->arrays[i]);
+    if (net->scale.at) tensors[net->count] = tensor_of(&net->scale);
+    TRY(safetensors_write(path, tensors, count_of(net),
                           json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "format", "pt", "producer",
                                     "ctaug " CTAUG_VERSION, "kind", net->manifest.kind, "group",
                                     net->group, "step", step, "seal", net->manifest.seal)));
@@ -94,9 +114,10 @@ static status weights_local(int argc, char **argv) {
     TRY(read_network(directory, &net));
     if (!share) umask(077); /* as in a run directory */
     TRY(write_network(&net, out));
-    verb_print("wrote %s: %" PRId64 " tensors (%s)\n", out, net.count, net.group);
+    verb_print("wrote %s: %" PRId64 " tensors (%s)\n", out, count_of(&net), net.group);
 done:
     checkpoint_group_free(net.arrays, net.count);
+    free(net.scale.at);
     manifest_free(&net.manifest);
     return st;
 }
