@@ -2,62 +2,17 @@
 checkpoint (h5py); PyTorch modules load it and compute the same; a training begins with it
 (train.start); what does not fit is refused by name."""
 import glob
-import json
 import os
-import struct
-import subprocess
-import sys
 
-import h5py
 import numpy as np
 
 import chain
+from weights_case import (export, first, forward, has_torch, is_the_checkpoint, last, load, same,
+                          tensors, whole)
 
-TOOL = f"{chain.TOOLS}/tool_network"
 SIZE, MAPS = 32, 9 + 3  # labels with the background, tissues
 WORDS = ["--set", "evaluate.fidelity=0.2", "--set", "generate.painters=[diffusion, gan]", "--set",
          "gan.steps=4"]
-
-
-def tensors(path):
-    """({name: array}, metadata) of a safetensors file, read without ctaug."""
-    with open(path, "rb") as f:
-        data = f.read()
-    length = struct.unpack("<Q", data[:8])[0]
-    header = json.loads(data[8:8 + length])
-    assert length % 8 == 0
-    about, found = header.pop("__metadata__"), {}
-    for name, entry in header.items():
-        begin, end = entry["data_offsets"]
-        values = np.frombuffer(data[8 + length:][begin:end], "<f4")
-        found[name] = values.reshape(entry["shape"])
-        assert entry["dtype"] == "F32"
-    return found, about
-
-
-def export(place, directory, name):
-    path = f"{place.root}/{name}.safetensors"
-    said = chain.run(0, "weights", directory, "--out", path)
-    assert f"wrote {path}" in said and os.stat(path).st_mode & 0o777 == 0o600, said
-    return path
-
-
-def is_the_checkpoint(path, state, group):
-    found, about = tensors(path)
-    with h5py.File(state, "r") as f:
-        assert set(f[group]) == set(found)
-        for name, values in f[group].items():
-            assert np.array_equal(values[...].view("u4"), found[name].view("u4")), name
-            assert values.shape == found[name].shape
-    assert about["group"] == group and about["producer"].startswith("ctaug ")
-
-
-def forward(place, kind, path, maps, inputs):
-    """The output of the network for inputs with the channels last."""
-    np.concatenate([np.ravel(x) for x in inputs]).astype("<f4").tofile(f"{place.root}/in")
-    subprocess.run([TOOL, kind, path, str(SIZE), str(maps), f"{place.root}/in",
-                    f"{place.root}/out"], check=True)
-    return np.fromfile(f"{place.root}/out", "<f4")
 
 
 def torch_agrees(place, paths):
@@ -66,34 +21,24 @@ def torch_agrees(place, paths):
 
     draw = np.random.default_rng(1)
     x = draw.normal(size=(SIZE, SIZE, 1 + MAPS)).astype("f4")
-    t, position, kind = np.float32([321]), np.float32([0.4]), np.float32([0, 1, 0])
+    t, position, kind = 321, np.float32(0.4), np.float32([0, 1, 0])
+    found = {name: tensors(path)[0] for name, path in paths.items()}
+    # The file of a generator also has the discriminator that it was trained against.
+    found["generator"] = {k: v for k, v in found["generator"].items() if not k.startswith("d.")}
 
-    def load(net, path):
-        # The file of a generator also has the discriminator that it was trained against.
-        other = "d." if isinstance(net, nets.UNet) else "none"
-        net.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in tensors(path)[0].items()
-                             if not k.startswith(other)})
-        return net.eval()
-
-    def first(image):
-        return torch.from_numpy(np.moveaxis(image, -1, 0)[None].copy())
+    def ours(name, labels, *inputs):
+        return forward(place, name, paths[name], inputs, size=SIZE, labels=labels)
 
     with torch.no_grad():
-        for name, last in (("unet", lambda y: y), ("generator", torch.tanh)):
-            net = load(nets.UNet(SIZE, MAPS), paths[name])
-            said = last(net(first(x), torch.from_numpy(t), torch.from_numpy(position),
-                            torch.from_numpy(kind[None]))).numpy()[0, 0]
-            ours = forward(place, name, paths[name], MAPS, [x, t, position, kind])
-            assert np.abs(said).max() > 0.01 and np.abs(said.ravel() - ours).max() < 1e-5, name
-        net = load(nets.SegNet(9), paths["segnet"])
-        said = np.moveaxis(net(first(x[..., :1])).numpy()[0], 0, -1)
-        ours = forward(place, "segnet", paths["segnet"], 9, [x[..., :1]])
-        assert np.abs(said).max() > 0.01 and np.abs(said.ravel() - ours).max() < 1e-5
-        net = load(nets.Discriminator(MAPS), paths["discriminator"])
-        said = net(first(x[..., :1]), first(x[..., 1:])).item()
-        ours = forward(place, "discriminator", paths["discriminator"], MAPS,
-                       [x[..., :1], x[..., 1:], [1], [1]])
-        assert abs(said - ours[0]) < 1e-5, (said, ours)
+        for name, end in (("unet", lambda y: y), ("generator", torch.tanh)):
+            net = load(nets.UNet(SIZE, MAPS), found[name])
+            said = net(first(x), whole(t), whole(position), whole(kind))
+            same(name, end(said), ours(name, MAPS, x, t, position, kind))
+        said = load(nets.SegNet(9), found["segnet"])(first(x[..., :1]))
+        same("segnet", last(said), ours("segnet", 9, x[..., :1]))
+        net = load(nets.Discriminator(MAPS), found["discriminator"])
+        said = net(first(x[..., :1]), first(x[..., 1:]))
+        same("discriminator", said, ours("discriminator", MAPS, x[..., :1], x[..., 1:], [1], [1]))
 
 
 def trains_on(place, out, path):
@@ -104,8 +49,8 @@ def trains_on(place, out, path):
     chain.run(0, "ingest", study)
     said = chain.run(2, "train", study, *words)
     assert f"begins with the parameters in {path}" in said, said
-    ours, theirs = tensors(export(place, newest(f"{other}/checkpoints"), "second"))[0], tensors(path)[0]
-    for name, values in theirs.items():
+    ours = tensors(export(place, newest(f"{other}/checkpoints"), "second"))[0]
+    for name, values in tensors(path)[0].items():
         assert np.abs(ours[name] - values).max() < 1e-6, name
     assert "is current" in chain.run(2, "train", study, *words)
     # Other content under the same name is another training.
@@ -152,11 +97,8 @@ def main():
             file = "parameters.h5" if name == "segnet" else "state.h5"
             group = "parameters" if name in ("segnet", "discriminator") else "ema"
             is_the_checkpoint(paths[name], f"{directory}/{file}", group)
-        if subprocess.run([sys.executable, "-c", "import torch"], capture_output=True,
-                          check=False).returncode == 0:
+        if has_torch():
             torch_agrees(place, paths)
-        else:
-            print("no PyTorch: its outputs were not compared")
         what_does_not_fit(place, out, paths)
         trains_on(place, out, paths["unet"])
 
