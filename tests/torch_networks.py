@@ -237,8 +237,10 @@ class Decoder(nn.ModuleDict):
 
 class Autoencoder(nn.Module):
     """Images [b, 1, size, size], HU by model/hu_map.h. The latents of a denoiser are the means of
-    encode(), each channel times `scale`; decode() takes them without it. What the layers compute is
-    added to the Haar coefficients of cells, the first four channels."""
+    encode(), each channel times `scale`; decode() takes them without it. What the layers compute,
+    times UNIT, is added to the Haar coefficients of cells, the first four channels."""
+
+    UNIT = 0.1
 
     # Coefficients (mean, left - right, top - bottom, diagonals) by the quadrants of a cell.
     HAAR = ((1, 1, 1, 1), (1, -1, 1, -1), (1, 1, -1, -1), (1, -1, -1, 1))
@@ -252,7 +254,7 @@ class Autoencoder(nn.Module):
 
     def encode(self, image):
         """Means and log-variances [b, z, size / factor, size / factor]."""
-        means, logs = self.encoder(image).chunk(2, 1)
+        means, logs = (self.UNIT * self.encoder(image)).chunk(2, 1)
         quadrants = F.pixel_unshuffle(F.avg_pool2d(image, self.factor // 2), 2)
         coarse = torch.einsum("kq,bqhw->bkhw", means.new_tensor(self.HAAR) / 4, quadrants)
         none = torch.zeros_like(means[:, 4:])
@@ -262,7 +264,7 @@ class Autoencoder(nn.Module):
         haar, known = latent.new_tensor(self.HAAR), latent[:, :4]
         quadrants = torch.einsum("kq,bkhw->bqhw", haar[:self.z], known)
         coarse = F.interpolate(F.pixel_shuffle(quadrants, 2), scale_factor=float(self.factor // 2))
-        return self.decoder(latent) + coarse
+        return self.UNIT * self.decoder(latent) + coarse
 
 
 class TextEncoder(nn.Module):
