@@ -109,8 +109,8 @@ node graph_masked_mean(graph *g, node x, node mask);
 /* Losses return one value per sample, [1,1,1], multiplied by weight [1,1,1]. The loss is the sum
  * over the batch, so that a global batch is summed over ranks and a padded sample has weight 0. */
 
-/* Mean over h*w*c of |d|, d^2 or Huber(d) (delta 1), d = predicted - target; each times the weight of
- * its pixel, if target has a channel more, [h,w,c+1], which holds it. */
+/* Mean over h*w*c of |d|, d^2 or Huber(d) (delta 1), d = predicted - target; each times the weight
+ * of its pixel, if target has a channel more, [h,w,c+1], which holds it. */
 node graph_regression_loss(graph *g, node predicted, node target, node weight, loss_kind kind);
 /* The same of the first channel of predicted [h,w,2] against that of target [h,w,2], plus a term of
  * the variational bound for the second channel (model/nn/ops/op_hybrid_loss.c). The target's second
