@@ -6,9 +6,9 @@ Phantom patients of 512 x 512 pixels and 100 slices (fewer if that makes less th
 once uncompressed and once in JPEG lossless (dcmcjpeg). All files are in the page cache. Every
 program runs once a round, three rounds; the table has medians and the range. Slices per processor
 second are what a core does: user and system time of the program and all its ranks, with start and
-end. A rank of ctaug reads ahead in a thread and a child process of its own, so two ranks with a core
-each are compared with one rank that has one core (taskset). dcm2niix writes no labels. Results also
-go to $BUILD/bench-ingest.json.
+end. A rank of ctaug reads ahead in a thread and a child process of its own, so two ranks with a
+core each are compared with one rank that has one core (taskset). dcm2niix writes no labels. Results
+also go to $BUILD/bench-ingest.json.
 """
 import json
 import os
