@@ -1,7 +1,7 @@
 #!/bin/bash
 # The calls of sbatch that jobs/submit.sh makes, recorded by a fake sbatch: seven jobs, one more
-# with gan and one more with distil, two alone with latents, each after the success of the one
-# before, with the given options; the report on one rank.
+# with gan, one more with distil and one more with latents, each after the success of the one before,
+# with the given options; the report on one rank.
 # (tests/slurm starts a real Slurm.)
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -52,5 +52,6 @@ chain 'distil:\n  kind: off # or consistency-tuning\ngate:\n  steps: 5\n' $plain
 chain 'distil:\n  q: 2\nother:\n  kind: consistency-tuning\n' $plain
 chain 'generate: {painters: [gan]}\ndistil: {steps: 5, kind: consistency-tuning}\n' \
     ingest referee train distil gan generate evaluate gate report
-chain 'model: {space: latent, net: R16}\n' ingest autoencode
+chain 'model: {space: latent, net: R16}\n' \
+    ingest autoencode referee train generate evaluate gate report
 chain 'model:\n  space: pixel # or latent\n' $plain
