@@ -62,14 +62,19 @@ done:
 static status open_dataset(record_file *f, int i) {
     status st = ST_OK;
     const record_field *field = &f->fields[i];
+    hid_t access = -1;
     hsize_t shape[AXES], chunk[AXES];
     shape_of(field, f->records, shape);
     shape_of(field, 1, chunk);
-    TRY(hdf5_check(f->dataset[i] = H5Dopen2(f->file, field->name, H5P_DEFAULT), ST_INTEGRITY,
-                   f->path, "open a dataset"));
+    /* Records are asked for once in a while: HDF5 need not keep them. */
+    TRY(hdf5_check(access = H5Pcreate(H5P_DATASET_ACCESS), ST_INTERNAL, f->path, "prepare"));
+    TRY(hdf5_check(H5Pset_chunk_cache(access, 1, 0, 1), ST_INTERNAL, f->path, "prepare"));
+    TRY(hdf5_check(f->dataset[i] = H5Dopen2(f->file, field->name, access), ST_INTEGRITY, f->path,
+                   "open a dataset"));
     TRY(hdf5_check_dataset(f->dataset[i], field->name, file_type(field), AXES, shape, chunk,
                            f->path));
 done:
+    if (access >= 0) H5Pclose(access);
     return st;
 }
 

@@ -122,7 +122,9 @@ def latents_against_pixels():
         rates = [cases[k]["train_images_per_s"] for k in (latent, pixel)]
         assert abs(said[ratio] / (rates[0] / rates[1]) - 1) < 1e-4, said
     assert cases[0]["forward_flop"] == cases[1]["forward_flop"]
-    assert all(a["peak_rss_bytes"] <= b["peak_rss_bytes"] for a, b in zip(cases, cases[1:]))
+    assert 2 * cases[1]["peak_rss_bytes"] < cases[3]["peak_rss_bytes"], cases
+    said = chain.run(0, "bench", "--net", "R16", "--latent", "--profile", expect=2)
+    assert "--latent goes without" in said, said
     return cases[0]["forward_flop"]
 
 

@@ -312,8 +312,10 @@ static void print_json(const bench *b) {
     json_decref(all);
 }
 
-static status check(bench *b, bool with_scaling) {
+static status check(bench *b, bool with_scaling, bool profile, bool latent) {
     int size = comm_size(b->comm);
+    if (latent && (with_scaling || profile))
+        return status_fail(ST_USAGE, "bench: --latent goes without --scaling and --profile");
     if (b->batch < size || b->batch > 4096)
         return status_fail(ST_USAGE, "bench: the batch is %" PRId64 "; it must be %d..4096",
                            b->batch, size);
@@ -348,7 +350,7 @@ status bench_verb(const comm *c, int argc, char **argv) {
         {.name = "--json", .flag = &as_json},
         {.name = NULL}};
     TRY(verb_parse(argc, argv, options, NULL, 0, &operands));
-    TRY(check(&b, with_scaling));
+    TRY(check(&b, with_scaling, profile, latent));
     b.engine = kernels_of(engine);
     if (latent) {
         const trainer_settings set = settings_of(&b);

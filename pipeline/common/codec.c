@@ -101,8 +101,8 @@ static status find(const stage_context *stage, char folder[PATH_SIZE], manifest 
     TRY(manifest_read_alone(path, "store", &store));
     TRY(fingerprint_of_autoencoder(stage->study, store.seal, fingerprint));
     TRY(stage_path(stage, "autoencoder", folder));
-    if (manifest_read(folder, AUTOENCODER_KIND, out) != ST_OK ||
-        strcmp(out->fingerprint, fingerprint) != 0)
+    st = manifest_read(folder, AUTOENCODER_KIND, out);
+    if (st == ST_INPUT || (st == ST_OK && strcmp(out->fingerprint, fingerprint) != 0))
         st = status_fail(
             ST_INPUT, "%s holds no autoencoder of this study: run ctaug autoencode first", folder);
 done:
@@ -115,11 +115,12 @@ static status find_parameters(const stage_context *stage, char path[PATH_SIZE]) 
     status st = ST_OK;
     manifest m = {0};
     char folder[PATH_SIZE];
+    int64_t at = 0;
     TRY(find(stage, folder, &m));
     TRY(path_join(path, folder, AUTOENCODER_PARAMETERS));
-    for (int64_t i = 0; i < m.count; i++)
-        if (strcmp(m.files[i].name, AUTOENCODER_PARAMETERS) == 0)
-            TRY(manifest_check_file(&m, folder, i));
+    while (at < m.count && strcmp(m.files[at].name, AUTOENCODER_PARAMETERS) != 0) at++;
+    if (at == m.count) TRY(status_fail(ST_INTEGRITY, "%s: its manifest does not list it", path));
+    TRY(manifest_check_file(&m, folder, at));
 done:
     manifest_free(&m);
     return st;

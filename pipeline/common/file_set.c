@@ -101,6 +101,7 @@ status file_set_make(const file_set *f, const file_maker *maker, json_t *detail)
     TRY(comm_agree(s->comm, detail ? ST_OK : status_memory("a manifest", 0)));
     TRY(stage_is_current(s, f->folder, f->kind, f->fingerprint, &current));
     if (current) goto done;
+    stage_works(s);
     log_info(s->log, "%s, in %s", maker->what, f->folder);
     TRY(comm_agree(s->comm, comm_rank(s->comm) == 0 ? clear_place(f) : ST_OK));
     TRY(comm_agree(s->comm, maker->open(maker->context)));
@@ -115,6 +116,12 @@ status file_set_make(const file_set *f, const file_maker *maker, json_t *detail)
 done:
     json_decref(detail);
     return st;
+}
+
+status file_set_path(const file_set *f, int64_t i, char path[PATH_SIZE]) {
+    char name[NAME];
+    name_of(f, i, ".h5", name);
+    return path_join(path, f->folder, name);
 }
 
 status file_set_is_there(const file_set *f, bool *published) {

@@ -33,7 +33,10 @@ status file_set_make(const file_set *f, const file_maker *maker, json_t *detail)
 /* *published: whether there is a manifest, of whatever content. Collective. */
 status file_set_is_there(const file_set *f, bool *published);
 
-/* The path of published file i, whose hash is that of the manifest. ST_INTEGRITY if it is not, or
+/* The path of file i. Local. */
+status file_set_path(const file_set *f, int64_t i, char path[PATH_SIZE]);
+
+/* The same of a published one, whose hash is that of the manifest. ST_INTEGRITY if it is not, or
  * if there is another number of files. Local. */
 status file_set_check(const file_set *f, int64_t i, char path[PATH_SIZE]);
 

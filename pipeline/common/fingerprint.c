@@ -2,6 +2,7 @@
  * store, metrics. Each includes those it follows from. */
 #include "pipeline/common/fingerprint.h"
 
+#include "model/net/autoencoder.h"
 #include "model/net/segnet.h"
 
 #include "pipeline/common/volume_kind.h"
@@ -55,10 +56,11 @@ status fingerprint_of_autoencoder(const study *s, const char *store, char hex[SH
         "seed",       "engine",     "data.size",       "data.split",         "data.rotate",
         "data.zoom",  "data.shift", "data.elastic",    "data.flip",          "autoencode",
         "train.clip", "train.ema",  "train.precision", "train.reproducible", "train.gradient_wire"};
-    char micro_batch[64] = "", upstream[SHA256_HEX + 96];
+    char micro_batch[64] = "", upstream[SHA256_HEX + 160];
     if (s->train.reproducible == SWITCH_ON)
         snprintf(micro_batch, sizeof micro_batch, " micro_batch %" PRId64, s->train.micro_batch);
-    snprintf(upstream, sizeof upstream, "autoencoder %s%s", store, micro_batch);
+    snprintf(upstream, sizeof upstream, "autoencoder %s form %s%s", store, AUTOENCODER_FORM,
+             micro_batch);
     return study_fingerprint(s, keys, sizeof keys / sizeof *keys, upstream, hex);
 }
 

@@ -25,6 +25,7 @@ typedef struct latent_set {
     slices *slices;
     int64_t first, count, each; /* its first record; slices; records of a slice */
     record_file **files;        /* [files of the store]; NULL: not open */
+    bool *checked;              /* [files of the store]: its hash was compared */
     int64_t open;               /* how many are */
 } latent_set;
 
@@ -77,8 +78,10 @@ status latents_open(const stage_context *stage, training_data *data, latents **o
         (file_set){.stage = stage, .kind = "latents", .files = (l->records + PART - 1) / PART};
     l->fields[0] = (record_field){.name = "latent", .shape = {side, side, s->autoencode.z}};
     l->fields[1] = (record_field){.name = "codes", .bytes = true, .shape = {l->size, l->size, 1}};
-    for (int i = 0; i < l->n; i++)
+    for (int i = 0; i < l->n; i++) {
         TRY(array_alloc(&l->sets[i].files, l->files.files, sizeof(record_file *), "files"));
+        TRY(array_alloc(&l->sets[i].checked, l->files.files, sizeof(bool), "files"));
+    }
     TRY(name_store(l, store_manifest(data->store)->seal));
     *out = l;
     l = NULL;
@@ -93,6 +96,7 @@ void latents_close(latents *l) {
         for (int64_t k = 0; l->sets[i].files && k < l->files.files; k++)
             record_file_close(l->sets[i].files[k]);
         free(l->sets[i].files);
+        free(l->sets[i].checked);
     }
     free(l);
 }
@@ -197,6 +201,12 @@ status latents_make(latents *l) {
     return st;
 }
 
+status latents_mend(latents *l) {
+    bool published = false;
+    const status st = file_set_is_there(&l->files, &published);
+    return st == ST_OK && published ? latents_make(l) : st;
+}
+
 /* ---- reading ---- */
 
 /* Opens a file of the store; one of the others is closed if too many are open. Local. */
@@ -210,7 +220,9 @@ static status open_file(latent_set *set, int64_t file) {
         set->files[k] = NULL;
         set->open--;
     }
-    TRY(file_set_check(&l->files, file, path));
+    TRY(set->checked[file] ? file_set_path(&l->files, file, path)
+                           : file_set_check(&l->files, file, path));
+    set->checked[file] = true;
     TRY(record_file_open(path, l->fields, FIELDS, records_in(l, file), &set->files[file]));
     set->open++;
 done:

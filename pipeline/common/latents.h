@@ -27,6 +27,10 @@ void latents_close(latents *l);
  * finished files are kept. Collective. */
 status latents_make(latents *l);
 
+/* The same for records that were published and are damaged now; others are left alone. Collective.
+ */
+status latents_mend(latents *l);
+
 /* From now on the slices of data are latents (slices_replace()). Local. */
 void latents_use(latents *l);
 

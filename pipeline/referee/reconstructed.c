@@ -143,6 +143,7 @@ status reconstructed_dice(const stage_context *stage, store *from, const split *
     TRY(comm_agree(c, name_output(&r)));
     TRY(stage_is_current(stage, r.output, KIND, r.fingerprint, &current));
     if (current) goto done;
+    stage_works(stage);
     TRY(comm_agree(c, open_all(&r, sp)));
     const int labels = store_labels(from)->count;
     TRY(validation_dice(stage, &r.net, &r.plain, labels, r.dice[0]));

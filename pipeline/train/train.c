@@ -279,6 +279,7 @@ status train_stage(const stage_context *stage) {
     if (t.noising.teacher) t.run.begin = begin;
     TRY(is_finished(&t, &finished));
     if (finished) {
+        if (t.latents) TRY(latents_mend(t.latents));
         log_finished(&t);
         goto done;
     }
