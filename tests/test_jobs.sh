@@ -1,7 +1,7 @@
 #!/bin/bash
 # The calls of sbatch that jobs/submit.sh makes, recorded by a fake sbatch: seven jobs, one more
-# with gan, one more with distil and one more with latents, each after the success of the one before,
-# with the given options; the report on one rank.
+# with gan, one more with distil and one more with latents, each after the success of the one
+# before, with the given options; the report on one rank.
 # (tests/slurm starts a real Slurm.)
 set -u
 cd "$(dirname "$0")/.." || exit 1
