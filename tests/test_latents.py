@@ -144,6 +144,17 @@ def check_damage(study, out, good):
     assert len(glob.glob(f"{out}/latents/*")) == 2
 
 
+def check_other_autoencoder(study, out):
+    """Checkpoints of latents of another autoencoder are neither current nor sampled."""
+    mark = f"{out}/checkpoints/autoencoder.part"
+    os.rename(mark, f"{mark}.kept")
+    for verb in ("train", "generate"):
+        said = chain.run(2, verb, study, *SET, expect=3)
+        assert "not of latents of the present autoencoder" in said, said
+    os.rename(f"{mark}.kept", mark)
+    assert "is current" in chain.run(2, "train", study, *SET)
+
+
 def check_samples(study, out):
     """The decoded slices; stages after it; processes with another measure of the data."""
     found = []
@@ -225,6 +236,7 @@ def main():
             more = [w for word in words for w in ("--set", word)]
             chain.run(2, "train", other_study, *SET, *more)
             chain.run(1, "generate", other_study, *SET, *more)
+        check_other_autoencoder(study, out)
         check_samples(study, out)
         check_damage(study, out, good)
         check_reconstructed(place, out)

@@ -3,6 +3,7 @@
 
 #include "io/activity.h"
 #include "io/alloc.h"
+#include "io/part_file.h"
 #include "model/nn/plan.h"
 #include "pipeline/common/fingerprint.h"
 #include "pipeline/trainer/trainer.h"
@@ -132,6 +133,32 @@ status codec_seal(const stage_context *stage, char seal[SHA256_HEX]) {
     status st = find(stage, folder, &m);
     if (st == ST_OK) memcpy(seal, m.seal, sizeof m.seal);
     manifest_free(&m);
+    return st;
+}
+
+#define MARK "autoencoder.part"
+
+status codec_mark(const stage_context *stage, const char *directory) {
+    status st = ST_OK;
+    char path[PATH_SIZE], seal[SHA256_HEX];
+    TRY(codec_seal(stage, seal));
+    TRY(path_join(path, directory, MARK));
+    TRY(part_write(path, seal, seal, sizeof seal));
+done:
+    return st;
+}
+
+status codec_check(const stage_context *stage, const char *directory) {
+    status st = ST_OK;
+    char path[PATH_SIZE], seal[SHA256_HEX], found[SHA256_HEX];
+    TRY(codec_seal(stage, seal));
+    TRY(path_join(path, directory, MARK));
+    if (part_read(path, seal, found, sizeof found) != ST_OK)
+        st = status_fail(ST_INPUT,
+                         "the checkpoints in %s are not of latents of the present autoencoder: "
+                         "remove them and run ctaug train again",
+                         directory);
+done:
     return st;
 }
 

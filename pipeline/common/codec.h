@@ -35,6 +35,12 @@ int64_t codec_values(const codec *c);
 /* The seal of the published one (io/manifest.h); ST_INPUT as codec_open(). */
 status codec_seal(const stage_context *stage, char seal[SHA256_HEX]);
 
+/* Notes in a directory of checkpoints that they are of latents of the published autoencoder; and
+ * ST_INPUT unless that is noted there. An autoencoder that was deleted and trained again can have
+ * other bits under the same fingerprint. */
+status codec_mark(const stage_context *stage, const char *directory);
+status codec_check(const stage_context *stage, const char *directory);
+
 status codec_encode(codec *c, const float *image, float *latent);
 status codec_decode(codec *c, const float *latent, float *image);
 

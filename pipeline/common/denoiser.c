@@ -212,6 +212,7 @@ void denoiser_params_changed(denoiser *d) { plan_params_changed(d->plan); }
 status denoiser_load(denoiser *d, const char *directory, int64_t step) {
     status st = ST_OK;
     double sigma_data = 0;
+    if (d->study->model.space == SPACE_LATENT) TRY(codec_check(d->stage, directory));
     TRY(trainer_load_ema(directory, step, d->params));
     plan_params_changed(d->plan);
     if (d->process.set.kind != PROCESS_EDM) goto done;

@@ -71,7 +71,8 @@ params *denoiser_params(denoiser *d);
 /* Must be called after every change of the parameters. Local. */
 void denoiser_params_changed(denoiser *d);
 
-/* Loads the EMA of the parameters and sigma_data from the checkpoint at `step`. Local. */
+/* Loads the EMA of the parameters and sigma_data from the checkpoint at `step`. ST_INPUT if it is
+ * of latents of another autoencoder. Local. */
 status denoiser_load(denoiser *d, const char *directory, int64_t step);
 
 /* The standard deviation of the data from now on, for process edm. ST_USAGE unless positive. Local.

@@ -7,6 +7,7 @@
  */
 #include "pipeline/common/denoiser_preview.h"
 #include "pipeline/common/weights_file.h"
+#include "pipeline/common/codec.h"
 #include "pipeline/common/fingerprint.h"
 #include "pipeline/common/latents.h"
 #include "pipeline/common/precision.h"
@@ -196,6 +197,17 @@ static void log_finished(const training *t) {
     stage_log_next(t->stage, s->distil.kind == DISTIL_OFF ? "generate" : "distil");
 }
 
+/* With latents, agrees that the checkpoints there are of the present autoencoder, or notes it
+ * before the first one. Collective. */
+static status check_autoencoder(const training *t, bool first) {
+    const comm *c = t->stage->comm;
+    status st = ST_OK;
+    if (t->latents && comm_rank(c) == 0)
+        st = first ? codec_mark(t->stage, t->run.checkpoints)
+                   : codec_check(t->stage, t->run.checkpoints);
+    return comm_agree(c, st);
+}
+
 /* Whether the last checkpoint of this training is in its place, so that no data are needed.
  * Collective. */
 static status is_finished(const training *t, bool *finished) {
@@ -279,6 +291,7 @@ status train_stage(const stage_context *stage) {
     if (t.noising.teacher) t.run.begin = begin;
     TRY(is_finished(&t, &finished));
     if (finished) {
+        TRY(check_autoencoder(&t, false));
         if (t.latents) TRY(latents_mend(t.latents));
         log_finished(&t);
         goto done;
@@ -286,6 +299,7 @@ status train_stage(const stage_context *stage) {
     TRY(prepare_data(&t));
     TRY(open_trainer(&t));
     TRY(restore(&t));
+    TRY(check_autoencoder(&t, trainer_step_count(t.run.trainer) == 0));
     if (trainer_step_count(t.run.trainer) >= s->train.steps) { /* moved back to its place */
         log_finished(&t);
         goto done;
