@@ -6,9 +6,10 @@ double precision, for tests/test_autoencoder.c and tests/test_image_losses.c.
 The network is written from Rombach et al. 2022 and Esser et al. 2021 with the names of
 model/net/autoencoder.c, the pyramid as convolutions with stride (Burt & Adelson 1983). All values
 follow from a formula that the tests repeat. The image (start 113) is one whose gradients PyTorch
-computes in single precision, too, to 3e-5: with others a unit of the discriminator lies so near the
-bend of its leaky ReLU that rounding changes some by 1e-4 to 2e-3. Run from the top (Debian's python3-torch; needed only
-to make the file again): python3 tests/golden/autoencoder.py > tests/golden/autoencoder.h
+computes in single precision, too, to 3e-5: with others a unit of the discriminator lies so near
+the bend of its leaky ReLU that rounding changes some by 1e-4 to 2e-3. Run from the top (Debian's
+python3-torch; needed only to make the file again): python3 tests/golden/autoencoder.py >
+tests/golden/autoencoder.h
 """
 import math
 
