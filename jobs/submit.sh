@@ -2,7 +2,7 @@
 # Submits the chain ingest -> referee -> train -> generate -> evaluate -> gate -> report to Slurm,
 # each stage after the success of the one before; after train with distil if the study's distil.kind
 # is not off, and with gan if generate.painters has gan; with model.space latent after ingest with
-# autoencode.
+# autoencode; with model.text on before train with text.
 # Usage: jobs/submit.sh STUDY.yaml [sbatch options for every stage]
 #     jobs/submit.sh mine.yaml --ntasks=32 --cpus-per-task=8 --partition=long
 # Start it in the folder that the paths of the study are relative to. CTAUG names the program
@@ -34,7 +34,13 @@ if sed 's/#.*//' "$study" | grep -Eq "\<space *: *[\"']?latent\>"; then
     autoencode=autoencode
 fi
 
-stages=(ingest $autoencode referee train $distil $gan generate evaluate gate report)
+text=
+if sed 's/#.*//' "$study" | tr '\n' '\1' |
+    grep -Eq $'(^|\1)model: *(\\{[^}]*|(\1 [^\1]*)*\1 +)text *: *["\']?on\\>'; then
+    text=text
+fi
+
+stages=(ingest $autoencode referee $text train $distil $gan generate evaluate gate report)
 
 ids=() after=() last=()
 for stage in "${stages[@]}"; do

@@ -79,6 +79,12 @@ void stage_log_next(const stage_context *s, const char *verb) {
     log_info(s->log, "next: ctaug %s %s/study.yaml", verb, s->study->out);
 }
 
+void stage_log_training(const stage_context *s, bool referee) {
+    const bool text = s->study->model.text == SWITCH_ON;
+    const char *next = text ? "text" : "train";
+    stage_log_next(s, referee && study_needs_referee(s->study) ? "referee" : next);
+}
+
 status stage_path(const stage_context *s, const char *name, char out[PATH_SIZE]) {
     const bool shared =
         s->archive && (strcmp(name, "store") == 0 || strcmp(name, "autoencoder") == 0);

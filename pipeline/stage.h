@@ -59,6 +59,10 @@ status stage_needs_pixels(const stage_context *s, const char *name);
  * Local. */
 void stage_log_next(const stage_context *s, const char *verb);
 
+/* The same for the first stage that the study has of referee (unless that is done), text and train.
+ * Local. */
+void stage_log_training(const stage_context *s, bool referee);
+
 /* The path <out>/<name> in the run directory; "store" and "autoencoder" are those of the archive.
  * Local. */
 status stage_path(const stage_context *s, const char *name, char out[PATH_SIZE]);
@@ -68,6 +72,7 @@ status stage_path(const stage_context *s, const char *name, char out[PATH_SIZE])
 status ingest_stage(const stage_context *s);
 status autoencode_stage(const stage_context *s);
 status referee_stage(const stage_context *s);
+status text_stage(const stage_context *s);
 status train_stage(const stage_context *s);
 status distil_stage(const stage_context *s);
 status gan_stage(const stage_context *s);
@@ -82,6 +87,7 @@ status repair_stage(const stage_context *s);
 
 /* These stages for each labelled set of the study (pipeline/stages.c). Collective. */
 status referee_sets_stage(const stage_context *s);
+status text_sets_stage(const stage_context *s);
 status train_sets_stage(const stage_context *s);
 status distil_sets_stage(const stage_context *s);
 status gan_sets_stage(const stage_context *s);

@@ -13,6 +13,9 @@ static status referee_cell(const stage_context *s) {
 }
 status referee_sets_stage(const stage_context *s) { return cells_each(s, referee_cell); }
 
+static status text_cell(const stage_context *s) { return costs_run(s, "text", text_stage); }
+status text_sets_stage(const stage_context *s) { return cells_each(s, text_cell); }
+
 static status train_cell(const stage_context *s) { return costs_run(s, "train", train_stage); }
 status train_sets_stage(const stage_context *s) { return cells_each(s, train_cell); }
 
@@ -61,11 +64,12 @@ status run_stages(const stage_context *s) {
         status (*stage)(const stage_context *);
         bool of_sets; /* makes something for each labelled set: what a task runs */
     } order[] = {
-        {"ingest", ingest_stage, false},         {"autoencode", autoencode_whole_stage, false},
-        {"referee", referee_sets_stage, true},   {"train", train_sets_stage, true},
-        {"distil", distil_sets_stage, true},     {"gan", gan_sets_stage, true},
-        {"generate", generate_sets_stage, true}, {"evaluate", evaluate_stage, true},
-        {"gate", gate_first_stage, false},       {"report", report_stage, false},
+        {"ingest", ingest_stage, false},       {"autoencode", autoencode_whole_stage, false},
+        {"referee", referee_sets_stage, true}, {"text", text_sets_stage, true},
+        {"train", train_sets_stage, true},     {"distil", distil_sets_stage, true},
+        {"gan", gan_sets_stage, true},         {"generate", generate_sets_stage, true},
+        {"evaluate", evaluate_stage, true},    {"gate", gate_first_stage, false},
+        {"report", report_stage, false},
     };
     enum { STAGES = sizeof order / sizeof *order };
     status st = ST_OK;
@@ -73,11 +77,13 @@ status run_stages(const stage_context *s) {
     chained.chained = true;
     const bool distilled = s->study->distil.kind != DISTIL_OFF;
     const bool latent = s->study->model.space == SPACE_LATENT;
+    const bool text = s->study->model.text == SWITCH_ON;
     const bool with_gan = s->study->generate.painters >> PAINTER_GAN & 1;
     for (int i = 0; i < STAGES; i++) {
         if (order[i].stage == gan_sets_stage && !with_gan) continue;
         if (order[i].stage == distil_sets_stage && !distilled) continue;
         if (order[i].stage == autoencode_whole_stage && !latent) continue;
+        if (order[i].stage == text_sets_stage && !text) continue;
         if (s->tasks > 0 && !order[i].of_sets) continue;
         log_info(s->log, "-- %s", order[i].name);
         TRY(order[i].stage(&chained));

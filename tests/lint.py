@@ -51,7 +51,7 @@ PRIVATE = [
     (r"model/nn/kernels/(?!(bf16|cpu|cloned|elementwise)\.h)", r"model/nn/kernels/"),
     (r"model/nn/(op|plan_private)\.h", r"model/nn/"),
     *[(rf"pipeline/{stage}/", rf"pipeline/({stage}|cli)/")
-      for stage in ("ingest", "autoencode", "referee", "train", "distil", "gan", "generate",
+      for stage in ("ingest", "autoencode", "referee", "text", "train", "distil", "gan", "generate",
                     "evaluate", "gate")],
     (r"pipeline/report/", r"pipeline/(report|sweep|cli)/"),
     (r"pipeline/sweep/", r"pipeline/(sweep|cli)/"),

@@ -12,7 +12,7 @@ import tempfile
 import chain
 
 ENV = {k: v for k, v in chain.ENV.items() if k != "OMP_NUM_THREADS"}  # ctaug divides them
-VERBS = ("init run ingest autoencode referee train distil gan generate evaluate gate report phantom "
+VERBS = ("init run ingest autoencode referee text train distil gan generate evaluate gate report phantom "
          "export weights compare verify bench").split()
 
 

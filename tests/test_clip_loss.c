@@ -126,8 +126,10 @@ static encoders make_encoders(void) {
     e.n.out = graph_linear(g, "image", graph_mean(g, h), WIDTH, INIT_UNIFORM);
     node of_image = graph_input(g, "image gradient", TYPE_F32, 1, 1, WIDTH);
     node of_text = graph_input(g, "text gradient", TYPE_F32, 1, 1, WIDTH);
-    e.n.loss = graph_add(g, graph_gradient_loss(g, e.n.out, of_image),
-                         graph_gradient_loss(g, e.text, of_text));
+    node value = graph_input(g, "value", TYPE_F32, 1, 1, 1);
+    node weight = graph_input(g, "weight", TYPE_F32, 1, 1, 1);
+    e.n.loss = graph_gradient_loss(g, graph_concat(g, e.n.out, e.text),
+                                   graph_concat(g, of_image, of_text), value, weight);
     assert_int_equal(graph_check(g), ST_OK);
     return e;
 }
@@ -168,7 +170,7 @@ static void run_forward(plan *pl, const encoders *e, int64_t first, int64_t batc
     memcpy(text + first * WIDTH, plan_output(pl, e->text).at, bytes);
 }
 
-static void set_gradient(plan *pl, const char *name, const float *from) {
+static void set_input(plan *pl, const char *name, const float *from) {
     tensor in;
     assert_int_equal(plan_input(pl, name, &in), ST_OK);
     memcpy(in.at, from, (size_t)tensor_bytes(&in));
@@ -179,6 +181,7 @@ static void set_gradient(plan *pl, const char *name, const float *from) {
 static double loss_on(const encoders *e, params *p, int64_t ranks, bool backward) {
     enum { ALL = CAPTIONS * WIDTH };
     const int64_t batch = CAPTIONS / ranks;
+    const float values[CAPTIONS] = {1, 2, 3, 4}, weights[CAPTIONS] = {0.5f, 2, 1, 4};
     float image[ALL], text[ALL], of_image[ALL] = {0}, of_text[ALL] = {0}, part[2][ALL];
     plan *plans[CAPTIONS];
     double loss = 0;
@@ -192,14 +195,20 @@ static double loss_on(const encoders *e, params *p, int64_t ranks, bool backward
         clip_sums sums = {.image = part[0], .text = part[1]};
         assert_int_equal(clip_loss(&b, &sums), ST_OK);
         loss += sums.loss;
-        for (int i = 0; i < ALL; i++) {
-            of_image[i] += part[0][i];
-            of_text[i] += part[1][i];
+        for (int i = 0; i < ALL; i++) { /* what the op multiplies with the weight of the pair */
+            const float weight = weights[i / WIDTH % batch];
+            of_image[i] += part[0][i] / weight;
+            of_text[i] += part[1][i] / weight;
         }
     }
     for (int64_t r = 0; r < ranks; r++) {
-        set_gradient(plans[r], "image gradient", of_image + r * batch * WIDTH);
-        set_gradient(plans[r], "text gradient", of_text + r * batch * WIDTH);
+        set_input(plans[r], "image gradient", of_image + r * batch * WIDTH);
+        set_input(plans[r], "text gradient", of_text + r * batch * WIDTH);
+        set_input(plans[r], "value", values);
+        set_input(plans[r], "weight", weights);
+        assert_int_equal(plan_forward(plans[r], NULL), ST_OK);
+        const float *losses = plan_output(plans[r], e->n.loss).at;
+        for (int64_t i = 0; i < batch; i++) assert_true(losses[i] == (float)(i + 1) * weights[i]);
         if (backward) assert_int_equal(plan_backward(plans[r], NULL, NULL), ST_OK);
         plan_destroy(plans[r]);
     }

@@ -1,7 +1,7 @@
 #!/bin/bash
 # The calls of sbatch that jobs/submit.sh makes, recorded by a fake sbatch: seven jobs, one more
-# with gan, one more with distil and one more with latents, each after the success of the one
-# before, with the given options; the report on one rank.
+# with gan, one more with distil, one more with latents and one more with text, each after the
+# success of the one before, with the given options; the report on one rank.
 # (tests/slurm starts a real Slurm.)
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -55,3 +55,8 @@ chain 'generate: {painters: [gan]}\ndistil: {steps: 5, kind: consistency-tuning}
 chain 'model: {space: latent, net: R16}\n' \
     ingest autoencode referee train generate evaluate gate report
 chain 'model:\n  space: pixel # or latent\n' $plain
+with_text="ingest referee text train generate evaluate gate report"
+chain 'model: {net: R16, text: on}\n' $with_text
+chain 'model:\n  net: R16\n  text: on # captions\ntext:\n  steps: 5\n' $with_text
+chain 'model:\n  net: R16\ntext:\n  steps: 5\n' $plain
+chain 'model: {text: off}\nother: {text: on}\n' $plain

@@ -66,9 +66,9 @@ static void publish(const study *s, params *p, float scale[Z]) {
     assert_true(p->count < 511);
     memcpy(all, arrays, (size_t)p->count * sizeof *all);
     all[p->count] = (checkpoint_array){.name = "scale", .rank = 1, .shape = {Z}, .at = scale};
-    assert_ok(path_join(path, in_home("autoencoder"), AUTOENCODER_PARAMETERS));
+    assert_ok(path_join(path, in_home("autoencoder"), PUBLISHED_PARAMETERS));
     assert_ok(checkpoint_write_arrays(path, all, p->count + 1));
-    assert_ok(manifest_add_file(&m, in_home("autoencoder"), AUTOENCODER_PARAMETERS));
+    assert_ok(manifest_add_file(&m, in_home("autoencoder"), PUBLISHED_PARAMETERS));
     assert_ok(manifest_write(&m, in_home("autoencoder")));
     manifest_free(&store);
     manifest_free(&read);
@@ -182,7 +182,7 @@ static void the_halves_of_a_codec_are_the_autoencoder(void **state) {
     make_image(image);
     assert_ok(plan_forward(pl, NULL));
     assert_ok(codec_open(&stage, &c));
-    assert_ok(codec_seal(&stage, seal));
+    assert_ok(published_seal(&stage, &codec_published, seal));
     assert_int_equal(codec_values(c), VALUES);
     assert_ok(codec_encode(c, image, latent));
     const float *moments = plan_output(pl, graph.moments).at;

@@ -17,14 +17,18 @@ static node unit(graph *g, int level, int index, node x, int64_t out, int stride
     return graph_norm(g, name, h, GROUPS, NODE_NONE, true);
 }
 
-embednet_nodes embednet_build(graph *g, const embednet_config *c) {
-    node h = graph_input(g, "x", TYPE_F32, c->size, c->size, 1);
+node embednet_vector(graph *g, int64_t size, int64_t base, int64_t width) {
+    node h = graph_input(g, "x", TYPE_F32, size, size, 1);
     for (int level = 0; level < LEVELS; level++) {
-        const int64_t channels = c->base << level;
+        const int64_t channels = base << level;
         h = unit(g, level, 0, h, channels, 2);
         h = unit(g, level, 1, h, channels, 1);
     }
-    h = graph_linear(g, "embedding", graph_mean(g, h), EMBEDDING, INIT_UNIFORM);
+    return graph_linear(g, "embedding", graph_mean(g, h), width, INIT_UNIFORM);
+}
+
+embednet_nodes embednet_build(graph *g, const embednet_config *c) {
+    node h = embednet_vector(g, c->size, c->base, EMBEDDING);
     node embedding = graph_norm(g, "embedding.norm", h, 1, NODE_NONE, false);
     node logits = graph_linear(g, "classes", embedding, c->classes, INIT_UNIFORM);
     node truth = graph_input(g, "class", TYPE_F32, 1, 1, 1);

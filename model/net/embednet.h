@@ -25,6 +25,9 @@ typedef struct embednet_nodes {
     node loss;      /* [1,1,1] */
 } embednet_nodes;
 
+/* The layers before the norm: the vector [1, 1, width] of the input x [size, size, 1]. Local. */
+node embednet_vector(graph *g, int64_t size, int64_t base, int64_t width);
+
 /* Describes the network in g. Errors are reported by graph_check(). Local. */
 embednet_nodes embednet_build(graph *g, const embednet_config *c);
 

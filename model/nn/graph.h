@@ -155,10 +155,11 @@ node graph_window_loss(graph *g, node predicted, node target, node weight);
  * class 0..k-1 in truth f32 [1,1,1] is exact. */
 enum { CLASS_LOSS_MAX = 1 << 24 };
 node graph_class_loss(graph *g, node logits, node truth, node weight);
-/* A loss that the caller computes from x (model/net/clip_loss.h): after plan_forward() the caller
- * writes the gradient of its loss by x to the input `gradient`, of the shape of x, and then calls
- * plan_backward(). The value of this op is the sum of x * gradient. */
-node graph_gradient_loss(graph *g, node x, node gradient);
+/* A loss that the caller computes from x (model/net/clip_loss.h): after a plan_forward() for x the
+ * caller writes the value of its loss to the input `value` [1,1,1] and its gradient by x to
+ * `gradient`, of the shape of x, runs the plan forward again, and backward. The loss of a sample is
+ * weight * value. */
+node graph_gradient_loss(graph *g, node x, node gradient, node value, node weight);
 
 /* The shape of a node with batch 1. */
 void graph_shape(const graph *g, node x, int64_t shape[4]);

@@ -198,7 +198,7 @@ static status write_parameters(const autoencoding *a) {
     char path[PATH_SIZE];
     checkpoint_array *arrays = NULL, *all = NULL;
     const params *p = coder_params(a->coder);
-    TRY(path_join(path, a->output, AUTOENCODER_PARAMETERS));
+    TRY(path_join(path, a->output, PUBLISHED_PARAMETERS));
     TRY(trainer_arrays(p, "parameters", p->value, &arrays));
     TRY(array_alloc(&all, p->count + 1, sizeof *all, "arrays"));
     memcpy(all, arrays, (size_t)p->count * sizeof *all);
@@ -241,7 +241,7 @@ static status publish(const autoencoding *a) {
     TRY(manifest_remove(a->output));
     TRY(write_parameters(a));
     TRY(write_reconstruction(a));
-    TRY(manifest_add_file(&m, a->output, AUTOENCODER_PARAMETERS));
+    TRY(manifest_add_file(&m, a->output, PUBLISHED_PARAMETERS));
     TRY(manifest_add_file(&m, a->output, RECONSTRUCTION));
     TRY(manifest_write(&m, a->output));
 done:
@@ -296,7 +296,7 @@ status autoencode_stage(const stage_context *stage) {
         stage_works(stage);
         TRY(make(&a));
     }
-    stage_log_next(stage, study_needs_referee(s) ? "referee" : "train");
+    stage_log_training(stage, true);
 done:
     close_autoencoding(&a);
     return st;

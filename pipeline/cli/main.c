@@ -21,10 +21,10 @@ static volatile int stop_requested;
 static const char run_help[] =
     "usage: ctaug run STUDY.yaml [--set key=value ...]\n"
     "\n"
-    "Runs all stages: ingest, autoencode, referee, train, distil, gan, generate, evaluate, gate,\n"
-    "report. Stages whose output is published and current are skipped, and so are autoencode,\n"
-    "referee, distil and gan if nothing needs them; a stopped or killed run resumes from its last\n"
-    "checkpoint.\n"
+    "Runs all stages: ingest, autoencode, referee, text, train, distil, gan, generate, evaluate,\n"
+    "gate, report. Stages whose output is published and current are skipped, and so are\n"
+    "autoencode, referee, text, distil and gan if nothing needs them; a stopped or killed run\n"
+    "resumes from its last checkpoint.\n"
     "\n"
     "  ctaug run head.yaml\n"
     "  mpirun -n 2 ctaug run head.yaml --set train.steps=5000 --set out=runs/longer\n"
@@ -77,6 +77,21 @@ static const char referee_help[] =
     "Resumes from its last checkpoint.\n"
     "\n"
     "  mpirun -n 4 ctaug referee head.yaml --set train.pseudo_labels=on --set data.labelled=4\n";
+
+static const char text_help[] =
+    "usage: ctaug text STUDY.yaml [--set key=value ...]\n"
+    "\n"
+    "With model.text: on, writes captions of the training slices from what is known of them\n"
+    "(labels, sides, sizes, phase, noise, spacing) or takes those of text.captions, learns their\n"
+    "tokens, and trains a text encoder with an image encoder, so that texts and slices that "
+    "belong\n"
+    "together have similar vectors. Publishes it in <out>/text, with how well they find each "
+    "other\n"
+    "on validation patients (pairs.json). The diffusion model then attends to the captions.\n"
+    "Checkpoints in <out>/text-training. Resumes from the newest checkpoint of the same study.\n"
+    "\n"
+    "  mpirun -n 4 ctaug text head.yaml --set model.text=on\n"
+    "  ctaug run head.yaml --set model.text=on --set generate.prompts=prompts.txt\n";
 
 static const char train_help[] =
     "usage: ctaug train STUDY.yaml [--set key=value ...]\n"
@@ -190,6 +205,7 @@ static const verb verbs[] = {
     {"autoencode", "train the autoencoder of a latent model", autoencode_help,
      autoencode_whole_stage, NULL},
     {"referee", "train a segmenter that other stages use", referee_help, referee_sets_stage, NULL},
+    {"text", "train the encoder of captions", text_help, text_sets_stage, NULL},
     {"train", "train the diffusion model on the store", train_help, train_sets_stage, NULL},
     {"distil", "train the model on, for sampling in few steps", distil_help, distil_sets_stage,
      NULL},

@@ -169,6 +169,8 @@ static bool is_ours(const char *name) {
                                        "synthetic-gan",
                                        "autoencoder",
                                        "autoencoder-training",
+                                       "text",
+                                       "text-training",
                                        "referee",
                                        "pseudo",
                                        "gan",

@@ -52,6 +52,7 @@ static const output outputs[] = {
     {"referee", "referee", "referee", false, true, true},
     {"reconstructed", "reconstructed", "referee", false, true, true},
     {"pseudo", "store", "referee", false, true, true},
+    {"text", "text", "text", false, true, true},
     {"latents", "latents", "train", true, true, true},
     {"checkpoints", "checkpoint", "train", true, true, false},
     {"guidance", "guidance", "generate", false, true, true},

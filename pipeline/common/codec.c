@@ -3,10 +3,9 @@
 
 #include "io/activity.h"
 #include "io/alloc.h"
-#include "io/part_file.h"
+#include "io/checkpoint.h"
 #include "model/nn/plan.h"
 #include "pipeline/common/fingerprint.h"
-#include "pipeline/trainer/trainer.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -81,84 +80,13 @@ void codec_close(codec *c) {
     free(c);
 }
 
+const published_network codec_published = {AUTOENCODER_KIND, "autoencoder", "autoencode",
+                                           fingerprint_of_autoencoder};
+
 /* Reads the parameters of a half from a file whose hash was compared. */
 static status read_half(const char *path, half *h) {
-    status st = ST_OK;
-    checkpoint_array *arrays = NULL;
-    TRY(trainer_arrays(h->params, "parameters", h->params->value, &arrays));
-    TRY(checkpoint_read_arrays(path, arrays, h->params->count));
-    plan_params_changed(h->plan);
-done:
-    free(arrays);
-    return st;
-}
-
-/* The manifest of the published autoencoder, if it is that of this study and its store. */
-static status find(const stage_context *stage, char folder[PATH_SIZE], manifest *out) {
-    status st = ST_OK;
-    manifest store = {0};
-    char path[PATH_SIZE], fingerprint[SHA256_HEX];
-    TRY(stage_path(stage, "store", path));
-    TRY(manifest_read_alone(path, "store", &store));
-    TRY(fingerprint_of_autoencoder(stage->study, store.seal, fingerprint));
-    TRY(stage_path(stage, "autoencoder", folder));
-    st = manifest_read(folder, AUTOENCODER_KIND, out);
-    if (st == ST_INPUT || (st == ST_OK && strcmp(out->fingerprint, fingerprint) != 0))
-        st = status_fail(
-            ST_INPUT, "%s holds no autoencoder of this study: run ctaug autoencode first", folder);
-done:
-    manifest_free(&store);
-    return st;
-}
-
-/* The path of the parameters, whose hash is that of the manifest. */
-static status find_parameters(const stage_context *stage, char path[PATH_SIZE]) {
-    status st = ST_OK;
-    manifest m = {0};
-    char folder[PATH_SIZE];
-    int64_t at = 0;
-    TRY(find(stage, folder, &m));
-    TRY(path_join(path, folder, AUTOENCODER_PARAMETERS));
-    while (at < m.count && strcmp(m.files[at].name, AUTOENCODER_PARAMETERS) != 0) at++;
-    if (at == m.count) TRY(status_fail(ST_INTEGRITY, "%s: its manifest does not list it", path));
-    TRY(manifest_check_file(&m, folder, at));
-done:
-    manifest_free(&m);
-    return st;
-}
-
-status codec_seal(const stage_context *stage, char seal[SHA256_HEX]) {
-    manifest m = {0};
-    char folder[PATH_SIZE];
-    status st = find(stage, folder, &m);
-    if (st == ST_OK) memcpy(seal, m.seal, sizeof m.seal);
-    manifest_free(&m);
-    return st;
-}
-
-#define MARK "autoencoder.part"
-
-status codec_mark(const stage_context *stage, const char *directory) {
-    status st = ST_OK;
-    char path[PATH_SIZE], seal[SHA256_HEX];
-    TRY(codec_seal(stage, seal));
-    TRY(path_join(path, directory, MARK));
-    TRY(part_write(path, seal, seal, sizeof seal));
-done:
-    return st;
-}
-
-status codec_check(const stage_context *stage, const char *directory) {
-    status st = ST_OK;
-    char path[PATH_SIZE], seal[SHA256_HEX], found[SHA256_HEX];
-    TRY(codec_seal(stage, seal));
-    TRY(path_join(path, directory, MARK));
-    if (part_read(path, seal, found, sizeof found) != ST_OK)
-        st = status_fail(ST_INPUT,
-                         "the checkpoints in %s are not of latents of the present autoencoder: "
-                         "remove them and run ctaug train again",
-                         directory);
-done:
+    const status st = published_parameters(path, h->params);
+    if (st == ST_OK) plan_params_changed(h->plan);
     return st;
 }
 
@@ -167,7 +95,7 @@ status codec_open(const stage_context *stage, codec **out) {
     codec *c = NULL;
     char path[PATH_SIZE];
     *out = NULL;
-    TRY(find_parameters(stage, path));
+    TRY(published_file(stage, &codec_published, PUBLISHED_PARAMETERS, path));
     TRY(codec_create(stage, &c));
     TRY(read_half(path, &c->encoder));
     TRY(read_half(path, &c->decoder));

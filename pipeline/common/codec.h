@@ -5,15 +5,14 @@
 #define CTAUG_PIPELINE_COMMON_CODEC_H
 
 #include "model/net/autoencoder.h"
-#include "pipeline/stage.h"
+#include "pipeline/common/published.h"
 
 /* The network of the study for images of this size. */
 autoencoder_config codec_config(const study *s, int64_t size);
 
-/* Kind and file of the published autoencoder, <out>/autoencoder (pipeline/autoencode/autoencode.c).
- */
+/* The published autoencoder, <out>/autoencoder (pipeline/autoencode/autoencode.c). */
 #define AUTOENCODER_KIND "autoencoder"
-#define AUTOENCODER_PARAMETERS "parameters.h5"
+extern const published_network codec_published;
 
 typedef struct codec codec;
 
@@ -31,15 +30,6 @@ void codec_set(codec *c, const float *values);
 
 /* side * side * z. */
 int64_t codec_values(const codec *c);
-
-/* The seal of the published one (io/manifest.h); ST_INPUT as codec_open(). */
-status codec_seal(const stage_context *stage, char seal[SHA256_HEX]);
-
-/* Notes in a directory of checkpoints that they are of latents of the published autoencoder; and
- * ST_INPUT unless that is noted there. An autoencoder that was deleted and trained again can have
- * other bits under the same fingerprint. */
-status codec_mark(const stage_context *stage, const char *directory);
-status codec_check(const stage_context *stage, const char *directory);
 
 status codec_encode(codec *c, const float *image, float *latent);
 status codec_decode(codec *c, const float *latent, float *image);

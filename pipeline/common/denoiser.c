@@ -7,7 +7,9 @@
 #include "model/hu_map.h"
 #include "model/warp.h"
 #include "pipeline/common/codec.h"
+#include "pipeline/common/denoiser_text.h"
 #include "pipeline/common/grey_histogram.h"
+#include "pipeline/common/text_model.h"
 #include "pipeline/data/tissue.h"
 #include "pipeline/trainer/trainer.h"
 #include "model/rng.h"
@@ -37,6 +39,10 @@ status denoiser_config(const study *s, const label_set *labels, unet_config *out
     out->dropout = s->model.dropout;
     out->spread = s->diffusion.variance == VARIANCE_LEARNED;
     out->step_size = s->diffusion.shortcut == SWITCH_ON;
+    if (s->model.text == SWITCH_ON) {
+        const text_encoder_config text = text_encoder_default(0, 0);
+        out->text = (unet_text){.tokens = text.tokens, .width = text.width};
+    }
     return ST_OK;
 }
 
@@ -54,6 +60,8 @@ status denoiser_inputs_of(const study *s, plan *pl, const unet_config *c, denois
     TRY(plan_input(pl, "class", &out->class));
     if (c->step_size) TRY(plan_input(pl, "d", &out->d));
     if (c->codes.bits > 0) TRY(plan_input(pl, "codes", &out->codes));
+    if (c->text.tokens > 0) TRY(plan_input(pl, "text", &out->text));
+    if (c->text.tokens > 0) TRY(plan_input(pl, "text_mask", &out->text_mask));
     out->labels = c->labels - out->tissues;
 done:
     return st;
@@ -114,6 +122,14 @@ void denoiser_fill(const denoiser_inputs *in, int64_t b, const float *x_t, const
     class[conditional ? condition->contrast : classes - 1] = 1;
 }
 
+void denoiser_fill_text(const denoiser_inputs *in, int64_t b, const float *states,
+                        const float *mask) {
+    if (!in->text.at) return;
+    const int64_t values = tensor_sample(&in->text), tokens = tensor_sample(&in->text_mask);
+    memcpy((float *)in->text.at + b * values, states, (size_t)values * sizeof *states);
+    memcpy((float *)in->text_mask.at + b * tokens, mask, (size_t)tokens * sizeof *mask);
+}
+
 status denoiser_process(const study *s, double sigma_data, process *out) {
     const process_settings set = {.kind = s->diffusion.process,
                                   .schedule = s->diffusion.schedule,
@@ -133,7 +149,10 @@ struct denoiser {
     unet_config config;
     int64_t values; /* of a slice as the network has it */
     codec *codec;   /* of latents; NULL until it is needed */
-    float *image;   /* [data.size^2]: scratch for it */
+    const label_set *labels;
+    denoiser_text *text; /* NULL until it is needed, or without text */
+    float *without;      /* [batch][values]: predictions without the caption */
+    float *image;        /* [data.size^2]: scratch for it */
     graph *graph;
     params *params;
     plan *plan;
@@ -149,6 +168,7 @@ struct denoiser {
     int64_t count;
     int64_t steps;     /* see denoiser_choose() */
     double guidance;   /* the same */
+    double words;      /* see denoiser_words() */
     const float *grey; /* see denoiser_steer() */
     double strength;
     const float *keep;          /* see denoiser_keep() */
@@ -165,6 +185,7 @@ status denoiser_open(const stage_context *stage, const label_set *labels, int64_
     d->stage = stage;
     d->study = s;
     d->batch = batch;
+    d->labels = labels;
     TRY(denoiser_config(s, labels, &d->config));
     d->values = denoiser_values(&d->config);
     TRY(graph_create(&d->graph));
@@ -197,6 +218,8 @@ void denoiser_close(denoiser *d) {
     graph_destroy(d->graph);
     process_free(&d->process);
     codec_close(d->codec);
+    denoiser_text_close(d->text);
+    free(d->without);
     free(d->image);
     free(d->x);
     free(d->index);
@@ -212,7 +235,9 @@ void denoiser_params_changed(denoiser *d) { plan_params_changed(d->plan); }
 status denoiser_load(denoiser *d, const char *directory, int64_t step) {
     status st = ST_OK;
     double sigma_data = 0;
-    if (d->study->model.space == SPACE_LATENT) TRY(codec_check(d->stage, directory));
+    const study *s = d->study;
+    if (s->model.space == SPACE_LATENT) TRY(published_check(d->stage, &codec_published, directory));
+    if (s->model.text == SWITCH_ON) TRY(published_check(d->stage, &text_published, directory));
     TRY(trainer_load_ema(directory, step, d->params));
     plan_params_changed(d->plan);
     if (d->process.set.kind != PROCESS_EDM) goto done;
@@ -249,14 +274,67 @@ static status run_network(denoiser *d, int64_t count, float *predicted, float *o
     return ST_OK;
 }
 
-/* Callback of the sampler: one forward pass. Slots beyond count repeat the last condition. */
+/* Opens the text encoder of a network with text. */
+static status need_text(denoiser *d) {
+    status st = ST_OK;
+    if (d->text || d->study->model.text == SWITCH_OFF) goto done;
+    TRY(array_alloc(&d->without, d->batch * d->values, sizeof(float), "a batch of predictions"));
+    TRY(denoiser_text_open(d->stage, d->labels, d->batch, &d->text));
+done:
+    return st;
+}
+
+/* Fills slot b for slice k of the present ones; a network with text is given this one. */
+static void fill(denoiser *d, int64_t b, const float *x_t, const noise_level *at,
+                 const slice_sample *condition, bool conditional, int64_t k, text_choice text) {
+    denoiser_fill(&d->in, b, x_t, at, condition, conditional);
+    if (d->text) denoiser_text_fill(d->text, &d->in, b, k, text);
+}
+
+/* The guidance of denoiser_words(), of denoiser_choose(), of the study, or 1. */
+static double guidance_of(const denoiser *d) {
+    const double of_study = d->study->generate.guidance;
+    if (d->words > 0) return d->words;
+    return d->guidance > 0 ? d->guidance : of_study > 0 ? of_study : 1;
+}
+
+/* The guidance of the text by that of the labels. */
+static double text_share(const denoiser *d) {
+    const double of_text = d->study->generate.text_guidance;
+    return of_text > 0 && !(d->words > 0) ? of_text / guidance_of(d) : 1;
+}
+
+/* Whether captions have a guidance of their own at this level. */
+static bool separates_text(const denoiser *d, const noise_level *at) {
+    const double share = at->sigma / (at->alpha + at->sigma), *in = d->study->generate.interval;
+    return d->text && text_share(d) != 1 && share >= in[0] && share <= in[1];
+}
+
+/* One forward pass for the present conditions. Slots beyond count repeat the last one. */
+static status pass(denoiser *d, const float *x_t, const noise_level *at, bool conditional,
+                   text_choice text, float *predicted, float *output) {
+    for (int64_t b = 0; b < d->batch; b++) {
+        const int64_t k = b < d->count ? b : d->count - 1;
+        fill(d, b, x_t + b * d->values, at, &d->conditions[k], conditional, k, text);
+    }
+    return run_network(d, d->batch, predicted, output);
+}
+
+/* Callback of the sampler. What it calls the conditional prediction c is p(l, n) + b / a (p(l, t) -
+ * p(l, n)), so that its p(0, n) + a (c - p(0, n)) is that of denoiser_sample(). */
 static status predict(void *context, const float *x_t, const noise_level *at, int conditional,
                       float *predicted) {
+    status st = ST_OK;
     denoiser *d = context;
-    for (int64_t b = 0; b < d->batch; b++)
-        denoiser_fill(&d->in, b, x_t + b * d->values, at,
-                      &d->conditions[b < d->count ? b : d->count - 1], conditional != 0);
-    return run_network(d, d->batch, predicted, conditional ? d->output : NULL);
+    if (!conditional) return pass(d, x_t, at, false, TEXT_NEGATIVE, predicted, NULL);
+    TRY(pass(d, x_t, at, !(d->words > 0), TEXT_OWN, predicted, d->output));
+    if (!separates_text(d, at)) goto done;
+    TRY(pass(d, x_t, at, true, TEXT_NEGATIVE, d->without, NULL));
+    const float share = (float)text_share(d);
+    for (int64_t i = 0; i < d->batch * d->values; i++)
+        predicted[i] = d->without[i] + share * (predicted[i] - d->without[i]);
+done:
+    return st;
 }
 
 void denoiser_steer(denoiser *d, const float *grey, double strength) {
@@ -294,15 +372,11 @@ static void correct(void *context, int64_t b, float *x0) {
     if (d->keep) replace(d, b < d->count ? b : d->count - 1, x0);
 }
 
+void denoiser_words(denoiser *d, double guidance) { d->words = guidance; }
+
 void denoiser_choose(denoiser *d, int64_t steps, double guidance) {
     d->steps = steps;
     d->guidance = guidance;
-}
-
-/* The guidance of denoiser_choose(), of the study, or 1. */
-static double guidance_of(const denoiser *d) {
-    const double of_study = d->study->generate.guidance;
-    return d->guidance > 0 ? d->guidance : of_study > 0 ? of_study : 1;
 }
 
 static sampling sampling_of(const denoiser *d) {
@@ -323,8 +397,16 @@ static sampling sampling_of(const denoiser *d) {
 }
 
 status denoiser_evaluations(const denoiser *d, int64_t *evaluations) {
-    const sampling how = sampling_of(d);
-    return sampler_evaluations(&how, evaluations);
+    status st = ST_OK;
+    int64_t with_caption = 0;
+    sampling how = sampling_of(d);
+    TRY(sampler_evaluations(&how, evaluations));
+    if (d->study->model.text == SWITCH_OFF || text_share(d) == 1) goto done;
+    how.guidance = 1;
+    TRY(sampler_evaluations(&how, &with_caption));
+    *evaluations += with_caption;
+done:
+    return st;
 }
 
 /* Opens the autoencoder of a network of latents. */
@@ -370,16 +452,19 @@ done:
 
 status denoiser_sample(denoiser *d, const slice_sample *conditions, const uint64_t *index,
                        int64_t count, float *out) {
+    status st = ST_OK;
     const sampling how = sampling_of(d);
     d->conditions = conditions;
     d->count = count;
+    TRY(need_text(d));
+    if (d->text) TRY(denoiser_text_set(d->text, conditions, index, count));
     for (int64_t b = 0; b < d->batch; b++) d->index[b] = index[b < count ? b : count - 1];
-    status st = sampler_run(&how, predict, d, d->index, d->batch, d->values, d->x);
-    if (st != ST_OK) return st;
+    TRY(sampler_run(&how, predict, d, d->index, d->batch, d->values, d->x));
     if (d->study->model.space == SPACE_LATENT) return decode(d, d->x, count, out);
     for (int64_t b = 0; d->keep && b < count; b++) replace(d, b, d->x + b * d->values);
     memcpy(out, d->x, (size_t)(count * d->values) * sizeof(float));
-    return ST_OK;
+done:
+    return st;
 }
 
 double denoiser_time(const denoiser *d, double share) {
@@ -388,11 +473,15 @@ double denoiser_time(const denoiser *d, double share) {
 
 status denoiser_predict(denoiser *d, const denoiser_query *queries, int64_t count, float *predicted,
                         float *output) {
+    status st = ST_OK;
+    TRY(need_text(d));
     for (int64_t b = 0; b < d->batch; b++) {
         const denoiser_query *q = &queries[b < count ? b : count - 1];
-        denoiser_fill(&d->in, b, q->x_t, q->at, q->condition, q->conditional);
+        fill(d, b, q->x_t, q->at, q->condition, q->conditional, 0, TEXT_NONE);
     }
-    return run_network(d, count, predicted, output);
+    TRY(run_network(d, count, predicted, output));
+done:
+    return st;
 }
 
 /* What follow() needs. */
@@ -409,8 +498,8 @@ static status follow(void *context, const float *x_t, const noise_level *at, int
     denoiser *d = f->denoiser;
     for (int64_t b = 0; b < d->batch; b++) {
         const int64_t k = b < f->count ? b : f->count - 1;
-        denoiser_fill(&d->in, b, x_t + k * d->values, at, f->samples[k].condition,
-                      conditional != 0 && f->samples[k].conditional);
+        fill(d, b, x_t + k * d->values, at, f->samples[k].condition,
+             conditional != 0 && f->samples[k].conditional, 0, TEXT_NONE);
     }
     return run_network(d, f->count, predicted, NULL);
 }
@@ -418,6 +507,8 @@ static status follow(void *context, const float *x_t, const noise_level *at, int
 status denoiser_follow(denoiser *d, const flow_sample *samples, int64_t count, int64_t steps,
                        float *z, double *straightness) {
     followed f = {d, samples, count};
+    const status st = need_text(d);
+    if (st != ST_OK) return st;
     return straightness_measure(&d->process, follow, &f, steps, count, d->values, z, straightness);
 }
 
@@ -428,6 +519,7 @@ status denoiser_loss(denoiser *d, const slice_sample *samples, double t, uint64_
     const noise_level at = process_level(&d->process, t);
     const float *data = NULL;
     float *epsilon = NULL, *target = NULL, *predicted = NULL;
+    TRY(need_text(d));
     TRY(array_alloc(&epsilon, n, sizeof *epsilon, "noise"));
     TRY(array_alloc(&target, d->batch * n, sizeof *target, "targets"));
     TRY(array_alloc(&predicted, d->batch * n, sizeof *predicted, "predictions"));
@@ -438,7 +530,7 @@ status denoiser_loss(denoiser *d, const slice_sample *samples, double t, uint64_
         TRY(encoded(d, s, &data));
         process_target(&d->process, &at, data, epsilon, target + b * n, n);
         process_diffuse(&at, data, epsilon, d->x, n);
-        denoiser_fill(&d->in, b, d->x, &at, s, true);
+        fill(d, b, d->x, &at, s, true, 0, TEXT_NONE);
     }
     TRY(run_network(d, count, predicted, NULL));
     for (int64_t b = 0; b < count; b++) {

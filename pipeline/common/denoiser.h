@@ -14,7 +14,8 @@
  * conditioned on the label map, with model.tissue on the tissue outside of the structures, the
  * slice position and the contrast class. With model.space latent it is one of latents
  * (pipeline/common/codec.h); its maps are shares of the area of a latent's pixels, and it also sees
- * the map of each pixel, as bits of its code. ST_USAGE if the size cannot be halved as often as the
+ * the map of each pixel, as bits of its code. With model.text it attends to a caption
+ * (pipeline/common/text_model.h). ST_USAGE if the size cannot be halved as often as the
  * network does. Local. */
 status denoiser_config(const study *s, const label_set *labels, unet_config *out);
 
@@ -24,12 +25,12 @@ int64_t denoiser_values(const unet_config *c);
 /* The input tensors of a plan of this network. The plan owns their memory. */
 typedef struct denoiser_inputs {
     tensor x, t, position, class;
-    tensor d, codes;  /* `at` is NULL unless the network has this input */
-    int64_t channels; /* of the slice in x */
-    int64_t factor;   /* pixels of a label map for a pixel of x, along each axis */
-    int64_t labels;   /* label channels of x, after the slice */
-    int64_t tissues;  /* tissue channels of x, after the labels */
-    double window[2]; /* HU low, high */
+    tensor d, codes, text, text_mask; /* `at` is NULL unless the network has this input */
+    int64_t channels;                 /* of the slice in x */
+    int64_t factor;                   /* pixels of a label map for a pixel of x, along each axis */
+    int64_t labels;                   /* label channels of x, after the slice */
+    int64_t tissues;                  /* tissue channels of x, after the labels */
+    double window[2];                 /* HU low, high */
 } denoiser_inputs;
 
 /* Finds the inputs in a plan. Local. */
@@ -49,9 +50,14 @@ void denoiser_fill_map(const denoiser_inputs *in, const slice_sample *condition,
 
 /* Writes sample b of the batch to the inputs: x_t [denoiser_values()] at its noise level and
  * denoiser_fill_map() as channels of x, the codes, the time, the size of the step, position and
- * class. Without `conditional` all conditions are dropped (classifier-free guidance). Local. */
+ * class. Without `conditional` all of these are dropped (classifier-free guidance). Local. */
 void denoiser_fill(const denoiser_inputs *in, int64_t b, const float *x_t, const noise_level *at,
                    const slice_sample *condition, bool conditional);
+
+/* Writes the text of sample b: states [tokens * width] and mask [tokens] of its sentence. Nothing
+ * without model.text. Local. */
+void denoiser_fill_text(const denoiser_inputs *in, int64_t b, const float *states,
+                        const float *mask);
 
 /* The diffusion process of a study. sigma_data: standard deviation of its data, for process edm.
  * The caller frees it with process_free(). Local. */
@@ -62,7 +68,8 @@ typedef struct denoiser denoiser;
 
 /* The parameters start at zero and sigma_data at 1: before sampling the caller loads a checkpoint
  * or fills denoiser_params() and calls denoiser_params_changed(). stage must outlive *out: a
- * network of latents opens its autoencoder when it first needs it. Local. */
+ * network of latents opens its autoencoder, and one with text its encoder, when it first needs
+ * them. Local. */
 status denoiser_open(const stage_context *stage, const label_set *labels, int64_t batch,
                      denoiser **out);
 void denoiser_close(denoiser *d);
@@ -71,8 +78,8 @@ params *denoiser_params(denoiser *d);
 /* Must be called after every change of the parameters. Local. */
 void denoiser_params_changed(denoiser *d);
 
-/* Loads the EMA of the parameters and sigma_data from the checkpoint at `step`. ST_INPUT if it is
- * of latents of another autoencoder. Local. */
+/* Loads the EMA of the parameters and sigma_data from the checkpoint at `step`. ST_INPUT if it was
+ * trained with another autoencoder or text encoder than the present one. Local. */
 status denoiser_load(denoiser *d, const char *directory, int64_t step);
 
 /* The standard deviation of the data from now on, for process edm. ST_USAGE unless positive. Local.
@@ -96,8 +103,15 @@ void denoiser_keep(denoiser *d, const float *keep);
  * 0: those of the study, where guidance `auto` is 1. Local. */
 void denoiser_choose(denoiser *d, int64_t steps, double guidance);
 
+/* From now on, samples are drawn on their captions alone, with this guidance: all other conditions
+ * are dropped. 0: on all, as the study says. For a network with text. Local. */
+void denoiser_words(denoiser *d, double guidance);
+
 /* Samples `count` <= batch slices for their conditions with the settings of study.generate into
- * out[count*size*size], values in [-1, 1]; latents are decoded. index[count]: global sample
+ * out[count*size*size], values in [-1, 1]; latents are decoded. With text, p(l, t) the prediction
+ * for labels l and text t, and n the text generate.negative, guidance is p(0, n) + a (p(l, n) -
+ * p(0, n)) + b (p(l, t) - p(l, n)) with a generate.guidance and b generate.text_guidance (Brooks et
+ * al. 2023, eq. 3). index[count]: global sample
  * indices; they and the study's seed determine the noise. The whole batch is always computed and
  * the rest discarded, so that the bytes of a slice do not depend on `count`. Local. */
 status denoiser_sample(denoiser *d, const slice_sample *conditions, const uint64_t *index,
@@ -108,6 +122,8 @@ status denoiser_evaluations(const denoiser *d, int64_t *evaluations);
 
 /* The time of the process below which is this share (0..1) of its training times. Local. */
 double denoiser_time(const denoiser *d, double share);
+
+/* In what follows there is no text but "". */
 
 /* A noised slice that the network sees. */
 typedef struct denoiser_query {

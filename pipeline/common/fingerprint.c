@@ -34,16 +34,17 @@ status fingerprint_of_pseudo(const study *s, const char *store, char hex[SHA256_
 status fingerprint_of_training(const study *s, const char *store, char hex[SHA256_HEX]) {
     static const char *const sections[] = {"seed", "engine", "data", "model", "diffusion", "train"};
     char pseudo[SHA256_HEX] = "", start[SHA256_HEX] = "", micro_batch[64] = "";
-    char autoencoder[SHA256_HEX] = "", upstream[4 * SHA256_HEX + 144];
+    char autoencoder[SHA256_HEX] = "", text[SHA256_HEX] = "", upstream[5 * SHA256_HEX + 152];
     status st = ST_OK;
     if (s->train.reproducible == SWITCH_ON)
         snprintf(micro_batch, sizeof micro_batch, " micro_batch %" PRId64, s->train.micro_batch);
     if (s->train.pseudo_labels == SWITCH_ON) TRY(fingerprint_of_pseudo(s, store, pseudo));
     if (*s->train.start) TRY(file_sha256(s->train.start, start));
     if (s->model.space == SPACE_LATENT) TRY(fingerprint_of_autoencoder(s, store, autoencoder));
-    snprintf(upstream, sizeof upstream, "%s%s%s%s%s%s%s%s", store, micro_batch,
+    if (s->model.text == SWITCH_ON) TRY(fingerprint_of_text(s, store, text));
+    snprintf(upstream, sizeof upstream, "%s%s%s%s%s%s%s%s%s%s", store, micro_batch,
              *pseudo ? " pseudo " : "", pseudo, *start ? " start " : "", start,
-             *autoencoder ? " autoencoder " : "", autoencoder);
+             *autoencoder ? " autoencoder " : "", autoencoder, *text ? " text " : "", text);
     TRY(study_fingerprint(s, sections, sizeof sections / sizeof *sections, upstream, hex));
 done:
     return st;
@@ -62,6 +63,31 @@ status fingerprint_of_autoencoder(const study *s, const char *store, char hex[SH
     snprintf(upstream, sizeof upstream, "autoencoder %s form %s%s", store, AUTOENCODER_FORM,
              micro_batch);
     return study_fingerprint(s, keys, sizeof keys / sizeof *keys, upstream, hex);
+}
+
+status fingerprint_of_text(const study *s, const char *store, char hex[SHA256_HEX]) {
+    static const char *const keys[] = {"seed",
+                                       "engine",
+                                       "data",
+                                       "text",
+                                       "train.clip",
+                                       "train.ema",
+                                       "train.weight_decay",
+                                       "train.unlabelled",
+                                       "train.reproducible",
+                                       "train.gradient_wire"};
+    char pseudo[SHA256_HEX] = "", captions[SHA256_HEX] = "", upstream[3 * SHA256_HEX + 160];
+    char micro_batch[64] = "";
+    status st = ST_OK;
+    if (s->train.reproducible == SWITCH_ON)
+        snprintf(micro_batch, sizeof micro_batch, " micro_batch %" PRId64, s->train.micro_batch);
+    if (s->train.pseudo_labels == SWITCH_ON) TRY(fingerprint_of_pseudo(s, store, pseudo));
+    if (*s->text.captions) TRY(file_sha256(s->text.captions, captions));
+    snprintf(upstream, sizeof upstream, "text %s%s%s%s%s%s", store, micro_batch,
+             *pseudo ? " pseudo " : "", pseudo, *captions ? " captions " : "", captions);
+    TRY(study_fingerprint(s, keys, sizeof keys / sizeof *keys, upstream, hex));
+done:
+    return st;
 }
 
 status fingerprint_of_latents(const study *s, const char *store, const char *autoencoder,
@@ -117,10 +143,14 @@ status fingerprint_of_guidance(const study *s, const char *upstream, char hex[SH
 status fingerprint_of_synthetic(const study *s, const char *training, const char *checkpoint,
                                 const char *guidance, char hex[SHA256_HEX]) {
     static const char *const sections[] = {"seed", "generate"};
-    char upstream[3 * SHA256_HEX + 16];
-    snprintf(upstream, sizeof upstream, "%s %s%s%s", training, checkpoint,
-             *guidance ? " guidance " : "", guidance);
-    return study_fingerprint(s, sections, 2, upstream, hex);
+    char prompts[SHA256_HEX] = "", upstream[4 * SHA256_HEX + 32];
+    status st = ST_OK;
+    if (*s->generate.prompts) TRY(file_sha256(s->generate.prompts, prompts));
+    snprintf(upstream, sizeof upstream, "%s %s%s%s%s%s", training, checkpoint,
+             *guidance ? " guidance " : "", guidance, *prompts ? " prompts " : "", prompts);
+    TRY(study_fingerprint(s, sections, 2, upstream, hex));
+done:
+    return st;
 }
 
 /* Of what follows from the training volumes and their pseudo-labels alone; what: its name. */

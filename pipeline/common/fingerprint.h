@@ -24,6 +24,10 @@ status fingerprint_of_training(const study *s, const char *store, char hex[SHA25
  * which labels are used (data.labelled): they do not count. Local. */
 status fingerprint_of_autoencoder(const study *s, const char *store, char hex[SHA256_HEX]);
 
+/* Fingerprint of the text encoder trained on the store with the seal `store`, and on the user's
+ * captions, if there are any. Local. */
+status fingerprint_of_text(const study *s, const char *store, char hex[SHA256_HEX]);
+
 /* Fingerprint of the latents of the slices in the store with the seal `store` that the autoencoder
  * with the seal `autoencoder` makes. Local. */
 status fingerprint_of_latents(const study *s, const char *store, const char *autoencoder,

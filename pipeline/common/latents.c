@@ -50,7 +50,7 @@ static void add_set(latents *l, slices *of, int64_t each) {
 static status name_store(latents *l, const char *store) {
     status st = ST_OK;
     char autoencoder[SHA256_HEX], name[64];
-    TRY(codec_seal(l->stage, autoencoder));
+    TRY(published_seal(l->stage, &codec_published, autoencoder));
     TRY(fingerprint_of_latents(l->stage->study, store, autoencoder, l->files.fingerprint));
     snprintf(name, sizeof name, "latents/%.16s", l->files.fingerprint);
     TRY(stage_path(l->stage, name, l->files.folder));

@@ -189,7 +189,7 @@ static status make_steps(training_run *r, const trainer_feed *feed) {
         if (step % CHECK_EVERY == 0) TRY(trainer_check_equal(r->trainer));
         if (due(r, s->train.validate_every)) TRY(validate(r));
         if (due(r, s->train.checkpoint_every) || report.stop) TRY(save(r));
-        if (due(r, s->train.preview_every))
+        if (r->preview && due(r, s->train.preview_every))
             TRY(r->preview(r->context, trainer_ema(r->trainer), &r->history));
         if (report.stop && step < r->steps)
             TRY(status_fail(ST_STOPPED,

@@ -1,6 +1,6 @@
 /* The steps of a training, with checkpoints and resumption, loss curve, events, progress,
- * validation loss, previews and stop requests. The stages `train`, `distil` and `autoencode` share
- * it. */
+ * validation loss, previews and stop requests. The stages `train`, `distil`, `autoencode` and
+ * `text` share it. */
 #ifndef CTAUG_PIPELINE_COMMON_TRAINING_RUN_H
 #define CTAUG_PIPELINE_COMMON_TRAINING_RUN_H
 
@@ -30,7 +30,7 @@ typedef struct training_run {
     status (*save)(void *context);
     /* The validation loss of the EMA. Collective. */
     status (*validate)(void *context, const float *ema, double *loss);
-    /* Writes previews of the EMA. Collective. */
+    /* Writes previews of the EMA; may be NULL. Collective. */
     status (*preview)(void *context, const float *ema, const history *h);
     /* Sums over the steps since the last event of losses, and where this process began. */
     history history;

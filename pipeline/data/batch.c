@@ -251,8 +251,13 @@ done:
     return st;
 }
 
-/* Sets the members of *sample other than the buffers. */
-static void describe(const source_run *at, int64_t k, slice_sample *sample) {
+float slice_spacing(const geometry *g, int64_t size) {
+    const double side = (double)(g->shape[1] > g->shape[2] ? g->shape[1] : g->shape[2]);
+    return (float)(sqrt(g->spacing[1] * g->spacing[2]) * side / (double)size);
+}
+
+/* Sets the members of *sample other than the buffers and the caption. */
+static void describe(const slices *s, const source_run *at, int64_t k, slice_sample *sample) {
     const store_entry *entry = store_at(at->from, at->run.volume);
     const int64_t z = at->run.first + (k - at->start), depth = entry->space.shape[0];
     sample->latent = false;
@@ -260,11 +265,12 @@ static void describe(const source_run *at, int64_t k, slice_sample *sample) {
     sample->slice = z;
     sample->contrast = entry->contrast;
     sample->position = depth > 1 ? (float)((double)z / (double)(depth - 1)) : 0;
+    sample->spacing = slice_spacing(&entry->space, s->size);
 }
 
 /* Slice k from slices_replace(). */
 static status replaced(slices *s, int64_t k, int64_t copy, slice_sample *sample) {
-    describe(find_run(s, k), k, sample);
+    describe(s, find_run(s, k), k, sample);
     sample->latent = s->replacement.latent;
     activity_progress();
     return s->replacement.read(s->replacement.context, k, copy, sample);
@@ -279,7 +285,7 @@ static status fetch(slices *s, int64_t k, frame *out, slice_sample *sample) {
     const source_run *at = find_run(s, k);
     const int64_t *shape = store_at(at->from, at->run.volume)->space.shape;
     int64_t slot = s->slot[k];
-    describe(at, k, sample);
+    describe(s, at, k, sample);
     bool keep = slot < 0 && s->used < s->slots;
     if (keep) slot = s->used;
     *out = s->spare;

@@ -20,6 +20,9 @@ typedef struct slice_sample {
     bool latent;           /* see slices_replace(); false without it */
     float position;        /* in its volume: 0 the first slice, 1 the last */
     int contrast;          /* class: 0 native, 1 contrast */
+    float spacing;         /* of the working pixels, mm: geometric mean of both axes */
+    const char *caption;   /* what a network with text is given; NULL: what the slice shows
+                              (pipeline/data/slice_caption.h). Never set by functions of this file */
     int64_t volume, slice; /* in its store */
 } slice_sample;
 
@@ -70,6 +73,9 @@ status slices_draw(slices *s, uint64_t seed, int64_t index, slice_sample *sample
 
 /* Slice k augmented as the training sample with this index. Local. */
 status slices_augment(slices *s, uint64_t seed, int64_t index, int64_t k, slice_sample *sample);
+
+/* slice_sample.spacing of a volume's slices resampled to size x size. Local. */
+float slice_spacing(const geometry *g, int64_t size);
 
 /* All slices of a store as runs: one for each volume. The caller frees *runs with free(). Local. */
 status slices_all_runs(const store *s, split_run **runs, int64_t *count);

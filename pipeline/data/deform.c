@@ -157,6 +157,7 @@ status deformed_condition(const study *s, const map_stores *from, const deformed
     if (out->image) TRY(deformed_image(s, from->real, d, z, out->image));
     out->position = depth > 1 ? (float)z / (float)(depth - 1) : 0;
     out->contrast = d->entry.contrast;
+    out->spacing = slice_spacing(&d->entry.space, s->data.size);
     out->volume = d->source;
     out->slice = z;
 done:

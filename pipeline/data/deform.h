@@ -55,7 +55,7 @@ void deformed_draw(const study *s, int64_t v, int draw, deformed *d);
 
 void deformed_free(deformed *d);
 
-/* Condition k (0..entry.space.shape[0]-1) of the volume: position, class, and into the
+/* Condition k (0..entry.space.shape[0]-1) of the volume: position, class, spacing, and into the
  * caller's buffers [size*size], unless they are NULL: out->labels, and out->image, the source slice
  * with the same deformation. Local. */
 status deformed_condition(const study *s, const map_stores *from, const deformed *d, int64_t k,

@@ -12,7 +12,7 @@
 
 typedef struct own_captions {
     csv_table table;
-    char ***sorted; /* [count]: the records by pseudonym: pointers to their two cells; owned */
+    char ***sorted; /* [count]: the records by pseudonym, each its cells {pseudonym, text}; owned */
     int64_t count;
 } own_captions;
 

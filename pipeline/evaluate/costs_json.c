@@ -33,10 +33,11 @@ done:
 }
 
 status costs_json(const stage_context *stage, const all_results *all, const distances *results,
-                  const likelihood *likelihoods, json_t *metrics) {
+                  const likelihood *likelihoods, const obedience *obediences, json_t *metrics) {
     static const struct {
         const char *entry, *what;
     } parts[] = {{"referee", "referee"},
+                 {"text", "training of the text encoder"},
                  {"train", "training of the diffusion model"},
                  {"distil", "distillation"},
                  {"gan", "training of the GAN"},
@@ -58,6 +59,9 @@ status costs_json(const stage_context *stage, const all_results *all, const dist
     seconds = 0;
     for (int64_t i = 0; i < likelihood_count(all->study); i++) seconds += likelihoods[i].seconds;
     TRY(append(list, "bits per pixel", seconds));
+    seconds = 0;
+    for (int64_t i = 0; i < obedience_count(all->study); i++) seconds += obediences[i].seconds;
+    TRY(append(list, "obedience to captions", seconds));
     if (json_object_set(metrics, "costs", list) != 0) st = status_memory("metrics.json", 0);
 done:
     json_decref(list);

@@ -2,8 +2,9 @@
  * metrics.csv.
  *
  * Segmenters are trained for every labelled set, arm and seed (pipeline/evaluate/comparison.h), and
- * the generators' slices compared with real ones (pipeline/evaluate/distances.h), and bits per
- * pixel of real slices measured (pipeline/evaluate/likelihood.h). These pieces of work are
+ * the generators' slices compared with real ones (pipeline/evaluate/distances.h), bits per pixel of
+ * real slices measured (pipeline/evaluate/likelihood.h), and whether slices show what captions ask
+ * for (pipeline/evaluate/obedience.h). These pieces of work are
  * independent, except that the domain network may be one of the segmenters: groups of ranks take
  * them from two queues, the second of which holds the comparisons in that network, and each piece
  * leaves a result. When all are there, their statistics are published.
@@ -12,6 +13,7 @@
 #include "pipeline/evaluate/comparison.h"
 #include "pipeline/evaluate/likelihood.h"
 #include "pipeline/evaluate/metrics_json.h"
+#include "pipeline/evaluate/obedience.h"
 #include "pipeline/evaluate/protocol_json.h"
 
 #include "io/alloc.h"
@@ -23,14 +25,15 @@
 #include <string.h>
 
 /* Pieces of work are numbered: comparisons of distributions that need no training, then trainings,
- * then the other comparisons, then likelihoods, one a cell. */
+ * then the other comparisons, then likelihoods and obediences, one a cell each. */
 typedef struct evaluation {
     const stage_context *stage;
     comparison first; /* the cell whose data, split and FID metrics.json describes */
     all_results all;
     distances *distances;       /* [comparisons] */
     likelihood *likelihoods;    /* [bounds] */
-    int64_t bounds;             /* likelihoods */
+    obedience *obediences;      /* [asked] */
+    int64_t bounds, asked;      /* likelihoods, obediences */
     int64_t comparisons, early; /* of distributions; those that need no training */
     int64_t trainings;          /* of all cells, arms and seeds */
     int64_t pieces;
@@ -56,17 +59,26 @@ static result *result_slot(const evaluation *e, training_id t) {
     return results_of(&e->all, e->all.sizes - 1 - t.cell / sets, t.cell % sets, t.arm, t.seed);
 }
 
-typedef enum piece_kind { PIECE_TRAINING, PIECE_DISTANCES, PIECE_LIKELIHOOD } piece_kind;
+typedef enum piece_kind {
+    PIECE_TRAINING,
+    PIECE_DISTANCES,
+    PIECE_LIKELIHOOD,
+    PIECE_OBEDIENCE
+} piece_kind;
 
 /* What piece i is; *index: its number among those of its kind. */
 static piece_kind kind_of(const evaluation *e, int64_t i, int64_t *index) {
-    const int64_t others = e->trainings + e->comparisons;
-    const bool training = i >= e->early && i < e->early + e->trainings;
-    *index = training       ? i - e->early
-             : i < e->early ? i
-             : i < others   ? i - e->trainings
-                            : i - others;
-    return training ? PIECE_TRAINING : i < others ? PIECE_DISTANCES : PIECE_LIKELIHOOD;
+    const int64_t trained = e->early + e->trainings, compared = e->trainings + e->comparisons;
+    *index = i;
+    if (i < e->early) return PIECE_DISTANCES;
+    *index = i - e->early;
+    if (i < trained) return PIECE_TRAINING;
+    *index = i - e->trainings;
+    if (i < compared) return PIECE_DISTANCES;
+    *index = i - compared;
+    if (i < compared + e->bounds) return PIECE_LIKELIHOOD;
+    *index = i - compared - e->bounds;
+    return PIECE_OBEDIENCE;
 }
 
 static int64_t cell_of(const evaluation *e, int64_t i) {
@@ -77,6 +89,7 @@ static int64_t cell_of(const evaluation *e, int64_t i) {
     case PIECE_DISTANCES:
         return distances_at(e->stage->study, index).cell;
     case PIECE_LIKELIHOOD:
+    case PIECE_OBEDIENCE:
         break;
     }
     return index;
@@ -95,8 +108,10 @@ static status read_piece(evaluation *e, const comparison *c, int64_t i) {
         st = comparison_result_read(c, study_arm(s, t.arm), t.seed, r);
     } else if (kind == PIECE_DISTANCES) {
         st = distances_read(c, distances_at(s, index), &e->distances[index]);
-    } else {
+    } else if (kind == PIECE_LIKELIHOOD) {
         st = likelihood_read(c, &e->likelihoods[index]);
+    } else {
+        st = obedience_read(c, &e->obediences[index]);
     }
     e->missing[i] = st == ST_INPUT || st == ST_INTEGRITY;
     if (e->missing[i]) st = ST_OK;
@@ -160,10 +175,12 @@ static status open_evaluation(evaluation *e) {
     e->comparisons = distances_count(s);
     e->early = distances_early(s);
     e->bounds = likelihood_count(s);
-    e->pieces = e->trainings + e->comparisons + e->bounds;
+    e->asked = obedience_count(s);
+    e->pieces = e->trainings + e->comparisons + e->bounds + e->asked;
     TRY(array_alloc(&e->missing, e->pieces, sizeof *e->missing, "pieces of work"));
     TRY(array_alloc(&e->distances, e->comparisons, sizeof *e->distances, "results"));
     TRY(array_alloc(&e->likelihoods, e->bounds, sizeof *e->likelihoods, "results"));
+    TRY(array_alloc(&e->obediences, e->asked, sizeof *e->obediences, "results"));
     TRY(array_alloc(&all->result, e->trainings, sizeof *all->result, "results"));
     all->study = s;
     all->labels = store_labels(e->first.real);
@@ -194,6 +211,7 @@ static void close_evaluation(evaluation *e) {
     free(e->missing);
     free(e->distances);
     free(e->likelihoods);
+    free(e->obediences);
     comparison_close(&e->first);
     metrics_free(&e->metrics);
 }
@@ -230,7 +248,9 @@ static status run_piece(const evaluation *e, const stage_context *group, int64_t
         TRY(stage_should_stop(group, &stop));
         if (stop) TRY(status_fail(ST_STOPPED, "stopped; run again to resume"));
         TRY(kind == PIECE_LIKELIHOOD ? likelihood_run(&open->of)
-                                     : distances_run(&open->of, distances_at(group->study, index)));
+            : kind == PIECE_OBEDIENCE
+                ? obedience_run(&open->of)
+                : distances_run(&open->of, distances_at(group->study, index)));
     }
 done:
     return st;
@@ -303,6 +323,7 @@ static status publish(evaluation *e) {
                              .all = &e->all,
                              .distances = e->distances,
                              .likelihoods = e->likelihoods,
+                             .obediences = e->obediences,
                              .fidelity = e->first.fidelity};
     snprintf(m.fingerprint, sizeof m.fingerprint, "%s", e->metrics.fingerprint);
     TRY(metrics_json(&e->metrics, &about, &text));
@@ -337,6 +358,23 @@ static void log_likelihood(const evaluation *e, const likelihood *l) {
              bits[LIKELIHOOD_DECODER].value);
 }
 
+/* Local. */
+static void log_obedience(const evaluation *e, const obedience *o) {
+    for (int row = 1; row < OBEY_ROWS; row++) {
+        char text[256] = "";
+        size_t used = 0;
+        for (int a = 0; a < OBEY_ATTRIBUTES && used < sizeof text; a++) {
+            const obedience_value *v = &o->value[row][a];
+            if (isnan(v->accuracy.value)) continue;
+            used += (size_t)snprintf(text + used, sizeof text - used, "%s%s %.2f (chance %.2f)",
+                                     used ? ", " : "", obedience_name((obedience_attribute)a),
+                                     v->accuracy.value, v->chance);
+        }
+        log_info(e->stage->log, "evaluate: slices from captions alone, guidance %g: %s",
+                 obedience_scale(row), text);
+    }
+}
+
 /* Logs FID, bits per pixel, Dice and an event. Local. */
 static void log_summary(const evaluation *e) {
     const metrics *v = &e->metrics;
@@ -347,6 +385,7 @@ static void log_summary(const evaluation *e) {
              " held-out real slices",
              fid->fid, fid->fid_floor, fid->n_synthetic, fid->n_real);
     if (e->bounds > 0) log_likelihood(e, &e->likelihoods[cells_first(e->all.study)]);
+    if (e->asked > 0) log_obedience(e, &e->obediences[cells_first(e->all.study)]);
     for (int64_t size = 0; size < e->all.sizes; size++)
         for (int arm = 0; arm < e->all.arms; arm++) {
             estimate mean;

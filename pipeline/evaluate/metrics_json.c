@@ -295,7 +295,9 @@ status metrics_json(const metrics *e, const metrics_context *about, char **text)
     TRY(protocol_json(about->all, all));
     TRY(distances_json(about->all, about->distances, all));
     TRY(likelihood_json(about->all, about->likelihoods, all));
-    TRY(costs_json(about->stage, about->all, about->distances, about->likelihoods, all));
+    TRY(obedience_json(about->all, about->obediences, all));
+    TRY(costs_json(about->stage, about->all, about->distances, about->likelihoods,
+                   about->obediences, all));
     if (about->fidelity) json_object_set_new(all, "fidelity", fidelity_summary(about->fidelity));
     *text = json_dumps(all, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     if (!*text) st = status_memory("metrics.json", 0);

@@ -6,6 +6,7 @@
 #include "pipeline/data/split.h"
 #include "pipeline/evaluate/distances.h"
 #include "pipeline/evaluate/likelihood.h"
+#include "pipeline/evaluate/obedience.h"
 #include "pipeline/evaluate/statistics.h"
 #include "pipeline/stage.h"
 
@@ -41,6 +42,7 @@ typedef struct metrics_context {
     const all_results *all;
     const distances *distances;    /* of all pieces */
     const likelihood *likelihoods; /* of all cells, if they are measured */
+    const obedience *obediences;   /* the same */
     const json_t *fidelity;        /* of the first cell; NULL: not measured */
     const store *real, *synthetic;
     const split *split;

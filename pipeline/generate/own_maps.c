@@ -263,6 +263,7 @@ status own_maps_condition(own_maps *m, int64_t v, int64_t k, slice_sample *out) 
                                      s->data.window[1]);
     out->position = depth > 1 ? (float)at / (float)(depth - 1) : 0;
     out->contrast = (int)about->contrast;
+    out->spacing = slice_spacing(&about->space, m->masks->stage->study->data.size);
     out->volume = about->source;
     out->slice = m->held.slices[k];
     return ST_OK;

@@ -1,7 +1,8 @@
 /* The painter `diffusion`: samples the denoiser with the EMA parameters of the newest checkpoint
  * (pipeline/common/denoiser_source.h);
  * with generate.guidance: auto with those, and with the guidance and the steps, that are chosen on
- * validation patients (pipeline/generate/guidance.h).
+ * validation patients (pipeline/generate/guidance.h). With model.text each slice has the prompt of
+ * its volume (pipeline/generate/prompts.h), or a caption of what its label map shows.
  */
 #include "pipeline/generate/appearance.h"
 
@@ -10,6 +11,7 @@
 #include "pipeline/common/denoiser_source.h"
 #include "pipeline/common/fingerprint.h"
 #include "pipeline/generate/guidance.h"
+#include "pipeline/generate/prompts.h"
 #include "pipeline/trainer/trainer.h"
 
 #include <inttypes.h>
@@ -27,6 +29,8 @@ typedef struct diffusion_painter {
     denoiser *denoiser;     /* NULL until opened */
     appearances looks;      /* measured if generate.appearance is not 0 */
     float grey[LABELS_MAX]; /* of the present volume */
+    prompts prompts;        /* count 0: none */
+    slice_sample *prompted; /* [batch]: conditions with their prompts */
 } diffusion_painter;
 
 /* Local. */
@@ -37,6 +41,8 @@ static status create(const painter_inputs *in, void **self) {
     p->in = in;
     *self = p;
     TRY(denoiser_source_of(in->stage, store_manifest(in->stores.real)->seal, &p->from));
+    if (in->stage->study->generate.prompts[0])
+        TRY(prompts_read(in->stage->study->generate.prompts, &p->prompts));
 done:
     return st;
 }
@@ -84,6 +90,7 @@ static status open_denoiser(void *self, int64_t batch) {
     TRY(denoiser_open(s, store_labels(p->in->stores.real), batch, &p->denoiser));
     TRY(denoiser_load(p->denoiser, p->from.folder, p->step));
     denoiser_choose(p->denoiser, p->steps, p->guidance);
+    TRY(array_alloc(&p->prompted, batch, sizeof *p->prompted, "prompts"));
     TRY(denoiser_evaluations(p->denoiser, &p->evaluations));
     if (s->study->generate.appearance > 0) TRY(appearances_measure(p->in, &p->looks));
 done:
@@ -100,7 +107,27 @@ static status paint(void *self, const slice_sample *conditions, const uint64_t *
                          conditions[0].contrast, p->grey);
         denoiser_steer(p->denoiser, p->grey, s->generate.appearance);
     }
-    return denoiser_sample(p->denoiser, conditions, index, count, images);
+    for (int64_t b = 0; b < count; b++) {
+        p->prompted[b] = conditions[b];
+        if (p->prompts.count > 0)
+            p->prompted[b].caption = prompts_of(&p->prompts, (int64_t)(index[b] >> 20));
+    }
+    return denoiser_sample(p->denoiser, p->prompted, index, count, images);
+}
+
+/* What the provenance says of captions. 0, or a failure. */
+static int describe_text(const diffusion_painter *p, json_t *all) {
+    const study *s = p->in->stage->study;
+    if (s->model.text == SWITCH_OFF) return 0;
+    json_t *text = json_pack(
+        "{s:s, s:f, s:s}", "captions", p->prompts.count > 0 ? "prompts" : "maps", "guidance",
+        s->generate.text_guidance > 0 ? s->generate.text_guidance : p->guidance, "negative",
+        s->generate.negative);
+    int failed = !text;
+    if (p->prompts.count > 0)
+        failed |= json_object_set_new(text, "prompts", json_integer(p->prompts.count)) |
+                  json_object_set_new(text, "sha256", json_string(p->prompts.sha256));
+    return failed | json_object_set_new(all, "text", text);
 }
 
 static json_t *provenance(const void *self) {
@@ -113,10 +140,11 @@ static json_t *provenance(const void *self) {
                             named_table_name(&time_grid_kinds, s->generate.grid), "sampler_steps",
                             (json_int_t)p->steps, "evaluations", (json_int_t)p->evaluations,
                             "guidance", p->guidance, "appearance", s->generate.appearance);
-    if (!all || !p->choice.record) return all;
-    if (json_object_set_new(all, "guidance_record", json_string(p->choice.seal)) == 0 &&
-        json_object_set(all, "guidance_choice", p->choice.record) == 0)
-        return all;
+    int failed = !all || describe_text(p, all) != 0;
+    if (p->choice.record)
+        failed |= json_object_set_new(all, "guidance_record", json_string(p->choice.seal)) |
+                  json_object_set(all, "guidance_choice", p->choice.record);
+    if (!failed) return all;
     json_decref(all);
     return NULL;
 }
@@ -126,6 +154,8 @@ static void close_painter(void *self) {
     if (!p) return;
     denoiser_close(p->denoiser);
     appearances_free(&p->looks);
+    prompts_free(&p->prompts);
+    free(p->prompted);
     guidance_choice_free(&p->choice);
     free(p);
 }

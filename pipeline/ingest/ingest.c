@@ -471,7 +471,7 @@ status ingest_stage(const stage_context *s) {
     if (s->study->model.space == SPACE_LATENT)
         stage_log_next(s, "autoencode");
     else
-        stage_log_next(s, study_needs_referee(s->study) ? "referee" : "train");
+        stage_log_training(s, true);
 done:
     ingest_close(in);
     return st;

@@ -125,7 +125,7 @@ static void log_result(const reconstructing *r) {
 static status name_output(reconstructing *r) {
     status st = ST_OK;
     char referee[SHA256_HEX], autoencoder[SHA256_HEX], upstream[2 * SHA256_HEX + 32];
-    TRY(codec_seal(r->stage, autoencoder));
+    TRY(published_seal(r->stage, &codec_published, autoencoder));
     TRY(fingerprint_of_referee(r->stage->study, store_manifest(r->store)->seal, referee));
     snprintf(upstream, sizeof upstream, "reconstructed %s %s", referee, autoencoder);
     TRY(study_fingerprint(r->stage->study, NULL, 0, upstream, r->fingerprint));

@@ -129,7 +129,7 @@ status referee_stage(const stage_context *stage) {
     bool current = false;
     if (!study_needs_referee(stage->study)) {
         log_info(stage->log, "referee: nothing in the study needs it (train.pseudo_labels is off)");
-        stage_log_next(stage, "train");
+        stage_log_training(stage, false);
         return ST_OK;
     }
     TRY(comm_agree(stage->comm, open_store(&r)));
@@ -143,7 +143,7 @@ status referee_stage(const stage_context *stage) {
     TRY(reconstructed_dice(stage, r.store, &r.split));
     if (stage->study->train.pseudo_labels == SWITCH_ON)
         TRY(pseudo_labels(stage, r.store, &r.split));
-    stage_log_next(stage, "train");
+    stage_log_training(stage, false);
 done:
     close_refereeing(&r);
     return st;

@@ -32,6 +32,7 @@ void chapter_statistics(document *d, const json_t *metrics);   /* chapter_statis
 void chapter_fidelity(document *d, const json_t *metrics);     /* chapter_fidelity.c */
 void chapter_distribution(document *d, const json_t *metrics); /* chapter_distribution.c */
 void chapter_likelihood(document *d, const json_t *metrics);   /* chapter_likelihood.c */
+void chapter_obedience(document *d, const json_t *metrics);    /* chapter_obedience.c */
 void chapter_gate(document *d, const json_t *metrics);         /* chapter_gate.c */
 void chapter_costs(document *d, const json_t *metrics);        /* chapter_gate.c */
 

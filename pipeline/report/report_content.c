@@ -19,6 +19,7 @@ status report_content_create(const report *r, report_content *out) {
     chapter_statistics(&out->chapters, m);
     chapter_distribution(&out->chapters, m);
     chapter_likelihood(&out->chapters, m);
+    chapter_obedience(&out->chapters, m);
     chapter_gate(&out->release, m);
     chapter_costs(&out->release, m);
     report_cards(&out->cards, r);

@@ -84,8 +84,27 @@ static void net_text(FILE *f, const report *r) {
             100 * s->train.condition_drop);
 }
 
+/* The captions, if the model has them. */
+static void caption_text(FILE *f, const study *s) {
+    if (s->model.text == SWITCH_OFF) return;
+    fprintf(f,
+            "It also attended, where it had self-attention, to a caption (cross-attention, Rombach "
+            "et al. 2022). Captions %s; tokens were learnt by byte-pair encoding (Sennrich et al. "
+            "2016), and their encoder, a transformer of 4 layers of width 256, was trained for "
+            "%" PRId64 " steps of %" PRId64
+            " slices and captions with the contrastive loss of CLIP (Radford et al. 2021) and then "
+            "kept as it was. %g%% of the samples had no caption. ",
+            s->text.captions[0]
+                ? "were written by the investigators, or else from labels, sides, sizes, contrast "
+                  "enhancement, noise and pixel spacing of the slice"
+                : "were written from labels, sides, sizes, contrast enhancement, noise and pixel "
+                  "spacing of the slice in several wordings, each fact left out at random",
+            s->text.steps, s->text.batch, 100 * s->train.text_drop);
+}
+
 static void training_text(FILE *f, const report *r) {
     const study *s = r->stage->study;
+    caption_text(f, s);
     report_process_text(f, s);
     fprintf(
         f,

@@ -83,6 +83,23 @@ static void painters_text(FILE *f, const study *s) {
     fputs(".", f);
 }
 
+/* The captions that slices were sampled with. */
+static void prompts_text(FILE *f, const study *s) {
+    if (s->model.text == SWITCH_OFF) return;
+    fputs(s->generate.prompts[0] ? " Each volume was given a caption of the investigators"
+                                 : " Each slice was given a caption of what its label map shows",
+          f);
+    if (s->generate.text_guidance > 0)
+        fprintf(f, ", with a guidance scale of %g of its own (Brooks et al. 2023)",
+                s->generate.text_guidance);
+    if (s->generate.negative[0]) {
+        fputs(", and \"", f);
+        html_text(f, s->generate.negative);
+        fputs("\" as negative prompt", f);
+    }
+    fputs(".", f);
+}
+
 void report_methods_synthetic(FILE *f, const report *r) {
     const study *s = r->stage->study;
     fputs("<p><b>Synthetic data.</b> ", f);
@@ -103,6 +120,7 @@ void report_methods_synthetic(FILE *f, const report *r) {
                 " In each step the grey values of structures were drawn with strength %g to those "
                 "of their volume, a mixture of two training volumes.",
                 s->generate.appearance);
+    prompts_text(f, s);
     painters_text(f, s);
     inpainting_text(f, s);
     fputs("</p>\n", f);

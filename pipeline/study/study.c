@@ -290,6 +290,27 @@ static status check_latent(const study *s, const origin *o) {
     return LOCATED(o, key, "model.space");
 }
 
+/* What captions need, and what does not know them. */
+static status check_text(const study *s, const origin *o) {
+    const char *key = NULL, *fits = "off";
+    const bool on = s->model.text == SWITCH_ON;
+    if (s->distil.kind != DISTIL_OFF) key = "distil.kind";
+    if (s->diffusion.shortcut == SWITCH_ON) key = "diffusion.shortcut";
+    if (s->generate.painters >> PAINTER_GAN & 1) key = "generate.painters", fits = "without gan";
+    if (on && key) {
+        status_fail(ST_USAGE, "with model.text on, %s must be %s", key, fits);
+        return LOCATED(o, key, "model.text");
+    }
+    key = NULL;
+    if (s->generate.negative[0]) key = "generate.negative";
+    if (s->generate.prompts[0]) key = "generate.prompts";
+    if (s->text.captions[0]) key = "text.captions";
+    if (s->evaluate.obedience > 0) key = "evaluate.obedience";
+    if (on || !key) return ST_OK;
+    status_fail(ST_USAGE, "%s is for model.text on, and it is off", key);
+    return LOCATED(o, key, "model.text");
+}
+
 /* Checks the conditions between keys. */
 static status check_between_keys(const study *s, const origin *o) {
     const double *w = s->data.window, *share = s->data.split;
@@ -316,6 +337,7 @@ static status check_between_keys(const study *s, const origin *o) {
     if (check_process(s, o) != ST_OK || check_distil(s, o) != ST_OK) return ST_USAGE;
     if (check_small_structures(s, o) != ST_OK) return ST_USAGE;
     if (check_autoencode(s, o) != ST_OK || check_latent(s, o) != ST_OK) return ST_USAGE;
+    if (check_text(s, o) != ST_OK) return ST_USAGE;
     if (s->evaluate.base % 8 != 0) {
         status_fail(ST_USAGE, "evaluate.base is %" PRId64 "; it must be a multiple of 8",
                     s->evaluate.base);
@@ -507,7 +529,7 @@ bool study_chooses_guidance(const study *s) {
 
 bool study_needs_referee(const study *s) {
     return s->train.pseudo_labels == SWITCH_ON || s->evaluate.fidelity > 0 ||
-           study_chooses_guidance(s);
+           study_chooses_guidance(s) || s->evaluate.obedience > 0;
 }
 
 /* Whether a fingerprint over these sections and single keys covers the key. */

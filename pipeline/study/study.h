@@ -137,7 +137,14 @@ typedef struct study {
         double dropout;
         switch_kind tissue;
         space_kind space;
+        switch_kind text;
     } model;
+    struct {
+        int64_t steps, batch;     /* pairs of a slice and its caption, global */
+        double lr;                /* peak */
+        int64_t pairs;            /* of tokens that become tokens, at most */
+        char captions[PATH_SIZE]; /* "": none; fingerprints cover the content */
+    } text;
     struct {
         int64_t steps;
         int64_t batch;                          /* patches, global */
@@ -168,7 +175,7 @@ typedef struct study {
         double weight_decay;
         double clip; /* of the norm of the gradient */
         double ema;  /* the decay at the end of its ramp-up */
-        double condition_drop;
+        double condition_drop, text_drop;
         double small_structures; /* largest weight in the loss, 1: all pixels count the same */
         timestep_kind t_sampling;
         switch_kind pseudo_labels;
@@ -206,6 +213,9 @@ typedef struct study {
         time_grid_kind grid;
         int64_t steps;
         double guidance;             /* 0: auto */
+        double text_guidance;        /* 0: that of guidance */
+        char negative[STUDY_TEXT];   /* prompt; "": none */
+        char prompts[PATH_SIZE];     /* "": none; fingerprints cover the content */
         double interval[2], rescale; /* of guidance (model/diffusion/sampler.h) */
         double eta;
         double appearance;
@@ -231,6 +241,7 @@ typedef struct study {
         double share;              /* synthetic slices of a batch, 0..1 */
         double real_only_last;     /* part of the steps, 0..1 */
         int64_t bound_slices, bound_times;
+        int64_t obedience; /* slices */
     } evaluate;
     struct {
         release_kind release;

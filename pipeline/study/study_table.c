@@ -198,6 +198,18 @@ const study_key study_keys[] = {
         model, space, space_kinds, "pixel",
         "latent: `ctaug autoencode` trains an autoencoder; the stages after it know pixels "
         "alone so far"),
+    LATER_CHOICE(model, text, switch_kinds, "off",
+                 "condition slices on captions, too: `ctaug text` trains their encoder"),
+
+    INTEGER(text, steps, 1, STEPS_MAX, "1000", "optimiser steps"),
+    INTEGER(text, batch, 2, 4096, "64",
+            "pairs of a slice and its caption a step, over all ranks together"),
+    REAL(text, lr, 1e-8, 1, "5e-4", "learning rate at its peak; cosine decay follows"),
+    INTEGER(text, pairs, 0, 60000, "512",
+            "tokens besides the bytes, learnt on captions of training slices, at most"),
+    {PLACE(text, captions), .kind = STUDY_STRING, .count = PATH_SIZE, .initial = "", .inert = true,
+     .help = "CSV file \"pseudonym,text\" with captions of your own for volumes of the store; "
+             "\"\": what is measured, in words"},
 
     INTEGER(autoencode, steps, 1, STEPS_MAX, "20000",
             "optimiser steps; after a third of them a discriminator takes part"),
@@ -251,6 +263,9 @@ const study_key study_keys[] = {
     REAL(train, clip, 1e-6, 1e6, "1", "maximum of the gradient norm"),
     REAL(train, ema, 0, 0.999999, "0.999", "decay of the EMA weights that generate uses"),
     REAL(train, condition_drop, 0, 1, "0.1", "share of samples trained without conditions"),
+    {PLACE(train, text_drop), .kind = STUDY_REAL, .count = 1, .low = 0, .high = 1, .initial = "0.2",
+     .later = true,
+     .help = "model.text: share of the others that are trained without their caption"},
     {PLACE(train, small_structures), .kind = STUDY_REAL, .count = 1, .low = 1, .high = 100,
      .initial = "1", .later = true,
      .help = "pixels of a structure count in the loss by the inverse of its share, at most so many "
@@ -332,6 +347,14 @@ const study_key study_keys[] = {
      .initial = "1", .word = "auto",
      .help = "classifier-free guidance scale; 1 is off; auto, or 0: it, the checkpoint and whether "
              "half of the steps do are chosen on validation patients"},
+    {PLACE(generate, text_guidance), .kind = STUDY_REAL, .count = 1, .low = 0, .high = 50,
+     .initial = "0", .later = true, .help = "guidance scale of the caption; 0: that of guidance"},
+    {PLACE(generate, negative), .kind = STUDY_STRING, .count = STUDY_TEXT, .initial = "",
+     .later = true, .help = "model.text: what slices should not be, such as \"high noise\""},
+    {PLACE(generate, prompts), .kind = STUDY_STRING, .count = PATH_SIZE, .initial = "",
+     .inert = true,
+     .help = "model.text: file with a caption on each line, which the volumes take in turn; \"\": "
+             "what their label maps show, in words"},
     {PLACE(generate, interval), .kind = STUDY_REALS, .count = 2, .low = 0, .high = 1,
      .initial = "[0, 1]", .later = true,
      .help = "shares of noise, sigma / (alpha + sigma), between which guidance is applied"},
@@ -389,6 +412,9 @@ const study_key study_keys[] = {
           "real test slices whose bits per pixel under the model are measured at most; 0: none"),
     LATER(evaluate, bound_times, 1, 64, "32",
           "noise levels at which the network is run for each of them, besides the first"),
+    LATER(evaluate, obedience, 0, 100000, "0",
+          "model.text: slices sampled from captions of test slices alone, with each of three "
+          "guidance scales, to measure whether they show what is asked for; 0: none"),
 
     INERT_CHOICE(gate, release, release_kinds, "warn",
                  "block: data that give away training patients are not exported; warn: only said"),
@@ -422,6 +448,7 @@ const study_section study_sections[] = {
     {"ingest", "from DICOM to the store"},
     {"data", "slices for the networks"},
     {"model", "the network"},
+    {"text", "captions and training of their encoder, if model.text is on"},
     {"autoencode", "training of the autoencoder, if model.space is latent"},
     {"diffusion", "the noise process"},
     {"train", "training of the diffusion model"},

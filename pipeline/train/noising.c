@@ -10,6 +10,7 @@
 #include <string.h>
 
 enum { VALIDATION_MAX = 64 };
+#define TEXT_DROP_WITHOUT 0.5 /* of samples whose other conditions are dropped */
 
 /* What predict() needs. */
 typedef struct teacher_call {
@@ -62,6 +63,19 @@ static noise_level draw_level(const noising *n, int64_t index) {
     return process_level(&n->process, process_draw(&n->process, &time));
 }
 
+/* Writes the sentence of training sample `index`, with an unconditional slice or not. Local. */
+static status draw_sentence(noising *n, int64_t index, rng_stream *drop, noised_sample *d) {
+    status st = ST_OK;
+    char caption[CAPTION_SIZE] = "";
+    const double share = d->conditional ? n->study->train.text_drop : TEXT_DROP_WITHOUT;
+    if (!n->text) goto done;
+    if (rng_uniform(drop) >= share)
+        TRY(captioner_write(n->captions, &d->slice, (uint64_t)index, CAPTION_TRAIN, true, caption));
+    text_model_sentence(n->text, caption, d->sentence);
+done:
+    return st;
+}
+
 /* Prepares training sample `index` in a slot (a prefetch_make function). Runs on the prefetch
  * thread or, for a sample that was not announced, on the caller's. Local. */
 static status make_sample(void *context, int64_t index, int64_t slot) {
@@ -77,6 +91,7 @@ static status make_sample(void *context, int64_t index, int64_t slot) {
         rng_uniform(&drop) >= n->study->train.condition_drop && !(unlabelled && n->unconditional);
     status st = slices_draw(unlabelled ? n->unlabelled : n->train, seed, number, &d->slice);
     rng_fill_normal(&noise, d->x_t, n->values);
+    if (st == ST_OK) st = draw_sentence(n, index, &drop, d);
     if (st == ST_OK && !has_importance(n)) add_noise(n, d, draw_level(n, index));
     return st;
 }
@@ -154,6 +169,21 @@ status noising_add_unlabelled(noising *n, slices *unlabelled, bool pseudo_labels
     return ST_OK;
 }
 
+status noising_add_text(noising *n, const stage_context *stage, const store *from) {
+    status st = ST_OK;
+    if (n->study->model.text == SWITCH_OFF) goto done;
+    const int64_t sentences = n->slot_count * TEXT_SENTENCE;
+    TRY(captioner_open(n->study, store_labels(from), from, &n->captions));
+    TRY(captioner_open(n->study, store_labels(from), from, &n->held_captions));
+    TRY(text_model_open(stage, n->slot_count, &n->text));
+    TRY(array_alloc(&n->sentences, sentences, sizeof *n->sentences, "captions"));
+    TRY(array_alloc(&n->masks, sentences, sizeof(float), "captions"));
+    TRY(array_alloc(&n->states, n->slot_count * text_model_values(n->text), sizeof(float),
+                    "captions"));
+done:
+    return st;
+}
+
 status noising_add_teacher(noising *n, const stage_context *stage, const label_set *labels) {
     status st = ST_OK;
     if (!n->config.step_size) goto done;
@@ -172,6 +202,12 @@ void noising_set_teacher(noising *n, const float *ema) {
 void noising_close(noising *n) {
     prefetch_close(n->prefetch);
     denoiser_close(n->teacher);
+    text_model_close(n->text);
+    captioner_close(n->captions);
+    captioner_close(n->held_captions);
+    free(n->sentences);
+    free(n->states);
+    free(n->masks);
     free(n->scratch);
     graph_destroy(n->graph);
     process_free(&n->process);
@@ -254,6 +290,25 @@ static status ask_teacher(noising *n, noised_sample *d) {
                            n->scratch, d->target);
 }
 
+/* Gives the slots at.. the first `count` of n->sentences. Local. */
+static status fill_texts(noising *n, plan *pl, int64_t at, int64_t count) {
+    status st = ST_OK;
+    denoiser_inputs in;
+    if (!n->text) goto done;
+    TRY(denoiser_inputs_of(n->study, pl, &n->config, &in));
+    TRY(text_model_states(n->text, n->sentences, count, n->states, n->masks));
+    for (int64_t i = 0; i < count; i++)
+        denoiser_fill_text(&in, at + i, n->states + i * text_model_values(n->text),
+                           n->masks + i * TEXT_SENTENCE);
+done:
+    return st;
+}
+
+/* Puts the sentence of d at place i of n->sentences. */
+static void keep_sentence(noising *n, int64_t i, const noised_sample *d) {
+    if (n->text) memcpy(n->sentences + i * TEXT_SENTENCE, d->sentence, sizeof d->sentence);
+}
+
 status noising_fill(void *context, plan *pl, int64_t first, int64_t count) {
     status st = ST_OK;
     noising *n = context;
@@ -264,7 +319,9 @@ status noising_fill(void *context, plan *pl, int64_t first, int64_t count) {
             if (has_importance(n)) TRY(choose_timestep(n, pl, b, first + b, &n->slots[slot]));
             if (n->slots[slot].at.step > 0) TRY(ask_teacher(n, &n->slots[slot]));
             TRY(copy_to_slot(n, pl, b, &n->slots[slot]));
+            keep_sentence(n, slot, &n->slots[slot]);
         }
+        TRY(fill_texts(n, pl, b - part, part));
     }
 done:
     return st;
@@ -338,6 +395,16 @@ void validator_close(validator *v) {
     free(v);
 }
 
+/* Writes the sentence of validation sample k. Local. */
+static status caption_held(noising *n, int64_t k, noised_sample *d) {
+    status st = ST_OK;
+    char caption[CAPTION_SIZE];
+    TRY(captioner_write(n->held_captions, &d->slice, (uint64_t)k, CAPTION_HELD, false, caption));
+    text_model_sentence(n->text, caption, d->sentence);
+done:
+    return st;
+}
+
 /* Adds the losses of the validation samples [first, first + count) to *sum. Sample k of `total` has
  * the k-th of `total` evenly spaced slices and the middle of the k-th of `total` equal parts of
  * the training times. Local. */
@@ -357,7 +424,10 @@ static status run_batch(validator *v, int64_t first, int64_t count, int64_t tota
         rng_fill_normal(&noise, d->x_t, n->values);
         add_noise(n, d, process_level(&n->process, process_spread(&n->process, k, total)));
         TRY(copy_to_slot(n, v->plan, b, d));
+        if (n->text) TRY(caption_held(n, k, d));
+        keep_sentence(n, b, d);
     }
+    TRY(fill_texts(n, v->plan, 0, count));
     TRY(plan_forward(v->plan, NULL));
     tensor loss = plan_output(v->plan, n->loss);
     for (int64_t b = 0; b < count; b++) *sum += (double)((float *)loss.at)[b];

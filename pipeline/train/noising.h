@@ -10,15 +10,18 @@
 #include "model/diffusion/timesteps.h"
 #include "io/checkpoint.h"
 #include "pipeline/common/denoiser.h"
+#include "pipeline/common/text_model.h"
 #include "pipeline/data/mixture.h"
 #include "pipeline/data/prefetch.h"
+#include "pipeline/data/slice_caption.h"
 
 /* A sample with its noise, before it is copied into a plan. */
 typedef struct noised_sample {
     slice_sample slice;
-    float *x_t, *target; /* [denoiser_values()] */
-    noise_level at;      /* of x_t; t 0: not drawn yet, x_t is the noise */
-    bool conditional;    /* false: all conditions are dropped */
+    float *x_t, *target;             /* [denoiser_values()] */
+    noise_level at;                  /* of x_t; t 0: not drawn yet, x_t is the noise */
+    bool conditional;                /* false: all conditions but the caption are dropped */
+    int32_t sentence[TEXT_SENTENCE]; /* its caption, with model.text */
 } noised_sample;
 
 typedef struct noising {
@@ -39,6 +42,11 @@ typedef struct noising {
     noised_sample *slots;
     int64_t slot_count;
     noised_sample validation_sample;
+    text_model *text;                    /* NULL: no captions */
+    captioner *captions, *held_captions; /* of training slices, which the prefetch thread makes, and
+                                            of validation slices */
+    int32_t *sentences;                  /* [slot_count][TEXT_SENTENCE] */
+    float *states, *masks;               /* of them */
     denoiser *teacher; /* of a shortcut model: the EMA, for a slice at a time; NULL: none */
     float *scratch;    /* [2 * values], for its targets */
 } noising;
@@ -62,6 +70,13 @@ status noising_weigh_labels(noising *n, const comm *c, int64_t labels);
  * pseudo_labels: they have labels, else they are trained without conditions. ST_USAGE if no
  * labelled slice is left in a batch. To be called before the first sample is made. Local. */
 status noising_add_unlabelled(noising *n, slices *unlabelled, bool pseudo_labels);
+
+/* With model.text, opens the text encoder and writes captions from now on: of `from`, the store of
+ * the training slices, which must outlive *n. A share train.text_drop of the samples with
+ * conditions and half of those without have no caption; training captions say less than they could
+ * (pipeline/data/slice_caption.h). To be called before the first sample is made. ST_INPUT if there
+ * is no such encoder. Local. */
+status noising_add_text(noising *n, const stage_context *stage, const store *from);
 
 /* For a shortcut model (diffusion.shortcut), opens the network with the EMA of the parameters that
  * gives the targets of self-consistency; otherwise does nothing. Local. */

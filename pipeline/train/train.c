@@ -10,6 +10,7 @@
 #include "pipeline/common/codec.h"
 #include "pipeline/common/fingerprint.h"
 #include "pipeline/common/latents.h"
+#include "pipeline/common/text_model.h"
 #include "pipeline/common/precision.h"
 #include "pipeline/common/training_data.h"
 #include "pipeline/common/training_run.h"
@@ -49,6 +50,7 @@ static status open_data(training *t) {
     TRY(fingerprint_of_training(s, store_manifest(d->store)->seal, t->run.fingerprint));
     TRY(stage_path(t->stage, "checkpoints", t->run.checkpoints));
     TRY(noising_open(s, store_labels(d->store), d->train, d->validation, &t->noising));
+    TRY(noising_add_text(&t->noising, t->stage, d->store));
     TRY(noising_add_teacher(&t->noising, t->stage, store_labels(d->store)));
     if (d->unlabelled) TRY(noising_add_unlabelled(&t->noising, d->unlabelled, d->pseudo != NULL));
 done:
@@ -197,15 +199,20 @@ static void log_finished(const training *t) {
     stage_log_next(t->stage, s->distil.kind == DISTIL_OFF ? "generate" : "distil");
 }
 
-/* With latents, agrees that the checkpoints there are of the present autoencoder, or notes it
- * before the first one. Collective. */
-static status check_autoencoder(const training *t, bool first) {
-    const comm *c = t->stage->comm;
+/* Agrees that the checkpoints there were trained with the present autoencoder and text encoder, as
+ * far as the study has them, or notes these before the first one. Collective. */
+static status check_upstream(const training *t, bool first) {
+    const stage_context *stage = t->stage;
+    const study *s = stage->study;
+    const published_network *const networks[] = {
+        s->model.space == SPACE_LATENT ? &codec_published : NULL,
+        s->model.text == SWITCH_ON ? &text_published : NULL};
     status st = ST_OK;
-    if (t->latents && comm_rank(c) == 0)
-        st = first ? codec_mark(t->stage, t->run.checkpoints)
-                   : codec_check(t->stage, t->run.checkpoints);
-    return comm_agree(c, st);
+    for (int i = 0; i < 2 && st == ST_OK && comm_rank(stage->comm) == 0; i++)
+        if (networks[i])
+            st = first ? published_mark(stage, networks[i], t->run.checkpoints)
+                       : published_check(stage, networks[i], t->run.checkpoints);
+    return comm_agree(stage->comm, st);
 }
 
 /* Whether the last checkpoint of this training is in its place, so that no data are needed.
@@ -291,7 +298,7 @@ status train_stage(const stage_context *stage) {
     if (t.noising.teacher) t.run.begin = begin;
     TRY(is_finished(&t, &finished));
     if (finished) {
-        TRY(check_autoencoder(&t, false));
+        TRY(check_upstream(&t, false));
         if (t.latents) TRY(latents_mend(t.latents));
         log_finished(&t);
         goto done;
@@ -299,7 +306,7 @@ status train_stage(const stage_context *stage) {
     TRY(prepare_data(&t));
     TRY(open_trainer(&t));
     TRY(restore(&t));
-    TRY(check_autoencoder(&t, trainer_step_count(t.run.trainer) == 0));
+    TRY(check_upstream(&t, trainer_step_count(t.run.trainer) == 0));
     if (trainer_step_count(t.run.trainer) >= s->train.steps) { /* moved back to its place */
         log_finished(&t);
         goto done;

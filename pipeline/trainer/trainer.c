@@ -212,6 +212,8 @@ static status compute_gradient(trainer *t, const trainer_feed *feed, double *los
         feed->enter(feed->context, t->params);
         plan_params_changed(t->plan);
     }
+    if (feed->gather)
+        TRY(feed->gather(feed->context, t->plan, t->step * t->set.batch + low, high - low));
     memset(t->params->grad, 0, (size_t)t->params->total * sizeof(float));
     if (t->sample_losses)
         memset(t->sample_losses, 0, (size_t)t->set.batch * sizeof *t->sample_losses);
@@ -228,6 +230,7 @@ static status compute_gradient(trainer *t, const trainer_feed *feed, double *los
     report->exposed += log_seconds() - began;
     if (feed->leave) feed->leave(feed->context, t->params);
     *loss = tree_sum_f64(t->losses, k);
+done:
     return st;
 }
 

@@ -44,8 +44,12 @@ typedef struct trainer_settings {
     const node *read; /* a node besides the loss that trainer_feed.target() reads; NULL: none */
 } trainer_settings;
 
-/* The source of samples. The callbacks are Local. */
+/* The source of samples. The callbacks are Local, but for gather(). */
 typedef struct trainer_feed {
+    /* Called before the first fill() of a step with this rank's samples first..first+count-1, of
+     * which there may be none: for losses over the whole batch. It may fill the inputs of the plan
+     * and run it forward. Agrees on failures. May be NULL. Collective. */
+    status (*gather)(void *context, plan *pl, int64_t first, int64_t count);
     /* Fills the inputs of slots 0..count-1 of the plan with the samples first..first+count-1
      * (global indices). The trainer sets the weights of the slots in input "weight". */
     status (*fill)(void *context, plan *pl, int64_t first, int64_t count);

@@ -1,0 +1,54 @@
+/* The chapter on captions: whether slices that are sampled from captions alone show what these ask
+ * for. */
+#include "pipeline/report/chapters.h"
+
+#include <math.h>
+
+static const char *const attributes[] = {"structures", "sides", "sizes", "phase", "noise"};
+enum { ATTRIBUTES = sizeof attributes / sizeof *attributes };
+
+static void obedience_row(document *d, const json_t *entry, const json_t *row) {
+    const double guidance = figure_number(row, "guidance");
+    table_number(d, figure_number(entry, "labelled"), 0);
+    table_number(d, figure_number(entry, "set"), 0);
+    if (isnan(guidance))
+        table_text(d, "real slices");
+    else
+        table_text(d, "%s", show(guidance, 0).text);
+    for (int a = 0; a < ATTRIBUTES; a++) {
+        const json_t *of = json_object_get(row, attributes[a]);
+        table_interval(d, figure_interval(of, "value"), 2);
+        table_number(d, figure_number(of, "chance"), 2);
+    }
+}
+
+void chapter_obedience(document *d, const json_t *m) {
+    const json_t *list = json_object_get(m, "obedience");
+    if (json_array_size(list) == 0) return;
+    document_text(d, BLOCK_CHAPTER, "Captions");
+    document_text(
+        d, BLOCK_TEXT,
+        "%s of %s were described in captions, and slices were sampled from these captions "
+        "alone, without label maps. A segmenter of real slices and the CT values say what "
+        "they show. Structures: each one is there exactly if it is asked for. Sides, "
+        "sizes (within a quarter): of those that are there. Phase: native or contrast "
+        "agent. Noise: low, moderate or high. Chance is the same for the captions of "
+        "other patients.",
+        show_count(figure_number(json_array_get(list, 0), "n_slices"), "Slice", "Slices").text,
+        show_count(figure_number(json_array_get(list, 0), "n_patients"), "test patient",
+                   "test patients")
+            .text);
+    document_table(d, "Share of what is asked for that is there, by guidance scale of the text",
+                   "#Labelled|#Set|Guidance|#Structures|#chance|#Sides|#chance|#Sizes|#chance|"
+                   "#Phase|#chance|#Noise|#chance");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *entry = json_array_get(list, i), *text = json_object_get(entry, "text");
+        obedience_row(d, entry, json_object_get(entry, "real"));
+        for (size_t k = 0; k < json_array_size(text); k++)
+            obedience_row(d, entry, json_array_get(text, k));
+    }
+    document_text(
+        d, BLOCK_NOTE,
+        "Real slices are segmented in the same way: what can be reached. Intervals: 95 %%, "
+        "over patients.");
+}
