@@ -1,8 +1,9 @@
 /* Captions of slices at the working size: what a slice shows, mirrored ones and latents; which
- * facts are left out, how often, and that nothing but seed, index and use decides it. */
+ * facts are left out, how often, and that nothing but seed, index and use decides it.
+ * Numbers: those of the slice, dropped as often as asked, and what a network is given of them. */
 #include "model/rng.h"
 #include "model/warp.h"
-#include "pipeline/data/slice_caption.h"
+#include "pipeline/data/slice_numbers.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -132,10 +133,48 @@ static void thin_captions_say_less(void **state) {
     end(s);
 }
 
+static void numbers_are_those_of_the_slice(void **state) {
+    (void)state;
+    setup *s = make();
+    double value[NUMBERS_MAX];
+    float given[2 * NUMBERS_MAX];
+    assert_int_equal(slice_numbers_count(labels.count), 4);
+    for (int i = 0; i < PIXELS; i++) s->map[i] = s->map[i] == 2 ? 0 : s->map[i]; /* no kidney */
+    assert_int_equal(slice_numbers_measure(s->captions, &s->study, labels.count, &s->slice, value),
+                     ST_OK);
+    const double size = 2 * 2.5 * sqrt(64 / M_PI);
+    assert_float_equal(value[NUMBER_SPACING], 2.5, 1e-6);
+    assert_true(isnan(value[NUMBER_NOISE])); /* a smooth image has none */
+    assert_float_equal(value[NUMBER_SIZES], size, 1e-5);
+    assert_true(isnan(value[NUMBER_SIZES + 1]));
+    value[NUMBER_NOISE] = 12;
+    slice_numbers_write(value, 4, given);
+    const double expected[8] = {log(2.5), 1, log(13) / 4, 1, log(1 + size) / 5, 1, 0, 0};
+    for (int i = 0; i < 8; i++) assert_float_equal(given[i], expected[i], 1e-6);
+    end(s);
+}
+
+/* Of 8,000 numbers 2,000 +- 5 sigma (194) are dropped, each by itself. */
+static void numbers_are_dropped_one_by_one(void **state) {
+    (void)state;
+    int dropped = 0, both = 0;
+    rng_stream r = rng_open(1, RNG_CONDITION, 0, 0);
+    for (int i = 0; i < 2000; i++) {
+        double value[4] = {1, 1, 1, 1};
+        slice_numbers_drop(value, 4, 0.25, &r);
+        for (int k = 0; k < 4; k++) dropped += isnan(value[k]);
+        both += isnan(value[0]) && isnan(value[1]);
+    }
+    assert_true(abs(dropped - 2000) < 194);
+    assert_true(abs(both - 125) < 55);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(facts_are_those_of_the_slice),
         cmocka_unit_test(latents_have_labels_and_no_noise),
+        cmocka_unit_test(numbers_are_those_of_the_slice),
+        cmocka_unit_test(numbers_are_dropped_one_by_one),
         cmocka_unit_test(thin_captions_say_less),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -120,10 +120,15 @@ def sampling(place, trained):
         f.write("unenhanced CT slice with high noise\n\n  CT slice, low noise \n")
     kinds = {"maps": (), "prompts": words(f"generate.prompts={prompts}"),
              "negative": words("generate.negative=high noise"),
-             "guidance": words("generate.text_guidance=4")}
+             "guidance": words("generate.text_guidance=4"),
+             "captions": words("generate.ground=captions", "evaluate.steps=40")}
     made = {}
     for kind, more in kinds.items():
         study, out = begin(place, f"sampled-{kind}", trained, "store", "text", "checkpoints")
+        if kind == "captions":
+            assert "run ctaug referee first" in chain.run(2, "generate", study, *SET, *more,
+                                                          expect=3)
+            chain.run(1, "referee", study, *SET, *more)
         chain.run(2, "generate", study, *SET, *more)
         made[kind], found = synthetic(out)
         with open(f"{out}/synthetic/manifest.json") as f:
@@ -132,13 +137,17 @@ def sampling(place, trained):
         assert about["evaluations"] == (12 if kind == "guidance" else 8), about
         assert about["text"]["captions"] == ("prompts" if kind == "prompts" else "maps"), about
         assert about["text"]["guidance"] == (4 if kind == "guidance" else 1.5), about
-        if kind != "prompts":
+        assert ("referee" in about) == (kind == "captions"), about
+        if kind not in ("prompts", "captions"):
             continue
-        assert about["text"]["prompts"] == 2, about
         for ranks in (1, 3):
             shutil.rmtree(f"{out}/synthetic")
             chain.run(ranks, "generate", study, *SET, *more)
             assert synthetic(out)[1] == found, ranks
+        if kind == "captions":
+            chain.run(2, "evaluate", study, *SET, *more)
+            continue
+        assert about["text"]["prompts"] == 2, about
         with open(prompts, "a") as f:
             f.write("CT slice of the abdomen\n")
         assert "is current" not in chain.run(1, "generate", study, *SET, *more)
@@ -217,6 +226,8 @@ def refusals(place, trained):
              "generate.painters must be without gan"),
             (words("model.text=off", "generate.negative=noise"), 2,
              "generate.negative is for model.text on"),
+            (words("generate.ground=captions", "generate.painters=[diffusion, gaussian]"), 2,
+             "generate.painters must be [diffusion]"),
             (words("distil.kind=consistency-tuning", "generate.sampler=consistency",
                    "generate.grid=consistency"), 2, "distil.kind must be off")):
         said = chain.run(2, "generate", study, *SET, *more, expect=code)

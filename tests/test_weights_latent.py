@@ -91,7 +91,7 @@ def random_autoencoders_agree(place):
 
 def random_denoisers_agree(place):
     """One of latents with codes and text, with attention at the first level; one of pixels with
-    the inputs and outputs of a shortcut model and a learned variance."""
+    numbers and the inputs and outputs of a shortcut model and a learned variance."""
     import torch_networks as nets
 
     path, tokens, width = f"{place.root}/random", 7, 10
@@ -100,10 +100,10 @@ def random_denoisers_agree(place):
     text = {"text": numbers(5, tokens, width), "mask": np.float32([1, 1, 1, 1, 1, 0, 0])}
     denoiser_agrees(place, path, net, {"codes": bits(6, 16 * 8, 2), **text}, size=16, labels=5,
                     channels=3, bits=2, factor=8, tokens=tokens, width=width)
-    net, found = randomise(nets.UNet(16, 5, step_size=True, spread=True), 2)
+    net, found = randomise(nets.UNet(16, 5, numbers=3, step_size=True, spread=True), 2)
     write(path, found)
-    denoiser_agrees(place, path, net, {"d": np.float32(0.25)}, size=16, labels=5, step_size=1,
-                    spread=1)
+    more = {"numbers": np.float32([0.3, 1, 0, 0, -1.2, 1]), "d": np.float32(0.25)}
+    denoiser_agrees(place, path, net, more, size=16, labels=5, numbers=3, step_size=1, spread=1)
 
 
 def text_encoder_agrees(place):

@@ -5,8 +5,8 @@
  * The settings NAME=NUMBER are 0 if they are not given:
  *
  *   unet              size, labels (channels of the maps), channels (0: 1), bits and factor (of
- *                     codes), tokens and width (of a text), step_size, spread; the rest is that of
- *                     a study with model.net R16
+ *                     codes), tokens and width (of a text), numbers, step_size, spread; the rest is
+ *                     that of a study with model.net R16
  *   generator         size, labels
  *   discriminator     size, labels; the output is its loss
  *   segnet            size, labels (classes); evaluate.base is 16
@@ -30,7 +30,7 @@
 
 typedef struct settings {
     int64_t size, labels, channels, bits, factor, tokens, width, step_size, spread, base, blocks;
-    int64_t vocabulary, head, embedding;
+    int64_t vocabulary, head, embedding, numbers;
 } settings;
 
 #define SETTING(name)                                                                              \
@@ -38,10 +38,10 @@ typedef struct settings {
 static const struct {
     const char *name;
     size_t at;
-} table[] = {SETTING(size),   SETTING(labels),   SETTING(channels), SETTING(bits),
-             SETTING(factor), SETTING(tokens),   SETTING(width),    SETTING(step_size),
-             SETTING(spread), SETTING(base),     SETTING(blocks),   SETTING(vocabulary),
-             SETTING(head),   SETTING(embedding)};
+} table[] = {SETTING(size),   SETTING(labels),    SETTING(channels), SETTING(bits),
+             SETTING(factor), SETTING(tokens),    SETTING(width),    SETTING(step_size),
+             SETTING(spread), SETTING(base),      SETTING(blocks),   SETTING(vocabulary),
+             SETTING(head),   SETTING(embedding), SETTING(numbers)};
 
 enum { SETTINGS = sizeof table / sizeof *table, INPUTS_MAX = 8, OUTPUTS_MAX = 2 };
 
@@ -82,6 +82,7 @@ static unet_config unet_of(const settings *s) {
     c.position = true;
     c.step_size = s->step_size != 0;
     c.spread = s->spread != 0;
+    c.numbers = s->numbers;
     c.text = (unet_text){.tokens = s->tokens, .width = s->width};
     c.codes = (unet_codes){.bits = s->bits, .factor = s->factor};
     return c;
@@ -92,6 +93,7 @@ static status describe_unet(const settings *s, network *n) {
     const unet_config c = unet_of(s);
     TRY(graph_create(&n->g));
     add_output(n, unet_build(n->g, &c));
+    if (c.numbers > 0) add_input(n, "numbers");
     if (c.step_size) add_input(n, "d");
     if (c.codes.bits > 0) add_input(n, "codes");
     if (c.text.tokens > 0) {

@@ -101,16 +101,18 @@ class CrossAttention(nn.Module):
 
 class UNet(nn.Module):
     """Denoiser and generator: x [b, channels + maps, size, size], t, position [b], kind [b, classes
-    + 1]. channels: 1, or those of a latent. If the network has them, also d [b], codes [b, bits,
-    factor * size, factor * size], text [b, tokens, width] and mask [b, tokens]; codes: (bits,
+    + 1]. channels: 1, or those of a latent. If the network has them, also numbers [b, 2 * numbers], d
+    [b], codes [b, bits, factor * size, factor * size], text [b, tokens, width] and mask [b, tokens]; codes: (bits,
     factor), text: width."""
 
     def __init__(self, size, maps, base=16, mult=(1, 2, 2), blocks=1, attention=(16,), classes=2,
-                 channels=1, codes=(0, 1), text=0, step_size=False, spread=False):
+                 channels=1, codes=(0, 1), text=0, numbers=0, step_size=False, spread=False):
         super().__init__()
         width, self.base, self.mult, self.blocks = 4 * base, base, mult, blocks
         self.t, self.position = two_linear(base, width), two_linear(base, width)
         self.add_module("class", nn.ModuleDict({"0": nn.Linear(classes + 1, width)}))
+        if numbers:
+            self.numbers = two_linear(2 * numbers, width)
         if step_size:
             self.d = two_linear(base, width)
         bits, factor = codes
@@ -156,9 +158,11 @@ class UNet(nn.Module):
         x = block["1"](x) if "1" in block else x
         return block["2"](x, *text) if "2" in block else x
 
-    def forward(self, x, t, position, kind, d=None, codes=None, text=None, mask=None):
+    def forward(self, x, t, position, kind, numbers=None, d=None, codes=None, text=None, mask=None):
         e = through(self.t, embedding(t, self.base))
         e = e + through(self.position, embedding(position, self.base, 1000.0))
+        if numbers is not None:
+            e = e + through(self.numbers, numbers)
         if d is not None:
             e = e + through(self.d, embedding(d, self.base, 1000.0))
         e = F.silu(e + self.get_submodule("class")["0"](kind))

@@ -74,6 +74,11 @@ static node embed(graph *g, const unet_config *c) {
         node k = graph_input(g, "class", TYPE_F32, 1, 1, c->classes + 1);
         e = graph_add(g, e, graph_linear(g, "class.0", k, width, INIT_UNIFORM));
     }
+    if (c->numbers > 0) {
+        node n = graph_input(g, "numbers", TYPE_F32, 1, 1, 2 * c->numbers);
+        n = graph_silu(g, graph_linear(g, "numbers.0", n, width, INIT_UNIFORM));
+        e = graph_add(g, e, graph_linear(g, "numbers.2", n, width, INIT_UNIFORM));
+    }
     return graph_silu(g, e);
 }
 

@@ -8,6 +8,7 @@
  *   t         [1,1,1]: diffusion time 0..T-1
  *   position  [1,1,1]: slice position in the volume, 0 (first) .. 1 (last); -1: dropped
  *   class     [1,1,classes + 1]: one-hot; the last element: dropped
+ *   numbers   [1,1,2 * numbers]: for each number its value and 1, or 0 and 0: dropped or unknown
  *   d         [1,1,1]: size of a step of a shortcut model, 0..1 (model/diffusion/shortcut.h)
  *   codes     [size * factor, size * factor, bits]: bit k of the code of each pixel of the slice
  *             whose latent x is; all 0: dropped
@@ -15,9 +16,9 @@
  *             the text "": dropped
  *   text_mask [tokens,1,1]: 1 for a token, 0 for a pad
  *
- * `position`, `class`, `d`, `codes`, `text` and `text_mask` exist only if the configuration asks
- * for them. Codes go through convolutions of stride 2 to the size of x and are concatenated with
- * it.
+ * `position`, `class`, `numbers`, `d`, `codes`, `text` and `text_mask` exist only if the
+ * configuration asks for them. Codes go through convolutions of stride 2 to the size of x and are
+ * concatenated with it.
  */
 #ifndef CTAUG_MODEL_NET_UNET_H
 #define CTAUG_MODEL_NET_UNET_H
@@ -53,6 +54,7 @@ typedef struct unet_config {
     int64_t labels;   /* channels of labels and tissues, one-hot or shares of area; 0: none */
     int64_t classes;  /* 0: no class input */
     bool position;    /* position input */
+    int64_t numbers;  /* further numbers of a slice; 0: none */
     bool step_size;   /* input d */
     int64_t base;     /* channels at the first level; the time embedding has 4 * base */
     int levels;

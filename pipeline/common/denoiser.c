@@ -39,6 +39,7 @@ status denoiser_config(const study *s, const label_set *labels, unet_config *out
     out->dropout = s->model.dropout;
     out->spread = s->diffusion.variance == VARIANCE_LEARNED;
     out->step_size = s->diffusion.shortcut == SWITCH_ON;
+    if (s->model.numbers == SWITCH_ON) out->numbers = slice_numbers_count(labels->count);
     if (s->model.text == SWITCH_ON) {
         const text_encoder_config text = text_encoder_default(0, 0);
         out->text = (unet_text){.tokens = text.tokens, .width = text.width};
@@ -60,6 +61,7 @@ status denoiser_inputs_of(const study *s, plan *pl, const unet_config *c, denois
     TRY(plan_input(pl, "class", &out->class));
     if (c->step_size) TRY(plan_input(pl, "d", &out->d));
     if (c->codes.bits > 0) TRY(plan_input(pl, "codes", &out->codes));
+    if (c->numbers > 0) TRY(plan_input(pl, "numbers", &out->numbers));
     if (c->text.tokens > 0) TRY(plan_input(pl, "text", &out->text));
     if (c->text.tokens > 0) TRY(plan_input(pl, "text_mask", &out->text_mask));
     out->labels = c->labels - out->tissues;
@@ -119,7 +121,17 @@ void denoiser_fill(const denoiser_inputs *in, int64_t b, const float *x_t, const
     if (in->d.at) ((float *)in->d.at)[b] = (float)at->step;
     if (in->codes.at) fill_codes(in, b, condition, conditional);
     ((float *)in->position.at)[b] = conditional ? condition->position : -1;
-    class[conditional ? condition->contrast : classes - 1] = 1;
+    class[conditional && condition->contrast >= 0 ? condition->contrast : classes - 1] = 1;
+}
+
+void denoiser_fill_numbers(const denoiser_inputs *in, int64_t b, const double *numbers) {
+    if (!in->numbers.at) return;
+    const int64_t values = tensor_sample(&in->numbers);
+    float *to = (float *)in->numbers.at + b * values;
+    if (numbers)
+        slice_numbers_write(numbers, values / 2, to);
+    else
+        memset(to, 0, (size_t)values * sizeof *to);
 }
 
 void denoiser_fill_text(const denoiser_inputs *in, int64_t b, const float *states,
@@ -151,6 +163,8 @@ struct denoiser {
     codec *codec;   /* of latents; NULL until it is needed */
     const label_set *labels;
     denoiser_text *text; /* NULL until it is needed, or without text */
+    captioner *captions; /* measures numbers; NULL until it is needed, or without them */
+    double *numbers;     /* [batch][config.numbers]: of the present conditions */
     float *without;      /* [batch][values]: predictions without the caption */
     float *image;        /* [data.size^2]: scratch for it */
     graph *graph;
@@ -219,6 +233,8 @@ void denoiser_close(denoiser *d) {
     process_free(&d->process);
     codec_close(d->codec);
     denoiser_text_close(d->text);
+    captioner_close(d->captions);
+    free(d->numbers);
     free(d->without);
     free(d->image);
     free(d->x);
@@ -284,11 +300,30 @@ done:
     return st;
 }
 
-/* Fills slot b for slice k of the present ones; a network with text is given this one. */
+/* Measures the numbers of slice k of the present ones, if the network is given any. */
+static status measure_numbers(denoiser *d, int64_t k, const slice_sample *condition) {
+    status st = ST_OK;
+    const study *s = d->study;
+    double *numbers;
+    if (d->config.numbers == 0) goto done;
+    if (!d->captions) {
+        TRY(array_alloc(&d->numbers, d->batch * d->config.numbers, sizeof(double), "numbers"));
+        TRY(captioner_open(s, d->labels, NULL, &d->captions));
+    }
+    numbers = d->numbers + k * d->config.numbers;
+    TRY(slice_numbers_measure(d->captions, s, d->labels->count, condition, numbers));
+done:
+    return st;
+}
+
+/* Fills slot b for slice k of the present ones, whose numbers are measured; a network with text is
+ * given this one. */
 static void fill(denoiser *d, int64_t b, const float *x_t, const noise_level *at,
                  const slice_sample *condition, bool conditional, int64_t k, text_choice text) {
     denoiser_fill(&d->in, b, x_t, at, condition, conditional);
     if (d->text) denoiser_text_fill(d->text, &d->in, b, k, text);
+    if (d->config.numbers > 0)
+        denoiser_fill_numbers(&d->in, b, conditional ? d->numbers + k * d->config.numbers : NULL);
 }
 
 /* The guidance of denoiser_words(), of denoiser_choose(), of the study, or 1. */
@@ -458,6 +493,11 @@ status denoiser_sample(denoiser *d, const slice_sample *conditions, const uint64
     d->count = count;
     TRY(need_text(d));
     if (d->text) TRY(denoiser_text_set(d->text, conditions, index, count));
+    for (int64_t b = 0; b < count; b++) {
+        TRY(measure_numbers(d, b, &conditions[b]));
+        if (d->numbers && d->study->generate.noise > 0)
+            d->numbers[b * d->config.numbers + NUMBER_NOISE] = d->study->generate.noise;
+    }
     for (int64_t b = 0; b < d->batch; b++) d->index[b] = index[b < count ? b : count - 1];
     TRY(sampler_run(&how, predict, d, d->index, d->batch, d->values, d->x));
     if (d->study->model.space == SPACE_LATENT) return decode(d, d->x, count, out);
@@ -477,7 +517,8 @@ status denoiser_predict(denoiser *d, const denoiser_query *queries, int64_t coun
     TRY(need_text(d));
     for (int64_t b = 0; b < d->batch; b++) {
         const denoiser_query *q = &queries[b < count ? b : count - 1];
-        fill(d, b, q->x_t, q->at, q->condition, q->conditional, 0, TEXT_NONE);
+        TRY(measure_numbers(d, b, q->condition));
+        fill(d, b, q->x_t, q->at, q->condition, q->conditional, b, TEXT_NONE);
     }
     TRY(run_network(d, count, predicted, output));
 done:
@@ -494,14 +535,18 @@ typedef struct followed {
 /* Callback of straightness_measure(). */
 static status follow(void *context, const float *x_t, const noise_level *at, int conditional,
                      float *predicted) {
+    status st = ST_OK;
     const followed *f = context;
     denoiser *d = f->denoiser;
     for (int64_t b = 0; b < d->batch; b++) {
         const int64_t k = b < f->count ? b : f->count - 1;
+        TRY(measure_numbers(d, k, f->samples[k].condition));
         fill(d, b, x_t + k * d->values, at, f->samples[k].condition,
-             conditional != 0 && f->samples[k].conditional, 0, TEXT_NONE);
+             conditional != 0 && f->samples[k].conditional, k, TEXT_NONE);
     }
-    return run_network(d, f->count, predicted, NULL);
+    TRY(run_network(d, f->count, predicted, NULL));
+done:
+    return st;
 }
 
 status denoiser_follow(denoiser *d, const flow_sample *samples, int64_t count, int64_t steps,
@@ -530,7 +575,8 @@ status denoiser_loss(denoiser *d, const slice_sample *samples, double t, uint64_
         TRY(encoded(d, s, &data));
         process_target(&d->process, &at, data, epsilon, target + b * n, n);
         process_diffuse(&at, data, epsilon, d->x, n);
-        fill(d, b, d->x, &at, s, true, 0, TEXT_NONE);
+        TRY(measure_numbers(d, b, s));
+        fill(d, b, d->x, &at, s, true, b, TEXT_NONE);
     }
     TRY(run_network(d, count, predicted, NULL));
     for (int64_t b = 0; b < count; b++) {

@@ -8,6 +8,7 @@
 #include "model/net/unet.h"
 #include "model/nn/plan.h"
 #include "pipeline/data/batch.h"
+#include "pipeline/data/slice_numbers.h"
 #include "pipeline/stage.h"
 
 /* Configures the network from model.net, model.dropout, data.size and the store's labels. It is
@@ -25,12 +26,12 @@ int64_t denoiser_values(const unet_config *c);
 /* The input tensors of a plan of this network. The plan owns their memory. */
 typedef struct denoiser_inputs {
     tensor x, t, position, class;
-    tensor d, codes, text, text_mask; /* `at` is NULL unless the network has this input */
-    int64_t channels;                 /* of the slice in x */
-    int64_t factor;                   /* pixels of a label map for a pixel of x, along each axis */
-    int64_t labels;                   /* label channels of x, after the slice */
-    int64_t tissues;                  /* tissue channels of x, after the labels */
-    double window[2];                 /* HU low, high */
+    tensor numbers, d, codes, text, text_mask; /* `at` is NULL unless the network has this input */
+    int64_t channels;                          /* of the slice in x */
+    int64_t factor;   /* pixels of a label map for a pixel of x, along each axis */
+    int64_t labels;   /* label channels of x, after the slice */
+    int64_t tissues;  /* tissue channels of x, after the labels */
+    double window[2]; /* HU low, high */
 } denoiser_inputs;
 
 /* Finds the inputs in a plan. Local. */
@@ -50,9 +51,14 @@ void denoiser_fill_map(const denoiser_inputs *in, const slice_sample *condition,
 
 /* Writes sample b of the batch to the inputs: x_t [denoiser_values()] at its noise level and
  * denoiser_fill_map() as channels of x, the codes, the time, the size of the step, position and
- * class. Without `conditional` all of these are dropped (classifier-free guidance). Local. */
+ * class; a position or a class below 0 is dropped. Without `conditional` all of these are dropped
+ * (classifier-free guidance). Local. */
 void denoiser_fill(const denoiser_inputs *in, int64_t b, const float *x_t, const noise_level *at,
                    const slice_sample *condition, bool conditional);
+
+/* Writes the numbers of sample b (pipeline/data/slice_numbers.h); NULL: all are dropped. Nothing
+ * without model.numbers. Local. */
+void denoiser_fill_numbers(const denoiser_inputs *in, int64_t b, const double *numbers);
 
 /* Writes the text of sample b: states [tokens * width] and mask [tokens] of its sentence. Nothing
  * without model.text. Local. */

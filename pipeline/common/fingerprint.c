@@ -215,6 +215,7 @@ static status check_painted(const study *s, const store *real, const store *synt
     const json_t *from = json_object_get(store_manifest(synthetic)->detail, "provenance");
     const char *checkpoint = json_string_value(json_object_get(from, "checkpoint"));
     const char *guidance = json_string_value(json_object_get(from, "guidance_record"));
+    const char *referee = json_string_value(json_object_get(from, "referee"));
     const char *masks = json_string_value(json_object_get(from, "masks"));
     const char *by = json_string_value(json_object_get(from, "painter"));
     bool gaussian = by && strcmp(by, named_table_name(&painter_kinds, PAINTER_GAUSSIAN)) == 0;
@@ -229,7 +230,10 @@ static status check_painted(const study *s, const store *real, const store *synt
         TRY(fingerprint_of_gaussian(s, store_manifest(real)->seal, expected));
     else
         TRY(fingerprint_of_synthetic(s, training, checkpoint ? checkpoint : "",
-                                     guidance ? guidance : "", expected));
+                                     guidance  ? guidance
+                                     : referee ? referee
+                                               : "",
+                                     expected));
     if (masks && kind == VOLUMES_SYNTHETIC)
         TRY(fingerprint_of_own_masks(expected, masks, expected));
     TRY(volume_kind_fingerprint(s, kind, expected, expected));

@@ -49,8 +49,8 @@ status fingerprint_of_gan(const study *s, const char *training, char hex[SHA256_
 status fingerprint_of_guidance(const study *s, const char *upstream, char hex[SHA256_HEX]);
 
 /* Fingerprint of the synthetic store sampled from a checkpoint of a training with this fingerprint;
- * checkpoint: its seal; guidance: the seal of the choice of generate.guidance: auto, "" without
- * one. Local. */
+ * checkpoint: its seal; guidance: the seal of the choice of generate.guidance: auto, and with
+ * generate.ground: captions that of the referee, "" without either. Local. */
 status fingerprint_of_synthetic(const study *s, const char *training, const char *checkpoint,
                                 const char *guidance, char hex[SHA256_HEX]);
 

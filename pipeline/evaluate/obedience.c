@@ -58,16 +58,13 @@ int64_t obedience_count(const study *s) { return s->evaluate.obedience > 0 ? cel
 static status describe(const comparison *c, char path[PATH_SIZE], char hex[SHA256_HEX]) {
     static const char *const keys[] = {"seed", "engine", "data", "evaluate.obedience"};
     status st = ST_OK;
-    char referee[PATH_SIZE], upstream[3 * SHA256_HEX + 16];
-    manifest m = {0};
-    TRY(stage_path(&c->cell.stage, "referee", referee));
-    TRY(manifest_read(referee, REFEREE_KIND, &m));
+    char referee[SHA256_HEX], upstream[3 * SHA256_HEX + 16];
+    TRY(published_seal(&c->cell.stage, &referee_published, referee));
     snprintf(upstream, sizeof upstream, "obedience %s %s %s", store_manifest(c->real)->seal,
-             store_manifest(c->stores[SOURCE_SYNTHETIC])->seal, m.seal);
+             store_manifest(c->stores[SOURCE_SYNTHETIC])->seal, referee);
     TRY(study_fingerprint(&c->cell.study, keys, sizeof keys / sizeof *keys, upstream, hex));
     TRY(path_join(path, c->parts, "obedience.part"));
 done:
-    manifest_free(&m);
     return st;
 }
 

@@ -3,6 +3,9 @@
  * a store for each; then the held-out and the in-painted volumes (pipeline/common/volume_kind.h) in
  * the same way.
  *
+ * With generate.ground: captions the maps only say what captions say: the slices are labelled by
+ * the referee (pipeline/segmenter/referee.h).
+ *
  * The unit of work is a batch of neighbouring slices of one volume. Which slices a unit has does
  * not depend on the number of ranks. The units are distributed over the ranks, and each is written
  * to a file of its own, so that a stopped generation resumes with the missing units. At the end the
@@ -15,6 +18,7 @@
 #include "pipeline/common/pseudo_store.h"
 #include "pipeline/generate/painter.h"
 #include "pipeline/generate/surroundings.h"
+#include "pipeline/segmenter/referee.h"
 #include "pipeline/stage.h"
 
 #include "io/activity.h"
@@ -53,6 +57,7 @@ typedef struct generation {
     float *keep;            /* of in-painted volumes: what stays of the images */
     float *images;          /* [-1, 1] */
     int16_t *hu;            /* in the order of the unit */
+    segmenter referee;      /* with generate.ground: captions, once it is needed */
     /* The painter at work. */
     const painter *by;
     int64_t batch; /* slices that it paints at once */
@@ -298,8 +303,24 @@ done:
     return st;
 }
 
-/* Assembles volume v from its units' files; with the labels of its map. The caller frees *out, also
- * after a failure. Local. */
+/* The labels that the referee gives the slices of a volume. Local. */
+static status label_volume(generation *g, volume *v) {
+    status st = ST_OK;
+    const study *s = g->stage->study;
+    const int64_t pixels = s->data.size * s->data.size;
+    if (!g->referee.params) TRY(referee_open(g->stage, store_labels(g->stores.real), &g->referee));
+    for (int64_t z = 0; z < v->space.shape[0]; z++) {
+        for (int64_t i = 0; i < pixels; i++)
+            g->images[i] =
+                window_apply((float)v->hu[z * pixels + i], s->data.window[0], s->data.window[1]);
+        TRY(segmenter_labels(&g->referee, g->images, 1, v->labels + z * pixels, NULL));
+    }
+done:
+    return st;
+}
+
+/* Assembles volume v from its units' files; with the labels of its map or of the referee. The
+ * caller frees *out, also after a failure. Local. */
 static status assemble_volume(generation *g, int64_t v, volume *out) {
     status st = ST_OK;
     const study *s = g->stage->study;
@@ -315,6 +336,10 @@ static status assemble_volume(generation *g, int64_t v, volume *out) {
         int16_t *hu = out->hu + first * pixels;
         TRY(unit_path(g, g->set->first_unit[v] + first / s->generate.batch, path));
         TRY(part_read(path, g->fingerprint, hu, count * pixels * (int64_t)sizeof *hu));
+    }
+    if (s->generate.ground == GROUND_CAPTIONS) {
+        TRY(label_volume(g, out));
+        goto done;
     }
     TRY(maps_labels(g->set->maps, v, &labels));
     memcpy(out->labels, labels, (size_t)(slices * pixels));
@@ -426,6 +451,7 @@ static void close_generation(generation *g) {
         free(g->sets[k].first_unit);
     }
     own_masks_free(&g->own);
+    segmenter_close(&g->referee);
     split_free(&g->split);
     store_close(g->stores.real);
     store_close(g->stores.pseudo);

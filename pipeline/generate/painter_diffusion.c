@@ -12,6 +12,7 @@
 #include "pipeline/common/fingerprint.h"
 #include "pipeline/generate/guidance.h"
 #include "pipeline/generate/prompts.h"
+#include "pipeline/segmenter/referee.h"
 #include "pipeline/trainer/trainer.h"
 
 #include <inttypes.h>
@@ -24,13 +25,14 @@ typedef struct diffusion_painter {
     char checkpoint[SHA256_HEX]; /* its seal */
     int64_t steps;               /* of the sampler */
     double guidance;
-    int64_t evaluations;    /* of the network for a slice */
-    guidance_choice choice; /* record NULL: the study gives the guidance */
-    denoiser *denoiser;     /* NULL until opened */
-    appearances looks;      /* measured if generate.appearance is not 0 */
-    float grey[LABELS_MAX]; /* of the present volume */
-    prompts prompts;        /* count 0: none */
-    slice_sample *prompted; /* [batch]: conditions with their prompts */
+    int64_t evaluations;      /* of the network for a slice */
+    guidance_choice choice;   /* record NULL: the study gives the guidance */
+    char referee[SHA256_HEX]; /* its seal, with generate.ground: captions; else "" */
+    denoiser *denoiser;       /* NULL until opened */
+    appearances looks;        /* measured if generate.appearance is not 0 */
+    float grey[LABELS_MAX];   /* of the present volume */
+    prompts prompts;          /* count 0: none */
+    slice_sample *prompted;   /* [batch]: conditions with their prompts */
 } diffusion_painter;
 
 /* Local. */
@@ -70,6 +72,8 @@ static status find(const painter_inputs *in, void **self, char fingerprint[SHA25
                     p->step, from->steps);
     p->steps = s->study->generate.steps;
     p->guidance = s->study->generate.guidance;
+    if (s->study->generate.ground == GROUND_CAPTIONS)
+        TRY(comm_agree(s->comm, published_seal(s, &referee_published, p->referee)));
     if (study_chooses_guidance(s->study)) {
         TRY(guidance_choose(in, from->folder, from->fingerprint, &p->choice));
         p->step = p->choice.step;
@@ -78,9 +82,16 @@ static status find(const painter_inputs *in, void **self, char fingerprint[SHA25
         p->guidance = p->choice.guidance;
     }
     TRY(comm_agree(s->comm, fingerprint_of_synthetic(s->study, from->fingerprint, p->checkpoint,
-                                                     p->choice.seal, fingerprint)));
+                                                     *p->referee ? p->referee : p->choice.seal,
+                                                     fingerprint)));
 done:
     return st;
+}
+
+/* The guidance of captions. */
+static double text_guidance_of(const diffusion_painter *p) {
+    const double own = p->in->stage->study->generate.text_guidance;
+    return own > 0 ? own : p->guidance;
 }
 
 static status open_denoiser(void *self, int64_t batch) {
@@ -91,8 +102,11 @@ static status open_denoiser(void *self, int64_t batch) {
     TRY(denoiser_load(p->denoiser, p->from.folder, p->step));
     denoiser_choose(p->denoiser, p->steps, p->guidance);
     TRY(array_alloc(&p->prompted, batch, sizeof *p->prompted, "prompts"));
+    if (s->study->generate.ground == GROUND_CAPTIONS)
+        denoiser_words(p->denoiser, text_guidance_of(p));
+    else if (s->study->generate.appearance > 0)
+        TRY(appearances_measure(p->in, &p->looks));
     TRY(denoiser_evaluations(p->denoiser, &p->evaluations));
-    if (s->study->generate.appearance > 0) TRY(appearances_measure(p->in, &p->looks));
 done:
     return st;
 }
@@ -102,7 +116,7 @@ static status paint(void *self, const slice_sample *conditions, const uint64_t *
     diffusion_painter *p = self;
     const study *s = p->in->stage->study;
     denoiser_keep(p->denoiser, keep);
-    if (s->generate.appearance > 0 && !keep) { /* a real volume has its grey values */
+    if (s->generate.appearance > 0 && !keep && !*p->referee) { /* a real volume has its own */
         appearances_draw(&p->looks, (uint64_t)s->seed, index[0] >> 20, conditions[0].volume,
                          conditions[0].contrast, p->grey);
         denoiser_steer(p->denoiser, p->grey, s->generate.appearance);
@@ -119,15 +133,16 @@ static status paint(void *self, const slice_sample *conditions, const uint64_t *
 static int describe_text(const diffusion_painter *p, json_t *all) {
     const study *s = p->in->stage->study;
     if (s->model.text == SWITCH_OFF) return 0;
-    json_t *text = json_pack(
-        "{s:s, s:f, s:s}", "captions", p->prompts.count > 0 ? "prompts" : "maps", "guidance",
-        s->generate.text_guidance > 0 ? s->generate.text_guidance : p->guidance, "negative",
-        s->generate.negative);
+    json_t *text =
+        json_pack("{s:s, s:f, s:s}", "captions", p->prompts.count > 0 ? "prompts" : "maps",
+                  "guidance", text_guidance_of(p), "negative", s->generate.negative);
     int failed = !text;
     if (p->prompts.count > 0)
         failed |= json_object_set_new(text, "prompts", json_integer(p->prompts.count)) |
                   json_object_set_new(text, "sha256", json_string(p->prompts.sha256));
-    return failed | json_object_set_new(all, "text", text);
+    failed |= json_object_set_new(all, "text", text);
+    if (*p->referee) failed |= json_object_set_new(all, "referee", json_string(p->referee));
+    return failed;
 }
 
 static json_t *provenance(const void *self) {

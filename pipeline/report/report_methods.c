@@ -60,6 +60,7 @@ static void net_text(FILE *f, const report *r) {
     const study *s = r->stage->study;
     const unet_config net = unet_config_of(s->model.net);
     const bool latent = s->model.space == SPACE_LATENT;
+    const bool numbers = s->model.numbers == SWITCH_ON;
     fprintf(f, "<p><b>Generative model.</b> A denoising diffusion model (Ho et al. 2020) ");
     if (latent)
         fprintf(f,
@@ -76,12 +77,14 @@ static void net_text(FILE *f, const report *r) {
     attention_text(f, &net, s->data.size / (latent ? s->autoencode.factor : 1));
     fputs(") ", f);
     fprintf(f,
-            "was conditioned on the label map, %sthe position of the slice and contrast "
-            "enhancement; conditions were dropped for %g%% of the samples. ",
+            "was conditioned on the label map, %sthe position of the slice%s and contrast "
+            "enhancement; conditions were dropped for %g%% of the samples%s. ",
             s->model.tissue == SWITCH_ON
                 ? "the tissue outside of its structures (air, fat, soft, dense; by HU), "
                 : "",
-            100 * s->train.condition_drop);
+            numbers ? ", its pixel spacing, noise and sizes of structures" : "",
+            100 * s->train.condition_drop,
+            numbers ? ", and each number by itself for as many" : "");
 }
 
 /* The captions, if the model has them. */

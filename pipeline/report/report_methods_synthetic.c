@@ -86,6 +86,11 @@ static void painters_text(FILE *f, const study *s) {
 /* The captions that slices were sampled with. */
 static void prompts_text(FILE *f, const study *s) {
     if (s->model.text == SWITCH_OFF) return;
+    if (s->generate.ground == GROUND_CAPTIONS)
+        fputs(
+            " Slices were sampled from captions alone, each by itself, and labelled by a segmenter "
+            "of real slices (the referee), so that its Dice on them says nothing.",
+            f);
     fputs(s->generate.prompts[0] ? " Each volume was given a caption of the investigators"
                                  : " Each slice was given a caption of what its label map shows",
           f);
@@ -120,6 +125,8 @@ void report_methods_synthetic(FILE *f, const report *r) {
                 " In each step the grey values of structures were drawn with strength %g to those "
                 "of their volume, a mixture of two training volumes.",
                 s->generate.appearance);
+    if (s->generate.noise > 0)
+        fprintf(f, " They were asked for noise of %g HU.", s->generate.noise);
     prompts_text(f, s);
     painters_text(f, s);
     inpainting_text(f, s);

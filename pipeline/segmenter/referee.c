@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PARAMETERS "parameters.h5"
 #define GROUP "parameters"
 
 /* Seeds of a study are below 2^53, and those of the evaluation little more: no segmenter that is
@@ -26,10 +25,10 @@ status referee_publish(const segmenter *s, const char *directory, const char *fi
     snprintf(m.fingerprint, sizeof m.fingerprint, "%s", fingerprint);
     TRY(file_make_dirs(directory));
     TRY(manifest_remove(directory));
-    TRY(path_join(path, directory, PARAMETERS));
+    TRY(path_join(path, directory, PUBLISHED_PARAMETERS));
     TRY(trainer_arrays(s->params, GROUP, s->params->value, &arrays));
     TRY(checkpoint_write_arrays(path, arrays, s->params->count));
-    TRY(manifest_add_file(&m, directory, PARAMETERS));
+    TRY(manifest_add_file(&m, directory, PUBLISHED_PARAMETERS));
     TRY(manifest_write(&m, directory));
 done:
     manifest_free(&m);
@@ -37,55 +36,17 @@ done:
     return st;
 }
 
-/* ST_INPUT unless the referee was trained for this study on its store. Local. */
-static status check_origin(const stage_context *stage, const manifest *m, const char *directory) {
-    status st = ST_OK;
-    char path[PATH_SIZE], expected[SHA256_HEX];
-    manifest store = {0};
-    TRY(stage_path(stage, "store", path));
-    TRY(manifest_read(path, "store", &store));
-    TRY(fingerprint_of_referee(stage->study, store.seal, expected));
-    if (strcmp(m->fingerprint, expected) != 0)
-        TRY(status_fail(ST_INPUT,
-                        "%s was trained for another store or study: run ctaug referee first",
-                        directory));
-    if (m->count != 1 || strcmp(m->files[0].name, PARAMETERS) != 0)
-        TRY(status_fail(ST_INTEGRITY, "%s: its manifest is not that of a referee", directory));
-done:
-    manifest_free(&store);
-    return st;
-}
-
-/* Reads the parameters of the published referee. Local. */
-static status load(const char *directory, const manifest *m, params *p) {
-    status st = ST_OK;
-    char path[PATH_SIZE];
-    checkpoint_array *arrays = NULL;
-    TRY(manifest_check_file(m, directory, 0));
-    TRY(path_join(path, directory, PARAMETERS));
-    TRY(trainer_arrays(p, GROUP, p->value, &arrays));
-    TRY(checkpoint_read_arrays(path, arrays, p->count));
-done:
-    free(arrays);
-    return st;
-}
+const published_network referee_published = {REFEREE_KIND, "referee", "referee",
+                                             fingerprint_of_referee};
 
 status referee_open(const stage_context *stage, const label_set *labels, segmenter *out) {
     status st = ST_OK;
-    char directory[PATH_SIZE];
-    manifest m = {0};
+    char path[PATH_SIZE];
     *out = (segmenter){0};
-    TRY(stage_path(stage, "referee", directory));
-    st = manifest_read(directory, REFEREE_KIND, &m);
-    if (st == ST_INPUT)
-        st = status_fail(st, "%s holds no referee of this study: run ctaug referee first",
-                         directory);
-    TRY(st);
-    TRY(check_origin(stage, &m, directory));
+    TRY(published_file(stage, &referee_published, PUBLISHED_PARAMETERS, path));
     TRY(segmenter_open_inference(stage, labels, out));
-    TRY(load(directory, &m, out->params));
+    TRY(published_parameters(path, out->params));
     segmenter_params_changed(out);
 done:
-    manifest_free(&m);
     return st;
 }

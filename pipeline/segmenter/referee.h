@@ -11,11 +11,13 @@
 #ifndef CTAUG_PIPELINE_SEGMENTER_REFEREE_H
 #define CTAUG_PIPELINE_SEGMENTER_REFEREE_H
 
+#include "pipeline/common/published.h"
 #include "pipeline/segmenter/segmenter.h"
 
 #include <jansson.h>
 
 #define REFEREE_KIND "referee"
+extern const published_network referee_published;
 
 /* The seed of its initialisation and of its training samples. */
 uint64_t referee_seed(const study *s);

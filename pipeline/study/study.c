@@ -290,22 +290,40 @@ static status check_latent(const study *s, const origin *o) {
     return LOCATED(o, key, "model.space");
 }
 
-/* What captions need, and what does not know them. */
+/* What captions and numbers need, and what does not know them. */
 static status check_text(const study *s, const origin *o) {
     const char *key = NULL, *fits = "off";
-    const bool on = s->model.text == SWITCH_ON;
+    const bool on = s->model.text == SWITCH_ON, numbers = s->model.numbers == SWITCH_ON;
+    const char *of = on ? "model.text" : "model.numbers";
     if (s->distil.kind != DISTIL_OFF) key = "distil.kind";
     if (s->diffusion.shortcut == SWITCH_ON) key = "diffusion.shortcut";
     if (s->generate.painters >> PAINTER_GAN & 1) key = "generate.painters", fits = "without gan";
+    if ((on || numbers) && key) {
+        status_fail(ST_USAGE, "with %s on, %s must be %s", of, key, fits);
+        return LOCATED(o, key, of);
+    }
+    if (!numbers && s->generate.noise > 0) {
+        status_fail(ST_USAGE, "generate.noise is for model.numbers on, and it is off");
+        return LOCATED(o, "generate.noise", "model.numbers");
+    }
+    key = NULL;
+    if (s->generate.ground == GROUND_CAPTIONS) {
+        if (s->generate.guidance == 0) key = "generate.guidance", fits = "a number";
+        if (s->generate.inpaint == SWITCH_ON) key = "generate.inpaint", fits = "off";
+        if (s->generate.masks[0]) key = "generate.masks", fits = "\"\"";
+        if (s->generate.painters != 1U << PAINTER_DIFFUSION)
+            key = "generate.painters", fits = "[diffusion]";
+    }
     if (on && key) {
-        status_fail(ST_USAGE, "with model.text on, %s must be %s", key, fits);
-        return LOCATED(o, key, "model.text");
+        status_fail(ST_USAGE, "with generate.ground captions, %s must be %s", key, fits);
+        return LOCATED(o, key, "generate.ground");
     }
     key = NULL;
     if (s->generate.negative[0]) key = "generate.negative";
     if (s->generate.prompts[0]) key = "generate.prompts";
     if (s->text.captions[0]) key = "text.captions";
     if (s->evaluate.obedience > 0) key = "evaluate.obedience";
+    if (s->generate.ground == GROUND_CAPTIONS) key = "generate.ground";
     if (on || !key) return ST_OK;
     status_fail(ST_USAGE, "%s is for model.text on, and it is off", key);
     return LOCATED(o, key, "model.text");
@@ -529,7 +547,8 @@ bool study_chooses_guidance(const study *s) {
 
 bool study_needs_referee(const study *s) {
     return s->train.pseudo_labels == SWITCH_ON || s->evaluate.fidelity > 0 ||
-           study_chooses_guidance(s) || s->evaluate.obedience > 0;
+           study_chooses_guidance(s) || s->evaluate.obedience > 0 ||
+           s->generate.ground == GROUND_CAPTIONS;
 }
 
 /* Whether a fingerprint over these sections and single keys covers the key. */

@@ -60,6 +60,9 @@ typedef enum sweep_measure {
 /* What the diffusion model works on: pixels, or the latents of an autoencoder. */
 typedef enum space_kind { SPACE_PIXEL, SPACE_LATENT } space_kind;
 
+/* What synthetic slices are drawn on: label maps, or captions alone. */
+typedef enum ground_kind { GROUND_MAPS, GROUND_CAPTIONS } ground_kind;
+
 /* What paints the label maps of synthetic volumes (pipeline/generate/painter.h). */
 typedef enum painter_kind {
     PAINTER_DIFFUSION,
@@ -137,7 +140,7 @@ typedef struct study {
         double dropout;
         switch_kind tissue;
         space_kind space;
-        switch_kind text;
+        switch_kind text, numbers;
     } model;
     struct {
         int64_t steps, batch;     /* pairs of a slice and its caption, global */
@@ -212,7 +215,9 @@ typedef struct study {
         sampler_kind sampler;
         time_grid_kind grid;
         int64_t steps;
-        double guidance;             /* 0: auto */
+        double guidance; /* 0: auto */
+        double noise;    /* HU; 0: that of the source slice */
+        ground_kind ground;
         double text_guidance;        /* 0: that of guidance */
         char negative[STUDY_TEXT];   /* prompt; "": none */
         char prompts[PATH_SIZE];     /* "": none; fingerprints cover the content */

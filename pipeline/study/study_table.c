@@ -31,6 +31,7 @@ static const char *const recompute_names[] = {
     [RECOMPUTE_NONE] = "none", [RECOMPUTE_BLOCKS] = "blocks"};
 static const char *const switch_names[] = {[SWITCH_OFF] = "off", [SWITCH_ON] = "on"};
 static const char *const space_names[] = {[SPACE_PIXEL] = "pixel", [SPACE_LATENT] = "latent"};
+static const char *const ground_names[] = {[GROUND_MAPS] = "maps", [GROUND_CAPTIONS] = "captions"};
 static const char *const wire_names[] = {[WIRE_F32] = "f32", [WIRE_BF16] = "bf16"};
 static const char *const painter_names[] = {
     [PAINTER_DIFFUSION] = "diffusion", [PAINTER_GAUSSIAN] = "gaussian", [PAINTER_GAN] = "gan"};
@@ -64,6 +65,7 @@ static const named_table flip_kinds = NAMED_TABLE("flip", flip_names);
 static const named_table recompute_kinds = NAMED_TABLE("recomputation", recompute_names);
 static const named_table switch_kinds = NAMED_TABLE("switch", switch_names);
 static const named_table space_kinds = NAMED_TABLE("space", space_names);
+static const named_table ground_kinds = NAMED_TABLE("ground", ground_names);
 static const named_table wire_kinds = NAMED_TABLE("number type", wire_names);
 static const named_table timestep_kinds = NAMED_TABLE("drawing of time steps", timestep_names);
 static const named_table sharding_kinds = NAMED_TABLE("sharding", sharding_names);
@@ -196,10 +198,13 @@ const study_key study_keys[] = {
            "condition slices on air, fat, soft and dense tissue outside of the structures, by HU"),
     LATER_CHOICE(
         model, space, space_kinds, "pixel",
-        "latent: `ctaug autoencode` trains an autoencoder; the stages after it know pixels "
-        "alone so far"),
+        "latent: `ctaug autoencode` trains an autoencoder, and the diffusion model works on its "
+        "latents"),
     LATER_CHOICE(model, text, switch_kinds, "off",
                  "condition slices on captions, too: `ctaug text` trains their encoder"),
+    LATER_CHOICE(model, numbers, switch_kinds, "off",
+                 "condition slices on pixel spacing, noise and the sizes of their structures, too, "
+                 "each dropped by itself, as are then position and contrast class"),
 
     INTEGER(text, steps, 1, STEPS_MAX, "1000", "optimiser steps"),
     INTEGER(text, batch, 2, 4096, "64",
@@ -347,6 +352,14 @@ const study_key study_keys[] = {
      .initial = "1", .word = "auto",
      .help = "classifier-free guidance scale; 1 is off; auto, or 0: it, the checkpoint and whether "
              "half of the steps do are chosen on validation patients"},
+    {PLACE(generate, noise), .kind = STUDY_REAL, .count = 1, .low = 0, .high = 1000, .initial = "0",
+     .later = true,
+     .help =
+         "model.numbers: the noise that slices are asked for, HU; 0: that of their source slice"},
+    LATER_CHOICE(
+        generate, ground, ground_kinds, "maps",
+        "captions: model.text: slices are drawn on their captions alone, each by itself, and "
+        "labelled by the referee; label maps only tell what captions say without prompts"),
     {PLACE(generate, text_guidance), .kind = STUDY_REAL, .count = 1, .low = 0, .high = 50,
      .initial = "0", .later = true, .help = "guidance scale of the caption; 0: that of guidance"},
     {PLACE(generate, negative), .kind = STUDY_STRING, .count = STUDY_TEXT, .initial = "",

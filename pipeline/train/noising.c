@@ -76,6 +76,20 @@ done:
     return st;
 }
 
+/* Measures the numbers of a training slice and drops some, its position and its class. Behind
+ * draw_sentence(), which says these. Local. */
+static status draw_numbers(noising *n, rng_stream *drop, noised_sample *d) {
+    status st = ST_OK;
+    const double share = n->study->train.condition_drop;
+    if (n->config.numbers == 0) goto done;
+    TRY(slice_numbers_measure(n->captions, n->study, n->label_count, &d->slice, d->numbers));
+    if (rng_uniform(drop) < share) d->slice.position = -1;
+    if (rng_uniform(drop) < share) d->slice.contrast = -1;
+    slice_numbers_drop(d->numbers, n->config.numbers, share, drop);
+done:
+    return st;
+}
+
 /* Prepares training sample `index` in a slot (a prefetch_make function). Runs on the prefetch
  * thread or, for a sample that was not announced, on the caller's. Local. */
 static status make_sample(void *context, int64_t index, int64_t slot) {
@@ -92,6 +106,7 @@ static status make_sample(void *context, int64_t index, int64_t slot) {
     status st = slices_draw(unlabelled ? n->unlabelled : n->train, seed, number, &d->slice);
     rng_fill_normal(&noise, d->x_t, n->values);
     if (st == ST_OK) st = draw_sentence(n, index, &drop, d);
+    if (st == ST_OK) st = draw_numbers(n, &drop, d);
     if (st == ST_OK && !has_importance(n)) add_noise(n, d, draw_level(n, index));
     return st;
 }
@@ -169,12 +184,15 @@ status noising_add_unlabelled(noising *n, slices *unlabelled, bool pseudo_labels
     return ST_OK;
 }
 
-status noising_add_text(noising *n, const stage_context *stage, const store *from) {
+status noising_add_words(noising *n, const stage_context *stage, const store *from) {
     status st = ST_OK;
-    if (n->study->model.text == SWITCH_OFF) goto done;
-    const int64_t sentences = n->slot_count * TEXT_SENTENCE;
+    const bool text = n->study->model.text == SWITCH_ON;
+    if (!text && n->config.numbers == 0) goto done;
     TRY(captioner_open(n->study, store_labels(from), from, &n->captions));
     TRY(captioner_open(n->study, store_labels(from), from, &n->held_captions));
+    n->label_count = store_labels(from)->count;
+    if (!text) goto done;
+    const int64_t sentences = n->slot_count * TEXT_SENTENCE;
     TRY(text_model_open(stage, n->slot_count, &n->text));
     TRY(array_alloc(&n->sentences, sentences, sizeof *n->sentences, "captions"));
     TRY(array_alloc(&n->masks, sentences, sizeof(float), "captions"));
@@ -260,6 +278,7 @@ static status copy_to_slot(const noising *n, plan *pl, int64_t b, const noised_s
     }
     copy_target(n, &in, b, d, target.at);
     denoiser_fill(&in, b, d->x_t, &d->at, &d->slice, d->conditional);
+    denoiser_fill_numbers(&in, b, d->conditional ? d->numbers : NULL);
 done:
     return st;
 }
@@ -423,6 +442,9 @@ static status run_batch(validator *v, int64_t first, int64_t count, int64_t tota
         TRY(slices_get(n->validation, k * slice_total / total, &d->slice));
         rng_fill_normal(&noise, d->x_t, n->values);
         add_noise(n, d, process_level(&n->process, process_spread(&n->process, k, total)));
+        if (n->config.numbers > 0)
+            TRY(slice_numbers_measure(n->held_captions, n->study, n->label_count, &d->slice,
+                                      d->numbers));
         TRY(copy_to_slot(n, v->plan, b, d));
         if (n->text) TRY(caption_held(n, k, d));
         keep_sentence(n, b, d);

@@ -22,6 +22,7 @@ typedef struct noised_sample {
     noise_level at;                  /* of x_t; t 0: not drawn yet, x_t is the noise */
     bool conditional;                /* false: all conditions but the caption are dropped */
     int32_t sentence[TEXT_SENTENCE]; /* its caption, with model.text */
+    double numbers[NUMBERS_MAX];     /* with model.numbers; those that are dropped are NAN */
 } noised_sample;
 
 typedef struct noising {
@@ -42,9 +43,10 @@ typedef struct noising {
     noised_sample *slots;
     int64_t slot_count;
     noised_sample validation_sample;
-    text_model *text;                    /* NULL: no captions */
-    captioner *captions, *held_captions; /* of training slices, which the prefetch thread makes, and
-                                            of validation slices */
+    text_model *text; /* NULL: no captions */
+    int64_t label_count;
+    captioner *captions, *held_captions; /* NULL: no captions and numbers. Of training slices, which
+                                            the prefetch thread makes, and of validation slices */
     int32_t *sentences;                  /* [slot_count][TEXT_SENTENCE] */
     float *states, *masks;               /* of them */
     denoiser *teacher; /* of a shortcut model: the EMA, for a slice at a time; NULL: none */
@@ -71,12 +73,13 @@ status noising_weigh_labels(noising *n, const comm *c, int64_t labels);
  * labelled slice is left in a batch. To be called before the first sample is made. Local. */
 status noising_add_unlabelled(noising *n, slices *unlabelled, bool pseudo_labels);
 
-/* With model.text, opens the text encoder and writes captions from now on: of `from`, the store of
- * the training slices, which must outlive *n. A share train.text_drop of the samples with
- * conditions and half of those without have no caption; training captions say less than they could
- * (pipeline/data/slice_caption.h). To be called before the first sample is made. ST_INPUT if there
- * is no such encoder. Local. */
-status noising_add_text(noising *n, const stage_context *stage, const store *from);
+/* With model.numbers, slices have their numbers from now on; each of them, the position and the
+ * class are dropped with a probability of train.condition_drop, too. With model.text, opens the
+ * text encoder and writes captions: a share train.text_drop of the samples with conditions and half
+ * of those without have none; training captions say less than they could
+ * (pipeline/data/slice_caption.h). `from`, the store of the training slices, must outlive *n. To be
+ * called before the first sample is made. ST_INPUT if there is no such encoder. Local. */
+status noising_add_words(noising *n, const stage_context *stage, const store *from);
 
 /* For a shortcut model (diffusion.shortcut), opens the network with the EMA of the parameters that
  * gives the targets of self-consistency; otherwise does nothing. Local. */

@@ -50,7 +50,7 @@ static status open_data(training *t) {
     TRY(fingerprint_of_training(s, store_manifest(d->store)->seal, t->run.fingerprint));
     TRY(stage_path(t->stage, "checkpoints", t->run.checkpoints));
     TRY(noising_open(s, store_labels(d->store), d->train, d->validation, &t->noising));
-    TRY(noising_add_text(&t->noising, t->stage, d->store));
+    TRY(noising_add_words(&t->noising, t->stage, d->store));
     TRY(noising_add_teacher(&t->noising, t->stage, store_labels(d->store)));
     if (d->unlabelled) TRY(noising_add_unlabelled(&t->noising, d->unlabelled, d->pseudo != NULL));
 done:
