@@ -187,6 +187,17 @@ def obedience(place, trained):
     chain.run(0, "verify", out)
 
 
+def swept(place, made):
+    """Arms of a sweep share the encoder and the training."""
+    study, out = begin(place, "swept", made, "store")
+    chain.run(2, "sweep", study, *SET, *words(
+        "sweep.points=[generate.negative: noise, generate.text_guidance: 3]", "text.steps=3",
+        "train.steps=4", "evaluate.arms=[real]"))
+    for name in ("text/parameters.h5", "checkpoints/step-00000004/state.h5"):
+        one, two = (os.stat(f"{out}/arms/{arm}/{name}").st_ino for arm in ("p00-s0", "p01-s0"))
+        assert one == two, name
+
+
 def own_captions(place, made):
     study, out = begin(place, "own", made, "store")
     volumes = sorted(chain.read_store(f"{made}/store")[0])
@@ -244,5 +255,6 @@ with chain.Place() as place:
     sampling(place, trained)
     obedience(place, trained)
     another_encoder(place, out)
+    swept(place, out)
     own_captions(place, out)
     refusals(place, trained)

@@ -122,14 +122,34 @@ static status give_gan(const study *from, const study *to) {
     return st == ST_OK && file_exists(path) ? give(from, to, "gan") : st;
 }
 
+/* Fingerprints of the networks that an arm publishes besides the referee; "": none. */
+typedef struct networks {
+    char autoencoder[SHA256_HEX], text[SHA256_HEX];
+} networks;
+
+/* With labelled sets the text encoders are those of the sets. Local. */
+static status networks_of(const study *s, const char *store, networks *out) {
+    status st = ST_OK;
+    *out = (networks){{0}, {0}};
+    if (s->model.space == SPACE_LATENT) TRY(fingerprint_of_autoencoder(s, store, out->autoencoder));
+    if (s->model.text == SWITCH_ON && s->evaluate.labelled.count == 0)
+        TRY(fingerprint_of_text(s, store, out->text));
+done:
+    return st;
+}
+
 status share_models(const stage_context *sweep, const sweep_groups *g, int64_t i) {
     status st = ST_OK;
     sweep_arm mine, other;
+    networks own;
     TRY(sweep_arm_open(sweep, i, &mine));
+    TRY(networks_of(&mine.study, g->store, &own));
     for (int64_t k = 0; k < g->arms; k++) {
         const bool same = g->group[k] == g->group[i];
-        if (k == i || (!same && strcmp(g->referee[k], g->referee[i]) != 0)) continue;
+        if (k == i) continue;
         TRY(sweep_arm_open(sweep, k, &other));
+        TRY(give_published(&other.study, &mine.study, "autoencoder", own.autoencoder));
+        TRY(give_published(&other.study, &mine.study, "text", own.text));
         TRY(give_published(&other.study, &mine.study, "referee", g->referee[i]));
         TRY(give_published(&other.study, &mine.study, "pseudo", g->pseudo[i]));
         if (!same || k > i) continue;

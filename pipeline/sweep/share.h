@@ -8,8 +8,8 @@
  * it is now. ST_STORAGE if the file system has no hard links. Local. */
 status share_store(const stage_context *sweep, const sweep_arm *a);
 
-/* Gives arm i what it lacks and another arm has: a referee and pseudo-labels of its fingerprints,
- * and the checkpoints and GAN of an earlier arm of its group. Models of other settings that
+/* Gives arm i what it lacks and another arm has: an autoencoder, a text encoder, a referee and
+ * pseudo-labels of its fingerprints, and the checkpoints and GAN of an earlier arm of its group. Models of other settings that
  * the arm has are set aside as "<folder>.earlier-N". Local. */
 status share_models(const stage_context *sweep, const sweep_groups *g, int64_t i);
 

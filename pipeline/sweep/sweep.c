@@ -12,7 +12,9 @@
 /* The stages of one arm. Collective on the ranks of the group. */
 static status run_stages_of(const stage_context *arm) {
     status st = ST_OK;
+    if (arm->study->model.space == SPACE_LATENT) TRY(autoencode_whole_stage(arm));
     TRY(referee_sets_stage(arm));
+    if (arm->study->model.text == SWITCH_ON) TRY(text_sets_stage(arm));
     TRY(train_sets_stage(arm));
     if (arm->study->distil.kind != DISTIL_OFF) TRY(distil_sets_stage(arm));
     if (arm->study->generate.painters >> PAINTER_GAN & 1) TRY(gan_sets_stage(arm));
