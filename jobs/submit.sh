@@ -26,7 +26,7 @@ fi
 # "kind: ..." on a line of the section distil, or in its braces.
 distil=
 kind=$(sed 's/#.*//' "$study" | tr '\n' '\1' |
-    sed -nE $'s/.*(^|\1)distil: *(\\{[^}]*|(\1 [^\1]*)*\1 +)kind: *([a-z-]+).*/\\4/p')
+    sed -nE $'s/.*(^|\1)distil: *(\\{[^}]*|(\1( [^\1]*)?)*\1 +)kind: *([a-z-]+).*/\\5/p')
 [ "${kind:-off}" = off ] || distil=distil
 
 autoencode=
@@ -36,7 +36,7 @@ fi
 
 text=
 if sed 's/#.*//' "$study" | tr '\n' '\1' |
-    grep -Eq $'(^|\1)model: *(\\{[^}]*|(\1 [^\1]*)*\1 +)text *: *["\']?on\\>'; then
+    grep -Eq $'(^|\1)model: *(\\{[^}]*|(\1( [^\1]*)?)*\1 +)text *: *["\']?on\\>'; then
     text=text
 fi
 

@@ -58,5 +58,6 @@ chain 'model:\n  space: pixel # or latent\n' $plain
 with_text="ingest referee text train generate evaluate gate report"
 chain 'model: {net: R16, text: on}\n' $with_text
 chain 'model:\n  net: R16\n  text: on # captions\ntext:\n  steps: 5\n' $with_text
+chain 'model:\n# a comment\n\n  net: R16\n  text: on\n' $with_text
 chain 'model:\n  net: R16\ntext:\n  steps: 5\n' $plain
 chain 'model: {text: off}\nother: {text: on}\n' $plain

@@ -20,21 +20,24 @@ static caption_structure structure(const char *name, caption_side side, double s
 }
 
 static double match(const caption_facts *asked, const caption_facts *got, obedience_attribute a) {
-    return obedience_match(&labels, asked, got, a);
+    const shown one = {.facts = *asked}, two = {.facts = *got};
+    obedience_names names;
+    obedience_names_of(&labels, &names);
+    return obedience_match(&names, &one, &two, a);
 }
 
+/* Three names: both kidneys have one. */
 static void structures_are_compared_by_name(void **state) {
     (void)state;
-    /* Three names: both kidneys have one. */
-    caption_facts asked = {.structures = 2}, got = {.structures = 1};
-    asked.structure[0] = structure("liver", SIDE_UNKNOWN, 100);
-    asked.structure[1] = structure("kidney", SIDE_LEFT, 40);
-    got.structure[0] = structure("liver", SIDE_UNKNOWN, 90);
-    assert_float_equal(match(&asked, &got, OBEY_STRUCTURES), 2.0 / 3, 1e-12);
-    assert_float_equal(match(&got, &asked, OBEY_STRUCTURES), 2.0 / 3, 1e-12);
-    assert_float_equal(match(&asked, &asked, OBEY_STRUCTURES), 1, 0);
-    const caption_facts none = {.structures = 0};
-    assert_float_equal(match(&none, &none, OBEY_STRUCTURES), 1, 0);
+    const shown asked = {.labels = {[1] = true, [2] = true}}, got = {.labels = {[1] = true}};
+    const shown none = {.labels = {false}}, right = {.labels = {[1] = true, [3] = true}};
+    obedience_names names;
+    obedience_names_of(&labels, &names);
+    assert_int_equal(names.count, 3);
+    assert_float_equal(obedience_match(&names, &asked, &got, OBEY_STRUCTURES), 2.0 / 3, 1e-12);
+    assert_float_equal(obedience_match(&names, &got, &asked, OBEY_STRUCTURES), 2.0 / 3, 1e-12);
+    assert_float_equal(obedience_match(&names, &asked, &right, OBEY_STRUCTURES), 1, 0);
+    assert_float_equal(obedience_match(&names, &none, &none, OBEY_STRUCTURES), 1, 0);
 }
 
 static void sides_and_sizes_are_those_of_structures_that_are_there(void **state) {
@@ -46,7 +49,9 @@ static void sides_and_sizes_are_those_of_structures_that_are_there(void **state)
     got.structure[0] = structure("kidney", SIDE_RIGHT, 48);
     got.structure[1] = structure("lesion", SIDE_RIGHT, 16);
     assert_float_equal(match(&asked, &got, OBEY_SIDES), 0.5, 1e-12);
-    assert_float_equal(match(&asked, &got, OBEY_SIZES), 0.5, 1e-12); /* 48 of 40, 16 of 12 */
+    assert_float_equal(match(&asked, &got, OBEY_SIZES), 0, 0); /* 16 of 12; the other side's no */
+    got.structure[1].size = 14;
+    assert_float_equal(match(&asked, &got, OBEY_SIZES), 1, 0);
     const caption_facts none = {.structures = 0};
     assert_true(isnan(match(&asked, &none, OBEY_SIDES)));
     assert_true(isnan(match(&none, &got, OBEY_SIZES)));
@@ -74,12 +79,14 @@ static void means_are_of_patients_and_chance_of_other_ones(void **state) {
     static const double noise[3] = {5, 15, 25}, made[3] = {5, 25, 25};
     shown asked[3] = {0}, got[3] = {0};
     double accuracy[3], chance;
+    obedience_names names;
     for (int i = 0; i < 3; i++) {
         asked[i].patient = got[i].patient = i == 2;
         asked[i].facts.noise = noise[i];
         got[i].facts.noise = made[i];
     }
-    obedience_shares(&labels, asked, got, 3, OBEY_NOISE, 3, accuracy, &chance);
+    obedience_names_of(&labels, &names);
+    obedience_shares(&names, asked, got, 3, OBEY_NOISE, 3, accuracy, &chance);
     assert_float_equal(accuracy[0], 0.5, 1e-12);
     assert_float_equal(accuracy[1], 1, 1e-12);
     assert_true(isnan(accuracy[2]));

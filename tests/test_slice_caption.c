@@ -91,12 +91,12 @@ static void latents_have_labels_and_no_noise(void **state) {
     assert_float_equal(plain.noise, 20, 3);
     for (int i = 0; i < PIXELS; i++)
         if (s->map[i] == 0) s->map[i] = (uint8_t)(3 + i % 3);
-    s->slice.latent = true;
+    s->study.model.space = SPACE_LATENT;
     assert_int_equal(captioner_facts(s->captions, &s->slice, &latent), ST_OK);
     assert_float_equal(latent.noise, 0, 0);
     assert_int_equal(latent.structures, 2);
     assert_float_equal(named(&latent, "liver")->size, named(&plain, "liver")->size, 1e-9);
-    s->slice.latent = false;
+    s->study.model.space = SPACE_PIXEL;
     s->slice.image = NULL; /* as for a painter without source slices */
     assert_int_equal(captioner_facts(s->captions, &s->slice, &latent), ST_OK);
     assert_float_equal(latent.noise, 0, 0);

@@ -48,6 +48,7 @@ def check_pairs(out):
             head = tokens.readline().split()
         vocabulary, width = f["parameters/text.embed.weight"].shape
         assert head[:2] == ["bpe", "1"] and vocabulary == 259 + int(head[2]) and width == 256
+    chain.run(0, "weights", f"{out}/text", "--out", f"{out}.safetensors")
     assert {"embedding.weight", "log_scale.bias", "text.3.down.weight"} <= names, names
 
 
@@ -119,7 +120,7 @@ def sampling(place, trained):
     with open(prompts, "w") as f:
         f.write("unenhanced CT slice with high noise\n\n  CT slice, low noise \n")
     kinds = {"maps": (), "prompts": words(f"generate.prompts={prompts}"),
-             "negative": words("generate.negative=high noise"),
+             "negative": words("generate.negative=high noise", "generate.guidance=1.5"),
              "guidance": words("generate.text_guidance=4"),
              "captions": words("generate.ground=captions", "evaluate.steps=40")}
     made = {}
@@ -230,6 +231,12 @@ def refusals(place, trained):
     with open(wide, "w") as f:
         f.write("short\n" + "x" * 2048 + "\n")
     for more, code, text in (
+            (words("generate.negative=noise", "generate.guidance=1"), 2,
+             "generate.negative needs a generate.guidance or text_guidance other than 1"),
+            (words("generate.ground=captions", "train.condition_drop=0"), 2,
+             "train.condition_drop must not be 0"),
+            (words("train.text_drop=0.5", "model.text=off"), 2, "train.text_drop is for model.text"),
+            (words("text.batch=12"), 2, "text.batch must be a power of two times"),
             (words("generate.prompts=/nowhere"), 3, "/nowhere"),
             (words(f"generate.prompts={empty}"), 3, "no line has a prompt"),
             (words(f"generate.prompts={wide}"), 3, "wide.txt:2: a prompt has at most 2047 bytes"),

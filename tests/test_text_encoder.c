@@ -117,7 +117,7 @@ static void the_default_has_as_many_parameters_as_its_formula(void **state) {
     assert_int_equal(c.blocks, 4);
     assert_int_equal(c.width, 256);
     assert_int_equal(p->total,
-                     (1259 + 64) * 256 + 4 * (12 * 256 * 256 + 13 * 256) + 2 * 256 + 257 * 128);
+                     (1259 + 96) * 256 + 4 * (12 * 256 * 256 + 13 * 256) + 2 * 256 + 257 * 128);
     params_destroy(p);
     graph_destroy(g);
 }

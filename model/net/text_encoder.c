@@ -6,7 +6,7 @@
 enum { NAME = 32 };
 
 text_encoder_config text_encoder_default(int64_t vocabulary, int64_t embedding) {
-    return (text_encoder_config){.tokens = 64,
+    return (text_encoder_config){.tokens = 96,
                                  .vocabulary = vocabulary,
                                  .width = 256,
                                  .head = 64,

@@ -27,7 +27,7 @@ typedef struct text_encoder_nodes {
     node embedding; /* [1, 1, embedding] */
 } text_encoder_nodes;
 
-/* 4 blocks of width 256 with heads of 64 channels, sentences of 64 tokens. Local. */
+/* 4 blocks of width 256 with heads of 64 channels, sentences of 96 tokens. Local. */
 text_encoder_config text_encoder_default(int64_t vocabulary, int64_t embedding);
 
 /* Describes the network in g; all names begin with "text.". Errors are reported by graph_check().

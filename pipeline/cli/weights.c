@@ -18,8 +18,9 @@ const char weights_help[] =
     "Writes the parameters of a trained network as a safetensors file, which PyTorch and others\n"
     "read; `train.start` of a study begins a training with such a file. DIR is a checkpoint,\n"
     "or the folder of a referee, an autoencoder or a text encoder. Of a checkpoint the moving\n"
-    "average of the\n"
-    "parameters (EMA) is written, if it has one. Names and shapes: model/README.md, \"Weights\".\n"
+    "average of the parameters (EMA) is written, if it has one. Names and shapes: "
+    "model/README.md,\n"
+    "\"Weights\".\n"
     "  --out FILE  must not exist yet\n"
     "  --share     it is made with your umask instead of for you alone (0600)\n"
     "\n"
@@ -47,21 +48,26 @@ done:
     return st;
 }
 
+static bool is_hdf5(const char *name) {
+    const size_t n = strlen(name);
+    return n > 3 && strcmp(name + n - 3, ".h5") == 0;
+}
+
 /* Reads the EMA, or else the parameters, from the HDF5 file of a published folder. Local. */
 static status read_network(const char *directory, network *out) {
     static const char *const groups[] = {"ema", "parameters"};
     status st = ST_OK;
     char path[PATH_SIZE];
     TRY(manifest_read(directory, NULL, &out->manifest));
-    const size_t n = out->manifest.count > 0 ? strlen(out->manifest.files[0].name) : 0;
-    if (n < 3 || strcmp(out->manifest.files[0].name + n - 3, ".h5") != 0 ||
-        strcmp(out->manifest.kind, "store") == 0)
-        TRY(status_fail(
-            ST_INPUT,
-            "weights: %s is a %s: give a checkpoint (step-...), a referee or an autoencoder",
-            directory, out->manifest.kind));
-    TRY(manifest_check_file(&out->manifest, directory, 0));
-    TRY(path_join(path, directory, out->manifest.files[0].name));
+    int64_t at = 0;
+    while (at < out->manifest.count && !is_hdf5(out->manifest.files[at].name)) at++;
+    if (at == out->manifest.count || strcmp(out->manifest.kind, "store") == 0)
+        TRY(status_fail(ST_INPUT,
+                        "weights: %s is a %s: give a checkpoint (step-...), a referee, an "
+                        "autoencoder or a text encoder",
+                        directory, out->manifest.kind));
+    TRY(manifest_check_file(&out->manifest, directory, at));
+    TRY(path_join(path, directory, out->manifest.files[at].name));
     for (int i = 0; i < 2 && out->count == 0; i++) {
         out->group = groups[i];
         TRY(checkpoint_read_group(path, out->group, &out->arrays, &out->count));

@@ -433,13 +433,16 @@ static sampling sampling_of(const denoiser *d) {
 
 status denoiser_evaluations(const denoiser *d, int64_t *evaluations) {
     status st = ST_OK;
-    int64_t with_caption = 0;
+    int64_t guided = 0, plain = 0;
     sampling how = sampling_of(d);
     TRY(sampler_evaluations(&how, evaluations));
     if (d->study->model.text == SWITCH_OFF || text_share(d) == 1) goto done;
+    /* As many as there are without conditions: within generate.interval. */
+    how.guidance = 2;
+    TRY(sampler_evaluations(&how, &guided));
     how.guidance = 1;
-    TRY(sampler_evaluations(&how, &with_caption));
-    *evaluations += with_caption;
+    TRY(sampler_evaluations(&how, &plain));
+    *evaluations += guided - plain;
 done:
     return st;
 }

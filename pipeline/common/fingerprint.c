@@ -136,7 +136,10 @@ status fingerprint_of_guidance(const study *s, const char *upstream, char hex[SH
                                        "generate.batch",
                                        "generate.grid",
                                        "generate.interval",
-                                       "generate.rescale"};
+                                       "generate.rescale",
+                                       "generate.text_guidance",
+                                       "generate.negative",
+                                       "generate.noise"};
     return study_fingerprint(s, keys, sizeof keys / sizeof *keys, upstream, hex);
 }
 

@@ -20,6 +20,8 @@ struct generator {
 
 status generator_config(const study *s, const label_set *labels, unet_config *out) {
     status st = denoiser_config(s, labels, out);
+    out->text = (unet_text){0, 0};
+    out->numbers = 0;
     out->dropout = 0;
     out->spread = false;
     out->step_size = false;

@@ -43,6 +43,8 @@ status sampled_denoiser_open(const stage_context *s, const store *real, const st
     if (study_chooses_guidance(s->study))
         denoiser_choose(d, json_integer_value(json_object_get(from, "sampler_steps")),
                         json_number_value(json_object_get(from, "guidance")));
+    if (s->study->generate.ground == GROUND_CAPTIONS)
+        denoiser_words(d, study_text_guidance(s->study));
     *out = d;
     d = NULL;
 done:

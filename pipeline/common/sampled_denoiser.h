@@ -5,7 +5,8 @@
 #include "pipeline/common/denoiser.h"
 
 /* Opens the denoiser of `batch` slices with the EMA parameters of the checkpoint that sampled the
- * store, and the steps and guidance that were chosen for it. real: the store of the run. ST_INPUT
+ * store, and the steps and guidance that were chosen for it; with generate.ground: captions it
+ * draws on captions alone. real: the store of the run. ST_INPUT
  * if the checkpoint is not there any more. The caller calls denoiser_close(). Collective. */
 status sampled_denoiser_open(const stage_context *s, const store *real, const store *synthetic,
                              int64_t batch, denoiser **out);

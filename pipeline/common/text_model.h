@@ -13,7 +13,7 @@
 #define TEXT_TOKENS "tokens.bpe"
 extern const published_network text_published;
 
-enum { TEXT_SENTENCE = 64 /* tokens of a sentence; longer ones are cut */ };
+enum { TEXT_SENTENCE = 96 /* tokens of a sentence; longer ones are cut */ };
 
 typedef struct text_model text_model;
 

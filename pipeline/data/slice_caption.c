@@ -58,7 +58,7 @@ status captioner_facts(captioner *c, const slice_sample *slice, caption_facts *o
     status st = ST_OK;
     const study *s = c->study;
     const int64_t pixels = s->data.size * s->data.size;
-    const bool has_hu = slice->image && !slice->latent;
+    const bool has_hu = slice->image && s->model.space == SPACE_PIXEL;
     const geometry space = geometry_of(s, slice);
     for (int64_t i = 0; i < pixels; i++)
         c->map[i] = slice->labels[i] < c->labels->count ? slice->labels[i] : 0;
@@ -92,14 +92,17 @@ static void thin(caption_facts *f, rng_stream *r) {
     f->structures = kept;
 }
 
+const char *captioner_own(const captioner *c, int64_t volume) {
+    if (c->own.count == 0) return NULL;
+    return own_captions_find(&c->own, store_at(c->own_store, volume)->id);
+}
+
 status captioner_write(captioner *c, const slice_sample *slice, uint64_t index, caption_use use,
                        bool thinned, char out[CAPTION_SIZE]) {
     status st = ST_OK;
     const uint64_t seed = (uint64_t)c->study->seed;
     caption_facts facts;
-    const char *own = c->own.count > 0
-                          ? own_captions_find(&c->own, store_at(c->own_store, slice->volume)->id)
-                          : NULL;
+    const char *own = captioner_own(c, slice->volume);
     if (own) {
         memcpy(out, own, strlen(own) + 1); /* own_captions_read() has checked its length */
         goto done;
@@ -111,7 +114,3 @@ status captioner_write(captioner *c, const slice_sample *slice, uint64_t index, 
 done:
     return st;
 }
-
-int64_t captioner_own_count(const captioner *c) { return c->own.count; }
-
-const char *captioner_own(const captioner *c, int64_t i) { return c->own.sorted[i][1]; }

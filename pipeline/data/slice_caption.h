@@ -2,9 +2,11 @@
  * (model/text/grammar.h).
  *
  * Facts are measured as pipeline/data/caption.h says, of the slice as a network sees it: its labels
- * (codes of a latent that are tissues count as no label), its HU within data.window, unless it is a
- * latent or has no image, its spacing and its class of contrast. A mirrored slice shows its organs
- * on the other side, and its caption says so.
+ * (codes of a latent that are tissues count as no label), its HU within data.window, if it has an
+ * image, its spacing and its class of contrast. With model.space latent HU count as unknown, since
+ * a training on latents has none: noise is not said, and sides are those of the grid. A mirrored
+ * slice shows its organs on the other side, and its caption says so, but for names that have a
+ * side.
  *
  * What a user has written of a volume (pipeline/data/own_captions.h) takes the place of the grammar
  * for slices of the store's volumes.
@@ -41,8 +43,7 @@ status captioner_facts(captioner *c, const slice_sample *slice, caption_facts *o
 status captioner_write(captioner *c, const slice_sample *slice, uint64_t index, caption_use use,
                        bool thin, char out[CAPTION_SIZE]);
 
-/* The user's captions that there are; the i-th of them. Local. */
-int64_t captioner_own_count(const captioner *c);
-const char *captioner_own(const captioner *c, int64_t i);
+/* The user's caption of a volume of the store; NULL: there is none. Local. */
+const char *captioner_own(const captioner *c, int64_t volume);
 
 #endif

@@ -198,6 +198,9 @@ status comparison_fingerprint(const comparison *c, evaluation_arm arm, int64_t s
     s.evaluate.sets = defaults.evaluate.sets;
     s.evaluate.margin = defaults.evaluate.margin;
     s.evaluate.fidelity = defaults.evaluate.fidelity; /* the record's seal covers it */
+    s.evaluate.bound_slices = defaults.evaluate.bound_slices;
+    s.evaluate.bound_times = defaults.evaluate.bound_times;
+    s.evaluate.obedience = defaults.evaluate.obedience;
     const store *from = c->stores[source];
     snprintf(upstream, sizeof upstream, "%s %s %s %" PRId64 " %s %" PRId64 " loss %s%s%s",
              store_manifest(c->real)->seal, from ? store_manifest(from)->seal : "",

@@ -1,6 +1,7 @@
 /* Samples slices from captions on all ranks of a group and measures what they show. */
 #include "pipeline/evaluate/obedience.h"
 
+#include "io/activity.h"
 #include "io/alloc.h"
 #include "io/part_file.h"
 #include "model/metric/bootstrap.h"
@@ -21,6 +22,7 @@ typedef struct measurement {
     const comparison *of;
     const study *study;
     const label_set *labels;
+    obedience_names names;
     slices *slices;
     captioner *captions;
     segmenter referee;
@@ -84,6 +86,7 @@ static status open_slices(const comparison *c, obedience *result, measurement *o
     m->of = c;
     m->study = s;
     m->labels = store_labels(c->real);
+    obedience_names_of(m->labels, &m->names);
     m->result = result;
     m->batch = s->generate.batch;
     m->pixels = s->data.size * s->data.size;
@@ -123,12 +126,13 @@ static void close_measurement(measurement *m) {
     free(m->map);
 }
 
-/* Takes structures of a few pixels out of a label map. */
-static void clean(int labels, uint8_t *map, int64_t pixels) {
+/* Takes structures of a few pixels out of a label map; there[LABELS_MAX]: those that stay. */
+static void clean(int labels, uint8_t *map, int64_t pixels, bool *there) {
     int64_t count[LABELS_MAX] = {0};
     for (int64_t i = 0; i < pixels; i++) count[map[i]]++;
+    for (int k = 0; k < LABELS_MAX; k++) there[k] = k < labels && count[k] >= LEAST_PIXELS;
     for (int64_t i = 0; i < pixels; i++)
-        if (map[i] >= labels || count[map[i]] < LEAST_PIXELS) map[i] = 0;
+        if (!there[map[i]]) map[i] = 0;
 }
 
 /* The number in the test set of slice i of n evenly spaced ones. */
@@ -136,31 +140,51 @@ static int64_t number_of(const measurement *m, int64_t i) {
     return i * slices_count(m->slices) / m->n;
 }
 
-/* What an image with this label map, which is cleaned, shows; `like` has its spacing. Local. */
+/* What an image with this label map, which is cleaned, shows; `like` has its spacing and class.
+ * Local. */
 static status look(measurement *m, const slice_sample *like, float *image, uint8_t *map,
                    shown *out) {
     slice_sample slice = *like;
     slice.image = image;
     slice.labels = map;
-    clean(m->labels->count, map, m->pixels);
+    clean(m->labels->count, map, m->pixels, out->labels);
     return captioner_facts(m->captions, &slice, &out->facts);
 }
 
-/* Reads this rank's slices: what is asked for, and (the row of real slices) what the referee and
- * the HU say of them. Local. */
+/* What the referee and the HU say of `count` images; conditions[]: their spacing. Local. */
+static status look_at(measurement *m, int64_t first, int64_t count) {
+    status st = ST_OK;
+    TRY(segmenter_labels(&m->referee, m->images, count, m->segments, NULL));
+    for (int64_t b = 0; b < count; b++) {
+        shown *got = &m->got[first + b];
+        float *image = m->images + b * m->pixels;
+        uint8_t *segments = m->segments + b * m->pixels;
+        TRY(look(m, &m->conditions[b], image, segments, got));
+        got->facts.contrast = phases_tell(&m->phases, image, segments, m->pixels);
+    }
+done:
+    return st;
+}
+
+/* Reads this rank's slices: what is asked for, and (the row of real slices) what is seen in them.
+ * Local. */
 static status ask(measurement *m) {
     status st = ST_OK;
     const uint64_t seed = (uint64_t)m->study->seed;
-    for (int64_t i = m->first; i < m->first + m->count; i++) {
-        shown *asked = &m->asked[i], *got = &m->got[i];
-        slice_sample slice = {.image = m->images, .labels = m->map};
-        TRY(slices_get(m->slices, number_of(m, i), &slice));
-        asked->patient = got->patient = m->of->patient_of[slice.volume];
-        TRY(look(m, &slice, m->images, m->map, asked));
-        caption_write(&asked->facts, seed, (uint64_t)i, CAPTION_OBEY, m->caption[i - m->first]);
-        TRY(segmenter_labels(&m->referee, m->images, 1, m->segments, NULL));
-        TRY(look(m, &slice, m->images, m->segments, got));
-        got->facts.contrast = phases_tell(&m->phases, m->images, m->segments, m->pixels);
+    for (int64_t at = 0; at < m->count; at += m->batch) {
+        const int64_t left = m->count - at, count = left < m->batch ? left : m->batch;
+        for (int64_t b = 0; b < count; b++) {
+            const int64_t i = m->first + at + b;
+            shown *asked = &m->asked[i];
+            slice_sample *slice = &m->conditions[b];
+            *slice = (slice_sample){.image = m->images + b * m->pixels, .labels = m->map};
+            TRY(slices_get(m->slices, number_of(m, i), slice));
+            asked->patient = m->got[i].patient = m->of->patient_of[slice->volume];
+            TRY(look(m, slice, slice->image, m->map, asked));
+            caption_write(&asked->facts, seed, (uint64_t)i, CAPTION_OBEY, m->caption[at + b]);
+        }
+        TRY(look_at(m, m->first + at, count));
+        activity_progress();
     }
 done:
     return st;
@@ -180,14 +204,7 @@ static status sample(measurement *m, int64_t at) {
         m->index[b] = (uint64_t)i;
     }
     TRY(denoiser_sample(m->denoiser, m->conditions, m->index, count, m->images));
-    TRY(segmenter_labels(&m->referee, m->images, count, m->segments, NULL));
-    for (int64_t b = 0; b < count; b++) {
-        shown *got = &m->got[m->first + at + b];
-        float *image = m->images + b * m->pixels;
-        uint8_t *segments = m->segments + b * m->pixels;
-        TRY(look(m, &m->conditions[b], image, segments, got));
-        got->facts.contrast = phases_tell(&m->phases, image, segments, m->pixels);
-    }
+    TRY(look_at(m, m->first + at, count));
 done:
     return st;
 }
@@ -221,8 +238,9 @@ static status estimate_row(const measurement *m, int row) {
     for (int a = 0; a < OBEY_ATTRIBUTES; a++) {
         obedience_value *out = &m->result->value[row][a];
         bootstrap_interval interval;
-        obedience_shares(m->labels, m->asked, m->got, m->n, (obedience_attribute)a, patients, value,
+        obedience_shares(&m->names, m->asked, m->got, m->n, (obedience_attribute)a, patients, value,
                          &out->chance);
+        activity_progress();
         const bootstrap_array of = {
             .value = value, .measures = 1, .sets = 1, .seeds = 1, .patients = patients};
         TRY(bootstrap_mean(&of, &out->accuracy.value));

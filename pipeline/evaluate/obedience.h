@@ -5,8 +5,8 @@
  * them, and what they show is measured from its label map and the HU as facts are
  * (pipeline/data/slice_caption.h). For each attribute the share of what is asked that is there is
  * the accuracy, the mean over patients of the means over their slices; `chance` is the same for
- * captions of slices of other patients. The first row are the real slices themselves, segmented in
- * the same way: what can be reached.
+ * slices of other patients in place of its own. The first row are the real slices themselves,
+ * segmented in the same way: what can be reached.
  *
  * Structures of fewer than 4 pixels neither are asked for nor count.
  */
@@ -19,7 +19,7 @@
 typedef enum obedience_attribute {
     OBEY_STRUCTURES, /* of all names of structures: it is there exactly if it is asked for */
     OBEY_SIDES,      /* of structures that are there: on the side that is asked for */
-    OBEY_SIZES,      /* the same: their size within a quarter of what is asked for */
+    OBEY_SIZES,      /* the same, on that side: their size within a quarter of what is asked for */
     OBEY_PHASE,      /* contrast agent, by the HU of structures nearest to those of either class of
                         training slices; unknown if they have one class alone */
     OBEY_NOISE,      /* low, moderate or high (model/text/grammar.h) */

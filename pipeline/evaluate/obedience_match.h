@@ -8,18 +8,29 @@
 
 /* What a slice shows. */
 typedef struct shown {
-    caption_facts facts; /* contrast: unknown if it was not told from the HU */
+    caption_facts facts;     /* contrast: unknown if it was not told from the HU */
+    bool labels[LABELS_MAX]; /* those that are there; facts name at most CAPTION_STRUCTURES */
     int64_t patient;
 } shown;
 
+/* The distinct names of structures. */
+typedef struct obedience_names {
+    int count;
+    int of[LABELS_MAX]; /* the name of a label; -1: it has none */
+} obedience_names;
+
+void obedience_names_of(const label_set *labels, obedience_names *out);
+
 /* The share 0..1 of what `asked` says of an attribute that `got` shows; NAN if it says nothing of
  * it, or nothing of it is there. */
-double obedience_match(const label_set *labels, const caption_facts *asked,
-                       const caption_facts *got, obedience_attribute attribute);
+double obedience_match(const obedience_names *names, const shown *asked, const shown *got,
+                       obedience_attribute attribute);
 
 /* asked[n] and got[n] belong together by their place: accuracy[patients] are means over the slices
- * of each patient, NAN without any, *chance is the mean over pairs of different patients. */
-void obedience_shares(const label_set *labels, const shown *asked, const shown *got, int64_t n,
+ * of each patient, NAN without any; *chance is the mean over pairs with slices of other patients,
+ * each with at most OBEY_OTHERS, evenly spaced; NAN without any. */
+enum { OBEY_OTHERS = 64 };
+void obedience_shares(const obedience_names *names, const shown *asked, const shown *got, int64_t n,
                       obedience_attribute attribute, int64_t patients, double *accuracy,
                       double *chance);
 

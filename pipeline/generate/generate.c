@@ -198,7 +198,9 @@ static status set_condition(generation *g, int64_t v, int64_t k, int64_t n, cons
     status st = ST_OK;
     const study *s = g->stage->study;
     const bool inpainted = g->set->kind == VOLUMES_INPAINTED;
-    const bool wants_source = g->by->wants_source || s->model.tissue == SWITCH_ON || inpainted;
+    const bool measured = s->model.text == SWITCH_ON || s->model.numbers == SWITCH_ON;
+    const bool wants_source =
+        g->by->wants_source || s->model.tissue == SWITCH_ON || inpainted || measured;
     const int64_t pixels = s->data.size * s->data.size;
     const int64_t number = v + volume_kind_first(g->set->kind);
     slice_sample *c = &g->conditions[n];
@@ -309,11 +311,13 @@ static status label_volume(generation *g, volume *v) {
     const study *s = g->stage->study;
     const int64_t pixels = s->data.size * s->data.size;
     if (!g->referee.params) TRY(referee_open(g->stage, store_labels(g->stores.real), &g->referee));
-    for (int64_t z = 0; z < v->space.shape[0]; z++) {
-        for (int64_t i = 0; i < pixels; i++)
+    for (int64_t z = 0; z < v->space.shape[0]; z += s->generate.batch) {
+        const int64_t left = v->space.shape[0] - z;
+        const int64_t count = left < s->generate.batch ? left : s->generate.batch;
+        for (int64_t i = 0; i < count * pixels; i++)
             g->images[i] =
                 window_apply((float)v->hu[z * pixels + i], s->data.window[0], s->data.window[1]);
-        TRY(segmenter_labels(&g->referee, g->images, 1, v->labels + z * pixels, NULL));
+        TRY(segmenter_labels(&g->referee, g->images, count, v->labels + z * pixels, NULL));
     }
 done:
     return st;

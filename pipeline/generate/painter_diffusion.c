@@ -88,12 +88,6 @@ done:
     return st;
 }
 
-/* The guidance of captions. */
-static double text_guidance_of(const diffusion_painter *p) {
-    const double own = p->in->stage->study->generate.text_guidance;
-    return own > 0 ? own : p->guidance;
-}
-
 static status open_denoiser(void *self, int64_t batch) {
     status st = ST_OK;
     diffusion_painter *p = self;
@@ -103,7 +97,7 @@ static status open_denoiser(void *self, int64_t batch) {
     denoiser_choose(p->denoiser, p->steps, p->guidance);
     TRY(array_alloc(&p->prompted, batch, sizeof *p->prompted, "prompts"));
     if (s->study->generate.ground == GROUND_CAPTIONS)
-        denoiser_words(p->denoiser, text_guidance_of(p));
+        denoiser_words(p->denoiser, study_text_guidance(s->study));
     else if (s->study->generate.appearance > 0)
         TRY(appearances_measure(p->in, &p->looks));
     TRY(denoiser_evaluations(p->denoiser, &p->evaluations));
@@ -133,9 +127,10 @@ static status paint(void *self, const slice_sample *conditions, const uint64_t *
 static int describe_text(const diffusion_painter *p, json_t *all) {
     const study *s = p->in->stage->study;
     if (s->model.text == SWITCH_OFF) return 0;
-    json_t *text =
-        json_pack("{s:s, s:f, s:s}", "captions", p->prompts.count > 0 ? "prompts" : "maps",
-                  "guidance", text_guidance_of(p), "negative", s->generate.negative);
+    json_t *text = json_pack(
+        "{s:s, s:f, s:s}", "captions", p->prompts.count > 0 ? "prompts" : "maps", "guidance",
+        s->generate.text_guidance > 0 ? s->generate.text_guidance : p->guidance, "negative",
+        s->generate.negative);
     int failed = !text;
     if (p->prompts.count > 0)
         failed |= json_object_set_new(text, "prompts", json_integer(p->prompts.count)) |
@@ -148,13 +143,14 @@ static int describe_text(const diffusion_painter *p, json_t *all) {
 static json_t *provenance(const void *self) {
     const diffusion_painter *p = self;
     const study *s = p->in->stage->study;
-    json_t *all = json_pack("{s:I, s:s, s:s, s:s, s:s, s:I, s:I, s:f, s:f}", "checkpoint_step",
-                            (json_int_t)p->step, "checkpoint", p->checkpoint, "process",
-                            named_table_name(&process_kinds, s->diffusion.process), "sampler",
-                            named_table_name(&sampler_kinds, s->generate.sampler), "grid",
-                            named_table_name(&time_grid_kinds, s->generate.grid), "sampler_steps",
-                            (json_int_t)p->steps, "evaluations", (json_int_t)p->evaluations,
-                            "guidance", p->guidance, "appearance", s->generate.appearance);
+    json_t *all =
+        json_pack("{s:I, s:s, s:s, s:s, s:s, s:I, s:I, s:f, s:f}", "checkpoint_step",
+                  (json_int_t)p->step, "checkpoint", p->checkpoint, "process",
+                  named_table_name(&process_kinds, s->diffusion.process), "sampler",
+                  named_table_name(&sampler_kinds, s->generate.sampler), "grid",
+                  named_table_name(&time_grid_kinds, s->generate.grid), "sampler_steps",
+                  (json_int_t)p->steps, "evaluations", (json_int_t)p->evaluations, "guidance",
+                  p->guidance, "appearance", *p->referee ? 0 : s->generate.appearance);
     int failed = !all || describe_text(p, all) != 0;
     if (p->choice.record)
         failed |= json_object_set_new(all, "guidance_record", json_string(p->choice.seal)) |

@@ -128,7 +128,7 @@ status referee_stage(const stage_context *stage) {
     refereeing r = {.stage = stage};
     bool current = false;
     if (!study_needs_referee(stage->study)) {
-        log_info(stage->log, "referee: nothing in the study needs it (train.pseudo_labels is off)");
+        log_info(stage->log, "referee: nothing in the study needs it");
         stage_log_training(stage, false);
         return ST_OK;
     }

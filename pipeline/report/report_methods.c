@@ -96,7 +96,8 @@ static void caption_text(FILE *f, const study *s) {
             "2016), and their encoder, a transformer of 4 layers of width 256, was trained for "
             "%" PRId64 " steps of %" PRId64
             " slices and captions with the contrastive loss of CLIP (Radford et al. 2021) and then "
-            "kept as it was. %g%% of the samples had no caption. ",
+            "kept as it was. %g%% of the samples with labels and half of those without had no "
+            "caption. ",
             s->text.captions[0]
                 ? "were written by the investigators, or else from labels, sides, sizes, contrast "
                   "enhancement, noise and pixel spacing of the slice"

@@ -181,6 +181,18 @@ void report_process_references(FILE *f, const report *r) {
     item(f, guided && (s->generate.interval[0] > 0 || s->generate.interval[1] < 1),
          "Kynk&auml;&auml;nniemi T et al. Applying guidance in a limited interval improves sample "
          "and distribution quality in diffusion models. NeurIPS 2024.");
+    item(f, s->model.text == SWITCH_ON,
+         "Radford A et al. Learning transferable visual models from natural language supervision. "
+         "ICML 2021.");
+    item(f, s->model.text == SWITCH_ON,
+         "Sennrich R, Haddow B, Birch A. Neural machine translation of rare words with subword "
+         "units. ACL 2016.");
+    item(f, s->model.text == SWITCH_ON || s->model.space == SPACE_LATENT,
+         "Rombach R et al. High-resolution image synthesis with latent diffusion models. CVPR "
+         "2022.");
+    item(f, s->generate.text_guidance > 0 && s->generate.ground == GROUND_MAPS,
+         "Brooks T, Holynski A, Efros AA. InstructPix2Pix: learning to follow image editing "
+         "instructions. CVPR 2023.");
     item(f, guided && s->generate.rescale > 0,
          "Lin S et al. Common diffusion noise schedules and sample steps are flawed. "
          "arXiv:2305.08891, 2023.");

@@ -20,7 +20,7 @@ void report_methods_unlabelled(FILE *f, const report *r) {
     fputs(s->train.pseudo_labels == SWITCH_ON
               ? " whose labels were not used; a segmenter trained on the labelled ones made "
                 "pseudo-labels for them."
-              : " whose labels were not used; their conditions were dropped.",
+              : " whose labels were not used; all their conditions but captions were dropped.",
           f);
 }
 
@@ -94,7 +94,7 @@ static void prompts_text(FILE *f, const study *s) {
     fputs(s->generate.prompts[0] ? " Each volume was given a caption of the investigators"
                                  : " Each slice was given a caption of what its label map shows",
           f);
-    if (s->generate.text_guidance > 0)
+    if (s->generate.text_guidance > 0 && s->generate.ground == GROUND_MAPS)
         fprintf(f, ", with a guidance scale of %g of its own (Brooks et al. 2023)",
                 s->generate.text_guidance);
     if (s->generate.negative[0]) {
@@ -120,7 +120,7 @@ void report_methods_synthetic(FILE *f, const report *r) {
     fputs(" with ", f);
     put_count(f, report_number(r, "synthetic.slices"), "slice", "slices");
     fputs(" in all.", f);
-    if (s->generate.appearance > 0)
+    if (s->generate.appearance > 0 && s->generate.ground == GROUND_MAPS)
         fprintf(f,
                 " In each step the grey values of structures were drawn with strength %g to those "
                 "of their volume, a mixture of two training volumes.",

@@ -279,9 +279,10 @@ static status check_latent(const study *s, const origin *o) {
     const char *key = NULL, *fits = "off";
     if (s->model.space == SPACE_PIXEL) return ST_OK;
     if (s->generate.appearance > 0) key = "generate.appearance", fits = "0";
-    if (s->generate.inpaint == SWITCH_ON) key = "generate.inpaint";
+    if (s->generate.noise > 0) key = "generate.noise", fits = "0";
+    if (s->generate.inpaint == SWITCH_ON) key = "generate.inpaint", fits = "off";
     if (s->generate.painters >> PAINTER_GAN & 1) key = "generate.painters", fits = "without gan";
-    if (s->distil.kind != DISTIL_OFF) key = "distil.kind";
+    if (s->distil.kind != DISTIL_OFF) key = "distil.kind", fits = "off";
     if (s->evaluate.bound_slices > 0) key = "evaluate.bound_slices", fits = "0";
     if (s->diffusion.variance == VARIANCE_LEARNED)
         key = "diffusion.variance", fits = "fixed-small or fixed-large";
@@ -290,43 +291,88 @@ static status check_latent(const study *s, const origin *o) {
     return LOCATED(o, key, "model.space");
 }
 
-/* What captions and numbers need, and what does not know them. */
-static status check_text(const study *s, const origin *o) {
+/* What is for captions, or for numbers, alone; NULL: nothing of it is set. */
+static const char *words_without(const study *s) {
+    study defaults;
+    study_defaults(&defaults);
+    if (s->model.numbers == SWITCH_OFF && s->generate.noise > 0) return "generate.noise";
+    if (s->model.text == SWITCH_ON) return NULL;
+    if (s->generate.negative[0]) return "generate.negative";
+    if (s->generate.prompts[0]) return "generate.prompts";
+    if (s->generate.text_guidance > 0) return "generate.text_guidance";
+    if (s->generate.ground == GROUND_CAPTIONS) return "generate.ground";
+    if (s->text.captions[0]) return "text.captions";
+    if (s->train.text_drop != defaults.train.text_drop) return "train.text_drop";
+    return s->evaluate.obedience > 0 ? "evaluate.obedience" : NULL;
+}
+
+/* Whether a negative prompt is used: its prediction is that of the pass without conditions, or of
+ * the one without the caption. */
+static bool uses_negative(const study *s) {
+    const double text = s->generate.text_guidance;
+    if (s->generate.ground == GROUND_CAPTIONS) return study_text_guidance(s) != 1;
+    return s->generate.guidance != 1 || (text > 0 && text != 1);
+}
+
+/* Checks of captions alone, which there are. */
+static status check_captions(const study *s, const origin *o) {
+    const char *key = NULL, *why = "";
+    const int64_t batch = s->text.batch, micro = s->train.micro_batch;
+    const bool words = s->generate.ground == GROUND_CAPTIONS || s->evaluate.obedience > 0;
+    if (s->generate.negative[0] && !uses_negative(s))
+        key = "generate.negative", why = "needs a generate.guidance or text_guidance other than 1";
+    if (s->generate.text_guidance > 0 && s->generate.rescale > 0)
+        key = "generate.rescale", why = "does not know generate.text_guidance: one must be 0";
+    if (s->generate.text_guidance > 0 && s->train.text_drop == 0)
+        key = "train.text_drop",
+        why = "must not be 0: generate.text_guidance needs what is trained without captions";
+    if (words && s->train.condition_drop == 0)
+        key = "train.condition_drop",
+        why = "must not be 0: slices drawn on captions alone need what is trained on these";
+    if (s->text.captions[0] && s->data.flip != FLIP_NONE)
+        key = "text.captions", why = "would be wrong for slices that data.flip mirrors";
+    if (s->train.reproducible == SWITCH_ON && (batch % micro || !power_of_two(batch / micro)))
+        key = "text.batch", why = "must be a power of two times train.micro_batch, because of "
+                                  "train.reproducible";
+    if (!key) return ST_OK;
+    status_fail(ST_USAGE, "%s %s", key, why);
+    return LOCATED(o, key, "model.text");
+}
+
+/* Checks of slices that are drawn on captions alone. */
+static status check_ground(const study *s, const origin *o) {
     const char *key = NULL, *fits = "off";
-    const bool on = s->model.text == SWITCH_ON, numbers = s->model.numbers == SWITCH_ON;
-    const char *of = on ? "model.text" : "model.numbers";
+    if (s->generate.ground == GROUND_MAPS) return ST_OK;
+    if (s->generate.guidance == 0) key = "generate.guidance", fits = "a number";
+    if (s->generate.noise > 0) key = "generate.noise", fits = "0";
+    if (s->generate.inpaint == SWITCH_ON) key = "generate.inpaint", fits = "off";
+    if (s->generate.masks[0]) key = "generate.masks", fits = "\"\"";
+    if (s->generate.painters != 1U << PAINTER_DIFFUSION)
+        key = "generate.painters", fits = "[diffusion]";
+    if (!key) return ST_OK;
+    status_fail(ST_USAGE, "with generate.ground captions, %s must be %s", key, fits);
+    return LOCATED(o, key, "generate.ground");
+}
+
+/* What captions and numbers need, and what does not know them. */
+static status check_words(const study *s, const origin *o) {
+    const char *key = NULL, *fits = "off";
+    const bool text = s->model.text == SWITCH_ON, numbers = s->model.numbers == SWITCH_ON;
+    const char *of = text ? "model.text" : "model.numbers", *without = words_without(s);
+    if (without) {
+        of = strcmp(without, "generate.noise") == 0 ? "model.numbers" : "model.text";
+        status_fail(ST_USAGE, "%s is for %s on, and it is off", without, of);
+        return LOCATED(o, without, of);
+    }
     if (s->distil.kind != DISTIL_OFF) key = "distil.kind";
     if (s->diffusion.shortcut == SWITCH_ON) key = "diffusion.shortcut";
     if (s->generate.painters >> PAINTER_GAN & 1) key = "generate.painters", fits = "without gan";
-    if ((on || numbers) && key) {
+    if ((text || numbers) && key) {
         status_fail(ST_USAGE, "with %s on, %s must be %s", of, key, fits);
         return LOCATED(o, key, of);
     }
-    if (!numbers && s->generate.noise > 0) {
-        status_fail(ST_USAGE, "generate.noise is for model.numbers on, and it is off");
-        return LOCATED(o, "generate.noise", "model.numbers");
-    }
-    key = NULL;
-    if (s->generate.ground == GROUND_CAPTIONS) {
-        if (s->generate.guidance == 0) key = "generate.guidance", fits = "a number";
-        if (s->generate.inpaint == SWITCH_ON) key = "generate.inpaint", fits = "off";
-        if (s->generate.masks[0]) key = "generate.masks", fits = "\"\"";
-        if (s->generate.painters != 1U << PAINTER_DIFFUSION)
-            key = "generate.painters", fits = "[diffusion]";
-    }
-    if (on && key) {
-        status_fail(ST_USAGE, "with generate.ground captions, %s must be %s", key, fits);
-        return LOCATED(o, key, "generate.ground");
-    }
-    key = NULL;
-    if (s->generate.negative[0]) key = "generate.negative";
-    if (s->generate.prompts[0]) key = "generate.prompts";
-    if (s->text.captions[0]) key = "text.captions";
-    if (s->evaluate.obedience > 0) key = "evaluate.obedience";
-    if (s->generate.ground == GROUND_CAPTIONS) key = "generate.ground";
-    if (on || !key) return ST_OK;
-    status_fail(ST_USAGE, "%s is for model.text on, and it is off", key);
-    return LOCATED(o, key, "model.text");
+    if (check_ground(s, o) != ST_OK) return ST_USAGE;
+    return text ? check_captions(s, o) : ST_OK;
 }
 
 /* Checks the conditions between keys. */
@@ -355,7 +401,7 @@ static status check_between_keys(const study *s, const origin *o) {
     if (check_process(s, o) != ST_OK || check_distil(s, o) != ST_OK) return ST_USAGE;
     if (check_small_structures(s, o) != ST_OK) return ST_USAGE;
     if (check_autoencode(s, o) != ST_OK || check_latent(s, o) != ST_OK) return ST_USAGE;
-    if (check_text(s, o) != ST_OK) return ST_USAGE;
+    if (check_words(s, o) != ST_OK) return ST_USAGE;
     if (s->evaluate.base % 8 != 0) {
         status_fail(ST_USAGE, "evaluate.base is %" PRId64 "; it must be a multiple of 8",
                     s->evaluate.base);
@@ -543,6 +589,10 @@ status study_text(const study *s, bool comments, char **text, int64_t *bytes) {
 
 bool study_chooses_guidance(const study *s) {
     return s->generate.guidance == 0 && s->generate.painters >> PAINTER_DIFFUSION & 1;
+}
+
+double study_text_guidance(const study *s) {
+    return s->generate.text_guidance > 0 ? s->generate.text_guidance : s->generate.guidance;
 }
 
 bool study_needs_referee(const study *s) {

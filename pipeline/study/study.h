@@ -298,6 +298,9 @@ status study_text(const study *s, bool comments, char **text, int64_t *bytes);
  * auto). Local. */
 bool study_chooses_guidance(const study *s);
 
+/* The guidance scale of captions where generate.guidance is a number. Local. */
+double study_text_guidance(const study *s);
+
 /* Whether a stage of this study uses the referee, the segmenter of pipeline/segmenter/referee.h.
  * Local. */
 bool study_needs_referee(const study *s);

@@ -87,6 +87,22 @@ done:
     return st;
 }
 
+/* Links the networks that the other arm's checkpoints were trained with, in place of this arm's
+ * own, which may have other bits. Local. */
+static status give_upstream(const study *from, const study *to) {
+    static const char *const names[] = {"autoencoder", "text"};
+    status st = ST_OK;
+    char path[PATH_SIZE];
+    for (int i = 0; i < 2; i++) {
+        TRY(path_join(path, from->out, names[i]));
+        if (!file_exists(path)) continue;
+        TRY(set_aside(to, names[i]));
+        TRY(give(from, to, names[i]));
+    }
+done:
+    return st;
+}
+
 /* Links checkpoints of this training, if only the other arm has some. Local. */
 static status give_checkpoints(const study *from, const study *to, const char *folder,
                                const char *training) {
@@ -95,6 +111,7 @@ static status give_checkpoints(const study *from, const study *to, const char *f
     TRY(count_checkpoints(to, folder, training, &mine));
     TRY(count_checkpoints(from, folder, training, &theirs));
     if (mine > 0 || theirs == 0) goto done;
+    TRY(give_upstream(from, to));
     TRY(set_aside(to, folder));
     TRY(give(from, to, folder));
 done:

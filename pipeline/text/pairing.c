@@ -10,6 +10,7 @@
 #include "pipeline/data/mixture.h"
 #include "pipeline/data/slice_caption.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,7 @@ struct pairing {
     training_data *data;
     captioner *captions;
     bpe *tokens;
+    int64_t learnt, cut; /* captions that they are learnt on; those longer than a sentence */
     mixture mixture;
     graph *graph;
     image_text_nodes nodes;
@@ -224,28 +226,52 @@ static void enter(void *context, params *values) {
 
 /* ---- opening ---- */
 
+/* The user's captions of the volumes of a part of the split, at[..] if it is not NULL; returns how
+ * many there are. */
+static int64_t own_of_part(const pairing *p, split_part part, bpe_text *at) {
+    const split *sp = &p->data->split;
+    int64_t count = 0;
+    for (int64_t i = 0; i < sp->run_count[part]; i++) {
+        const int64_t volume = sp->runs[part][i].volume;
+        const char *text = captioner_own(p->captions, volume);
+        const bool again = i > 0 && sp->runs[part][i - 1].volume == volume;
+        if (!text || again) continue;
+        if (at) at[count] = (bpe_text){text, (int64_t)strlen(text)};
+        count++;
+    }
+    return count;
+}
+
+/* Whether the text has more tokens than a sentence; scratch[text.bytes]. */
+static bool is_cut(const bpe *tokens, bpe_text text, int32_t *scratch) {
+    return bpe_encode(tokens, text, scratch) > TEXT_SENTENCE - 2;
+}
+
 /* Learns the tokens on the captions of evenly spaced training slices and those of the user. Local.
  */
 static status learn_tokens(pairing *p) {
     status st = ST_OK;
     const study *s = p->stage->study;
-    const int64_t all = slices_count(p->data->train), own = captioner_own_count(p->captions);
+    const int64_t all = slices_count(p->data->train);
     const int64_t n = all < TOKEN_SLICES ? all : TOKEN_SLICES;
+    const int64_t own = own_of_part(p, SPLIT_TRAIN, NULL);
+    const int64_t total = n + own + own_of_part(p, SPLIT_UNLABELLED, NULL);
     slice_sample slice = {.image = p->held.image, .labels = p->labels};
     char(*captions)[CAPTION_SIZE] = NULL;
     bpe_text *texts = NULL;
+    int32_t scratch[CAPTION_SIZE];
     TRY(array_alloc(&captions, n, sizeof *captions, "captions"));
-    TRY(array_alloc(&texts, n + own, sizeof *texts, "captions"));
+    TRY(array_alloc(&texts, total, sizeof *texts, "captions"));
     for (int64_t i = 0; i < n; i++) {
         TRY(slices_get(p->data->train, i * all / n, &slice));
         TRY(captioner_write(p->captions, &slice, (uint64_t)i, CAPTION_TOKENS, false, captions[i]));
         texts[i] = (bpe_text){captions[i], (int64_t)strlen(captions[i])};
     }
-    for (int64_t i = 0; i < own; i++) {
-        const char *text = captioner_own(p->captions, i);
-        texts[n + i] = (bpe_text){text, (int64_t)strlen(text)};
-    }
-    TRY(bpe_learn(texts, n + own, BPE_FIRST + (int)s->text.pairs, &p->tokens));
+    own_of_part(p, SPLIT_TRAIN, texts + n);
+    own_of_part(p, SPLIT_UNLABELLED, texts + n + own);
+    TRY(bpe_learn(texts, total, BPE_FIRST + (int)s->text.pairs, &p->tokens));
+    p->learnt = total;
+    for (int64_t i = 0; i < total; i++) p->cut += is_cut(p->tokens, texts[i], scratch);
 done:
     free(captions);
     free(texts);
@@ -291,8 +317,20 @@ status pairing_open(const stage_context *stage, training_data *data, pairing **o
     p->data = data;
     p->mixture =
         mixture_of(s->text.batch, s->text.steps, data->unlabelled ? s->train.unlabelled : 0, 0);
+    if (p->mixture.synthetic >= s->text.batch)
+        TRY(comm_agree(
+            stage->comm,
+            status_fail(ST_USAGE,
+                        "train.unlabelled %g leaves no labelled slice in a text.batch of "
+                        "%" PRId64,
+                        s->train.unlabelled, s->text.batch)));
     p->feed = (trainer_feed){.fill = fill, .gather = gather, .enter = enter, .context = p};
     TRY(comm_agree(stage->comm, open_local(p)));
+    if (p->cut > 0 && comm_rank(stage->comm) == 0)
+        log_warning(stage->log,
+                    "text: %" PRId64 " of %" PRId64
+                    " captions have more than %d tokens: their ends are cut off",
+                    p->cut, p->learnt, TEXT_SENTENCE - 2);
     trainer_settings set = training_run_settings(stage);
     set.steps = s->text.steps;
     set.batch = s->text.batch;
