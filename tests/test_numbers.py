@@ -1,6 +1,6 @@
 """A model with numbers: the same bits on 1 and 2 ranks and resumed; the noise that is asked for
-changes what is sampled, the same bytes on 1, 2 and 3 ranks; every later stage runs; what does not fit
-is refused by name."""
+changes what is sampled, the same bytes on 1, 2 and 3 ranks; every later stage runs; what does not
+fit is refused by name."""
 import os
 import shutil
 

@@ -101,9 +101,9 @@ class CrossAttention(nn.Module):
 
 class UNet(nn.Module):
     """Denoiser and generator: x [b, channels + maps, size, size], t, position [b], kind [b, classes
-    + 1]. channels: 1, or those of a latent. If the network has them, also numbers [b, 2 * numbers], d
-    [b], codes [b, bits, factor * size, factor * size], text [b, tokens, width] and mask [b, tokens]; codes: (bits,
-    factor), text: width."""
+    + 1]. channels: 1, or those of a latent. If the network has them, also numbers [b, 2 *
+    numbers], d [b], codes [b, bits, factor * size, factor * size], text [b, tokens, width] and mask
+    [b, tokens]; codes: (bits, factor), text: width."""
 
     def __init__(self, size, maps, base=16, mult=(1, 2, 2), blocks=1, attention=(16,), classes=2,
                  channels=1, codes=(0, 1), text=0, numbers=0, step_size=False, spread=False):

@@ -22,7 +22,7 @@ typedef struct slice_sample {
     int contrast;          /* class: 0 native, 1 contrast */
     float spacing;         /* of the working pixels, mm: geometric mean of both axes */
     const char *caption;   /* what a network with text is given; NULL: what the slice shows
-                              (pipeline/data/slice_caption.h). Never set by functions of this file */
+                              (pipeline/data/slice_caption.h). Not set by slices_get() etc. */
     int64_t volume, slice; /* in its store */
 } slice_sample;
 

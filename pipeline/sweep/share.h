@@ -9,8 +9,9 @@
 status share_store(const stage_context *sweep, const sweep_arm *a);
 
 /* Gives arm i what it lacks and another arm has: an autoencoder, a text encoder, a referee and
- * pseudo-labels of its fingerprints, and the checkpoints and GAN of an earlier arm of its group. Models of other settings that
- * the arm has are set aside as "<folder>.earlier-N". Local. */
+ * pseudo-labels of its fingerprints, and the checkpoints and GAN of an earlier arm of its group,
+ * with the networks that these were trained with. Models of other settings that the arm has are set
+ * aside as "<folder>.earlier-N". Local. */
 status share_models(const stage_context *sweep, const sweep_groups *g, int64_t i);
 
 #endif
