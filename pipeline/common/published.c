@@ -21,9 +21,12 @@ static status find(const stage_context *stage, const published_network *n, char 
     TRY(n->fingerprint(stage->study, store.seal, fingerprint));
     TRY(stage_path(stage, n->name, folder));
     st = manifest_read(folder, n->name, out);
-    if (st == ST_INPUT || (st == ST_OK && strcmp(out->fingerprint, fingerprint) != 0))
+    if (st == ST_INPUT)
         st = status_fail(ST_INPUT, "%s holds no %s of this study: run ctaug %s first", folder,
                          n->what, n->verb);
+    if (st == ST_OK && strcmp(out->fingerprint, fingerprint) != 0)
+        st = status_fail(ST_INPUT, "%s is the %s of another store or study: run ctaug %s first",
+                         folder, n->what, n->verb);
 done:
     manifest_free(&store);
     return st;
