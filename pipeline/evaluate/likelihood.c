@@ -289,8 +289,9 @@ static json_t *estimate_json(const estimate *e) {
                      "high", log_number(e->high));
 }
 
-/* New reference; NULL: out of memory. Local. */
-static json_t *entry_json(const all_results *all, int64_t cell, const likelihood *l) {
+/* statistics_cells_json() */
+static json_t *entry_json(const all_results *all, int64_t cell, const void *results) {
+    const likelihood *l = (const likelihood *)results + cell;
     const estimate *bits = l->bits;
     json_t *curve = json_array();
     for (int64_t k = 0; k < l->groups; k++) {
@@ -312,17 +313,6 @@ static json_t *entry_json(const all_results *all, int64_t cell, const likelihood
 }
 
 status likelihood_json(const all_results *all, const likelihood *results, json_t *metrics) {
-    status st = ST_OK;
     if (likelihood_count(all->study) == 0) return ST_OK;
-    json_t *list = json_array();
-    for (int64_t size = 0; size < all->sizes; size++)
-        for (int64_t set = 0; set < all->sets; set++) {
-            const int64_t cell = (all->sizes - 1 - size) * all->sets + set;
-            if (json_array_append_new(list, entry_json(all, cell, &results[cell])) != 0)
-                TRY(status_memory("metrics.json", 0));
-        }
-    if (json_object_set(metrics, "likelihood", list) != 0) st = status_memory("metrics.json", 0);
-done:
-    json_decref(list);
-    return st;
+    return statistics_cells_json(all, "likelihood", entry_json, results, metrics);
 }

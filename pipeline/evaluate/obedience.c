@@ -330,7 +330,9 @@ static json_t *row_json(const obedience *o, int row) {
     return all;
 }
 
-static json_t *entry_json(const all_results *all, int64_t cell, const obedience *o) {
+/* statistics_cells_json() */
+static json_t *entry_json(const all_results *all, int64_t cell, const void *results) {
+    const obedience *o = (const obedience *)results + cell;
     json_t *text = json_array();
     for (int row = 1; row < OBEY_ROWS; row++) json_array_append_new(text, row_json(o, row));
     return json_pack("{s:I, s:I, s:I, s:I, s:o, s:o}", "labelled",
@@ -340,17 +342,6 @@ static json_t *entry_json(const all_results *all, int64_t cell, const obedience 
 }
 
 status obedience_json(const all_results *all, const obedience *results, json_t *metrics) {
-    status st = ST_OK;
     if (obedience_count(all->study) == 0) return ST_OK;
-    json_t *list = json_array();
-    for (int64_t size = 0; size < all->sizes; size++)
-        for (int64_t set = 0; set < all->sets; set++) {
-            const int64_t cell = (all->sizes - 1 - size) * all->sets + set;
-            if (json_array_append_new(list, entry_json(all, cell, &results[cell])) != 0)
-                TRY(status_memory("metrics.json", 0));
-        }
-    if (json_object_set(metrics, "obedience", list) != 0) st = status_memory("metrics.json", 0);
-done:
-    json_decref(list);
-    return st;
+    return statistics_cells_json(all, "obedience", entry_json, results, metrics);
 }

@@ -238,3 +238,22 @@ done:
     free(share);
     return st;
 }
+
+/* Cells begin with the most labelled patients. */
+status statistics_cells_json(const all_results *all, const char *name,
+                             json_t *(*entry)(const all_results *all, int64_t cell,
+                                              const void *context),
+                             const void *context, json_t *metrics) {
+    status st = ST_OK;
+    json_t *list = json_array();
+    for (int64_t size = 0; size < all->sizes; size++)
+        for (int64_t set = 0; set < all->sets; set++) {
+            const int64_t cell = (all->sizes - 1 - size) * all->sets + set;
+            if (json_array_append_new(list, entry(all, cell, context)) != 0)
+                TRY(status_memory("metrics.json", 0));
+        }
+    if (json_object_set(metrics, name, list) != 0) st = status_memory("metrics.json", 0);
+done:
+    json_decref(list);
+    return st;
+}

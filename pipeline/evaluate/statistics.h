@@ -11,6 +11,8 @@
 #include "pipeline/evaluate/results.h"
 #include "pipeline/study/study.h"
 
+#include <jansson.h>
+
 /* The results of a study: of every labelled set, arm and seed. */
 typedef struct all_results {
     const study *study;
@@ -69,5 +71,12 @@ typedef struct saving {
 /* Of the mean over structures of the Dice. Local. */
 status statistics_saving(const all_results *all, int64_t size, int arm, int against, test_set test,
                          double margin, saving *out);
+
+/* Sets `name` of metrics to a list with entry(all, cell, context), a new reference, for every cell:
+ * numbers of labelled patients ascending, then draws. Local. */
+status statistics_cells_json(const all_results *all, const char *name,
+                             json_t *(*entry)(const all_results *all, int64_t cell,
+                                              const void *context),
+                             const void *context, json_t *metrics);
 
 #endif
