@@ -1,6 +1,5 @@
-"""What the tests of trainings share: checkpoints as arrays, and jobs that are killed."""
+"""What the tests of trainings share: checkpoints as arrays."""
 import os
-import time
 
 import h5py
 import numpy
@@ -34,14 +33,3 @@ def same(a, b):
     assert a.keys() == b.keys() and len(a) > 100, (len(a), len(b))
     for name in a:
         assert numpy.array_equal(a[name], b[name]), name
-
-
-def kill_when(process, condition, sign):
-    """Sends the signal to all processes of the job as soon as the condition holds."""
-    for _ in range(2400):
-        if condition() or process.poll() is not None:
-            break
-        time.sleep(0.05)
-    assert process.poll() is None, "the training ended before it could be interrupted"
-    os.killpg(process.pid, sign)
-    return process.wait(timeout=60)

@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import time
 
 import h5py
 import numpy
@@ -16,6 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 import chain
 import checkpoints
 from checkpoints import arrays
+from interruption import interrupt
 from numpy_autoencoder import decode, encode, from_map, published, to_map
 
 STEPS, PATCH, CAP = 24, 16, 3.0
@@ -149,16 +148,8 @@ def copy_of(place, store, name):
 def interrupted(place, store, network, sign):
     """A training all of whose ranks get a signal after the first checkpoint of a network."""
     study, out = copy_of(place, store, f"interrupted-{network}-{sign.name}")
-    job = subprocess.Popen(chain.command(2, chain.CTAUG, "autoencode", study, *SET),
-                           env=chain.ENV, start_new_session=True, stdout=subprocess.DEVNULL,
-                           stderr=subprocess.DEVNULL)
-    for _ in range(6000):
-        if newest(out, network) or job.poll() is not None:
-            break
-        time.sleep(0.01)
-    assert job.poll() is None, "the training ended before it could be interrupted"
-    os.killpg(job.pid, sign)
-    return study, out, job.wait(timeout=60)
+    code = interrupt(sign, f"{out}/*/{network}/step-????????", 2, "autoencode", study, *SET)
+    return study, out, code
 
 
 def check_networks(out):

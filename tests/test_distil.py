@@ -5,12 +5,12 @@ refused; off, nothing changes."""
 import os
 import shutil
 import signal
-import subprocess
 
 import numpy
 
 import chain
-from checkpoints import arrays, kill_when, newest, same
+from checkpoints import arrays, newest, same
+from interruption import interrupt
 
 
 def words(**keys):
@@ -44,19 +44,10 @@ def last(out):
     return newest(out, f"distil/{folders[0]}")
 
 
-def begun(out):
-    """Whether a distillation has written a checkpoint."""
-    return os.path.isdir(f"{out}/distil") and any(
-        newest(out, f"distil/{f}") for f in os.listdir(f"{out}/distil"))
-
-
 def interrupted(place, name, out, kind, sign, code):
     """One on two ranks that gets the signal after its first checkpoint, resumed by one rank."""
     study, other = copy_of(place, f"{name}-again", out, "store", "checkpoints")
-    job = subprocess.Popen(chain.command(2, chain.CTAUG, "distil", study, *COMMON, *kind),
-                           env=chain.ENV, start_new_session=True, stdout=subprocess.DEVNULL,
-                           stderr=subprocess.DEVNULL)
-    ended = kill_when(job, lambda: begun(other), sign)
+    ended = interrupt(sign, f"{other}/distil/*/step-????????", 2, "distil", study, *COMMON, *kind)
     assert ended == code, ended
     assert not last(other).endswith("step-00000016")
     said = chain.run(1, "distil", study, *COMMON, *kind)

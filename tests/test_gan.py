@@ -5,14 +5,13 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import time
 
 import numpy
 
 import chain
 import checkpoints
 from checkpoints import arrays
+from interruption import interrupt
 
 SET = ("--set", "gan.steps=24", "--set", "train.reproducible=on",
        "--set", "train.checkpoint_every=2", "--set", "generate.painters=[gan]")
@@ -41,16 +40,8 @@ def interrupted(place, store, sign):
     """A training all of whose ranks get a signal after the first checkpoint."""
     study, out = place.study(f"interrupted-{sign.name}")
     shutil.copytree(store, f"{out}/store")
-    job = subprocess.Popen(chain.command(2, chain.CTAUG, "gan", study, *SET), env=chain.ENV,
-                           start_new_session=True, stdout=subprocess.DEVNULL,
-                           stderr=subprocess.DEVNULL)
-    for _ in range(4800):
-        if newest(out, "generator") or job.poll() is not None:
-            break
-        time.sleep(0.01)
-    assert job.poll() is None, "the training ended before it could be interrupted"
-    os.killpg(job.pid, sign)
-    return study, out, job.wait(timeout=60)
+    code = interrupt(sign, f"{out}/gan/*/generator/step-????????", 2, "gan", study, *SET)
+    return study, out, code
 
 
 def check_networks(out):

@@ -12,10 +12,9 @@ import os
 import shutil
 import signal
 import struct
-import subprocess
-import time
 
 import chain
+from interruption import interrupt
 
 # Two training patients of eight slices; no augmentation and no deformation.
 STUDY = """
@@ -58,12 +57,9 @@ def with_model_of(donor, study, out):
     """Ingests and generates with the parameters of another run: the first checkpoint of this one
     gets the state of the donor's."""
     chain.run(1, "ingest", study)
-    training = subprocess.Popen([chain.CTAUG, "train", study, "--set", "train.checkpoint_every=1"],
-                                env=chain.ENV, stdout=subprocess.DEVNULL)
-    while training.poll() is None and not glob.glob(f"{out}/checkpoints/step-*/manifest.json"):
-        time.sleep(0.05)
-    training.send_signal(signal.SIGUSR1)
-    assert training.wait(60) == 75
+    code = interrupt(signal.SIGUSR1, f"{out}/checkpoints/step-????????", 0, "train", study,
+                     "--set", "train.checkpoint_every=1")
+    assert code == 75
     mine = newest(out)
     shutil.copy(f"{newest(donor)}/state.h5", f"{mine}/state.h5")
     chain.vouch(mine)

@@ -5,13 +5,12 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import time
 
 import h5py
 import numpy
 
 import chain
+from interruption import interrupt
 
 
 def hashes(out, store="synthetic"):
@@ -33,18 +32,7 @@ def interrupted(place, out):
     ranks."""
     study, other = copy_of(place, "interrupted", out)
     words = ("--set", "generate.steps=40")
-    job = subprocess.Popen(chain.command(1, chain.CTAUG, "generate", study, *words), env=chain.ENV,
-                           start_new_session=True, stdout=subprocess.DEVNULL,
-                           stderr=subprocess.DEVNULL)
-    for _ in range(2400):
-        units = [name for folder, _, names in os.walk(other) for name in names
-                 if name.startswith("unit-") and ".tmp" not in name]
-        if units or job.poll() is not None:
-            break
-        time.sleep(0.05)
-    assert job.poll() is None, "generation ended before it could be interrupted"
-    os.killpg(job.pid, signal.SIGUSR1)
-    assert job.wait(timeout=60) == 75
+    assert interrupt(signal.SIGUSR1, f"{other}/*/unit-*", 1, "generate", study, *words) == 75
     assert not os.path.exists(f"{other}/synthetic/manifest.json")
     damaged = [os.path.join(folder, name) for folder, _, names in os.walk(other) for name in names
                if name.startswith("unit-")]

@@ -7,12 +7,11 @@ import math
 import os
 import shutil
 import signal
-import subprocess
-import time
 
 import h5py
 
 import chain
+from interruption import interrupt
 
 SET = [word for key in ("data.size=16", "evaluate.steps=100", "evaluate.fidelity=0",
                         "train.steps=80", "train.checkpoint_every=40", "train.lr=2e-3",
@@ -83,17 +82,8 @@ def the_table(out):
 
 def interrupted(place, out):
     study, other = copy_of(place, "interrupted", out)
-    job = subprocess.Popen(chain.command(0, chain.CTAUG, "generate", study, *SET), env=chain.ENV,
-                           start_new_session=True, stdout=subprocess.DEVNULL,
-                           stderr=subprocess.DEVNULL)
     parts = f"{other}/guidance.parts-*/candidate-*"
-    for _ in range(6000):
-        if [name for name in glob.glob(parts) if ".tmp" not in name] or job.poll() is not None:
-            break
-        time.sleep(0.01)
-    assert job.poll() is None, "generation ended before it could be interrupted"
-    os.killpg(job.pid, signal.SIGUSR1)
-    assert job.wait(timeout=60) == 75
+    assert interrupt(signal.SIGUSR1, parts, 0, "generate", study, *SET) == 75
     kept = glob.glob(parts)
     assert 0 < len(kept) < 6 and not os.path.exists(f"{other}/guidance"), kept
     with open(kept[0], "r+b") as f:  # damaged: measured again

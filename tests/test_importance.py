@@ -1,13 +1,12 @@
 """With a learned variance and importance sampling a training ends in the same bits on 1 and 2
 ranks, and after it was killed, though the losses decide which time steps are drawn."""
 import json
-import os
 import shutil
 import signal
-import subprocess
 
 import chain
-from checkpoints import arrays, kill_when, newest, same
+from checkpoints import arrays, newest, same
+from interruption import interrupt
 
 # Ten noise levels: after the first checkpoints each has its ten losses, so that importance sampling
 # decides which are drawn.
@@ -33,10 +32,7 @@ def trained(place, store, ranks):
 def killed(place, store):
     """The last checkpoint of a training that was killed on two ranks, and resumed by one."""
     study, out = place_study(place, store, "killed")
-    job = subprocess.Popen(chain.command(2, chain.CTAUG, "train", study, *LEARNED),
-                           env=chain.ENV, start_new_session=True, stdout=subprocess.DEVNULL,
-                           stderr=subprocess.DEVNULL)
-    kill_when(job, lambda: os.path.isdir(f"{out}/checkpoints/step-00000040"), signal.SIGKILL)
+    interrupt(signal.SIGKILL, f"{out}/checkpoints/step-00000040", 2, "train", study, *LEARNED)
     chain.run(1, "train", study, *LEARNED)
     return newest(out)
 

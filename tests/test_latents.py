@@ -7,13 +7,13 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 
 import h5py
 import numpy
 
 import chain
 import checkpoints
+from interruption import interrupt
 from numpy_autoencoder import encode, published, to_map
 
 COPIES, SIZE, FACTOR, Z, PART, TISSUES = 24, 32, 4, 4, 128, 3
@@ -108,10 +108,7 @@ def latent_bytes(out):
 def interrupted(place, made, sign, code):
     """A training that gets a signal when the first file of latents is finished, run again."""
     study, out = begin(place, f"interrupted-{sign.name}", made)
-    job = subprocess.Popen(chain.command(2, chain.CTAUG, "train", study, *SET), env=chain.ENV,
-                           start_new_session=True, stdout=subprocess.DEVNULL,
-                           stderr=subprocess.DEVNULL)
-    ended = checkpoints.kill_when(job, lambda: glob.glob(f"{out}/latents/*/*.part"), sign)
+    ended = interrupt(sign, f"{out}/latents/*/*.part", 2, "train", study, *SET)
     assert ended == code and not glob.glob(f"{out}/latents/*/manifest.json"), ended
     kept = {p[:-5]: os.stat(f"{p[:-5]}.h5").st_mtime_ns
             for p in glob.glob(f"{out}/latents/*/*.part")}

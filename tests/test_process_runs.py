@@ -5,14 +5,13 @@ import hashlib
 import os
 import shutil
 import signal
-import subprocess
-import time
 
 import h5py
 import numpy
 
 import chain
 from checkpoints import arrays, newest
+from interruption import interrupt
 
 
 def words(**keys):
@@ -45,16 +44,8 @@ def killed(place, name, store, process):
     """A training whose ranks are killed after its first checkpoint and resumed by one rank."""
     study, out = place.study(name)
     shutil.copytree(store, f"{out}/store")
-    job = subprocess.Popen(chain.command(2, chain.CTAUG, "train", study, *LONG, *process),
-                           env=chain.ENV, start_new_session=True, stdout=subprocess.DEVNULL,
-                           stderr=subprocess.DEVNULL)
-    for _ in range(2400):
-        if job.poll() is not None or os.path.isdir(f"{out}/checkpoints") and newest(out):
-            break
-        time.sleep(0.05)
-    assert job.poll() is None, "the training ended before it could be killed"
-    os.killpg(job.pid, signal.SIGKILL)
-    job.wait(timeout=60)
+    interrupt(signal.SIGKILL, f"{out}/checkpoints/step-????????", 2, "train", study, *LONG,
+              *process)
     assert newest(out) < f"{out}/checkpoints/step-00000040"
     said = chain.run(1, "train", study, *LONG, *process)
     assert "resuming from step" in said, said

@@ -5,13 +5,12 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import time
 
 import h5py
 import numpy
 
 import chain
+from interruption import interrupt
 
 # Stored slices have 32 x 32 pixels, the working ones 16 x 16. Of 8 patients 5 are for training.
 SET = [word for key in ("data.size=16", "data.labelled=2", "evaluate.steps=480", "train.steps=6",
@@ -134,35 +133,18 @@ def two_ranks(place, out):
         assert differ < 0.02, differ
 
 
-def interrupt(study, sign, condition, seconds):
-    job = subprocess.Popen(chain.command(0, chain.CTAUG, "referee", study, *SET), env=chain.ENV,
-                           start_new_session=True, stdout=subprocess.DEVNULL,
-                           stderr=subprocess.DEVNULL)
-    for _ in range(2400):
-        if condition() or job.poll() is not None:
-            break
-        time.sleep(0.05)
-    time.sleep(seconds)
-    assert job.poll() is None, "the referee was ready before it could be interrupted"
-    os.killpg(job.pid, sign)
-    return job.wait(timeout=60)
-
-
 def interrupted(place, out):
     """Asked to stop it leaves a checkpoint and 75; killed later it resumes there; the end has the
     bits of an uninterrupted run."""
     study, other = copy_store(place, "interrupted", out)
     parts = f"{other}/referee.parts-*"
-    code = interrupt(study, signal.SIGUSR1, lambda: glob.glob(parts), 0.3)
-    assert code == 75, code
+    assert interrupt(signal.SIGUSR1, parts, 0, "referee", study, *SET) == 75
     (kept,) = glob.glob(f"{parts}/step-*")
     step = int(kept.rsplit("-", 1)[1])
     print("stopped at step", step)
     assert 0 < step < 480 and not os.path.exists(f"{other}/referee")
-    started = os.stat(f"{other}/events.jsonl").st_size
-    code = interrupt(study, signal.SIGKILL,
-                     lambda: os.stat(f"{other}/events.jsonl").st_size > started, 0.2)
-    assert code == -signal.SIGKILL and os.path.isdir(kept)
+    assert interrupt(signal.SIGKILL, parts, 0, "referee", study, *SET) == -signal.SIGKILL
+    assert os.path.isdir(kept)
     assert not os.path.exists(f"{other}/referee")
     said = chain.run(0, "referee", study, *SET)
     assert f"referee {step}/" in said or "referee 0/480" in said, said

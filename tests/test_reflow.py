@@ -6,13 +6,13 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 
 import h5py
 import numpy
 
 import chain
-from checkpoints import kill_when, same
+from checkpoints import same
+from interruption import interrupt
 
 
 def words(**keys):
@@ -48,13 +48,11 @@ def straightness(out):
         return json.load(f)
 
 
-def interrupted(place, name, trained, condition, sign, code):
-    """A reflow on two ranks that gets the signal when condition(out) holds, resumed by one."""
+def interrupted(place, name, trained, pattern, sign, code):
+    """A reflow on two ranks that gets the signal when a name like `pattern` is there, resumed by
+    one."""
     study, out = begin(place, name, trained)
-    job = subprocess.Popen(chain.command(2, chain.CTAUG, "distil", study, *REFLOW), env=chain.ENV,
-                           start_new_session=True, stdout=subprocess.DEVNULL,
-                           stderr=subprocess.DEVNULL)
-    ended = kill_when(job, lambda: condition(out), sign)
+    ended = interrupt(sign, f"{out}/{pattern}", 2, "distil", study, *REFLOW)
     assert ended == code, ended
     drawn = {p: os.stat(p).st_mtime_ns for p in glob.glob(f"{out}/pairs/*/*.h5")}
     assert len(drawn) > 0 and not glob.glob(f"{out}/distil/*/straightness")
@@ -153,11 +151,11 @@ def main():
         assert straightness(out) == straightness(whole[1])
         check_pairs(out)
         check_straighter(out)
-        for name, condition, sign, code in (
-                ("drawing", lambda o: glob.glob(f"{o}/pairs/*/*.part"), signal.SIGKILL, -9),
-                ("stopped", lambda o: glob.glob(f"{o}/pairs/*/*.part"), signal.SIGUSR1, 75),
-                ("training", checkpoints, signal.SIGKILL, -9)):
-            again = interrupted(place, name, trained, condition, sign, code)
+        for name, pattern, sign, code in (
+                ("drawing", "pairs/*/*.part", signal.SIGKILL, -9),
+                ("stopped", "pairs/*/*.part", signal.SIGUSR1, 75),
+                ("training", "distil/*/step-????????", signal.SIGKILL, -9)):
+            again = interrupted(place, name, trained, pattern, sign, code)
             assert pair_files(again) == good and straightness(again) == straightness(out)
             same(last, checkpoints(again)[-1])
         assert "is current" in chain.run(1, "distil", study, *REFLOW)

@@ -4,12 +4,12 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 
 import numpy
 
 import chain
-from checkpoints import arrays, kill_when, newest, same
+from checkpoints import arrays, newest, same
+from interruption import interrupt
 
 
 # Enough steps for an interruption, and a trainer that other numbers of ranks can resume.
@@ -32,11 +32,7 @@ def interrupted(place, store, sign):
     """A training all of whose ranks get a signal after the first checkpoint."""
     study, out = place.study(f"interrupted-{sign.name}")
     shutil.copytree(store, f"{out}/store")
-    job = subprocess.Popen(chain.command(2, chain.CTAUG, "train", study, *SET),
-                           env=chain.ENV, start_new_session=True, stdout=subprocess.DEVNULL,
-                           stderr=subprocess.DEVNULL)
-    code = kill_when(job, lambda: os.path.isdir(f"{out}/checkpoints") and newest(out), sign)
-    return study, out, code
+    return study, out, interrupt(sign, f"{out}/checkpoints/step-????????", 2, "train", study, *SET)
 
 
 def main():
