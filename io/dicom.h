@@ -74,8 +74,9 @@ typedef struct dicom_header {
     char note[DICOM_NOTE];
     /* From io/dicom_traits.cpp: */
     dicom_picture picture;
-    int position_digits[3];                      /* digits behind the point, as written */
-    int orientation_digits;                      /* the most that one of the six numbers shows */
+    int position_digits[3]; /* digits behind the point, as written */
+    int orientation_digits; /* the most that one of the six numbers shows */
+    scan_traits traits;
     char pass[DICOM_PASS_KEYS][DICOM_PASS_TEXT]; /* "" if missing */
 } dicom_header;
 

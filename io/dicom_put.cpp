@@ -110,8 +110,9 @@ void dicom_put_origin(DcmItem &item, const dicom_identity *who) {
     if (who->synthetic || who->deidentified) {
         dicom_put(item, DCM_PatientIdentityRemoved, "YES");
         dicom_put(item, DCM_DeidentificationMethod,
-                  who->deidentified ? "ctaug " + version + ": voxels, geometry, contrast kept alone"
-                                    : "synthetic: no real patient is shown");
+                  who->deidentified
+                      ? "ctaug " + version + ": voxels, geometry, scan classes kept alone"
+                      : "synthetic: no real patient is shown");
     }
     DcmItem &equipment = dicom_put_item(item, DCM_ContributingEquipmentSequence);
     if (who->deidentified)

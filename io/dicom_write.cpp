@@ -6,22 +6,34 @@
  */
 #include "io/dicom_put.hpp"
 
+#include <cctype>
 #include <cmath>
 #include <cstdio>
 #include <stdexcept>
+#include <string>
 
 enum { SIDE_MAX = 65535 };
+
+/* In upper case; nothing if it is empty. */
+static void put_word(DcmItem &item, const DcmTagKey &tag, std::string word) {
+    for (char &c : word) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    if (!word.empty()) dicom_put(item, tag, word);
+}
 
 static void put_series(DcmItem &item, const dicom_identity *who, const volume *v) {
     dicom_put(item, DCM_Modality, "CT");
     dicom_put(item, DCM_SeriesInstanceUID, dicom_uid(who, "series"));
     dicom_put(item, DCM_SeriesNumber, 1);
-    dicom_put(item, DCM_Laterality, ""); /* type 2C, if the part of the body may be paired */
+    const body_part part = v->traits.body;
+    if (part == BODY_UNKNOWN || part == BODY_ARM || part == BODY_LEG)
+        dicom_put(item, DCM_Laterality, ""); /* type 2C, if the part of the body may be paired */
     dicom_put(item, DCM_PatientPosition, dicom_patient_position(&v->space));
     dicom_put(item, DCM_ImageType, "DERIVED\\SECONDARY\\AXIAL");
     dicom_put(item, DCM_KVP, "");
     dicom_put(item, DCM_AcquisitionNumber, "");
     if (v->contrast) dicom_put(item, DCM_ContrastBolusAgent, "contrast");
+    put_word(item, DCM_ConvolutionKernel, kernel_class_word(v->traits.kernel));
+    put_word(item, DCM_BodyPartExamined, body_part_word(v->traits.body));
 }
 
 static void put_plane(DcmItem &item, const geometry *space, int64_t k) {

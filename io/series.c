@@ -476,7 +476,7 @@ done:
 status series_read(const series *s, volume *out) {
     status st;
     const int64_t pixels = s->source.shape[1] * s->source.shape[2];
-    *out = (volume){.space = s->source, .contrast = s->contrast};
+    *out = (volume){.space = s->source, .contrast = s->contrast, .traits = s->traits};
     memcpy(out->id, s->pseudonym, sizeof out->id);
     TRY(volume_alloc(out));
     if (s->shear[0] != 0 || s->shear[1] != 0) {

@@ -22,6 +22,7 @@ typedef struct series {
     turn lie;        /* from there to `space` */
     geometry space;  /* as it is stored: z to the head, y to the back, x to the left */
     int contrast;
+    scan_traits traits; /* known if all slices tell the same */
     double shear[2]; /* mm by which the last slice is shifted along rows and along columns against
                         the first; resampled to 0 by series_read() */
     dicom_header *slices;             /* in order; source.shape[0] of them */

@@ -131,6 +131,12 @@ static status add_volume(builder *b, const placed *slices, int64_t n, const stac
     memcpy(s->series_uid, slices[0].header->series_uid, sizeof s->series_uid);
     for (int axis = 0; axis < 2 && !form->upright; axis++) s->shear[axis] = form->drift[axis];
     for (int64_t i = 0; i < n; i++) s->contrast |= slices[i].header->contrast;
+    s->traits = slices[0].header->traits;
+    for (int64_t i = 1; i < n; i++) {
+        const scan_traits *other = &slices[i].header->traits;
+        if (other->kernel != s->traits.kernel) s->traits.kernel = KERNEL_UNKNOWN;
+        if (other->body != s->traits.body) s->traits.body = BODY_UNKNOWN;
+    }
     TRY(make_pseudonym(b, slices[0].header, s->pseudonym));
     TRY(array_alloc(&s->slices, n, sizeof *s->slices, "the slices of a series"));
     for (int64_t i = 0; i < n; i++) s->slices[i] = *slices[i].header;

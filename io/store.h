@@ -4,7 +4,8 @@
  * h5py). A shard holds
  *
  *   /volumes                  attribute "labels": the names of the label values
- *   /volumes/<id>             attributes spacing, origin, direction, contrast, labelled (0, 1)
+ *   /volumes/<id>             attributes spacing, origin, direction, contrast, labelled (0, 1);
+ *                             kernel, body (io/scan_traits.h), if they are known
  *   /volumes/<id>/ct          int16 HU, z y x; chunk = slice; shuffle, deflate, Fletcher32
  *   /volumes/<id>/labels      u8, the same
  *
@@ -27,6 +28,7 @@ typedef struct store_entry {
     char id[VOLUME_ID];
     geometry space;
     int contrast;
+    scan_traits traits;
     bool unlabelled; /* its label map, all 0, says nothing */
     int64_t shard;
     /* Bit k: label k occurs (store_has_structure()). Set by the writer, whatever the plan says; 0
@@ -48,7 +50,7 @@ typedef struct store_plan {
     const label_set *labels;  /* the names of the label values */
     const json_t *provenance; /* becomes "provenance" in the manifest's detail; may be NULL */
     const store_entry
-        *entries; /* id, space, contrast, unlabelled of the volumes, in the order of the store */
+        *entries; /* all but shard and structures of the volumes, in the order of the store */
     int64_t count;
     const char *parts;   /* a directory for volumes that are finished, until the store is; see
                             store_writer_take(); NULL: none */

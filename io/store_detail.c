@@ -113,11 +113,14 @@ static json_t *numbers(const double *x, int n) {
 
 static json_t *entry_to_json(const store_entry *e) {
     const geometry *g = &e->space;
-    return json_pack("{s:s, s:[I, I, I], s:o, s:o, s:o, s:i, s:b, s:I}", "id", e->id, "shape",
-                     (json_int_t)g->shape[0], (json_int_t)g->shape[1], (json_int_t)g->shape[2],
-                     "spacing", numbers(g->spacing, 3), "origin", numbers(g->origin, 3),
-                     "direction", numbers(g->direction, 9), "contrast", e->contrast, "labelled",
-                     !e->unlabelled, "shard", (json_int_t)e->shard);
+    const char *kernel = kernel_class_word(e->traits.kernel),
+               *body = body_part_word(e->traits.body);
+    return json_pack("{s:s, s:[I, I, I], s:o, s:o, s:o, s:i, s:b, s:s*, s:s*, s:I}", "id", e->id,
+                     "shape", (json_int_t)g->shape[0], (json_int_t)g->shape[1],
+                     (json_int_t)g->shape[2], "spacing", numbers(g->spacing, 3), "origin",
+                     numbers(g->origin, 3), "direction", numbers(g->direction, 9), "contrast",
+                     e->contrast, "labelled", !e->unlabelled, "kernel", kernel[0] ? kernel : NULL,
+                     "body", body[0] ? body : NULL, "shard", (json_int_t)e->shard);
 }
 
 /* Label values that occur in each volume. NULL if out of memory. New reference. */
@@ -193,22 +196,29 @@ static bool read_numbers(const json_t *list, double *x, size_t n) {
 }
 
 static status entry_from_json(json_t *item, store_entry *e, const char *where) {
-    const char *id = "";
+    const char *id = "", *kernel = "", *body = "";
     json_int_t shape[3], shard;
     json_t *spacing, *origin, *direction;
     json_error_t error;
     int labelled = 1;
     if (json_unpack_ex(item, &error, JSON_STRICT,
-                       "{s:s, s:[I, I, I!], s:o, s:o, s:o, s:i, s?b, s:I}", "id", &id, "shape",
-                       &shape[0], &shape[1], &shape[2], "spacing", &spacing, "origin", &origin,
-                       "direction", &direction, "contrast", &e->contrast, "labelled", &labelled,
-                       "shard", &shard) != 0)
+                       "{s:s, s:[I, I, I!], s:o, s:o, s:o, s:i, s?b, s?s, s?s, s:I}", "id", &id,
+                       "shape", &shape[0], &shape[1], &shape[2], "spacing", &spacing, "origin",
+                       &origin, "direction", &direction, "contrast", &e->contrast, "labelled",
+                       &labelled, "kernel", &kernel, "body", &body, "shard", &shard) != 0)
         return status_fail(ST_INTEGRITY, "%s: a broken entry in \"volumes\": %s", where,
                            error.text);
     if (strlen(id) >= sizeof e->id || !read_numbers(spacing, e->space.spacing, 3) ||
         !read_numbers(origin, e->space.origin, 3) ||
         !read_numbers(direction, e->space.direction, 9))
         return status_fail(ST_INTEGRITY, "%s: volume %.64s: broken name or geometry", where, id);
+    e->traits = (scan_traits){.kernel = kernel_class_of(kernel), .body = body_part_of(body)};
+    if (strcmp(kernel, kernel_class_word(e->traits.kernel)) != 0 ||
+        strcmp(body, body_part_word(e->traits.body)) != 0)
+        return status_fail(ST_INTEGRITY,
+                           "%s: volume %.64s: unknown class of kernel or part of the "
+                           "body",
+                           where, id);
     snprintf(e->id, sizeof e->id, "%s", id);
     for (int k = 0; k < 3; k++) e->space.shape[k] = shape[k];
     e->unlabelled = !labelled;

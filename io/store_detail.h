@@ -2,9 +2,10 @@
  * opened without reading HDF5. Private to io/store_*.c.
  *
  *   {"labels": [names], "provenance": any, "structures": [[1, 4], []],
- *    "volumes": [{id, shape, spacing, origin, direction, contrast, labelled, shard}]}
+ *    "volumes": [{id, shape, spacing, origin, direction, contrast, labelled, kernel, body, shard}]}
  *
- * "labelled" may be missing: true. "structures" may be: for each volume the label values above 0
+ * "labelled" may be missing: true. "kernel" and "body" (the words of io/scan_traits.h) may be:
+ * unknown. "structures" may be: for each volume the label values above 0
  * that occur, ascending.
  */
 #ifndef CTAUG_IO_STORE_DETAIL_H

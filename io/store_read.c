@@ -145,20 +145,30 @@ done:
     return st;
 }
 
+/* Leaves *value as it is if there is no such attribute. */
+static status get_if_there(hid_t group, const char *name, int *value, const char *where) {
+    status st;
+    const htri_t there = H5Aexists(group, name);
+    TRY(hdf5_check(there, ST_INTEGRITY, where, "look for an attribute"));
+    if (there) TRY(hdf5_get_attribute(group, name, H5T_NATIVE_INT, 0, NULL, value, where));
+done:
+    return st;
+}
+
 static status check_attributes(hid_t group, const store_entry *e, const char *where) {
     status st;
     const hsize_t three[] = {3, 3};
     geometry g = {0};
-    int contrast = -1, labelled = 1;
+    int contrast = -1, labelled = 1, kernel = 0, body = 0;
     TRY(hdf5_get_attribute(group, "spacing", H5T_NATIVE_DOUBLE, 1, three, g.spacing, where));
     TRY(hdf5_get_attribute(group, "origin", H5T_NATIVE_DOUBLE, 1, three, g.origin, where));
     TRY(hdf5_get_attribute(group, "direction", H5T_NATIVE_DOUBLE, 2, three, g.direction, where));
     TRY(hdf5_get_attribute(group, "contrast", H5T_NATIVE_INT, 0, NULL, &contrast, where));
-    const htri_t there = H5Aexists(group, "labelled");
-    TRY(hdf5_check(there, ST_INTEGRITY, where, "look for an attribute"));
-    if (there)
-        TRY(hdf5_get_attribute(group, "labelled", H5T_NATIVE_INT, 0, NULL, &labelled, where));
-    bool same = contrast == e->contrast && labelled == !e->unlabelled;
+    TRY(get_if_there(group, "labelled", &labelled, where));
+    TRY(get_if_there(group, "kernel", &kernel, where));
+    TRY(get_if_there(group, "body", &body, where));
+    bool same = contrast == e->contrast && labelled == !e->unlabelled &&
+                kernel == (int)e->traits.kernel && body == (int)e->traits.body;
     for (int k = 0; k < 3; k++)
         same &= g.spacing[k] == e->space.spacing[k] && g.origin[k] == e->space.origin[k];
     for (int k = 0; k < 9; k++) same &= g.direction[k] == e->space.direction[k];
@@ -270,7 +280,7 @@ status store_read_volume(store *s, int64_t i, volume *out) {
     hid_t group = -1;
     char where[WHERE];
     const store_entry *e = &s->entries[i];
-    *out = (volume){.space = e->space, .contrast = e->contrast};
+    *out = (volume){.space = e->space, .contrast = e->contrast, .traits = e->traits};
     snprintf(out->id, sizeof out->id, "%s", e->id);
     hdf5_lock();
     TRY(open_volume(s, i, where, &group));

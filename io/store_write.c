@@ -201,10 +201,11 @@ static status check_volume(const store_writer *w, int64_t i, const volume *v) {
         return status_fail(ST_INTERNAL, "%s: volume %s is written out of turn or by another rank",
                            w->directory, e->id);
     if (strcmp(v->id, e->id) != 0 || memcmp(&v->space, &e->space, sizeof e->space) != 0 ||
-        v->contrast != e->contrast)
+        v->contrast != e->contrast || v->traits.kernel != e->traits.kernel ||
+        v->traits.body != e->traits.body)
         return status_fail(ST_INTERNAL,
                            "%s: volume %s is not the planned %s (id, geometry, "
-                           "contrast)",
+                           "contrast, traits)",
                            w->directory, v->id, e->id);
     int max = label_max(v->labels, shape[0] * shape[1] * shape[2]);
     if (e->unlabelled && max > 0)
@@ -219,7 +220,7 @@ static status check_volume(const store_writer *w, int64_t i, const volume *v) {
 static status put_attributes(hid_t group, const store_entry *e, const char *path) {
     status st;
     const hsize_t three[] = {3, 3};
-    const int labelled = !e->unlabelled;
+    const int labelled = !e->unlabelled, kernel = (int)e->traits.kernel, body = (int)e->traits.body;
     TRY(hdf5_put_attribute(group, "spacing", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 1, three,
                            e->space.spacing, path));
     TRY(hdf5_put_attribute(group, "origin", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 1, three,
@@ -230,6 +231,11 @@ static status put_attributes(hid_t group, const store_entry *e, const char *path
                            path));
     TRY(hdf5_put_attribute(group, "labelled", H5T_STD_I32LE, H5T_NATIVE_INT, 0, NULL, &labelled,
                            path));
+    if (kernel)
+        TRY(hdf5_put_attribute(group, "kernel", H5T_STD_I32LE, H5T_NATIVE_INT, 0, NULL, &kernel,
+                               path));
+    if (body)
+        TRY(hdf5_put_attribute(group, "body", H5T_STD_I32LE, H5T_NATIVE_INT, 0, NULL, &body, path));
 done:
     return st;
 }

@@ -7,6 +7,7 @@
 #define CTAUG_IO_VOLUME_H
 
 #include "io/alloc.h"
+#include "io/scan_traits.h"
 
 /* Label values are u8: background and at most 255 structures. */
 enum { VOLUME_ID = 65, LABELS_MAX = 256, STRUCTURES_MAX = LABELS_MAX - 1, LABEL_NAME = 65 };
@@ -29,7 +30,8 @@ typedef struct geometry {
 typedef struct volume {
     char id[VOLUME_ID]; /* pseudonym, unique in a store */
     geometry space;
-    int contrast;    /* the class: 1 with contrast agent, 0 without */
+    int contrast; /* the class: 1 with contrast agent, 0 without */
+    scan_traits traits;
     int16_t *hu;     /* shape[0]*shape[1]*shape[2], HU; owned */
     uint8_t *labels; /* same shape; values < label_set.count; owned */
 } volume;

@@ -192,7 +192,7 @@ static caption_facts facts_of(const scene *s, bool with_hu) {
                                  .map = s->map,
                                  .hu = with_hu ? s->hu : NULL,
                                  .contrast = CONTRAST_NATIVE,
-                                 .body = "trunk"};
+                                 .traits = {KERNEL_SHARP, BODY_TRUNK}};
     assert_int_equal(caption_measure(&from, &f), ST_OK);
     return f;
 }
@@ -215,6 +215,7 @@ static void sides_and_sizes_come_from_the_geometry(void **state) {
     caption_facts f = facts_of(s, true);
     assert_true(f.volume);
     assert_string_equal(f.body, "trunk");
+    assert_string_equal(f.kernel, "sharp");
     assert_float_equal(f.spacing, 1.5, 1e-12);
     assert_int_equal(f.structures, 3); /* structure-2 says nothing */
     assert_string_equal(f.structure[0].name, "lesion");

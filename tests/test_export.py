@@ -102,6 +102,8 @@ def dicom(place, store):
         (found,) = [v for k, v in again.items() if k.startswith(patient)]
         assert np.array_equal(found[0], ct) and np.array_equal(found[1], labels)
         assert int(found[2]["contrast"]) == int(space["contrast"])
+        for key in ("kernel", "body"):
+            assert found[2].get(key) == space.get(key), key
         for key in ("spacing", "origin", "direction"):
             assert np.allclose(found[2][key], space[key], atol=1e-3), key
 

@@ -353,6 +353,24 @@ def contrast():
     assert not read(whole(ds))[0][0]["contrast"]
 
 
+def traits():
+    v = some()
+    for kernel, part, words in (("B30f", "CHEST", ["soft", "chest"]),
+                                (["Br64f", "3"], "ABDOMENPELVIS", ["sharp", "trunk"]),
+                                ("BONEPLUS", "Head", ["sharp", "head"]),
+                                ("Doe^Jane", "Jane Doe", ["", ""]), ("", "", ["", ""])):
+        ds = slice_of(v)
+        ds.add_new(0x00181210, "SH", kernel)
+        ds.add_new(0x00180015, "CS", part)
+        assert check(whole(ds), v - 1024)["traits"] == words, kernel
+    assert check(whole(slice_of(v)), v - 1024)["traits"] == ["", ""]
+    ds = enhanced(v[None])
+    shared = ds.SharedFunctionalGroupsSequence[0]
+    shared.CTReconstructionSequence = group(ConvolutionKernel="FC51")
+    shared.FrameAnatomySequence = group(BodyPartExamined="KNEE")
+    assert read(whole(ds))[0][0]["traits"] == ["sharp", "leg"]
+
+
 def identity():
     v = some()
     ds = slice_of(v)
@@ -404,7 +422,7 @@ def too_long():
 
 def main():
     tests = [other_encodings, explicit_items_of_unknown_sequences, decimal_commas,
-             rescale_and_padding, contrast, identity, too_long]
+             rescale_and_padding, contrast, traits, identity, too_long]
     with_encoder = [jpeg2000_forms, jpeg2000_lossy, jpeg2000_hostile, enhanced_ct,
                     enhanced_hostile, bytes_after_the_pixels]
     run_tests(tests + (with_encoder if ENCODER else []), sys.argv[1:])

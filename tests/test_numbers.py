@@ -35,7 +35,7 @@ def training(place, made):
     with h5py.File(f"{last(out)}/state.h5", "r") as f:
         labels = len(chain.read_store(f"{out}/store")[1])
         # Spacing, noise and the size of each structure, each with whether it is known.
-        assert f["ema/numbers.0.weight"].shape[1] == 2 * (2 + labels - 1)
+        assert f["ema/numbers.0.weight"].shape[1] == 2 * (3 + 9 + labels - 1)
     plain, out = begin(place, "plain", made, "store")
     chain.run(2, "train", plain, "--set", "train.reproducible=on")
     with h5py.File(f"{last(out)}/state.h5", "r") as f:

@@ -138,7 +138,9 @@ static void numbers_are_those_of_the_slice(void **state) {
     setup *s = make();
     double value[NUMBERS_MAX];
     float given[2 * NUMBERS_MAX];
-    assert_int_equal(slice_numbers_count(labels.count), 4);
+    enum { COUNT = NUMBER_SIZES + 2 };
+    assert_int_equal(slice_numbers_count(labels.count), COUNT);
+    s->slice.traits = (scan_traits){.kernel = KERNEL_SHARP, .body = BODY_PELVIS};
     for (int i = 0; i < PIXELS; i++) s->map[i] = s->map[i] == 2 ? 0 : s->map[i]; /* no kidney */
     assert_int_equal(slice_numbers_measure(s->captions, &s->study, labels.count, &s->slice, value),
                      ST_OK);
@@ -148,24 +150,39 @@ static void numbers_are_those_of_the_slice(void **state) {
     assert_float_equal(value[NUMBER_SIZES], size, 1e-5);
     assert_true(isnan(value[NUMBER_SIZES + 1]));
     value[NUMBER_NOISE] = 12;
-    slice_numbers_write(value, 4, given);
-    const double expected[8] = {log(2.5), 1, log(13) / 4, 1, log(1 + size) / 5, 1, 0, 0};
-    for (int i = 0; i < 8; i++) assert_float_equal(given[i], expected[i], 1e-6);
+    slice_numbers_write(value, COUNT, given);
+    double expected[2 * COUNT] = {log(2.5), 1, log(13) / 4, 1, 1, 1};
+    for (int k = 0; k < BODY_PARTS - 1; k++) {
+        expected[2 * (NUMBER_BODY + k)] = k == BODY_PELVIS - BODY_HEAD;
+        expected[2 * (NUMBER_BODY + k) + 1] = 1;
+    }
+    expected[2 * NUMBER_SIZES] = log(1 + size) / 5;
+    expected[2 * NUMBER_SIZES + 1] = 1;
+    for (int i = 0; i < 2 * COUNT; i++) assert_float_equal(given[i], expected[i], 1e-6);
+    s->slice.traits = (scan_traits){0};
+    assert_int_equal(slice_numbers_measure(s->captions, &s->study, labels.count, &s->slice, value),
+                     ST_OK);
+    for (int k = NUMBER_KERNEL; k < NUMBER_SIZES; k++) assert_true(isnan(value[k]));
     end(s);
 }
 
-/* Of 8,000 numbers 2,000 +- 5 sigma (194) are dropped, each by itself. */
+/* Of 10,000 numbers 2,500 +- 5 sigma (217) are dropped, each by itself, but those of the body
+ * together, which count as one. */
 static void numbers_are_dropped_one_by_one(void **state) {
     (void)state;
     int dropped = 0, both = 0;
     rng_stream r = rng_open(1, RNG_CONDITION, 0, 0);
     for (int i = 0; i < 2000; i++) {
-        double value[4] = {1, 1, 1, 1};
-        slice_numbers_drop(value, 4, 0.25, &r);
-        for (int k = 0; k < 4; k++) dropped += isnan(value[k]);
+        double value[NUMBER_SIZES + 1] = {0};
+        slice_numbers_drop(value, NUMBER_SIZES + 1, 0.25, &r);
+        for (int k = 0; k <= NUMBER_SIZES; k++) {
+            const bool body = k >= NUMBER_BODY && k < NUMBER_SIZES;
+            if (body) assert_int_equal(isnan(value[k]) != 0, isnan(value[NUMBER_BODY]) != 0);
+            if (!body || k == NUMBER_BODY) dropped += isnan(value[k]) != 0;
+        }
         both += isnan(value[0]) && isnan(value[1]);
     }
-    assert_true(abs(dropped - 2000) < 194);
+    assert_true(abs(dropped - 2500) < 217);
     assert_true(abs(both - 125) < 55);
 }
 

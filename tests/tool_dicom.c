@@ -14,14 +14,15 @@ static const char *const kinds[] = {
 static status print_header(const dicom_header *h) {
     json_t *line = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:b, s:i, s:[f,f,f],"
-        " s:[f,f,f,f,f,f], s:[f,f]}",
+        " s:[f,f,f,f,f,f], s:[f,f], s:[s,s]}",
         "kind", kinds[h->kind], "note", h->note, "patient", h->patient_id, "study", h->study_uid,
         "series", h->series_uid, "sop", h->sop_uid, "frame", (json_int_t)h->frame, "frames",
         (json_int_t)h->frames, "acquisition", (json_int_t)h->acquisition_number, "instance",
         (json_int_t)h->instance_number, "temporal", h->pass[0], "contrast", h->contrast, "picture",
         (int)h->picture, "position", h->position[0], h->position[1], h->position[2], "orientation",
         h->orientation[0], h->orientation[1], h->orientation[2], h->orientation[3],
-        h->orientation[4], h->orientation[5], "spacing", h->pixel_spacing[0], h->pixel_spacing[1]);
+        h->orientation[4], h->orientation[5], "spacing", h->pixel_spacing[0], h->pixel_spacing[1],
+        "traits", kernel_class_word(h->traits.kernel), body_part_word(h->traits.body));
     if (!line) return status_memory("a line of JSON", 0);
     json_dumpf(line, stdout, JSON_ENSURE_ASCII);
     putchar('\n');

@@ -9,13 +9,13 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { CLAUSES = 2 };
+typedef enum clause { CLAUSE_NOISE, CLAUSE_PIXELS, CLAUSE_KERNEL, CLAUSES } clause;
 
 /* The choices of a caption. */
 typedef struct wording {
-    int noun, phase, phase_place, agent, verb, side_place, size, separator, noise, pixels;
-    bool pixels_first;
+    int noun, phase, phase_place, agent, verb, side_place, size, separator, noise, pixels, kernel;
     int order[CAPTION_STRUCTURES]; /* of the structures */
+    int clauses[CLAUSES];          /* their order */
 } wording;
 
 typedef struct writer {
@@ -36,6 +36,15 @@ static void put(writer *w, const char *format, ...) {
 
 static int below(rng_stream *r, int n) { return (int)rng_below(r, (uint64_t)n); }
 
+/* Writes a random order of 0..n-1 (Fisher & Yates). */
+static void shuffle(rng_stream *r, int n, int *order) {
+    for (int i = 0; i < n; i++) {
+        const int k = below(r, i + 1);
+        order[i] = order[k];
+        order[k] = i;
+    }
+}
+
 static wording draw(uint64_t seed, uint64_t index, uint32_t step, int structures) {
     rng_stream r = rng_open(seed, RNG_CAPTION, index, step);
     wording w = {.noun = below(&r, 3),
@@ -47,13 +56,10 @@ static wording draw(uint64_t seed, uint64_t index, uint32_t step, int structures
                  .size = below(&r, 2),
                  .separator = below(&r, 2),
                  .noise = below(&r, 2),
-                 .pixels = below(&r, 3)};
-    w.pixels_first = below(&r, 2);
-    for (int i = 0; i < structures; i++) { /* Fisher & Yates */
-        const int k = below(&r, i + 1);
-        w.order[i] = w.order[k];
-        w.order[k] = i;
-    }
+                 .pixels = below(&r, 3),
+                 .kernel = below(&r, 2)};
+    shuffle(&r, CLAUSES, w.clauses);
+    shuffle(&r, structures, w.order);
     return w;
 }
 
@@ -117,16 +123,19 @@ static void put_pixels(writer *to, const caption_facts *f, const wording *w) {
 void caption_write(const caption_facts *f, uint64_t seed, uint64_t index, uint32_t step,
                    char out[CAPTION_SIZE]) {
     const wording w = draw(seed, index, step, f->structures);
+    const bool known[CLAUSES] = {[CLAUSE_NOISE] = f->noise > 0,
+                                 [CLAUSE_PIXELS] = f->spacing > 0,
+                                 [CLAUSE_KERNEL] = f->kernel[0] != 0};
     writer to = {.at = out};
     put_subject(&to, f, &w);
     put_findings(&to, f, &w);
-    for (int clause = 0; clause < CLAUSES; clause++) {
-        const bool pixels = w.pixels_first == (clause == 0);
-        if ((pixels ? f->spacing : f->noise) <= 0) continue;
+    for (int i = 0; i < CLAUSES; i++) {
+        const int one = w.clauses[i];
+        if (!known[one]) continue;
         put(&to, "%s ", w.separator ? ";" : ",");
-        if (pixels)
-            put_pixels(&to, f, &w);
-        else
-            put_noise(&to, f, &w);
+        if (one == CLAUSE_NOISE) put_noise(&to, f, &w);
+        if (one == CLAUSE_PIXELS) put_pixels(&to, f, &w);
+        if (one == CLAUSE_KERNEL)
+            put(&to, "%s %skernel", f->kernel, w.kernel ? "reconstruction " : "");
     }
 }

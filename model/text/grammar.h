@@ -15,10 +15,11 @@
  *   place     = "on the left" | "on the right" | "on both sides" ;
  *   size      = "(N mm)" | "of N mm" ;
  *   separator = "," | ";" ;
- *   clause    = noise | pixels ;
+ *   clause    = noise | pixels | kernel ;
  *   noise     = level , "noise (N HU)" | "noise" , level , ", N HU" ;
  *   level     = "low" | "moderate" | "high" ;
  *   pixels    = "pixels of N mm" | "N mm pixels" | "pixel spacing N mm" ;
+ *   kernel    = ( "soft" | "sharp" ) , [ "reconstruction" ] , "kernel" ;
  *
  * Commas and semicolons have no blank before them. One caption has either `before` or `after`,
  * either `side` or `place`, and one form of `size`. What is not known is not said. Structures and
@@ -56,8 +57,9 @@ typedef struct caption_facts {
     bool volume;             /* a volume, not a slice */
     char body[CAPTION_NAME]; /* "abdomen"; "": unknown */
     caption_contrast contrast;
-    double noise;   /* standard deviation, HU; 0: unknown */
-    double spacing; /* of the pixels, mm; 0: unknown */
+    double noise;              /* standard deviation, HU; 0: unknown */
+    double spacing;            /* of the pixels, mm; 0: unknown */
+    char kernel[CAPTION_NAME]; /* "soft", "sharp"; "": unknown */
     caption_structure structure[CAPTION_STRUCTURES];
     int structures;
 } caption_facts;

@@ -88,6 +88,8 @@ static status scan_patient(const request *q, int64_t index, volume *v) {
     memcpy(v->space.origin, grid.origin, sizeof grid.origin);
     memcpy(v->space.direction, direction, sizeof direction);
     v->contrast = phantom_contrast(patient) != PHASE_NATIVE;
+    v->traits =
+        (scan_traits){.kernel = q->scanner == 2 ? KERNEL_SHARP : KERNEL_SOFT, .body = BODY_ABDOMEN};
     TRY(volume_alloc(v));
     TRY(phantom_scan(patient, &grid, v->hu, v->labels));
 done:

@@ -264,6 +264,7 @@ static void describe(const slices *s, const source_run *at, int64_t k, slice_sam
     sample->volume = at->run.volume;
     sample->slice = z;
     sample->contrast = entry->contrast;
+    sample->traits = entry->traits;
     sample->position = depth > 1 ? (float)((double)z / (double)(depth - 1)) : 0;
     sample->spacing = slice_spacing(&entry->space, s->size);
 }

@@ -20,6 +20,7 @@ typedef struct slice_sample {
     bool latent;           /* see slices_replace(); false without it */
     float position;        /* in its volume: 0 the first slice, 1 the last */
     int contrast;          /* class: 0 native, 1 contrast */
+    scan_traits traits;    /* of its volume */
     float spacing;         /* of the working pixels, mm: geometric mean of both axes */
     const char *caption;   /* what a network with text is given; NULL: what the slice shows
                               (pipeline/data/slice_caption.h). Not set by slices_get() etc. */

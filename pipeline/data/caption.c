@@ -229,7 +229,8 @@ status caption_measure(const caption_source *s, caption_facts *out) {
     *out = (caption_facts){.volume = g->shape[0] > 1, .contrast = s->contrast};
     TRY(geometry_voxels(g, &voxels));
     out->spacing = sqrt(g->spacing[1] * g->spacing[2]);
-    if (s->body) snprintf(out->body, sizeof out->body, "%s", s->body);
+    snprintf(out->body, sizeof out->body, "%s", body_part_word(s->traits.body));
+    snprintf(out->kernel, sizeof out->kernel, "%s", kernel_class_word(s->traits.kernel));
     if (s->hu) out->noise = noise_of(s->hu, g->shape);
     if (s->map) TRY(find_structures(s, out));
 done:

@@ -1,8 +1,9 @@
 /* What is known of a slice or volume, for its caption (model/text/grammar.h).
  *
- * Everything is measured from the store: labels, HU, geometry and class of contrast. No text comes
- * from a header: the names of structures are those of the store, which are controlled or of the
- * study (io/structures.h), and names that were made up (structure-N) are left out.
+ * Everything is measured from the store: labels, HU, geometry, and the classes of contrast, kernel
+ * and part of the body. No text comes from a header: the names of structures are those of the
+ * store, which are controlled or of the study (io/structures.h), and names that were made up
+ * (structure-N) are left out.
  *
  * - Name: the label's words in lower case, without words for a side. A name with a word for
  *   lesions (lesion, tumour, nodule, ...) is one.
@@ -30,7 +31,7 @@ typedef struct caption_source {
     const uint8_t *map;      /* z y x; NULL: unlabelled */
     const int16_t *hu;       /* z y x; NULL: not known */
     caption_contrast contrast;
-    const char *body; /* part of the body; NULL: not known */
+    scan_traits traits;
 } caption_source;
 
 /* ST_INPUT if the shape is no volume's. Local. */

@@ -76,6 +76,7 @@ status deformed_plan_part(const study *s, const store *real, const split *sp, sp
     const store_entry *from = store_at(real, out->source);
     out->entry.space = working_geometry(&from->space, s->data.size, count);
     out->entry.contrast = from->contrast;
+    out->entry.traits = from->traits;
     warp_identity(&out->warp);
     return ST_OK;
 }
@@ -157,6 +158,7 @@ status deformed_condition(const study *s, const map_stores *from, const deformed
     if (out->image) TRY(deformed_image(s, from->real, d, z, out->image));
     out->position = depth > 1 ? (float)z / (float)(depth - 1) : 0;
     out->contrast = d->entry.contrast;
+    out->traits = d->entry.traits;
     out->spacing = slice_spacing(&d->entry.space, s->data.size);
     out->volume = d->source;
     out->slice = z;

@@ -68,7 +68,8 @@ status captioner_facts(captioner *c, const slice_sample *slice, caption_facts *o
                                  .labels = c->labels,
                                  .map = c->map,
                                  .hu = has_hu ? c->hu : NULL,
-                                 .contrast = slice->contrast ? CONTRAST_AGENT : CONTRAST_NATIVE};
+                                 .contrast = slice->contrast ? CONTRAST_AGENT : CONTRAST_NATIVE,
+                                 .traits = slice->traits};
     TRY(caption_measure(&from, out));
 done:
     return st;
@@ -90,6 +91,8 @@ static void thin(caption_facts *f, rng_stream *r) {
         f->structure[kept++] = *one;
     }
     f->structures = kept;
+    if (rng_uniform(r) < THIN) f->kernel[0] = 0;
+    if (rng_uniform(r) < THIN) f->body[0] = 0;
 }
 
 const char *captioner_own(const captioner *c, int64_t volume) {

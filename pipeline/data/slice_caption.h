@@ -3,10 +3,10 @@
  *
  * Facts are measured as pipeline/data/caption.h says, of the slice as a network sees it: its labels
  * (codes of a latent that are tissues count as no label), its HU within data.window, if it has an
- * image, its spacing and its class of contrast. With model.space latent HU count as unknown, since
- * a training on latents has none: noise is not said, and sides are those of the grid. A mirrored
- * slice shows its organs on the other side, and its caption says so, but for names that have a
- * side.
+ * image, its spacing and the classes of its volume. With model.space latent HU count as unknown,
+ * since a training on latents has none: noise is not said, and sides are those of the grid. A
+ * mirrored slice shows its organs on the other side, and its caption says so, but for names that
+ * have a side.
  *
  * What a user has written of a volume (pipeline/data/own_captions.h) takes the place of the grammar
  * for slices of the store's volumes.

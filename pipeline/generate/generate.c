@@ -332,7 +332,7 @@ static status assemble_volume(generation *g, int64_t v, volume *out) {
     const uint8_t *labels = NULL;
     int64_t pixels = s->data.size * s->data.size, slices = entry->space.shape[0];
     char path[PATH_SIZE];
-    *out = (volume){.space = entry->space, .contrast = entry->contrast};
+    *out = (volume){.space = entry->space, .contrast = entry->contrast, .traits = entry->traits};
     snprintf(out->id, sizeof out->id, "%s", entry->id);
     TRY(volume_alloc(out));
     for (int64_t first = 0; first < slices; first += s->generate.batch) {

@@ -175,6 +175,9 @@ status own_map_make(const own_masks *masks, int64_t i, const map_stores *from, c
     for (int64_t z = 0; z < slices; z++)
         out->slices[z] = source->plan.slices[likeness_slice(source, &box, z)];
     out->about.contrast = item->beside ? item->beside->contrast : source->plan.entry.contrast;
+    const scan_traits *traits = item->beside ? &item->beside->traits : &source->plan.entry.traits;
+    out->about.kernel = traits->kernel;
+    out->about.body = traits->body;
     TRY(item->beside ? own_image(s, &v, out->image) : borrowed_image(s, from, source, &box, out));
     out->about.made = 1;
 done:

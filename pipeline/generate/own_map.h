@@ -19,10 +19,11 @@ typedef struct own_record {
     int64_t made;   /* 0: it could not be */
     geometry space; /* at the working size */
     int64_t contrast;
-    int64_t source;     /* the training volume that is most like it, of the real store */
-    int64_t own_image;  /* the image is that of its series */
-    int64_t overlapped; /* voxels in two or more structures */
-    int64_t off_slices; /* contours that lie on no slice: not painted */
+    int64_t kernel, body; /* io/scan_traits.h */
+    int64_t source;       /* the training volume that is most like it, of the real store */
+    int64_t own_image;    /* the image is that of its series */
+    int64_t overlapped;   /* voxels in two or more structures */
+    int64_t off_slices;   /* contours that lie on no slice: not painted */
 } own_record;
 
 typedef struct own_map {

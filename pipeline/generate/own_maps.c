@@ -169,6 +169,10 @@ static void warn(const own_maps *m) {
                     off_slices);
 }
 
+static scan_traits traits_of(const own_record *about) {
+    return (scan_traits){.kernel = (kernel_class)about->kernel, .body = (body_part)about->body};
+}
+
 /* Local. */
 static status plan_volumes(own_maps *m) {
     const study *s = m->masks->stage->study;
@@ -181,6 +185,7 @@ static status plan_volumes(own_maps *m) {
         snprintf(entry->id, sizeof entry->id, "synthetic%05" PRId64 "-0", v);
         entry->space = about->space;
         entry->contrast = (int)about->contrast;
+        entry->traits = traits_of(about);
     }
     return st;
 }
@@ -263,6 +268,7 @@ status own_maps_condition(own_maps *m, int64_t v, int64_t k, slice_sample *out) 
                                      s->data.window[1]);
     out->position = depth > 1 ? (float)at / (float)(depth - 1) : 0;
     out->contrast = (int)about->contrast;
+    out->traits = traits_of(about);
     out->spacing = slice_spacing(&about->space, m->masks->stage->study->data.size);
     out->volume = about->source;
     out->slice = m->held.slices[k];

@@ -234,6 +234,7 @@ static status write_store(ingest *in) {
         snprintf(entries[i].id, sizeof entries[i].id, "%s", one->pseudonym);
         entries[i].space = one->space;
         entries[i].contrast = one->contrast;
+        entries[i].traits = one->traits;
         entries[i].unlabelled = in->from_seg && series_is_unlabelled(one);
     }
     store_plan plan = {.directory = in->directory,

@@ -237,7 +237,9 @@ static status put_volumes(labelling *p, store_writer *w, const store_entry *entr
     volume v = {0};
     for (int64_t i = 0; i < run_count(p); i++) {
         if (!store_writer_is_mine(w, i)) continue;
-        v = (volume){.space = entries[i].space, .contrast = entries[i].contrast};
+        v = (volume){.space = entries[i].space,
+                     .contrast = entries[i].contrast,
+                     .traits = entries[i].traits};
         memcpy(v.id, entries[i].id, sizeof v.id);
         TRY(volume_alloc(&v));
         TRY(part_path(p, i, path));

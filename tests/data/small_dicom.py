@@ -68,7 +68,8 @@ def write_ct(directory, number, hu, contrast):
         ds.StudyID, ds.SeriesNumber, ds.InstanceNumber = "1", 1, len(hu) - z
         ds.SliceThickness, ds.KVP, ds.PatientPosition = 3, 120, "HFS"
         if contrast:
-            ds.ContrastBolusAgent = "agent"
+            ds.ContrastBolusAgent, ds.ConvolutionKernel = "agent", "B60f"
+            ds.BodyPartExamined = "PELVIS"
         ds.ImagePositionPatient = ["%.8f" % v for v in origin + z * SPACING[0] * normal]
         ds.ImageOrientationPatient = ["%.12f" % v for v in (*row, *column)]
         ds.PixelSpacing = list(SPACING[1:])
