@@ -4,11 +4,10 @@
 #include "io/activity.h"
 #include "io/alloc.h"
 #include "model/diffusion/straightness.h"
-#include "model/hu_map.h"
-#include "model/warp.h"
 #include "pipeline/common/codec.h"
 #include "pipeline/common/denoiser_text.h"
 #include "pipeline/common/grey_histogram.h"
+#include "pipeline/common/latent_slices.h"
 #include "pipeline/common/text_model.h"
 #include "pipeline/data/tissue.h"
 #include "pipeline/trainer/trainer.h"
@@ -159,14 +158,13 @@ struct denoiser {
     const stage_context *stage;
     const study *study;
     unet_config config;
-    int64_t values; /* of a slice as the network has it */
-    codec *codec;   /* of latents; NULL until it is needed */
+    int64_t values;         /* of a slice as the network has it */
+    latent_slices *latents; /* NULL for a network of pixels */
     const label_set *labels;
     denoiser_text *text; /* NULL until it is needed, or without text */
     captioner *captions; /* measures numbers; NULL until it is needed, or without them */
     double *numbers;     /* [batch][config.numbers]: of the present conditions */
     float *without;      /* [batch][values]: predictions without the caption */
-    float *image;        /* [data.size^2]: scratch for it */
     graph *graph;
     params *params;
     plan *plan;
@@ -202,6 +200,7 @@ status denoiser_open(const stage_context *stage, const label_set *labels, int64_
     d->labels = labels;
     TRY(denoiser_config(s, labels, &d->config));
     d->values = denoiser_values(&d->config);
+    if (s->model.space == SPACE_LATENT) TRY(latent_slices_open(stage, batch, &d->latents));
     TRY(graph_create(&d->graph));
     d->predicted = unet_build(d->graph, &d->config);
     TRY(params_create(d->graph, &d->params));
@@ -231,12 +230,11 @@ void denoiser_close(denoiser *d) {
     params_destroy(d->params);
     graph_destroy(d->graph);
     process_free(&d->process);
-    codec_close(d->codec);
+    latent_slices_close(d->latents);
     denoiser_text_close(d->text);
     captioner_close(d->captions);
     free(d->numbers);
     free(d->without);
-    free(d->image);
     free(d->x);
     free(d->index);
     free(d->output);
@@ -379,9 +377,9 @@ void denoiser_steer(denoiser *d, const float *grey, double strength) {
 
 void denoiser_keep(denoiser *d, const float *keep) { d->keep = keep; }
 
-/* Replaces what is to be kept of sample b. */
+/* Replaces what is to be kept of the image of sample b. */
 static void replace(const denoiser *d, int64_t b, float *x) {
-    const int64_t pixels = d->config.size * d->config.size;
+    const int64_t pixels = d->study->data.size * d->study->data.size;
     const float *keep = d->keep + b * pixels, *image = d->conditions[b].image;
     for (int64_t i = 0; i < pixels; i++) x[i] += keep[i] * (image[i] - x[i]);
 }
@@ -404,7 +402,11 @@ static void steer(const denoiser *d, int64_t b, float *x0) {
 static void correct(void *context, int64_t b, float *x0) {
     const denoiser *d = context;
     if (d->grey) steer(d, b, x0);
-    if (d->keep) replace(d, b < d->count ? b : d->count - 1, x0);
+    const int64_t k = b < d->count ? b : d->count - 1;
+    if (d->keep && d->latents)
+        latent_slices_restore(d->latents, k, x0);
+    else if (d->keep)
+        replace(d, k, x0);
 }
 
 void denoiser_words(denoiser *d, double guidance) { d->words = guidance; }
@@ -447,42 +449,12 @@ done:
     return st;
 }
 
-/* Opens the autoencoder of a network of latents. */
-static status need_codec(denoiser *d) {
-    status st = ST_OK;
-    const int64_t size = d->study->data.size;
-    if (d->codec) goto done;
-    if (!d->image) TRY(array_alloc(&d->image, size * size, sizeof(float), "a slice"));
-    TRY(codec_open(d->stage, &d->codec));
-done:
-    return st;
-}
-
-/* Decodes `count` latents into out[count][data.size^2], in [-1, 1] of the window. */
-static status decode(denoiser *d, const float *latents, int64_t count, float *out) {
-    status st = ST_OK;
-    const int64_t pixels = d->study->data.size * d->study->data.size;
-    TRY(need_codec(d));
-    for (int64_t b = 0; b < count; b++, out += pixels) {
-        TRY(codec_decode(d->codec, latents + b * d->values, d->image));
-        for (int64_t i = 0; i < pixels; i++)
-            out[i] = window_apply((float)hu_map_from((double)d->image[i]), d->in.window[0],
-                                  d->in.window[1]);
-    }
-done:
-    return st;
-}
-
 /* The slice of a sample as the network has it: *values, its own or d->x. */
 static status encoded(denoiser *d, const slice_sample *s, const float **values) {
     status st = ST_OK;
-    const double low = d->in.window[0], high = d->in.window[1];
     *values = s->image;
-    if (d->study->model.space == SPACE_PIXEL || s->latent) goto done;
-    TRY(need_codec(d));
-    for (int64_t i = 0; i < d->study->data.size * d->study->data.size; i++)
-        d->image[i] = (float)hu_map_to(low + ((double)s->image[i] + 1) / 2 * (high - low));
-    TRY(codec_encode(d->codec, d->image, d->x));
+    if (!d->latents || s->latent) goto done;
+    TRY(latent_slices_encode(d->latents, s->image, d->x));
     *values = d->x;
 done:
     return st;
@@ -492,6 +464,7 @@ status denoiser_sample(denoiser *d, const slice_sample *conditions, const uint64
                        int64_t count, float *out) {
     status st = ST_OK;
     const sampling how = sampling_of(d);
+    const int64_t pixels = d->study->data.size * d->study->data.size;
     d->conditions = conditions;
     d->count = count;
     TRY(need_text(d));
@@ -502,10 +475,13 @@ status denoiser_sample(denoiser *d, const slice_sample *conditions, const uint64
             d->numbers[b * d->config.numbers + NUMBER_NOISE] = d->study->generate.noise;
     }
     for (int64_t b = 0; b < d->batch; b++) d->index[b] = index[b < count ? b : count - 1];
+    if (d->keep && d->latents) TRY(latent_slices_keep(d->latents, conditions, d->keep, count));
     TRY(sampler_run(&how, predict, d, d->index, d->batch, d->values, d->x));
-    if (d->study->model.space == SPACE_LATENT) return decode(d, d->x, count, out);
-    for (int64_t b = 0; d->keep && b < count; b++) replace(d, b, d->x + b * d->values);
-    memcpy(out, d->x, (size_t)(count * d->values) * sizeof(float));
+    if (d->latents)
+        TRY(latent_slices_decode(d->latents, d->x, count, out));
+    else
+        memcpy(out, d->x, (size_t)(count * d->values) * sizeof(float));
+    for (int64_t b = 0; d->keep && b < count; b++) replace(d, b, out + b * pixels);
 done:
     return st;
 }

@@ -92,17 +92,17 @@ status denoiser_load(denoiser *d, const char *directory, int64_t step);
  */
 status denoiser_set_sigma_data(denoiser *d, double sigma_data);
 
-/* The next two are for pixels alone. From now on, samples are steered: in each step the grey value
- * of every structure in x_0
- * (common/grey_histogram.h) is moved towards grey[labels], by the share `strength` (0..1) of the
- * difference. NaN: that structure is left alone. grey stays the caller's; NULL: no steering. Local.
+/* For pixels alone. From now on, samples are steered: in each step the grey value of every
+ * structure in x_0 (common/grey_histogram.h) is moved towards grey[labels], by the share `strength`
+ * (0..1) of the difference. NaN: that structure is left alone. grey stays the caller's; NULL: no
+ * steering. Local.
  */
 void denoiser_steer(denoiser *d, const float *grey, double strength);
 
 /* From now on, the part keep[count][size*size] (0..1) of each pixel of a sample is that of the
  * image of its condition, in x_0 of every step and in the result (in-painting by replacement,
- * Lugmayr et al. 2022, with the known part of x_0 in place of a noised one). It stays the caller's;
- * NULL: nothing is kept. Local. */
+ * Lugmayr et al. 2022, with the known part of x_0 in place of a noised one). Of latents the steps
+ * keep what latent_slices_keep() says. It stays the caller's; NULL: nothing is kept. Local. */
 void denoiser_keep(denoiser *d, const float *keep);
 
 /* From now on, samples take `steps` steps with this guidance instead of those of study.generate;

@@ -236,7 +236,6 @@ static status check_latent(const study *s, const study_origin *o) {
     if (s->model.space == SPACE_PIXEL) return ST_OK;
     if (s->generate.appearance > 0) key = "generate.appearance", fits = "0";
     if (s->generate.noise > 0) key = "generate.noise", fits = "0";
-    if (s->generate.inpaint == SWITCH_ON) key = "generate.inpaint", fits = "off";
     if (s->generate.painters >> PAINTER_GAN & 1) key = "generate.painters", fits = "without gan";
     if (s->distil.kind != DISTIL_OFF) key = "distil.kind", fits = "off";
     if (s->evaluate.bound_slices > 0) key = "evaluate.bound_slices", fits = "0";
