@@ -3,25 +3,23 @@ killed, and finds texts of slices that it has not seen; the denoiser trains on c
 bits and resumes; prompts, a negative prompt and a guidance of their own change what is sampled, the
 same bytes on 1, 2 and 3 ranks; captions of the user take the place of the grammar; what slices from
 captions alone show is measured; what does not fit is refused by name."""
-import glob
 import json
 import os
 import shutil
 import signal
-import subprocess
 
 import h5py
 import numpy
 
 import chain
-import checkpoints
+from interruption import interrupt
 
 
 def words(*settings):
     return [word for setting in settings for word in ("--set", setting)]
 
 
-SET = words("model.text=on", "text.steps=40", "text.batch=16", "train.ema=0.9",
+SET = words("model.text=on", "text.steps=60", "text.batch=16", "train.ema=0.9",
             "train.reproducible=on", "train.checkpoint_every=8")
 
 
@@ -59,11 +57,7 @@ def same_on_ranks_and_after_a_kill(place, made):
         chain.run(ranks, "text", study, *SET)
         assert chain.hashes(f"{out}/text") == expected, ranks
     study, out = begin(place, "killed", made, "store")
-    job = subprocess.Popen(chain.command(2, chain.CTAUG, "text", study, *SET), env=chain.ENV,
-                           start_new_session=True, stdout=subprocess.DEVNULL,
-                           stderr=subprocess.DEVNULL)
-    checkpoints.kill_when(job, lambda: glob.glob(f"{out}/text-training/*/step-*/manifest.json"),
-                          signal.SIGKILL)
+    interrupt(signal.SIGKILL, f"{out}/text-training/*/step-????????", 2, "text", study, *SET)
     assert not os.path.exists(f"{out}/text")
     said = chain.run(1, "text", study, *SET)
     assert "text: resuming from step" in said, said
@@ -150,8 +144,10 @@ def sampling(place, trained):
             continue
         assert about["text"]["prompts"] == 2, about
         with open(prompts, "a") as f:
-            f.write("CT slice of the abdomen\n")
-        assert "is current" not in chain.run(1, "generate", study, *SET, *more)
+            f.write("CT slice of the abdomen" + 200 * " zebra" + "\n")
+        said = chain.run(1, "generate", study, *SET, *more)
+        assert "is current" not in said
+        assert "1 of 3 prompts have more than 94 tokens: their ends are cut off" in said, said
         assert synthetic(out)[1] != found
     for kind in kinds:
         for other in kinds:

@@ -4,6 +4,7 @@
 #include "io/alloc.h"
 #include "model/net/image_text.h"
 #include "model/nn/plan.h"
+#include "model/text/grammar.h"
 #include "pipeline/common/fingerprint.h"
 
 #include <stdlib.h>
@@ -21,15 +22,22 @@ struct text_model {
 
 const published_network text_published = {TEXT_KIND, "text encoder", "text", fingerprint_of_text};
 
-static status read_tokens(text_model *t, const char *path) {
+status text_tokens_read(const stage_context *stage, bpe **out) {
     status st = ST_OK;
-    char *text = NULL;
+    char path[PATH_SIZE], *text = NULL;
     int64_t bytes = 0;
+    *out = NULL;
+    TRY(published_file(stage, &text_published, TEXT_TOKENS, path));
     TRY(file_read(path, INT64_C(1) << 24, &text, &bytes));
-    TRY(bpe_read(text, &t->tokens));
+    TRY(bpe_read(text, out));
 done:
     free(text);
     return st;
+}
+
+bool text_is_cut(const bpe *tokens, const char *text) {
+    int32_t scratch[CAPTION_SIZE];
+    return bpe_encode(tokens, (bpe_text){text, (int64_t)strlen(text)}, scratch) > TEXT_SENTENCE - 2;
 }
 
 status text_model_open(const stage_context *stage, int64_t batch, text_model **out) {
@@ -39,8 +47,7 @@ status text_model_open(const stage_context *stage, int64_t batch, text_model **o
     *out = NULL;
     TRY(array_alloc(&t, 1, sizeof *t, "a text encoder"));
     t->batch = batch;
-    TRY(published_file(stage, &text_published, TEXT_TOKENS, path));
-    TRY(read_tokens(t, path));
+    TRY(text_tokens_read(stage, &t->tokens));
     t->config = text_encoder_default(bpe_vocabulary(t->tokens), IMAGE_TEXT_WIDTH);
     TRY(graph_create(&t->graph));
     t->states = text_encoder_build(t->graph, &t->config).states;

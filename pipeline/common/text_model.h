@@ -15,6 +15,13 @@ extern const published_network text_published;
 
 enum { TEXT_SENTENCE = 96 /* tokens of a sentence; longer ones are cut */ };
 
+/* The tokens of the published encoder, for bpe_free(). ST_INPUT if it is not there. */
+status text_tokens_read(const stage_context *stage, bpe **out);
+
+/* Whether a text of fewer than CAPTION_SIZE bytes has more tokens than a sentence: its end is cut
+ * off when it is encoded. */
+bool text_is_cut(const bpe *tokens, const char *text);
+
 typedef struct text_model text_model;
 
 /* The published one of this study and its store, for up to `batch` sentences at once. ST_INPUT if

@@ -242,11 +242,6 @@ static int64_t own_of_part(const pairing *p, split_part part, bpe_text *at) {
     return count;
 }
 
-/* Whether the text has more tokens than a sentence; scratch[text.bytes]. */
-static bool is_cut(const bpe *tokens, bpe_text text, int32_t *scratch) {
-    return bpe_encode(tokens, text, scratch) > TEXT_SENTENCE - 2;
-}
-
 /* Learns the tokens on the captions of evenly spaced training slices and those of the user. Local.
  */
 static status learn_tokens(pairing *p) {
@@ -259,7 +254,6 @@ static status learn_tokens(pairing *p) {
     slice_sample slice = {.image = p->held.image, .labels = p->labels};
     char(*captions)[CAPTION_SIZE] = NULL;
     bpe_text *texts = NULL;
-    int32_t scratch[CAPTION_SIZE];
     TRY(array_alloc(&captions, n, sizeof *captions, "captions"));
     TRY(array_alloc(&texts, total, sizeof *texts, "captions"));
     for (int64_t i = 0; i < n; i++) {
@@ -271,7 +265,7 @@ static status learn_tokens(pairing *p) {
     own_of_part(p, SPLIT_UNLABELLED, texts + n + own);
     TRY(bpe_learn(texts, total, BPE_FIRST + (int)s->text.pairs, &p->tokens));
     p->learnt = total;
-    for (int64_t i = 0; i < total; i++) p->cut += is_cut(p->tokens, texts[i], scratch);
+    for (int64_t i = 0; i < total; i++) p->cut += text_is_cut(p->tokens, texts[i].at);
 done:
     free(captions);
     free(texts);
