@@ -129,9 +129,8 @@ void dicom_read_traits(DcmItem &set, dicom_header *out) {
         copy(own.empty() ? dicom_text(set, pass_tags[k]) : own, out->pass[k], sizeof out->pass[k]);
     }
     DcmItem &kernel = dicom_frame_item(set, out->frame, DCM_CTReconstructionSequence);
-    DcmItem &anatomy = dicom_frame_item(set, out->frame, DCM_FrameAnatomySequence);
     out->traits.kernel = kernel_class_of(dicom_text(kernel, DCM_ConvolutionKernel).c_str());
-    out->traits.body = body_part_of(dicom_text(anatomy, DCM_BodyPartExamined).c_str());
+    out->traits.body = body_part_of(dicom_text(set, DCM_BodyPartExamined).c_str());
 }
 
 int dicom_by_path(const dicom_header *a, const dicom_header *b) {

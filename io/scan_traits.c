@@ -27,9 +27,10 @@ static void first_value(const char *text, char out[TEXT]) {
 
 /* Whether the list, whose words are between bars, has the word. */
 static bool has(const char *list, const char *word, size_t length) {
+    if (length == 0 || memchr(word, '|', length)) return false;
     for (const char *at = list; *at; at += strcspn(at + 1, "|") + 1)
         if (strncmp(at + 1, word, length) == 0 && (at[1 + length] == '|' || !at[1 + length]))
-            return length > 0;
+            return true;
     return false;
 }
 

@@ -8,7 +8,8 @@
  *   FC58 and FC80 to FC86 sharp), Philips (A, B, C, UA, UB, UC are soft, D, E, L, YA to YD sharp).
  * - Part of the body, from the defined terms of Body Part Examined (0018,0015), PS3.16 annex L.
  *
- * Every other text is unknown.
+ * Every other text is unknown. Of several words in the name of a kernel (HD BONE) one is enough.
+ * The numbers are those of stores: classes are only ever added at the end.
  */
 #ifndef CTAUG_IO_SCAN_TRAITS_H
 #define CTAUG_IO_SCAN_TRAITS_H

@@ -5,7 +5,8 @@
  *
  *   /volumes                  attribute "labels": the names of the label values
  *   /volumes/<id>             attributes spacing, origin, direction, contrast, labelled (0, 1);
- *                             kernel, body (io/scan_traits.h), if they are known
+ *                             if they are known, kernel and body, the numbers of kernel_class and
+ *                             body_part (io/scan_traits.h): 1 soft, 2 sharp; 1 head ... 9 leg
  *   /volumes/<id>/ct          int16 HU, z y x; chunk = slice; shuffle, deflate, Fletcher32
  *   /volumes/<id>/labels      u8, the same
  *

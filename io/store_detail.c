@@ -47,6 +47,9 @@ static status check_entry(const store_entry *e, status code, const char *where) 
     if (e->contrast != 0 && e->contrast != 1)
         return status_fail(code, "%s: volume %s: contrast is %d, neither 0 nor 1", where, e->id,
                            e->contrast);
+    if ((unsigned)e->traits.kernel >= KERNEL_CLASSES || (unsigned)e->traits.body >= BODY_PARTS)
+        return status_fail(code, "%s: volume %s: no class of kernel %d or part of the body %d",
+                           where, e->id, (int)e->traits.kernel, (int)e->traits.body);
     return ST_OK;
 }
 

@@ -19,11 +19,13 @@ static inline int64_t voxels(const geometry *g) { return g->shape[0] * g->shape[
 
 /* Volume i of every store here. Its HU (hu_at) do not compress to almost nothing. */
 static inline store_entry entry(int64_t i) {
-    store_entry e = {.space = {.shape = {2 + i % 3, 6 + i % 2, 5},
-                               .spacing = {1.5, 0.957, 0.1 + i},
-                               .origin = {-7.25, i / 3.0, 1e-3},
-                               .direction = {0, 0, 1, 0, 1, 0, 1, 0, 0}},
-                     .contrast = i % 2};
+    store_entry e = {
+        .space = {.shape = {2 + i % 3, 6 + i % 2, 5},
+                  .spacing = {1.5, 0.957, 0.1 + i},
+                  .origin = {-7.25, i / 3.0, 1e-3},
+                  .direction = {0, 0, 1, 0, 1, 0, 1, 0, 0}},
+        .contrast = i % 2,
+        .traits = {(kernel_class)((i + 1) % KERNEL_CLASSES), (body_part)((i + 1) % BODY_PARTS)}};
     snprintf(e.id, sizeof e.id, "p-%03d", (int)i);
     return e;
 }
@@ -37,7 +39,7 @@ static inline uint8_t label_at(int64_t i, int64_t k) {
 
 static inline volume make_volume(int64_t i) {
     store_entry e = entry(i);
-    volume v = {.space = e.space, .contrast = e.contrast};
+    volume v = {.space = e.space, .contrast = e.contrast, .traits = e.traits};
     snprintf(v.id, sizeof v.id, "%s", e.id);
     assert_int_equal(volume_alloc(&v), ST_OK);
     for (int64_t k = 0; k < voxels(&v.space); k++) {
@@ -80,7 +82,8 @@ static inline status write_store(const char *directory, int64_t n) {
 static inline bool volume_is(const volume *v, int64_t i) {
     store_entry e = entry(i);
     bool same = !strcmp(v->id, e.id) && !memcmp(&v->space, &e.space, sizeof e.space) &&
-                v->contrast == e.contrast;
+                v->contrast == e.contrast && v->traits.kernel == e.traits.kernel &&
+                v->traits.body == e.traits.body;
     for (int64_t k = 0; same && k < voxels(&e.space); k++)
         same = v->hu[k] == hu_at(i, k) && v->labels[k] == label_at(i, k);
     return same;

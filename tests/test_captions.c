@@ -20,6 +20,7 @@ static caption_facts some_facts(void) {
                            .contrast = CONTRAST_AGENT,
                            .noise = 12.4,
                            .spacing = 0.78,
+                           .kernel = "sharp",
                            .structure = {{"liver", SIDE_UNKNOWN, 143.6, false},
                                          {"kidney", SIDE_LEFT, 55, false},
                                          {"lesion", SIDE_RIGHT, 8.2, true}},
@@ -52,6 +53,7 @@ static void every_fact_is_said_in_every_wording(void **state) {
          "small lesion on the right (8 mm)", "small lesion on the right of 8 mm"},
         {"moderate noise (12 HU)", "noise moderate, 12 HU"},
         {"pixels of 0.8 mm", "0.8 mm pixels", "pixel spacing 0.8 mm"},
+        {"sharp kernel", "sharp reconstruction kernel"},
         {", moderate noise", "; moderate noise", ", noise moderate", "; noise moderate"},
     };
     enum { N = sizeof wordings / sizeof *wordings };
@@ -123,9 +125,11 @@ static void facts_do_not_change_other_words(void **state) {
     for (uint64_t i = 0; i < 50; i++) {
         f.noise = 0;
         f.spacing = 0;
+        f.kernel[0] = 0;
         caption_write(&f, 3, i, 0, less);
         f.noise = 30;
         f.spacing = 1;
+        strcpy(f.kernel, "soft");
         caption_write(&f, 3, i, 0, full);
         assert_int_equal(strncmp(full, less, strlen(less)), 0);
         assert_non_null(strstr(full, "high"));
@@ -141,6 +145,7 @@ static void the_longest_caption_fits(void **state) {
                        .structures = CAPTION_STRUCTURES};
     char text[CAPTION_SIZE];
     memset(f.body, 'b', CAPTION_NAME - 1);
+    memset(f.kernel, 'k', CAPTION_NAME - 1);
     for (int i = 0; i < CAPTION_STRUCTURES; i++) {
         f.structure[i] = (caption_structure){.side = SIDE_BOTH, .size = 1e9, .lesion = true};
         memset(f.structure[i].name, 's', CAPTION_NAME - 1);
@@ -150,6 +155,7 @@ static void the_longest_caption_fits(void **state) {
         assert_true(strlen(text) < CAPTION_SIZE - 100);
         assert_non_null(strstr(text, "noise"));
         assert_non_null(strstr(text, "pixel"));
+        assert_non_null(strstr(text, "kernel"));
     }
 }
 

@@ -367,7 +367,8 @@ def traits():
     ds = enhanced(v[None])
     shared = ds.SharedFunctionalGroupsSequence[0]
     shared.CTReconstructionSequence = group(ConvolutionKernel="FC51")
-    shared.FrameAnatomySequence = group(BodyPartExamined="KNEE")
+    shared.FrameAnatomySequence = group(FrameLaterality="U")
+    ds.BodyPartExamined = "KNEE"
     assert read(whole(ds))[0][0]["traits"] == ["sharp", "leg"]
 
 

@@ -1,5 +1,6 @@
 /* The denoiser of latents: maps are shares of area; the two halves of a codec are the autoencoder;
- * samples are decoded, and are not clamped before; slices are encoded for their loss. */
+ * samples are decoded, and are not clamped before; slices are encoded for their loss; what stays
+ * real of a slice that is in-painted. */
 #include "pipeline/common/codec.h"
 #include "pipeline/common/denoiser.h"
 #include "pipeline/common/fingerprint.h"
@@ -256,6 +257,61 @@ static void samples_are_decoded_without_a_clamp(void **state) {
     autoencoder_graph_free(&graph);
 }
 
+/* With such a network the latents that are decoded are the biases and what is kept of the encoded
+ * image, of each latent's pixel as much as of the pixel that it is kept least of; then as much of
+ * each pixel is that of the image. */
+static void what_is_kept_of_latents_and_pixels(void **state) {
+    (void)state;
+    study s = make_study();
+    s.diffusion.objective = OBJECTIVE_X0;
+    const stage_context stage = make_stage(&s);
+    autoencoder_graph graph;
+    params *p = make_params(&s, &graph);
+    float scale[Z] = {0.5f, 2, 3}, bias[Z] = {3, -2.5f, 0.5f};
+    float image[PIXELS], mapped[PIXELS], known[VALUES], mixed[VALUES], made[PIXELS];
+    float keep[2 * PIXELS], out[2 * PIXELS];
+    uint8_t map[PIXELS] = {0};
+    codec *c = NULL;
+    denoiser *d = NULL;
+    publish(&s, p, scale);
+    assert_ok(codec_open(&stage, &c));
+    make_image(image);
+    const double low = s.data.window[0], high = s.data.window[1];
+    for (int i = 0; i < PIXELS; i++)
+        mapped[i] = (float)hu_map_to(low + ((double)image[i] + 1) / 2 * (high - low));
+    assert_ok(codec_encode(c, mapped, known));
+    assert_ok(denoiser_open(&stage, &labels, 3, &d)); /* a batch that is not full */
+    const params *of = denoiser_params(d);
+    for (int64_t i = 0; i < of->count; i++)
+        if (strcmp(of->list[i].name, "oc.bias") == 0)
+            memcpy(of->value + of->list[i].offset, bias, sizeof bias);
+    denoiser_params_changed(d);
+    for (int i = 0; i < PIXELS; i++) { /* 1, 0.25, or 0 in columns 10 and 11 */
+        keep[i] = i % SIZE < 10 ? 1 : i % SIZE < 12 ? 0 : 0.25f;
+        keep[PIXELS + i] = i / SIZE < 16 ? 0.5f : 1;
+    }
+    const slice_sample one = {.image = image, .labels = map}, conditions[] = {one, one};
+    denoiser_keep(d, keep);
+    assert_ok(denoiser_sample(d, conditions, (uint64_t[]){3, 4}, 2, out));
+    for (int b = 0; b < 2; b++) {
+        for (int i = 0; i < VALUES; i++) {
+            const int x = i / Z % SIDE, y = i / Z / SIDE;
+            const float part = b == 0 ? (x < 2 ? 1 : x == 2 ? 0 : 0.25f) : y < 4 ? 0.5f : 1;
+            mixed[i] = bias[i % Z] + part * (known[i] - bias[i % Z]);
+        }
+        assert_ok(codec_decode(c, mixed, made));
+        for (int i = 0; i < PIXELS; i++) {
+            const float is = window_apply((float)hu_map_from((double)made[i]), low, high);
+            const float want = is + keep[b * PIXELS + i] * (image[i] - is);
+            assert_float_equal(out[b * PIXELS + i], want, 5e-5);
+        }
+    }
+    denoiser_close(d);
+    codec_close(c);
+    params_destroy(p);
+    autoencoder_graph_free(&graph);
+}
+
 static void the_network_is_one_of_latents(void **state) {
     (void)state;
     study s = make_study();
@@ -283,6 +339,7 @@ int main(void) {
                                        cmocka_unit_test(the_network_is_one_of_latents),
                                        cmocka_unit_test(codes_are_written_bit_by_bit),
                                        cmocka_unit_test(the_halves_of_a_codec_are_the_autoencoder),
-                                       cmocka_unit_test(samples_are_decoded_without_a_clamp)};
+                                       cmocka_unit_test(samples_are_decoded_without_a_clamp),
+                                       cmocka_unit_test(what_is_kept_of_latents_and_pixels)};
     return cmocka_run_group_tests(tests, begin, end);
 }

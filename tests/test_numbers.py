@@ -34,7 +34,8 @@ def training(place, made):
     assert chain.hashes(last(out))["state.h5"] == expected
     with h5py.File(f"{last(out)}/state.h5", "r") as f:
         labels = len(chain.read_store(f"{out}/store")[1])
-        # Spacing, noise and the size of each structure, each with whether it is known.
+        # Spacing, noise, kernel, nine parts of the body, the size of each structure; each with
+        # whether it is known.
         assert f["ema/numbers.0.weight"].shape[1] == 2 * (3 + 9 + labels - 1)
     plain, out = begin(place, "plain", made, "store")
     chain.run(2, "train", plain, "--set", "train.reproducible=on")
@@ -57,7 +58,7 @@ def sampling(place, made):
     chain.run(2, "run", study, *more)
     with open(f"{out}/report/report.html") as f:
         page = f.read()
-    assert "pixel spacing, noise and sizes of structures" in page and "noise of 40 HU" in page
+    assert "pixel spacing, noise, kernel class, part of the body and sizes" in page and "noise of 40 HU" in page
 
 
 def refusals(place, made):

@@ -20,9 +20,26 @@ static void kernels_have_the_class_that_their_makers_give_them(void **state) {
     static const char *const sharp[] = {"BONE", "LUNG", "BONEPLUS", "HD LUNG", "EDGE",  "B60f",
                                         "B80s", "B50f", "Br64f\\3", "Ur77",    "H70h",  "FC51",
                                         "FC30", "FC86", "YA",       "L",       "sharp", "D"};
-    static const char *const nothing[] = {
-        "",   "DETAIL", "T20f",   "FC",       "FC4",       "FC44", "FC100", "B3",    "B300", "S80s",
-        "12", "_",      "\\B30f", "Doe^Jane", "STANDARDS", "BON",  "|",     "|SOFT", LONG};
+    static const char *const nothing[] = {"",
+                                          "DETAIL",
+                                          "T20f",
+                                          "FC",
+                                          "FC4",
+                                          "FC44",
+                                          "FC100",
+                                          "B3",
+                                          "B300",
+                                          "S80s",
+                                          "12",
+                                          "_",
+                                          "\\B30f",
+                                          "Doe^Jane",
+                                          "STANDARDS",
+                                          "BON",
+                                          "|",
+                                          "|SOFT",
+                                          "SOFT|STANDARD",
+                                          LONG};
     for (size_t i = 0; i < sizeof soft / sizeof *soft; i++)
         if (kernel_class_of(soft[i]) != KERNEL_SOFT) fail_msg("%s is not soft", soft[i]);
     for (size_t i = 0; i < sizeof sharp / sizeof *sharp; i++)
@@ -41,7 +58,8 @@ static void parts_of_the_body_are_the_defined_terms(void **state) {
                  {"PELVIS", BODY_PELVIS},     {"HIP", BODY_PELVIS},   {"ABDOMENPELVIS", BODY_TRUNK},
                  {"LSPINE", BODY_SPINE},      {"SHOULDER", BODY_ARM}, {"THIGH", BODY_LEG},
                  {"KNEE", BODY_LEG},          {"", BODY_UNKNOWN},     {"Doe", BODY_UNKNOWN},
-                 {"EXTREMITY", BODY_UNKNOWN}, {"CHES", BODY_UNKNOWN}, {"CHESTS", BODY_UNKNOWN}};
+                 {"EXTREMITY", BODY_UNKNOWN}, {"CHES", BODY_UNKNOWN}, {"CHESTS", BODY_UNKNOWN},
+                 {"HEAD|BRAIN", BODY_UNKNOWN}};
     for (size_t i = 0; i < sizeof terms / sizeof *terms; i++)
         if (body_part_of(terms[i].text) != terms[i].part) fail_msg("\"%s\"", terms[i].text);
 }

@@ -210,7 +210,7 @@ static void refused_plans(void **state) {
         assert_int_equal(store_writer_open(world, &plan, &w), ST_INPUT);
         assert_null(w);
     }
-    for (int k = 0; k < 9; k++) {
+    for (int k = 0; k < 11; k++) {
         store_plan plan = make_plan(in_home("s"), entries, 3);
         if (k == 0) memset(entries[1].id, 'x', VOLUME_ID); /* not terminated */
         if (k == 1) strcpy(entries[2].id, entries[0].id);
@@ -221,6 +221,8 @@ static void refused_plans(void **state) {
         if (k == 6) entries[1].space.spacing[0] = -1;
         if (k == 7) odd.count = 0, plan.labels = &odd;
         if (k == 8) odd.count = 3, strcpy(odd.name[0], "liver"), plan.labels = &odd;
+        if (k == 9) entries[1].traits.kernel = KERNEL_CLASSES;
+        if (k == 10) entries[1].traits.body = (body_part)-1;
         assert_int_equal(store_writer_open(world, &plan, &w), ST_INPUT);
     }
     assert_int_equal(file_write_atomic(in_home("s"), "in the way", 10), ST_OK);
@@ -237,6 +239,9 @@ static void refused_volumes(void **state) {
     volume v = make_volume(1);
     assert_int_equal(store_writer_open(world, &plan, &w), ST_OK);
     assert_int_equal(store_writer_put(w, 0, &v), ST_INTERNAL); /* another volume */
+    v.traits.kernel = KERNEL_UNKNOWN;
+    assert_int_equal(store_writer_put(w, 1, &v), ST_INTERNAL);
+    v.traits = entries[1].traits;
     v.labels[3] = 3;
     assert_int_equal(store_writer_put(w, 1, &v), ST_INPUT);
     assert_says("p-001 has label value 3");
@@ -266,7 +271,7 @@ static status write_noise(const char *directory) {
                        .shard_bytes = 1};
     status st = store_writer_open(world, &plan, &w);
     if (st != ST_OK) return st;
-    volume v = {.space = e.space, .contrast = e.contrast};
+    volume v = {.space = e.space, .contrast = e.contrast, .traits = e.traits};
     snprintf(v.id, sizeof v.id, "%s", e.id);
     st = volume_alloc(&v);
     for (int64_t k = 0; st == ST_OK && k < voxels(&v.space); k++) v.hu[k] = (int16_t)some(&seed);

@@ -150,11 +150,11 @@ static const char *forge_chunk(int kind, hid_t group, hid_t creation, hid_t spac
 
 /* Changes a valid shard by plain HDF5 calls; returns what the message of the refusal must contain.
  */
-/* Replaces the attribute "labelled". */
-static void put_labelled(hid_t group, int value) {
+/* Replaces an attribute. */
+static void put_number(hid_t group, const char *name, int value) {
     hid_t space = H5Screate(H5S_SCALAR);
-    H5Adelete(group, "labelled");
-    hid_t at = H5Acreate2(group, "labelled", H5T_STD_I32LE, space, H5P_DEFAULT, H5P_DEFAULT);
+    H5Adelete(group, name);
+    hid_t at = H5Acreate2(group, name, H5T_STD_I32LE, space, H5P_DEFAULT, H5P_DEFAULT);
     assert_true(H5Awrite(at, H5T_NATIVE_INT, &value) >= 0);
     H5Aclose(at);
     H5Sclose(space);
@@ -226,7 +226,16 @@ static const char *forge(int kind, hid_t file) {
         break;
     case 16: /* labelled in the manifest */
     case 17:
-        put_labelled(group, kind == 16 ? 0 : 7);
+        put_number(group, "labelled", kind == 16 ? 0 : 7);
+        says = "its attributes are not those in the manifest";
+        break;
+    case 18: /* known in the manifest */
+        H5Adelete(group, "kernel");
+        says = "its attributes are not those in the manifest";
+        break;
+    case 19:
+    case 20:
+        put_number(group, kind == 19 ? "kernel" : "body", 2);
         says = "its attributes are not those in the manifest";
         break;
     default:
@@ -243,7 +252,7 @@ static void forged_shards(void **state) {
     (void)state;
     manifest m;
     bool right;
-    for (int kind = 0; kind < 18; kind++) {
+    for (int kind = 0; kind < 21; kind++) {
         small_store(&m);
         hid_t file = H5Fopen(in_home(SHARD), H5F_ACC_RDWR, H5P_DEFAULT);
         assert_true(file >= 0);
@@ -263,7 +272,7 @@ static void forged_manifests(void **state) {
     manifest m;
     store *s = NULL;
     small_store(&m);
-    for (int kind = 0; kind < 14; kind++) {
+    for (int kind = 0; kind < 18; kind++) {
         json_t *d = json_deep_copy(m.detail);
         json_t *v = json_array_get(json_object_get(d, "volumes"), 0);
         json_t *labels = json_object_get(d, "labels");
@@ -312,6 +321,18 @@ static void forged_manifests(void **state) {
         case 13:
             json_object_set_new(v, "labelled", json_null());
             break;
+        case 14:
+            json_object_set_new(v, "kernel", json_string("SOFT"));
+            break;
+        case 15:
+            json_object_set_new(v, "kernel", json_integer(1));
+            break;
+        case 16:
+            json_object_set_new(v, "body", json_null());
+            break;
+        case 17:
+            json_object_set_new(v, "body", json_string("soft"));
+            break;
         }
         seal_again(&m, d);
         json_decref(d);
@@ -350,7 +371,7 @@ static void forged_flags(void **state) {
             hid_t group = H5Gopen2(file, name, H5P_DEFAULT);
             if (group < 0) continue; /* in another shard */
             if (kind == 0) {
-                put_labelled(group, 0);
+                put_number(group, "labelled", 0);
                 json_object_set_new(v, "labelled", json_false());
             } else {
                 H5Adelete(group, "labelled");

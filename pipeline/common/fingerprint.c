@@ -4,8 +4,10 @@
 
 #include "model/net/autoencoder.h"
 #include "model/net/segnet.h"
+#include "model/text/grammar.h"
 
 #include "pipeline/common/volume_kind.h"
+#include "pipeline/data/slice_numbers.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -34,7 +36,7 @@ status fingerprint_of_pseudo(const study *s, const char *store, char hex[SHA256_
 status fingerprint_of_training(const study *s, const char *store, char hex[SHA256_HEX]) {
     static const char *const sections[] = {"seed", "engine", "data", "model", "diffusion", "train"};
     char pseudo[SHA256_HEX] = "", start[SHA256_HEX] = "", micro_batch[64] = "";
-    char autoencoder[SHA256_HEX] = "", text[SHA256_HEX] = "", upstream[5 * SHA256_HEX + 152];
+    char autoencoder[SHA256_HEX] = "", text[SHA256_HEX] = "", upstream[5 * SHA256_HEX + 184];
     status st = ST_OK;
     if (s->train.reproducible == SWITCH_ON)
         snprintf(micro_batch, sizeof micro_batch, " micro_batch %" PRId64, s->train.micro_batch);
@@ -42,9 +44,10 @@ status fingerprint_of_training(const study *s, const char *store, char hex[SHA25
     if (*s->train.start) TRY(file_sha256(s->train.start, start));
     if (s->model.space == SPACE_LATENT) TRY(fingerprint_of_autoencoder(s, store, autoencoder));
     if (s->model.text == SWITCH_ON) TRY(fingerprint_of_text(s, store, text));
-    snprintf(upstream, sizeof upstream, "%s%s%s%s%s%s%s%s%s%s", store, micro_batch,
+    snprintf(upstream, sizeof upstream, "%s%s%s%s%s%s%s%s%s%s%s", store, micro_batch,
              *pseudo ? " pseudo " : "", pseudo, *start ? " start " : "", start,
-             *autoencoder ? " autoencoder " : "", autoencoder, *text ? " text " : "", text);
+             *autoencoder ? " autoencoder " : "", autoencoder, *text ? " text " : "", text,
+             s->model.numbers == SWITCH_ON ? " numbers form " NUMBERS_FORM : "");
     TRY(study_fingerprint(s, sections, sizeof sections / sizeof *sections, upstream, hex));
 done:
     return st;
@@ -76,15 +79,16 @@ status fingerprint_of_text(const study *s, const char *store, char hex[SHA256_HE
                                        "train.unlabelled",
                                        "train.reproducible",
                                        "train.gradient_wire"};
-    char pseudo[SHA256_HEX] = "", captions[SHA256_HEX] = "", upstream[3 * SHA256_HEX + 160];
+    char pseudo[SHA256_HEX] = "", captions[SHA256_HEX] = "", upstream[3 * SHA256_HEX + 192];
     char micro_batch[64] = "";
     status st = ST_OK;
     if (s->train.reproducible == SWITCH_ON)
         snprintf(micro_batch, sizeof micro_batch, " micro_batch %" PRId64, s->train.micro_batch);
     if (s->train.pseudo_labels == SWITCH_ON) TRY(fingerprint_of_pseudo(s, store, pseudo));
     if (*s->text.captions) TRY(file_sha256(s->text.captions, captions));
-    snprintf(upstream, sizeof upstream, "text %s%s%s%s%s%s", store, micro_batch,
-             *pseudo ? " pseudo " : "", pseudo, *captions ? " captions " : "", captions);
+    snprintf(upstream, sizeof upstream, "text %s form %s%s%s%s%s%s", store, GRAMMAR_FORM,
+             micro_batch, *pseudo ? " pseudo " : "", pseudo, *captions ? " captions " : "",
+             captions);
     TRY(study_fingerprint(s, keys, sizeof keys / sizeof *keys, upstream, hex));
 done:
     return st;

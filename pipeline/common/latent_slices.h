@@ -13,7 +13,8 @@ typedef struct latent_slices latent_slices;
 status latent_slices_open(const stage_context *stage, int64_t batch, latent_slices **out);
 void latent_slices_close(latent_slices *l);
 
-/* image[size][size] as latent[side][side][z]. */
+/* image[size][size] as latent[side][side][z]. Latents of a training are of HU beyond the window,
+ * too, which an image has lost: air is encoded as the lower end. */
 status latent_slices_encode(latent_slices *l, const float *image, float *latent);
 
 /* latents[count][side][side][z] as images[count][size][size]. */

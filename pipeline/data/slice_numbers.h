@@ -20,6 +20,9 @@ enum {
     NUMBERS_MAX = NUMBER_SIZES + LABELS_MAX
 };
 
+/* Grows whenever a network is given other numbers: part of fingerprints. */
+#define NUMBERS_FORM "2"
+
 /* How many there are for these labels. Local. */
 int64_t slice_numbers_count(int64_t labels);
 

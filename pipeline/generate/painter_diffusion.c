@@ -50,25 +50,6 @@ done:
     return st;
 }
 
-/* On rank 0. Local. */
-static status warn_of_cut_prompts(const diffusion_painter *p) {
-    status st = ST_OK;
-    const stage_context *s = p->in->stage;
-    bpe *tokens = NULL;
-    int64_t cut = 0;
-    if (p->prompts.count == 0 || comm_rank(s->comm) != 0) goto done;
-    TRY(text_tokens_read(s, &tokens));
-    for (int64_t i = 0; i < p->prompts.count; i++) cut += text_is_cut(tokens, p->prompts.line[i]);
-    if (cut > 0)
-        log_warning(s->log,
-                    "generate: %" PRId64 " of %" PRId64
-                    " prompts have more than %d tokens: their ends are cut off",
-                    cut, p->prompts.count, TEXT_SENTENCE - 2);
-done:
-    bpe_free(tokens);
-    return st;
-}
-
 static status find(const painter_inputs *in, void **self, char fingerprint[SHA256_HEX]) {
     status st = ST_OK;
     const stage_context *s = in->stage;
@@ -90,7 +71,6 @@ static status find(const painter_inputs *in, void **self, char fingerprint[SHA25
                     "the newest checkpoint is of step %" PRId64 " of %" PRId64
                     ": training is not finished",
                     p->step, from->steps);
-    TRY(comm_agree(s->comm, warn_of_cut_prompts(p)));
     p->steps = s->study->generate.steps;
     p->guidance = s->study->generate.guidance;
     if (s->study->generate.ground == GROUND_CAPTIONS)
@@ -109,6 +89,25 @@ done:
     return st;
 }
 
+/* Says on rank 0 how many prompts are cut. Local. */
+static status warn_of_cut_prompts(const diffusion_painter *p) {
+    status st = ST_OK;
+    const stage_context *s = p->in->stage;
+    bpe *tokens = NULL;
+    int64_t cut = 0;
+    if (p->prompts.count == 0 || comm_rank(s->comm) != 0) goto done;
+    TRY(text_tokens_read(s, &tokens));
+    for (int64_t i = 0; i < p->prompts.count; i++) cut += text_is_cut(tokens, p->prompts.line[i]);
+    if (cut > 0)
+        log_warning(s->log,
+                    "generate: %" PRId64 " of %" PRId64
+                    " prompts have more than %d tokens: their ends are cut off",
+                    cut, p->prompts.count, TEXT_SENTENCE - 2);
+done:
+    bpe_free(tokens);
+    return st;
+}
+
 static status open_denoiser(void *self, int64_t batch) {
     status st = ST_OK;
     diffusion_painter *p = self;
@@ -122,6 +121,7 @@ static status open_denoiser(void *self, int64_t batch) {
     else if (s->study->generate.appearance > 0)
         TRY(appearances_measure(p->in, &p->looks));
     TRY(denoiser_evaluations(p->denoiser, &p->evaluations));
+    TRY(warn_of_cut_prompts(p));
 done:
     return st;
 }

@@ -21,6 +21,7 @@ static status mend_volume(ingest *in, store_writer *w, int64_t i) {
     if (o.counts.fate != wanted)
         TRY(status_fail(ST_INPUT, "volume %s can no longer be stored: %s", e->id,
                         o.faults.items[o.faults.count - 1].text[FAULT_REASON]));
+    v.traits = e->traits; /* a store of an earlier version does not know them */
     TRY(store_writer_put(w, i, &v));
     in->decoded++;
 done:

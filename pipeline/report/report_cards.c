@@ -80,11 +80,12 @@ static void constraint(document *d, const report *r) {
 
 static void completeness(document *d, const report *r) {
     row(d, "Completeness", "Is everything there that a user needs?");
-    table_text(
-        d,
-        "every slice has a label map of %d structures, geometry and contrast class; age, sex, "
-        "scanner and diagnosis are not modelled",
-        store_labels(r->real)->count - 1);
+    table_text(d,
+               "every slice has a label map of %d structures, geometry, contrast class and, where "
+               "they are "
+               "known, kernel class and part of the body; age, sex, "
+               "scanner and diagnosis are not modelled",
+               store_labels(r->real)->count - 1);
 }
 
 static void compliance(document *d, const report *r) {
@@ -193,7 +194,11 @@ static void model_card(document *d, const report *r) {
     table_text(d, "%s, %" PRId64 " steps, guidance %g",
                named_table_name(&sampler_kinds, s->generate.sampler), report_sampler_steps(r),
                report_guidance(r));
-    row(d, "Input and output", "label map, slice position, contrast class; one CT slice in HU");
+    table_text(d, "Input and output");
+    table_text(d, "label map, slice position, contrast class%s%s; one CT slice in HU",
+               s->model.numbers == SWITCH_ON ? ", numbers (spacing, noise, kernel, body, sizes)"
+                                             : "",
+               s->model.text == SWITCH_ON ? ", caption" : "");
     row(d, "Meant for", "making training data of the same kind as the archive it was trained on");
     row(d, "Not meant for", "other scanners, ages or diseases than those of the archive");
     row(d, "Measured", "the chapters of this report");

@@ -76,34 +76,38 @@ static void net_text(FILE *f, const report *r) {
     fprintf(f, "; %d residual block%s a level; ", net.blocks, net.blocks == 1 ? "" : "s");
     attention_text(f, &net, s->data.size / (latent ? s->autoencode.factor : 1));
     fputs(") ", f);
-    fprintf(f,
-            "was conditioned on the label map, %sthe position of the slice%s and contrast "
-            "enhancement; conditions were dropped for %g%% of the samples%s. ",
-            s->model.tissue == SWITCH_ON
-                ? "the tissue outside of its structures (air, fat, soft, dense; by HU), "
-                : "",
-            numbers ? ", its pixel spacing, noise and sizes of structures" : "",
-            100 * s->train.condition_drop,
-            numbers ? ", and each number by itself for as many" : "");
+    fprintf(
+        f,
+        "was conditioned on the label map, %sthe position of the slice%s and contrast "
+        "enhancement; conditions were dropped for %g%% of the samples%s. ",
+        s->model.tissue == SWITCH_ON
+            ? "the tissue outside of its structures (air, fat, soft, dense; by HU), "
+            : "",
+        numbers
+            ? ", its pixel spacing, noise, kernel class, part of the body and sizes of structures"
+            : "",
+        100 * s->train.condition_drop, numbers ? ", and each number by itself for as many" : "");
 }
 
 /* The captions, if the model has them. */
 static void caption_text(FILE *f, const study *s) {
     if (s->model.text == SWITCH_OFF) return;
-    fprintf(f,
-            "It also attended, where it had self-attention, to a caption (cross-attention, Rombach "
-            "et al. 2022). Captions %s; tokens were learnt by byte-pair encoding (Sennrich et al. "
-            "2016), and their encoder, a transformer of 4 layers of width 256, was trained for "
-            "%" PRId64 " steps of %" PRId64
-            " slices and captions with the contrastive loss of CLIP (Radford et al. 2021) and then "
-            "kept as it was. %g%% of the samples with labels and half of those without had no "
-            "caption. ",
-            s->text.captions[0]
-                ? "were written by the investigators, or else from labels, sides, sizes, contrast "
-                  "enhancement, noise and pixel spacing of the slice"
-                : "were written from labels, sides, sizes, contrast enhancement, noise and pixel "
-                  "spacing of the slice in several wordings, each fact left out at random",
-            s->text.steps, s->text.batch, 100 * s->train.text_drop);
+    fprintf(
+        f,
+        "It also attended, where it had self-attention, to a caption (cross-attention, Rombach "
+        "et al. 2022). Captions %s; tokens were learnt by byte-pair encoding (Sennrich et al. "
+        "2016), and their encoder, a transformer of 4 layers of width 256, was trained for "
+        "%" PRId64 " steps of %" PRId64
+        " slices and captions with the contrastive loss of CLIP (Radford et al. 2021) and then "
+        "kept as it was. %g%% of the samples with labels and half of those without had no "
+        "caption. ",
+        s->text.captions[0]
+            ? "were written by the investigators, or else from labels, sides, sizes, contrast "
+              "enhancement, noise, pixel spacing, kernel class and part of the body of the slice"
+            : "were written from labels, sides, sizes, contrast enhancement, noise, pixel "
+              "spacing, kernel class and part of the body of the slice in several wordings, each "
+              "fact left out at random",
+        s->text.steps, s->text.batch, 100 * s->train.text_drop);
 }
 
 static void training_text(FILE *f, const report *r) {

@@ -59,10 +59,13 @@ static void maps_text(FILE *f, const report *r) {
 
 static void inpainting_text(FILE *f, const study *s) {
     if (s->generate.inpaint != SWITCH_ON) return;
-    fputs(" Such structures were also sampled into labelled training volumes as they are; "
-          "everything farther than 4 pixels from them stayed real in each step (replacement of the "
-          "known part, Lugmayr et al. 2022).",
-          f);
+    fprintf(f,
+            " Such structures were also sampled into labelled training volumes as they are; "
+            "everything farther than 4 pixels from them stayed real, %s (replacement of the known "
+            "part, Lugmayr et al. 2022).",
+            s->model.space == SPACE_LATENT ? "and so did, in each step, the latents without a "
+                                             "pixel of what is nearer"
+                                           : "also in each step");
 }
 
 /* The other painters of the same maps. */

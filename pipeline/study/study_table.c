@@ -203,8 +203,9 @@ const study_key study_keys[] = {
     LATER_CHOICE(model, text, switch_kinds, "off",
                  "condition slices on captions, too: `ctaug text` trains their encoder"),
     LATER_CHOICE(model, numbers, switch_kinds, "off",
-                 "condition slices on pixel spacing, noise and the sizes of their structures, too, "
-                 "each dropped by itself, as are then position and contrast class"),
+                 "condition slices on pixel spacing, noise, kernel class, part of the body and the "
+                 "sizes of their structures, too, each dropped by itself, as are then position and "
+                 "contrast class"),
 
     INTEGER(text, steps, 1, STEPS_MAX, "1000", "optimiser steps"),
     INTEGER(text, batch, 2, 4096, "64",
