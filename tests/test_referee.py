@@ -147,7 +147,7 @@ def interrupted(place, out):
     assert os.path.isdir(kept)
     assert not os.path.exists(f"{other}/referee")
     said = chain.run(0, "referee", study, *SET)
-    assert f"referee {step}/480" in said, said
+    assert f"segmenter: resuming from step {step} of 480" in said, said
     same(f"{out}/referee/parameters.h5", f"{other}/referee/parameters.h5")
     assert chain.hashes(f"{out}/pseudo") == chain.hashes(f"{other}/pseudo")
     assert not glob.glob(f"{other}/*.parts-*"), os.listdir(other)

@@ -4,6 +4,7 @@
 #include "io/alloc.h"
 
 #include "io/activity.h"
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -136,7 +137,12 @@ status segmenter_train(segmenter *s, const training_slices *train, uint64_t seed
         st = trainer_find(s->stage->comm, directory, fingerprint, s->stage->log, &found);
     if (st == ST_INTEGRITY) TRY(begin_again(s, directory, &found));
     TRY(st);
-    if (found.step >= 0) TRY(trainer_restore(s->trainer, directory, found.step));
+    if (found.step >= 0) {
+        TRY(trainer_restore(s->trainer, directory, found.step));
+        if (found.step < until)
+            log_info(s->stage->log, "segmenter: resuming from step %" PRId64 " of %" PRId64,
+                     found.step, steps);
+    }
     while (trainer_step_count(s->trainer) < until) {
         trainer_report r;
         char note[64];
