@@ -84,6 +84,15 @@ def command(ranks, *words):
     return [*(("mpirun", "-n", str(ranks)) if ranks else ()), *map(str, words)]
 
 
+def library(folder, name, source):
+    """Compiles a C source to a library for LD_PRELOAD in a folder; its path."""
+    text, made = f"{folder}/{name}.c", f"{folder}/{name}.so"
+    with open(text, "w") as f:
+        f.write(source)
+    subprocess.run(["gcc", "-shared", "-fPIC", "-w", "-O1", "-o", made, text], check=True)
+    return made
+
+
 def run(ranks, *words, expect=0, env=None, timeout=240):
     """Runs ctaug, or the program whose absolute path comes first, on ranks; returns its output.
     `expect` is the exit code, or a tuple of those allowed."""

@@ -5,7 +5,7 @@ before all others (LD_PRELOAD) and waits for files of certain names to be opened
 "late-", when a file is there that matches the pattern $LATE. It happens in the decoders alone,
 which have one argument. Those that hang, at most $HANGS of them, leave their process ids as links
 in $HUNG."""
-import subprocess
+import chain
 
 LIBRARY = r"""
 #define _GNU_SOURCE
@@ -70,8 +70,4 @@ FILE *fopen64(const char *path, const char *how) { return fopen(path, how); }
 
 def build(folder):
     """Makes the library in a folder; its path."""
-    source, library = f"{folder}/faults.c", f"{folder}/faults.so"
-    with open(source, "w") as f:
-        f.write(LIBRARY)
-    subprocess.run(["gcc", "-shared", "-fPIC", "-w", "-O1", "-o", library, source], check=True)
-    return library
+    return chain.library(folder, "faults", LIBRARY)

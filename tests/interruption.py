@@ -49,14 +49,6 @@ int mkdir(const char *path, mode_t mode) {
 """
 
 
-def build(folder):
-    source, library = f"{folder}/hold.c", f"{folder}/hold.so"
-    with open(source, "w") as f:
-        f.write(LIBRARY)
-    subprocess.run(["gcc", "-shared", "-fPIC", "-w", "-O1", "-o", library, source], check=True)
-    return library
-
-
 def ranks_of(held):
     """The processes of a job, by what their environment says."""
     found = []
@@ -90,7 +82,8 @@ def interrupt(sign, pattern, ranks, verb, *words):
     forwards them. The exit code."""
     with tempfile.TemporaryDirectory() as folder, open(f"{folder}/said", "w+") as said:
         held, released = f"{folder}/held", f"{folder}/released"
-        env = dict(chain.ENV, LD_PRELOAD=build(folder), HOLD=pattern, HELD=held, RELEASED=released)
+        env = dict(chain.ENV, LD_PRELOAD=chain.library(folder, "hold", LIBRARY), HOLD=pattern,
+                   HELD=held, RELEASED=released)
         job = subprocess.Popen(chain.command(ranks, chain.CTAUG, verb, *words), env=env,
                                stdout=said, stderr=said)
         try:

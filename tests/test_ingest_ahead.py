@@ -4,7 +4,6 @@
 A library that is loaded before all others notes which files the decoders open once the scan is
 over, and holds the first volume at the end of its writing until the second one is decoded."""
 import os
-import subprocess
 
 import chain
 
@@ -68,11 +67,7 @@ int rename(const char *from, const char *to) {
 with chain.Place(4) as place:
     study, plain = place.study("plain")
     chain.run(1, "ingest", study)
-    library, marks = f"{place.root}/ahead.so", f"{place.root}/marks"
-    with open(f"{place.root}/ahead.c", "w") as f:
-        f.write(LIBRARY)
-    subprocess.run(["gcc", "-shared", "-fPIC", "-w", "-O1", "-o", library,
-                    f"{place.root}/ahead.c"], check=True)
+    library, marks = chain.library(place.root, "ahead", LIBRARY), f"{place.root}/marks"
     os.mkdir(marks)
     study, out = place.study("ahead")
     files = SLICES + 1  # and the segmentation

@@ -92,11 +92,7 @@ class Site:
 
     def __init__(self, place):
         self.place = place
-        self.library = f"{place.root}/steps.so"
-        with open(f"{place.root}/steps.c", "w") as f:
-            f.write(LIBRARY)
-        subprocess.run(["gcc", "-shared", "-fPIC", "-w", "-O1", "-o", self.library,
-                        f"{place.root}/steps.c"], check=True)
+        self.library = chain.library(place.root, "steps", LIBRARY)
         self.study, self.out = place.study("run")
         chain.run(0, "ingest", self.study)
         self.wanted = chain.hashes(f"{self.out}/store")

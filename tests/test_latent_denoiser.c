@@ -205,6 +205,16 @@ static void the_halves_of_a_codec_are_the_autoencoder(void **state) {
 }
 
 /* A network whose last convolution has weights 0 predicts its biases, here as x_0. */
+static void set_biases(denoiser *d, const float bias[Z]) {
+    const params *of = denoiser_params(d);
+    for (int64_t i = 0; i < of->count; i++)
+        if (strcmp(of->list[i].name, "oc.bias") == 0) {
+            assert_int_equal(of->list[i].count, Z);
+            memcpy(of->value + of->list[i].offset, bias, Z * sizeof *bias);
+        }
+    denoiser_params_changed(d);
+}
+
 static void samples_are_decoded_without_a_clamp(void **state) {
     (void)state;
     study s = make_study();
@@ -225,13 +235,7 @@ static void samples_are_decoded_without_a_clamp(void **state) {
         expected[i] =
             window_apply((float)hu_map_from((double)image[i]), s.data.window[0], s.data.window[1]);
     assert_ok(denoiser_open(&stage, &labels, 2, &d));
-    const params *of = denoiser_params(d);
-    for (int64_t i = 0; i < of->count; i++)
-        if (strcmp(of->list[i].name, "oc.bias") == 0) {
-            assert_int_equal(of->list[i].count, Z);
-            memcpy(of->value + of->list[i].offset, bias, sizeof bias);
-        }
-    denoiser_params_changed(d);
+    set_biases(d, bias);
     const slice_sample one = {.image = image, .labels = map};
     const slice_sample conditions[] = {one, one};
     assert_ok(denoiser_sample(d, conditions, (uint64_t[]){3, 4}, 2, out));
@@ -281,11 +285,7 @@ static void what_is_kept_of_latents_and_pixels(void **state) {
         mapped[i] = (float)hu_map_to(low + ((double)image[i] + 1) / 2 * (high - low));
     assert_ok(codec_encode(c, mapped, known));
     assert_ok(denoiser_open(&stage, &labels, 3, &d)); /* a batch that is not full */
-    const params *of = denoiser_params(d);
-    for (int64_t i = 0; i < of->count; i++)
-        if (strcmp(of->list[i].name, "oc.bias") == 0)
-            memcpy(of->value + of->list[i].offset, bias, sizeof bias);
-    denoiser_params_changed(d);
+    set_biases(d, bias);
     for (int i = 0; i < PIXELS; i++) { /* 1, 0.25, or 0 in columns 10 and 11 */
         keep[i] = i % SIZE < 10 ? 1 : i % SIZE < 12 ? 0 : 0.25f;
         keep[PIXELS + i] = i / SIZE < 16 ? 0.5f : 1;

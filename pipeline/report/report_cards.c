@@ -82,9 +82,8 @@ static void completeness(document *d, const report *r) {
     row(d, "Completeness", "Is everything there that a user needs?");
     table_text(d,
                "every slice has a label map of %d structures, geometry, contrast class and, where "
-               "they are "
-               "known, kernel class and part of the body; age, sex, "
-               "scanner and diagnosis are not modelled",
+               "they are known, kernel class and part of the body; age, sex, scanner and "
+               "diagnosis are not modelled",
                store_labels(r->real)->count - 1);
 }
 
