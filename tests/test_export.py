@@ -298,6 +298,47 @@ def synthetic(place, store):
         validate(place + "/as-synthetic", name)
 
 
+def native(place, run):
+    """Synthetic volumes at the matrix of their series: the place of each voxel is that of the
+    series, labels are those of the store, and the card says so."""
+    yaml = place + "/run.yaml"
+    chain.run(0, "generate", yaml, "--set", "data.size=64", "--set", "generate.volumes=4", "--set",
+              "generate.painters=[gaussian]", "--set", "generate.elastic=0")
+    store, out = run + "/synthetic-gaussian", place + "/as-native"
+    chain.run(2, "export", "--store", store, "--format", "dicom", "--native", "--out", out)
+    export(store, "dicom", place + "/as-made")
+    real, made = read_store(run + "/store")[0], read_store(store)[0]
+    with open(store + "/manifest.json") as f:
+        told = json.load(f)["detail"]["provenance"]["volumes"]
+    shapes = set()
+    for volume in told:
+        (_, height, width), space = real[volume["source"]][0].shape, real[volume["source"]][2]
+        first = pydicom.dcmread(f"{out}/{volume['id']}/ct-0000.dcm")
+        assert (first.Rows, first.Columns) == (height, width)
+        assert np.allclose(first.PixelSpacing, space["spacing"][1:], atol=1e-4)
+        assert np.allclose(first.ImagePositionPatient, position(space, 0, 0, 0), atol=1e-3)
+        other = pydicom.dcmread(f"{place}/as-made/{volume['id']}/ct-0000.dcm")
+        assert first.SOPInstanceUID != other.SOPInstanceUID and other.Rows == 64
+        # A structure has the same share of the field of view, which is a square.
+        share = (made[volume["id"]][1] > 0).mean() * 64 * 64
+        seg = pydicom.dcmread(f"{out}/{volume['id']}/seg.dcm").pixel_array
+        found = seg.sum() / len(made[volume["id"]][1]) * (64 / max(height, width)) ** 2
+        assert share > 40 and abs(found / share - 1) < 0.08, (found, share)
+        validate(out, volume["id"])
+        shapes.add((height, width))
+    assert shapes and (64, 64) not in shapes, shapes
+    with open(out + "/card.json") as f:
+        claims = json.load(f)["claims"]
+    assert any("Made at 64 x 64 pixels" in text for text in claims), claims
+    with open(place + "/as-made/card.json") as f:
+        assert not any("Made at" in text for text in json.load(f)["claims"])
+    # Real volumes have that matrix.
+    chain.run(0, "export", "--store", run + "/store", "--format", "nifti", "--native", "--out",
+              place + "/native-real")
+    export(run + "/store", "nifti", place + "/plain-real")
+    assert hashes(place + "/native-real") == hashes(place + "/plain-real")
+
+
 def injection(place):
     """A label that would clear a terminal, turn text round and add a line to labels.tsv: it is
     stored as structure-1, and nobody shows it."""
@@ -336,6 +377,7 @@ def main():
         positions(place)
         table_of_codes()
         png(place, store)
+        native(place, place + "/run")
         refusals(place, store)
         injection(place)
         synthetic(place, store)

@@ -16,6 +16,7 @@
 #include "io/store.h"
 #include "pipeline/common/output_folder.h"
 #include "pipeline/common/release.h"
+#include "pipeline/data/native_matrix.h"
 #include "pipeline/stage.h"
 
 #include <inttypes.h>
@@ -24,8 +25,8 @@
 #include <sys/stat.h>
 
 const char export_help[] =
-    "usage: ctaug export --store DIR --format dicom|nifti|nnunet|png --out DIR [--rtstruct]\n"
-    "       [--share]\n"
+    "usage: ctaug export --store DIR --format dicom|nifti|nnunet|png --out DIR [--native]\n"
+    "       [--rtstruct] [--share]\n"
     "\n"
     "Writes every volume of a store, real or synthetic, for other programs.\n"
     "  --store DIR      a store: RUN/store or RUN/synthetic\n"
@@ -35,6 +36,9 @@ const char export_help[] =
     "                   labels in imagesTs\n"
     "           png     one picture of evenly spaced slices for each volume, structures tinted\n"
     "  --out DIR        new or empty\n"
+    "  --native         synthetic volumes, which have data.size pixels, interpolated to the "
+    "matrix\n"
+    "                   and pixel spacing of the series that their label maps are of\n"
     "  --rtstruct       with dicom: the structures also as an RT Structure Set, rtstruct.dcm\n"
     "  --share          files are made with your umask instead of for you alone (0600)\n"
     "README.md and card.json in it say what the data are; the licence is yours to fill in.\n"
@@ -51,6 +55,7 @@ typedef struct exporter {
     output_folder folder;
     store_content content;
     gate_finding gate;                 /* on rank 0 */
+    bool native;                       /* pipeline/data/native_matrix.h; never with CONTENT_REAL */
     bool rtstruct;                     /* DICOM: an RT Structure Set, too */
     study *study;                      /* of the run; NULL: there is none beside the store */
     const char *rules[STRUCTURES_MAX]; /* texts of export.codes */
@@ -84,8 +89,9 @@ static status export_dicom(const exporter *e, const store_entry *entry, const vo
     char *dash = strrchr(who.patient_id, '-');
     if (dash) *dash = 0;
     snprintf(who.description, sizeof who.description, "%s", descriptions[e->content]);
-    /* With the fingerprint, volumes of different stores with the same id get different UIDs. */
-    snprintf(who.seed_text, sizeof who.seed_text, "export %s %s",
+    /* With the fingerprint, volumes of different stores with the same id get different UIDs, as do
+     * the same ones at another matrix. */
+    snprintf(who.seed_text, sizeof who.seed_text, "export%s %s %s", e->native ? " native" : "",
              store_manifest(e->from)->fingerprint, v->id);
     who.version = CTAUG_VERSION;
     who.synthetic = e->content != CONTENT_REAL;
@@ -231,17 +237,38 @@ static const struct row {
 
 static const named_table formats = NAMED_TABLE("format", FORMATS);
 
+/* Volume i of a synthetic store at the matrix of its series. Local. */
+static status read_native(const exporter *e, int64_t i, volume *out) {
+    status st = ST_OK;
+    const json_t *origin = json_object_get(store_manifest(e->from)->detail, "provenance");
+    const json_t *records = json_object_get(origin, "volumes"), *record = NULL;
+    const char *id = store_at(e->from, i)->id, *of = NULL;
+    volume v = {0};
+    int64_t rows = 0, columns = 0;
+    for (size_t k = 0; k < json_array_size(records) && !record; k++) {
+        of = json_string_value(json_object_get(json_array_get(records, k), "id"));
+        if (of && strcmp(of, id) == 0) record = json_array_get(records, k);
+    }
+    TRY(native_matrix_read(record, &rows, &columns));
+    TRY(store_read_volume(e->from, i, &v));
+    TRY(native_matrix_resample(&v, rows, columns, out));
+done:
+    volume_free(&v);
+    return st;
+}
+
 /* Writes this rank's block of the volumes; rank 0 also tables and the card. Local. */
 static status write_share(const exporter *e, const struct row *format, int rank, int size) {
     const export_volume write = format->write;
     int64_t count = store_count(e->from), first = count * rank / size;
     status st = ST_OK;
-    if (rank == 0) st = export_card_write(e->from, format->name, e->gate, e->folder.temporary);
+    const export_about about = {format->name, e->gate, e->native};
+    if (rank == 0) st = export_card_write(e->from, &about, e->folder.temporary);
     if (st == ST_OK && rank == 0 && write == export_nifti) st = write_label_table(e);
     if (st == ST_OK && rank == 0 && write == export_nnunet) st = write_nnunet_table(e);
     for (int64_t i = first; i < count * (rank + 1) / size && st == ST_OK; i++) {
         volume v = {0};
-        st = store_read_volume(e->from, i, &v);
+        st = e->native ? read_native(e, i, &v) : store_read_volume(e->from, i, &v);
         if (st == ST_OK) st = write(e, store_at(e->from, i), &v);
         volume_free(&v);
     }
@@ -307,6 +334,7 @@ status export_verb(const comm *c, int argc, char **argv) {
         {.name = "--store", .text = &directory, .required = true},
         {.name = "--format", .choice = &format, .choices = &formats, .required = true},
         {.name = "--out", .text = &out, .required = true},
+        {.name = "--native", .flag = &e.native},
         {.name = "--rtstruct", .flag = &e.rtstruct},
         {.name = "--share", .flag = &share},
         {0}};
@@ -318,6 +346,7 @@ status export_verb(const comm *c, int argc, char **argv) {
     if (st == ST_OK) st = store_open(directory, &e.from);
     TRY(comm_agree(c, st));
     e.content = export_content(e.from);
+    e.native = e.native && e.content != CONTENT_REAL; /* those have it */
     TRY(ask_run(c, &e, directory));
     TRY(output_folder_open(c, out, &e.folder));
     st = comm_rank(c) == 0 && FORMATS[format].write == export_nnunet ? make_nnunet_folders(&e)

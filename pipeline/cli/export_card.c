@@ -20,6 +20,9 @@ static const char *const CLAIMS_REAL[] = {
 static const char INPAINTED[] =
     "Structures were sampled by a model into the CT; everything farther than 4 pixels from them is "
     "real, and the labels say where they are.";
+static const char NATIVE[] = "Made at %d x %d pixels, at which every figure of the run was "
+                             "measured, and interpolated to the "
+                             "matrix and pixel spacing of real series: no finer detail is in them.";
 static const char *const PAINTED[] = {
     "CT that a model painted on deformed label maps of real patients; no volume shows a patient.",
     "CT that a model painted on label maps of its user; they, and the tissue around them if their "
@@ -68,7 +71,7 @@ static json_t *source_of(const store *s) {
     return source ? source : json_object();
 }
 
-static json_t *claims_of(const store *s, gate_finding gate) {
+static json_t *claims_of(const store *s, const export_about *about) {
     static const char *const gates[] = {
         [GATE_NOT_ASKED] = NULL,
         [GATE_PASSED] = "The gate of the run found no more copies of training slices than chance "
@@ -86,12 +89,16 @@ static json_t *claims_of(const store *s, gate_finding gate) {
     if (synthetic) json_array_append_new(claims, json_string(PAINTED[own]));
     if (content == CONTENT_INPAINTED) json_array_append_new(claims, json_string(INPAINTED));
     for (size_t i = 0; i < n; i++) json_array_append_new(claims, json_string(list[i]));
-    if (synthetic && gates[gate]) json_array_append_new(claims, json_string(gates[gate]));
+    if (about->native)
+        json_array_append_new(claims, json_sprintf(NATIVE, (int)store_at(s, 0)->space.shape[1],
+                                                   (int)store_at(s, 0)->space.shape[2]));
+    if (synthetic && gates[about->gate])
+        json_array_append_new(claims, json_string(gates[about->gate]));
     return claims;
 }
 
 /* Ids are sorted in real stores: those of one patient are neighbours. NULL if out of memory. */
-static json_t *make_card(const store *s, const char *format, gate_finding gate) {
+static json_t *make_card(const store *s, const export_about *about) {
     int64_t patients = 0, slices = 0, unlabelled = 0;
     const label_set *set = store_labels(s);
     const store_content content = export_content(s);
@@ -111,13 +118,13 @@ static json_t *make_card(const store *s, const char *format, gate_finding gate) 
     }
     return json_pack("{s:s, s:s, s:s, s:b, s:o, s:{s:I, s:I, s:I, s:I}, s:o, s:s, s:s, s:s, s:s, "
                      "s:o}",
-                     "kind", "ctaug data set", "ctaug", CTAUG_VERSION, "format", format,
+                     "kind", "ctaug data set", "ctaug", CTAUG_VERSION, "format", about->format,
                      "synthetic", content != CONTENT_REAL, "source", source_of(s), "counts",
                      "patients", (json_int_t)patients, "volumes", (json_int_t)store_count(s),
                      "slices", (json_int_t)slices, "unlabelled", (json_int_t)unlabelled,
                      "structures", names, "model", export_model(s), "licence", NO_LICENCE,
                      "store_fingerprint", store_manifest(s)->fingerprint, "store_seal",
-                     store_manifest(s)->seal, "claims", claims_of(s, gate));
+                     store_manifest(s)->seal, "claims", claims_of(s, about));
 }
 
 /* The card as Markdown. */
@@ -153,12 +160,11 @@ static void write_text(FILE *f, const store *s, const json_t *card) {
     fprintf(f, "\n## Licence\n\n%s\n", NO_LICENCE);
 }
 
-status export_card_write(const store *s, const char *format, gate_finding gate,
-                         const char *directory) {
+status export_card_write(const store *s, const export_about *about, const char *directory) {
     char path[PATH_SIZE], *text = NULL, *page = NULL;
     size_t bytes = 0;
     FILE *f = NULL;
-    json_t *card = make_card(s, format, gate);
+    json_t *card = make_card(s, about);
     status st = ST_OK;
     if (card) text = json_dumps(card, JSON_INDENT(1) | JSON_SORT_KEYS);
     if (text) f = open_memstream(&page, &bytes);

@@ -15,10 +15,16 @@ typedef enum store_content { CONTENT_REAL, CONTENT_SYNTHETIC, CONTENT_INPAINTED 
 /* From the provenance of the store. Local. */
 store_content export_content(const store *s);
 
+/* What the store does not say of an exported data set. */
+typedef struct export_about {
+    const char *format;
+    gate_finding gate;
+    bool native; /* synthetic volumes at the matrix of real series (data/native_matrix.h) */
+} export_about;
+
 /* Writes both files into `directory`. The card holds pseudonyms neither of patients nor of volumes,
  * no path and no time: the same store gives the same bytes. Local. */
-status export_card_write(const store *s, const char *format, gate_finding gate,
-                         const char *directory);
+status export_card_write(const store *s, const export_about *about, const char *directory);
 
 /* SHA-256 of the checkpoint that painted a synthetic store, from its provenance; "" if a store is
  * real or was painted without a network. Owned by the store. Local. */

@@ -5,6 +5,7 @@
 #include "io/alloc.h"
 #include "io/part_file.h"
 #include "pipeline/common/fingerprint.h"
+#include "pipeline/data/native_matrix.h"
 #include "pipeline/generate/own_maps.h"
 
 #include <inttypes.h>
@@ -275,8 +276,12 @@ done:
 
 status maps_describe(const maps *m, int64_t v, json_t **out) {
     if (m->own) return own_maps_describe(m->own, v, out);
-    *out = deformed_json(&m->plans[v], m->from.stores.real);
+    const deformed *plan = &m->plans[v];
+    const int64_t *series = store_at(m->from.stores.real, plan->source)->space.shape;
+    *out = deformed_json(plan, m->from.stores.real);
     if (!*out) return status_memory("provenance", 0);
+    status st = native_matrix_describe(series[1], series[2], *out);
+    if (st != ST_OK) return st;
     if (m->from.kind == VOLUMES_HELD_OUT) return ST_OK;
     return label_map_describe(m->stage->study, m->from.stores.real, &m->records[v], *out);
 }

@@ -163,6 +163,8 @@ status own_map_make(const own_masks *masks, int64_t i, const map_stores *from, c
     TRY(read_item(masks, item, &v, &about));
     const int64_t *shape = v.space.shape, slices = shape[0];
     about.space = working_geometry(&v.space, size, slices);
+    about.rows = shape[1];
+    about.columns = shape[2];
     TRY(own_map_alloc(&about, out));
     for (int64_t z = 0; z < slices; z++)
         resize_labels(v.labels + z * shape[1] * shape[2], shape[1], shape[2],

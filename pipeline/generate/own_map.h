@@ -16,8 +16,9 @@
 /* What is known of a map without its slices. Only members of 8 bytes, so that ranks can add up
  * records as int64_t. */
 typedef struct own_record {
-    int64_t made;   /* 0: it could not be */
-    geometry space; /* at the working size */
+    int64_t made;          /* 0: it could not be */
+    geometry space;        /* at the working size */
+    int64_t rows, columns; /* of its masks, or of the series beside them */
     int64_t contrast;
     int64_t kernel, body; /* io/scan_traits.h */
     int64_t source;       /* the training volume that is most like it, of the real store */

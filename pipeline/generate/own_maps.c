@@ -5,6 +5,7 @@
 #include "io/activity.h"
 #include "io/alloc.h"
 #include "io/part_file.h"
+#include "pipeline/data/native_matrix.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -303,5 +304,6 @@ status own_maps_describe(const own_maps *m, int64_t v, json_t **out) {
     *out = json_pack("{s:s, s:o, s:s, s:o, s:s}", "id", m->entries[v].id, "mask", hashes, "source",
                      store_at(m->from.real, about->source)->id, "source_slices", slices, "image",
                      about->own_image ? "series" : "source");
-    return st != ST_OK ? st : *out ? ST_OK : status_memory("provenance", 0);
+    if (!*out) st = status_memory("provenance", 0);
+    return st == ST_OK ? native_matrix_describe(about->rows, about->columns, *out) : st;
 }
