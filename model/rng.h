@@ -39,15 +39,16 @@ typedef enum rng_purpose {
     RNG_GAN,    /* noise of a GAN in training; index: sample, step: 0 discriminator, 1 generator */
     RNG_EMBED,  /* intensities of a slice that trains the embedding of the gate */
     RNG_COPIES, /* patients that slices are compared with; index: volume, step: draw, side */
-    RNG_MEMBERSHIP,   /* noise of membership losses; index: number of the loss */
-    RNG_BOUND,        /* times and noise of the variational bound; index: test slice, step: group of
-                         times */
-    RNG_SHORTCUT,     /* which training samples learn self-consistency; index: group of samples */
-    RNG_CAPTION,      /* wordings of captions; index: of the caption */
-    RNG_PATCH,        /* where a patch lies in its slice; index: sample */
-    RNG_LATENT,       /* noise of latents in training; index: sample, step: 0 autoencoder, 1
-                         discriminator */
-    RNG_CAPTION_FACTS /* facts that captions leave out; index and step as RNG_CAPTION */
+    RNG_MEMBERSHIP, /* noise of membership losses; index: number of the loss */
+    RNG_BOUND,      /* times and noise of the variational bound; index: test slice, step: group of
+                       times */
+    RNG_SHORTCUT,   /* which training samples learn self-consistency; index: group of samples */
+    RNG_CAPTION,    /* wordings of captions; index: of the caption */
+    RNG_PATCH,      /* where a patch lies in its slice; index: sample */
+    RNG_LATENT,     /* noise of latents in training; index: sample, step: 0 autoencoder, 1
+                       discriminator */
+    RNG_CAPTION_FACTS, /* facts that captions leave out; index and step as RNG_CAPTION */
+    RNG_RESIDUAL       /* noise of decoded slices; index as RNG_SAMPLE, or the volume (step 1) */
 } rng_purpose;
 
 typedef struct rng_stream {

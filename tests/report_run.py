@@ -13,7 +13,7 @@ NAME = "<img src=x onerror=alert(1)> \"lung\" & 'liver' </title>"
 FIRST, SECOND = '<script>alert("x")</script>', "bone & 'marrow' </svg></table>"
 
 METRICS = {
-    "study": NAME, "seed": 77001, "created": "2031-02-03T04:05:06Z",
+    "study": NAME, "seed": 77001, "pixels": 192, "created": "2031-02-03T04:05:06Z",
     "versions": {"ctaug": "0.1.0", "mpi": "Open MPI v9.8.7", "<b>lib</b>": "</td><script>"},
     "ranks": 3, "engine": "onednn",
     "fingerprints": {"store": "ab" * 32, "metrics": "cd" * 32},

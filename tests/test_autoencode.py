@@ -74,6 +74,42 @@ def check_noise(table, real, made, map_of):
                 close(band[name], sums[k, b] / patches, 1e-3 * sums[k, b] / patches)
 
 
+def check_residual(out, slices):
+    """The noise that is dropped, of (HU, reconstructed HU) of all training slices."""
+    size = len(slices[0][0])
+    at = numpy.sin(numpy.pi * (numpy.arange(8) + 0.5) / 8) ** 2
+    window = numpy.outer(at, at)
+    squares, pixels, power = numpy.zeros((len(slices), 4)), numpy.zeros((len(slices), 4)), 0
+    for k, (real, made) in enumerate(slices):
+        ones, total = (sum(numpy.pad(x, 1)[i:i + size, j:j + size]
+                           for i in range(3) for j in range(3)) for x in (made * 0 + 1, made))
+        kind = (numpy.digitize(total / ones, (-200, -30, 150)) - 1) % 4
+        for y, x in itertools.product(range(0, size - 7, 4), range(0, size - 7, 4)):
+            inside = kind[y:y + 8, x:x + 8]
+            if (inside != inside[0, 0]).any():
+                continue
+            patch = (real - made)[y:y + 8, x:x + 8]
+            patch = patch - patch.mean()
+            squares[k, inside[0, 0]] += (patch ** 2).sum()
+            pixels[k, inside[0, 0]] += 64
+            if inside[0, 0] < 3:
+                power = power + abs(numpy.fft.fft2(patch * window)) ** 2 / (window ** 2).sum()
+    body = squares[:, :3].sum() / pixels[:, :3].sum()
+    sigma = numpy.sqrt([squares[:, i].sum() / pixels[:, i].sum() if pixels[:, i].any()
+                        else body if i < 3 else 0 for i in range(4)])
+    kernel = numpy.fft.fftshift(numpy.fft.ifft2(numpy.sqrt(power)).real)[1:, 1:]
+    expected = (pixels[:, :3] * sigma[:3] ** 2).sum(1)
+    level = numpy.sort(numpy.sqrt(squares[:, :3].sum(1)[expected > 0] / expected[expected > 0]))
+    with h5py.File(f"{out}/autoencoder/parameters.h5", "r") as f:
+        made = {name: f[f"residual.{name}"][...] for name in ("kernel", "sigma", "level")}
+    assert (pixels[:, :3] > 0).any() and (sigma[:3] > 1).all(), (pixels.sum(0), sigma)
+    assert numpy.allclose(made["sigma"], sigma, rtol=2e-3), (made["sigma"], sigma)
+    kernel /= numpy.sqrt((kernel ** 2).sum())
+    assert abs(made["kernel"] - kernel).max() < 2e-3, abs(made["kernel"] - kernel).max()
+    quantiles = [level[(2 * i + 1) * len(level) // 32] for i in range(16)]
+    assert numpy.allclose(made["level"], quantiles, rtol=5e-3), (made["level"], quantiles)
+
+
 def check_published(out, levels):
     """Table and scale, from the store and the published parameters alone. The network of ctaug
     computes in f32; a volume is validation's if it has its numbers of pixels."""
@@ -115,6 +151,9 @@ def check_published(out, levels):
              if numpy.allclose(scale, 1 / numpy.concatenate([latents[v] for v in pair])
                                .std((0, 1, 2)), rtol=1e-4)]
     assert len(found) == 1, (scale, found)
+    check_residual(out, [(from_map(to_map(x.astype(float))),
+                          from_map(decode(p, z, levels)[:, :, 0]))
+                         for v in found[0] for x, z in zip(volumes[v][0], latents[v])])
 
 
 # ---- trainings ----

@@ -1,8 +1,9 @@
 /* The denoiser of latents: maps are shares of area; the two halves of a codec are the autoencoder;
  * samples are decoded, and are not clamped before; slices are encoded for their loss; what stays
- * real of a slice that is in-painted. */
+ * real of a slice that is in-painted; the noise of decoded slices. */
 #include "pipeline/common/codec.h"
 #include "pipeline/common/denoiser.h"
+#include "pipeline/common/residual_class.h"
 #include "pipeline/common/fingerprint.h"
 #include "io/checkpoint.h"
 #include "model/hu_map.h"
@@ -25,6 +26,7 @@ static study make_study(void) {
     s.data.size = SIZE;
     s.generate.steps = 2;
     s.generate.appearance = 0;
+    s.generate.residual = SWITCH_OFF;
     s.model.net = UNET_R16;
     s.model.space = SPACE_LATENT;
     s.autoencode.factor = FACTOR;
@@ -50,8 +52,20 @@ static params *make_params(const study *s, autoencoder_graph *graph) {
     return p;
 }
 
+/* The noise of a published one: that of a slice is its stream's, times 30 HU in soft tissue. */
+static const float SIGMA[RESIDUAL_CLASSES] = {20, 30, 60, 5};
+
+static residual_noise make_noise(void) {
+    residual_noise n = {.kernel = {0}};
+    n.kernel[RESIDUAL_SIDE * RESIDUAL_SIDE / 2] = 1;
+    memcpy(n.sigma, SIGMA, sizeof SIGMA);
+    for (int i = 0; i < RESIDUAL_LEVELS; i++) n.level[i] = 1 + 0.05f * (float)i;
+    return n;
+}
+
 /* Publishes them in the run directory, with these scales, beside the manifest of a store. */
 static void publish(const study *s, params *p, float scale[Z]) {
+    residual_noise noise = make_noise();
     checkpoint_array *arrays = NULL, all[512];
     manifest store = {.kind = "store", .fingerprint = "f00d"}, m = {.kind = AUTOENCODER_KIND};
     manifest read = {0};
@@ -64,11 +78,11 @@ static void publish(const study *s, params *p, float scale[Z]) {
     assert_ok(fingerprint_of_autoencoder(s, read.seal, m.fingerprint));
     assert_ok(file_make_dirs(in_home("autoencoder")));
     assert_ok(trainer_arrays(p, "parameters", p->value, &arrays));
-    assert_true(p->count < 511);
+    assert_true(p->count + CODEC_ARRAYS <= 512);
     memcpy(all, arrays, (size_t)p->count * sizeof *all);
-    all[p->count] = (checkpoint_array){.name = "scale", .rank = 1, .shape = {Z}, .at = scale};
+    codec_arrays(Z, scale, &noise, all + p->count);
     assert_ok(path_join(path, in_home("autoencoder"), PUBLISHED_PARAMETERS));
-    assert_ok(checkpoint_write_arrays(path, all, p->count + 1));
+    assert_ok(checkpoint_write_arrays(path, all, p->count + CODEC_ARRAYS));
     assert_ok(manifest_add_file(&m, in_home("autoencoder"), PUBLISHED_PARAMETERS));
     assert_ok(manifest_write(&m, in_home("autoencoder")));
     manifest_free(&store);
@@ -312,6 +326,56 @@ static void what_is_kept_of_latents_and_pixels(void **state) {
     autoencoder_graph_free(&graph);
 }
 
+/* Sample b of volume v has the noise of the stream (seed, its index), times sigma of the tissue and
+ * the level that the stream of the volume draws. */
+static void decoded_slices_get_the_noise_that_is_dropped(void **state) {
+    (void)state;
+    enum { WIDE = SIZE + RESIDUAL_SIDE - 1 };
+    static float white[WIDE * WIDE];
+    study s = make_study();
+    s.diffusion.objective = OBJECTIVE_X0;
+    s.data.window[0] = -30000;
+    s.data.window[1] = 30000;
+    s.seed = 41;
+    study noisy = s;
+    noisy.generate.residual = SWITCH_ON;
+    const stage_context stages[] = {make_stage(&s), make_stage(&noisy)};
+    const uint64_t index[] = {(UINT64_C(5) << 20) + 2, (UINT64_C(5) << 20) + 3,
+                              (UINT64_C(9) << 20) + 3};
+    const residual_noise n = make_noise();
+    autoencoder_graph graph;
+    params *p = make_params(&s, &graph);
+    float scale[Z] = {0.5f, 2, 3}, bias[Z] = {0.3f, -0.2f, 0.05f}, out[2][3 * PIXELS], image[PIXELS];
+    uint8_t map[PIXELS] = {0}, class[PIXELS];
+    publish(&s, p, scale);
+    make_image(image);
+    const slice_sample one = {.image = image, .labels = map}, conditions[] = {one, one, one};
+    for (int k = 0; k < 2; k++) {
+        denoiser *d = NULL;
+        assert_ok(denoiser_open(&stages[k], &labels, 3, &d));
+        set_biases(d, bias);
+        assert_ok(denoiser_sample(d, conditions, index, 3, out[k]));
+        denoiser_close(d);
+    }
+    for (int b = 0; b < 3; b++) {
+        rng_stream of_slice = rng_open(41, RNG_RESIDUAL, index[b], 0);
+        rng_stream of_volume = rng_open(41, RNG_RESIDUAL, index[b] >> 20, 1);
+        const double level = residual_level(&n, rng_uniform(&of_volume));
+        rng_fill_normal(&of_slice, white, WIDE * WIDE);
+        for (int i = 0; i < PIXELS; i++) image[i] = 30000 * out[0][b * PIXELS + i];
+        residual_class(image, SIZE, class);
+        for (int i = 0; i < PIXELS; i++) {
+            const float field =
+                white[(i / SIZE + RESIDUAL_SIDE / 2) * WIDE + i % SIZE + RESIDUAL_SIDE / 2];
+            const double want = level * (double)SIGMA[class[i]] * (double)field;
+            const double got = 30000 * (double)(out[1][b * PIXELS + i] - out[0][b * PIXELS + i]);
+            assert_float_equal(got, want, 0.1);
+        }
+    }
+    params_destroy(p);
+    autoencoder_graph_free(&graph);
+}
+
 static void the_network_is_one_of_latents(void **state) {
     (void)state;
     study s = make_study();
@@ -335,11 +399,13 @@ static int end(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(maps_are_shares_of_area),
-                                       cmocka_unit_test(the_network_is_one_of_latents),
-                                       cmocka_unit_test(codes_are_written_bit_by_bit),
-                                       cmocka_unit_test(the_halves_of_a_codec_are_the_autoencoder),
-                                       cmocka_unit_test(samples_are_decoded_without_a_clamp),
-                                       cmocka_unit_test(what_is_kept_of_latents_and_pixels)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(maps_are_shares_of_area),
+        cmocka_unit_test(the_network_is_one_of_latents),
+        cmocka_unit_test(codes_are_written_bit_by_bit),
+        cmocka_unit_test(the_halves_of_a_codec_are_the_autoencoder),
+        cmocka_unit_test(samples_are_decoded_without_a_clamp),
+        cmocka_unit_test(what_is_kept_of_latents_and_pixels),
+        cmocka_unit_test(decoded_slices_get_the_noise_that_is_dropped)};
     return cmocka_run_group_tests(tests, begin, end);
 }

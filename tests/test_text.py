@@ -117,7 +117,7 @@ def sampling(place, trained):
              "negative": words("generate.negative=high noise", "generate.guidance=1.5"),
              "guidance": words("generate.text_guidance=4"),
              "captions": words("generate.ground=captions", "evaluate.steps=40")}
-    made = {}
+    made, bounds = {}, []
     for kind, more in kinds.items():
         study, out = begin(place, f"sampled-{kind}", trained, "store", "text", "checkpoints")
         if kind == "captions":
@@ -133,6 +133,10 @@ def sampling(place, trained):
         assert about["text"]["captions"] == ("prompts" if kind == "prompts" else "maps"), about
         assert about["text"]["guidance"] == (4 if kind == "guidance" else 1.5), about
         assert ("referee" in about) == (kind == "captions"), about
+        if kind in ("maps", "prompts"):
+            chain.run(2, "gate", study, *SET, *more, *words("gate.steps=20", "gate.slices=8"))
+            with open(f"{out}/gate/gate.json") as f:
+                bounds.append(json.load(f)["control_bound"])
         if kind not in ("prompts", "captions"):
             continue
         for ranks in (1, 3):
@@ -143,6 +147,8 @@ def sampling(place, trained):
             chain.run(2, "evaluate", study, *SET, *more)
             continue
         assert about["text"]["prompts"] == 2, about
+        # Control slices are drawn on the prompts, too.
+        assert bounds[0] != bounds[1] and None not in bounds, bounds
         with open(prompts, "a") as f:
             f.write("CT slice of the abdomen" + 200 * " zebra" + "\n")
         said = chain.run(1, "generate", study, *SET, *more)

@@ -13,6 +13,12 @@
 
 enum { NOISE_PATCH = 16, NOISE_BANDS = 4 };
 
+/* Adds the power at (u, v) = (k / side, l / side) of the patch of side x side pixels, at most
+ * NOISE_PATCH, whose first one is (y, x) of image[size][size], in the square of its unit, to
+ * power[k][l] of [side][side]; frequencies from 1/2 on are those less 1. */
+void noise_spectrum_power(const float *image, int64_t size, int64_t y, int64_t x, int side,
+                          double *power);
+
 /* Adds the mean power of each band of the patch whose first pixel is (y, x) of image[size][size],
  * in the square of its unit, to power[NOISE_BANDS]. */
 void noise_spectrum_add(const float *image, int64_t size, int64_t y, int64_t x, double *power);

@@ -3,7 +3,8 @@
  * "autoencoder" and the detail {"factor", "z", "base", "blocks", "steps"}.
  *
  * parameters.h5 holds f32 arrays "parameters/<name>", the EMA of the training, and "scale" [z], 1 /
- * standard deviation of each channel of the latents (io/checkpoint.h). reconstruction.json has what
+ * standard deviation of each channel of the latents, and "residual.*", the noise that the network
+ * drops (residual.h; io/checkpoint.h). reconstruction.json has what
  * the network makes of the validation slices (reconstruction.h).
  *
  * Checkpoints are in <out>/autoencoder-training/<the first 16 digits of the fingerprint>. The stage
@@ -14,6 +15,7 @@
  */
 #include "pipeline/autoencode/preview.h"
 #include "pipeline/autoencode/reconstruction.h"
+#include "pipeline/autoencode/residual.h"
 #include "pipeline/autoencode/tandem.h"
 #include "pipeline/common/codec.h"
 #include "pipeline/common/fingerprint.h"
@@ -42,6 +44,7 @@ typedef struct autoencoding {
     coder *coder;
     char output[PATH_SIZE], discriminator[PATH_SIZE];
     float *scale; /* [z] */
+    residual_noise noise;
     reconstruction result;
 } autoencoding;
 
@@ -192,19 +195,18 @@ done:
     return st;
 }
 
-/* Writes parameters and scale. Local. */
-static status write_parameters(const autoencoding *a) {
+/* Writes parameters, scale and noise. Local. */
+static status write_parameters(autoencoding *a) {
     status st = ST_OK;
     char path[PATH_SIZE];
     checkpoint_array *arrays = NULL, *all = NULL;
     const params *p = coder_params(a->coder);
     TRY(path_join(path, a->output, PUBLISHED_PARAMETERS));
     TRY(trainer_arrays(p, "parameters", p->value, &arrays));
-    TRY(array_alloc(&all, p->count + 1, sizeof *all, "arrays"));
+    TRY(array_alloc(&all, p->count + CODEC_ARRAYS, sizeof *all, "arrays"));
     memcpy(all, arrays, (size_t)p->count * sizeof *all);
-    all[p->count] = (checkpoint_array){
-        .name = "scale", .rank = 1, .shape = {a->stage->study->autoencode.z}, .at = a->scale};
-    TRY(checkpoint_write_arrays(path, all, p->count + 1));
+    codec_arrays(a->stage->study->autoencode.z, a->scale, &a->noise, all + p->count);
+    TRY(checkpoint_write_arrays(path, all, p->count + CODEC_ARRAYS));
 done:
     free(arrays);
     free(all);
@@ -227,7 +229,7 @@ done:
 }
 
 /* Local; called on rank 0. */
-static status publish(const autoencoding *a) {
+static status publish(autoencoding *a) {
     status st = ST_OK;
     const study *s = a->stage->study;
     manifest m = {.kind = AUTOENCODER_KIND};
@@ -258,6 +260,8 @@ static status make(autoencoding *a) {
     TRY(train(a));
     TRY(check_stop(a));
     TRY(coder_scale(a->coder, a->train, a->scale));
+    TRY(check_stop(a));
+    TRY(residual_measure(a->stage, a->coder, a->train, &a->noise));
     TRY(check_stop(a));
     TRY(reconstruction_measure(a->stage, a->coder, a->validation, labels,
                                a->split.patients[SPLIT_VALIDATION], &a->result));

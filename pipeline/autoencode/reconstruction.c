@@ -29,8 +29,7 @@ enum {
 
 static double clamp(double x, double low, double high) { return fmin(fmax(x, low), high); }
 
-/* HU of a value of the network. */
-static double hu_of(float y) {
+double reconstruction_hu(float y) {
     const double low = hu_map_to(INT16_MIN), high = hu_map_to(INT16_MAX);
     return hu_map_from(clamp((double)y, low, high));
 }
@@ -57,7 +56,8 @@ static status fill_row(const slice_sample *slice, const float *image, int64_t si
         if (!isfinite(image[i]))
             return status_fail(ST_DIVERGED, "autoencode: a reconstructed slice has a pixel that is "
                                             "not finite");
-        const double real = hu_of(slice->image[i]), made = hu_of(image[i]), error = made - real;
+        const double real = reconstruction_hu(slice->image[i]), made = reconstruction_hu(image[i]),
+                     error = made - real;
         double *of = row + ROW_LABELS + OF_LABEL * slice->labels[i];
         of[OF_PIXELS]++;
         of[OF_SUM] += error;

@@ -25,6 +25,9 @@ typedef struct reconstruction {
     double bias[LABELS_MAX], spread[LABELS_MAX]; /* HU; NAN: no pixels */
 } reconstruction;
 
+/* HU of a value of the network: the inverse of model/hu_map.h, at most what int16 holds. Local. */
+double reconstruction_hu(float y);
+
 /* Measures all slices of `held`; the ranks share them, and the result has the same bits for any
  * number of ranks. Collective. */
 status reconstruction_measure(const stage_context *stage, coder *c, slices *held,

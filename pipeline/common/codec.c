@@ -3,7 +3,6 @@
 
 #include "io/activity.h"
 #include "io/alloc.h"
-#include "io/checkpoint.h"
 #include "model/nn/plan.h"
 #include "pipeline/common/fingerprint.h"
 
@@ -22,6 +21,7 @@ struct codec {
     autoencoder_config config;
     half encoder, decoder;
     float *scale; /* [z] */
+    residual_noise noise;
 };
 
 autoencoder_config codec_config(const study *s, int64_t size) {
@@ -94,19 +94,34 @@ status codec_open(const stage_context *stage, codec **out) {
     status st = ST_OK;
     codec *c = NULL;
     char path[PATH_SIZE];
+    checkpoint_array arrays[CODEC_ARRAYS];
     *out = NULL;
     TRY(published_file(stage, &codec_published, PUBLISHED_PARAMETERS, path));
     TRY(codec_create(stage, &c));
     TRY(read_half(path, &c->encoder));
     TRY(read_half(path, &c->decoder));
-    const checkpoint_array scale = {
-        .name = "scale", .rank = 1, .shape = {c->config.z}, .at = c->scale};
-    TRY(checkpoint_read_arrays(path, &scale, 1));
+    codec_arrays(c->config.z, c->scale, &c->noise, arrays);
+    TRY(checkpoint_read_arrays(path, arrays, CODEC_ARRAYS));
     *out = c;
     c = NULL;
 done:
     codec_close(c);
     return st;
+}
+
+const residual_noise *codec_noise(const codec *c) { return &c->noise; }
+
+void codec_arrays(int64_t z, float *scale, residual_noise *noise,
+                  checkpoint_array out[CODEC_ARRAYS]) {
+    const checkpoint_array all[CODEC_ARRAYS] = {
+        {.name = "scale", .rank = 1, .shape = {z}, .at = scale},
+        {.name = "residual.kernel",
+         .rank = 2,
+         .shape = {RESIDUAL_SIDE, RESIDUAL_SIDE},
+         .at = noise->kernel},
+        {.name = "residual.sigma", .rank = 1, .shape = {RESIDUAL_CLASSES}, .at = noise->sigma},
+        {.name = "residual.level", .rank = 1, .shape = {RESIDUAL_LEVELS}, .at = noise->level}};
+    memcpy(out, all, sizeof all);
 }
 
 void codec_set(codec *c, const float *values) {

@@ -5,6 +5,8 @@
 #define CTAUG_PIPELINE_COMMON_CODEC_H
 
 #include "model/net/autoencoder.h"
+#include "model/residual_noise.h"
+#include "io/checkpoint.h"
 #include "pipeline/common/published.h"
 
 /* The network of the study for images of this size. */
@@ -24,6 +26,15 @@ status codec_create(const stage_context *stage, codec **out);
  * to run first. */
 status codec_open(const stage_context *stage, codec **out);
 void codec_close(codec *c);
+
+/* The noise that a published one drops; else all 0. Owned by c. */
+const residual_noise *codec_noise(const codec *c);
+
+/* The arrays of a published one beside its parameters, at these places: "scale" [z],
+ * "residual.kernel", "residual.sigma" and "residual.level" (model/residual_noise.h). */
+enum { CODEC_ARRAYS = 4 };
+void codec_arrays(int64_t z, float *scale, residual_noise *noise,
+                  checkpoint_array out[CODEC_ARRAYS]);
 
 /* Sets the parameters to the first of `values`, those of encoder and decoder. */
 void codec_set(codec *c, const float *values);

@@ -478,7 +478,7 @@ status denoiser_sample(denoiser *d, const slice_sample *conditions, const uint64
     if (d->keep && d->latents) TRY(latent_slices_keep(d->latents, conditions, d->keep, count));
     TRY(sampler_run(&how, predict, d, d->index, d->batch, d->values, d->x));
     if (d->latents)
-        TRY(latent_slices_decode(d->latents, d->x, count, out));
+        TRY(latent_slices_decode(d->latents, d->x, d->index, count, out));
     else
         memcpy(out, d->x, (size_t)(count * d->values) * sizeof(float));
     for (int64_t b = 0; d->keep && b < count; b++) replace(d, b, out + b * pixels);

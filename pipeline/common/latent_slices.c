@@ -5,6 +5,7 @@
 #include "model/hu_map.h"
 #include "model/warp.h"
 #include "pipeline/common/codec.h"
+#include "pipeline/common/residual_class.h"
 
 #include <math.h>
 
@@ -13,7 +14,9 @@ struct latent_slices {
     const study *study;
     codec *codec; /* NULL until it is needed */
     int64_t batch;
-    float *image; /* [size * size]: scratch */
+    float *image;           /* [size * size]: scratch */
+    float *field, *scratch; /* with generate.residual: [size * size], residual_scratch() */
+    uint8_t *class;         /* [size * size] */
     float *known; /* [batch][values]: latents of the slices that are in-painted; NULL: none yet */
     float *keep;  /* [batch][side * side] */
 };
@@ -28,6 +31,11 @@ status latent_slices_open(const stage_context *stage, int64_t batch, latent_slic
     l->study = stage->study;
     l->batch = batch;
     TRY(array_alloc(&l->image, size * size, sizeof(float), "a slice"));
+    if (l->study->generate.residual == SWITCH_ON) {
+        TRY(array_alloc(&l->field, size * size, sizeof(float), "noise"));
+        TRY(array_alloc(&l->scratch, residual_scratch(size), sizeof(float), "noise"));
+        TRY(array_alloc(&l->class, size * size, 1, "classes of tissue"));
+    }
     *out = l;
     l = NULL;
 done:
@@ -39,6 +47,9 @@ void latent_slices_close(latent_slices *l) {
     if (!l) return;
     codec_close(l->codec);
     free(l->image);
+    free(l->field);
+    free(l->scratch);
+    free(l->class);
     free(l->known);
     free(l->keep);
     free(l);
@@ -60,15 +71,31 @@ done:
     return st;
 }
 
-status latent_slices_decode(latent_slices *l, const float *latents, int64_t count, float *images) {
+/* Adds noise to the HU of sample `index` in l->image. */
+static void add_residual(latent_slices *l, uint64_t index) {
+    const int64_t size = l->study->data.size;
+    const uint64_t seed = (uint64_t)l->study->seed;
+    const residual_noise *n = codec_noise(l->codec);
+    rng_stream of_volume = rng_open(seed, RNG_RESIDUAL, index >> 20, 1);
+    rng_stream of_slice = rng_open(seed, RNG_RESIDUAL, index, 0);
+    const double level = residual_level(n, rng_uniform(&of_volume));
+    residual_class(l->image, size, l->class);
+    residual_field(n, &of_slice, size, l->scratch, l->field);
+    for (int64_t i = 0; i < size * size; i++)
+        l->image[i] += (float)level * n->sigma[l->class[i]] * l->field[i];
+}
+
+status latent_slices_decode(latent_slices *l, const float *latents, const uint64_t *index,
+                            int64_t count, float *images) {
     status st = ST_OK;
     const double low = l->study->data.window[0], high = l->study->data.window[1];
     const int64_t pixels = l->study->data.size * l->study->data.size;
     TRY(need_codec(l));
     for (int64_t b = 0; b < count; b++, images += pixels) {
         TRY(codec_decode(l->codec, latents + b * codec_values(l->codec), l->image));
-        for (int64_t i = 0; i < pixels; i++)
-            images[i] = window_apply((float)hu_map_from((double)l->image[i]), low, high);
+        for (int64_t i = 0; i < pixels; i++) l->image[i] = (float)hu_map_from((double)l->image[i]);
+        if (l->study->generate.residual == SWITCH_ON) add_residual(l, index[b]);
+        for (int64_t i = 0; i < pixels; i++) images[i] = window_apply(l->image[i], low, high);
     }
 done:
     return st;

@@ -17,8 +17,11 @@ void latent_slices_close(latent_slices *l);
  * too, which an image has lost: air is encoded as the lower end. */
 status latent_slices_encode(latent_slices *l, const float *image, float *latent);
 
-/* latents[count][side][side][z] as images[count][size][size]. */
-status latent_slices_decode(latent_slices *l, const float *latents, int64_t count, float *images);
+/* latents[count][side][side][z] as images[count][size][size]. With generate.residual the noise that
+ * the autoencoder drops is added in HU (model/residual_noise.h): that of sample index[b], which is
+ * volume * 2^20 + slice; all slices of a volume have one level. */
+status latent_slices_decode(latent_slices *l, const float *latents, const uint64_t *index,
+                            int64_t count, float *images);
 
 /* From now on latent_slices_restore() keeps of sample b < count what keep[count][size][size] keeps
  * of the image of its condition: of a latent's pixel as much as of the pixel that it is kept least

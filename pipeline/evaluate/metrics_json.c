@@ -281,16 +281,17 @@ status metrics_json(const metrics *e, const metrics_context *about, char **text)
     TRY(fingerprints_json(e, about, &fingerprints));
     TRY(training_json(about, &training));
     TRY(synthetic_json(about, &synthetic));
-    all = json_pack("{s:s, s:I, s:s, s:o, s:i, s:i, s:s, s:s, s:O, s:o, s:o, s:O, s:O, s:o, s:o, "
-                    "s:o, s:o}",
-                    "study", s->name, "seed", (json_int_t)s->seed, "created", created, "versions",
-                    versions_json(s->engine), "ranks", comm_size(about->stage->comm), "threads",
-                    omp_get_max_threads(), "engine", named_table_name(&engine_kinds, s->engine),
-                    "precision", named_table_name(&compute_types, about->stage->precision),
-                    "fingerprints", fingerprints, "data", data_json(about->real), "split",
-                    split_json(about->split), "training", training, "synthetic", synthetic,
-                    "warnings", warnings_json(e, about->all, about->split), "fid", fid_json(e->fid),
-                    "dice", dice_json(e, s), "segmenter", segmenter_json(e, s));
+    all = json_pack(
+        "{s:s, s:I, s:I, s:s, s:o, s:i, s:i, s:s, s:s, s:O, s:o, s:o, s:O, s:O, s:o, s:o, "
+        "s:o, s:o}",
+        "study", s->name, "seed", (json_int_t)s->seed, "pixels", (json_int_t)s->data.size,
+        "created", created, "versions", versions_json(s->engine), "ranks",
+        comm_size(about->stage->comm), "threads", omp_get_max_threads(), "engine",
+        named_table_name(&engine_kinds, s->engine), "precision",
+        named_table_name(&compute_types, about->stage->precision), "fingerprints", fingerprints,
+        "data", data_json(about->real), "split", split_json(about->split), "training", training,
+        "synthetic", synthetic, "warnings", warnings_json(e, about->all, about->split), "fid",
+        fid_json(e->fid), "dice", dice_json(e, s), "segmenter", segmenter_json(e, s));
     if (!all) TRY(status_memory("metrics.json", 0));
     TRY(protocol_json(about->all, all));
     TRY(distances_json(about->all, about->distances, all));

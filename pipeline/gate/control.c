@@ -3,6 +3,7 @@
 
 #include "io/activity.h"
 #include "io/alloc.h"
+#include "pipeline/common/prompts.h"
 #include "pipeline/data/deform.h"
 
 #include <string.h>
@@ -22,6 +23,7 @@ typedef struct painting {
     uint8_t *labels;          /* [batch][size * size] */
     uint64_t *index;          /* [batch] */
     float *sources, *images;  /* [batch][size * size] */
+    prompts prompts;          /* of the synthetic volumes; count 0: none */
 } painting;
 
 int64_t control_batches(const gate_sets *g) {
@@ -83,6 +85,7 @@ static void painting_free(painting *p, int64_t volumes) {
     free(p->sources);
     free(p->index);
     free(p->images);
+    prompts_free(&p->prompts);
 }
 
 /* Samples and embeds the slices first..first+count-1. Local. */
@@ -94,6 +97,11 @@ static status paint(painting *p, control *c, int64_t first, int64_t count) {
         const int64_t k = p->slice[first + b], v = c->volume[first + b];
         TRY(deformed_condition(s, &(map_stores){.real = p->sets->real}, &p->plans[v], k,
                                &p->conditions[b]));
+        if (p->prompts.count > 0) {
+            int64_t volumes = 0;
+            const int64_t like = gate_sets_volume(p->sets, v, &volumes);
+            p->conditions[b].caption = prompts_of(&p->prompts, like);
+        }
         p->index[b] = ((FIRST_VOLUME + (uint64_t)v) << 20) + (uint64_t)k;
     }
     TRY(denoiser_sample(p->denoiser, p->conditions, p->index, count, p->images));
@@ -118,6 +126,8 @@ status control_sample(const stage_context *stage, const gate_sets *g, denoiser *
     painting p = {.sets = g, .denoiser = d, .embedding = e, .batch = stage->study->generate.batch};
     st = plan_volumes(&p, c);
     if (st == ST_OK) st = open_batch(&p);
+    if (st == ST_OK && stage->study->generate.prompts[0])
+        st = prompts_read(stage->study->generate.prompts, &p.prompts);
     TRY(comm_agree(ranks, st));
     const int64_t batches = (c->n + p.batch - 1) / p.batch;
     for (int64_t round = 0; round < batches && !stop; round += comm_size(ranks)) {

@@ -4,7 +4,8 @@
  * A synthetic slice is painted on the deformed label map of a training patient and resembles him
  * for this reason alone. A control slice resembles its held-out patient for the same reason; how
  * often it is as near to him as a copy would be is the rate that is expected without copying. The
- * maps are deformed by the warps of the synthetic volumes with the same numbers.
+ * maps are deformed by the warps of the synthetic volumes with the same numbers, and the prompts
+ * (generate.prompts) are theirs.
  */
 #ifndef CTAUG_PIPELINE_GATE_CONTROL_H
 #define CTAUG_PIPELINE_GATE_CONTROL_H

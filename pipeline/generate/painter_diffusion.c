@@ -2,7 +2,7 @@
  * (pipeline/common/denoiser_source.h);
  * with generate.guidance: auto with those, and with the guidance and the steps, that are chosen on
  * validation patients (pipeline/generate/guidance.h). With model.text each slice has the prompt of
- * its volume (pipeline/generate/prompts.h), or a caption of what its label map shows.
+ * its volume (pipeline/common/prompts.h), or a caption of what its label map shows.
  */
 #include "pipeline/generate/appearance.h"
 
@@ -12,7 +12,7 @@
 #include "pipeline/common/fingerprint.h"
 #include "pipeline/common/text_model.h"
 #include "pipeline/generate/guidance.h"
-#include "pipeline/generate/prompts.h"
+#include "pipeline/common/prompts.h"
 #include "pipeline/segmenter/referee.h"
 #include "pipeline/trainer/trainer.h"
 

@@ -15,6 +15,10 @@ static void generator_cell(document *d, const json_t *e) {
         table_text(d, "%s", figure_text(e, "generator"));
 }
 
+static void distance_cell(document *d, double distance) {
+    table_number(d, distance, figure_distance_digits(distance));
+}
+
 static void distance_row(document *d, const json_t *e) {
     char network[96];
     interval kid = {figure_number(e, "kid"), figure_number(e, "kid_low"),
@@ -26,9 +30,9 @@ static void distance_row(document *d, const json_t *e) {
     table_number(d, figure_number(e, "labelled"), 0);
     table_number(d, figure_number(e, "n_synthetic"), 0);
     table_number(d, figure_number(e, "n_real"), 0);
-    table_number(d, figure_number(e, "fid"), 2);
-    table_number(d, figure_number(e, "fid_floor"), 2);
-    table_number(d, figure_number(e, "fid_infinity"), 2);
+    distance_cell(d, figure_number(e, "fid"));
+    distance_cell(d, figure_number(e, "fid_floor"));
+    distance_cell(d, figure_number(e, "fid_infinity"));
     table_interval(d, kid, 4);
     table_number(d, figure_number(e, "kid_floor"), 4);
 }
@@ -69,7 +73,7 @@ static void curve_table(document *d, const json_t *list) {
             generator_cell(d, e);
             table_number(d, figure_number(e, "labelled"), 0);
             table_number(d, figure_number(point, "0"), 0);
-            table_number(d, figure_number(point, "1"), 2);
+            distance_cell(d, figure_number(point, "1"));
         }
     }
 }
@@ -86,6 +90,13 @@ void chapter_distribution(document *d, const json_t *m) {
         "different networks cannot be compared with each other, nor those of the domain network "
         "between labelled sets, each of which has its own; and only those of inception_v3 with "
         "published ones.");
+    const double pixels = figure_number(m, "pixels");
+    if (!isnan(pixels))
+        document_text(
+            d, BLOCK_TEXT,
+            "All of it was measured on slices of %.0f x %.0f pixels; distances at another "
+            "size are other numbers.",
+            pixels, pixels);
     document_table(d, "Distances; lower is closer to real",
                    "Network|Generator|#Labelled|#Synthetic|#Real|#FID|#Floor|#FID, infinite|#KID|"
                    "#Floor");

@@ -98,8 +98,8 @@ static void fid_cells(document *d, const compared *c) {
         fid = figure_number(c->metrics, "fid.value");
         floor = figure_number(c->metrics, "fid.floor");
     }
-    table_number(d, fid, 2);
-    table_number(d, floor, 2);
+    table_number(d, fid, figure_distance_digits(fid));
+    table_number(d, floor, figure_distance_digits(floor));
     table_text(d, "%s", e ? figure_text(e, "network") : isnan(fid) ? "n/a" : "segmenter");
 }
 
@@ -134,11 +134,12 @@ static void put_row(document *d, const compared *c) {
 }
 
 static void run_table(document *d, json_t *const *metrics, const char *const *from, int n) {
-    document_table(d, "Runs", "Study|Measured|#Seed|Metrics fingerprint|Place");
+    document_table(d, "Runs", "Study|Measured|#Seed|#Pixels|Metrics fingerprint|Place");
     for (int i = 0; i < n; i++) {
         table_text(d, "%s", figure_text(metrics[i], "study"));
         table_text(d, "%s", figure_text(metrics[i], "created"));
         table_number(d, figure_number(metrics[i], "seed"), 0);
+        table_number(d, figure_number(metrics[i], "pixels"), 0);
         table_text(d, "%.12s", figure_text(metrics[i], "fingerprints.metrics"));
         table_text(d, "%s", from[i]);
     }

@@ -60,6 +60,8 @@ int figure_resolved(const json_t *comparison) {
     return d.low > 0 ? 1 : d.high < 0 ? -1 : 0;
 }
 
+int figure_distance_digits(double distance) { return fabs(distance) < 1 ? 4 : 2; }
+
 shown_number show(double x, int digits) {
     static const double wide = 1e15; /* larger numbers have no meaning here, but must fit */
     shown_number out = {"n/a"};

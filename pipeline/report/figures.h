@@ -43,6 +43,10 @@ typedef struct shown_number {
     char text[96];
 } shown_number;
 
+/* Digits behind the point of a distance of distributions: 2, below 1 four, for networks differ in
+ * the scale of their features. Local. */
+int figure_distance_digits(double distance);
+
 /* "0.123"; "n/a" for what is not finite. Local. */
 shown_number show(double x, int digits);
 /* "+0.123", a true minus sign, no sign for what rounds to 0. Local. */

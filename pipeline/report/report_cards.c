@@ -23,19 +23,23 @@ static const json_t *first_distribution(const report *r) {
     return json_array_get(json_object_get(r->metrics, "distribution"), 0);
 }
 
+static shown_number show_distance(double distance) {
+    return show(distance, figure_distance_digits(distance));
+}
+
 static void congruence(document *d, const report *r) {
     const json_t *e = first_distribution(r);
     row(d, "Congruence", "Do synthetic slices look like real ones, taken as a whole?");
     if (!isnan(figure_number(e, "fid")))
         table_text(d, "FID %s (real slices: %s), KID %s (%s), features of the network %s",
-                   show(figure_number(e, "fid"), 2).text,
-                   show(figure_number(e, "fid_floor"), 2).text,
+                   show_distance(figure_number(e, "fid")).text,
+                   show_distance(figure_number(e, "fid_floor")).text,
                    show(figure_number(e, "kid"), 4).text,
                    show(figure_number(e, "kid_floor"), 4).text, figure_text(e, "network"));
     else if (!isnan(report_number(r, "fid.value")))
         table_text(d, "FID %s (real slices: %s), features of our segmenter",
-                   show(report_number(r, "fid.value"), 3).text,
-                   show(report_number(r, "fid.floor"), 3).text);
+                   show_distance(report_number(r, "fid.value")).text,
+                   show_distance(report_number(r, "fid.floor")).text);
     else
         table_text(d, "not measured");
 }

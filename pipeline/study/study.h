@@ -221,6 +221,7 @@ typedef struct study {
         double text_guidance;        /* 0: that of guidance */
         char negative[STUDY_TEXT];   /* prompt; "": none */
         char prompts[PATH_SIZE];     /* "": none; fingerprints cover the content */
+        switch_kind residual;        /* of latents: add the noise that the autoencoder drops */
         double interval[2], rescale; /* of guidance (model/diffusion/sampler.h) */
         double eta;
         double appearance;

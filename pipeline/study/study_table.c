@@ -369,6 +369,8 @@ const study_key study_keys[] = {
      .inert = true,
      .help = "model.text: file with a caption on each line, which the volumes take in turn; \"\": "
              "what their label maps show, in words"},
+    LATER_CHOICE(generate, residual, switch_kinds, "on",
+                 "model.space latent: decoded slices get the noise that the autoencoder drops"),
     {PLACE(generate, interval), .kind = STUDY_REALS, .count = 2, .low = 0, .high = 1,
      .initial = "[0, 1]", .later = true,
      .help = "shares of noise, sigma / (alpha + sigma), between which guidance is applied"},

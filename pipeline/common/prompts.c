@@ -1,5 +1,5 @@
 /* Divides the file into lines. */
-#include "pipeline/generate/prompts.h"
+#include "pipeline/common/prompts.h"
 
 #include "io/alloc.h"
 #include "model/text/grammar.h"

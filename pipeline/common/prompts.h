@@ -1,8 +1,8 @@
 /* The prompts of a user (generate.prompts): a text file in UTF-8 with a caption on each line, which
  * the volumes take in turn. Blank lines do not count. Of a prompt with more tokens than a sentence
  * (pipeline/common/text_model.h) the end is cut off when it is encoded. */
-#ifndef CTAUG_PIPELINE_GENERATE_PROMPTS_H
-#define CTAUG_PIPELINE_GENERATE_PROMPTS_H
+#ifndef CTAUG_PIPELINE_COMMON_PROMPTS_H
+#define CTAUG_PIPELINE_COMMON_PROMPTS_H
 
 #include "io/file.h"
 
