@@ -1,9 +1,9 @@
 /* The noise that an autoencoder drops, as a model of its residual in uniform tissue: a stationary
  * Gaussian field, which has the residual's power spectrum (model/metric/noise_spectrum.h), times a
- * standard deviation in HU for each class of tissue, times the level of the slice. Added to a
- * decoded slice it gives back the noise of the scanner, whose details are not known and need not
- * be: a decoder with this field is the Gaussian p(x | z) of a variational autoencoder (Kingma &
- * Welling 2014) with correlated noise. All are Local. */
+ * standard deviation in HU for each class of tissue, times the level of the volume. Added to a
+ * decoded slice it gives back the noise of the scanner: a decoder with this field is the Gaussian
+ * p(x | z) of a variational autoencoder (Kingma & Welling 2014) with correlated noise. All are
+ * Local. */
 #ifndef CTAUG_MODEL_RESIDUAL_NOISE_H
 #define CTAUG_MODEL_RESIDUAL_NOISE_H
 
@@ -23,14 +23,14 @@ typedef struct residual_noise {
     float level[RESIDUAL_LEVELS]; /* of slices, the quantiles (i + 1/2) / RESIDUAL_LEVELS */
 } residual_noise;
 
-/* The symmetric filter that gives white noise a power spectrum, up to a factor:
- * power[RESIDUAL_PATCH][ RESIDUAL_PATCH] as noise_spectrum_power() adds it. All 0 without power. */
+/* The symmetric filter that gives white noise a power spectrum, up to a factor: power[side][side]
+ * with side = RESIDUAL_PATCH as noise_spectrum_power() adds it. All 0 without power. */
 void residual_kernel(const double *power, float *kernel);
 
-/* out[size][size]: a field of mean 0 and variance 1 from the stream.
- * scratch[residual_scratch(size)]
- */
+/* Floats of scratch that residual_field() needs. */
 int64_t residual_scratch(int64_t size);
+
+/* out[size][size]: a field of mean 0 and variance 1 from the stream; all 0 if the kernel is. */
 void residual_field(const residual_noise *n, rng_stream *r, int64_t size, float *scratch,
                     float *out);
 

@@ -33,6 +33,14 @@ static void numbers_are_printed_without_negative_zero(void **state) {
                         "1.00 [" MINUS "1e+300, 1e+300]");
 }
 
+static void small_distances_have_more_digits(void **state) {
+    (void)state;
+    assert_string_equal(show(0.00751, figure_distance_digits(0.00751)).text, "0.0075");
+    assert_string_equal(show(-0.00751, figure_distance_digits(-0.00751)).text, MINUS "0.0075");
+    assert_string_equal(show(12.3456, figure_distance_digits(12.3456)).text, "12.35");
+    assert_string_equal(show(NAN, figure_distance_digits(NAN)).text, "n/a");
+}
+
 static void intervals_need_both_bounds(void **state) {
     (void)state;
     interval whole = {0.5, -0.25, 0.75}, half = {0.5, NAN, 0.75}, none = {NAN, 0.1, 0.2};
@@ -90,6 +98,7 @@ static void a_difference_needs_interval_and_test(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers_are_printed_without_negative_zero),
+        cmocka_unit_test(small_distances_have_more_digits),
         cmocka_unit_test(intervals_need_both_bounds),
         cmocka_unit_test(entries_are_found_by_key),
         cmocka_unit_test(a_difference_needs_interval_and_test),

@@ -97,6 +97,13 @@ def main():
             card = json.load(f)
         assert card["counts"]["patients"] == len({v["source"] for v in told(out)["volumes"]})
         assert not any("no volume shows a patient" in text for text in card["claims"])
+        assert any("farther than 4 pixels" in text for text in card["claims"])
+        native = f"{place.root}/native"
+        chain.run(0, "export", "--store", f"{out}/synthetic-inpaint", "--format", "nifti", "--native",
+                  "--out", native)
+        with open(f"{native}/card.json") as f:
+            claims = " ".join(json.load(f)["claims"])
+        assert "farther than 4 pixels" not in claims and "both were interpolated" in claims, claims
         item = pydicom.dcmread(glob.glob(f"{exported}/*/ct-0000.dcm")[0])
         assert item[0x0008001C].value == "YES" and "real CT" in item.SeriesDescription
         assert "no real patient" not in item.DeidentificationMethod

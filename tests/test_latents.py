@@ -167,8 +167,32 @@ def check_samples(study, out):
     assert "-- autoencode" in said and os.path.exists(f"{out}/report/report.html"), said
     with open(f"{out}/report/report.html") as f:
         page = f.read()
-    assert "latents of an autoencoder" in page
-    assert glob.glob(f"{out}/previews/step-*.png")
+    assert "latents of an autoencoder" in page and "noise that the autoencoder drops" in page
+    with open(f"{out}/synthetic/manifest.json") as f:
+        assert json.load(f)["detail"]["provenance"]["residual"] is True
+    said = chain.run(2, "generate", study, *SET, "--set", "generate.residual=off")
+    assert "is current" not in said
+    smooth, _ = chain.read_store(f"{out}/synthetic")
+    check_noise(out, volumes, smooth)
+
+
+def check_noise(out, volumes, smooth):
+    """What decoded slices are given has the spread of their tissue times a level for each volume."""
+    with h5py.File(f"{out}/autoencoder/parameters.h5", "r") as f:
+        sigma, level = f["residual.sigma"][...], f["residual.level"][...]
+    levels = []
+    for name, (hu, _, _) in volumes.items():
+        plain, shares = smooth[name][0].astype(float), []
+        for a, b in zip(hu, plain):
+            kind, sure = tissue_codes(b, 0 * b.astype(int), 1)
+            # 1 fat, 2 soft, 3 dense; the store has whole HU, cut to the window.
+            inside = sure & (kind > 0) & (abs(a) < 1000) & (abs(b) < 1000)
+            shares.append(((a - b) / sigma[kind - 1])[inside])
+        shares = numpy.concatenate(shares)
+        assert len(shares) > 200 and abs(shares.mean()) < 0.2, (len(shares), shares.mean())
+        levels.append(shares.std())
+    assert level[0] * 0.8 < min(levels) <= max(levels) < level[-1] * 1.2, (levels, level)
+    assert max(levels) > 1.01 * min(levels), levels
 
 
 def check_reconstructed(place, made):

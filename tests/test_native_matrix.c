@@ -143,6 +143,37 @@ static void same_matrix_keeps_voxels(void **state) {
     volume_free(&out);
 }
 
+/* Cubic weights overshoot beside an edge; HU that the volume does not have would be made up. */
+static double edge(double y, double x) { return y + 0 * x < 8 ? -1000 : 300; }
+
+static void hu_stay_in_the_range_of_the_volume(void **state) {
+    (void)state;
+    volume v = working(64, 64, edge, 4), out;
+    int low = 0, high = 0;
+    assert_int_equal(native_matrix_resample(&v, 64, 64, &out), ST_OK);
+    for (int64_t i = 0; i < SLICES * 64 * 64; i++) {
+        assert_true(out.hu[i] >= -1000 && out.hu[i] <= 300);
+        low += out.hu[i] == -1000;
+        high += out.hu[i] == 300;
+    }
+    assert_true(low > 28 * 64 * SLICES && high > 28 * 64 * SLICES);
+    volume_free(&v);
+    volume_free(&out);
+}
+
+static void what_no_volume_can_be(void **state) {
+    (void)state;
+    volume v = working(40, 52, constant, 4), out;
+    assert_int_equal(native_matrix_resample(&v, 65535, 65535, &out), ST_INPUT);
+    assert_non_null(strstr(status_message(), "are too many"));
+    volume_free(&out);
+    v.space.shape[2] = SIZE / 2;
+    assert_int_equal(native_matrix_resample(&v, 40, 52, &out), ST_INPUT);
+    assert_non_null(strstr(status_message(), "not square"));
+    volume_free(&out);
+    volume_free(&v);
+}
+
 static void hostile_records(void **state) {
     (void)state;
     static const char *const bad[] = {"{}",
@@ -176,6 +207,8 @@ int main(void) {
         cmocka_unit_test(edges_stay),
         cmocka_unit_test(smaller_matrix_has_means),
         cmocka_unit_test(same_matrix_keeps_voxels),
+        cmocka_unit_test(hu_stay_in_the_range_of_the_volume),
+        cmocka_unit_test(what_no_volume_can_be),
         cmocka_unit_test(hostile_records),
     };
     return cmocka_run_group_tests_name("native_matrix", tests, NULL, NULL);

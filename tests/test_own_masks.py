@@ -241,6 +241,7 @@ def the_nearest_volume_is_laid_upon_a_mask(place, first):
     store = f"{out}/synthetic-gaussian"
     for told in provenance(store)["volumes"]:
         assert told["source"] == source and told["source_slices"] == [0, *range(len(labels))], told
+        assert told["matrix"] == list(labels.shape[1:]), told
         painted, found, space = read_store(store)[0][told["id"]]
         assert np.array_equal(found, moved) and space["contrast"] == real[source][2]["contrast"]
         image = np.roll(hu, (down, -left), (1, 2))

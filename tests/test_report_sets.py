@@ -82,6 +82,7 @@ def check_set_tables(page):
     assert [FIRST, "0.910", "0.930", "0.98", "101", "103", "6.1", "17", "12.1",
             "12.9"] in page.cells
     assert ["segmenters", "3.10"] in page.cells and "4.35 core hours" in page.text
+    assert "measured on slices of 192 x 192 pixels" in page.text
     assert row(page, "Congruence")[2].startswith("FID 3.21 (real slices: 1.13)")
     assert "0.87 (" + SECOND + ")" in row(page, "Constraint")[2]
     items = [c for c in page.cells if len(c) == 3 and c[0].isdigit()]
@@ -174,6 +175,7 @@ def comparing(place, *runs):
                                "4.35"]) == 1
     assert [NAME, "all", "5", "0.803", "0.819", "+0.016", "n/a", "12.35", "3.46", "segmenter",
             "not measured", "n/a"] in parsed.cells
+    assert any(c[0] == NAME and c[2:4] == ["77001", "192"] for c in parsed.cells if len(c) == 6)
     # A page is not overwritten; a fault names its file.
     assert "exists already" in chain.run(0, "compare", *runs, "--out", page, expect=2)
     assert "which runs" in chain.run(0, "compare", expect=2)

@@ -27,8 +27,9 @@
 #include "model/nn/graph.h"
 
 /* Names what this network computes and what it is trained for. Another one has another name, so
- * that its parameters are not taken for those of this one. */
-#define AUTOENCODER_FORM "haar, squares, rounded"
+ * that its parameters are not taken for those of this one; "residual": what is published with them.
+ */
+#define AUTOENCODER_FORM "haar, squares, rounded, residual"
 
 typedef struct autoencoder_config {
     int64_t size;   /* pixels along y and x, a multiple of factor; for a training at least 16 */

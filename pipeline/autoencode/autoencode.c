@@ -267,6 +267,7 @@ static status make(autoencoding *a) {
                                a->split.patients[SPLIT_VALIDATION], &a->result));
     TRY(comm_agree(c, comm_rank(c) == 0 ? publish(a) : ST_OK));
     reconstruction_log(a->stage, &a->result, labels);
+    residual_log(a->stage, &a->noise);
     log_event(a->stage->log, "autoencoder", reconstruction_json(&a->result, labels));
     log_info(a->stage->log, "autoencode: %s", a->output);
 done:

@@ -3,6 +3,7 @@
 #include "pipeline/autoencode/residual.h"
 
 #include "io/alloc.h"
+#include "model/metric/quantile.h"
 #include "pipeline/autoencode/reconstruction.h"
 #include "pipeline/common/residual_class.h"
 
@@ -59,6 +60,9 @@ static status fill_rows(const stage_context *stage, coder *c, slices *train, int
         TRY(coder_reconstruct(c, train, (2 * k + 1) * slices_count(train) / (2 * n), &slice,
                               &image));
         for (int64_t i = 0; i < pixels; i++) {
+            if (!isfinite(image[i]))
+                TRY(status_fail(ST_DIVERGED, "autoencode: a reconstructed training slice has a "
+                                             "pixel that is not finite"));
             of.made[i] = (float)reconstruction_hu(image[i]);
             of.residual[i] = (float)(reconstruction_hu(slice->image[i]) - (double)of.made[i]);
         }
@@ -75,14 +79,9 @@ done:
     return st;
 }
 
-static int ascending(const void *a, const void *b) {
-    const double one = *(const double *)a, two = *(const double *)b;
-    return (one > two) - (one < two);
-}
-
 /* Quantiles of levels[n], which are sorted. */
 static void set_levels(double *levels, int64_t n, residual_noise *out) {
-    qsort(levels, (size_t)n, sizeof *levels, ascending);
+    sort_ascending(levels, n);
     for (int i = 0; i < RESIDUAL_LEVELS; i++)
         out->level[i] = n > 0 ? (float)levels[(2 * i + 1) * n / (2 * RESIDUAL_LEVELS)] : 0;
 }
@@ -131,4 +130,13 @@ done:
     free(rows);
     free(levels);
     return st;
+}
+
+void residual_log(const stage_context *stage, const residual_noise *n) {
+    log_info(stage->log,
+             "autoencode: noise for decoded slices: air %.1f, fat %.1f, soft %.1f, dense %.1f HU, "
+             "times a level of %.2f to %.2f for each volume",
+             (double)n->sigma[RESIDUAL_AIR], (double)n->sigma[TISSUE_FAT],
+             (double)n->sigma[TISSUE_SOFT], (double)n->sigma[TISSUE_DENSE], (double)n->level[0],
+             (double)n->level[RESIDUAL_LEVELS - 1]);
 }

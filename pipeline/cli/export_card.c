@@ -20,9 +20,9 @@ static const char *const CLAIMS_REAL[] = {
 static const char INPAINTED[] =
     "Structures were sampled by a model into the CT; everything farther than 4 pixels from them is "
     "real, and the labels say where they are.";
-static const char NATIVE[] = "Made at %d x %d pixels, at which every figure of the run was "
-                             "measured, and interpolated to the "
-                             "matrix and pixel spacing of real series: no finer detail is in them.";
+static const char INPAINTED_NATIVE[] =
+    "Structures were sampled by a model into real CT, and the labels say where they are; both were "
+    "interpolated together.";
 static const char *const PAINTED[] = {
     "CT that a model painted on deformed label maps of real patients; no volume shows a patient.",
     "CT that a model painted on label maps of its user; they, and the tissue around them if their "
@@ -71,6 +71,19 @@ static json_t *source_of(const store *s) {
     return source ? source : json_object();
 }
 
+/* That the volumes, which all have data.size, were interpolated. */
+static void add_native_claim(const store *s, json_t *claims) {
+    char text[256];
+    const int64_t *shape = store_at(s, 0)->space.shape;
+    snprintf(text, sizeof text,
+             "Made at %" PRId64 " x %" PRId64
+             " pixels, at which every figure of the run was measured, and interpolated to the "
+             "matrix and pixel spacing of the series, or masks, that the label maps are of: no "
+             "finer detail is in them.",
+             shape[1], shape[2]);
+    json_array_append_new(claims, json_string(text));
+}
+
 static json_t *claims_of(const store *s, const export_about *about) {
     static const char *const gates[] = {
         [GATE_NOT_ASKED] = NULL,
@@ -87,11 +100,10 @@ static json_t *claims_of(const store *s, const export_about *about) {
     const size_t n = synthetic ? sizeof CLAIMS_SYNTHETIC / sizeof *CLAIMS_SYNTHETIC
                                : sizeof CLAIMS_REAL / sizeof *CLAIMS_REAL;
     if (synthetic) json_array_append_new(claims, json_string(PAINTED[own]));
-    if (content == CONTENT_INPAINTED) json_array_append_new(claims, json_string(INPAINTED));
+    if (content == CONTENT_INPAINTED)
+        json_array_append_new(claims, json_string(about->native ? INPAINTED_NATIVE : INPAINTED));
     for (size_t i = 0; i < n; i++) json_array_append_new(claims, json_string(list[i]));
-    if (about->native)
-        json_array_append_new(claims, json_sprintf(NATIVE, (int)store_at(s, 0)->space.shape[1],
-                                                   (int)store_at(s, 0)->space.shape[2]));
+    if (about->native && store_count(s) > 0) add_native_claim(s, claims);
     if (synthetic && gates[about->gate])
         json_array_append_new(claims, json_string(gates[about->gate]));
     return claims;

@@ -19,7 +19,7 @@ store_content export_content(const store *s);
 typedef struct export_about {
     const char *format;
     gate_finding gate;
-    bool native; /* synthetic volumes at the matrix of real series (data/native_matrix.h) */
+    bool native; /* synthetic volumes at the matrix of their series (data/native_matrix.h) */
 } export_about;
 
 /* Writes both files into `directory`. The card holds pseudonyms neither of patients nor of volumes,

@@ -117,9 +117,9 @@ void denoiser_words(denoiser *d, double guidance);
  * out[count*size*size], values in [-1, 1]; latents are decoded. With text, p(l, t) the prediction
  * for labels l and text t, and n the text generate.negative, guidance is p(0, n) + a (p(l, n) -
  * p(0, n)) + b (p(l, t) - p(l, n)) with a generate.guidance and b generate.text_guidance (Brooks et
- * al. 2023, eq. 3). index[count]: global sample
- * indices; they and the study's seed determine the noise. The whole batch is always computed and
- * the rest discarded, so that the bytes of a slice do not depend on `count`. Local. */
+ * al. 2023, eq. 3). index[count]: global sample indices, volume * 2^20 + slice; they and the
+ * study's seed determine the noise. The whole batch is always computed and the rest discarded, so
+ * that the bytes of a slice do not depend on `count`. Local. */
 status denoiser_sample(denoiser *d, const slice_sample *conditions, const uint64_t *index,
                        int64_t count, float *out);
 

@@ -15,7 +15,8 @@ static const double SHARE = 0.05;
 enum { TRAINING_PASSES = 3, STEPS_MIN = 4 };
 
 static status sample(void *context, const slice_sample *condition, uint64_t index, float *out) {
-    return denoiser_sample(context, condition, &index, 1, out);
+    const uint64_t volume = index << 20; /* each sample is of one of its own */
+    return denoiser_sample(context, condition, &volume, 1, out);
 }
 
 /* The path <folder>/<prefix><name>. Local. */

@@ -143,7 +143,8 @@ status fingerprint_of_guidance(const study *s, const char *upstream, char hex[SH
                                        "generate.rescale",
                                        "generate.text_guidance",
                                        "generate.negative",
-                                       "generate.noise"};
+                                       "generate.noise",
+                                       "generate.residual"};
     return study_fingerprint(s, keys, sizeof keys / sizeof *keys, upstream, hex);
 }
 
@@ -209,8 +210,9 @@ status fingerprint_of_metrics(const study *s, const char *real, const char *synt
 status fingerprint_of_gate(const study *s, const char *real, const char *synthetic,
                            char hex[SHA256_HEX]) {
     static const char *const sections[] = {"seed", "engine", "data", "gate"};
-    char upstream[2 * SHA256_HEX];
-    snprintf(upstream, sizeof upstream, "%s %s", real, synthetic);
+    char upstream[2 * SHA256_HEX + 32];
+    snprintf(upstream, sizeof upstream, "%s %s%s", real, synthetic,
+             *s->generate.prompts ? " control slices with prompts" : "");
     return study_fingerprint(s, sections, sizeof sections / sizeof *sections, upstream, hex);
 }
 

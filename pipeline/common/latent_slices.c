@@ -3,11 +3,15 @@
 
 #include "io/alloc.h"
 #include "model/hu_map.h"
+#include "model/metric/quantile.h"
 #include "model/warp.h"
 #include "pipeline/common/codec.h"
 #include "pipeline/common/residual_class.h"
 
 #include <math.h>
+
+/* The median of the modulus of a standard normal number. */
+static const double NORMAL_MEDIAN = 0.6744897501960817;
 
 struct latent_slices {
     const stage_context *stage;
@@ -17,6 +21,8 @@ struct latent_slices {
     float *image;           /* [size * size]: scratch */
     float *field, *scratch; /* with generate.residual: [size * size], residual_scratch() */
     uint8_t *class;         /* [size * size] */
+    double *level, *shares; /* [batch]: levels of images that are kept; [size * size]: scratch */
+    int64_t levels;         /* of the batch that is decoded next; 0: they are drawn */
     float *known; /* [batch][values]: latents of the slices that are in-painted; NULL: none yet */
     float *keep;  /* [batch][side * side] */
 };
@@ -35,6 +41,8 @@ status latent_slices_open(const stage_context *stage, int64_t batch, latent_slic
         TRY(array_alloc(&l->field, size * size, sizeof(float), "noise"));
         TRY(array_alloc(&l->scratch, residual_scratch(size), sizeof(float), "noise"));
         TRY(array_alloc(&l->class, size * size, 1, "classes of tissue"));
+        TRY(array_alloc(&l->level, batch, sizeof *l->level, "levels of noise"));
+        TRY(array_alloc(&l->shares, size * size, sizeof *l->shares, "levels of noise"));
     }
     *out = l;
     l = NULL;
@@ -50,6 +58,8 @@ void latent_slices_close(latent_slices *l) {
     free(l->field);
     free(l->scratch);
     free(l->class);
+    free(l->level);
+    free(l->shares);
     free(l->known);
     free(l->keep);
     free(l);
@@ -71,18 +81,28 @@ done:
     return st;
 }
 
-/* Adds noise to the HU of sample `index` in l->image. */
-static void add_residual(latent_slices *l, uint64_t index) {
+/* Decodes a latent as HU in l->image. */
+static status decode_hu(latent_slices *l, const float *latent) {
+    const int64_t pixels = l->study->data.size * l->study->data.size;
+    status st = codec_decode(l->codec, latent, l->image);
+    for (int64_t i = 0; st == ST_OK && i < pixels; i++)
+        l->image[i] = (float)hu_map_from((double)l->image[i]);
+    return st;
+}
+
+/* Adds noise to the HU of sample b in l->image. */
+static void add_residual(latent_slices *l, int64_t b, uint64_t index) {
     const int64_t size = l->study->data.size;
     const uint64_t seed = (uint64_t)l->study->seed;
     const residual_noise *n = codec_noise(l->codec);
     rng_stream of_volume = rng_open(seed, RNG_RESIDUAL, index >> 20, 1);
     rng_stream of_slice = rng_open(seed, RNG_RESIDUAL, index, 0);
-    const double level = residual_level(n, rng_uniform(&of_volume));
+    const double drawn = residual_level(n, rng_uniform(&of_volume));
+    const float level = (float)(b < l->levels ? l->level[b] : drawn);
     residual_class(l->image, size, l->class);
     residual_field(n, &of_slice, size, l->scratch, l->field);
     for (int64_t i = 0; i < size * size; i++)
-        l->image[i] += (float)level * n->sigma[l->class[i]] * l->field[i];
+        l->image[i] += level * n->sigma[l->class[i]] * l->field[i];
 }
 
 status latent_slices_decode(latent_slices *l, const float *latents, const uint64_t *index,
@@ -92,11 +112,36 @@ status latent_slices_decode(latent_slices *l, const float *latents, const uint64
     const int64_t pixels = l->study->data.size * l->study->data.size;
     TRY(need_codec(l));
     for (int64_t b = 0; b < count; b++, images += pixels) {
-        TRY(codec_decode(l->codec, latents + b * codec_values(l->codec), l->image));
-        for (int64_t i = 0; i < pixels; i++) l->image[i] = (float)hu_map_from((double)l->image[i]);
-        if (l->study->generate.residual == SWITCH_ON) add_residual(l, index[b]);
+        TRY(decode_hu(l, latents + b * codec_values(l->codec)));
+        if (l->study->generate.residual == SWITCH_ON) add_residual(l, b, index[b]);
         for (int64_t i = 0; i < pixels; i++) images[i] = window_apply(l->image[i], low, high);
     }
+done:
+    l->levels = 0;
+    return st;
+}
+
+/* The level of the noise that the autoencoder drops of an image with this latent: the median
+ * residual in tissue that is kept, over that of a normal distribution. Ends of the window, where an
+ * image has lost its noise, do not count; without tissue it is the median level. */
+static status level_of(latent_slices *l, const float *image, const float *keep, const float *latent,
+                       double *level) {
+    status st = ST_OK;
+    const double low = l->study->data.window[0], high = l->study->data.window[1];
+    const int64_t size = l->study->data.size;
+    const residual_noise *n = codec_noise(l->codec);
+    int64_t count = 0;
+    *level = residual_level(n, 0.5);
+    TRY(decode_hu(l, latent));
+    residual_class(l->image, size, l->class);
+    for (int64_t i = 0; i < size * size; i++) {
+        const double sigma = (double)n->sigma[l->class[i]];
+        const double hu = low + ((double)image[i] + 1) / 2 * (high - low);
+        if (keep[i] < 1 || l->class[i] == RESIDUAL_AIR || sigma <= 0) continue;
+        if (fabsf(image[i]) < 1) l->shares[count++] = fabs(hu - (double)l->image[i]) / sigma;
+    }
+    sort_ascending(l->shares, count);
+    if (count > 0) *level = sorted_quantile(l->shares, count, 0.5) / NORMAL_MEDIAN;
 done:
     return st;
 }
@@ -118,7 +163,11 @@ status latent_slices_keep(latent_slices *l, const slice_sample *conditions, cons
             *of = fminf(*of, keep[b * size * size + i]);
         }
         TRY(latent_slices_encode(l, conditions[b].image, l->known + b * values));
+        if (l->study->generate.residual == SWITCH_ON)
+            TRY(level_of(l, conditions[b].image, keep + b * size * size, l->known + b * values,
+                         &l->level[b]));
     }
+    if (l->study->generate.residual == SWITCH_ON) l->levels = count;
 done:
     return st;
 }

@@ -19,7 +19,8 @@ status latent_slices_encode(latent_slices *l, const float *image, float *latent)
 
 /* latents[count][side][side][z] as images[count][size][size]. With generate.residual the noise that
  * the autoencoder drops is added in HU (model/residual_noise.h): that of sample index[b], which is
- * volume * 2^20 + slice; all slices of a volume have one level. */
+ * volume * 2^20 + slice. The level is one for each volume, drawn from those of training slices;
+ * what latent_slices_keep() was told of in between has the level of the image that is kept. */
 status latent_slices_decode(latent_slices *l, const float *latents, const uint64_t *index,
                             int64_t count, float *images);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 enum { SIDE_MAX = 65535 /* Rows and Columns of DICOM are 16 bits */, TAPS = 4 };
+static const int64_t VOXELS_MAX = INT64_C(1) << 30;
 
 status native_matrix_describe(int64_t rows, int64_t columns, json_t *record) {
     json_t *matrix = json_pack("[I, I]", (json_int_t)rows, (json_int_t)columns);
@@ -72,12 +73,14 @@ static taps taps_of(int64_t o, int64_t side, int64_t size) {
     return t;
 }
 
-/* The part of a square of `side` that a series has. */
+/* The part of a square of `side` that a series has, and the HU that its volume has. */
 typedef struct crop {
     int64_t side, rows, columns, top, left;
+    int16_t low, high;
 } crop;
 
-static int16_t enlarged_hu(const int16_t *in, int64_t size, const taps *down, const taps *across) {
+static int16_t enlarged_hu(const int16_t *in, int64_t size, const crop *c, const taps *down,
+                           const taps *across) {
     float sum = 0;
     for (int k = 0; k < TAPS; k++) {
         const int16_t *row = in + down->at[k] * size;
@@ -85,7 +88,7 @@ static int16_t enlarged_hu(const int16_t *in, int64_t size, const taps *down, co
         for (int i = 0; i < TAPS; i++) line += across->cubic[i] * (float)row[across->at[i]];
         sum += down->cubic[k] * line;
     }
-    return (int16_t)lrintf(fminf(INT16_MAX, fmaxf(INT16_MIN, sum)));
+    return (int16_t)lrintf(fminf(c->high, fmaxf(c->low, sum)));
 }
 
 static uint8_t enlarged_label(const uint8_t *in, int64_t size, const taps *down,
@@ -113,7 +116,7 @@ static void enlarge(const int16_t *hu, const uint8_t *labels, int64_t size, cons
     for (int64_t y = 0; y < c->rows; y++)
         for (int64_t x = 0; x < c->columns; x++) {
             const taps *down = &at[c->top + y], *across = &at[c->left + x];
-            *to_hu++ = enlarged_hu(hu, size, down, across);
+            *to_hu++ = enlarged_hu(hu, size, c, down, across);
             *to_labels++ = enlarged_label(labels, size, down, across);
         }
 }
@@ -131,10 +134,20 @@ static void reduce(const int16_t *hu, const uint8_t *labels, int64_t size, const
         }
 }
 
+/* The least and the largest HU. */
+static void find_range(const volume *v, crop *c) {
+    const int64_t voxels = v->space.shape[0] * v->space.shape[1] * v->space.shape[2];
+    c->low = c->high = v->hu[0];
+    for (int64_t i = 0; i < voxels; i++) {
+        if (v->hu[i] < c->low) c->low = v->hu[i];
+        if (v->hu[i] > c->high) c->high = v->hu[i];
+    }
+}
+
 status native_matrix_resample(const volume *v, int64_t rows, int64_t columns, volume *out) {
     status st = ST_OK;
     const int64_t size = v->space.shape[1], side = rows > columns ? rows : columns;
-    const crop c = {side, rows, columns, (side - rows) / 2, (side - columns) / 2};
+    crop c = {side, rows, columns, (side - rows) / 2, (side - columns) / 2, 0, 0};
     taps *at = NULL;
     float *image = NULL;
     uint8_t *map = NULL;
@@ -143,12 +156,21 @@ status native_matrix_resample(const volume *v, int64_t rows, int64_t columns, vo
     out->labels = NULL;
     if (v->space.shape[2] != size)
         TRY(status_fail(ST_INPUT, "volume %s: its slices are not square", v->id));
+    if (rows > VOXELS_MAX / columns / v->space.shape[0])
+        TRY(status_fail(ST_INPUT,
+                        "volume %s: %" PRId64 " slices of %" PRId64 " x %" PRId64
+                        " pixels are too many",
+                        v->id, v->space.shape[0], rows, columns));
     out->space = native_geometry(&v->space, rows, columns);
     TRY(volume_alloc(out));
-    TRY(array_alloc(&at, side, sizeof *at, "weights"));
-    TRY(array_alloc(&image, side, side * (int64_t)sizeof *image, "a slice"));
-    TRY(array_alloc(&map, side, side, "a label map"));
-    for (int64_t o = 0; o < side; o++) at[o] = taps_of(o, side, size);
+    find_range(v, &c);
+    if (side < size) {
+        TRY(array_alloc(&image, side, side * (int64_t)sizeof *image, "a slice"));
+        TRY(array_alloc(&map, side, side, "a label map"));
+    } else {
+        TRY(array_alloc(&at, side, sizeof *at, "weights"));
+        for (int64_t o = 0; o < side; o++) at[o] = taps_of(o, side, size);
+    }
     for (int64_t z = 0; z < v->space.shape[0]; z++) {
         const int16_t *hu = v->hu + z * size * size;
         const uint8_t *labels = v->labels + z * size * size;

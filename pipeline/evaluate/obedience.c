@@ -201,7 +201,7 @@ static status sample(measurement *m, int64_t at) {
         TRY(slices_get(m->slices, number_of(m, i), c)); /* for its spacing */
         c->image = NULL;
         c->caption = m->caption[at + b];
-        m->index[b] = (uint64_t)i;
+        m->index[b] = (uint64_t)i << 20; /* each a volume of its own */
     }
     TRY(denoiser_sample(m->denoiser, m->conditions, m->index, count, m->images));
     TRY(look_at(m, m->first + at, count));

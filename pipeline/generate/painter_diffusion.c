@@ -173,6 +173,9 @@ static json_t *provenance(const void *self) {
                   (json_int_t)p->steps, "evaluations", (json_int_t)p->evaluations, "guidance",
                   p->guidance, "appearance", *p->referee ? 0 : s->generate.appearance);
     int failed = !all || describe_text(p, all) != 0;
+    if (s->model.space == SPACE_LATENT)
+        failed |= json_object_set_new(all, "residual",
+                                      json_boolean(s->generate.residual == SWITCH_ON));
     if (p->choice.record)
         failed |= json_object_set_new(all, "guidance_record", json_string(p->choice.seal)) |
                   json_object_set(all, "guidance_choice", p->choice.record);

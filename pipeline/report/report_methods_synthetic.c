@@ -86,6 +86,15 @@ static void painters_text(FILE *f, const study *s) {
     fputs(".", f);
 }
 
+static void residual_text(FILE *f, const study *s) {
+    if (s->model.space == SPACE_LATENT && s->generate.residual == SWITCH_ON)
+        fputs(" Decoded slices were given the noise that the autoencoder drops: a Gaussian field "
+              "with the power spectrum of its residual in uniform tissue of training slices, "
+              "the standard deviation of each class of tissue (air and lung, fat, soft, dense), "
+              "times a level for each volume, drawn from those of training slices.",
+              f);
+}
+
 /* The captions that slices were sampled with. */
 static void prompts_text(FILE *f, const study *s) {
     if (s->model.text == SWITCH_OFF) return;
@@ -131,6 +140,7 @@ void report_methods_synthetic(FILE *f, const report *r) {
     if (s->generate.noise > 0)
         fprintf(f, " They were asked for noise of %g HU.", s->generate.noise);
     prompts_text(f, s);
+    residual_text(f, s);
     painters_text(f, s);
     inpainting_text(f, s);
     fputs("</p>\n", f);

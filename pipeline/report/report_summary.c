@@ -56,32 +56,34 @@ static void fid_sentence(FILE *f, const report *r) {
         return;
     }
     fputs("The Fr&eacute;chet distance (FID) of synthetic to held-out real slices is <b>", f);
-    put_number(f, value, 3);
+    put_number(f, value, figure_distance_digits(value));
     fputs("</b>; real training slices, measured the same way, come to <b>", f);
-    put_number(f, floor, 3);
+    put_number(f, floor, figure_distance_digits(floor));
     fputs("</b>, the floor that perfect synthetic slices would be expected to reach", f);
     if (floor > 0) fprintf(f, " (ratio %.1f)", value / floor);
     fputs(".</p>\n", f);
 }
 
-static void tile(FILE *f, const char *class, const char *what, double value, const char *about) {
+static void tile(FILE *f, const char *class, const char *what, double value, int digits,
+                 const char *about) {
     fprintf(f, "<div class=\"%s\"><b>", class);
-    put_number(f, value, 3);
+    put_number(f, value, digits);
     fprintf(f, "</b><span>%s</span><small>%s</small></div>\n", what, about);
 }
 
 void report_summary(FILE *f, const report *r) {
     dice_summary d = report_dice_summary(r);
+    const double fid = report_number(r, "fid.value"), floor = report_number(r, "fid.floor");
     data_sentence(f, r);
     dice_sentences(f, r);
     fid_sentence(f, r);
     fputs("<div class=\"tiles\">\n", f);
-    tile(f, "real", "Dice, real only", d.mean[ARM_REAL], "mean over structures");
-    tile(f, "made", "Dice, real + synthetic", d.mean[ARM_REAL_PLUS_SYNTHETIC],
+    tile(f, "real", "Dice, real only", d.mean[ARM_REAL], 3, "mean over structures");
+    tile(f, "made", "Dice, real + synthetic", d.mean[ARM_REAL_PLUS_SYNTHETIC], 3,
          "mean over structures");
-    tile(f, "made", "FID of synthetic slices", report_number(r, "fid.value"),
+    tile(f, "made", "FID of synthetic slices", fid, figure_distance_digits(fid),
          "lower is closer to real");
-    tile(f, "real", "FID floor", report_number(r, "fid.floor"), "real against real");
+    tile(f, "real", "FID floor", floor, figure_distance_digits(floor), "real against real");
     fputs("</div>\n", f);
 }
 
