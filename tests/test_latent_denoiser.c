@@ -7,6 +7,7 @@
 #include "pipeline/common/fingerprint.h"
 #include "io/checkpoint.h"
 #include "model/hu_map.h"
+#include "model/metric/quantile.h"
 #include "model/rng.h"
 #include "model/warp.h"
 #include "pipeline/data/tissue.h"
@@ -345,7 +346,8 @@ static void decoded_slices_get_the_noise_that_is_dropped(void **state) {
     const residual_noise n = make_noise();
     autoencoder_graph graph;
     params *p = make_params(&s, &graph);
-    float scale[Z] = {0.5f, 2, 3}, bias[Z] = {0.3f, -0.2f, 0.05f}, out[2][3 * PIXELS], image[PIXELS];
+    float scale[Z] = {0.5f, 2, 3}, bias[Z] = {0.3f, -0.2f, 0.05f}, out[2][3 * PIXELS],
+          image[PIXELS];
     uint8_t map[PIXELS] = {0}, class[PIXELS];
     publish(&s, p, scale);
     make_image(image);
@@ -372,6 +374,73 @@ static void decoded_slices_get_the_noise_that_is_dropped(void **state) {
             assert_float_equal(got, want, 0.1);
         }
     }
+    params_destroy(p);
+    autoencoder_graph_free(&graph);
+}
+
+/* What is in-painted has the noise of the image around it: the level is the median of |residual| /
+ * sigma over kept tissue, over 0.6745. */
+static void in_painted_slices_have_the_noise_around(void **state) {
+    (void)state;
+    enum { WIDE = SIZE + RESIDUAL_SIDE - 1 };
+    static float white[WIDE * WIDE];
+    study s = make_study();
+    s.diffusion.objective = OBJECTIVE_X0;
+    s.data.window[0] = -30000;
+    s.data.window[1] = 30000;
+    study noisy = s;
+    noisy.generate.residual = SWITCH_ON;
+    const stage_context stages[] = {make_stage(&s), make_stage(&noisy)};
+    const uint64_t index[] = {(UINT64_C(5) << 20) + 2};
+    autoencoder_graph graph;
+    params *p = make_params(&s, &graph);
+    float scale[Z] = {0.5f, 2, 3}, bias[Z] = {0.3f, -0.2f, 0.05f}, out[2][PIXELS], image[PIXELS];
+    float mapped[PIXELS], made[PIXELS], keep[PIXELS], known[VALUES];
+    double shares[PIXELS];
+    uint8_t map[PIXELS] = {0}, class[PIXELS];
+    int64_t count = 0;
+    codec *c = NULL;
+    publish(&s, p, scale);
+    assert_ok(codec_open(&stages[0], &c));
+    for (int i = 0; i < PIXELS; i++) {
+        image[i] =
+            0.0012f * (float)(i % 13) + (i % SIZE < 4 ? 1.5f : 0); /* left: beyond the window */
+        keep[i] = i / SIZE < 20 ? 1 : 0;
+        mapped[i] = (float)hu_map_to(30000 * (double)image[i]);
+    }
+    assert_ok(codec_encode(c, mapped, known));
+    assert_ok(codec_decode(c, known, made));
+    for (int i = 0; i < PIXELS; i++) made[i] = (float)hu_map_from((double)made[i]);
+    residual_class(made, SIZE, class);
+    for (int i = 0; i < 20 * SIZE; i++)
+        if (i % SIZE >= 4 && class[i] != RESIDUAL_AIR)
+            shares[count++] =
+                fabs(30000 * (double)image[i] - (double)made[i]) / (double)SIGMA[class[i]];
+    assert_true(count > 50);
+    sort_ascending(shares, count);
+    const double level = sorted_quantile(shares, count, 0.5) / 0.67449;
+    const slice_sample condition = {.image = image, .labels = map};
+    for (int k = 0; k < 2; k++) {
+        denoiser *d = NULL;
+        assert_ok(denoiser_open(&stages[k], &labels, 1, &d));
+        set_biases(d, bias);
+        denoiser_keep(d, keep);
+        assert_ok(denoiser_sample(d, &condition, index, 1, out[k]));
+        denoiser_close(d);
+    }
+    rng_stream r = rng_open((uint64_t)s.seed, RNG_RESIDUAL, index[0], 0);
+    rng_fill_normal(&r, white, WIDE * WIDE);
+    for (int i = 0; i < PIXELS; i++) made[i] = 30000 * out[0][i];
+    residual_class(made, SIZE, class);
+    for (int i = 22 * SIZE; i < PIXELS; i++) { /* their neighbours are sampled, too */
+        const float field =
+            white[(i / SIZE + RESIDUAL_SIDE / 2) * WIDE + i % SIZE + RESIDUAL_SIDE / 2];
+        const double want = level * (double)SIGMA[class[i]] * (double)field;
+        const double got = 30000 * (double)(out[1][i] - out[0][i]);
+        assert_float_equal(got, want, 0.1 + 1e-3 * fabs(want));
+    }
+    for (int i = 0; i < 20 * SIZE; i++) assert_float_equal(out[1][i], image[i], 1e-6);
+    codec_close(c);
     params_destroy(p);
     autoencoder_graph_free(&graph);
 }
@@ -406,6 +475,7 @@ int main(void) {
         cmocka_unit_test(the_halves_of_a_codec_are_the_autoencoder),
         cmocka_unit_test(samples_are_decoded_without_a_clamp),
         cmocka_unit_test(what_is_kept_of_latents_and_pixels),
-        cmocka_unit_test(decoded_slices_get_the_noise_that_is_dropped)};
+        cmocka_unit_test(decoded_slices_get_the_noise_that_is_dropped),
+        cmocka_unit_test(in_painted_slices_have_the_noise_around)};
     return cmocka_run_group_tests(tests, begin, end);
 }

@@ -137,8 +137,9 @@ static status level_of(latent_slices *l, const float *image, const float *keep, 
     for (int64_t i = 0; i < size * size; i++) {
         const double sigma = (double)n->sigma[l->class[i]];
         const double hu = low + ((double)image[i] + 1) / 2 * (high - low);
-        if (keep[i] < 1 || l->class[i] == RESIDUAL_AIR || sigma <= 0) continue;
-        if (fabsf(image[i]) < 1) l->shares[count++] = fabs(hu - (double)l->image[i]) / sigma;
+        const double share = fabs(hu - (double)l->image[i]) / sigma;
+        if (keep[i] < 1 || l->class[i] == RESIDUAL_AIR || fabsf(image[i]) >= 1) continue;
+        if (isfinite(share)) l->shares[count++] = share; /* not of a sigma that is 0 */
     }
     sort_ascending(l->shares, count);
     if (count > 0) *level = sorted_quantile(l->shares, count, 0.5) / NORMAL_MEDIAN;
