@@ -177,7 +177,7 @@ def check_samples(study, out):
 
 
 def check_noise(out, volumes, smooth):
-    """What decoded slices are given has the spread of their tissue times a level for each volume."""
+    """What decoded slices are given has the spread of their tissue times a level of the volume."""
     with h5py.File(f"{out}/autoencoder/parameters.h5", "r") as f:
         sigma, level = f["residual.sigma"][...], f["residual.level"][...]
     levels = []

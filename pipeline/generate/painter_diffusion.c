@@ -174,8 +174,8 @@ static json_t *provenance(const void *self) {
                   p->guidance, "appearance", *p->referee ? 0 : s->generate.appearance);
     int failed = !all || describe_text(p, all) != 0;
     if (s->model.space == SPACE_LATENT)
-        failed |= json_object_set_new(all, "residual",
-                                      json_boolean(s->generate.residual == SWITCH_ON));
+        failed |=
+            json_object_set_new(all, "residual", json_boolean(s->generate.residual == SWITCH_ON));
     if (p->choice.record)
         failed |= json_object_set_new(all, "guidance_record", json_string(p->choice.seal)) |
                   json_object_set(all, "guidance_choice", p->choice.record);
