@@ -327,52 +327,73 @@ static void what_is_kept_of_latents_and_pixels(void **state) {
     autoencoder_graph_free(&graph);
 }
 
-/* Sample b of volume v has the noise of the stream (seed, its index), times sigma of the tissue and
- * the level that the stream of the volume draws. */
-static void decoded_slices_get_the_noise_that_is_dropped(void **state) {
-    (void)state;
-    enum { WIDE = SIZE + RESIDUAL_SIDE - 1 };
-    static float white[WIDE * WIDE];
+/* A study whose images are HU / WIDE_HU, which decoded slices do not leave. */
+static const float WIDE_HU = 30000;
+
+static study make_wide_study(void) {
     study s = make_study();
     s.diffusion.objective = OBJECTIVE_X0;
-    s.data.window[0] = -30000;
-    s.data.window[1] = 30000;
+    s.data.window[0] = -(double)WIDE_HU;
+    s.data.window[1] = (double)WIDE_HU;
     s.seed = 41;
-    study noisy = s;
-    noisy.generate.residual = SWITCH_ON;
-    const stage_context stages[] = {make_stage(&s), make_stage(&noisy)};
+    return s;
+}
+
+/* out[k][count * PIXELS]: the samples with the noise that is dropped off (0) and on (1). */
+static void sample_both(study s, const slice_sample *conditions, const uint64_t *index,
+                        int64_t count, const float *keep, float *const out[2]) {
+    for (int k = 0; k < 2; k++) {
+        denoiser *d = NULL;
+        s.generate.residual = k ? SWITCH_ON : SWITCH_OFF;
+        const stage_context stage = make_stage(&s);
+        assert_ok(denoiser_open(&stage, &labels, count, &d));
+        set_biases(d, (float[Z]){0.3f, -0.2f, 0.05f});
+        denoiser_keep(d, keep);
+        assert_ok(denoiser_sample(d, conditions, index, count, out[k]));
+        denoiser_close(d);
+    }
+}
+
+/* That the pixels from..PIXELS-1 of a sample differ by the stream (41, its index) times sigma of
+ * the tissue times the level. */
+static void check_noise(const float *without, const float *with, uint64_t index, double level,
+                        int from) {
+    enum { WIDE = SIZE + RESIDUAL_SIDE - 1 };
+    static float white[WIDE * WIDE], hu[PIXELS];
+    static uint8_t class[PIXELS];
+    rng_stream r = rng_open(41, RNG_RESIDUAL, index, 0);
+    rng_fill_normal(&r, white, WIDE * WIDE);
+    for (int i = 0; i < PIXELS; i++) hu[i] = WIDE_HU * without[i];
+    residual_class(hu, SIZE, class);
+    for (int i = from; i < PIXELS; i++) {
+        const float field =
+            white[(i / SIZE + RESIDUAL_SIDE / 2) * WIDE + i % SIZE + RESIDUAL_SIDE / 2];
+        const double want = level * (double)SIGMA[class[i]] * (double)field;
+        const double got = (double)WIDE_HU * (double)(with[i] - without[i]);
+        assert_float_equal(got, want, 0.1 + 1e-3 * fabs(want));
+    }
+}
+
+/* The level is what the stream of the volume draws. */
+static void decoded_slices_get_the_noise_that_is_dropped(void **state) {
+    (void)state;
+    const study s = make_wide_study();
     const uint64_t index[] = {(UINT64_C(5) << 20) + 2, (UINT64_C(5) << 20) + 3,
                               (UINT64_C(9) << 20) + 3};
     const residual_noise n = make_noise();
     autoencoder_graph graph;
     params *p = make_params(&s, &graph);
-    float scale[Z] = {0.5f, 2, 3}, bias[Z] = {0.3f, -0.2f, 0.05f}, out[2][3 * PIXELS],
-          image[PIXELS];
-    uint8_t map[PIXELS] = {0}, class[PIXELS];
+    float scale[Z] = {0.5f, 2, 3}, image[PIXELS];
+    static float without[3 * PIXELS], with[3 * PIXELS];
+    uint8_t map[PIXELS] = {0};
     publish(&s, p, scale);
     make_image(image);
     const slice_sample one = {.image = image, .labels = map}, conditions[] = {one, one, one};
-    for (int k = 0; k < 2; k++) {
-        denoiser *d = NULL;
-        assert_ok(denoiser_open(&stages[k], &labels, 3, &d));
-        set_biases(d, bias);
-        assert_ok(denoiser_sample(d, conditions, index, 3, out[k]));
-        denoiser_close(d);
-    }
+    sample_both(s, conditions, index, 3, NULL, (float *[]){without, with});
     for (int b = 0; b < 3; b++) {
-        rng_stream of_slice = rng_open(41, RNG_RESIDUAL, index[b], 0);
         rng_stream of_volume = rng_open(41, RNG_RESIDUAL, index[b] >> 20, 1);
-        const double level = residual_level(&n, rng_uniform(&of_volume));
-        rng_fill_normal(&of_slice, white, WIDE * WIDE);
-        for (int i = 0; i < PIXELS; i++) image[i] = 30000 * out[0][b * PIXELS + i];
-        residual_class(image, SIZE, class);
-        for (int i = 0; i < PIXELS; i++) {
-            const float field =
-                white[(i / SIZE + RESIDUAL_SIDE / 2) * WIDE + i % SIZE + RESIDUAL_SIDE / 2];
-            const double want = level * (double)SIGMA[class[i]] * (double)field;
-            const double got = 30000 * (double)(out[1][b * PIXELS + i] - out[0][b * PIXELS + i]);
-            assert_float_equal(got, want, 0.1);
-        }
+        check_noise(without + b * PIXELS, with + b * PIXELS, index[b],
+                    residual_level(&n, rng_uniform(&of_volume)), 0);
     }
     params_destroy(p);
     autoencoder_graph_free(&graph);
@@ -382,31 +403,23 @@ static void decoded_slices_get_the_noise_that_is_dropped(void **state) {
  * sigma over kept tissue, over 0.6745. */
 static void in_painted_slices_have_the_noise_around(void **state) {
     (void)state;
-    enum { WIDE = SIZE + RESIDUAL_SIDE - 1 };
-    static float white[WIDE * WIDE];
-    study s = make_study();
-    s.diffusion.objective = OBJECTIVE_X0;
-    s.data.window[0] = -30000;
-    s.data.window[1] = 30000;
-    study noisy = s;
-    noisy.generate.residual = SWITCH_ON;
-    const stage_context stages[] = {make_stage(&s), make_stage(&noisy)};
-    const uint64_t index[] = {(UINT64_C(5) << 20) + 2};
+    const study s = make_wide_study();
+    const stage_context stage = make_stage(&s);
+    const uint64_t index = (UINT64_C(5) << 20) + 2;
     autoencoder_graph graph;
     params *p = make_params(&s, &graph);
-    float scale[Z] = {0.5f, 2, 3}, bias[Z] = {0.3f, -0.2f, 0.05f}, out[2][PIXELS], image[PIXELS];
-    float mapped[PIXELS], made[PIXELS], keep[PIXELS], known[VALUES];
+    float scale[Z] = {0.5f, 2, 3}, image[PIXELS], mapped[PIXELS], made[PIXELS], keep[PIXELS];
+    float known[VALUES], without[PIXELS], with[PIXELS];
     double shares[PIXELS];
     uint8_t map[PIXELS] = {0}, class[PIXELS];
     int64_t count = 0;
     codec *c = NULL;
     publish(&s, p, scale);
-    assert_ok(codec_open(&stages[0], &c));
-    for (int i = 0; i < PIXELS; i++) {
-        image[i] =
-            0.0012f * (float)(i % 13) + (i % SIZE < 4 ? 1.5f : 0); /* left: beyond the window */
+    assert_ok(codec_open(&stage, &c));
+    for (int i = 0; i < PIXELS; i++) { /* on the left beyond the window */
+        image[i] = 0.0012f * (float)(i % 13) + (i % SIZE < 4 ? 1.5f : 0);
         keep[i] = i / SIZE < 20 ? 1 : 0;
-        mapped[i] = (float)hu_map_to(30000 * (double)image[i]);
+        mapped[i] = (float)hu_map_to((double)WIDE_HU * (double)image[i]);
     }
     assert_ok(codec_encode(c, mapped, known));
     assert_ok(codec_decode(c, known, made));
@@ -414,32 +427,15 @@ static void in_painted_slices_have_the_noise_around(void **state) {
     residual_class(made, SIZE, class);
     for (int i = 0; i < 20 * SIZE; i++)
         if (i % SIZE >= 4 && class[i] != RESIDUAL_AIR)
-            shares[count++] =
-                fabs(30000 * (double)image[i] - (double)made[i]) / (double)SIGMA[class[i]];
+            shares[count++] = fabs((double)WIDE_HU * (double)image[i] - (double)made[i]) /
+                              (double)SIGMA[class[i]];
     assert_true(count > 50);
     sort_ascending(shares, count);
     const double level = sorted_quantile(shares, count, 0.5) / 0.67449;
     const slice_sample condition = {.image = image, .labels = map};
-    for (int k = 0; k < 2; k++) {
-        denoiser *d = NULL;
-        assert_ok(denoiser_open(&stages[k], &labels, 1, &d));
-        set_biases(d, bias);
-        denoiser_keep(d, keep);
-        assert_ok(denoiser_sample(d, &condition, index, 1, out[k]));
-        denoiser_close(d);
-    }
-    rng_stream r = rng_open((uint64_t)s.seed, RNG_RESIDUAL, index[0], 0);
-    rng_fill_normal(&r, white, WIDE * WIDE);
-    for (int i = 0; i < PIXELS; i++) made[i] = 30000 * out[0][i];
-    residual_class(made, SIZE, class);
-    for (int i = 22 * SIZE; i < PIXELS; i++) { /* their neighbours are sampled, too */
-        const float field =
-            white[(i / SIZE + RESIDUAL_SIDE / 2) * WIDE + i % SIZE + RESIDUAL_SIDE / 2];
-        const double want = level * (double)SIGMA[class[i]] * (double)field;
-        const double got = 30000 * (double)(out[1][i] - out[0][i]);
-        assert_float_equal(got, want, 0.1 + 1e-3 * fabs(want));
-    }
-    for (int i = 0; i < 20 * SIZE; i++) assert_float_equal(out[1][i], image[i], 1e-6);
+    sample_both(s, &condition, &index, 1, keep, (float *[]){without, with});
+    check_noise(without, with, index, level, 22 * SIZE); /* where neighbours are sampled, too */
+    for (int i = 0; i < 20 * SIZE; i++) assert_float_equal(with[i], image[i], 1e-6);
     codec_close(c);
     params_destroy(p);
     autoencoder_graph_free(&graph);
