@@ -2,10 +2,10 @@
  * slices, labelled or not, and publishes it in <out>/autoencoder with a manifest of kind
  * "autoencoder" and the detail {"factor", "z", "base", "blocks", "steps"}.
  *
- * parameters.h5 holds f32 arrays "parameters/<name>", the EMA of the training, and "scale" [z], 1 /
- * standard deviation of each channel of the latents, and "residual.*", the noise that the network
- * drops (residual.h; io/checkpoint.h). reconstruction.json has what
- * the network makes of the validation slices (reconstruction.h).
+ * parameters.h5 holds f32 arrays (io/checkpoint.h): "parameters/<name>", the EMA of the training;
+ * "scale" [z], 1 / standard deviation of each channel of the latents; "residual.*", the noise that
+ * the network drops (residual.h). reconstruction.json has what the network makes of the validation
+ * slices (reconstruction.h).
  *
  * Checkpoints are in <out>/autoencoder-training/<the first 16 digits of the fingerprint>. The stage
  * runs only if model.space is latent. The training loss of the curve is the sum of all losses, that

@@ -4,9 +4,9 @@
 #ifndef CTAUG_PIPELINE_COMMON_CODEC_H
 #define CTAUG_PIPELINE_COMMON_CODEC_H
 
+#include "io/checkpoint.h"
 #include "model/net/autoencoder.h"
 #include "model/residual_noise.h"
-#include "io/checkpoint.h"
 #include "pipeline/common/published.h"
 
 /* The network of the study for images of this size. */
@@ -31,7 +31,8 @@ void codec_close(codec *c);
 const residual_noise *codec_noise(const codec *c);
 
 /* The arrays of a published one beside its parameters, at these places: "scale" [z],
- * "residual.kernel", "residual.sigma" and "residual.level" (model/residual_noise.h). */
+ * "residual.kernel", "residual.sigma" and "residual.level" (model/residual_noise.h). They point
+ * into the caller's scale and noise. */
 enum { CODEC_ARRAYS = 4 };
 void codec_arrays(int64_t z, float *scale, residual_noise *noise,
                   checkpoint_array out[CODEC_ARRAYS]);

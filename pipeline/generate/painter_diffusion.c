@@ -10,9 +10,9 @@
 #include "pipeline/common/denoiser.h"
 #include "pipeline/common/denoiser_source.h"
 #include "pipeline/common/fingerprint.h"
+#include "pipeline/common/prompts.h"
 #include "pipeline/common/text_model.h"
 #include "pipeline/generate/guidance.h"
-#include "pipeline/common/prompts.h"
 #include "pipeline/segmenter/referee.h"
 #include "pipeline/trainer/trainer.h"
 
