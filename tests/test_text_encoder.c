@@ -1,5 +1,6 @@
 /* The text encoder: states, vector and every gradient against PyTorch (golden/text.txt, written by
- * golden/text.py) on each engine; pads change nothing; the size of the network by its formula. */
+ * golden/text.py) on each engine; pads change nothing; the size of the network by its formula;
+ * states begin near the vectors of their tokens. */
 #include "tests/torch_case.h"
 
 #include "model/net/text_encoder.h"
@@ -122,6 +123,54 @@ static void the_default_has_as_many_parameters_as_its_formula(void **state) {
     graph_destroy(g);
 }
 
+/* Cosine of the angle between two arrays of n values. */
+static double cosine(const float *a, const float *b, int64_t n) {
+    double ab = 0, aa = 0, bb = 0;
+    for (int64_t i = 0; i < n; i++) {
+        ab += (double)a[i] * (double)b[i];
+        aa += (double)a[i] * (double)a[i];
+        bb += (double)b[i] * (double)b[i];
+    }
+    return ab / sqrt(aa * bb);
+}
+
+/* At the first step what the blocks add is smaller than the vectors of tokens, so that a state says
+ * which token it is of. (An encoder that begins with vectors of length 1 forgets words.) */
+static void states_begin_near_the_vectors_of_their_tokens(void **state) {
+    (void)state;
+    const text_encoder_config c = text_encoder_default(BPE_FIRST + 200, 128);
+    graph *g = NULL;
+    params *p = NULL;
+    plan *pl = NULL;
+    float tokens[96], mask[96];
+    double sum = 0;
+    assert_int_equal(graph_create(&g), ST_OK);
+    const node states = text_encoder_build(g, &c).states;
+    assert_int_equal(params_create(g, &p), ST_OK);
+    params_init(p, 3);
+    const plan_options options = {.engine = kernels_of(ENGINE_REFERENCE),
+                                  .batch = 1,
+                                  .outputs = (node[]){states},
+                                  .output_count = 1};
+    assert_int_equal(plan_create(g, p, &options, &pl), ST_OK);
+    for (int i = 0; i < 96; i++) {
+        tokens[i] = (float)(i * 37 % (BPE_FIRST + 200));
+        mask[i] = 1;
+    }
+    set_input(pl, "tokens", tokens);
+    set_input(pl, "mask", mask);
+    assert_int_equal(plan_forward(pl, NULL), ST_OK);
+    const param *table = &p->list[0];
+    assert_string_equal(table->name, "text.embed.weight");
+    for (int64_t i = 0; i < 96; i++)
+        sum += cosine(p->value + table->offset + (int64_t)tokens[i] * c.width,
+                      (const float *)plan_output(pl, states).at + i * c.width, c.width);
+    assert_true(sum / 96 > 0.7);
+    plan_destroy(pl);
+    params_destroy(p);
+    graph_destroy(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reference_agrees_with_pytorch),
@@ -129,6 +178,7 @@ int main(void) {
         cmocka_unit_test(openblas_agrees_with_pytorch),
         cmocka_unit_test(pads_change_nothing),
         cmocka_unit_test(the_default_has_as_many_parameters_as_its_formula),
+        cmocka_unit_test(states_begin_near_the_vectors_of_their_tokens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,6 +13,9 @@
 
 #include "model/nn/graph.h"
 
+/* Grows whenever the network or its initial parameters change: part of fingerprints. */
+#define TEXT_ENCODER_FORM "2"
+
 typedef struct text_encoder_config {
     int64_t tokens;     /* of a sentence, with begin, end and pads */
     int64_t vocabulary; /* tokens that there are */

@@ -98,7 +98,7 @@ node graph_haar_inverse(graph *g, node z, int64_t factor);
  * token. */
 
 /* f32 [n,1,1] with values 0..rows-1 -> [n,1,width]: row of a table + vector of the place.
- * Parameters name.weight [rows,width], name.place [n,width]. */
+ * Parameters name.weight [rows,width], at first U(-1, 1), and name.place [n,width]. */
 enum { EMBEDDING_ROWS_MAX = 1 << 24 /* which f32 counts exactly */ };
 node graph_embedding(graph *g, const char *name, node tokens, int64_t rows, int64_t width);
 /* Layer norm of each pixel over its channels. Parameters name.weight, name.bias [c]. */

@@ -4,6 +4,7 @@
 
 #include "model/net/autoencoder.h"
 #include "model/net/segnet.h"
+#include "model/net/text_encoder.h"
 #include "model/text/grammar.h"
 
 #include "pipeline/common/volume_kind.h"
@@ -46,7 +47,8 @@ status fingerprint_of_training(const study *s, const char *store, char hex[SHA25
     if (s->model.text == SWITCH_ON) TRY(fingerprint_of_text(s, store, text));
     snprintf(upstream, sizeof upstream, "%s%s%s%s%s%s%s%s%s%s%s", store, micro_batch,
              *pseudo ? " pseudo " : "", pseudo, *start ? " start " : "", start,
-             *autoencoder ? " autoencoder " : "", autoencoder, *text ? " text " : "", text,
+             *autoencoder ? " autoencoder " : "", autoencoder,
+             *text ? " text " : "", text,
              s->model.numbers == SWITCH_ON ? " numbers form " NUMBERS_FORM : "");
     TRY(study_fingerprint(s, sections, sizeof sections / sizeof *sections, upstream, hex));
 done:
@@ -86,9 +88,9 @@ status fingerprint_of_text(const study *s, const char *store, char hex[SHA256_HE
         snprintf(micro_batch, sizeof micro_batch, " micro_batch %" PRId64, s->train.micro_batch);
     if (s->train.pseudo_labels == SWITCH_ON) TRY(fingerprint_of_pseudo(s, store, pseudo));
     if (*s->text.captions) TRY(file_sha256(s->text.captions, captions));
-    snprintf(upstream, sizeof upstream, "text %s form %s%s%s%s%s%s", store, GRAMMAR_FORM,
-             micro_batch, *pseudo ? " pseudo " : "", pseudo, *captions ? " captions " : "",
-             captions);
+    snprintf(upstream, sizeof upstream, "text %s form %s %s%s%s%s%s%s", store, GRAMMAR_FORM,
+             TEXT_ENCODER_FORM, micro_batch, *pseudo ? " pseudo " : "", pseudo,
+             *captions ? " captions " : "", captions);
     TRY(study_fingerprint(s, keys, sizeof keys / sizeof *keys, upstream, hex));
 done:
     return st;
