@@ -115,6 +115,8 @@ class UNet(nn.Module):
             self.numbers = two_linear(2 * numbers, width)
         if step_size:
             self.d = two_linear(base, width)
+        if text:
+            self.sentence = two_linear(text, width)
         bits, factor = codes
         self.codes = nn.ModuleList(nn.Conv2d(CODES if k else bits, CODES, 3, 2, 1)
                                    for k in range(factor.bit_length() - 1))
@@ -165,6 +167,9 @@ class UNet(nn.Module):
             e = e + through(self.numbers, numbers)
         if d is not None:
             e = e + through(self.d, embedding(d, self.base, 1000.0))
+        if text is not None:
+            mean = (text * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)
+            e = e + through(self.sentence, mean)
         e = F.silu(e + self.get_submodule("class")["0"](kind))
         if codes is not None:
             for layer in self.codes:

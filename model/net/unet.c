@@ -62,8 +62,12 @@ static node embed_share(graph *g, const unet_config *c, const char *name) {
                         INIT_UNIFORM);
 }
 
-/* The embedding of the time and of the conditions of a slice: one vector of 4 * base values. */
-static node embed(graph *g, const unet_config *c) {
+/* The embedding of the time and of the conditions of a slice: one vector of 4 * base values. The
+ * mean of the text's states is in it, for what a text says of the whole slice; attention tells
+ * pixels what it says of places. */
+static node embed(const builder *b) {
+    graph *g = b->g;
+    const unet_config *c = b->c;
     int64_t width = 4 * c->base;
     node e = graph_sinusoid(g, graph_input(g, "t", TYPE_F32, 1, 1, 1), c->base, 1.0);
     e = graph_linear(g, "t.0", e, width, INIT_UNIFORM);
@@ -78,6 +82,11 @@ static node embed(graph *g, const unet_config *c) {
         node n = graph_input(g, "numbers", TYPE_F32, 1, 1, 2 * c->numbers);
         n = graph_silu(g, graph_linear(g, "numbers.0", n, width, INIT_UNIFORM));
         e = graph_add(g, e, graph_linear(g, "numbers.2", n, width, INIT_UNIFORM));
+    }
+    if (b->text != NODE_NONE) {
+        node m = graph_masked_mean(g, b->text, b->text_mask);
+        m = graph_silu(g, graph_linear(g, "sentence.0", m, width, INIT_UNIFORM));
+        e = graph_add(g, e, graph_linear(g, "sentence.2", m, width, INIT_UNIFORM));
     }
     return graph_silu(g, e);
 }
@@ -134,15 +143,15 @@ static node with_codes(graph *g, const unet_config *c, node x) {
 }
 
 node unet_build(graph *g, const unet_config *c) {
-    builder b = {
-        .g = g, .c = c, .embedding = embed(g, c), .text = NODE_NONE, .text_mask = NODE_NONE};
+    builder b = {.g = g, .c = c, .text = NODE_NONE, .text_mask = NODE_NONE};
     node skips[SKIPS_MAX];
     int top = 0, down = 0, up = 0;
-    node x = graph_input(g, "x", TYPE_F32, c->size, c->size, c->channels + c->labels);
     if (c->text.tokens > 0) {
         b.text = graph_input(g, "text", TYPE_F32, c->text.tokens, 1, c->text.width);
         b.text_mask = graph_input(g, "text_mask", TYPE_F32, c->text.tokens, 1, 1);
     }
+    b.embedding = embed(&b);
+    node x = graph_input(g, "x", TYPE_F32, c->size, c->size, c->channels + c->labels);
     node h = graph_conv(g, "inp", with_codes(g, c, x), c->base, 3, 1, INIT_UNIFORM);
     skips[top++] = h;
     for (int level = 0; level < c->levels; level++) {

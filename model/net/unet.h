@@ -18,7 +18,8 @@
  *
  * `position`, `class`, `numbers`, `d`, `codes`, `text` and `text_mask` exist only if the
  * configuration asks for them. Codes go through convolutions of stride 2 to the size of x and are
- * concatenated with it.
+ * concatenated with it. Text goes into attention behind each self-attention and, as the mean of
+ * its states, into the time embedding (Saharia et al. 2022, Imagen).
  */
 #ifndef CTAUG_MODEL_NET_UNET_H
 #define CTAUG_MODEL_NET_UNET_H
@@ -35,6 +36,10 @@ typedef enum unet_kind {
 } unet_kind;
 
 extern const named_table unet_kinds;
+
+/* Changes when a network takes its text in another way; part of the fingerprints of such
+ * trainings. */
+#define UNET_TEXT_FORM "2"
 
 /* The text that a network is conditioned on. */
 typedef struct unet_text {

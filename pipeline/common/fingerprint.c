@@ -5,6 +5,7 @@
 #include "model/net/autoencoder.h"
 #include "model/net/segnet.h"
 #include "model/net/text_encoder.h"
+#include "model/net/unet.h"
 #include "model/text/grammar.h"
 
 #include "pipeline/common/volume_kind.h"
@@ -48,7 +49,7 @@ status fingerprint_of_training(const study *s, const char *store, char hex[SHA25
     snprintf(upstream, sizeof upstream, "%s%s%s%s%s%s%s%s%s%s%s", store, micro_batch,
              *pseudo ? " pseudo " : "", pseudo, *start ? " start " : "", start,
              *autoencoder ? " autoencoder " : "", autoencoder,
-             *text ? " text " : "", text,
+             *text ? " text form " UNET_TEXT_FORM " " : "", text,
              s->model.numbers == SWITCH_ON ? " numbers form " NUMBERS_FORM : "");
     TRY(study_fingerprint(s, sections, sizeof sections / sizeof *sections, upstream, hex));
 done:

@@ -95,7 +95,8 @@ static void caption_text(FILE *f, const study *s) {
     fprintf(
         f,
         "It also attended, where it had self-attention, to a caption (cross-attention, Rombach "
-        "et al. 2022). Captions %s; tokens were learnt by byte-pair encoding (Sennrich et al. "
+        "et al. 2022), and had the mean of its states in its time embedding (Saharia et al. 2022). "
+        "Captions %s; tokens were learnt by byte-pair encoding (Sennrich et al. "
         "2016), and their encoder, a transformer of 4 layers of width 256, was trained for "
         "%" PRId64 " steps of %" PRId64
         " slices and captions with the contrastive loss of CLIP (Radford et al. 2021) and then "

@@ -103,6 +103,11 @@ def unet(x, t, condition=None):
     angle = t.float()[:, None] * rate[None]
     e = linear("t.0", torch.cat([angle.cos(), angle.sin()], 1), 4 * BASE)
     e = linear("t.2", F.silu(e), 4 * BASE)
+    if condition:
+        text, pads = condition
+        there = (~pads).float()[:, :, None]
+        mean = (text * there).sum(1) / there.sum(1)
+        e = e + linear("sentence.2", F.silu(linear("sentence.0", mean, 4 * BASE)), 4 * BASE)
     h = conv("inp", x, BASE, 3)
     skips, down, up = [h], 0, 0
     for level, mult in enumerate(MULT):
