@@ -269,7 +269,7 @@ static void encoders_learn_pairs(void **state) {
     (void)state;
     encoders e = make_encoders();
     params *p = make_params(&e.n);
-    for (int step = 0; step < 60; step++) {
+    for (int step = 0; step < 120; step++) {
         loss_on(&e, p, 2, true);
         for (int64_t i = 0; i < p->total; i++) p->value[i] -= 0.1f * p->grad[i];
     }
