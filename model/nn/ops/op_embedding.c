@@ -64,8 +64,7 @@ node graph_embedding(graph *g, const char *name, node tokens, int64_t rows, int6
                    .shape = {from->shape[0], from->shape[1], width},
                    .set = {.rows = rows}};
     graph_name(g, &op, name);
-    /* As large as what normed layers add to it: a smaller vector would be lost in their sum, and
-     * which token it was with it. */
+    /* As large as what normed layers add to it: the sum goes on saying which token it is of. */
     graph_param(g, &op, "weight", 2, (int64_t[]){rows, width}, PARAM_UNIFORM, 1, false);
     graph_param(g, &op, "place", 2, (int64_t[]){places, width}, PARAM_UNIFORM, width, false);
     return graph_append(g, &op);
