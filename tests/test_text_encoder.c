@@ -135,7 +135,7 @@ static double cosine(const float *a, const float *b, int64_t n) {
 }
 
 /* At the first step what the blocks add is smaller than the vectors of tokens, so that a state says
- * which token it is of. (An encoder that begins with vectors of length 1 forgets words.) */
+ * which token it is of. (Much shorter vectors are lost in what is added, and words with them.) */
 static void states_begin_near_the_vectors_of_their_tokens(void **state) {
     (void)state;
     const text_encoder_config c = text_encoder_default(BPE_FIRST + 200, 128);
