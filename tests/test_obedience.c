@@ -1,5 +1,5 @@
 /* What counts as obeyed: attribute by attribute on facts written by hand, and the means over
- * patients and the chance of pairs in closed form. */
+ * patients, the balance and the chance of pairs in closed form. */
 #include "pipeline/evaluate/obedience_match.h"
 #include "pipeline/evaluate/phase.h"
 
@@ -19,79 +19,177 @@ static caption_structure structure(const char *name, caption_side side, double s
     return s;
 }
 
-static double match(const caption_facts *asked, const caption_facts *got, obedience_attribute a) {
-    const shown one = {.facts = *asked}, two = {.facts = *got};
+/* What `got` says of one question of an attribute: 1, 0, or -1 if it was not asked. */
+static int answer(const shown *asked, const shown *got, obedience_attribute a, int question) {
+    int64_t right[OBEY_QUESTIONS] = {0}, all[OBEY_QUESTIONS] = {0};
     obedience_names names;
     obedience_names_of(&labels, &names);
-    return obedience_match(&names, &one, &two, a);
+    obedience_answer(&names, asked, got, a, right, all);
+    return all[question] == 0 ? -1 : (int)right[question];
 }
 
-/* Three names: both kidneys have one. */
+/* The number of questions. */
+static int64_t questions(const shown *asked, const shown *got, obedience_attribute a) {
+    int64_t right[OBEY_QUESTIONS] = {0}, all[OBEY_QUESTIONS] = {0}, sum = 0;
+    obedience_names names;
+    obedience_names_of(&labels, &names);
+    obedience_answer(&names, asked, got, a, right, all);
+    for (int q = 0; q < OBEY_QUESTIONS; q++) sum += all[q];
+    return sum;
+}
+
+enum { LIVER, KIDNEY, LESION }; /* the names */
+static int question(int item, int of) { return item * OBEY_ANSWERS + of; }
+
+/* Three names: both kidneys have one. Presence is asked of each. */
 static void structures_are_compared_by_name(void **state) {
     (void)state;
     const shown asked = {.labels = {[1] = true, [2] = true}}, got = {.labels = {[1] = true}};
-    const shown none = {.labels = {false}}, right = {.labels = {[1] = true, [3] = true}};
+    const shown right = {.labels = {[1] = true, [3] = true}};
     obedience_names names;
     obedience_names_of(&labels, &names);
     assert_int_equal(names.count, 3);
-    assert_float_equal(obedience_match(&names, &asked, &got, OBEY_STRUCTURES), 2.0 / 3, 1e-12);
-    assert_float_equal(obedience_match(&names, &got, &asked, OBEY_STRUCTURES), 2.0 / 3, 1e-12);
-    assert_float_equal(obedience_match(&names, &asked, &right, OBEY_STRUCTURES), 1, 0);
-    assert_float_equal(obedience_match(&names, &none, &none, OBEY_STRUCTURES), 1, 0);
+    assert_string_equal(names.name[KIDNEY], "kidney");
+    assert_int_equal(questions(&asked, &got, OBEY_STRUCTURES), 3);
+    assert_int_equal(answer(&asked, &got, OBEY_STRUCTURES, question(LIVER, 1)), 1);
+    assert_int_equal(answer(&asked, &got, OBEY_STRUCTURES, question(KIDNEY, 1)), 0);
+    assert_int_equal(answer(&asked, &got, OBEY_STRUCTURES, question(LESION, 0)), 1);
+    assert_int_equal(answer(&got, &asked, OBEY_STRUCTURES, question(KIDNEY, 0)), 0);
+    assert_int_equal(answer(&asked, &right, OBEY_STRUCTURES, question(KIDNEY, 1)), 1);
 }
 
+/* Sides have to be those that are asked for, neither fewer nor more. */
 static void sides_and_sizes_are_those_of_structures_that_are_there(void **state) {
     (void)state;
-    caption_facts asked = {.structures = 3}, got = {.structures = 2};
-    asked.structure[0] = structure("kidney", SIDE_LEFT, 40);
-    asked.structure[1] = structure("lesion", SIDE_RIGHT, 12);
-    asked.structure[2] = structure("liver", SIDE_UNKNOWN, 100);
-    got.structure[0] = structure("kidney", SIDE_RIGHT, 48);
-    got.structure[1] = structure("lesion", SIDE_RIGHT, 16);
-    assert_float_equal(match(&asked, &got, OBEY_SIDES), 0.5, 1e-12);
-    assert_float_equal(match(&asked, &got, OBEY_SIZES), 0, 0); /* 16 of 12; the other side's no */
-    got.structure[1].size = 14;
-    assert_float_equal(match(&asked, &got, OBEY_SIZES), 1, 0);
-    const caption_facts none = {.structures = 0};
-    assert_true(isnan(match(&asked, &none, OBEY_SIDES)));
-    assert_true(isnan(match(&none, &got, OBEY_SIZES)));
-    /* With two of a name the one on the side that is asked for counts. */
-    got.structure[1] = structure("kidney", SIDE_LEFT, 40);
-    assert_float_equal(match(&asked, &got, OBEY_SIDES), 1, 0);
+    shown asked = {.facts.structures = 3}, got = {.facts.structures = 2};
+    const shown none = {.facts.structures = 0};
+    asked.facts.structure[0] = structure("kidney", SIDE_LEFT, 40);
+    asked.facts.structure[1] = structure("lesion", SIDE_RIGHT, 12);
+    asked.facts.structure[2] = structure("liver", SIDE_UNKNOWN, 100);
+    got.facts.structure[0] = structure("kidney", SIDE_RIGHT, 48);
+    got.facts.structure[1] = structure("lesion", SIDE_RIGHT, 16);
+    assert_int_equal(questions(&asked, &got, OBEY_SIDES), 2);
+    assert_int_equal(answer(&asked, &got, OBEY_SIDES, question(KIDNEY, 1)), 0);
+    assert_int_equal(answer(&asked, &got, OBEY_SIDES, question(LESION, 2)), 1);
+    /* The kidney of the other side has no size that was asked for. */
+    assert_int_equal(questions(&asked, &got, OBEY_SIZES), 1);
+    assert_int_equal(answer(&asked, &got, OBEY_SIZES, question(LESION, 0)), 0);
+    got.facts.structure[1].size = 14;
+    assert_int_equal(answer(&asked, &got, OBEY_SIZES, question(LESION, 0)), 1);
+    assert_int_equal(questions(&asked, &none, OBEY_SIDES), 0);
+    assert_int_equal(questions(&none, &got, OBEY_SIZES), 0);
+    /* Both of a name by two structures, or by one that is on both sides. */
+    got.facts.structure[1] = structure("kidney", SIDE_LEFT, 40);
+    assert_int_equal(answer(&asked, &got, OBEY_SIDES, question(KIDNEY, 1)), 0);
+    assert_int_equal(answer(&asked, &got, OBEY_SIZES, question(KIDNEY, 0)), 1);
+    asked.facts.structure[1] = structure("kidney", SIDE_RIGHT, 40);
+    assert_int_equal(answer(&asked, &got, OBEY_SIDES, question(KIDNEY, 3)), 1);
+    got.facts = (caption_facts){.structures = 1};
+    got.facts.structure[0] = structure("kidney", SIDE_BOTH, 40);
+    assert_int_equal(answer(&asked, &got, OBEY_SIDES, question(KIDNEY, 3)), 1);
 }
 
 static void phase_and_noise_may_be_unknown(void **state) {
     (void)state;
-    caption_facts asked = {.contrast = CONTRAST_AGENT, .noise = 9.4};
-    caption_facts got = {.contrast = CONTRAST_NATIVE, .noise = 9.6};
-    assert_float_equal(match(&asked, &got, OBEY_PHASE), 0, 0);
-    assert_float_equal(match(&asked, &got, OBEY_NOISE), 0, 0); /* 9 is low, 10 moderate */
-    got.noise = 3;
-    assert_float_equal(match(&asked, &got, OBEY_NOISE), 1, 0);
-    got = (caption_facts){.contrast = CONTRAST_UNKNOWN};
-    assert_true(isnan(match(&asked, &got, OBEY_PHASE)));
-    assert_true(isnan(match(&asked, &got, OBEY_NOISE)));
+    const shown asked = {.facts = {.contrast = CONTRAST_AGENT, .noise = 9.4}};
+    shown got = {.facts = {.contrast = CONTRAST_NATIVE, .noise = 9.6}};
+    assert_int_equal(answer(&asked, &got, OBEY_PHASE, CONTRAST_AGENT), 0);
+    assert_int_equal(answer(&asked, &got, OBEY_NOISE, 0), 0); /* 9 is low, 10 moderate */
+    got.facts.noise = 3;
+    assert_int_equal(answer(&asked, &got, OBEY_NOISE, 0), 1);
+    got.facts = (caption_facts){.contrast = CONTRAST_UNKNOWN};
+    assert_int_equal(questions(&asked, &got, OBEY_PHASE), 0);
+    assert_int_equal(questions(&asked, &got, OBEY_NOISE), 0);
 }
 
-/* Patient 0 has slices 0 and 1, patient 1 slice 2, patient 2 none. */
-static void means_are_of_patients_and_chance_of_other_ones(void **state) {
-    (void)state;
-    static const double noise[3] = {5, 15, 25}, made[3] = {5, 25, 25};
-    shown asked[3] = {0}, got[3] = {0};
-    double accuracy[3], chance;
-    obedience_names names;
-    for (int i = 0; i < 3; i++) {
-        asked[i].patient = got[i].patient = i == 2;
+enum { SLICES = 8, PATIENTS = 3 };
+
+/* Patient 0 has slices 0..3, patient 1 4..7, patient 2 none. */
+static void fill(shown asked[SLICES], shown got[SLICES], const double noise[SLICES],
+                 const double made[SLICES]) {
+    for (int i = 0; i < SLICES; i++) {
+        asked[i] = got[i] = (shown){.patient = i / 4};
         asked[i].facts.noise = noise[i];
         got[i].facts.noise = made[i];
     }
+}
+
+static double accuracy_of(const obedience_table *t) {
+    double mean[OBEY_QUESTIONS];
+    for (int64_t k = 0; k < t->count; k++) {
+        double sum = 0;
+        int known = 0;
+        for (int64_t p = 0; p < t->patients; p++) {
+            const double share = t->value[k * t->patients + p];
+            if (!isnan(share)) sum += share, known++;
+        }
+        mean[k] = sum / known;
+    }
+    return obedience_balanced(t, mean, 1);
+}
+
+/* Low noise is asked for in six slices of eight. */
+static void what_is_rare_counts_as_what_is_common(void **state) {
+    (void)state;
+    static const double noise[SLICES] = {5, 5, 5, 15, 5, 5, 5, 15};
+    static const double low[SLICES] = {5, 5, 5, 5, 5, 5, 5, 5};
+    static const double some[SLICES] = {5, 5, 15, 15, 5, 15, 15, 15};
+    shown asked[SLICES], got[SLICES];
+    obedience_names names;
+    obedience_table t;
     obedience_names_of(&labels, &names);
-    obedience_shares(&names, asked, got, 3, OBEY_NOISE, 3, accuracy, &chance);
-    assert_float_equal(accuracy[0], 0.5, 1e-12);
-    assert_float_equal(accuracy[1], 1, 1e-12);
-    assert_true(isnan(accuracy[2]));
-    /* 0 asked of 2, 1 of 2, 2 of 0, 2 of 1: the last agrees. */
-    assert_float_equal(chance, 0.25, 1e-12);
+    fill(asked, got, noise, low);
+    assert_int_equal(obedience_table_make(&names, asked, got, SLICES, OBEY_NOISE, PATIENTS, &t),
+                     ST_OK);
+    assert_int_equal(t.count, 2);
+    assert_true(isnan(t.value[2]) && isnan(t.value[PATIENTS + 2]));
+    assert_float_equal(accuracy_of(&t), 0.5, 1e-12); /* six of eight slices are right */
+    assert_float_equal(obedience_balanced(&t, t.chance, 1), 0.5, 1e-12);
+    obedience_table_free(&t);
+    fill(asked, got, noise, some);
+    assert_int_equal(obedience_table_make(&names, asked, got, SLICES, OBEY_NOISE, PATIENTS, &t),
+                     ST_OK);
+    /* Low: 2/3 and 1/3 of the patients' slices; moderate: all. */
+    assert_float_equal(t.value[0], 2.0 / 3, 1e-12);
+    assert_float_equal(t.value[1], 1.0 / 3, 1e-12);
+    assert_float_equal(accuracy_of(&t), 0.75, 1e-12);
+    /* The other patient's slices: 1 of 4 low for what patient 0 asks, 2 of 4 for patient 1. */
+    assert_float_equal(t.chance[0], 0.375, 1e-12);
+    assert_float_equal(t.chance[1], 0.625, 1e-12);
+    obedience_table_free(&t);
+}
+
+/* A level that slices of one patient alone were asked does not count, nor then the other one. */
+static void what_was_asked_of_one_patient_does_not_count(void **state) {
+    (void)state;
+    static const double noise[SLICES] = {5, 5, 5, 5, 5, 5, 5, 15};
+    shown asked[SLICES], got[SLICES];
+    obedience_names names;
+    obedience_table t;
+    obedience_names_of(&labels, &names);
+    fill(asked, got, noise, noise);
+    assert_int_equal(obedience_table_make(&names, asked, got, SLICES, OBEY_NOISE, PATIENTS, &t),
+                     ST_OK);
+    assert_int_equal(t.count, 0);
+    assert_true(isnan(obedience_balanced(&t, t.chance, 1)));
+    obedience_table_free(&t);
+    /* The second patient alone, numbered 0: there is no other. */
+    for (int i = 4; i < SLICES; i++) asked[i].patient = got[i].patient = 0;
+    assert_int_equal(obedience_table_make(&names, asked + 4, got + 4, 4, OBEY_NOISE, 1, &t), ST_OK);
+    assert_int_equal(t.count, 2);
+    assert_true(isnan(t.chance[0]));
+    assert_float_equal(accuracy_of(&t), 1, 0);
+    obedience_table_free(&t);
+}
+
+/* Means over the questions of an item, then over items; what is unknown is left out. */
+static void balanced_is_the_mean_of_items(void **state) {
+    (void)state;
+    int32_t asked[] = {0, 1, 5, 6, 7, 8};
+    const obedience_table t = {.count = 6, .question = asked};
+    const double share[] = {1, 0, 0.25, 0, NAN, 0, 0.75, 0, 1, 0, NAN, 0};
+    assert_float_equal(obedience_balanced(&t, share, 2), (0.625 + 0.875) / 2, 1e-12);
+    assert_float_equal(obedience_balanced(&t, share + 1, 2), 0, 0);
 }
 
 /* Class means of label 1 at -0.5 and 0.5; label 2 is in slices of one class alone. */
@@ -119,7 +217,9 @@ int main(void) {
         cmocka_unit_test(sides_and_sizes_are_those_of_structures_that_are_there),
         cmocka_unit_test(phase_and_noise_may_be_unknown),
         cmocka_unit_test(phase_is_that_of_the_nearer_class),
-        cmocka_unit_test(means_are_of_patients_and_chance_of_other_ones),
+        cmocka_unit_test(what_is_rare_counts_as_what_is_common),
+        cmocka_unit_test(what_was_asked_of_one_patient_does_not_count),
+        cmocka_unit_test(balanced_is_the_mean_of_items),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

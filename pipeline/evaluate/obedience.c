@@ -60,10 +60,11 @@ int64_t obedience_count(const study *s) { return s->evaluate.obedience > 0 ? cel
 static status describe(const comparison *c, char path[PATH_SIZE], char hex[SHA256_HEX]) {
     static const char *const keys[] = {"seed", "engine", "data", "evaluate.obedience"};
     status st = ST_OK;
-    char referee[SHA256_HEX], upstream[3 * SHA256_HEX + 16];
+    char referee[SHA256_HEX], upstream[3 * SHA256_HEX + 32];
     TRY(published_seal(&c->cell.stage, &referee_published, referee));
-    snprintf(upstream, sizeof upstream, "obedience %s %s %s", store_manifest(c->real)->seal,
-             store_manifest(c->stores[SOURCE_SYNTHETIC])->seal, referee);
+    snprintf(upstream, sizeof upstream, "obedience balanced %s %s %s",
+             store_manifest(c->real)->seal, store_manifest(c->stores[SOURCE_SYNTHETIC])->seal,
+             referee);
     TRY(study_fingerprint(&c->cell.study, keys, sizeof keys / sizeof *keys, upstream, hex));
     TRY(path_join(path, c->parts, "obedience.part"));
 done:
@@ -227,33 +228,72 @@ done:
     return st;
 }
 
+/* The interval of a table's balanced accuracy, by resamples of patients. Local. */
+static status interval_of(const measurement *m, const obedience_table *t, const bootstrap_array *of,
+                          bootstrap_interval *out) {
+    status st = ST_OK;
+    const int64_t resamples = statistics_resamples();
+    double *drawn = NULL, *balanced = NULL;
+    TRY(array_alloc(&drawn, t->count * resamples, sizeof *drawn, "resamples"));
+    TRY(array_alloc(&balanced, resamples, sizeof *balanced, "resamples"));
+    TRY(bootstrap_draw(of, (uint64_t)m->study->seed, resamples, drawn));
+    for (int64_t i = 0; i < resamples; i++)
+        balanced[i] = obedience_balanced(t, drawn + i, resamples);
+    TRY(bootstrap_percentile(balanced, resamples, LEVEL, out));
+done:
+    free(drawn);
+    free(balanced);
+    return st;
+}
+
+/* Number of patients who were asked a question of a table. */
+static int64_t patients_of(const obedience_table *t) {
+    int64_t asked = 0;
+    for (int64_t p = 0; p < t->patients; p++) {
+        bool any = false;
+        for (int64_t k = 0; k < t->count; k++) any |= !isnan(t->value[k * t->patients + p]);
+        asked += any;
+    }
+    return asked;
+}
+
+/* Local. */
+static status estimate_table(const measurement *m, const obedience_table *t, obedience_value *out) {
+    status st = ST_OK;
+    double *mean = NULL;
+    bootstrap_interval interval;
+    const bootstrap_array of = {
+        .value = t->value, .measures = t->count, .sets = 1, .seeds = 1, .patients = t->patients};
+    *out = (obedience_value){.accuracy = {(double)NAN, (double)NAN, (double)NAN, 0},
+                             .chance = obedience_balanced(t, t->chance, 1)};
+    if (t->count == 0) return ST_OK;
+    TRY(array_alloc(&mean, t->count, sizeof *mean, "means of questions"));
+    TRY(bootstrap_mean(&of, mean));
+    TRY(interval_of(m, t, &of, &interval));
+    out->accuracy.value = obedience_balanced(t, mean, 1);
+    out->accuracy.patients = patients_of(t);
+    if (out->accuracy.patients >= 2) {
+        out->accuracy.low = interval.low;
+        out->accuracy.high = interval.high;
+    }
+done:
+    free(mean);
+    return st;
+}
+
 /* Makes estimates of a row from what was asked for and what is there. Local. */
 static status estimate_row(const measurement *m, int row) {
     status st = ST_OK;
-    const int64_t patients = m->of->patients;
-    const int resamples = statistics_resamples();
-    double *value = NULL, *drawn = NULL;
-    TRY(array_alloc(&value, patients, sizeof *value, "shares of patients"));
-    TRY(array_alloc(&drawn, resamples, sizeof *drawn, "resamples"));
+    obedience_table t = {.count = 0};
     for (int a = 0; a < OBEY_ATTRIBUTES; a++) {
-        obedience_value *out = &m->result->value[row][a];
-        bootstrap_interval interval;
-        obedience_shares(&m->names, m->asked, m->got, m->n, (obedience_attribute)a, patients, value,
-                         &out->chance);
+        obedience_table_free(&t);
+        TRY(obedience_table_make(&m->names, m->asked, m->got, m->n, (obedience_attribute)a,
+                                 m->of->patients, &t));
+        TRY(estimate_table(m, &t, &m->result->value[row][a]));
         activity_progress();
-        const bootstrap_array of = {
-            .value = value, .measures = 1, .sets = 1, .seeds = 1, .patients = patients};
-        TRY(bootstrap_mean(&of, &out->accuracy.value));
-        TRY(bootstrap_draw(&of, (uint64_t)m->study->seed, resamples, drawn));
-        TRY(bootstrap_percentile(drawn, resamples, LEVEL, &interval));
-        for (int64_t p = 0; p < patients; p++) out->accuracy.patients += !isnan(value[p]);
-        const bool known = out->accuracy.patients >= 2;
-        out->accuracy.low = known ? interval.low : (double)NAN;
-        out->accuracy.high = known ? interval.high : (double)NAN;
     }
 done:
-    free(value);
-    free(drawn);
+    obedience_table_free(&t);
     return st;
 }
 
@@ -274,6 +314,17 @@ done:
     return st;
 }
 
+/* Number of patients of the slices. */
+static int64_t patients_in(const measurement *m) {
+    int64_t found = 0;
+    for (int64_t p = 0; p < m->of->patients; p++) {
+        bool any = false;
+        for (int64_t i = 0; i < m->n; i++) any |= m->asked[i].patient == p;
+        found += any;
+    }
+    return found;
+}
+
 /* All rows. Collective. */
 static status measure_rows(measurement *m) {
     status st = ST_OK;
@@ -285,7 +336,7 @@ static status measure_rows(measurement *m) {
         TRY(share(m, m->got));
         TRY(comm_agree(ranks, comm_rank(ranks) == 0 ? estimate_row(m, row) : ST_OK));
     }
-    m->result->patients = m->result->value[0][OBEY_STRUCTURES].accuracy.patients;
+    m->result->patients = patients_in(m);
 done:
     return st;
 }

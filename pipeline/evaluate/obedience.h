@@ -3,10 +3,16 @@
  * For evenly spaced slices of test patients, whose facts are known, captions are written and slices
  * sampled from them alone: labels, tissue, position and class are dropped. The referee segments
  * them, and what they show is measured from its label map and the HU as facts are
- * (pipeline/data/slice_caption.h). For each attribute the share of what is asked that is there is
- * the accuracy, the mean over patients of the means over their slices; `chance` is the same for
- * slices of other patients in place of its own. The first row are the real slices themselves,
- * segmented in the same way: what can be reached.
+ * (pipeline/data/slice_caption.h). For each attribute the balanced accuracy is the mean over what
+ * may be asked for (each structure) of the mean over what may be asked of it (that it is there,
+ * that it is not): slices that do not depend on their captions reach one half with two answers, a
+ * third with three, however common either is. The share of one question is the mean over patients
+ * of the means over their slices. `chance` is the same for slices of other patients in place of its
+ * own. The first row are the real slices themselves, segmented in the same way: what can be
+ * reached.
+ *
+ * What is asked for in the slices of one patient alone does not count if there are others, nor what
+ * is asked for with the same answer throughout (pipeline/evaluate/obedience_match.h).
  *
  * Structures of fewer than 4 pixels neither are asked for nor count.
  */
@@ -18,8 +24,9 @@
 
 typedef enum obedience_attribute {
     OBEY_STRUCTURES, /* of all names of structures: it is there exactly if it is asked for */
-    OBEY_SIDES,      /* of structures that are there: on the side that is asked for */
-    OBEY_SIZES,      /* the same, on that side: their size within a quarter of what is asked for */
+    OBEY_SIDES,      /* of structures that are there: left, right or both, as it is asked for */
+    OBEY_SIZES,      /* of structures that are there, on the side that is asked for: their size
+                        within a quarter of what is asked for; not balanced */
     OBEY_PHASE,      /* contrast agent, by the HU of structures nearest to those of either class of
                         training slices; unknown if they have one class alone */
     OBEY_NOISE,      /* low, moderate or high (model/text/grammar.h) */
@@ -34,8 +41,8 @@ double obedience_scale(int row);
 const char *obedience_name(obedience_attribute a);
 
 typedef struct obedience_value {
-    estimate accuracy; /* intervals are NAN with fewer than two patients */
-    double chance;     /* NAN if there are no other patients */
+    estimate accuracy; /* balanced; NAN if nothing counts; intervals also with one patient */
+    double chance;     /* NAN likewise */
 } obedience_value;
 
 typedef struct obedience {

@@ -1,6 +1,7 @@
 /* Compares facts. */
 #include "pipeline/evaluate/obedience_match.h"
 
+#include "io/alloc.h"
 #include "pipeline/data/caption.h"
 
 #include <math.h>
@@ -10,29 +11,56 @@
 static const double SIZE_SHARE = 0.25;
 
 void obedience_names_of(const label_set *labels, obedience_names *out) {
-    char seen[LABELS_MAX][CAPTION_NAME];
     *out = (obedience_names){.of = {-1}};
     for (int k = 1; k < labels->count; k++) {
         caption_structure s;
         int at = 0;
         caption_name(labels->name[k], &s);
-        while (at < out->count && strcmp(seen[at], s.name) != 0) at++;
+        while (at < out->count && strcmp(out->name[at], s.name) != 0) at++;
         out->of[k] = s.name[0] ? at : -1;
-        if (s.name[0] && at == out->count) snprintf(seen[out->count++], CAPTION_NAME, "%s", s.name);
+        if (s.name[0] && at == out->count)
+            snprintf(out->name[out->count++], CAPTION_NAME, "%s", s.name);
     }
     for (int k = labels->count; k < LABELS_MAX; k++) out->of[k] = -1;
 }
 
-static double match_structures(const obedience_names *names, const shown *asked, const shown *got) {
+/* The tallies that an answer is added to. */
+typedef struct tallies {
+    int64_t *right, *all;
+} tallies;
+
+static void tally(const tallies *t, int item, int answer, bool right) {
+    t->all[item * OBEY_ANSWERS + answer]++;
+    t->right[item * OBEY_ANSWERS + answer] += right;
+}
+
+static void answer_structures(const obedience_names *names, const shown *asked, const shown *got,
+                              const tallies *to) {
     bool wanted[LABELS_MAX] = {false}, there[LABELS_MAX] = {false};
-    int right = 0;
     for (int k = 1; k < LABELS_MAX; k++) {
         if (names->of[k] < 0) continue;
         wanted[names->of[k]] |= asked->labels[k];
         there[names->of[k]] |= got->labels[k];
     }
-    for (int i = 0; i < names->count; i++) right += wanted[i] == there[i];
-    return names->count > 0 ? (double)right / names->count : (double)NAN;
+    for (int i = 0; i < names->count; i++) tally(to, i, wanted[i], wanted[i] == there[i]);
+}
+
+/* The sides on which facts have a structure: a bit each, 0 if they are unknown. */
+static int sides_of(const caption_facts *f, const char *name) {
+    static const int bits[] = {
+        [SIDE_UNKNOWN] = 0, [SIDE_LEFT] = 1, [SIDE_RIGHT] = 2, [SIDE_BOTH] = 3};
+    int sides = 0;
+    for (int i = 0; i < f->structures; i++)
+        if (strcmp(f->structure[i].name, name) == 0) sides |= bits[f->structure[i].side];
+    return sides;
+}
+
+static void answer_sides(const obedience_names *names, const caption_facts *asked,
+                         const caption_facts *got, const tallies *to) {
+    for (int i = 0; i < names->count; i++) {
+        const int wanted = sides_of(asked, names->name[i]), there = sides_of(got, names->name[i]);
+        if (wanted != 0 && there != 0) tally(to, i, wanted, wanted == there);
+    }
 }
 
 /* The structure of this name in f, on this side if there is one; NULL: none. */
@@ -46,29 +74,21 @@ static const caption_structure *find(const caption_facts *f, const char *name, c
     return found;
 }
 
-/* Whether the structure has the side or the size that is asked for; *told: that can be said. */
-static bool agrees(const caption_structure *asked, const caption_structure *got,
-                   obedience_attribute attribute, bool *told) {
-    if (attribute == OBEY_SIDES) {
-        *told = asked->side != SIDE_UNKNOWN && got->side != SIDE_UNKNOWN;
-        return asked->side == got->side;
-    }
-    *told = asked->size > 0 && got->size > 0 &&
-            (asked->side == SIDE_UNKNOWN || asked->side == got->side);
-    return fabs(got->size - asked->size) <= SIZE_SHARE * asked->size;
+static int item_of(const obedience_names *names, const char *name) {
+    int i = 0;
+    while (i < names->count && strcmp(names->name[i], name) != 0) i++;
+    return i < names->count ? i : -1;
 }
 
-static double match_parts(const caption_facts *asked, const caption_facts *got,
-                          obedience_attribute attribute) {
-    int all = 0, right = 0;
+static void answer_sizes(const obedience_names *names, const caption_facts *asked,
+                         const caption_facts *got, const tallies *to) {
     for (int i = 0; i < asked->structures; i++) {
         const caption_structure *a = &asked->structure[i], *g = find(got, a->name, a->side);
-        bool told = false;
-        const bool agree = g && agrees(a, g, attribute, &told);
-        all += told;
-        right += told && agree;
+        const int item = item_of(names, a->name);
+        if (item < 0 || !g || !(a->size > 0) || !(g->size > 0)) continue;
+        if (a->side != SIDE_UNKNOWN && a->side != g->side) continue;
+        tally(to, item, 0, fabs(g->size - a->size) <= SIZE_SHARE * a->size);
     }
-    return all > 0 ? (double)right / all : (double)NAN;
 }
 
 /* 0: low, 1: moderate, 2: high, as captions say it. */
@@ -77,64 +97,127 @@ static int level_of(double noise) {
     return rounded < 10 ? 0 : rounded < 20 ? 1 : 2;
 }
 
-double obedience_match(const obedience_names *names, const shown *asked, const shown *got,
-                       obedience_attribute attribute) {
+void obedience_answer(const obedience_names *names, const shown *asked, const shown *got,
+                      obedience_attribute attribute, int64_t right[OBEY_QUESTIONS],
+                      int64_t all[OBEY_QUESTIONS]) {
     const caption_facts *a = &asked->facts, *g = &got->facts;
+    const tallies to = {right, all};
     switch (attribute) {
     case OBEY_STRUCTURES:
-        return match_structures(names, asked, got);
-    case OBEY_PHASE:
-        if (a->contrast == CONTRAST_UNKNOWN || g->contrast == CONTRAST_UNKNOWN) return (double)NAN;
-        return a->contrast == g->contrast;
-    case OBEY_NOISE:
-        if (!(a->noise > 0) || !(g->noise > 0)) return (double)NAN;
-        return level_of(a->noise) == level_of(g->noise);
+        answer_structures(names, asked, got, &to);
+        break;
     case OBEY_SIDES:
+        answer_sides(names, a, g, &to);
+        break;
     case OBEY_SIZES:
+        answer_sizes(names, a, g, &to);
+        break;
+    case OBEY_PHASE:
+        if (a->contrast != CONTRAST_UNKNOWN && g->contrast != CONTRAST_UNKNOWN)
+            tally(&to, 0, (int)a->contrast, a->contrast == g->contrast);
+        break;
+    case OBEY_NOISE:
+        if (a->noise > 0 && g->noise > 0)
+            tally(&to, 0, level_of(a->noise), level_of(a->noise) == level_of(g->noise));
+        break;
     case OBEY_ATTRIBUTES:
         break;
     }
-    return match_parts(a, g, attribute);
 }
 
-/* Sums of shares that are known. */
-typedef struct shares {
-    double sum;
-    int64_t count;
-} shares;
-
-static void add(shares *to, double share) {
-    if (isnan(share)) return;
-    to->sum += share;
-    to->count++;
+/* share[question] = right / all, NAN where nothing was asked; both are 0 afterwards. */
+static void take_shares(int64_t *right, int64_t *all, double *share) {
+    for (int q = 0; q < OBEY_QUESTIONS; q++) {
+        share[q] = all[q] > 0 ? (double)right[q] / (double)all[q] : (double)NAN;
+        right[q] = all[q] = 0;
+    }
 }
 
-static double mean_of(const shares *s) {
-    return s->count > 0 ? s->sum / (double)s->count : (double)NAN;
+/* Writes the questions that count to question[OBEY_QUESTIONS]; returns their number.
+ * share[patients][OBEY_QUESTIONS]; alone: those that are their item's only one count, too. */
+static int choose(const double *share, int64_t patients, bool alone, int32_t *question) {
+    int count = 0;
+    for (int item = 0; item < LABELS_MAX; item++) {
+        const int before = count;
+        for (int q = item * OBEY_ANSWERS; q < (item + 1) * OBEY_ANSWERS; q++) {
+            int64_t asked = 0;
+            for (int64_t p = 0; p < patients; p++) asked += !isnan(share[p * OBEY_QUESTIONS + q]);
+            if (asked >= 2 || asked == patients) question[count++] = q;
+        }
+        if (!alone && count - before < 2) count = before;
+    }
+    return count;
 }
 
 /* Adds the pairs of what is asked for in slice i with slices of other patients. */
 static void add_others(const obedience_names *names, const shown *asked, const shown *got,
-                       int64_t n, int64_t i, obedience_attribute attribute, shares *to) {
+                       int64_t n, int64_t i, obedience_attribute attribute, const tallies *to) {
     const int64_t step = n > OBEY_OTHERS ? n / OBEY_OTHERS : 1;
     for (int64_t k = 0; k < n; k += step) {
         const int64_t other = (i + k) % n;
         if (asked[i].patient != asked[other].patient)
-            add(to, obedience_match(names, &asked[i], &got[other], attribute));
+            obedience_answer(names, &asked[i], &got[other], attribute, to->right, to->all);
     }
 }
 
-void obedience_shares(const obedience_names *names, const shown *asked, const shown *got, int64_t n,
-                      obedience_attribute attribute, int64_t patients, double *accuracy,
-                      double *chance) {
-    shares others = {0};
+status obedience_table_make(const obedience_names *names, const shown *asked, const shown *got,
+                            int64_t n, obedience_attribute attribute, int64_t patients,
+                            obedience_table *out) {
+    status st = ST_OK;
+    int64_t *tally_of = NULL, shares = 0;
+    double *share = NULL; /* [patients + 1][OBEY_QUESTIONS]; the last: of pairs */
+    *out = (obedience_table){.patients = patients};
+    if (!size_mul(patients + 1, OBEY_QUESTIONS, &shares))
+        TRY(status_memory("shares of patients", INT64_MAX));
+    TRY(array_alloc(&share, shares, sizeof *share, "shares of patients"));
+    TRY(array_alloc(&tally_of, 2 * (int64_t)OBEY_QUESTIONS, sizeof *tally_of, "tallies"));
+    TRY(array_alloc(&out->question, OBEY_QUESTIONS, sizeof *out->question, "questions"));
+    const tallies to = {tally_of, tally_of + OBEY_QUESTIONS};
     for (int64_t p = 0; p < patients; p++) {
-        shares own = {0};
         for (int64_t i = 0; i < n; i++)
             if (asked[i].patient == p)
-                add(&own, obedience_match(names, &asked[i], &got[i], attribute));
-        accuracy[p] = mean_of(&own);
+                obedience_answer(names, &asked[i], &got[i], attribute, to.right, to.all);
+        take_shares(to.right, to.all, share + p * OBEY_QUESTIONS);
     }
-    for (int64_t i = 0; i < n; i++) add_others(names, asked, got, n, i, attribute, &others);
-    *chance = mean_of(&others);
+    for (int64_t i = 0; i < n; i++) add_others(names, asked, got, n, i, attribute, &to);
+    take_shares(to.right, to.all, share + patients * OBEY_QUESTIONS);
+    out->count = choose(share, patients, attribute == OBEY_SIZES, out->question);
+    TRY(array_alloc(&out->value, out->count * patients, sizeof *out->value, "shares of patients"));
+    TRY(array_alloc(&out->chance, out->count, sizeof *out->chance, "shares of pairs"));
+    for (int64_t k = 0; k < out->count; k++) {
+        for (int64_t p = 0; p < patients; p++)
+            out->value[k * patients + p] = share[p * OBEY_QUESTIONS + out->question[k]];
+        out->chance[k] = share[patients * OBEY_QUESTIONS + out->question[k]];
+    }
+done:
+    free(share);
+    free(tally_of);
+    return st;
+}
+
+void obedience_table_free(obedience_table *t) {
+    free(t->question);
+    free(t->value);
+    free(t->chance);
+    *t = (obedience_table){.count = 0};
+}
+
+double obedience_balanced(const obedience_table *t, const double *share, int64_t stride) {
+    double all = 0;
+    int64_t items = 0;
+    for (int64_t k = 0; k < t->count;) {
+        const int32_t item = t->question[k] / OBEY_ANSWERS;
+        double sum = 0;
+        int64_t known = 0;
+        for (; k < t->count && t->question[k] / OBEY_ANSWERS == item; k++) {
+            if (isnan(share[k * stride])) continue;
+            sum += share[k * stride];
+            known++;
+        }
+        if (known > 0) {
+            all += sum / (double)known;
+            items++;
+        }
+    }
+    return items > 0 ? all / (double)items : (double)NAN;
 }

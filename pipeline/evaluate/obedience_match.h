@@ -17,21 +17,43 @@ typedef struct shown {
 typedef struct obedience_names {
     int count;
     int of[LABELS_MAX]; /* the name of a label; -1: it has none */
+    char name[LABELS_MAX][CAPTION_NAME];
 } obedience_names;
 
 void obedience_names_of(const label_set *labels, obedience_names *out);
 
-/* The share 0..1 of what `asked` says of an attribute that `got` shows; NAN if it says nothing of
- * it, or nothing of it is there. */
-double obedience_match(const obedience_names *names, const shown *asked, const shown *got,
-                       obedience_attribute attribute);
+/* A question is something that captions may ask for, with one of its answers: item * OBEY_ANSWERS +
+ * answer. Items are names of structures (structures: absent, present; sides: left, right, both;
+ * sizes: the one answer 0), or the item 0 (phase, level of noise). */
+enum { OBEY_ANSWERS = 4, OBEY_QUESTIONS = LABELS_MAX * OBEY_ANSWERS };
 
-/* asked[n] and got[n] belong together by their place: accuracy[patients] are means over the slices
- * of each patient, NAN without any; *chance is the mean over pairs with slices of other patients,
- * each with at most OBEY_OTHERS, evenly spaced; NAN without any. */
+/* Adds 1 to all[question] for each question of an attribute that `asked` asks and that `got` can
+ * tell, and to right[question] if it is what `got` shows. */
+void obedience_answer(const obedience_names *names, const shown *asked, const shown *got,
+                      obedience_attribute attribute, int64_t right[OBEY_QUESTIONS],
+                      int64_t all[OBEY_QUESTIONS]);
+
+/* How far the questions of an attribute are answered as they were asked. Those count that slices of
+ * at least two patients were asked (of one, if there is no other), and, sizes apart, whose item was
+ * asked for with at least two answers: what is always the same needs no caption. */
+typedef struct obedience_table {
+    int64_t count, patients;
+    int32_t *question; /* [count], ascending */
+    double *value;     /* [count][patients]: share of a patient's slices; NAN: not asked */
+    double *chance;    /* [count]: share of pairs with slices of other patients; NAN: no pairs */
+} obedience_table;
+
+/* asked[n] and got[n] belong together by their place. Pairs: each slice with at most OBEY_OTHERS,
+ * evenly spaced. The caller calls obedience_table_free(), also after a failure. */
 enum { OBEY_OTHERS = 64 };
-void obedience_shares(const obedience_names *names, const shown *asked, const shown *got, int64_t n,
-                      obedience_attribute attribute, int64_t patients, double *accuracy,
-                      double *chance);
+status obedience_table_make(const obedience_names *names, const shown *asked, const shown *got,
+                            int64_t n, obedience_attribute attribute, int64_t patients,
+                            obedience_table *out);
+void obedience_table_free(obedience_table *t);
+
+/* Balanced accuracy (Brodersen et al. 2010): the mean over items of the mean over their questions
+ * of share[k * stride]; NAN are left out. Whatever does not depend on the caption is right in one
+ * of k answers. */
+double obedience_balanced(const obedience_table *t, const double *share, int64_t stride);
 
 #endif
