@@ -32,7 +32,7 @@ static const conv_shape of_bf16 = {2, 8, 8, 32, 96, 3, 1, TYPE_BF16, TYPE_BF16};
 static void check_norm(void) {
     for (int i = 0; i < 4; i++) {
         const tensor_type type = i % 2 ? TYPE_BF16 : TYPE_F32;
-        const norm_shape s = {2, 81, 33, 11, 0, true, type};
+        const norm_shape s = {2, 81, 33, 11, 0, true, type, false};
         compare_norm(engine(ENGINE_ONEDNN), s, true, i / 2, 0.25f, 1);
     }
 }
@@ -263,7 +263,7 @@ static fingerprint results_here(void) {
     const int before = omp_get_max_threads();
     const kernels *k = engine(ENGINE_OPENBLAS);
     fingerprint f = {14695981039346656037u, 14695981039346656037u};
-    norm_case n = norm_make((norm_shape){2, 81, 33, 11, 0, true, TYPE_BF16}, false, false);
+    norm_case n = norm_make((norm_shape){2, 81, 33, 11, 0, true, TYPE_BF16, false}, false, false);
     attention_case a = attention_make((attention_shape){1, 70, 64, 2, TYPE_BF16});
     omp_set_num_threads(1);
     norm_run(k, &n), norm_run_back(k, &n);

@@ -13,9 +13,9 @@ static double norm_objective(void *context) {
 
 static void test_reference_norm(void **state) {
     (void)state;
-    const norm_shape shapes[] = {{2, 7, 6, 3, 0, true, TYPE_F32},
-                                 {1, 9, 4, 1, 0, false, TYPE_F32},
-                                 {2, 16, 3, 3, 0, true, TYPE_F32}};
+    const norm_shape shapes[] = {{2, 7, 6, 3, 0, true, TYPE_F32, false},
+                                 {1, 9, 4, 1, 0, false, TYPE_F32, false},
+                                 {2, 16, 3, 3, 0, true, TYPE_F32, false}};
     for (int i = 0; i < 6; i++) {
         norm_case c = norm_make(shapes[i / 2], i % 2 == 0, i % 2 == 0);
         float *before = noise(c.nx, 13);
@@ -36,11 +36,11 @@ static void test_reference_norm(void **state) {
 }
 
 static const norm_shape odd_shapes[] = {
-    {1, 1, 4, 1, 0, false, TYPE_F32},     {1, 5, 3, 3, 0, false, TYPE_F32},
-    {2, 63, 5, 1, 0, false, TYPE_F32},    {3, 64, 16, 8, 0, false, TYPE_F32},
-    {2, 81, 33, 11, 0, false, TYPE_F32},  {1, 1089, 64, 8, 0, false, TYPE_F32},
-    {1, 70000, 1, 1, 0, false, TYPE_F32}, {2, 10, 320, 32, 0, false, TYPE_F32},
-    {5, 257, 7, 7, 0, false, TYPE_F32}};
+    {1, 1, 4, 1, 0, false, TYPE_F32, false},     {1, 5, 3, 3, 0, false, TYPE_F32, false},
+    {2, 63, 5, 1, 0, false, TYPE_F32, false},    {3, 64, 16, 8, 0, false, TYPE_F32, false},
+    {2, 81, 33, 11, 0, false, TYPE_F32, false},  {1, 1089, 64, 8, 0, false, TYPE_F32, false},
+    {1, 70000, 1, 1, 0, false, TYPE_F32, false}, {2, 10, 320, 32, 0, false, TYPE_F32, false},
+    {5, 257, 7, 7, 0, false, TYPE_F32, false}};
 
 /* Every odd shape with and without SiLU, modulation, add. */
 static void compare_norms(const kernels *k, tensor_type type) {
@@ -70,7 +70,7 @@ static void test_reference_norm_bf16(void **state) {
 static void test_norm_large_mean(void **state) {
     (void)state;
     for (int i = 0; i < 4; i++) {
-        const norm_shape s = {2, 2000, 16, 4, 0, false, i % 2 ? TYPE_BF16 : TYPE_F32};
+        const norm_shape s = {2, 2000, 16, 4, 0, false, i % 2 ? TYPE_BF16 : TYPE_F32, false};
         compare_norm(engine(ENGINE_ONEDNN), s, false, i / 2, 1000, i % 2 ? 32 : 1);
         compare_norm(engine(ENGINE_ONEDNN), s, false, i / 2, -30000, i % 2 ? 1024 : 8);
     }
@@ -82,8 +82,8 @@ static void test_subnormal_results(void **state) {
     (void)state;
     for (int i = 0; i < 4; i++) {
         const tensor_type type = i % 2 ? TYPE_BF16 : TYPE_F32;
-        norm_case f = norm_make((norm_shape){1, 64, 16, 4, 0, false, type}, false, false);
-        norm_case r = norm_make((norm_shape){1, 64, 16, 4, 0, false, type}, false, false);
+        norm_case f = norm_make((norm_shape){1, 64, 16, 4, 0, false, type, false}, false, false);
+        norm_case r = norm_make((norm_shape){1, 64, 16, 4, 0, false, type, false}, false, false);
         for (int c = 0; c < 16; c++) f.gain[c] *= 0x1p-127f, f.bias[c] = 0;
         memcpy(r.gain, f.gain, 16 * sizeof(float)), memcpy(r.bias, f.bias, 16 * sizeof(float));
         r.s.type = TYPE_F32;
@@ -138,7 +138,7 @@ static void test_nan_stays(void **state) {
         for (int j = 0; j < 40; j++) x[j] = j == 17 ? NAN : 1;
         k->silu_forward(x, y, 40);
         assert_true(isnan(y[17]) && !isnan(y[16]));
-        const norm_shape s = {1, 50, 8, 2, 0, true, i % 2 ? TYPE_BF16 : TYPE_F32};
+        const norm_shape s = {1, 50, 8, 2, 0, true, i % 2 ? TYPE_BF16 : TYPE_F32, false};
         norm_case n = norm_make(s, false, false);
         n.x[8 * 20 + 5] = NAN;
         norm_run(k, &n);
@@ -162,7 +162,7 @@ static void test_bits_of_threads_and_places(void **state) {
     const int before = omp_get_max_threads();
     for (int i = 0; i < 8; i++) {
         const kernels *k = engine(fast_engines[i / 4]);
-        const norm_shape s = {5, 3000, 48, 8, 0, true, i % 2 ? TYPE_BF16 : TYPE_F32};
+        const norm_shape s = {5, 3000, 48, 8, 0, true, i % 2 ? TYPE_BF16 : TYPE_F32, false};
         const bool add = i / 2 % 2;
         norm_case one = norm_make(s, false, add), two = norm_make(s, false, add);
         norm_shape single = s;

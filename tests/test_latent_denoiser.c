@@ -9,6 +9,7 @@
 #include "model/hu_map.h"
 #include "model/metric/quantile.h"
 #include "model/rng.h"
+#include "model/nn/plan.h"
 #include "model/warp.h"
 #include "pipeline/data/tissue.h"
 #include "pipeline/trainer/trainer.h"
@@ -463,12 +464,54 @@ static int end(void **state) {
     return end_scratch() ? 0 : -1;
 }
 
+/* A slice that is large enough to be decoded in tiles is that of the plan for whole ones. */
+static void large_slices_are_those_of_a_plan_for_whole_ones(void **state) {
+    (void)state;
+    enum { LARGE = 512, CELLS = LARGE / 8 * LARGE / 8 };
+    study s = make_study();
+    s.data.size = LARGE;
+    s.autoencode.factor = 8;
+    const stage_context stage = make_stage(&s);
+    const autoencoder_config config = codec_config(&s, LARGE);
+    autoencoder_graph both, decoder;
+    plan *pl = NULL;
+    codec *c = NULL;
+    tensor latent;
+    float *made = malloc((size_t)LARGE * LARGE * sizeof *made), from[CELLS * Z];
+    assert_non_null(made);
+    for (int i = 0; i < CELLS * Z; i++) from[i] = (float)sin(0.7 * i + i / 1000.0);
+    params *p = make_params(&s, &both), *of_decoder = NULL;
+    assert_ok(codec_create(&stage, &c));
+    codec_set(c, p->value);
+    assert_ok(codec_decode(c, from, made));
+    assert_ok(autoencoder_describe_decoder(&config, &decoder));
+    assert_ok(params_create(decoder.g, &of_decoder));
+    memcpy(of_decoder->value, p->value + (p->total - of_decoder->total),
+           (size_t)of_decoder->total * sizeof(float));
+    const plan_options options = {
+        .engine = stage.engine, .batch = 1, .outputs = &decoder.image, .output_count = 1};
+    assert_ok(plan_create(decoder.g, of_decoder, &options, &pl));
+    assert_ok(plan_input(pl, "latent", &latent));
+    memcpy(latent.at, from, sizeof from);
+    assert_ok(plan_forward(pl, NULL));
+    const float *want = plan_output(pl, decoder.image).at;
+    for (int i = 0; i < LARGE * LARGE; i++) assert_float_equal(made[i], want[i], 1e-4);
+    plan_destroy(pl);
+    params_destroy(of_decoder);
+    params_destroy(p);
+    autoencoder_graph_free(&decoder);
+    autoencoder_graph_free(&both);
+    codec_close(c);
+    free(made);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(maps_are_shares_of_area),
         cmocka_unit_test(the_network_is_one_of_latents),
         cmocka_unit_test(codes_are_written_bit_by_bit),
         cmocka_unit_test(the_halves_of_a_codec_are_the_autoencoder),
+        cmocka_unit_test(large_slices_are_those_of_a_plan_for_whole_ones),
         cmocka_unit_test(samples_are_decoded_without_a_clamp),
         cmocka_unit_test(what_is_kept_of_latents_and_pixels),
         cmocka_unit_test(decoded_slices_get_the_noise_that_is_dropped),

@@ -28,7 +28,11 @@ static const autoencoder_graph nothing = {.moments = NODE_NONE,
 
 static const int64_t multiples[LEVELS_MAX] = {1, 2, 4, 4};
 
-static int levels_of(const autoencoder_config *c) { return c->factor == 8 ? 4 : 3; }
+int autoencoder_levels(const autoencoder_config *c) { return c->factor == 8 ? 4 : 3; }
+
+int64_t autoencoder_channels(const autoencoder_config *c, int level) {
+    return c->base * multiples[level];
+}
 
 static status open_graph(const autoencoder_config *c, autoencoder_graph *out) {
     *out = nothing;
@@ -56,11 +60,11 @@ static node middle(graph *g, const char *side, node h, int64_t channels) {
 }
 
 static node encoder(graph *g, const autoencoder_config *c, node image) {
-    const int levels = levels_of(c);
+    const int levels = autoencoder_levels(c);
     char name[LAYER_NAME];
     node h = graph_conv(g, "encoder.inp", image, c->base, 3, 1, INIT_UNIFORM);
     for (int level = 0; level < levels; level++) {
-        const int64_t channels = c->base * multiples[level];
+        const int64_t channels = autoencoder_channels(c, level);
         for (int i = 0; i < c->blocks; i++) {
             snprintf(name, sizeof name, "encoder.%d.%d", level, i);
             h = block(g, name, h, channels);
@@ -69,7 +73,7 @@ static node encoder(graph *g, const autoencoder_config *c, node image) {
         snprintf(name, sizeof name, "encoder.%d.down", level);
         if (level + 1 < levels) h = graph_conv(g, name, h, channels, 3, 2, INIT_UNIFORM);
     }
-    h = middle(g, "encoder", h, c->base * multiples[levels - 1]);
+    h = middle(g, "encoder", h, autoencoder_channels(c, levels - 1));
     h = graph_norm(g, "encoder.on", h, BLOCK_GROUPS, NODE_NONE, true);
     h = graph_scale(g, graph_conv(g, "encoder.oc", h, 2 * c->z, 3, 1, INIT_ZERO), UNIT);
     return graph_add(g, h, graph_haar_moments(g, image, c->factor, c->z));
@@ -81,27 +85,42 @@ static node last_layer(const autoencoder_graph *of) {
     return graph_add(of->g, graph_scale(of->g, h, UNIT), of->coarse);
 }
 
-/* Sets features, coarse and image. */
-static void decoder(const autoencoder_config *c, node latent, autoencoder_graph *out) {
-    graph *g = out->g;
-    const int levels = levels_of(c);
-    const int64_t deepest = c->base * multiples[levels - 1];
+/* A level of the decoder, from h of the level below on (of the lowest one, from the latent). */
+static node level_of(graph *g, const autoencoder_config *c, int level, node h) {
+    const int lowest = autoencoder_levels(c) - 1;
+    const int64_t channels = autoencoder_channels(c, level);
     char name[LAYER_NAME];
-    node h = graph_conv(g, "decoder.inp", latent, deepest, 3, 1, INIT_UNIFORM);
-    h = middle(g, "decoder", h, deepest);
-    for (int level = levels - 1; level >= 0; level--) {
-        const int64_t channels = c->base * multiples[level];
-        for (int i = 0; i <= c->blocks; i++) {
-            snprintf(name, sizeof name, "decoder.%d.%d", level, i);
-            h = block(g, name, h, channels);
-        }
+    if (level == lowest) {
+        h = graph_conv(g, "decoder.inp", h, channels, 3, 1, INIT_UNIFORM);
+        h = middle(g, "decoder", h, channels);
+    } else {
         graph_block(g);
-        snprintf(name, sizeof name, "decoder.%d.up", level);
-        if (level > 0) h = graph_conv(g, name, graph_upsample(g, h), channels, 3, 1, INIT_UNIFORM);
+        snprintf(name, sizeof name, "decoder.%d.up", level + 1);
+        h = graph_conv(g, name, graph_upsample(g, h), autoencoder_channels(c, level + 1), 3, 1,
+                       INIT_UNIFORM);
     }
+    for (int i = 0; i <= c->blocks; i++) {
+        snprintf(name, sizeof name, "decoder.%d.%d", level, i);
+        h = block(g, name, h, channels);
+    }
+    return h;
+}
+
+/* Sets features, coarse and image from h of level 0. */
+static void finish(const autoencoder_config *c, node h, node latent, autoencoder_graph *out) {
+    graph *g = out->g;
+    graph_block(g);
     out->features = graph_norm(g, "decoder.on", h, BLOCK_GROUPS, NODE_NONE, true);
     out->coarse = graph_haar_inverse(g, latent, c->factor);
     out->image = last_layer(out);
+}
+
+/* Sets features, coarse and image. */
+static void decoder(const autoencoder_config *c, node latent, autoencoder_graph *out) {
+    node h = latent;
+    for (int level = autoencoder_levels(c) - 1; level >= 0; level--)
+        h = level_of(out->g, c, level, h);
+    finish(c, h, latent, out);
 }
 
 static node image_input(graph *g, const autoencoder_config *c) {
@@ -164,6 +183,45 @@ status autoencoder_describe_decoder(const autoencoder_config *c, autoencoder_gra
     TRY(open_graph(c, out));
     decoder(c, latent_input(out->g, c, "latent"), out);
     TRY(graph_check(out->g));
+done:
+    return st;
+}
+
+/* ST_INTERNAL unless there is such a level above the lowest `below` ones. */
+static status check_level(const autoencoder_config *c, int level, int below) {
+    if (level >= 0 && level < autoencoder_levels(c) - below) return ST_OK;
+    return status_fail(ST_INTERNAL, "autoencoder: no level %d", level);
+}
+
+status autoencoder_describe_top(const autoencoder_config *c, int level, autoencoder_graph *out) {
+    status st = ST_OK;
+    TRY(open_graph(c, out));
+    TRY(check_level(c, level, 0));
+    node latent = latent_input(out->g, c, "latent");
+    node h = latent;
+    for (int i = autoencoder_levels(c) - 1; i >= level; i--) h = level_of(out->g, c, i, h);
+    out->features = h;
+    if (level == 0) finish(c, h, latent, out);
+    TRY(graph_check(out->g));
+done:
+    return st;
+}
+
+status autoencoder_describe_level(const autoencoder_config *c, int level, int64_t tile,
+                                  autoencoder_graph *out) {
+    status st = ST_OK;
+    TRY(open_graph(c, out));
+    TRY(check_level(c, level, 1));
+    graph *g = out->g;
+    graph_given(g, true);
+    node below =
+        graph_input(g, "below", TYPE_F32, tile / 2, tile / 2, autoencoder_channels(c, level + 1));
+    out->features = level_of(g, c, level, below);
+    if (level == 0) {
+        const int64_t side = tile / c->factor;
+        finish(c, out->features, graph_input(g, "latent", TYPE_F32, side, side, c->z), out);
+    }
+    TRY(graph_check(g));
 done:
     return st;
 }

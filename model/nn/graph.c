@@ -114,6 +114,17 @@ void graph_block(graph *g) { g->block++; }
 
 void graph_freeze(graph *g, bool on) { g->frozen = on; }
 
+void graph_given(graph *g, bool on) { g->given = on; }
+
+bool graph_given_at(const graph *g, int i, graph_given_norm *out) {
+    int32_t at = 0;
+    while (at < g->count && (!g->ops[at].set.given || i-- > 0)) at++;
+    if (at == g->count) return false;
+    const graph_op *op = &g->ops[at];
+    *out = (graph_given_norm){op->in[0], g->ops[op->in[op->inputs - 1]].name, op->set.groups};
+    return true;
+}
+
 void graph_shape(const graph *g, node x, int64_t shape[4]) {
     shape[0] = 1;
     for (int a = 0; a < 3; a++) shape[a + 1] = x >= 0 && x < g->count ? g->ops[x].shape[a] : 0;

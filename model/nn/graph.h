@@ -47,6 +47,20 @@ void graph_block(graph *g);
  * with these gradients leaves their values. Convolutions alone can be frozen. */
 void graph_freeze(graph *g, bool on);
 
+/* Norms added while `on` do not measure their groups: mean and variance are those of a larger
+ * image, of which the graph has a tile, and come from an input <name>.given [1,1,2 groups], means
+ * first. Such a graph cannot be trained. */
+void graph_given(graph *g, bool on);
+
+/* The norm number i >= 0, in the order of the graph, whose statistics are given; x: what it
+ * normalises. False: there are not so many. */
+typedef struct graph_given_norm {
+    node x;
+    const char *input; /* owned by the graph */
+    int64_t groups;
+} graph_given_norm;
+bool graph_given_at(const graph *g, int i, graph_given_norm *out);
+
 /* A named tensor that the caller fills before each run. */
 node graph_input(graph *g, const char *name, tensor_type type, int64_t h, int64_t w, int64_t c);
 
@@ -61,8 +75,9 @@ node graph_conv(graph *g, const char *name, node x, int64_t out, int kernel, int
 node graph_conv_spectral(graph *g, const char *name, node x, int64_t out, int kernel, int stride);
 /* [1,1,ci] -> [1,1,out]. Parameters name.weight [out,ci], name.bias [out]. */
 node graph_linear(graph *g, const char *name, node x, int64_t out, weight_init init);
-/* Group norm; scale_shift: NODE_NONE or [1,1,2c]; silu: apply SiLU afterwards. Parameters
- * name.weight, name.bias [c]. */
+/* Group norm, with NORM_EPSILON added to the variance; scale_shift: NODE_NONE or [1,1,2c]; silu:
+ * apply SiLU afterwards. Parameters name.weight, name.bias [c]. */
+#define NORM_EPSILON 1e-5f
 node graph_norm(graph *g, const char *name, node x, int64_t groups, node scale_shift, bool silu);
 node graph_silu(graph *g, node x);
 node graph_leaky_relu(graph *g, node x); /* x for x > 0, else x / 5 */

@@ -59,6 +59,7 @@ typedef struct norm_shape {
     float epsilon;                           /* 1e-5 */
     bool silu;                               /* y = silu(...) */
     tensor_type type;                        /* of x, y and their gradients */
+    bool given;                              /* forward reads mean and rstd, which are given */
 } norm_shape;
 
 typedef struct attention_shape {
@@ -113,7 +114,7 @@ typedef struct kernels {
     /* Group normalisation (Wu & He 2018), optionally modulated per sample and channel, optionally
      * followed by SiLU: u = (x - mean) * rstd * gain + bias; u = u * (1 + scale) + shift when
      * scale_shift [batch, 2 * channels] (scale first) is not NULL; y = silu ? u * sigmoid(u) : u.
-     * Returns mean and rstd [batch, groups] for backward. */
+     * Returns mean and rstd [batch, groups] for backward, unless they are given. */
     int64_t (*norm_scratch)(const norm_shape *s); /* bytes, enough for both directions */
     status (*norm_forward)(const norm_shape *s, const void *x, const float *gain, const float *bias,
                            const float *scale_shift, float *mean, float *rstd, void *y,

@@ -25,7 +25,7 @@ typedef struct op_settings {
     int kernel, stride;
     int64_t groups, heads, rows;
     int levels;
-    bool silu;
+    bool silu, given;
     double probability, scale;
     loss_kind loss;
 } op_settings;
@@ -50,6 +50,7 @@ struct graph {
     int64_t total; /* floats of all parameters */
     int32_t block; /* of the next op */
     bool frozen;   /* the next parameters */
+    bool given;    /* the statistics of the next norms */
     status fault;
     char message[256];
 };

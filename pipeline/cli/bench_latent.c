@@ -1,8 +1,9 @@
-/* Times the same network on latents and on pixels of slices of 256 and 512 pixels. A training of
- * pixels takes a slice a rank and step, which is what fits. */
+/* Times the same network on latents and on pixels of slices of 256 and 512 pixels, then the
+ * decoder. A training of pixels takes a slice a rank and step, which is what fits. */
 #include "pipeline/cli/bench_latent.h"
 
 #include "io/log.h"
+#include "pipeline/cli/bench_decode.h"
 #include "pipeline/cli/bench_network.h"
 #include "pipeline/cli/median.h"
 #include "pipeline/common/precision.h"
@@ -67,6 +68,21 @@ static void print(const latent_case *cases, int n) {
     }
 }
 
+static void print_decoding(const decode_case *d) {
+    printf("  decoding a slice of %" PRId64
+           ": whole %.2f s with %.0f MB of activations, in tiles %.2f s "
+           "with %.0f MB and %.0f MB between levels\n",
+           d->size, d->whole_s, (double)d->whole_bytes / 1e6, d->tiled_s,
+           (double)d->tile_bytes / 1e6, (double)d->kept_bytes / 1e6);
+}
+
+static json_t *decoding_json(const decode_case *d) {
+    return json_pack("{s:I, s:f, s:f, s:I, s:I, s:I}", "size", (json_int_t)d->size, "whole_s",
+                     d->whole_s, "tiled_s", d->tiled_s, "whole_bytes", (json_int_t)d->whole_bytes,
+                     "tile_bytes", (json_int_t)d->tile_bytes, "kept_bytes",
+                     (json_int_t)d->kept_bytes);
+}
+
 static json_t *case_json(const latent_case *of) {
     return json_pack("{s:I, s:I, s:I, s:f, s:I, s:I}", "size", (json_int_t)of->size, "factor",
                      (json_int_t)of->factor, "channels", (json_int_t)of->channels,
@@ -82,8 +98,10 @@ status bench_latent(const comm *c, unet_kind net, const trainer_settings *set,
                            {.size = 256, .factor = 1, .channels = 1, .steps = 3},
                            {.size = 512, .factor = 1, .channels = 1, .steps = 1}};
     enum { CASES = sizeof cases / sizeof *cases };
+    decode_case decoding;
     json_t *list = json_array();
     for (int i = 0; i < CASES; i++) TRY(measure(c, net, set, engine, &cases[i]));
+    TRY(comm_agree(c, comm_rank(c) == 0 ? bench_decode(engine, set->precision, &decoding) : ST_OK));
     if (comm_rank(c) != 0) goto done;
     const double small = cases[0].rate / cases[2].rate, large = cases[1].rate / cases[3].rate;
     if (!as_json) {
@@ -94,14 +112,15 @@ status bench_latent(const comm *c, unet_kind net, const trainer_settings *set,
         print(cases, CASES);
         printf("  latents against pixels: %.1f times the images at 256, %.1f times at 512\n", small,
                large);
+        print_decoding(&decoding);
         goto done;
     }
     for (int i = 0; i < CASES; i++) json_array_append_new(list, case_json(&cases[i]));
-    json_t *all = json_pack("{s:s, s:s, s:i, s:i, s:I, s:O, s:f, s:f}", "net",
-                            named_table_name(&unet_kinds, net), "type",
-                            named_table_name(&compute_types, set->precision), "ranks", comm_size(c),
-                            "threads", omp_get_max_threads(), "batch", (json_int_t)set->batch,
-                            "cases", list, "ratio_256", small, "ratio_512", large);
+    json_t *all = json_pack(
+        "{s:s, s:s, s:i, s:i, s:I, s:O, s:f, s:f, s:o}", "net", named_table_name(&unet_kinds, net),
+        "type", named_table_name(&compute_types, set->precision), "ranks", comm_size(c), "threads",
+        omp_get_max_threads(), "batch", (json_int_t)set->batch, "cases", list, "ratio_256", small,
+        "ratio_512", large, "decoding", decoding_json(&decoding));
     json_dumpf(all, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
     printf("\n");
     json_decref(all);

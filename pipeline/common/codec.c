@@ -3,6 +3,7 @@
 
 #include "io/activity.h"
 #include "io/alloc.h"
+#include "model/net/autoencoder_tiles.h"
 #include "model/nn/plan.h"
 #include "pipeline/common/fingerprint.h"
 
@@ -13,14 +14,15 @@
 typedef struct half {
     autoencoder_graph graph;
     params *params;
-    plan *plan;
+    plan *plan; /* NULL: in tiles */
     node output;
 } half;
 
 struct codec {
     autoencoder_config config;
     half encoder, decoder;
-    float *scale; /* [z] */
+    tiled_decoder *tiles; /* NULL: whole slices */
+    float *scale;         /* [z] */
     residual_noise noise;
 };
 
@@ -32,7 +34,7 @@ autoencoder_config codec_config(const study *s, int64_t size) {
                                 .blocks = (int)s->autoencode.blocks};
 }
 
-static status open_half(const stage_context *stage, half *h) {
+static status open_half(const stage_context *stage, bool tiled, half *h) {
     status st = ST_OK;
     const plan_options options = {.engine = stage->engine,
                                   .batch = 1,
@@ -40,9 +42,13 @@ static status open_half(const stage_context *stage, half *h) {
                                   .outputs = &h->output,
                                   .output_count = 1};
     TRY(params_create(h->graph.g, &h->params));
-    TRY(plan_create(h->graph.g, h->params, &options, &h->plan));
+    if (!tiled) TRY(plan_create(h->graph.g, h->params, &options, &h->plan));
 done:
     return st;
+}
+
+static void values_changed(half *h) {
+    if (h->plan) plan_params_changed(h->plan);
 }
 
 static void close_half(half *h) {
@@ -63,8 +69,12 @@ status codec_create(const stage_context *stage, codec **out) {
     TRY(autoencoder_describe_decoder(&c->config, &c->decoder.graph));
     c->encoder.output = c->encoder.graph.moments;
     c->decoder.output = c->decoder.graph.image;
-    TRY(open_half(stage, &c->encoder));
-    TRY(open_half(stage, &c->decoder));
+    const bool tiled = c->config.size >= CODEC_TILED;
+    TRY(open_half(stage, false, &c->encoder));
+    TRY(open_half(stage, tiled, &c->decoder));
+    if (tiled)
+        TRY(tiled_decoder_open(&c->config, CODEC_TILE, c->decoder.params, stage->engine,
+                               stage->precision, &c->tiles));
     *out = c;
     c = NULL;
 done:
@@ -76,6 +86,7 @@ void codec_close(codec *c) {
     if (!c) return;
     close_half(&c->encoder);
     close_half(&c->decoder);
+    tiled_decoder_close(c->tiles);
     free(c->scale);
     free(c);
 }
@@ -86,7 +97,7 @@ const published_network codec_published = {AUTOENCODER_KIND, "autoencoder", "aut
 /* Reads the parameters of a half from a file whose hash was compared. */
 static status read_half(const char *path, half *h) {
     const status st = published_parameters(path, h->params);
-    if (st == ST_OK) plan_params_changed(h->plan);
+    if (st == ST_OK) values_changed(h);
     return st;
 }
 
@@ -128,7 +139,7 @@ void codec_set(codec *c, const float *values) {
     half *const halves[] = {&c->encoder, &c->decoder};
     for (int i = 0; i < 2; i++) {
         memcpy(halves[i]->params->value, values, (size_t)halves[i]->params->total * sizeof *values);
-        plan_params_changed(halves[i]->plan);
+        values_changed(halves[i]);
         values += halves[i]->params->total;
     }
 }
@@ -152,16 +163,28 @@ done:
     return st;
 }
 
-status codec_decode(codec *c, const float *latent, float *image) {
+/* Decodes a latent whose channels have no scale. */
+static status decode(codec *c, const float *latent, float *image) {
     status st = ST_OK;
     tensor input;
     TRY(plan_input(c->decoder.plan, "latent", &input));
-    float *to = input.at;
-    for (int64_t i = 0; i < codec_values(c); i++) to[i] = latent[i] / c->scale[i % c->config.z];
+    memcpy(input.at, latent, (size_t)tensor_bytes(&input));
     TRY(plan_forward(c->decoder.plan, NULL));
-    activity_progress();
     memcpy(image, plan_output(c->decoder.plan, c->decoder.output).at,
            (size_t)(c->config.size * c->config.size) * sizeof *image);
 done:
+    return st;
+}
+
+status codec_decode(codec *c, const float *latent, float *image) {
+    status st = ST_OK;
+    float *unscaled = NULL;
+    TRY(array_alloc(&unscaled, codec_values(c), sizeof *unscaled, "a latent"));
+    for (int64_t i = 0; i < codec_values(c); i++)
+        unscaled[i] = latent[i] / c->scale[i % c->config.z];
+    TRY(c->tiles ? tiled_decoder_run(c->tiles, unscaled, image) : decode(c, unscaled, image));
+    activity_progress();
+done:
+    free(unscaled);
     return st;
 }

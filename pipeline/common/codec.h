@@ -1,6 +1,7 @@
 /* The autoencoder of a study for whole slices, one at a time: an image [size][size], HU by
  * model/hu_map.h, and its latent [side][side][z] with side = size / autoencoder.factor. A latent is
- * the mean that the encoder gives, without noise, each channel times its scale. All are Local. */
+ * the mean that the encoder gives, without noise, each channel times its scale. Large slices
+ * are decoded in tiles (model/net/autoencoder_tiles.h). All are Local. */
 #ifndef CTAUG_PIPELINE_COMMON_CODEC_H
 #define CTAUG_PIPELINE_COMMON_CODEC_H
 
@@ -8,6 +9,9 @@
 #include "model/net/autoencoder.h"
 #include "model/residual_noise.h"
 #include "pipeline/common/published.h"
+
+/* Pixels of a side from which on slices are decoded in tiles, and of a tile. */
+enum { CODEC_TILED = 512, CODEC_TILE = 128 };
 
 /* The network of the study for images of this size. */
 autoencoder_config codec_config(const study *s, int64_t size);

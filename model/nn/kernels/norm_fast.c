@@ -229,8 +229,8 @@ static void apply_chunk(const sample *a, int64_t i) {
 static void sample_forward(const sample *a, const float *gain, const float *bias,
                            const float *scale_shift, float *mean, float *rstd) {
     const norm_shape *s = a->s;
-    for_chunks(a, moments_chunk);
-    for (int64_t g = 0; g < s->groups; g++) {
+    if (!s->given) for_chunks(a, moments_chunk);
+    for (int64_t g = 0; g < s->groups && !s->given; g++) {
         moments all = {0};
         for (int64_t i = 0; i < a->k->chunks; i++) moments_join(&all, &a->parts[i * s->groups + g]);
         mean[g] = (float)all.mean;

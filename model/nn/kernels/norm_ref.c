@@ -27,7 +27,7 @@ status norm_ref_forward(const norm_shape *s, const void *x, const float *gain, c
                         void *scratch) {
     (void)scratch;
     int64_t width = s->channels / s->groups, sample = s->pixels * s->channels;
-    for (int64_t i = 0; i < s->batch * s->groups; i++) {
+    for (int64_t i = 0; i < s->batch * s->groups && !s->given; i++) {
         int64_t b = i / s->groups, first = i % s->groups * width;
         double sum = 0, squares = 0, n = (double)(s->pixels * width);
         for (int64_t p = 0; p < s->pixels; p++)
