@@ -4,6 +4,7 @@
 #include "io/alloc.h"
 #include "model/nn/int_math.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 /* Origins of tiles are multiples of this: of the pixels of a latent, and of 2. */
@@ -46,8 +47,9 @@ status tiled_decoder_open(const autoencoder_config *c, int64_t tile, const param
     const int64_t border = autoencoder_tiles_border(c);
     *out = NULL;
     if (tile % STEP != 0 || tile < border)
-        TRY(status_fail(ST_INTERNAL, "decoder: tiles of %lld pixels with a border of %lld",
-                        (long long)tile, (long long)border));
+        TRY(status_fail(ST_INTERNAL,
+                        "decoder: tiles of %" PRId64 " pixels with a border of %" PRId64, tile,
+                        border));
     TRY(array_alloc(out, 1, sizeof **out, "a decoder in tiles"));
     **out = (tiled_decoder){.config = *c,
                             .tile = tile,
