@@ -1,7 +1,10 @@
 #!/usr/bin/python3
 """`ctaug verify` names every damaged file of a store and the command that mends it; `ctaug repair`
 decodes the volumes of damaged shards alone, gives the files the bytes that they had, and touches
-nothing else, on 1 and on 2 ranks. What cannot be mended is refused and left as it is."""
+nothing else, on 1 and on 2 ranks. What cannot be mended is refused and left as it is. A store of an
+earlier version stays one."""
+import glob
+import hashlib
 import json
 import os
 import shutil
@@ -120,6 +123,54 @@ def what_cannot_be_mended_is_left(place, site):
     assert chain.hashes(store) == wanted
 
 
+def reseal(manifest, **changes):
+    """Changes members of a manifest, with a right seal, computed independently of ctaug."""
+    with open(manifest) as f:
+        text = f.read()
+    value = json.loads(text)
+    seal = value.pop("seal")
+    spelling = [(value[key], new) for key, new in changes.items()]
+    value.update(changes)
+    compact = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    for was, now in [*spelling, (seal, hashlib.sha256(compact.encode()).hexdigest())]:
+        assert text.count(was) == 1, was
+        text = text.replace(was, now)
+    with open(manifest, "w") as f:
+        f.write(text)
+
+
+def a_store_of_an_earlier_version_stays_one(place):
+    """Earlier versions did not know kernels and parts of the body. Their store is that of an archive
+    whose headers lack both, with the fingerprint of the archive itself."""
+    import pydicom
+
+    def fingerprint(out):
+        with open(f"{out}/store/manifest.json") as f:
+            return json.load(f)["fingerprint"]
+
+    study, out = place.study("now")
+    chain.run(2, "ingest", study)
+    wanted = fingerprint(out)
+    shutil.rmtree(f"{out}/store")
+    slices = sorted(glob.glob(f"{place.dicom}/patient-*/ct-*.dcm"))
+    for path in slices:
+        shutil.copy(path, path + ".kept")
+        ds = pydicom.dcmread(path)
+        for tag in ("ConvolutionKernel", "BodyPartExamined"):
+            delattr(ds, tag)
+        ds.save_as(path)
+    chain.run(2, "ingest", study)
+    for path in slices:
+        os.replace(path + ".kept", path)
+    reseal(f"{out}/store/manifest.json", fingerprint=wanted)
+    assert "is current" in chain.run(0, "ingest", study)
+    site = study, out, chain.hashes(f"{out}/store")
+    mends(site, 2, {"shard-00000.h5": os.remove, "shard-00002.h5": cut}, 4)
+    volumes, _ = chain.read_store(f"{out}/store")
+    for _, _, attributes in volumes.values():
+        assert "kernel" not in attributes and "body" not in attributes, attributes
+
+
 with chain.Place(1) as place:
     place.dicom = f"{place.root}/larger"  # two volumes to a shard
     chain.run(0, "phantom", "--patients", str(VOLUMES), "--seed", "1", "--size", "128", "--slices",
@@ -137,4 +188,5 @@ with chain.Place(1) as place:
     assert "is not damaged" in chain.run(2, "repair", study)
     damaged_in_every_way(site)
     what_cannot_be_mended_is_left(place, site)
+    a_store_of_an_earlier_version_stays_one(place)
     print(f"{VOLUMES} volumes in 4 shards: mended in every way")
