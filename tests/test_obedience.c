@@ -1,5 +1,6 @@
 /* What counts as obeyed: attribute by attribute on facts written by hand, and the means over
  * patients, the balance and the chance of pairs in closed form. */
+#include "model/metric/bootstrap.h"
 #include "pipeline/evaluate/obedience_match.h"
 #include "pipeline/evaluate/phase.h"
 
@@ -182,14 +183,110 @@ static void what_was_asked_of_one_patient_does_not_count(void **state) {
     obedience_table_free(&t);
 }
 
-/* Means over the questions of an item, then over items; what is unknown is left out. */
+/* Which questions count does not depend on what is shown: phase cannot be told of any slice. */
+static void what_cannot_be_told_leaves_its_item_out(void **state) {
+    (void)state;
+    shown asked[SLICES], got[SLICES];
+    obedience_names names;
+    obedience_table t;
+    obedience_value v;
+    obedience_names_of(&labels, &names);
+    for (int i = 0; i < SLICES; i++) {
+        asked[i] = got[i] = (shown){.patient = i / 4};
+        asked[i].facts.contrast = i % 2 ? CONTRAST_AGENT : CONTRAST_NATIVE;
+        got[i].facts.contrast = i % 2 ? CONTRAST_AGENT : CONTRAST_UNKNOWN;
+    }
+    assert_int_equal(obedience_table_make(&names, asked, got, SLICES, OBEY_PHASE, PATIENTS, &t),
+                     ST_OK);
+    assert_int_equal(t.count, 2);
+    assert_int_equal(obedience_estimate(&t, 1, &v), ST_OK);
+    assert_true(isnan(v.accuracy.value));
+    obedience_table_free(&t);
+}
+
+/* Presence is asked of three names, of which the liver is there throughout; sizes of each. A label
+ * that was made up has no name. */
+static void tables_of_structures_and_sizes(void **state) {
+    (void)state;
+    static const label_set more = {
+        .count = 5, .name = {"background", "liver", "kidney", "lesion", "structure 4"}};
+    shown asked[SLICES], got[SLICES];
+    obedience_names names;
+    obedience_table t;
+    obedience_names_of(&more, &names);
+    assert_int_equal(names.count, 3);
+    for (int i = 0; i < SLICES; i++) {
+        asked[i] = (shown){.patient = i / 4, .labels = {[1] = true, [2] = i % 2, [4] = true}};
+        asked[i].labels[3] = i % 4 == 0;
+        asked[i].facts.structures = 1;
+        asked[i].facts.structure[0] = structure("liver", SIDE_UNKNOWN, 100);
+        got[i] = asked[i];
+        got[i].labels[3] = false;
+        got[i].facts.structure[0].size = i < 6 ? 110 : 200;
+    }
+    assert_int_equal(
+        obedience_table_make(&names, asked, got, SLICES, OBEY_STRUCTURES, PATIENTS, &t), ST_OK);
+    assert_int_equal(t.count, 4); /* kidney and lesion */
+    assert_float_equal(accuracy_of(&t), (1 + 0.5) / 2, 1e-12);
+    obedience_table_free(&t);
+    assert_int_equal(obedience_table_make(&names, asked, got, SLICES, OBEY_SIZES, PATIENTS, &t),
+                     ST_OK);
+    assert_int_equal(t.count, 1);
+    assert_float_equal(accuracy_of(&t), (1 + 0.5) / 2, 1e-12);
+    obedience_table_free(&t);
+    /* One slice: nothing is asked in two ways. */
+    assert_int_equal(obedience_table_make(&names, asked, got, 1, OBEY_STRUCTURES, PATIENTS, &t),
+                     ST_OK);
+    assert_int_equal(t.count, 0);
+    obedience_table_free(&t);
+}
+
+/* Questions of one item: their mean; an item with one that is unknown is left out. */
 static void balanced_is_the_mean_of_items(void **state) {
     (void)state;
     int32_t asked[] = {0, 1, 5, 6, 7, 8};
     const obedience_table t = {.count = 6, .question = asked};
-    const double share[] = {1, 0, 0.25, 0, NAN, 0, 0.75, 0, 1, 0, NAN, 0};
-    assert_float_equal(obedience_balanced(&t, share, 2), (0.625 + 0.875) / 2, 1e-12);
+    const double share[] = {1, 0, 0.25, 0, 0.5, 0, 0.75, 0, 1, 0, NAN, 0};
+    assert_float_equal(obedience_balanced(&t, share, 2), (0.625 + 0.75) / 2, 1e-12);
     assert_float_equal(obedience_balanced(&t, share + 1, 2), 0, 0);
+    const double none[] = {1, NAN, NAN, 0, 1, NAN};
+    assert_true(isnan(obedience_balanced(&t, none, 1)));
+}
+
+enum { MANY = 12 };
+
+/* The interval of a question asked twice is that of its resamples; a rare answer does not make an
+ * interval of the other one. */
+static void intervals_are_those_of_resamples(void **state) {
+    (void)state;
+    int32_t asked[] = {0, 1};
+    double value[2 * MANY], drawn[20000];
+    double chance[] = {0.25, 0.5};
+    obedience_value v;
+    bootstrap_interval want;
+    const obedience_table t = {
+        .count = 2, .patients = MANY, .question = asked, .value = value, .chance = chance};
+    const bootstrap_array of = {
+        .value = value, .measures = 1, .sets = 1, .seeds = 1, .patients = MANY};
+    for (int p = 0; p < MANY; p++) value[p] = value[MANY + p] = p * p % 7 / 6.0;
+    assert_true(statistics_resamples() <= 20000);
+    assert_int_equal(bootstrap_draw(&of, 5, statistics_resamples(), drawn), ST_OK);
+    assert_int_equal(bootstrap_percentile(drawn, statistics_resamples(), 0.95, &want), ST_OK);
+    assert_int_equal(obedience_estimate(&t, 5, &v), ST_OK);
+    assert_float_equal(v.accuracy.low, want.low, 1e-12);
+    assert_float_equal(v.accuracy.high, want.high, 1e-12);
+    assert_float_equal(v.chance, 0.375, 1e-12);
+    assert_int_equal(v.accuracy.patients, MANY);
+    assert_true(want.low < v.accuracy.value && v.accuracy.value < want.high);
+    /* Two patients are right in what they alone are asked, ten are wrong. */
+    for (int p = 0; p < MANY; p++) {
+        value[p] = p < 2 ? 1 : (double)NAN;
+        value[MANY + p] = p < 2 ? (double)NAN : 0;
+    }
+    assert_int_equal(obedience_estimate(&t, 5, &v), ST_OK);
+    assert_float_equal(v.accuracy.value, 0.5, 1e-12);
+    assert_float_equal(v.accuracy.low, 0.5, 1e-12);
+    assert_float_equal(v.accuracy.high, 0.5, 1e-12);
 }
 
 /* Class means of label 1 at -0.5 and 0.5; label 2 is in slices of one class alone. */
@@ -219,7 +316,10 @@ int main(void) {
         cmocka_unit_test(phase_is_that_of_the_nearer_class),
         cmocka_unit_test(what_is_rare_counts_as_what_is_common),
         cmocka_unit_test(what_was_asked_of_one_patient_does_not_count),
+        cmocka_unit_test(what_cannot_be_told_leaves_its_item_out),
+        cmocka_unit_test(tables_of_structures_and_sizes),
         cmocka_unit_test(balanced_is_the_mean_of_items),
+        cmocka_unit_test(intervals_are_those_of_resamples),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,7 +39,7 @@ extern const named_table unet_kinds;
 
 /* Changes when a network takes its text in another way; part of the fingerprints of such
  * trainings. */
-#define UNET_TEXT_FORM "2"
+#define UNET_TEXT_FORM "3"
 
 /* The text that a network is conditioned on. */
 typedef struct unet_text {

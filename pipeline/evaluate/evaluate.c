@@ -365,13 +365,15 @@ static void log_obedience(const evaluation *e, const obedience *o) {
         size_t used = 0;
         for (int a = 0; a < OBEY_ATTRIBUTES && used < sizeof text; a++) {
             const obedience_value *v = &o->value[row][a];
+            char chance[32] = "";
             if (isnan(v->accuracy.value)) continue;
-            used += (size_t)snprintf(text + used, sizeof text - used, "%s%s %.2f (chance %.2f)",
-                                     used ? ", " : "", obedience_name((obedience_attribute)a),
-                                     v->accuracy.value, v->chance);
+            if (!isnan(v->chance)) snprintf(chance, sizeof chance, " (chance %.2f)", v->chance);
+            used +=
+                (size_t)snprintf(text + used, sizeof text - used, "%s%s %.2f%s", used ? ", " : "",
+                                 obedience_name((obedience_attribute)a), v->accuracy.value, chance);
         }
         log_info(e->stage->log, "evaluate: slices from captions alone, guidance %g: %s",
-                 obedience_scale(row), text);
+                 obedience_scale(row), used ? text : "nothing can be said");
     }
 }
 

@@ -4,7 +4,6 @@
 #include "io/activity.h"
 #include "io/alloc.h"
 #include "io/part_file.h"
-#include "model/metric/bootstrap.h"
 #include "pipeline/common/sampled_denoiser.h"
 #include "pipeline/data/slice_caption.h"
 #include "pipeline/evaluate/obedience_match.h"
@@ -15,7 +14,6 @@
 #include <omp.h>
 #include <string.h>
 
-static const double LEVEL = 0.95;
 enum { LEAST_PIXELS = 4 }; /* of a structure */
 
 typedef struct measurement {
@@ -228,59 +226,6 @@ done:
     return st;
 }
 
-/* The interval of a table's balanced accuracy, by resamples of patients. Local. */
-static status interval_of(const measurement *m, const obedience_table *t, const bootstrap_array *of,
-                          bootstrap_interval *out) {
-    status st = ST_OK;
-    const int64_t resamples = statistics_resamples();
-    double *drawn = NULL, *balanced = NULL;
-    TRY(array_alloc(&drawn, t->count * resamples, sizeof *drawn, "resamples"));
-    TRY(array_alloc(&balanced, resamples, sizeof *balanced, "resamples"));
-    TRY(bootstrap_draw(of, (uint64_t)m->study->seed, resamples, drawn));
-    for (int64_t i = 0; i < resamples; i++)
-        balanced[i] = obedience_balanced(t, drawn + i, resamples);
-    TRY(bootstrap_percentile(balanced, resamples, LEVEL, out));
-done:
-    free(drawn);
-    free(balanced);
-    return st;
-}
-
-/* Number of patients who were asked a question of a table. */
-static int64_t patients_of(const obedience_table *t) {
-    int64_t asked = 0;
-    for (int64_t p = 0; p < t->patients; p++) {
-        bool any = false;
-        for (int64_t k = 0; k < t->count; k++) any |= !isnan(t->value[k * t->patients + p]);
-        asked += any;
-    }
-    return asked;
-}
-
-/* Local. */
-static status estimate_table(const measurement *m, const obedience_table *t, obedience_value *out) {
-    status st = ST_OK;
-    double *mean = NULL;
-    bootstrap_interval interval;
-    const bootstrap_array of = {
-        .value = t->value, .measures = t->count, .sets = 1, .seeds = 1, .patients = t->patients};
-    *out = (obedience_value){.accuracy = {(double)NAN, (double)NAN, (double)NAN, 0},
-                             .chance = obedience_balanced(t, t->chance, 1)};
-    if (t->count == 0) return ST_OK;
-    TRY(array_alloc(&mean, t->count, sizeof *mean, "means of questions"));
-    TRY(bootstrap_mean(&of, mean));
-    TRY(interval_of(m, t, &of, &interval));
-    out->accuracy.value = obedience_balanced(t, mean, 1);
-    out->accuracy.patients = patients_of(t);
-    if (out->accuracy.patients >= 2) {
-        out->accuracy.low = interval.low;
-        out->accuracy.high = interval.high;
-    }
-done:
-    free(mean);
-    return st;
-}
-
 /* Makes estimates of a row from what was asked for and what is there. Local. */
 static status estimate_row(const measurement *m, int row) {
     status st = ST_OK;
@@ -289,7 +234,7 @@ static status estimate_row(const measurement *m, int row) {
         obedience_table_free(&t);
         TRY(obedience_table_make(&m->names, m->asked, m->got, m->n, (obedience_attribute)a,
                                  m->of->patients, &t));
-        TRY(estimate_table(m, &t, &m->result->value[row][a]));
+        TRY(obedience_estimate(&t, (uint64_t)m->study->seed, &m->result->value[row][a]));
         activity_progress();
     }
 done:

@@ -26,7 +26,7 @@ typedef enum obedience_attribute {
     OBEY_STRUCTURES, /* of all names of structures: it is there exactly if it is asked for */
     OBEY_SIDES,      /* of structures that are there: left, right or both, as it is asked for */
     OBEY_SIZES,      /* of structures that are there, on the side that is asked for: their size
-                        within a quarter of what is asked for; not balanced */
+                        within a quarter of what is asked for; the mean over structures */
     OBEY_PHASE,      /* contrast agent, by the HU of structures nearest to those of either class of
                         training slices; unknown if they have one class alone */
     OBEY_NOISE,      /* low, moderate or high (model/text/grammar.h) */
@@ -41,8 +41,9 @@ double obedience_scale(int row);
 const char *obedience_name(obedience_attribute a);
 
 typedef struct obedience_value {
-    estimate accuracy; /* balanced; NAN if nothing counts; intervals also with one patient */
-    double chance;     /* NAN likewise */
+    estimate
+        accuracy;  /* balanced; NAN if nothing counts; low and high are NAN with one patient, too */
+    double chance; /* NAN likewise */
 } obedience_value;
 
 typedef struct obedience {

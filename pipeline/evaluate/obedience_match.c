@@ -2,13 +2,14 @@
 #include "pipeline/evaluate/obedience_match.h"
 
 #include "io/alloc.h"
+#include "model/metric/bootstrap.h"
 #include "pipeline/data/caption.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-static const double SIZE_SHARE = 0.25;
+static const double SIZE_SHARE = 0.25, LEVEL = 0.95;
 
 void obedience_names_of(const label_set *labels, obedience_names *out) {
     *out = (obedience_names){.of = {-1}};
@@ -133,26 +134,50 @@ static void take_shares(int64_t *right, int64_t *all, double *share) {
     }
 }
 
-/* Writes the questions that count to question[OBEY_QUESTIONS]; returns their number.
- * share[patients][OBEY_QUESTIONS]; alone: those that are their item's only one count, too. */
-static int choose(const double *share, int64_t patients, bool alone, int32_t *question) {
+/* How many of the patients were asked a question. share[patients][OBEY_QUESTIONS]. */
+static int64_t patients_asked(const double *share, int64_t patients, int question) {
+    int64_t asked = 0;
+    for (int64_t p = 0; p < patients; p++) asked += !isnan(share[p * OBEY_QUESTIONS + question]);
+    return asked;
+}
+
+/* Writes the questions that count, of those that were asked, to question[OBEY_QUESTIONS]; returns
+ * their number. alone: those that are their item's only one count, too. */
+static int choose(const double *asked, int64_t patients, int64_t least, bool alone,
+                  int32_t *question) {
     int count = 0;
     for (int item = 0; item < LABELS_MAX; item++) {
         const int before = count;
-        for (int q = item * OBEY_ANSWERS; q < (item + 1) * OBEY_ANSWERS; q++) {
-            int64_t asked = 0;
-            for (int64_t p = 0; p < patients; p++) asked += !isnan(share[p * OBEY_QUESTIONS + q]);
-            if (asked >= 2 || asked == patients) question[count++] = q;
-        }
+        for (int q = item * OBEY_ANSWERS; q < (item + 1) * OBEY_ANSWERS; q++)
+            if (patients_asked(asked, patients, q) >= least) question[count++] = q;
         if (!alone && count - before < 2) count = before;
     }
     return count;
 }
 
+/* share[patients][OBEY_QUESTIONS]: what slices got[] say of what was asked of them. */
+static void take_patients(const obedience_names *names, const shown *asked, const shown *got,
+                          int64_t n, obedience_attribute attribute, int64_t patients,
+                          const tallies *to, double *share) {
+    for (int64_t p = 0; p < patients; p++) {
+        for (int64_t i = 0; i < n; i++)
+            if (asked[i].patient == p)
+                obedience_answer(names, &asked[i], &got[i], attribute, to->right, to->all);
+        take_shares(to->right, to->all, share + p * OBEY_QUESTIONS);
+    }
+}
+
+/* 2, or 1 if all slices are of one patient. */
+static int64_t least_patients(const shown *asked, int64_t n) {
+    for (int64_t i = 1; i < n; i++)
+        if (asked[i].patient != asked[0].patient) return 2;
+    return 1;
+}
+
 /* Adds the pairs of what is asked for in slice i with slices of other patients. */
 static void add_others(const obedience_names *names, const shown *asked, const shown *got,
                        int64_t n, int64_t i, obedience_attribute attribute, const tallies *to) {
-    const int64_t step = n > OBEY_OTHERS ? n / OBEY_OTHERS : 1;
+    const int64_t step = (n + OBEY_OTHERS - 1) / OBEY_OTHERS;
     for (int64_t k = 0; k < n; k += step) {
         const int64_t other = (i + k) % n;
         if (asked[i].patient != asked[other].patient)
@@ -165,29 +190,26 @@ status obedience_table_make(const obedience_names *names, const shown *asked, co
                             obedience_table *out) {
     status st = ST_OK;
     int64_t *tally_of = NULL, shares = 0;
-    double *share = NULL; /* [patients + 1][OBEY_QUESTIONS]; the last: of pairs */
+    double *share = NULL, of_pairs[OBEY_QUESTIONS];
     *out = (obedience_table){.patients = patients};
-    if (!size_mul(patients + 1, OBEY_QUESTIONS, &shares))
+    if (!size_mul(patients, OBEY_QUESTIONS, &shares))
         TRY(status_memory("shares of patients", INT64_MAX));
     TRY(array_alloc(&share, shares, sizeof *share, "shares of patients"));
     TRY(array_alloc(&tally_of, 2 * (int64_t)OBEY_QUESTIONS, sizeof *tally_of, "tallies"));
     TRY(array_alloc(&out->question, OBEY_QUESTIONS, sizeof *out->question, "questions"));
     const tallies to = {tally_of, tally_of + OBEY_QUESTIONS};
-    for (int64_t p = 0; p < patients; p++) {
-        for (int64_t i = 0; i < n; i++)
-            if (asked[i].patient == p)
-                obedience_answer(names, &asked[i], &got[i], attribute, to.right, to.all);
-        take_shares(to.right, to.all, share + p * OBEY_QUESTIONS);
-    }
+    take_patients(names, asked, asked, n, attribute, patients, &to, share);
+    out->count =
+        choose(share, patients, least_patients(asked, n), attribute == OBEY_SIZES, out->question);
+    take_patients(names, asked, got, n, attribute, patients, &to, share);
     for (int64_t i = 0; i < n; i++) add_others(names, asked, got, n, i, attribute, &to);
-    take_shares(to.right, to.all, share + patients * OBEY_QUESTIONS);
-    out->count = choose(share, patients, attribute == OBEY_SIZES, out->question);
+    take_shares(to.right, to.all, of_pairs);
     TRY(array_alloc(&out->value, out->count * patients, sizeof *out->value, "shares of patients"));
     TRY(array_alloc(&out->chance, out->count, sizeof *out->chance, "shares of pairs"));
     for (int64_t k = 0; k < out->count; k++) {
         for (int64_t p = 0; p < patients; p++)
             out->value[k * patients + p] = share[p * OBEY_QUESTIONS + out->question[k]];
-        out->chance[k] = share[patients * OBEY_QUESTIONS + out->question[k]];
+        out->chance[k] = of_pairs[out->question[k]];
     }
 done:
     free(share);
@@ -207,17 +229,64 @@ double obedience_balanced(const obedience_table *t, const double *share, int64_t
     int64_t items = 0;
     for (int64_t k = 0; k < t->count;) {
         const int32_t item = t->question[k] / OBEY_ANSWERS;
+        const int64_t first = k;
         double sum = 0;
-        int64_t known = 0;
-        for (; k < t->count && t->question[k] / OBEY_ANSWERS == item; k++) {
-            if (isnan(share[k * stride])) continue;
-            sum += share[k * stride];
-            known++;
-        }
-        if (known > 0) {
-            all += sum / (double)known;
-            items++;
-        }
+        for (; k < t->count && t->question[k] / OBEY_ANSWERS == item; k++) sum += share[k * stride];
+        if (isnan(sum)) continue;
+        all += sum / (double)(k - first);
+        items++;
     }
     return items > 0 ? all / (double)items : (double)NAN;
+}
+
+/* The interval of a table's balanced accuracy, by resamples of patients. */
+static status interval_of(const obedience_table *t, const bootstrap_array *of, uint64_t seed,
+                          bootstrap_interval *out) {
+    status st = ST_OK;
+    const int64_t resamples = statistics_resamples();
+    double *drawn = NULL, *balanced = NULL;
+    TRY(array_alloc(&drawn, t->count * resamples, sizeof *drawn, "resamples"));
+    TRY(array_alloc(&balanced, resamples, sizeof *balanced, "resamples"));
+    TRY(bootstrap_draw(of, seed, resamples, drawn));
+    for (int64_t i = 0; i < resamples; i++)
+        balanced[i] = obedience_balanced(t, drawn + i, resamples);
+    TRY(bootstrap_percentile(balanced, resamples, LEVEL, out));
+done:
+    free(drawn);
+    free(balanced);
+    return st;
+}
+
+/* Number of patients of whom a question of a table can be said. */
+static int64_t patients_of(const obedience_table *t) {
+    int64_t asked = 0;
+    for (int64_t p = 0; p < t->patients; p++) {
+        bool any = false;
+        for (int64_t k = 0; k < t->count; k++) any |= !isnan(t->value[k * t->patients + p]);
+        asked += any;
+    }
+    return asked;
+}
+
+status obedience_estimate(const obedience_table *t, uint64_t seed, obedience_value *out) {
+    status st = ST_OK;
+    double *mean = NULL;
+    bootstrap_interval interval;
+    const bootstrap_array of = {
+        .value = t->value, .measures = t->count, .sets = 1, .seeds = 1, .patients = t->patients};
+    *out = (obedience_value){.accuracy = {(double)NAN, (double)NAN, (double)NAN, 0},
+                             .chance = obedience_balanced(t, t->chance, 1)};
+    if (t->count == 0) return ST_OK;
+    TRY(array_alloc(&mean, t->count, sizeof *mean, "means of questions"));
+    TRY(bootstrap_mean(&of, mean));
+    TRY(interval_of(t, &of, seed, &interval));
+    out->accuracy.value = obedience_balanced(t, mean, 1);
+    out->accuracy.patients = patients_of(t);
+    if (out->accuracy.patients >= 2) {
+        out->accuracy.low = interval.low;
+        out->accuracy.high = interval.high;
+    }
+done:
+    free(mean);
+    return st;
 }

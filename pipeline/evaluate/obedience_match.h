@@ -35,11 +35,12 @@ void obedience_answer(const obedience_names *names, const shown *asked, const sh
 
 /* How far the questions of an attribute are answered as they were asked. Those count that slices of
  * at least two patients were asked (of one, if there is no other), and, sizes apart, whose item was
- * asked for with at least two answers: what is always the same needs no caption. */
+ * asked for with at least two answers: what is always the same needs no caption. Which count does
+ * not depend on what the slices show. */
 typedef struct obedience_table {
     int64_t count, patients;
     int32_t *question; /* [count], ascending */
-    double *value;     /* [count][patients]: share of a patient's slices; NAN: not asked */
+    double *value;     /* [count][patients]: share of a patient's slices; NAN: not asked or told */
     double *chance;    /* [count]: share of pairs with slices of other patients; NAN: no pairs */
 } obedience_table;
 
@@ -52,8 +53,12 @@ status obedience_table_make(const obedience_names *names, const shown *asked, co
 void obedience_table_free(obedience_table *t);
 
 /* Balanced accuracy (Brodersen et al. 2010): the mean over items of the mean over their questions
- * of share[k * stride]; NAN are left out. Whatever does not depend on the caption is right in one
- * of k answers. */
+ * of share[k * stride]. An item without a share for each of its questions is left out; NAN if all
+ * are. Slices that do not depend on their captions are right in at most one of k answers. */
 double obedience_balanced(const obedience_table *t, const double *share, int64_t stride);
+
+/* The balanced accuracy of the means over patients, with an interval from resamples of patients,
+ * and that of chance. */
+status obedience_estimate(const obedience_table *t, uint64_t seed, obedience_value *out);
 
 #endif

@@ -31,12 +31,11 @@ void chapter_obedience(document *d, const json_t *m) {
         "%s of %s were described in captions, and slices were sampled from these captions "
         "alone, without label maps. A segmenter of real slices and the CT values say what "
         "they show. Structures: each one is there exactly if it is asked for. Sides (left, right "
-        "or "
-        "both) and sizes (within a quarter): of those that are there. Phase: native or contrast "
+        "or both) and sizes (within a quarter): of those that are there. Phase: native or contrast "
         "agent. Noise: low, moderate or high. Accuracy is balanced: what may be asked of a "
-        "structure, each side, phase and level counts alike, however common it is, and what is "
-        "asked for in the same way throughout does not count; sizes are not balanced. Chance is "
-        "the same for the captions of other patients.",
+        "structure, each side, phase and level counts alike, however common it is; of sizes each "
+        "structure counts alike. What is asked of one patient alone or in the same way throughout "
+        "does not count. Chance is the accuracy for the captions of other patients.",
         show_count(figure_number(json_array_get(list, 0), "n_slices"), "Slice", "Slices").text,
         show_count(figure_number(json_array_get(list, 0), "n_patients"), "test patient",
                    "test patients")
