@@ -85,24 +85,32 @@ static node last_layer(const autoencoder_graph *of) {
     return graph_add(of->g, graph_scale(of->g, h, UNIT), of->coarse);
 }
 
+/* Upsampling to a level, from h at the end of the one below. */
+static node upsample(graph *g, const autoencoder_config *c, int level, node h) {
+    char name[LAYER_NAME];
+    graph_block(g);
+    snprintf(name, sizeof name, "decoder.%d.up", level + 1);
+    return graph_conv(g, name, graph_upsample(g, h), autoencoder_channels(c, level + 1), 3, 1,
+                      INIT_UNIFORM);
+}
+
+/* Residual block i of a level of the decoder. */
+static node level_block(graph *g, const autoencoder_config *c, int level, int i, node h) {
+    char name[LAYER_NAME];
+    snprintf(name, sizeof name, "decoder.%d.%d", level, i);
+    return block(g, name, h, autoencoder_channels(c, level));
+}
+
 /* A level of the decoder, from h of the level below on (of the lowest one, from the latent). */
 static node level_of(graph *g, const autoencoder_config *c, int level, node h) {
-    const int lowest = autoencoder_levels(c) - 1;
     const int64_t channels = autoencoder_channels(c, level);
-    char name[LAYER_NAME];
-    if (level == lowest) {
+    if (level == autoencoder_levels(c) - 1) {
         h = graph_conv(g, "decoder.inp", h, channels, 3, 1, INIT_UNIFORM);
         h = middle(g, "decoder", h, channels);
     } else {
-        graph_block(g);
-        snprintf(name, sizeof name, "decoder.%d.up", level + 1);
-        h = graph_conv(g, name, graph_upsample(g, h), autoencoder_channels(c, level + 1), 3, 1,
-                       INIT_UNIFORM);
+        h = upsample(g, c, level, h);
     }
-    for (int i = 0; i <= c->blocks; i++) {
-        snprintf(name, sizeof name, "decoder.%d.%d", level, i);
-        h = block(g, name, h, channels);
-    }
+    for (int i = 0; i <= c->blocks; i++) h = level_block(g, c, level, i, h);
     return h;
 }
 
@@ -187,16 +195,9 @@ done:
     return st;
 }
 
-/* ST_INTERNAL unless there is such a level above the lowest `below` ones. */
-static status check_level(const autoencoder_config *c, int level, int below) {
-    if (level >= 0 && level < autoencoder_levels(c) - below) return ST_OK;
-    return status_fail(ST_INTERNAL, "autoencoder: no level %d", level);
-}
-
 status autoencoder_describe_top(const autoencoder_config *c, int level, autoencoder_graph *out) {
     status st = ST_OK;
     TRY(open_graph(c, out));
-    TRY(check_level(c, level, 0));
     node latent = latent_input(out->g, c, "latent");
     node h = latent;
     for (int i = autoencoder_levels(c) - 1; i >= level; i--) h = level_of(out->g, c, i, h);
@@ -207,19 +208,22 @@ done:
     return st;
 }
 
-status autoencoder_describe_level(const autoencoder_config *c, int level, int64_t tile,
+status autoencoder_describe_piece(const autoencoder_config *c, int level, int piece, int64_t tile,
                                   autoencoder_graph *out) {
     status st = ST_OK;
     TRY(open_graph(c, out));
-    TRY(check_level(c, level, 1));
     graph *g = out->g;
+    const int last = c->blocks + (level == 0), below = level + (piece == 0);
+    const int64_t from = piece == 0 ? tile / 2 : tile, side = tile / c->factor;
+    if (level < 0 || below >= autoencoder_levels(c) || piece < 0 || piece > last)
+        TRY(status_fail(ST_INTERNAL, "autoencoder: no piece %d of level %d", piece, level));
     graph_given(g, true);
-    node below =
-        graph_input(g, "below", TYPE_F32, tile / 2, tile / 2, autoencoder_channels(c, level + 1));
-    out->features = level_of(g, c, level, below);
-    if (level == 0) {
-        const int64_t side = tile / c->factor;
-        finish(c, out->features, graph_input(g, "latent", TYPE_F32, side, side, c->z), out);
+    node h = graph_input(g, "below", TYPE_F32, from, from, autoencoder_channels(c, below));
+    if (piece > c->blocks) {
+        finish(c, h, graph_input(g, "latent", TYPE_F32, side, side, c->z), out);
+    } else {
+        if (piece == 0) h = upsample(g, c, level, h);
+        out->features = level_block(g, c, level, piece, h);
     }
     TRY(graph_check(g));
 done:

@@ -60,21 +60,23 @@ status autoencoder_describe_encoder(const autoencoder_config *c, autoencoder_gra
 /* The decoder alone, of the input latent [size / factor, size / factor, z]. */
 status autoencoder_describe_decoder(const autoencoder_config *c, autoencoder_graph *out);
 
-/* The decoder in parts, for images that are decoded in tiles (model/net/autoencoder_tiles.h). Level
- * 0 has all pixels, each further one half as many along each axis. Their parameters are pieces of
- * the decoder's list, one after the other.
+/* The decoder in pieces, for images that are decoded in tiles (model/net/autoencoder_tiles.h).
+ * Level 0 has all pixels, each further one half as many along each axis; autoencoder_channels() are
+ * the channels at its end. Parameters of pieces are parts of the decoder's list.
  *
  * autoencoder_describe_top: from the input latent to the end of a level, the node features. The
  * image, too, if the level is 0.
  *
- * autoencoder_describe_level: one level but the lowest, of a tile of `tile` pixels of that level
- * along each axis, an even number. Inputs: below [tile / 2, tile / 2, channels of the level below];
- * of level 0 also latent [tile / factor, tile / factor, z]. All norms are given (graph_given()).
- * Outputs: features, the end of the level; of level 0 the image. */
+ * autoencoder_describe_piece: piece 0 .. blocks of a level is upsampling (piece 0, not of the
+ * lowest level) and one residual block; level 0 has one more, from its end to the image. All are of
+ * a tile of `tile` pixels of that level along each axis, with given norms (graph_given()). Inputs:
+ * below [tile, tile, channels], the end of the piece before; of piece 0 [tile / 2, tile / 2,
+ * channels of the level below]; for the image also latent [tile / factor, tile / factor, z].
+ * Output: features, or the image. ST_INTERNAL if there is no such piece. */
 int autoencoder_levels(const autoencoder_config *c);
 int64_t autoencoder_channels(const autoencoder_config *c, int level);
 status autoencoder_describe_top(const autoencoder_config *c, int level, autoencoder_graph *out);
-status autoencoder_describe_level(const autoencoder_config *c, int level, int64_t tile,
+status autoencoder_describe_piece(const autoencoder_config *c, int level, int piece, int64_t tile,
                                   autoencoder_graph *out);
 
 /* Encoder and decoder, and behind them the discriminator with frozen parameters. Inputs besides

@@ -37,8 +37,9 @@ static status measure_tiles(const autoencoder_config *c, const params *p,
     const double start = log_seconds();
     TRY(tiled_decoder_run(t, latent, image));
     out->tiled_s = log_seconds() - start;
-    out->tile_bytes = tiled_decoder_memory(t).arena;
-    out->kept_bytes = tiled_decoder_memory(t).kept;
+    const tiled_memory used = tiled_decoder_memory(t);
+    out->tile_bytes = used.tile > used.top ? used.tile : used.top;
+    out->kept_bytes = used.kept;
 done:
     tiled_decoder_close(t);
     return st;

@@ -5,15 +5,16 @@
 #include "io/status.h"
 #include "model/nn/kernels.h"
 
-/* Of a slice, decoded from latents of 8 x 8 pixels. */
+/* Of a slice with factor 8. */
 typedef struct decode_case {
     int64_t size;                   /* pixels along each axis */
     double whole_s, tiled_s;        /* seconds */
     int64_t whole_bytes;            /* of the arena of a plan for whole slices */
-    int64_t tile_bytes, kept_bytes; /* of that for tiles, and of what is kept between levels */
+    int64_t tile_bytes, kept_bytes; /* of the largest arena with tiles, and of what they keep */
 } decode_case;
 
-/* Decodes a slice of 512 pixels with the autoencoder's defaults on this process. Local. */
+/* Decodes a slice of 512 pixels with the autoencoder's default channels and blocks on this process.
+ * Local. */
 status bench_decode(const kernels *engine, tensor_type compute, decode_case *out);
 
 #endif

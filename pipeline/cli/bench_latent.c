@@ -71,7 +71,7 @@ static void print(const latent_case *cases, int n) {
 static void print_decoding(const decode_case *d) {
     printf("  decoding a slice of %" PRId64
            ": whole %.2f s with %.0f MB of activations, in tiles %.2f s "
-           "with %.0f MB and %.0f MB between levels\n",
+           "with %.0f MB and %.0f MB between pieces\n",
            d->size, d->whole_s, (double)d->whole_bytes / 1e6, d->tiled_s,
            (double)d->tile_bytes / 1e6, (double)d->kept_bytes / 1e6);
 }

@@ -8,6 +8,7 @@
 #include "model/net/unet.h"
 #include "model/text/grammar.h"
 
+#include "pipeline/common/codec.h"
 #include "pipeline/common/volume_kind.h"
 #include "pipeline/data/slice_numbers.h"
 
@@ -154,11 +155,13 @@ status fingerprint_of_guidance(const study *s, const char *upstream, char hex[SH
 status fingerprint_of_synthetic(const study *s, const char *training, const char *checkpoint,
                                 const char *guidance, char hex[SHA256_HEX]) {
     static const char *const sections[] = {"seed", "generate"};
-    char prompts[SHA256_HEX] = "", upstream[4 * SHA256_HEX + 32];
+    const bool tiles = s->model.space == SPACE_LATENT && s->data.size >= CODEC_TILED;
+    char prompts[SHA256_HEX] = "", upstream[4 * SHA256_HEX + 40];
     status st = ST_OK;
     if (*s->generate.prompts) TRY(file_sha256(s->generate.prompts, prompts));
-    snprintf(upstream, sizeof upstream, "%s %s%s%s%s%s", training, checkpoint,
-             *guidance ? " guidance " : "", guidance, *prompts ? " prompts " : "", prompts);
+    snprintf(upstream, sizeof upstream, "%s %s%s%s%s%s%s", training, checkpoint,
+             *guidance ? " guidance " : "", guidance, *prompts ? " prompts " : "", prompts,
+             tiles ? " tiles" : "");
     TRY(study_fingerprint(s, sections, 2, upstream, hex));
 done:
     return st;
