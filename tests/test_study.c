@@ -450,9 +450,22 @@ static void huge_and_deep_files_are_answered(void **state) {
     assert_int_equal(read_text("ingest: {dicom: [[[[[[[[[[[[[[[", NULL, &s), ST_USAGE);
 }
 
+/* condition_drop * study_without_caption() is the share of samples with nothing: at most 0.1. */
+static void samples_with_nothing_are_few(void **state) {
+    (void)state;
+    static const double drop[] = {0, 0.1, 0.2, 0.8, 1}, want[] = {0.5, 0.5, 0.5, 0.125, 0.1};
+    study s;
+    study_defaults(&s);
+    for (int i = 0; i < 5; i++) {
+        s.train.condition_drop = drop[i];
+        assert_float_equal(study_without_caption(&s), want[i], 1e-12);
+    }
+}
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_pass_their_checks),
+        cmocka_unit_test(samples_with_nothing_are_few),
         cmocka_unit_test(written_studies_read_back_to_the_same_bytes),
         cmocka_unit_test(overrides_win_over_the_file),
         cmocka_unit_test(faults_name_line_and_reason),

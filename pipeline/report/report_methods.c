@@ -100,7 +100,7 @@ static void caption_text(FILE *f, const study *s) {
         "2016), and their encoder, a transformer of 4 layers of width 256, was trained for "
         "%" PRId64 " steps of %" PRId64
         " slices and captions with the contrastive loss of CLIP (Radford et al. 2021) and then "
-        "kept as it was. %g%% of the samples with labels and half of those without had no "
+        "kept as it was. %g%% of the samples with labels and %g%% of those without had no "
         "caption. ",
         s->text.captions[0]
             ? "were written by the investigators, or else from labels, sides, sizes, contrast "
@@ -108,7 +108,7 @@ static void caption_text(FILE *f, const study *s) {
             : "were written from labels, sides, sizes, contrast enhancement, noise, pixel "
               "spacing, kernel class and part of the body of the slice in several wordings, each "
               "fact left out at random",
-        s->text.steps, s->text.batch, 100 * s->train.text_drop);
+        s->text.steps, s->text.batch, 100 * s->train.text_drop, 100 * study_without_caption(s));
 }
 
 static void training_text(FILE *f, const report *r) {

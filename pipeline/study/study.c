@@ -171,6 +171,8 @@ double study_text_guidance(const study *s) {
     return s->generate.text_guidance > 0 ? s->generate.text_guidance : s->generate.guidance;
 }
 
+double study_without_caption(const study *s) { return fmin(0.5, 0.1 / s->train.condition_drop); }
+
 bool study_needs_referee(const study *s) {
     return s->train.pseudo_labels == SWITCH_ON || s->evaluate.fidelity > 0 ||
            study_chooses_guidance(s) || s->evaluate.obedience > 0 ||

@@ -302,6 +302,10 @@ bool study_chooses_guidance(const study *s);
 /* The guidance scale of captions where generate.guidance is a number. Local. */
 double study_text_guidance(const study *s);
 
+/* The share of the samples without other conditions that have no caption either: half, but a tenth
+ * of all samples at most. Local. */
+double study_without_caption(const study *s);
+
 /* Whether a stage of this study uses the referee, the segmenter of pipeline/segmenter/referee.h.
  * Local. */
 bool study_needs_referee(const study *s);

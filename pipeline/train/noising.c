@@ -7,14 +7,9 @@
 #include "pipeline/train/label_weights.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <string.h>
 
 enum { VALIDATION_MAX = 64 };
-/* Of samples whose other conditions are dropped, the share without a caption; and the largest share
- * of samples that have neither. */
-#define TEXT_DROP_WITHOUT 0.5
-#define NOTHING 0.1
 
 /* What predict() needs. */
 typedef struct teacher_call {
@@ -71,8 +66,8 @@ static noise_level draw_level(const noising *n, int64_t index) {
 static status draw_sentence(noising *n, int64_t index, rng_stream *drop, noised_sample *d) {
     status st = ST_OK;
     char caption[CAPTION_SIZE] = "";
-    const double neither = fmin(TEXT_DROP_WITHOUT, NOTHING / n->study->train.condition_drop);
-    const double share = d->conditional ? n->study->train.text_drop : neither;
+    const study *s = n->study;
+    const double share = d->conditional ? s->train.text_drop : study_without_caption(s);
     if (!n->text) goto done;
     if (rng_uniform(drop) >= share)
         TRY(captioner_write(n->captions, &d->slice, (uint64_t)index, CAPTION_TRAIN, true, caption));

@@ -75,9 +75,8 @@ status noising_add_unlabelled(noising *n, slices *unlabelled, bool pseudo_labels
 
 /* With model.numbers, slices have their numbers from now on; each of them, the position and the
  * class are dropped with a probability of train.condition_drop, too. With model.text, opens the
- * text encoder and writes captions: a share train.text_drop of the samples with conditions has
- * none, and half of those without, but at most as many as are a tenth of all if all slices are
- * labelled; training captions say less than they could
+ * text encoder and writes captions: a share train.text_drop of the samples with conditions and
+ * study_without_caption() of those without have none; training captions say less than they could
  * (pipeline/data/slice_caption.h). `from`, the store of the training slices, must outlive *n. To be
  * called before the first sample is made. ST_INPUT if there is no such encoder. Local. */
 status noising_add_words(noising *n, const stage_context *stage, const store *from);
