@@ -253,6 +253,32 @@ static void balanced_is_the_mean_of_items(void **state) {
     assert_true(isnan(obedience_balanced(&t, none, 1)));
 }
 
+/* Items 0 and 1 have two questions, item 2 one, which nobody could tell. */
+static void what_real_slices_do_not_show_is_left_out(void **state) {
+    (void)state;
+    int32_t asked[] = {0, 1, 5, 6, 8};
+    double value[] = {1, 1, 0.5, 0.5, 1, 1, 0.4, 0.56, NAN, NAN}, chance[] = {0, 1, 2, 3, 4};
+    obedience_table t = {
+        .count = 5, .patients = 2, .question = asked, .value = value, .chance = chance};
+    bool blind[LABELS_MAX];
+    assert_int_equal(obedience_find_blind(&t, blind), ST_OK);
+    assert_false(blind[0]); /* 0.75 */
+    assert_true(blind[1]);  /* 0.74 */
+    assert_true(blind[2]);
+    assert_false(blind[3]);
+    obedience_leave_out(&t, blind);
+    assert_int_equal(t.count, 2);
+    assert_int_equal(t.question[1], 1);
+    blind[0] = true, blind[1] = blind[2] = false;
+    t.count = 5;
+    obedience_leave_out(&t, blind);
+    assert_int_equal(t.count, 3);
+    assert_int_equal(t.question[0], 5);
+    assert_float_equal(t.value[2], 0.4, 0);
+    assert_float_equal(t.value[3], 0.56, 0);
+    assert_float_equal(t.chance[1], 3, 0);
+}
+
 enum { MANY = 12 };
 
 /* The interval of a question asked twice is that of its resamples; a rare answer does not make an
@@ -319,6 +345,7 @@ int main(void) {
         cmocka_unit_test(what_cannot_be_told_leaves_its_item_out),
         cmocka_unit_test(tables_of_structures_and_sizes),
         cmocka_unit_test(balanced_is_the_mean_of_items),
+        cmocka_unit_test(what_real_slices_do_not_show_is_left_out),
         cmocka_unit_test(intervals_are_those_of_resamples),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

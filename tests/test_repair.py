@@ -140,8 +140,8 @@ def reseal(manifest, **changes):
 
 
 def a_store_of_an_earlier_version_stays_one(place):
-    """Earlier versions did not know kernels and parts of the body. Their store is that of an archive
-    whose headers lack both, with the fingerprint of the archive itself."""
+    """Earlier versions did not know kernels and parts of the body. Their store is that of an
+    archive whose headers lack both, with the fingerprint of the archive itself."""
     import pydicom
 
     def fingerprint(out):

@@ -175,6 +175,7 @@ def obedience(place, trained):
         with open(f"{out}/report/report.html") as f:
             page = f.read()
         assert "by guidance scale of the text" in page and "contrastive loss of CLIP" in page
+        assert ("does not tell it in real" in page) == bool(measured[-1][0]["left_out"])
     assert measured[0] == measured[1]
     entry, = measured[0]
     assert entry["n_slices"] == 6 and entry["n_patients"] == 1, entry
@@ -185,7 +186,8 @@ def obedience(place, trained):
             # One test patient: no interval, and no captions of others.
             assert value["low"] is None and value["chance"] is None, (name, value)
             assert value["value"] is None or 0 <= value["value"] <= 1, (name, value)
-        assert row["structures"]["value"] is not None
+        # The segmenter may be too weak to judge anything.
+        assert row["structures"]["value"] is not None or entry["left_out"]["structures"]
     assert entry["real"]["noise"]["value"] in (1, None), "the noise of a slice is its own"
     chain.run(0, "verify", out)
 

@@ -206,7 +206,9 @@ status fingerprint_of_metrics(const study *s, const char *real, const char *synt
                               char hex[SHA256_HEX]) {
     static const char *const sections[] = {"seed", "engine", "data", "evaluate"};
     char *upstream = NULL;
-    if (asprintf(&upstream, "%s %s", real, synthetic) < 0) return status_memory("a fingerprint", 0);
+    const char *form = s->evaluate.obedience > 0 ? " obedience " OBEDIENCE_FORM : "";
+    if (asprintf(&upstream, "%s %s%s", real, synthetic, form) < 0)
+        return status_memory("a fingerprint", 0);
     status st = study_fingerprint(s, sections, sizeof sections / sizeof *sections, upstream, hex);
     free(upstream);
     return st;

@@ -70,6 +70,10 @@ status fingerprint_of_maps(const study *s, const char *store, char hex[SHA256_HE
  * on the user's own masks (generate.masks) with the fingerprint `masks`. Local. */
 status fingerprint_of_own_masks(const char *made, const char *masks, char hex[SHA256_HEX]);
 
+/* Names how evaluate.obedience measures (pipeline/evaluate/obedience.h). Another way has another
+ * name, so that its figures are not taken for those of this one. */
+#define OBEDIENCE_FORM "balanced, told"
+
 /* Fingerprint of the metrics of a real store and synthetic stores; synthetic: their seals, in one
  * text. Local. */
 status fingerprint_of_metrics(const study *s, const char *real, const char *synthetic,

@@ -4,6 +4,7 @@
 #include "io/activity.h"
 #include "io/alloc.h"
 #include "io/part_file.h"
+#include "pipeline/common/fingerprint.h"
 #include "pipeline/common/sampled_denoiser.h"
 #include "pipeline/data/slice_caption.h"
 #include "pipeline/evaluate/obedience_match.h"
@@ -60,7 +61,7 @@ static status describe(const comparison *c, char path[PATH_SIZE], char hex[SHA25
     status st = ST_OK;
     char referee[SHA256_HEX], upstream[3 * SHA256_HEX + 32];
     TRY(published_seal(&c->cell.stage, &referee_published, referee));
-    snprintf(upstream, sizeof upstream, "obedience balanced %s %s %s",
+    snprintf(upstream, sizeof upstream, "obedience " OBEDIENCE_FORM " %s %s %s",
              store_manifest(c->real)->seal, store_manifest(c->stores[SOURCE_SYNTHETIC])->seal,
              referee);
     TRY(study_fingerprint(&c->cell.study, keys, sizeof keys / sizeof *keys, upstream, hex));
@@ -234,6 +235,8 @@ static status estimate_row(const measurement *m, int row) {
         obedience_table_free(&t);
         TRY(obedience_table_make(&m->names, m->asked, m->got, m->n, (obedience_attribute)a,
                                  m->of->patients, &t));
+        if (row == 0) TRY(obedience_find_blind(&t, m->result->blind[a]));
+        obedience_leave_out(&t, m->result->blind[a]);
         TRY(obedience_estimate(&t, (uint64_t)m->study->seed, &m->result->value[row][a]));
         activity_progress();
     }
@@ -326,15 +329,34 @@ static json_t *row_json(const obedience *o, int row) {
     return all;
 }
 
+/* Names of items that are left out, a list for each attribute that has some: new reference. Local.
+ */
+static json_t *left_out_json(const label_set *labels, const obedience *o) {
+    json_t *all = json_object();
+    obedience_names names;
+    obedience_names_of(labels, &names);
+    for (int a = 0; a < OBEY_ATTRIBUTES; a++) {
+        const char *name = obedience_name((obedience_attribute)a);
+        json_t *list = json_array();
+        for (int item = 0; item < LABELS_MAX; item++)
+            if (o->blind[a][item])
+                json_array_append_new(list, json_string(a < OBEY_PHASE ? names.name[item] : name));
+        if (json_array_size(list) > 0) json_object_set(all, name, list);
+        json_decref(list);
+    }
+    return all;
+}
+
 /* statistics_cells_json() */
 static json_t *entry_json(const all_results *all, int64_t cell, const void *results) {
     const obedience *o = (const obedience *)results + cell;
     json_t *text = json_array();
     for (int row = 1; row < OBEY_ROWS; row++) json_array_append_new(text, row_json(o, row));
-    return json_pack("{s:I, s:I, s:I, s:I, s:o, s:o}", "labelled",
+    return json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "labelled",
                      (json_int_t)all->labelled[all->sizes - 1 - cell / all->sets], "set",
                      (json_int_t)(cell % all->sets), "n_slices", (json_int_t)o->slices,
-                     "n_patients", (json_int_t)o->patients, "real", row_json(o, 0), "text", text);
+                     "n_patients", (json_int_t)o->patients, "real", row_json(o, 0), "text", text,
+                     "left_out", left_out_json(all->labels, o));
 }
 
 status obedience_json(const all_results *all, const obedience *results, json_t *metrics) {

@@ -11,6 +11,9 @@
  * own. The first row are the real slices themselves, segmented in the same way: what can be
  * reached.
  *
+ * An item of which the balanced accuracy of the real slices is below OBEY_TOLD is left out of all
+ * rows: what the referee cannot tell in real slices says nothing of others.
+ *
  * What is asked for in the slices of one patient alone does not count if there are others, nor what
  * is asked for with the same answer throughout (pipeline/evaluate/obedience_match.h).
  *
@@ -49,7 +52,8 @@ typedef struct obedience_value {
 typedef struct obedience {
     int64_t slices, patients;
     obedience_value value[OBEY_ROWS][OBEY_ATTRIBUTES];
-    double seconds; /* of all cores, in the launch that finished it */
+    bool blind[OBEY_ATTRIBUTES][LABELS_MAX]; /* items that are left out for that */
+    double seconds;                          /* of all cores, in the launch that finished it */
 } obedience;
 
 /* Number of measurements of a study, one a cell: 0 without evaluate.obedience. Local. */

@@ -239,15 +239,61 @@ double obedience_balanced(const obedience_table *t, const double *share, int64_t
     return items > 0 ? all / (double)items : (double)NAN;
 }
 
-/* The interval of a table's balanced accuracy, by resamples of patients. */
-static status interval_of(const obedience_table *t, const bootstrap_array *of, uint64_t seed,
-                          bootstrap_interval *out) {
+static bootstrap_array array_of(const obedience_table *t) {
+    return (bootstrap_array){
+        .value = t->value, .measures = t->count, .sets = 1, .seeds = 1, .patients = t->patients};
+}
+
+/* Means over patients, mean[t->count], which the caller frees. */
+static status means_of(const obedience_table *t, double **mean) {
     status st = ST_OK;
+    const bootstrap_array of = array_of(t);
+    TRY(array_alloc(mean, t->count, sizeof **mean, "means of questions"));
+    if (t->count > 0) TRY(bootstrap_mean(&of, *mean));
+done:
+    return st;
+}
+
+status obedience_find_blind(const obedience_table *of_real, bool *blind) {
+    status st = ST_OK;
+    double *mean = NULL;
+    memset(blind, 0, LABELS_MAX * sizeof *blind);
+    TRY(means_of(of_real, &mean));
+    for (int64_t k = 0; k < of_real->count;) {
+        obedience_table one = {.question = of_real->question + k};
+        const int32_t item = one.question[0] / OBEY_ANSWERS;
+        while (k + one.count < of_real->count && one.question[one.count] / OBEY_ANSWERS == item)
+            one.count++;
+        blind[item] = !(obedience_balanced(&one, mean + k, 1) >= OBEY_TOLD);
+        k += one.count;
+    }
+done:
+    free(mean);
+    return st;
+}
+
+void obedience_leave_out(obedience_table *t, const bool *blind) {
+    int64_t kept = 0;
+    for (int64_t k = 0; k < t->count; k++) {
+        if (blind[t->question[k] / OBEY_ANSWERS]) continue;
+        t->question[kept] = t->question[k];
+        t->chance[kept] = t->chance[k];
+        memmove(t->value + kept * t->patients, t->value + k * t->patients,
+                (size_t)t->patients * sizeof *t->value);
+        kept++;
+    }
+    t->count = kept;
+}
+
+/* The interval of a table's balanced accuracy, by resamples of patients. */
+static status interval_of(const obedience_table *t, uint64_t seed, bootstrap_interval *out) {
+    status st = ST_OK;
+    const bootstrap_array of = array_of(t);
     const int64_t resamples = statistics_resamples();
     double *drawn = NULL, *balanced = NULL;
     TRY(array_alloc(&drawn, t->count * resamples, sizeof *drawn, "resamples"));
     TRY(array_alloc(&balanced, resamples, sizeof *balanced, "resamples"));
-    TRY(bootstrap_draw(of, seed, resamples, drawn));
+    TRY(bootstrap_draw(&of, seed, resamples, drawn));
     for (int64_t i = 0; i < resamples; i++)
         balanced[i] = obedience_balanced(t, drawn + i, resamples);
     TRY(bootstrap_percentile(balanced, resamples, LEVEL, out));
@@ -272,14 +318,11 @@ status obedience_estimate(const obedience_table *t, uint64_t seed, obedience_val
     status st = ST_OK;
     double *mean = NULL;
     bootstrap_interval interval;
-    const bootstrap_array of = {
-        .value = t->value, .measures = t->count, .sets = 1, .seeds = 1, .patients = t->patients};
     *out = (obedience_value){.accuracy = {(double)NAN, (double)NAN, (double)NAN, 0},
                              .chance = obedience_balanced(t, t->chance, 1)};
     if (t->count == 0) return ST_OK;
-    TRY(array_alloc(&mean, t->count, sizeof *mean, "means of questions"));
-    TRY(bootstrap_mean(&of, mean));
-    TRY(interval_of(t, &of, seed, &interval));
+    TRY(means_of(t, &mean));
+    TRY(interval_of(t, seed, &interval));
     out->accuracy.value = obedience_balanced(t, mean, 1);
     out->accuracy.patients = patients_of(t);
     if (out->accuracy.patients >= 2) {

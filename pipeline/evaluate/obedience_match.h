@@ -57,6 +57,14 @@ void obedience_table_free(obedience_table *t);
  * are. Slices that do not depend on their captions are right in at most one of k answers. */
 double obedience_balanced(const obedience_table *t, const double *share, int64_t stride);
 
+/* Sets blind[item] where the balanced accuracy of an item of real slices is below OBEY_TOLD or not
+ * known: what the referee cannot tell in them says nothing of others. blind[LABELS_MAX]. */
+#define OBEY_TOLD 0.75
+status obedience_find_blind(const obedience_table *of_real, bool *blind);
+
+/* Takes the questions of these items out of a table. */
+void obedience_leave_out(obedience_table *t, const bool *blind);
+
 /* The balanced accuracy of the means over patients, with an interval from resamples of patients,
  * and that of chance. */
 status obedience_estimate(const obedience_table *t, uint64_t seed, obedience_value *out);

@@ -3,6 +3,7 @@
 #include "pipeline/report/chapters.h"
 
 #include <math.h>
+#include <stdio.h>
 
 static const char *const attributes[] = {"structures", "sides", "sizes", "phase", "noise"};
 enum { ATTRIBUTES = sizeof attributes / sizeof *attributes };
@@ -20,6 +21,27 @@ static void obedience_row(document *d, const json_t *entry, const json_t *row) {
         table_interval(d, figure_interval(of, "value"), 2);
         table_number(d, figure_number(of, "chance"), 2);
     }
+}
+
+/* What the segmenter cannot tell: "lesion (structures), lung (sides)". */
+static void left_out_note(document *d, const json_t *list) {
+    char text[512] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *of = json_object_get(json_array_get(list, i), "left_out");
+        for (int a = 0; a < ATTRIBUTES; a++) {
+            const json_t *names = json_object_get(of, attributes[a]);
+            for (size_t k = 0; k < json_array_size(names) && used < sizeof text; k++)
+                used +=
+                    (size_t)snprintf(text + used, sizeof text - used, "%s%s (%s)", used ? ", " : "",
+                                     json_string_value(json_array_get(names, k)), attributes[a]);
+        }
+    }
+    if (used > 0)
+        document_text(d, BLOCK_NOTE,
+                      "Left out, because the segmenter does not tell it in real slices (accuracy "
+                      "below 0.75): %s.",
+                      text);
 }
 
 void chapter_obedience(document *d, const json_t *m) {
@@ -53,4 +75,5 @@ void chapter_obedience(document *d, const json_t *m) {
         d, BLOCK_NOTE,
         "Real slices are segmented in the same way: what can be reached. Intervals: 95 %%, "
         "over patients.");
+    left_out_note(d, list);
 }
