@@ -6,21 +6,24 @@
 #include <stdio.h>
 
 static const char *const attributes[] = {"structures", "sides", "sizes", "phase", "noise"};
-enum { ATTRIBUTES = sizeof attributes / sizeof *attributes };
+enum { ATTRIBUTES = sizeof attributes / sizeof *attributes, SCALES = 3 };
 
-static void obedience_row(document *d, const json_t *entry, const json_t *row) {
-    const double guidance = figure_number(row, "guidance");
+/* A row of the table: an attribute of real slices and of those of each guidance scale. The chance
+ * is the largest of these scales. */
+static void obedience_row(document *d, const json_t *entry, const char *attribute) {
+    const json_t *text = json_object_get(entry, "text");
+    double chance = (double)NAN;
     table_number(d, figure_number(entry, "labelled"), 0);
     table_number(d, figure_number(entry, "set"), 0);
-    if (isnan(guidance))
-        table_text(d, "real slices");
-    else
-        table_text(d, "%s", show(guidance, 0).text);
-    for (int a = 0; a < ATTRIBUTES; a++) {
-        const json_t *of = json_object_get(row, attributes[a]);
+    table_text(d, "%s", attribute);
+    table_interval(
+        d, figure_interval(json_object_get(json_object_get(entry, "real"), attribute), "value"), 2);
+    for (size_t k = 0; k < SCALES; k++) {
+        const json_t *of = json_object_get(json_array_get(text, k), attribute);
         table_interval(d, figure_interval(of, "value"), 2);
-        table_number(d, figure_number(of, "chance"), 2);
+        chance = fmax(chance, figure_number(of, "chance"));
     }
+    table_number(d, chance, 2);
 }
 
 /* What the segmenter cannot tell: "lesion (structures), lung (sides)". */
@@ -58,22 +61,18 @@ void chapter_obedience(document *d, const json_t *m) {
         "structure, each side, phase and level counts alike, however common it is; of sizes each "
         "structure counts alike. What is asked of one patient alone or in the same way throughout "
         "does not count. Chance is the accuracy for the captions of other patients.",
-        show_count(figure_number(json_array_get(list, 0), "n_slices"), "Slice", "Slices").text,
+        show_count(figure_number(json_array_get(list, 0), "n_slices"), "slice", "slices").text,
         show_count(figure_number(json_array_get(list, 0), "n_patients"), "test patient",
                    "test patients")
             .text);
     document_table(d, "Accuracy of what is asked for, by guidance scale of the text",
-                   "#Labelled|#Set|Guidance|#Structures|#chance|#Sides|#chance|#Sizes|#chance|"
-                   "#Phase|#chance|#Noise|#chance");
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *entry = json_array_get(list, i), *text = json_object_get(entry, "text");
-        obedience_row(d, entry, json_object_get(entry, "real"));
-        for (size_t k = 0; k < json_array_size(text); k++)
-            obedience_row(d, entry, json_array_get(text, k));
-    }
+                   "#Labelled|#Set|What|#Real slices|#Guidance 1|#Guidance 2|#Guidance 4|#Chance");
+    for (size_t i = 0; i < json_array_size(list); i++)
+        for (int a = 0; a < ATTRIBUTES; a++)
+            obedience_row(d, json_array_get(list, i), attributes[a]);
     document_text(
         d, BLOCK_NOTE,
         "Real slices are segmented in the same way: what can be reached. Intervals: 95 %%, "
-        "over patients.");
+        "over patients. Chance: the largest of the three scales.");
     left_out_note(d, list);
 }
