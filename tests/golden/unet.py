@@ -38,7 +38,7 @@ def param(name, *shape, one=0.0):
         count = math.prod(shape)
         fan = count // shape[0] if len(shape) > 1 else count
         values = one + wave(count, phase(name), 0.7) / math.sqrt(fan)
-        params[name] = values.reshape(shape).float().double().requires_grad_()
+        params[name] = values.reshape(shape).float().to(torch.get_default_dtype()).requires_grad_()
     return params[name]
 
 
@@ -101,13 +101,13 @@ def stage(name, x, e, out, condition):
 
 def unet(x, t, condition=None):
     """condition: states of a text and its pads."""
-    rate = torch.exp(-math.log(10000) * torch.arange(BASE // 2).double() / (BASE // 2))
-    angle = t.double()[:, None] * rate[None]
+    rate = torch.exp(-math.log(10000) * torch.arange(BASE // 2).to(torch.get_default_dtype()) / (BASE // 2))
+    angle = t.to(torch.get_default_dtype())[:, None] * rate[None]
     e = linear("t.0", torch.cat([angle.cos(), angle.sin()], 1), 4 * BASE)
     e = linear("t.2", F.silu(e), 4 * BASE)
     if condition:
         text, pads = condition
-        there = (~pads).double()[:, :, None]
+        there = (~pads).to(torch.get_default_dtype())[:, :, None]
         mean = (text * there).sum(1) / there.sum(1)
         e = e + linear("sentence.2", F.silu(linear("sentence.0", mean, 4 * BASE)), 4 * BASE)
     h = conv("inp", x, BASE, 3)
@@ -134,6 +134,7 @@ def unet(x, t, condition=None):
 
 
 def main():
+    torch.set_default_dtype(torch.float64)
     x = wave(2 * SIZE * SIZE, 0.1, 0.9).reshape(2, 1, SIZE, SIZE).float().double()
     target = wave(2 * SIZE * SIZE, 0.4, 1.7).reshape(2, 1, SIZE, SIZE).float().double()
     text = wave(2 * TOKENS * WIDTH, 1.1, 1.3).reshape(2, TOKENS, WIDTH).float().double()
