@@ -101,7 +101,7 @@ def stage(name, x, e, out, condition):
 
 def unet(x, t, condition=None):
     """condition: states of a text and its pads."""
-    rate = torch.exp(-math.log(10000) * torch.arange(BASE // 2).to(torch.get_default_dtype()) / (BASE // 2))
+    rate = torch.exp(-math.log(10000) * torch.arange(BASE // 2) / (BASE // 2))
     angle = t.to(torch.get_default_dtype())[:, None] * rate[None]
     e = linear("t.0", torch.cat([angle.cos(), angle.sin()], 1), 4 * BASE)
     e = linear("t.2", F.silu(e), 4 * BASE)
