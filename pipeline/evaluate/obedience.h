@@ -5,11 +5,11 @@
  * them, and what they show is measured from its label map and the HU as facts are
  * (pipeline/data/slice_caption.h). For each attribute the balanced accuracy is the mean over what
  * may be asked for (each structure) of the mean over what may be asked of it (that it is there,
- * that it is not): slices that do not depend on their captions reach one half with two answers, a
- * third with three, however common either is. The share of one question is the mean over patients
- * of the means over their slices. `chance` is the same for slices of other patients in place of its
- * own. The first row are the real slices themselves, segmented in the same way: what can be
- * reached.
+ * that it is not): slices that do not depend on their captions reach at most one half with two
+ * answers, a third with three, however common either is. The share of one question is the mean over
+ * patients of the means over their slices. `chance` is the same for slices of other patients in
+ * place of its own. The first row are the real slices themselves, segmented in the same way: what
+ * can be reached.
  *
  * An item of which the balanced accuracy of the real slices is below OBEY_TOLD is left out of all
  * rows: what the referee cannot tell in real slices says nothing of others.
@@ -44,9 +44,9 @@ double obedience_scale(int row);
 const char *obedience_name(obedience_attribute a);
 
 typedef struct obedience_value {
-    estimate
-        accuracy;  /* balanced; NAN if nothing counts; low and high are NAN with one patient, too */
-    double chance; /* NAN likewise */
+    /* Balanced; NAN if nothing counts. Low and high are NAN with one patient, too. */
+    estimate accuracy;
+    double chance; /* NAN if nothing counts, or there are no other patients */
 } obedience_value;
 
 typedef struct obedience {
